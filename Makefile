@@ -1,0 +1,78 @@
+# A fresh machine needs Python >= 3.11 and make; everything else is installed into .venv.
+# PYTHON=python3.12 make run   chooses the Python; the rest of the settings are in exchange_site/settings.py.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+
+# Stamps: a second make finds them newer than what they were made from, and does nothing.
+MADE := $(VENV)/.made
+RUNTIME := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev run test services services-stop check format bench clean
+
+help:
+	@echo "make run            start the exchange: engine, settlement, web admin, background work, demo market"
+	@echo "make test           install what tests need and run them all"
+	@echo "make check          lint, format check, types, import contracts"
+	@echo "make format         let ruff lay out the code"
+	@echo "make bench          benchmarks: a table and a machine-readable file"
+	@echo "make services       install and start the real servers that tests use; make services-stop"
+	@echo "make clean          remove .venv and caches; data/ stays"
+
+$(MADE):
+	@command -v $(PYTHON) >/dev/null 2>&1 \
+		|| { echo "$(PYTHON) is not installed: install Python 3.11 or newer, or name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): Python 3.11 or newer is needed, name one with PYTHON=..." >&2; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)" >&2
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@touch $@
+
+$(RUNTIME): requirements.txt | $(MADE)
+	@echo "installing requirements.txt into $(VENV)" >&2
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	@echo "installing requirements-dev.txt into $(VENV)" >&2
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $@
+
+install: $(RUNTIME)
+
+install-dev: $(DEV)
+
+run: $(RUNTIME)
+	@exec $(PY) manage.py run_exchange
+
+test: $(DEV)
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+services: | $(MADE)
+	@$(PY) scripts/services.py start
+
+services-stop: | $(MADE)
+	@$(PY) scripts/services.py stop
+
+check: $(DEV)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+format: $(DEV)
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+bench: $(RUNTIME)
+	@$(PY) manage.py bench_engine
+	@$(PY) manage.py bench_pipeline
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './data/*' -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The Django site around the exchange: settings, checks, health, metrics, supervision."""

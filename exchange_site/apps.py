@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class ExchangeSiteConfig(AppConfig):
+    name = "exchange_site"
+    verbose_name = "Exchange"
+
+    def ready(self) -> None:
+        from exchange_site import checks, logs  # noqa: F401  (importing checks registers them)
+
+        logs.configure()

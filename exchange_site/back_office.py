@@ -1,0 +1,87 @@
+"""The back office's addresses, and what all its pages have in common: staff only, read-only, one frame, refusals in
+one sentence. The pages themselves are settlement's and the ledger's; they stand before the admin's own addresses.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
+
+from exchange_site import readers
+from ledger.presentation import ReferenceData
+from ledger.views import AccountPages
+from matching.decimals import INT64_MAX
+from settlement.errors import CannotRun
+from settlement.pages.blocks import BlockPages
+from settlement.pages.jump import JumpPages
+from settlement.pages.orders import OrderPages
+from settlement.pages.overview import OverviewPages
+from settlement.pages.trades import TradePages
+from settlement.stores.base import StoreError
+
+View = Callable[..., HttpResponseBase]
+
+
+def framed(view: Callable[..., HttpResponse], *, bare: bool = False) -> View:
+    """The view as a page of the back office. `bare`: a part of a page, which needs no frame."""
+
+    @wraps(view)
+    def page(request: HttpRequest, **numbers: int) -> HttpResponse:
+        try:
+            response = view(request, **_within_reach(numbers))
+        except Http404 as missing:
+            response = _refusal(request, "Not found", str(missing), 404)
+        except (StoreError, CannotRun) as failure:
+            response = _refusal(request, "The store does not answer", str(failure), 503)
+        if isinstance(response, TemplateResponse) and not bare:
+            response.context_data = {**admin.site.each_context(request), **(response.context_data or {})}
+        return response
+
+    return admin.site.admin_view(require_safe(page))
+
+
+def _within_reach(numbers: dict[str, int]) -> dict[str, int]:
+    """The numbers of an address; one that no store could hold is not found."""
+    for number in numbers.values():
+        if number > INT64_MAX:
+            raise Http404(f"There is nothing with number {number}: the largest is {INT64_MAX}.")
+    return numbers
+
+
+def _refusal(request: HttpRequest, title: str, sentence: str, status: int) -> TemplateResponse:
+    return TemplateResponse(request, "office/refusal.html", {"title": title, "sentence": sentence}, status=status)
+
+
+store = readers.store()
+reference = ReferenceData(lambda: store.definitions())
+
+
+def pages() -> list[URLPattern]:
+    overview = OverviewPages(store, readers.engine(), reference)
+    trades, orders = TradePages(store, reference), OrderPages(store, reference)
+    blocks, accounts = BlockPages(store, reference), AccountPages(store, reference)
+    finder = JumpPages(store, reference)
+    views: list[tuple[str, View, str]] = [
+        ("", framed(overview.overview), "overview"),
+        ("overview/live/", framed(overview.live, bare=True), "live"),
+        ("trades/", framed(trades.trades), "trades"),
+        ("trades/<int:trade_id>/", framed(trades.trade), "trade"),
+        ("orders/", framed(orders.orders), "orders"),
+        ("orders/<int:order_id>/", framed(orders.order), "order"),
+        ("accounts/", framed(accounts.accounts), "accounts"),
+        ("accounts/<int:account>/", framed(accounts.account), "account"),
+        ("blocks/", framed(blocks.blocks), "blocks"),
+        ("blocks/<int:number>/", framed(blocks.block), "block"),
+        ("find/", framed(finder.jump), "jump"),
+    ]
+    return [path(route, view, name=name) for route, view, name in views]
+
+
+app_name = "office"
+urlpatterns: list[Any] = pages()

@@ -1,0 +1,61 @@
+"""What `/health/live` and `/health/ready` answer, in the web and in the workers.
+
+An answer tells which check failed and how long each took, and nothing that would help an intruder: no address, no
+version, no text of an error.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one part of a process says about itself."""
+
+    ok: bool
+    latency_ms: float = 0.0
+
+
+Probe = Callable[[], Check]
+
+
+def timed(ask: Callable[[], object], *failures: type[Exception]) -> Probe:
+    """A probe that asks and takes the time; the named failures, and an answer that is False, are not ok.
+
+    Anything else that is raised is a bug and stays one: the server answers 500 and logs it.
+    """
+
+    def probe() -> Check:
+        began = time.perf_counter()
+        try:
+            ok = ask() is not False
+        except failures:
+            ok = False
+        return Check(ok, round((time.perf_counter() - began) * 1000, 2))
+
+    return probe
+
+
+def answer(probes: Mapping[str, Probe]) -> tuple[int, bytes]:
+    """HTTP status and JSON body: 200 when every check is ok, else 503. No probes: whoever answers is alive."""
+    checks = {name: probe() for name, probe in probes.items()}
+    ok = all(check.ok for check in checks.values())
+    document = {
+        "status": "ok" if ok else "unavailable",
+        "checks": {name: asdict(check) for name, check in checks.items()},
+    }
+    return (200 if ok else 503), json.dumps(document).encode()
+
+
+def database_answers() -> bool:
+    """Read a row of a real table: an empty or unreadable database file would still answer SELECT 1."""
+    return MigrationRecorder(connection).migration_qs.exists()
+
+
+database = timed(database_answers, DatabaseError)

@@ -1,0 +1,26 @@
+from io import StringIO
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, call_command
+from django.db import Error as DatabaseError
+
+from exchange_site import first_start
+from matching.kernel import compile_now
+
+
+class Command(BaseCommand):
+    help = "Make ready what a start needs: secret key, tables, administrator, compiled kernel. Safe to run again."
+
+    def handle(self, **options: Any) -> None:
+        try:
+            if not settings.SECRET_KEY_IS_GIVEN:
+                first_start.keep_secret(settings.SECRET_KEY_FILE, random_bytes=48)
+            self.stderr.write("preparing the tables")
+            call_command("migrate", interactive=False, verbosity=0)
+            call_command("init_store", stdout=StringIO())  # its own tables, where the store is another than Django's
+            if first_start.make_administrator(settings.ADMIN_PASSWORD_FILE):
+                self.stderr.write(f"made the account {first_start.ADMINISTRATOR}")
+            compile_now()  # once, here: started together, each program would compile it for itself
+        except (DatabaseError, OSError) as error:
+            raise CommandError(f"cannot prepare {settings.DATA_DIR}: {error}", returncode=2) from error

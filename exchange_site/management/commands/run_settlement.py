@@ -1,0 +1,37 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.management import CommandError, CommandParser
+
+from exchange_site import health, worker_http
+from exchange_site.addresses import AddressError, PortInUseError
+from matching.feed import Feed
+from settlement import lock, wiring, worker
+from settlement.clock import SystemClock
+from settlement.commands import COULD_NOT_RUN, ExchangeCommand
+from settlement.stores.base import StoreError
+
+
+class Command(ExchangeCommand):
+    help = "Receive the engine's blocks, make them durable and project them into the store."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--store", choices=("sql", "scylla"), help="default: as the settings say")
+        parser.add_argument("--until-block", type=int, metavar="N", help="stop once block N is settled")
+
+    def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> str:
+        stop, tables = wiring.stop_on_signals(), wiring.store(store)
+        probes = {"store": health.timed(lambda: wiring.ping(tables), StoreError)}
+        with lock.exclusive(wiring.data_dir()):
+            tables.connect()
+            trail, letters, choices = wiring.trail(), wiring.dead_letters(tables), wiring.options(until_block)
+            try:
+                with worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes):
+                    feed = Feed(settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS)
+                    try:
+                        count = worker.run(feed, tables, trail, letters, SystemClock(), stop, choices)
+                    finally:
+                        feed.close()
+            except (AddressError, PortInUseError) as error:
+                raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
+        return f"settled {count} blocks"

@@ -1,0 +1,50 @@
+"""What the back office reads from: the store and the engine that the settings name. Nothing is opened before a page
+asks, so that a server may fork first."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, cast
+
+from django.conf import settings
+from django.utils.functional import SimpleLazyObject
+
+from matching import wire
+from matching.connection import Connection
+from settlement import wiring
+from settlement.pages.overview import Depth, EngineReader
+from settlement.stores.base import Store
+
+ENGINE_PATIENCE_S = 0.3
+"""A page waits no longer for an engine that is not there."""
+
+
+def store() -> Store:
+    """Opened with the first use."""
+    return cast(Store, SimpleLazyObject(_open_store))
+
+
+def engine() -> EngineReader:
+    return Engine()
+
+
+def _open_store() -> Store:
+    opened = wiring.store()
+    opened.connect()
+    return opened
+
+
+class Engine:
+    """Asks over a connection of its own each time: threads cannot share one, and pages are few."""
+
+    def status(self) -> Mapping[str, Any]:
+        with self._connection() as connection:
+            return connection.ask(wire.STATUS)
+
+    def depth(self) -> Depth:
+        with self._connection() as connection:
+            depth: Depth = connection.ask(wire.DEPTH)["depth"]
+            return depth
+
+    @staticmethod
+    def _connection() -> closing[Connection]:
+        return closing(Connection(settings.ENGINE_COMMAND_ADDRESS, timeout_s=ENGINE_PATIENCE_S))

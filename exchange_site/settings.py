@@ -1,0 +1,179 @@
+"""Every setting of the exchange, and the only place that reads the environment.
+
+Nothing here raises: a value that cannot be read keeps its default and a note in `SETTING_PROBLEMS`, and
+`exchange_site.checks` refuses to start with it. Nothing is written; the key that `make run` keeps is read.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.utils import get_random_secret_key
+
+from exchange_site import logs, navigation
+from exchange_site.environment import Environment, kept_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+_env = Environment()
+SETTING_PROBLEMS = _env.problems
+
+# --- where things are kept ---------------------------------------------------------------------------------------
+
+DATA_DIR = _env.path("DATA_DIR", BASE_DIR / "data")
+SECRET_KEY_FILE = DATA_DIR / "secret-key"
+ADMIN_PASSWORD_FILE = DATA_DIR / "admin-password"
+
+# --- engine ------------------------------------------------------------------------------------------------------
+
+# Either names the local WAL; set both, and they have to agree.
+ENABLE_LOCAL_WAL = _env.flag("ENABLE_LOCAL_WAL", _env.text("INPUT_LOG") == "wal")
+INPUT_LOG = _env.text("INPUT_LOG", "wal" if ENABLE_LOCAL_WAL else "memory")  # memory, wal or kafka
+ENGINE_COMMAND_ADDRESS = _env.text("ENGINE_COMMAND_ADDRESS", "tcp://127.0.0.1:5701")
+ENGINE_BLOCK_ADDRESS = _env.text("ENGINE_BLOCK_ADDRESS", "tcp://127.0.0.1:5702")
+ENGINE_RETRANSMIT_ADDRESS = _env.text("ENGINE_RETRANSMIT_ADDRESS", "tcp://127.0.0.1:5703")
+ENGINE_HTTP_ADDRESS = _env.text("ENGINE_HTTP_ADDRESS", "127.0.0.1:9701")
+ENGINE_BLOCK_COMMANDS = _env.whole("ENGINE_BLOCK_COMMANDS", 1024)  # most commands in one block
+ENGINE_RING_BLOCKS = _env.whole("ENGINE_RING_BLOCKS", 65_536)  # the retransmission ring ends at the first of the two
+ENGINE_RING_BYTES = _env.whole("ENGINE_RING_BYTES", 1024**3)
+
+KAFKA_BOOTSTRAP_SERVERS = _env.text("KAFKA_BOOTSTRAP_SERVERS")
+KAFKA_COMMAND_TOPIC = _env.text("KAFKA_COMMAND_TOPIC", "exchange-commands")
+
+# --- settlement --------------------------------------------------------------------------------------------------
+
+SETTLEMENT_STORE = _env.text("SETTLEMENT_STORE", "sql")  # sql or scylla
+SETTLEMENT_BATCH_TRADES = _env.whole("SETTLEMENT_BATCH_TRADES", 100)
+SETTLEMENT_BATCH_MS = _env.whole("SETTLEMENT_BATCH_MS", 100)
+SETTLEMENT_SLOW_QUERY_MS = _env.whole("SETTLEMENT_SLOW_QUERY_MS", 100)
+SETTLEMENT_HTTP_ADDRESS = _env.text("SETTLEMENT_HTTP_ADDRESS", "127.0.0.1:9702")
+
+SCYLLA_HOSTS = _env.words("SCYLLA_HOSTS", ["127.0.0.1"])
+SCYLLA_PORT = _env.whole("SCYLLA_PORT", 9042)
+SCYLLA_KEYSPACE = _env.text("SCYLLA_KEYSPACE", "exchange_settlement")
+SCYLLA_REPLICATION = _env.table("SCYLLA_REPLICATION", {"class": "SimpleStrategy", "replication_factor": 1})
+
+# --- database ----------------------------------------------------------------------------------------------------
+
+_database = _env.database(
+    "DATABASE_URL", {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "exchange.sqlite3")}
+)
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["OPTIONS"] = {
+        # Readers go on while settlement writes. FULL: a block that was confirmed to the engine, which then forgets
+        # it, has to survive a power cut; NORMAL would not promise that in WAL mode.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        # A transaction that reads first and writes later cannot wait for a lock, it fails; so each takes it at once.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,  # seconds to wait for another writer
+    }
+DATABASES: dict[str, dict[str, Any]] = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- web ---------------------------------------------------------------------------------------------------------
+
+DEBUG = _env.flag("DEBUG", False)
+# `make run` makes a key and keeps it in DATA_DIR; with DEBUG each process makes its own. Otherwise it stays empty,
+# which the web refuses; tools that sign nothing run without.
+SECRET_KEY = _env.text("SECRET_KEY") or kept_secret(SECRET_KEY_FILE) or (get_random_secret_key() if DEBUG else "")
+SECRET_KEY_IS_GIVEN = bool(SECRET_KEY)
+WEB_ADDRESS = _env.text("WEB_ADDRESS", "127.0.0.1:8000")
+WEB_THREADS = _env.whole("WEB_THREADS", 8)
+WEB_HTTPS = _env.flag("WEB_HTTPS", False)  # a proxy in front speaks TLS and sets X-Forwarded-Proto
+ALLOWED_HOSTS = _env.words("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS = _env.words("CSRF_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "unfold",  # before the admin: its templates take the place of the admin's
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "exchange_site",
+    "settlement",
+    "ledger",
+    "matching",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # A page is private unless it says otherwise: health and metrics do.
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "exchange_site.urls"
+WSGI_APPLICATION = "exchange_site.wsgi.application"
+ASGI_APPLICATION = "exchange_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+# Static files come out of the installed packages and apps themselves: nothing to collect before a start.
+WHITENOISE_USE_FINDERS = True
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = WEB_HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+if WEB_HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+
+UNFOLD = navigation.UNFOLD
+
+# --- background work ---------------------------------------------------------------------------------------------
+
+REDIS_URL = _env.text("REDIS_URL")
+CELERY_FOLDER = DATA_DIR / "celery"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 3600}
+    if REDIS_URL
+    else {
+        # One folder is both ends: what is written out is what the worker reads in.
+        "data_folder_in": str(CELERY_FOLDER / "queue"),
+        "data_folder_out": str(CELERY_FOLDER / "queue"),
+        "processed_folder": str(CELERY_FOLDER / "processed"),
+        "control_folder": CELERY_FOLDER / "control",
+    }
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True  # a task writes what it found where pages read it
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ("json",)  # never pickle: it would run what a message says
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(CELERY_FOLDER / "beat-schedule")
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "clear-expired-sessions": {"task": "exchange_site.tasks.clear_expired_sessions", "schedule": 86_400.0},
+}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# --- logs --------------------------------------------------------------------------------------------------------
+
+LOG_FORMAT = _env.text("LOG_FORMAT", "keyvalue")  # keyvalue or json
+LOG_LEVEL = _env.text("LOG_LEVEL", "INFO").upper()
+LOGGING = logs.settings(LOG_FORMAT, LOG_LEVEL if LOG_LEVEL in logs.LEVELS else "INFO")

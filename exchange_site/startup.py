@@ -1,0 +1,34 @@
+"""What every process does first: load Django, and refuse to go on with settings that cannot work."""
+
+import sys
+from collections.abc import Iterable
+
+import django
+from django.core import checks
+from django.core.checks import CheckMessage
+
+COULD_NOT_RUN = 2
+
+
+def sentences(problems: Iterable[CheckMessage]) -> list[str]:
+    """One line a problem: what is wrong, what to do, and the id to look up."""
+    return [f"{problem.msg} {problem.hint or ''}".strip() + f" ({problem.id})" for problem in problems]
+
+
+def set_up(*, web: bool = False) -> None:
+    """Load the apps and check the settings; exit 2 with one sentence for each that cannot work.
+
+    `web` adds what only a process that answers browsers needs.
+    """
+    django.setup()
+    from exchange_site.checks import SETTINGS, WEB
+
+    found = checks.run_checks(tags=[SETTINGS], include_deployment_checks=False)
+    if web:
+        found += checks.run_checks(tags=[WEB], include_deployment_checks=True)
+    refused = sorted((problem for problem in found if problem.is_serious()), key=lambda problem: str(problem.id))
+    if refused:
+        sys.stderr.write("\n".join(sentences(refused)) + "\n")
+        raise SystemExit(COULD_NOT_RUN)
+    if web:
+        import exchange_site.celery  # noqa: F401  (a page that starts a task must find the app and its broker)

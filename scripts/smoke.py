@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""Starts the exchange as a stranger would, sees trades settled, stops it, and looks at what is left.
+
+    scripts/smoke.py     `make run` on free ports with a DATA_DIR of its own, removed afterwards
+
+Exit 0 when all of it went well; 1 and one sentence, after the exchange's own last lines, when it did not.
+"""
+
+import contextlib
+import http.cookiejar
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_S = 240.0  # a first start on two cores compiles the kernel
+TRADES_S = 120.0
+STOP_S = 60.0
+ASK_AGAIN_S = 1.0
+SHOWN_LINES = 40
+ADDRESSES = {
+    "ENGINE_COMMAND_ADDRESS": "tcp://127.0.0.1:{}",
+    "ENGINE_BLOCK_ADDRESS": "tcp://127.0.0.1:{}",
+    "ENGINE_RETRANSMIT_ADDRESS": "tcp://127.0.0.1:{}",
+    "ENGINE_HTTP_ADDRESS": "127.0.0.1:{}",
+    "SETTLEMENT_HTTP_ADDRESS": "127.0.0.1:{}",
+    "WEB_ADDRESS": "127.0.0.1:{}",
+}
+
+
+class SmokeError(Exception):
+    """What did not go as it should."""
+
+
+class Exchange:
+    """`make run` in a process group of its own, as a terminal would give it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "data"
+        self.log = folder / "log.txt"
+        self.environment = {**os.environ, **on_free_ports(), "DATA_DIR": str(self.data_dir)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                ["make", "run"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def url(self, setting: str, path: str) -> str:
+        return f"http://{self.environment[setting]}{path}"
+
+    def last_lines(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
+
+    def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [".venv/bin/python", "manage.py", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+
+    def processes(self) -> dict[int, str]:
+        """Those that carry this run's DATA_DIR in their environment, wherever they were moved to."""
+        mark = f"DATA_DIR={self.data_dir}".encode()
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # ended while we looked, or another account's
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def wait_for(self, what: str, seconds: float, happened: Callable[[], object]) -> None:
+        deadline = time.monotonic() + seconds
+        while not happened():
+            if self.process.poll() is not None:
+                raise SmokeError(f"make run ended with status {self.process.returncode} before {what}")
+            if time.monotonic() > deadline:
+                raise SmokeError(f"{what}: not within {seconds:.0f} s")
+            time.sleep(ASK_AGAIN_S)
+
+    def stop(self) -> int:
+        """Ctrl-C: SIGINT to the whole group, as a terminal sends it."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        try:
+            return self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            raise SmokeError(f"make run goes on {STOP_S:.0f} s after Ctrl-C") from None
+
+    def clear(self) -> None:
+        """End what is left, so that a failed run leaves nothing to the next."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def on_free_ports() -> dict[str, str]:
+    probes = [socket.socket() for _ in ADDRESSES]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return {name: form.format(port) for (name, form), port in zip(ADDRESSES.items(), ports, strict=True)}
+
+
+def browser() -> urllib.request.OpenerDirector:
+    """Keeps cookies, and asks no proxy for what is on this machine."""
+    cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+    return urllib.request.build_opener(cookies, urllib.request.ProxyHandler({}))
+
+
+def answers(url: str) -> bool:
+    try:
+        with browser().open(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def settled_trades(exchange: Exchange) -> int:
+    listing = exchange.manage("list_trades", "--from-sequence", "1", "--to-sequence", "100000000", "--json")
+    if listing.returncode:
+        raise SmokeError(f"list_trades ended with {listing.returncode}: {listing.stderr.strip()}")
+    document = json.loads(listing.stdout)
+    return len(document if isinstance(document, list) else document["trades"])
+
+
+def log_in(exchange: Exchange) -> None:
+    """Come into the admin with the password that the welcome names, and see that its pages have their style."""
+    password = (exchange.data_dir / "admin-password").read_text().strip()
+    page = exchange.url("WEB_ADDRESS", "/admin/login/")
+    visitor = browser()
+    form = visitor.open(page, timeout=30).read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
+    if not token:
+        raise SmokeError("the login page has no form")
+    fields = {"csrfmiddlewaretoken": token[1], "username": "admin", "password": password, "next": "/admin/"}
+    request = urllib.request.Request(page, urllib.parse.urlencode(fields).encode(), {"Referer": page})
+    inside = visitor.open(request, timeout=30)
+    body = inside.read().decode()
+    if inside.url != exchange.url("WEB_ADDRESS", "/admin/"):
+        raise SmokeError("the admin does not accept the password that it printed")
+    for style in re.findall(r'<link[^>]+href="(/static/[^"]+\.css)"', body):
+        visitor.open(exchange.url("WEB_ADDRESS", style), timeout=30).close()
+
+
+def run(exchange: Exchange) -> None:
+    for setting in ("ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS", "WEB_ADDRESS"):
+        ready = exchange.url(setting, "/health/ready")
+        exchange.wait_for(f"{setting} was ready", READY_S, lambda ready=ready: answers(ready))  # type: ignore[misc]
+    said = "The exchange is running."
+    exchange.wait_for("the welcome was printed", READY_S, lambda: said in exchange.log.read_text(errors="replace"))
+    for setting in ("ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS", "WEB_ADDRESS"):
+        if not answers(exchange.url(setting, "/metrics")):
+            raise SmokeError(f"{setting} has no metrics")
+    log_in(exchange)
+    print("smoke: ready, and the admin lets its administrator in")
+    exchange.wait_for("trades were settled", TRADES_S, lambda: settled_trades(exchange))
+    status = exchange.stop()
+    left = exchange.processes()
+    if left:
+        raise SmokeError(f"left after Ctrl-C: {left}")
+    print(f"smoke: Ctrl-C ended every process (make's status {status})")
+    verified = exchange.manage("verify_settlement", "--json")
+    if verified.returncode:
+        raise SmokeError(f"verify_settlement ended with {verified.returncode}: {verified.stdout}{verified.stderr}")
+    print(f"smoke: {settled_trades(exchange)} trades settled, verify_settlement: {verified.stdout.strip()}")
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="exchange-smoke-") as folder:
+        exchange = Exchange(Path(folder))
+        try:
+            run(exchange)
+        except (SmokeError, OSError, ValueError) as error:
+            print(f"{exchange.last_lines()}\nsmoke: {error}", file=sys.stderr)
+            return 1
+        finally:
+            exchange.clear()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Settings that cannot work are refused before anything starts, each with its id and a hint."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings as site
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from pytest_django import Settings
+
+from exchange_site.checks import SETTINGS, WEB
+from exchange_site.startup import set_up
+
+
+def ids(tag: str = SETTINGS) -> list[str | None]:
+    return [problem.id for problem in checks.run_checks(tags=[tag], include_deployment_checks=tag == WEB)]
+
+
+def test_the_defaults_are_in_order() -> None:
+    assert ids() == []
+    assert ids(WEB) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("ENGINE_COMMAND_ADDRESS", "127.0.0.1:5701", "exchange.E002"),
+        ("ENGINE_BLOCK_ADDRESS", "tcp://127.0.0.1", "exchange.E002"),
+        ("ENGINE_BLOCK_ADDRESS", "udp://127.0.0.1:5702", "exchange.E002"),
+        ("ENGINE_RETRANSMIT_ADDRESS", "tcp://127.0.0.1:70000", "exchange.E002"),
+        ("ENGINE_RETRANSMIT_ADDRESS", "ipc://", "exchange.E002"),
+        ("ENGINE_COMMAND_ADDRESS", "tcp://10.0.0.7:5701", "exchange.E003"),
+        ("ENGINE_COMMAND_ADDRESS", "tcp://0.0.0.0:5701", "exchange.E003"),
+        ("ENGINE_COMMAND_ADDRESS", "tcp://exchange.example:5701", "exchange.E003"),
+        ("WEB_ADDRESS", "8000", "exchange.E004"),
+        ("ENGINE_HTTP_ADDRESS", "127.0.0.1:9701/metrics", "exchange.E004"),
+        ("SETTLEMENT_HTTP_ADDRESS", "0.0.0.0:9702", "exchange.W001"),
+        ("SETTLEMENT_HTTP_ADDRESS", "127.0.0.1:5701", "exchange.E005"),
+        ("INPUT_LOG", "tape", "exchange.E006"),
+        ("SETTLEMENT_STORE", "oracle", "exchange.E006"),
+        ("LOG_FORMAT", "xml", "exchange.E006"),
+        ("LOG_LEVEL", "LOUD", "exchange.E006"),
+        ("ENABLE_LOCAL_WAL", True, "exchange.E007"),
+        ("ENGINE_RING_BLOCKS", 0, "exchange.E008"),
+        ("SETTLEMENT_BATCH_MS", -1, "exchange.E008"),
+        ("REDIS_URL", "amqp://localhost", "exchange.E009"),
+        ("SCYLLA_KEYSPACE", "drop table", "exchange.E009"),
+        ("SCYLLA_REPLICATION", {"dc1": 3}, "exchange.E009"),
+        ("SETTING_PROBLEMS", ["ENGINE_RING_BLOCKS must be a whole number, not 'many'."], "exchange.E001"),
+    ],
+)
+def test_a_setting_that_cannot_work_has_its_own_id(settings: Settings, name: str, value: object, problem: str) -> None:
+    setattr(settings, name, value)
+
+    found = checks.run_checks(tags=[SETTINGS])
+
+    assert [one.id for one in found] == [problem]
+    assert found[0].hint
+    assert name.startswith("SETTING_") or name in str(found[0].msg)
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:6001", "tcp://localhost:6001", "tcp://[::1]:6001", "ipc:///run/x"]
+)
+def test_addresses_that_stay_on_this_machine_need_no_keys(settings: Settings, address: str) -> None:
+    settings.ENGINE_COMMAND_ADDRESS = address
+
+    assert ids() == []
+
+
+def test_kafka_needs_to_know_its_servers(settings: Settings) -> None:
+    settings.INPUT_LOG = "kafka"
+    assert ids() == ["exchange.E009"]
+
+    settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
+    assert ids() == []
+
+
+def test_a_data_folder_that_cannot_be_made_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings.DATA_DIR = tmp_path / "file" / "data"
+
+    assert ids() == ["exchange.E010"]
+
+
+def test_a_data_folder_is_made_for_this_account_alone(settings: Settings, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path / "new" / "data"
+
+    assert ids() == []
+    assert settings.DATA_DIR.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("key", ["", "short"])
+def test_the_web_needs_a_secret_key(settings: Settings, key: str) -> None:
+    settings.SECRET_KEY = key
+
+    assert ids(WEB) == ["exchange.E011"]
+    assert ids() == []
+
+
+def test_django_itself_refuses_an_empty_secret_key(settings: Settings) -> None:
+    settings.SECRET_KEY = ""
+
+    with pytest.raises(ImproperlyConfigured):
+        _ = site.SECRET_KEY
+
+
+def test_a_process_with_bad_settings_ends_with_status_2_and_a_sentence_for_each(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.SETTLEMENT_STORE = "oracle"
+    settings.ENGINE_BLOCK_COMMANDS = 0
+
+    with pytest.raises(SystemExit) as ended:
+        set_up()
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "SETTLEMENT_STORE is 'oracle'. It can be sql or scylla. (exchange.E006)",
+        "ENGINE_BLOCK_COMMANDS is 0. It has to be 1 or more. (exchange.E008)",
+    ]
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(
+        command, cwd=site.BASE_DIR, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.processes
+def test_a_value_of_the_wrong_form_is_one_sentence_and_no_traceback() -> None:
+    done = manage("check", ENGINE_RING_BLOCKS="many", DATABASE_URL="postgres//user:hunter2@host")
+
+    assert done.returncode == 2
+    assert "ENGINE_RING_BLOCKS must be a whole number, not 'many'." in done.stderr
+    assert "DATABASE_URL must be sqlite:///FILE or postgres://USER:PASSWORD@HOST/NAME" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.processes
+def test_tools_that_sign_nothing_run_without_a_secret_key(tmp_path: Path) -> None:
+    done = manage("check", SECRET_KEY="", DATA_DIR=str(tmp_path))
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.processes
+def test_the_web_does_not_start_without_a_secret_key(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import exchange_site.wsgi"],
+        cwd=site.BASE_DIR,
+        env={**os.environ, "SECRET_KEY": "", "DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("SECRET_KEY is not set.")

@@ -1,0 +1,98 @@
+"""How an environment variable becomes a setting."""
+
+from pathlib import Path
+
+import pytest
+
+from exchange_site.environment import Environment, kept_secret
+
+DEFAULT = {"ENGINE": "django.db.backends.sqlite3", "NAME": "default"}
+
+
+@pytest.fixture
+def environment() -> Environment:
+    return Environment()
+
+
+def test_what_is_not_set_or_empty_keeps_its_default(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("X", raising=False)
+    assert environment.whole("X", 7) == 7
+
+    monkeypatch.setenv("X", " ")
+    assert environment.whole("X", 7) == 7
+    assert environment.flag("X", True) is True
+    assert environment.problems == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("true", True), ("1", True), ("YES", True), ("off", False), ("0", False)]
+)
+def test_flags(environment: Environment, monkeypatch: pytest.MonkeyPatch, written: str, meant: bool) -> None:
+    monkeypatch.setenv("X", written)
+
+    assert environment.flag("X", not meant) is meant
+
+
+def test_words_and_tables(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "a, b,,c ")
+    assert environment.words("X", []) == ["a", "b", "c"]
+
+    monkeypatch.setenv("X", '{"class": "SimpleStrategy"}')
+    assert environment.table("X", {}) == {"class": "SimpleStrategy"}
+
+
+def test_databases(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "postgres://me:secret@db.example:5433/exchange")
+    found = environment.database("X", DEFAULT)
+
+    assert (found["ENGINE"], found["HOST"], found["PORT"], found["NAME"], found["USER"], found["PASSWORD"]) == (
+        "django.db.backends.postgresql",
+        "db.example",
+        5433,
+        "exchange",
+        "me",
+        "secret",
+    )
+
+    monkeypatch.setenv("X", "sqlite:////var/lib/exchange.sqlite3")
+    assert environment.database("X", DEFAULT)["NAME"] == "/var/lib/exchange.sqlite3"
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://u:hunter2@h/d", "sqlite://:memory:", "sqlite:///", "postgres://h"]
+)
+def test_a_database_that_several_processes_cannot_share_is_a_problem(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("SOME_URL", url)
+
+    assert environment.database("SOME_URL", DEFAULT) == DEFAULT
+    assert len(environment.problems) == 1
+    assert "hunter2" not in environment.problems[0]
+
+
+@pytest.mark.parametrize(("read", "value"), [("whole", "1.5"), ("flag", "maybe"), ("table", "[1]"), ("table", "{")])
+def test_a_value_of_the_wrong_form_is_noted_by_name(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, read: str, value: str
+) -> None:
+    monkeypatch.setenv("SOME_NAME", value)
+
+    assert getattr(environment, read)("SOME_NAME", None) is None
+    assert environment.problems[0].startswith("SOME_NAME must ")
+
+
+def test_a_long_value_is_not_repeated_whole(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "9" * 5000 + "x")
+    environment.whole("X", 1)
+
+    assert len(environment.problems[0]) < 150
+
+
+def test_a_kept_secret_is_read_and_one_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert kept_secret(tmp_path / "none") == ""
+
+    (tmp_path / "some").write_text("abc\n")
+    assert kept_secret(tmp_path / "some") == "abc"
+
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    assert kept_secret(tmp_path / "binary") == ""

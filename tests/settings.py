@@ -1,0 +1,22 @@
+"""The site's settings as tests see them: a folder of their own, and passwords that need no time."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+# Never the developer's data, whatever the environment says.
+os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="exchange-tests-")
+os.environ["SECRET_KEY"] = "only for tests, and long enough to be accepted"
+atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
+
+from exchange_site.settings import *
+from exchange_site.settings import DATA_DIR, DATABASES
+
+# A file, not memory: with memory SQLite has no write-ahead log and locks whole tables between threads.
+DATABASES["default"]["TEST"] = {"NAME": str(Path(DATA_DIR) / "test.sqlite3")}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Pytest collects what is logged. A handler of ours would hold on to the standard error of one test and write to it
+# after it is closed.
+LOGGING_CONFIG = None
