@@ -1,0 +1,1 @@
+"""The deterministic core: codes, layout, kernel, engine, and the edges around them."""

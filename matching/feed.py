@@ -1,0 +1,204 @@
+"""The reader's side of the block stream: blocks as they come, and those that are asked for again.
+
+What `receive` gives may skip and may repeat; the reader knows which number it needs next. Not thread-safe.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+from urllib.parse import urlsplit
+
+import zmq
+
+from matching import wire
+from matching.blocks import Block
+from matching.errors import BadMessage, EngineUnreachable
+from matching.sockets import DONTWAIT, Limits, Socket, connect, readable
+
+_ASK_AGAIN_S = 0.5
+_STATUS_FRAME_BYTES = 1 << 20
+_DISCOVERY_LIMITS = Limits(frame_bytes=_STATUS_FRAME_BYTES, receive_queue=16, send_queue=16)
+
+
+class Feed:
+    """Hears one engine's blocks at `block_address` and asks `retransmit_address` for what is missing."""
+
+    def __init__(
+        self,
+        block_address: str,
+        retransmit_address: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds that never run back. Raises AddressUnusable."""
+        self._clock = clock
+        self._context: zmq.Context[Socket] = zmq.Context()
+        self._blocks = connect(self._context, zmq.SUB, block_address, wire.READER_LIMITS)
+        self._blocks.subscribe(b"")
+        self._retransmission = connect(self._context, zmq.DEALER, retransmit_address, wire.READER_LIMITS)
+        self._poller = zmq.Poller()
+        self._poller.register(self._blocks, zmq.POLLIN)
+        self._poller.register(self._retransmission, zmq.POLLIN)
+        self._status: wire.Status | None = None
+        self._newest = 0
+        self._wanted: tuple[int, int] | None = None
+        self._asked_at_s = 0.0
+        self._missing: tuple[int, int] | None = None
+        self._confirmed = 0
+
+    @classmethod
+    def discover(cls, address: str, timeout_s: float) -> Self:
+        """A feed of the engine of which `address` is one: command, block or retransmission socket.
+
+        Raises EngineUnreachable when none answers within `timeout_s`, AddressUnusable when it is no address.
+        """
+        addresses = _ask_addresses(address, timeout_s)
+        return cls(addresses.blocks, addresses.retransmission)
+
+    @property
+    def sockets(self) -> tuple[Socket, Socket]:
+        """For a loop that waits on more than this feed: with something to read here, `receive` has something to do."""
+        return self._blocks, self._retransmission
+
+    def receive(self, timeout_s: float, limit: int) -> list[Block]:
+        """Up to `limit` blocks that are there, in order of arrival; waits at most `timeout_s` for the first.
+
+        Raises BadBlock for bytes that are no block. The hash is the reader's to check (`Block.verify`).
+        """
+        deadline = self._clock() + timeout_s
+        found: list[Block] = []
+        while True:
+            self._ask_again_if_silent()
+            wait_s = 0.0 if found else min(_ASK_AGAIN_S, deadline - self._clock())
+            if not self._poller.poll(max(0, int(wait_s * 1000))) and (found or self._clock() >= deadline):
+                return found
+            for socket in (self._retransmission, self._blocks):
+                while len(found) < limit and self._read(socket, found):
+                    pass
+            if len(found) >= limit:
+                return found
+
+    def request(self, first: int, last: int) -> None:
+        """Asks for the blocks `first` … `last` again; `receive` gives them, or `missing` tells that it will not.
+
+        Asked for once more by itself until the last one came, so that one call is enough; a later call replaces it.
+        """
+        self._wanted = (first, last)
+        self._missing = None
+        self._ask()
+
+    def missing(self) -> tuple[int, int] | None:
+        """(first wanted, oldest held or 0): the engine does not have what was requested last."""
+        return self._missing
+
+    def newest(self) -> int:
+        """Number of the newest block that the engine told of, 0 before it told any."""
+        return self._newest
+
+    def status(self) -> wire.Status | None:
+        """The engine's newest heartbeat."""
+        return self._status
+
+    def confirm(self, number: int) -> None:
+        """Tells the engine that everything up to block `number` is durable; told again should the engine forget."""
+        self._confirmed = max(self._confirmed, number)
+        self._send(wire.CONFIRM, number)
+
+    def close(self) -> None:
+        # A last confirmation may still be under way.
+        self._retransmission.close(linger=200)
+        self._blocks.close()
+        self._context.term()
+
+    def _read(self, socket: Socket, found: list[Block]) -> bool:
+        """Takes one message; False when there is none."""
+        if not readable(socket):
+            return False
+        frames = socket.recv_multipart(DONTWAIT)
+        if frames[0] == wire.BLOCK and len(frames) == 2:
+            block = Block.decode(frames[1])
+            found.append(block)
+            if socket is self._blocks:
+                self._newest = block.number
+            else:
+                self._heard_of(block.number)
+            return True
+        with suppress(BadMessage):  # another version's engine; its blocks will tell
+            self._note(frames)
+        return True
+
+    def _note(self, frames: list[bytes]) -> None:
+        """What an engine says that is no block. Raises BadMessage."""
+        if frames[0] == wire.STATUS and len(frames) == 2:
+            self._status = wire.decode_status(frames[1])
+            self._newest = self._status.block_number
+            if self._status.confirmed < min(self._confirmed, self._newest):
+                self._send(wire.CONFIRM, self._confirmed)
+        elif frames[0] == wire.SENT:
+            (number,) = wire.decode_numbers(frames[1:], 1)
+            self._heard_of(number)
+            self._ask()  # it sends a part at a time
+        elif frames[0] == wire.MISSING:
+            first, oldest = wire.decode_numbers(frames[1:], 2)
+            if self._wanted and self._wanted[0] == first:
+                self._missing, self._wanted = (first, oldest), None
+
+    def _heard_of(self, number: int) -> None:
+        """A block that was asked for came."""
+        if self._wanted and number >= self._wanted[0]:
+            self._asked_at_s = self._clock()
+            first, last = number + 1, self._wanted[1]
+            self._wanted = (first, last) if first <= last else None
+
+    def _ask_again_if_silent(self) -> None:
+        if self._wanted and self._clock() - self._asked_at_s >= _ASK_AGAIN_S:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self._wanted:
+            self._asked_at_s = self._clock()
+            self._send(wire.BLOCKS, *self._wanted)
+
+    def _send(self, verb: bytes, *numbers: int) -> None:
+        with suppress(zmq.Again):  # nobody is there: asked again, or told again, when somebody is
+            self._retransmission.send_multipart([verb, *wire.encode_numbers(*numbers)], DONTWAIT)
+
+
+def _ask_addresses(address: str, timeout_s: float) -> wire.Addresses:
+    """Listens for a heartbeat and asks for a status at once: one of the two is the right language."""
+    context: zmq.Context[Socket] = zmq.Context()
+    try:
+        with (
+            connect(context, zmq.SUB, address, _DISCOVERY_LIMITS) as heard,
+            connect(context, zmq.DEALER, address, _DISCOVERY_LIMITS) as asked,
+        ):
+            heard.subscribe(wire.STATUS)
+            asked.send_multipart([wire.STATUS, os.urandom(8)])
+            poller = zmq.Poller()
+            poller.register(heard, zmq.POLLIN)
+            poller.register(asked, zmq.POLLIN)
+            deadline = time.monotonic() + timeout_s
+            while (left_s := deadline - time.monotonic()) > 0:
+                for socket, _ in poller.poll(int(left_s * 1000) + 1):
+                    frames = socket.recv_multipart()
+                    if frames[0] == wire.STATUS and len(frames) > 1:
+                        with suppress(BadMessage):
+                            return _reachable(wire.decode_status(frames[1]).addresses, address)
+    finally:
+        context.term()
+    raise EngineUnreachable(f"No engine answers at {address}: start it, or name another address.")
+
+
+def _reachable(addresses: wire.Addresses, through: str) -> wire.Addresses:
+    """An engine that listens everywhere says 0.0.0.0; it is reached by the host that it was found at."""
+    host = urlsplit(through).netloc.rpartition(":")[0]
+
+    def named(address: str) -> str:
+        for everywhere in ("0.0.0.0", "[::]", "*"):  # noqa: S104 (nothing is bound here)
+            if address.startswith(f"tcp://{everywhere}:"):
+                return f"tcp://{host}:{address.rpartition(':')[2]}"
+        return address
+
+    return wire.Addresses(named(addresses.commands), named(addresses.blocks), named(addresses.retransmission))

@@ -1,0 +1,43 @@
+"""The deterministic core: commands and memory in, events out. Knows neither Django nor a socket nor a driver.
+
+Rooms, from the entry down: `commands` (what each command does), `crossing` (taker meets book), `book` (an order's
+places), `prices` (levels), `funds` (balances, fees), `tables` (hash tables), `bits`; `pools` is the memory they share,
+`events` how results are written, `queues` how the book is read, `compiling` how all of it becomes machine code.
+"""
+
+import sys
+
+import numpy as np
+from numba import config
+
+from matching import layout
+from matching.kernel.commands import process
+from matching.kernel.compiling import CACHE_FOLDER
+from matching.kernel.funds import open_balance
+from matching.kernel.pools import Pools, empty_pools, reserve, with_asset, with_instrument
+from matching.kernel.queues import list_levels, list_slots
+
+__all__ = [
+    "Pools",
+    "compile_now",
+    "empty_pools",
+    "list_levels",
+    "list_slots",
+    "open_balance",
+    "process",
+    "reserve",
+    "with_asset",
+    "with_instrument",
+]
+
+
+def compile_now() -> None:
+    """Loads the kernel from the cache, or compiles it and says so on standard error."""
+    if not config.DISABLE_JIT and not any(CACHE_FOLDER.rglob("commands.process-*.nbi")):
+        sys.stderr.write("Compiling the matching kernel for this machine: about half a minute, once.\n")
+        sys.stderr.flush()
+    pools = with_asset(with_instrument(empty_pools(), np.zeros(1, layout.INSTRUMENT)))
+    open_balance(pools, 0, 0)
+    process(np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT), pools)
+    list_slots(pools, 0, 0, np.zeros(0, np.int64))
+    list_levels(pools, 0, 0, np.zeros((0, 2), np.int64))

@@ -1,0 +1,530 @@
+"""The kernel's entry: a block's commands in, its events out (semantics, sections 3 to 6).
+
+No allocation, no exception, no object: pools are large enough before a block begins (`pools.reserve`), and what cannot
+be done is a `rejected` event. Integers are int64 throughout; a uint64 is a set of bits or a hash.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from matching.codes import AMOUNT_LIMIT, NONE_ID, CommandKind, InstrumentStatus, OrderType, Reason, Side, TimeInForce
+from matching.kernel import book, crossing, events, funds, prices, tables
+from matching.kernel import pools as p
+from matching.kernel.bits import prefetch
+from matching.kernel.compiling import entry, inlined
+from matching.layout import NO_ASK
+
+ORDER = int(CommandKind.ORDER)
+CANCEL = int(CommandKind.CANCEL)
+CANCEL_ALL = int(CommandKind.CANCEL_ALL)
+REPLACE = int(CommandKind.REPLACE)
+DEPOSIT = int(CommandKind.DEPOSIT)
+BUY = int(Side.BUY)
+SELL = int(Side.SELL)
+MARKET = int(OrderType.MARKET)
+IOC = int(TimeInForce.IOC)
+FOK = int(TimeInForce.FOK)
+TRADING = int(InstrumentStatus.TRADING)
+HALTED = int(InstrumentStatus.HALTED)
+
+INT64_MAX = (1 << 63) - 1
+
+ACCEPTED = int(Reason.NONE)
+INVALID_PRICE = int(Reason.INVALID_PRICE)
+INVALID_QUANTITY = int(Reason.INVALID_QUANTITY)
+INVALID_AMOUNT = int(Reason.INVALID_AMOUNT)
+INSTRUMENT_HALTED = int(Reason.INSTRUMENT_HALTED)
+NOTIONAL_OVERFLOW = int(Reason.NOTIONAL_OVERFLOW)
+BELOW_MIN_NOTIONAL = int(Reason.BELOW_MIN_NOTIONAL)
+DUPLICATE_CLIENT_ORDER_ID = int(Reason.DUPLICATE_CLIENT_ORDER_ID)
+INSUFFICIENT_BALANCE = int(Reason.INSUFFICIENT_BALANCE)
+POST_ONLY_WOULD_MATCH = int(Reason.POST_ONLY_WOULD_MATCH)
+FOK_NOT_FILLABLE = int(Reason.FOK_NOT_FILLABLE)
+NO_LIQUIDITY = int(Reason.NO_LIQUIDITY)
+QUOTE_QUANTITY_TOO_SMALL = int(Reason.QUOTE_QUANTITY_TOO_SMALL)
+UNKNOWN_ORDER = int(Reason.UNKNOWN_ORDER)
+SUPPLY_OVERFLOW = int(Reason.SUPPLY_OVERFLOW)
+DUPLICATE_REFERENCE = int(Reason.DUPLICATE_REFERENCE)
+BY_USER = int(Reason.USER)
+BY_IOC = int(Reason.IOC)
+SELF_TRADE = int(Reason.SELF_TRADE)
+
+
+FAR = 12
+NEAR = 7
+NEXT = 3
+LARGE = 8192
+"""How many commands ahead what a command will need is fetched: its ways to find things, then what they lead to."""
+
+
+@entry
+def process(commands: Any, rows: Any, pools: Any) -> Any:
+    """Applies COMMAND records in order; returns how many EVENT records it wrote to `rows`.
+
+    The caller has reserved the pools for that many commands, has room for 4 events a command and one for each open
+    order, and moves NEXT_EVENT_SEQUENCE on by the result.
+    """
+    count = np.int64(0)
+    large = pools.state[p.ORDER_TOP] > LARGE
+    for i in range(len(commands)):
+        if large:
+            if i + FAR < len(commands):
+                _expect(pools, commands[i + FAR])
+            if i + NEAR < len(commands):
+                _expect_order(pools, commands[i + NEAR])
+            if i + NEXT < len(commands) and commands[i + NEXT]["order_id"] > 0:
+                _expect_places(pools, commands[i + NEXT])
+        command = commands[i]
+        kind = command["kind"]
+        if kind == ORDER:
+            count = _place(pools, rows, count, command)
+        elif kind == CANCEL:
+            count = _cancel(pools, rows, count, command)
+        elif kind == REPLACE:
+            count = _replace(pools, rows, count, command)
+        elif kind == CANCEL_ALL:
+            count = _cancel_all(pools, rows, count, command)
+        elif kind == DEPOSIT:
+            count = _deposit(pools, rows, count, command)
+        else:
+            count = _withdraw(pools, rows, count, command)
+        pools.state[p.NEXT_COMMAND_SEQUENCE] += 1
+    return count
+
+
+@inlined
+def _expect(pools: Any, command: Any) -> None:
+    order_id = command["order_id"]
+    if order_id > 0:
+        if (order_id >> p.PAGE_BITS) < len(pools.directory):
+            page = np.int64(pools.directory[order_id >> p.PAGE_BITS])
+            prefetch(pools.pages, page * p.PAGE_SIZE + (order_id & (p.PAGE_SIZE - 1)))
+    else:
+        tables.expect_trader(pools, command["account"], np.int64(command["instrument"]))
+
+
+@inlined
+def _expect_order(pools: Any, command: Any) -> None:
+    if command["order_id"] > 0:
+        slot = book.find_order(pools, command["order_id"])
+        prefetch(pools.orders, slot)
+    elif command["text_hash"] != np.uint64(0):
+        tables.expect_client_order(pools, command["account"], np.int64(command["instrument"]), command["text_hash"])
+
+
+@inlined
+def _expect_places(pools: Any, command: Any) -> None:
+    slot = book.find_order(pools, command["order_id"])
+    order = pools.orders[slot]
+    prefetch(pools.traders, np.int64(order["trader"]))
+    prefetch(pools.levels, np.int64(order["level"]))
+    prefetch(pools.orders, np.int64(order["previous"]))
+    prefetch(pools.orders, np.int64(order["next"]))
+    prefetch(pools.orders, np.int64(order["account_previous"]))
+    prefetch(pools.orders, np.int64(order["account_next"]))
+    table = pools.client_order_table
+    key = tables.mix(order["text_hash"], np.int64(order["trader"]))
+    prefetch(table, np.int64(key >> tables.shift_of(table)))
+
+
+@inlined
+def _place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    instrument_id = np.int64(command["instrument"])
+    account = command["account"]
+    side = np.int64(command["side"])
+    trader = tables.find_trader(pools, account, instrument_id)
+    reason, locked = _judge_order(pools, command, trader)
+    if reason != ACCEPTED:
+        return events.reject(pools, rows, count, command, reason)
+    if trader == 0:
+        trader = funds.new_trader(pools, account, instrument_id)
+    order_id = pools.state[p.NEXT_COMMAND_SEQUENCE]
+    market = command["order_type"] == MARKET
+    money = np.int64(-1)
+    flags = 0
+    wanted = command["quantity"]
+    limit = command["price"]
+    if market:
+        limit = np.int64(NO_ASK) if side == BUY else np.int64(0)
+        if command["amount"] != 0:
+            money, wanted, flags = command["amount"], np.int64(crossing.ANY_QUANTITY), events.BY_QUOTE
+    funds.lock(pools, crossing.paying_balance(pools.traders[trader], side), locked)
+    count = events.write(
+        pools,
+        rows,
+        count,
+        events.ORDER_ACCEPTED,
+        side,
+        0,
+        flags,
+        instrument_id,
+        order_id,
+        account,
+        command["price"],
+        command["quantity"],
+        locked,
+    )
+    left = wanted
+    expired = False
+    if market or crossing.crosses(pools.instruments[instrument_id], side, limit):
+        prevention = np.int64(command["self_trade_prevention"])
+        count, left, money, expired = crossing.match(
+            pools, rows, count, instrument_id, order_id, trader, side, prevention, limit, wanted, money
+        )
+    if market:
+        return _end_market(pools, rows, count, instrument_id, order_id, trader, side, left, money, expired)
+    if left == 0:
+        return count
+    if expired:
+        return _expire_taker(pools, rows, count, instrument_id, order_id, trader, side, limit, left, SELF_TRADE)
+    if command["time_in_force"] == IOC:
+        return _expire_taker(pools, rows, count, instrument_id, order_id, trader, side, limit, left, BY_IOC)
+    slot = book.take_slot(pools)
+    order = pools.orders[slot]
+    order["order_id"] = order_id
+    order["remaining"] = left
+    order["filled"] = wanted - left
+    order["text_hash"] = command["text_hash"]
+    order["trader"] = trader
+    order["side"] = command["side"]
+    order["self_trade_prevention"] = command["self_trade_prevention"]
+    order["post_only"] = command["post_only"]
+    book.enter(pools, slot)
+    book.enqueue(pools, pools.instruments[instrument_id], slot, limit)
+    return count
+
+
+@inlined
+def _judge_order(pools: Any, command: Any, trader: Any) -> Any:
+    """(reason, what the order locks); ACCEPTED where nothing speaks against it."""
+    instrument_id = np.int64(command["instrument"])
+    instrument = pools.instruments[instrument_id]
+    nothing = np.int64(0)
+    if instrument["status"] != TRADING:
+        return INSTRUMENT_HALTED, nothing
+    side = np.int64(command["side"])
+    market = command["order_type"] == MARKET
+    price, quantity, amount = command["price"], command["quantity"], command["amount"]
+    by_quote = market and amount != 0
+    if by_quote:
+        if amount <= 0:
+            return INVALID_QUANTITY, nothing
+        if amount > AMOUNT_LIMIT:
+            return NOTIONAL_OVERFLOW, nothing
+        if amount < instrument["min_notional"]:
+            return BELOW_MIN_NOTIONAL, nothing
+    else:
+        reason = _judge_size(instrument, market, price, quantity, np.int64(0))
+        if reason != ACCEPTED:
+            return reason, nothing
+    if trader != 0 and command["text_hash"] != np.uint64(0):
+        if tables.find_client_order(pools, trader, command["text_hash"]) != 0:
+            return DUPLICATE_CLIENT_ORDER_ID, nothing
+
+    account = command["account"]
+    prevention = np.int64(command["self_trade_prevention"])
+    needed = amount
+    if not by_quote:
+        if market and side == BUY:
+            _, needed = crossing.reckon(pools, instrument_id, account, side, prevention, np.int64(NO_ASK), quantity)
+        else:
+            needed = crossing.held(instrument, side, price, quantity)
+    if trader != 0:
+        payer = pools.balances[crossing.paying_balance(pools.traders[trader], side)]
+        enough = payer["available"] >= needed
+    else:
+        asset = np.int64(instrument["quote"]) if side == BUY else np.int64(instrument["base"])
+        enough = funds.available(pools, account, asset) >= needed
+    if not enough:
+        return INSUFFICIENT_BALANCE, nothing
+
+    if not market:
+        if command["post_only"] != 0 and crossing.crosses(instrument, side, price):
+            return POST_ONLY_WOULD_MATCH, nothing
+        if command["time_in_force"] == FOK:
+            lots, _ = crossing.reckon(pools, instrument_id, account, side, prevention, price, quantity)
+            if lots < quantity:
+                return FOK_NOT_FILLABLE, nothing
+        return ACCEPTED, needed
+    best = np.int64(instrument["best_ask_level"]) if side == BUY else np.int64(instrument["best_bid_level"])
+    if best == 0:
+        return NO_LIQUIDITY, nothing
+    if by_quote and amount < instrument["best_ask"] * instrument["quote_unit"]:
+        return QUOTE_QUANTITY_TOO_SMALL, nothing
+    return ACCEPTED, needed
+
+
+@inlined
+def _judge_size(instrument: Any, market: Any, price: Any, quantity: Any, filled: Any) -> Any:
+    """Price and quantity of an order by quantity; `filled` lots have traded before (replace)."""
+    if not market and price <= 0:
+        return INVALID_PRICE
+    if quantity <= 0 or quantity < instrument["min_quantity"] or quantity > instrument["max_quantity"]:
+        return INVALID_QUANTITY
+    if quantity > instrument["quantity_limit"] or filled > INT64_MAX - quantity:
+        return NOTIONAL_OVERFLOW
+    if not market:
+        if funds.product_exceeds(price, quantity, instrument["notional_limit"]):
+            return NOTIONAL_OVERFLOW
+        if price * quantity * instrument["quote_unit"] < instrument["min_notional"]:
+            return BELOW_MIN_NOTIONAL
+    return ACCEPTED
+
+
+@inlined
+def _expire_taker(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    price: Any,
+    left: Any,
+    reason: Any,
+) -> Any:
+    """Ends a limit order that is not in the book: unlocks the rest and writes the event."""
+    row = pools.traders[trader]
+    amount = crossing.held(pools.instruments[instrument_id], side, price, left)
+    funds.lock(pools, crossing.paying_balance(row, side), -amount)
+    return events.write(
+        pools,
+        rows,
+        count,
+        events.ORDER_CANCELLED,
+        side,
+        reason,
+        0,
+        instrument_id,
+        order_id,
+        row["account"],
+        price,
+        left,
+        amount,
+    )
+
+
+@inlined
+def _end_market(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    left: Any,
+    money: Any,
+    expired: Any,
+) -> Any:
+    """Ends a market order: what it did not use is unlocked, with an event unless money alone ran out."""
+    instrument = pools.instruments[instrument_id]
+    row = pools.traders[trader]
+    reason = SELF_TRADE if expired else NO_LIQUIDITY
+    if money >= 0:
+        funds.lock(pools, np.int64(row["quote_balance"]), -money)
+        if money > 0 and not expired and instrument["best_ask_level"] != 0:
+            rows[count - 1]["taker_unlock"] = money
+            return count
+        if money == 0:
+            return count
+        amount, lots, flags = money, np.int64(0), events.BY_QUOTE
+    else:
+        if left == 0:
+            return count
+        # A buy locked exactly the cost of what it took, a sell its whole quantity.
+        amount, lots, flags = np.int64(0), left, 0
+        if side == SELL:
+            amount = left * instrument["lot_units"]
+            funds.lock(pools, np.int64(row["base_balance"]), -amount)
+    return events.write(
+        pools,
+        rows,
+        count,
+        events.ORDER_CANCELLED,
+        side,
+        reason,
+        flags,
+        instrument_id,
+        order_id,
+        row["account"],
+        0,
+        lots,
+        amount,
+    )
+
+
+@inlined
+def _find_named(pools: Any, command: Any) -> Any:
+    """Slot of the open order that a cancel or replace names, by order_id or client order id; 0: not this account's."""
+    if command["order_id"] != 0:
+        slot = book.find_order(pools, command["order_id"])
+        if slot == 0:
+            return slot
+        trader = pools.traders[np.int64(pools.orders[slot]["trader"])]
+        if trader["account"] != command["account"] or trader["instrument"] != command["instrument"]:
+            return np.int64(0)
+        return slot
+    trader_place = tables.find_trader(pools, command["account"], np.int64(command["instrument"]))
+    if trader_place == 0 or command["text_hash"] == np.uint64(0):
+        return np.int64(0)
+    return tables.find_client_order(pools, trader_place, command["text_hash"])
+
+
+@inlined
+def _cancel(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    slot = _find_named(pools, command)
+    if slot == 0:
+        return events.reject(pools, rows, count, command, UNKNOWN_ORDER)
+    instrument_id = np.int64(command["instrument"])
+    if pools.instruments[instrument_id]["status"] == HALTED:
+        return events.reject(pools, rows, count, command, INSTRUMENT_HALTED)
+    price = prices.price_of(pools, np.int64(pools.orders[slot]["level"]))
+    return crossing.expire_maker(pools, rows, count, instrument_id, slot, price, BY_USER)
+
+
+@inlined
+def _cancel_all(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    wanted = np.int64(command["instrument"])
+    if wanted != NONE_ID and pools.instruments[wanted]["status"] == HALTED:
+        return events.reject(pools, rows, count, command, INSTRUMENT_HALTED)
+    owner = tables.find_account(pools, command["account"])
+    slot = np.int64(pools.accounts[owner]["first_order"]) if owner != 0 else np.int64(0)
+    cancelled = np.int64(0)
+    while slot != 0:
+        order = pools.orders[slot]
+        following = np.int64(order["account_next"])
+        instrument_id = np.int64(pools.traders[np.int64(order["trader"])]["instrument"])
+        if (wanted == NONE_ID or instrument_id == wanted) and pools.instruments[instrument_id]["status"] != HALTED:
+            price = prices.price_of(pools, np.int64(order["level"]))
+            count = crossing.expire_maker(pools, rows, count, instrument_id, slot, price, BY_USER)
+            cancelled += 1
+        slot = following
+    return events.write(
+        pools, rows, count, events.ORDERS_CANCELLED, 0, 0, 0, wanted, 0, command["account"], 0, cancelled, 0
+    )
+
+
+@inlined
+def _replace(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    slot = _find_named(pools, command)
+    if slot == 0:
+        return events.reject(pools, rows, count, command, UNKNOWN_ORDER)
+    instrument_id = np.int64(command["instrument"])
+    instrument = pools.instruments[instrument_id]
+    order = pools.orders[slot]
+    side = np.int64(order["side"])
+    trader = np.int64(order["trader"])
+    payer = crossing.paying_balance(pools.traders[trader], side)
+    old_price = prices.price_of(pools, np.int64(order["level"]))
+    price, quantity = command["price"], command["quantity"]
+    old_hold = crossing.held(instrument, side, old_price, order["remaining"])
+    reason = ACCEPTED
+    if instrument["status"] != TRADING:
+        reason = INSTRUMENT_HALTED
+    else:
+        reason = _judge_size(instrument, False, price, quantity, order["filled"])
+        if reason == ACCEPTED:
+            needed = crossing.held(instrument, side, price, quantity)
+            if needed - old_hold > pools.balances[payer]["available"]:
+                reason = INSUFFICIENT_BALANCE
+            elif order["post_only"] != 0 and crossing.crosses(instrument, side, price):
+                reason = POST_ONLY_WOULD_MATCH
+    if reason != ACCEPTED:
+        return events.reject(pools, rows, count, command, reason)
+
+    change = crossing.held(instrument, side, price, quantity) - old_hold
+    funds.lock(pools, payer, change)
+    kept = price == old_price and quantity <= order["remaining"]
+    count = events.write(
+        pools,
+        rows,
+        count,
+        events.ORDER_REPLACED,
+        side,
+        0,
+        events.KEPT_PRIORITY if kept else 0,
+        instrument_id,
+        order["order_id"],
+        command["account"],
+        price,
+        quantity,
+        change,
+    )
+    if kept:
+        pools.levels[np.int64(order["level"])]["quantity"] -= order["remaining"] - quantity
+        order["remaining"] = quantity
+        return count
+    book.dequeue(pools, instrument, slot)
+    return _requeue(pools, rows, count, instrument_id, slot, price, quantity)
+
+
+@inlined
+def _requeue(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, price: Any, quantity: Any) -> Any:
+    """A replaced order that lost its place: it may match, and what is left takes the end of its price's queue."""
+    order = pools.orders[slot]
+    order_id = order["order_id"]
+    side = np.int64(order["side"])
+    trader = np.int64(order["trader"])
+    left = quantity
+    expired = False
+    if crossing.crosses(pools.instruments[instrument_id], side, price):
+        prevention = np.int64(order["self_trade_prevention"])
+        count, left, _, expired = crossing.match(
+            pools, rows, count, instrument_id, order_id, trader, side, prevention, price, quantity, np.int64(-1)
+        )
+    order["filled"] += quantity - left
+    order["remaining"] = left
+    if left == 0:
+        book.leave(pools, slot)
+        return count
+    if expired:
+        book.leave(pools, slot)
+        return _expire_taker(pools, rows, count, instrument_id, order_id, trader, side, price, left, SELF_TRADE)
+    book.enqueue(pools, pools.instruments[instrument_id], slot, price)
+    return count
+
+
+@inlined
+def _deposit(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    asset, account, amount = np.int64(command["instrument"]), command["account"], command["amount"]
+    if amount <= 0:
+        return events.reject(pools, rows, count, command, INVALID_AMOUNT)
+    if amount > AMOUNT_LIMIT - pools.supplies[asset]:
+        return events.reject(pools, rows, count, command, SUPPLY_OVERFLOW)
+    if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:
+        return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
+    _remember_reference(pools, command)
+    pools.supplies[asset] += amount
+    pools.balances[funds.balance_of(pools, account, asset)]["available"] += amount
+    return events.write(pools, rows, count, events.DEPOSITED, 0, 0, 0, asset, 0, account, 0, 0, amount)
+
+
+@inlined
+def _withdraw(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    asset, account, amount = np.int64(command["instrument"]), command["account"], command["amount"]
+    if amount <= 0:
+        return events.reject(pools, rows, count, command, INVALID_AMOUNT)
+    if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:
+        return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
+    place = tables.find_balance(pools, account, asset)
+    if place == 0 or pools.balances[place]["available"] < amount:
+        return events.reject(pools, rows, count, command, INSUFFICIENT_BALANCE)
+    _remember_reference(pools, command)
+    pools.supplies[asset] -= amount
+    pools.balances[place]["available"] -= amount
+    return events.write(pools, rows, count, events.WITHDRAWN, 0, 0, 0, asset, 0, account, 0, 0, amount)
+
+
+@inlined
+def _remember_reference(pools: Any, command: Any) -> None:
+    place = pools.state[p.REFERENCE_TOP]
+    pools.state[p.REFERENCE_TOP] += 1
+    reference = pools.references[place]
+    reference["text_hash"] = command["text_hash"]
+    reference["account"] = command["account"]
+    reference["kind"] = command["kind"]
+    key = tables.reference_key(command["account"], np.int64(command["kind"]), command["text_hash"])
+    tables.insert(pools.reference_table, key, place)

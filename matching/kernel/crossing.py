@@ -1,0 +1,224 @@
+"""Where a taker meets the book: what it would take, and the trades when it does (semantics, sections 5 and 6)."""
+
+from typing import Any
+
+import numpy as np
+
+from matching.codes import AMOUNT_LIMIT, Reason, SelfTradePrevention, Side
+from matching.kernel import book, events, funds, prices
+from matching.kernel.compiling import inlined
+from matching.layout import NO_ASK
+
+BUY = int(Side.BUY)
+SELL = int(Side.SELL)
+EXPIRE_TAKER = int(SelfTradePrevention.EXPIRE_TAKER)
+EXPIRE_MAKER = int(SelfTradePrevention.EXPIRE_MAKER)
+EXPIRE_BOTH = int(SelfTradePrevention.EXPIRE_BOTH)
+NO_PREVENTION = int(SelfTradePrevention.NONE)
+SELF_TRADE = int(Reason.SELF_TRADE)
+
+ANY_QUANTITY = NO_ASK
+"""Lots wanted by an order that is bounded by money alone."""
+
+
+@inlined
+def crosses(instrument: Any, side: Any, price: Any) -> Any:
+    """An order at that price would meet an order of the other side."""
+    # NO_ASK is above and 0, for no bid, below every price that a limit order may have.
+    meets_ask, meets_bid = price >= instrument["best_ask"], price <= instrument["best_bid"]
+    return meets_ask if side == BUY else meets_bid
+
+
+@inlined
+def reckon(pools: Any, instrument_id: Any, account: Any, side: Any, prevention: Any, limit: Any, wanted: Any) -> Any:
+    """(lots, cost) that an order for `wanted` lots would take at `limit` or better, under its own self-trade mode.
+
+    The cost is in quote units; it stops growing, above every balance, when it exceeds AMOUNT_LIMIT.
+    """
+    instrument = pools.instruments[instrument_id]
+    quote_unit = instrument["quote_unit"]
+    level = np.int64(instrument["best_ask_level"]) if side == BUY else np.int64(instrument["best_bid_level"])
+    lots = np.int64(0)
+    cost = np.int64(0)
+    while level != 0 and lots < wanted and cost <= AMOUNT_LIMIT:
+        price = prices.price_of(pools, level)
+        if (side == BUY and price > limit) or (side == SELL and price < limit):
+            break
+        slot = np.int64(pools.levels[level]["head"])
+        while slot != 0 and lots < wanted and cost <= AMOUNT_LIMIT:
+            maker = pools.orders[slot]
+            taken = min(wanted - lots, maker["remaining"])
+            if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
+                if prevention != EXPIRE_MAKER:
+                    return lots, cost
+                taken = np.int64(0)
+            lots += taken
+            cost += taken * price * quote_unit
+            slot = np.int64(maker["next"])
+        level = prices.level_above(pools, level) if side == BUY else prices.level_below(pools, level)
+    return lots, cost
+
+
+@inlined
+def match(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    prevention: Any,
+    limit: Any,
+    wanted: Any,
+    money: Any,
+) -> Any:
+    """Trades an order against the book until it is done, cannot go on, or meets its own account.
+
+    `limit` is the worst price, NO_ASK for a market buy; `money` the quote units that an order by quote_quantity may
+    spend, -1 for others; the order's funds are locked. Returns (count, lots left, money left, taker expired).
+    """
+    instrument = pools.instruments[instrument_id]
+    quote_unit = instrument["quote_unit"]
+    account = pools.traders[trader]["account"]
+    while wanted > 0:
+        if side == BUY:
+            level = np.int64(instrument["best_ask_level"])
+            price = instrument["best_ask"]
+            if level == 0 or price > limit:
+                break
+        else:
+            level = np.int64(instrument["best_bid_level"])
+            price = instrument["best_bid"]
+            if level == 0 or price < limit:
+                break
+        slot = np.int64(pools.levels[level]["head"])
+        maker = pools.orders[slot]
+        lots = min(wanted, maker["remaining"])
+        if money >= 0:
+            lots = min(lots, money // (price * quote_unit))
+            if lots == 0:
+                break
+        if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
+            if prevention != EXPIRE_TAKER:
+                count = expire_maker(pools, rows, count, instrument_id, slot, price, SELF_TRADE)
+            if prevention != EXPIRE_MAKER:
+                return count, wanted, money, True
+            continue
+        count = _trade(pools, rows, count, instrument_id, order_id, trader, side, limit, slot, price, lots)
+        maker["filled"] += lots
+        maker["remaining"] -= lots
+        pools.levels[level]["quantity"] -= lots
+        if maker["remaining"] == 0:
+            book.dequeue(pools, instrument, slot)
+            book.leave(pools, slot)
+        wanted -= lots
+        if money >= 0:
+            money -= lots * price * quote_unit
+    return count, wanted, money, False
+
+
+@inlined
+def held(instrument: Any, side: Any, price: Any, lots: Any) -> Any:
+    """What an open order holds: quote units for a buy at its own price, base units for a sell."""
+    quote, base = lots * price * instrument["quote_unit"], lots * instrument["lot_units"]
+    return quote if side == BUY else base
+
+
+@inlined
+def paying_balance(trader_row: Any, side: Any) -> Any:
+    quote, base = np.int64(trader_row["quote_balance"]), np.int64(trader_row["base_balance"])
+    return quote if side == BUY else base
+
+
+@inlined
+def expire_maker(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, price: Any, reason: Any) -> Any:
+    """Cancels an open order: unlocks what it holds, writes the event, forgets the order."""
+    instrument = pools.instruments[instrument_id]
+    order = pools.orders[slot]
+    owner = pools.traders[np.int64(order["trader"])]
+    side = np.int64(order["side"])
+    amount = held(instrument, side, price, order["remaining"])
+    funds.lock(pools, paying_balance(owner, side), -amount)
+    count = events.write(
+        pools,
+        rows,
+        count,
+        events.ORDER_CANCELLED,
+        side,
+        reason,
+        0,
+        instrument_id,
+        order["order_id"],
+        owner["account"],
+        price,
+        order["remaining"],
+        amount,
+    )
+    book.dequeue(pools, instrument, slot)
+    book.leave(pools, slot)
+    return count
+
+
+@inlined
+def _trade(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    limit: Any,
+    slot: Any,
+    price: Any,
+    lots: Any,
+) -> Any:
+    """One trade at the maker's price: moves the funds of both and of the house, and writes the event."""
+    instrument = pools.instruments[instrument_id]
+    maker = pools.orders[slot]
+    taker_row = pools.traders[trader]
+    maker_row = pools.traders[np.int64(maker["trader"])]
+    base = lots * instrument["lot_units"]
+    notional = lots * price * instrument["quote_unit"]
+    release = np.int64(0)
+    if side == BUY:
+        buyer, seller = taker_row, maker_row
+        buyer_fee = funds.fee(base, instrument["taker_fee"])
+        seller_fee = funds.fee(notional, instrument["maker_fee"])
+        if limit != NO_ASK:
+            release = lots * (limit - price) * instrument["quote_unit"]
+    else:
+        buyer, seller = maker_row, taker_row
+        buyer_fee = funds.fee(base, instrument["maker_fee"])
+        seller_fee = funds.fee(notional, instrument["taker_fee"])
+    balances = pools.balances
+    paid = balances[np.int64(buyer["quote_balance"])]
+    paid["locked"] -= notional + release
+    paid["available"] += release
+    balances[np.int64(buyer["base_balance"])]["available"] += base - buyer_fee
+    balances[np.int64(seller["base_balance"])]["locked"] -= base
+    balances[np.int64(seller["quote_balance"])]["available"] += notional - seller_fee
+    balances[np.int64(instrument["house_base"])]["available"] += buyer_fee
+    balances[np.int64(instrument["house_quote"])]["available"] += seller_fee
+    event = rows[count]
+    count = events.write(
+        pools,
+        rows,
+        count,
+        events.TRADE,
+        side,
+        0,
+        0,
+        instrument_id,
+        order_id,
+        taker_row["account"],
+        price,
+        lots,
+        release,
+    )
+    event["other_order_id"] = maker["order_id"]
+    event["other_account"] = maker_row["account"]
+    event["buyer_fee"] = buyer_fee
+    event["seller_fee"] = seller_fee
+    return count

@@ -1,0 +1,253 @@
+"""Every record of the system, defined once: little-endian, padding named, sizes asserted.
+
+Units: prices in ticks, quantities in lots, amounts in the asset's smallest unit, times in nanoseconds since the Unix
+epoch (UTC). Identifiers of assets and instruments are their place in the registry, counted from 0. `text` fields point
+into the strings section of a batch or block. A change of any record raises LAYOUT_VERSION and is written down in
+docs/decisions/. This file knows neither Django nor a socket nor a driver.
+"""
+
+import numpy as np
+
+LAYOUT_VERSION = 1
+
+BLOCK_MAGIC = 0x4B4C4258  # b"XBLK" read as a little-endian integer
+BATCH_MAGIC = 0x48435442  # b"BTCH"
+
+BLOCK_HEADER = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("layout_version", "<u4"),
+        ("shard", "<u4"),
+        ("epoch", "<u4"),
+        ("number", "<i8"),  # 1, 2, 3, …
+        ("timestamp_ns", "<i8"),  # never earlier than the block before
+        ("first_command_sequence", "<i8"),
+        ("first_event_sequence", "<i8"),
+        ("request_count", "<u4"),
+        ("command_count", "<u4"),
+        ("event_count", "<u4"),
+        ("text_size", "<u4"),  # bytes, a multiple of 8 (zero padded)
+        ("prev_hash", "<u8"),  # 0 for block 1
+        ("hash", "<u8"),  # xxh3_64 of the block's bytes with this field zeroed
+    ]
+)
+assert BLOCK_HEADER.itemsize == 80
+
+# A run of commands that one client sent in one message: commands of a block belong to its requests in order.
+REQUEST = np.dtype(
+    [
+        ("client", "<u8"),  # 0: sent without a request id
+        ("first_number", "<u8"),  # the client's number of the run's first command; numbers rise by one
+        ("command_count", "<u4"),
+        ("padding", "<u4"),
+    ]
+)
+assert REQUEST.itemsize == 24
+
+COMMAND = np.dtype(
+    [
+        ("kind", "u1"),  # CommandKind
+        ("side", "u1"),  # Side
+        ("order_type", "u1"),  # OrderType
+        ("time_in_force", "u1"),  # TimeInForce
+        ("self_trade_prevention", "u1"),  # SelfTradePrevention
+        ("post_only", "u1"),  # 0 or 1
+        ("text_length", "<u2"),  # bytes
+        ("instrument", "<u4"),  # instrument; asset of a deposit or withdrawal; NONE_ID
+        ("text_offset", "<u4"),  # bytes into the strings section
+        ("account", "<i8"),
+        ("price", "<i8"),  # ticks; limit orders and replaces
+        ("quantity", "<i8"),  # lots; 0 for an order by quote_quantity
+        ("amount", "<i8"),  # deposit, withdrawal; quote_quantity of a market buy that has one
+        ("order_id", "<i8"),  # cancel, replace; 0: by client order id
+        ("text_hash", "<u8"),  # xxh3_64 of client order id or reference; 0: none
+    ]
+)
+assert COMMAND.itemsize == 64
+
+EVENT = np.dtype(
+    [
+        ("sequence", "<i8"),  # 1, 2, 3, … without gaps; the trade_id of a trade
+        ("command_sequence", "<i8"),
+        ("kind", "u1"),  # EventKind
+        ("side", "u1"),  # Side of the order; of the taker in a trade
+        ("reason", "u1"),  # Reason
+        ("flags", "u1"),  # EventFlag bits
+        ("instrument", "<u4"),  # as in COMMAND
+        ("order_id", "<i8"),  # the taker's in a trade
+        ("account", "<i8"),  # the taker's in a trade
+        ("other_order_id", "<i8"),  # the maker's in a trade
+        ("other_account", "<i8"),  # the maker's in a trade
+        ("price", "<i8"),  # ticks
+        ("quantity", "<i8"),  # lots: traded, ordered, or remaining; orders_cancelled: the count
+        ("amount", "<i8"),  # see the table below
+        ("buyer_fee", "<i8"),  # base units, trade only
+        ("seller_fee", "<i8"),  # quote units, trade only
+        ("taker_unlock", "<i8"),  # quote units left over from a quote_quantity order that ends with this event
+    ]
+)
+assert EVENT.itemsize == 104
+# `amount` by kind: order_accepted: locked, quote or base units (the quote_quantity with BY_QUOTE); trade: released to
+# the buyer from its own price to the trade's; order_cancelled: unlocked; order_replaced: change of the lock (may be
+# negative); deposited, withdrawn: the amount. `taker_unlock` belongs to the account of the event's command.
+
+# What a client sends: BATCH, then COMMAND[command_count], then the strings.
+BATCH = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("layout_version", "<u4"),
+        ("client", "<u8"),  # never 0
+        ("first_number", "<u8"),  # of the first command, from 1; the others follow by one
+        ("command_count", "<u4"),
+        ("text_size", "<u4"),  # bytes
+    ]
+)
+assert BATCH.itemsize == 32
+
+# What it is answered: ANSWER, then segment_count times SEGMENT and its EVENT[event_count].
+ANSWER = np.dtype(
+    [
+        ("client", "<u8"),
+        ("first_number", "<u8"),
+        ("command_count", "<u4"),
+        ("segment_count", "<u4"),
+    ]
+)
+assert ANSWER.itemsize == 24
+
+# Commands of a batch that one block holds, in order.
+SEGMENT = np.dtype(
+    [
+        ("first_number", "<u8"),
+        ("block_number", "<i8"),  # 0: done before, and its events are not held any more
+        ("first_command_sequence", "<i8"),  # 0: likewise
+        ("command_count", "<u4"),
+        ("event_count", "<u4"),
+    ]
+)
+assert SEGMENT.itemsize == 32
+
+# What follows is the engine's memory: pools of records that the kernel works on. Index 0 of every pool is never used,
+# so that 0 means "none" in a link. They are written to snapshots as they are.
+
+ORDER = np.dtype(
+    [
+        ("order_id", "<i8"),  # 0: the slot is free, `next` links free slots
+        ("remaining", "<i8"),  # lots
+        ("filled", "<i8"),  # lots traded so far
+        ("text_hash", "<u8"),  # client order id, 0: none
+        ("level", "<u4"),
+        ("next", "<u4"),  # younger order of the level
+        ("previous", "<u4"),
+        ("trader", "<u4"),
+        ("account_next", "<u4"),  # open orders of one account, by order_id
+        ("account_previous", "<u4"),
+        ("side", "u1"),
+        ("self_trade_prevention", "u1"),
+        ("post_only", "u1"),
+        ("padding", "u1", (5,)),
+    ]
+)
+assert ORDER.itemsize == 64
+
+LEVEL = np.dtype(
+    [
+        ("quantity", "<i8"),  # lots, all orders of this price
+        ("head", "<u4"),  # oldest order, 0: the level is empty
+        ("tail", "<u4"),
+    ]
+)
+assert LEVEL.itemsize == 16
+
+# 64 neighbouring prices: the levels of leaf n are levels[64 * n : 64 * n + 64]. A price holds bids or asks, never both.
+LEAF = np.dtype(
+    [
+        ("bits", "<u8"),  # bit k: level k is not empty
+        ("base", "<i8"),  # price of level 0, a multiple of 64
+        ("parent", "<u4"),  # node; links free leaves
+        ("padding", "<u4"),
+    ]
+)
+assert LEAF.itemsize == 24
+
+# Inner node of the radix tree over prices; its 64 children are children[64 * n : 64 * n + 64]: leaves at height 1.
+NODE = np.dtype(
+    [
+        ("bits", "<u8"),
+        ("parent", "<u4"),  # 0: the root; links free nodes
+        ("padding", "<u4"),
+    ]
+)
+assert NODE.itemsize == 16
+
+ACCOUNT = np.dtype(
+    [
+        ("account", "<i8"),
+        ("first_order", "<u4"),
+        ("last_order", "<u4"),
+    ]
+)
+assert ACCOUNT.itemsize == 16
+
+# An account in an instrument: what an order needs of its owner, in one place.
+TRADER = np.dtype(
+    [
+        ("account", "<i8"),
+        ("owner", "<u4"),  # place in the accounts pool
+        ("instrument", "<u4"),
+        ("base_balance", "<u4"),  # places in the balances pool
+        ("quote_balance", "<u4"),
+        ("padding", "<u8"),
+    ]
+)
+assert TRADER.itemsize == 32
+
+BALANCE = np.dtype(
+    [
+        ("available", "<i8"),
+        ("locked", "<i8"),
+        ("account", "<i8"),
+        ("asset", "<u4"),
+        ("padding", "<u4"),
+    ]
+)
+assert BALANCE.itemsize == 32
+
+# A deposit's or withdrawal's reference: its hash, whose it is, and which of the two.
+REFERENCE = np.dtype(
+    [
+        ("text_hash", "<u8"),
+        ("account", "<i8"),
+        ("kind", "<u8"),
+    ]
+)
+assert REFERENCE.itemsize == 24
+
+INSTRUMENT = np.dtype(
+    [
+        ("best_bid", "<i8"),  # ticks, 0: none
+        ("best_ask", "<i8"),  # ticks, NO_ASK: none
+        ("best_bid_level", "<u4"),
+        ("best_ask_level", "<u4"),
+        ("root", "<u4"),  # node
+        ("height", "<u4"),  # the root covers prices below 64 ** (height + 1)
+        ("quote_unit", "<i8"),  # quote units of one lot at a price of one tick
+        ("lot_units", "<i8"),  # base units of one lot
+        ("notional_limit", "<i8"),  # AMOUNT_LIMIT // quote_unit
+        ("quantity_limit", "<i8"),  # AMOUNT_LIMIT // lot_units
+        ("min_quantity", "<i8"),  # lots
+        ("max_quantity", "<i8"),
+        ("min_notional", "<i8"),  # quote units
+        ("maker_fee", "<i8"),  # ppm
+        ("taker_fee", "<i8"),
+        ("base", "<u4"),  # assets
+        ("quote", "<u4"),
+        ("house_base", "<u4"),  # places in the balances pool
+        ("house_quote", "<u4"),
+        ("status", "<u4"),  # InstrumentStatus
+        ("padding", "<u4"),
+    ]
+)
+assert INSTRUMENT.itemsize == 128
+
+NO_ASK = (1 << 63) - 1

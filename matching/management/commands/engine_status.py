@@ -1,0 +1,45 @@
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from matching import wire
+from matching.connection import Connection
+from matching.errors import MatchingError
+
+_PATIENCE_S = 3.0
+
+
+class Command(BaseCommand):
+    help = "Say what a running engine is doing: role, block, sequence, state hash, ring, halted or not and why."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="its command address")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(self, *, address: str, as_json: bool, **options: Any) -> str:
+        try:
+            connection = Connection(address, timeout_s=_PATIENCE_S)
+            try:
+                status = connection.ask(wire.STATUS)
+            finally:
+                connection.close()
+        except MatchingError as error:
+            raise CommandError(str(error), returncode=2) from error
+        return json.dumps(status) if as_json else text(status)
+
+
+def text(status: dict[str, Any]) -> str:
+    ring = status["ring"]
+    return "\n".join(
+        (
+            f"role        {status['role']}",
+            f"block       {status['block']}",
+            f"sequence    {status['command_sequence']}",
+            f"state hash  {status['state_hash']}",
+            f"ring        {ring['blocks']} of {ring['max_blocks']} blocks, "
+            f"{ring['bytes']} of {ring['max_bytes']} bytes, {ring['unconfirmed_blocks']} unconfirmed",
+            f"halted      {status['halted_reason'] or 'no'}",
+        )
+    )

@@ -1,0 +1,65 @@
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from django.core.management import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from matching.errors import MatchingError
+from matching.files import lines_of, written_whole
+from matching.jsonlines import dumps
+from matching.kernel import compile_now
+from matching.replaying import MOST_BLOCK_COMMANDS, replay
+
+_COULD_NOT_RUN = 2
+_INTERRUPTED = 130  # as shells say it: 128 and SIGINT
+
+
+class Command(BaseCommand):
+    help = "Run the commands of a JSON Lines file through a fresh engine: events, one a line, then a summary line."
+    requires_system_checks: list[str] = []  # it needs no database
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, metavar="COMMANDS.jsonl")
+        parser.add_argument("--events", type=Path, metavar="EVENTS.jsonl", help="write here, whole or not at all")
+        parser.add_argument("--block-size", type=int, default=512, metavar="N", help="commands a block (default: 512)")
+        parser.add_argument("--snapshot-at", type=int, metavar="N", help="after command N go on from a snapshot")
+
+    def handle(
+        self, *, file: Path, events: Path | None, block_size: int, snapshot_at: int | None, **options: Any
+    ) -> None:
+        if not 1 <= block_size <= MOST_BLOCK_COMMANDS or (snapshot_at is not None and snapshot_at < 1):
+            raise CommandError(
+                f"--block-size is 1 to {MOST_BLOCK_COMMANDS}, --snapshot-at is 1 or more.", returncode=_COULD_NOT_RUN
+            )
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            lines = lines_of(file)
+            with bar(file) as progress, written_whole(events) if events else standard_output() as output:
+                compile_now()
+                done = replay(lines, block_size=block_size, snapshot_at=snapshot_at, progress=progress.update)
+                output.writelines(dumps(event) + "\n" for event in done)
+        except MatchingError as error:
+            raise CommandError(str(error), returncode=_COULD_NOT_RUN) from error
+        except KeyboardInterrupt as error:
+            raise CommandError("Stopped.", returncode=_INTERRUPTED) from error
+
+
+def bar(file: Path) -> "tqdm[Any]":
+    """On standard error, and only where that is a terminal."""
+    return tqdm(desc=file.name, unit=" lines", disable=not sys.stderr.isatty(), mininterval=0.2)
+
+
+@contextmanager
+def standard_output() -> Iterator[TextIO]:
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes what is left when it ends, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CommandError(f"standard output cannot be written: {error.strerror}.", returncode=_COULD_NOT_RUN) from error

@@ -1,0 +1,39 @@
+"""The kernel's engine behind the reference's interface, so that one test drives both."""
+
+from typing import Any
+
+import numpy as np
+
+from matching import layout, snapshots
+from matching.edge import BatchBuilder, Edge
+from matching.engine import Engine
+from matching.jsonlines import block_events, dumps, state_form
+
+
+class KernelExchange:
+    """Applies each JSON command as a block of its own."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+
+    def submit(self, command: object) -> list[dict[str, Any]]:
+        builder = BatchBuilder(Edge(self.engine.registry))
+        refusal = builder.add(command)
+        if refusal is not None:
+            return [refusal.event(None)]
+        commands, texts = builder.take()
+        self.engine.check(commands, texts)
+        requests = np.array([(0, 0, 1, 0)], layout.REQUEST)
+        block = self.engine.apply(requests, commands, texts, self.engine.block_number + 1)
+        return list(block_events(block, self.engine.registry))
+
+    def state(self) -> dict[str, Any]:
+        return state_form(self.engine)
+
+    def restart(self) -> None:
+        """Goes on from a snapshot."""
+        self.engine = snapshots.decode(snapshots.encode(self.engine))
+
+
+def lines(events: list[dict[str, Any]]) -> list[str]:
+    return [dumps(event) for event in events]

@@ -1,0 +1,41 @@
+"""What careless or hostile clients send: whole lines, and values in the place of right ones."""
+
+# Instead of a line with a command.
+NONSENSE_LINES = (
+    "",
+    "   ",
+    "{",
+    "nonsense",
+    "null",
+    "[]",
+    '"order"',
+    "12",
+    "true",
+    "NaN",
+    '{"command":"fly"}',
+    '{"command":null}',
+    '{"command":["order"]}',
+    '{"command":"order"} {}',
+    '{"command":"cancel_all","account":NaN}',
+    '{"command":"cancel_all","account":1e400}',
+    '{"command":"cancel_all","account":1.0}',
+    '{"command":"cancel_all","account":' + "9" * 5000 + "}",
+    "[" * 100_000,
+)
+
+# Put in the place of a field that was right.
+WRONG_VALUES: tuple[object, ...] = (
+    *(None, True, False, 0, 1, -1, 12.5, 1e300, 2**62, 2**63 - 1, 2**63, -(2**63), 10**30, [], {}, ["1"]),
+    *("", "0", "-0", "00", "1", "-1", "+1", "1.", ".5", "1e5", " 1", "1 ", "1\n", "٣", "0x1", "1_000", "1,5", "--1"),
+    *("NaN", "Infinity", "007", "0.5000", "0.00000000000000000001", "4611686018427387904", "4611686018427387905"),
+    *("9223372036854775807", "9223372036854775808", "-9223372036854775808", "99999999999999999999"),
+    *("1" * 36, "x" * 37, "x" * 64, "x" * 65, "9" * 5000, "1." + "0" * 5000, "é", "a\tb", "a b", "\x7f", "\ud800"),
+    *("buy", "sell", "hold", "BUY", "limit", "market", "stop", "gtc", "ioc", "fok", "day", "halted", "asleep"),
+    *("BTC", "btc", "USD", "DOGE", "BTC-USD", "NO-NE", "A" * 32, "A" * 33, "expire_maker", "expire_all", "order"),
+)
+
+# Put beside the fields that belong to the command.
+FIELDS = (
+    *("account", "symbol", "asset", "side", "order_type", "price", "quantity", "quote_quantity", "time_in_force"),
+    *("post_only", "self_trade_prevention", "client_order_id", "order_id", "amount", "reference", "colour"),
+)
