@@ -1,0 +1,1 @@
+"""Accounts, ledger entries derived from events, balances and statements."""

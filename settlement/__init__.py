@@ -1,0 +1,1 @@
+"""The block feed, the worker that makes it durable, the stores and their projections."""

@@ -1,0 +1,30 @@
+"""What this package's management commands have in common: errors of the domain become a sentence and an exit code.
+
+Exit 0: in order. 1: what was checked or received is not in order. 2: could not run.
+"""
+
+from typing import Any
+
+from django.core.management import BaseCommand, CommandError
+
+from matching.errors import MatchingError
+from settlement.errors import Incident, SettlementError
+from settlement.stores.base import StoreError
+
+NOT_IN_ORDER = 1
+COULD_NOT_RUN = 2
+INTERRUPTED = 130  # as shells say it: 128 and SIGINT
+
+
+class ExchangeCommand(BaseCommand):
+    """A command over the domain: it lets errors of the domain through, and this class tells them."""
+
+    def execute(self, *arguments: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*arguments, **options)
+        except Incident as error:
+            raise CommandError(str(error), returncode=NOT_IN_ORDER) from error
+        except (SettlementError, StoreError, MatchingError) as error:
+            raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
+        except KeyboardInterrupt as error:
+            raise CommandError("Stopped.", returncode=INTERRUPTED) from error

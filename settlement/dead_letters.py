@@ -1,0 +1,173 @@
+"""Blocks whose projection the store refused for good: kept with their rows, and written again when asked.
+
+The rows are needed for more than the replay: what comes after goes on from the state that they set, although the
+tables do not show it (`WithLetters`).
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from settlement import metrics
+from settlement.clock import Clock
+from settlement.errors import CannotRun
+from settlement.projection import Tables
+from settlement.stores.base import (
+    Balance,
+    Candle,
+    Checkpoint,
+    DeadLetter,
+    Definition,
+    LedgerEvent,
+    Order,
+    Projection,
+    Store,
+    StoreRejected,
+    Trade,
+    TradingDay,
+)
+
+log = structlog.get_logger(__name__)
+
+FILE_NAME = "dead_letters.jsonl"
+
+R = TypeVar("R")
+
+
+class DeadLetters:
+    """The dead letters of one store, told in the file too."""
+
+    def __init__(self, store: Store, folder: Path, clock: Clock) -> None:
+        self._store = store
+        self._file = folder / FILE_NAME
+        self._clock = clock
+
+    def unresolved(self) -> list[DeadLetter]:
+        """With their rows."""
+        letters = [self._store.get_dead_letter(letter.id) for letter in self._store.dead_letters()]
+        return [letter for letter in letters if letter is not None]
+
+    def put(self, projection: Projection, error: str) -> DeadLetter:
+        """Keeps the projection of one block that was refused."""
+        number = projection.checkpoint.block_number
+        known = self._store.get_dead_letter(number)
+        now = self._clock.time_ns()
+        letter = DeadLetter(
+            id=number,
+            block_number=number,
+            error=error,
+            attempts=known.attempts + 1 if known else 1,
+            first_failed_at_ns=known.first_failed_at_ns if known else now,
+            last_failed_at_ns=now,
+            resolved_at_ns=None,
+            projection=encode(projection),
+        )
+        self._keep(letter)
+        log.error("dead letter", block=number, error=error, attempts=letter.attempts)
+        return letter
+
+    def replay(self, letter: DeadLetter) -> str | None:
+        """Writes a letter's rows; returns the error where the store refuses them again. Safe twice."""
+        if letter.resolved_at_ns is not None:
+            return None
+        try:
+            self._store.insert_rows(decode(letter.projection))
+        except StoreRejected as error:
+            self.put(decode(letter.projection), str(error))
+            return str(error)
+        self.resolve(letter)
+        return None
+
+    def resolve(self, letter: DeadLetter) -> None:
+        self._keep(letter._replace(resolved_at_ns=self._clock.time_ns()))
+        log.info("dead letter resolved", block=letter.block_number)
+
+    def _keep(self, letter: DeadLetter) -> None:
+        self._store.put_dead_letter(letter)
+        told = letter._asdict()
+        del told["id"], told["projection"]
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(told) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise CannotRun(f"{self._file} cannot be written: {error.strerror}.") from error
+        metrics.DEAD_LETTERS.set(len(self._store.dead_letters()))
+
+
+def encode(projection: Projection) -> str:
+    """A projection as JSON: rows as arrays in the order of the contract's tuples, days as YYYY-MM-DD."""
+    return json.dumps(projection._asdict(), separators=(",", ":"), default=date.isoformat)
+
+
+def decode(text: str) -> Projection:
+    rows = json.loads(text)
+    return Projection(
+        checkpoint=Checkpoint(*rows["checkpoint"]),
+        trades=_rows(Trade, rows["trades"]),
+        orders=_rows(Order, rows["orders"]),
+        ledger_events=_rows(LedgerEvent, rows["ledger_events"]),
+        balances=_rows(Balance, rows["balances"]),
+        candles=_rows(Candle, rows["candles"]),
+        days=[TradingDay(date.fromisoformat(day), first, last) for day, first, last in rows["days"]],
+        definitions=_rows(Definition, rows["definitions"]),
+    )
+
+
+def _rows(make: Callable[..., R], rows: Iterable[Sequence[Any]]) -> list[R]:
+    return [make(*row) for row in rows]
+
+
+class WithLetters:
+    """The tables as they would be, had the dead letters' rows been written: of two rows of a key the newer counts."""
+
+    def __init__(self, tables: Tables, projections: Iterable[Projection]) -> None:
+        """`projections` in the order of their blocks."""
+        self._tables = tables
+        self._orders: dict[int, Order] = {}
+        self._balances: dict[tuple[int, str], Balance] = {}
+        self._candles: dict[tuple[str, int], Candle] = {}
+        self._days: dict[date, TradingDay] = {}
+        for projection in projections:
+            self.add(projection)
+
+    def add(self, projection: Projection) -> None:
+        self._orders |= {order.order_id: order for order in projection.orders}
+        self._balances |= {(balance.account, balance.asset): balance for balance in projection.balances}
+        self._candles |= {(candle.symbol, candle.minute_ns): candle for candle in projection.candles}
+        self._days |= {day.day: day for day in projection.days}
+
+    def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
+        held = [self._orders[order_id] for order_id in order_ids if order_id in self._orders]
+        found = chain(self._tables.get_orders(order_ids), held)
+        return _newest(found, lambda order: order.order_id, lambda order: order.updated_sequence)
+
+    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
+        held = [self._balances[key] for key in keys if key in self._balances]
+        found = chain(self._tables.get_balances(keys), held)
+        return _newest(found, lambda balance: (balance.account, balance.asset), lambda balance: balance.sequence)
+
+    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
+        held = [self._candles[key] for key in keys if key in self._candles]
+        found = chain(self._tables.get_candles(keys), held)
+        return _newest(found, lambda candle: (candle.symbol, candle.minute_ns), lambda candle: candle.last_trade_id)
+
+    def trading_day(self, day: date) -> TradingDay | None:
+        found = [known for known in (self._tables.trading_day(day), self._days.get(day)) if known]
+        return max(found, key=lambda known: known.last_trade_id, default=None)
+
+
+def _newest(rows: Iterable[R], key: Callable[[R], Any], sequence: Callable[[R], int]) -> list[R]:
+    newest: dict[Any, R] = {}
+    for row in rows:
+        known = newest.get(key(row))
+        if known is None or sequence(row) > sequence(known):
+            newest[key(row)] = row
+    return list(newest.values())

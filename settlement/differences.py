@@ -1,0 +1,75 @@
+"""What a comparison found: expected and found, by table and key."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+R = TypeVar("R", bound=tuple[Any, ...])
+
+MOST_KEPT = 1000
+"""Differences that are told in full; the others are counted."""
+
+
+class Difference(NamedTuple):
+    what: str  # "block", "trade", "order", "ledger entry", "balance", "csv line", …
+    key: str
+    expected: Any  # None: nothing
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.key}: expected {_text(self.expected)}, found {_text(self.found)}"
+
+
+@dataclass
+class Findings:
+    """Differences in the order in which they were found, each key once."""
+
+    kept: list[Difference] = field(default_factory=list)
+    count: int = 0
+    _keys: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, what: str, key: object, expected: Any, found: Any) -> None:
+        if (what, str(key)) in self._keys:
+            return
+        self.count += 1
+        if len(self.kept) < MOST_KEPT:
+            self._keys.add((what, str(key)))
+            self.kept.append(Difference(what, str(key), expected, found))
+
+    def compare_row(self, what: str, key: object, expected: Any, found: Any) -> None:
+        """Two rows of one kind (named tuples), or None for no row; of two that differ only the fields that do."""
+        if expected == found:
+            return
+        if expected is None or found is None:
+            self.add(what, key, _row(expected), _row(found))
+            return
+        fields = [name for name in expected._fields if getattr(expected, name) != getattr(found, name)]
+        self.add(what, key, _only(expected, fields), _only(found, fields))
+
+    def compare_rows(self, what: str, expected: Iterable[R], found: Iterable[R], width: int = 1) -> None:
+        """Rows of one kind; a row's key are its first `width` fields."""
+        wanted = {row[:width]: row for row in expected}
+        for row in found:
+            self.compare_row(what, _key(row[:width]), wanted.pop(row[:width], None), row)
+        for key, row in wanted.items():
+            self.compare_row(what, _key(key), row, None)
+
+
+def _key(values: Sequence[Any]) -> str:
+    return ":".join(map(str, values))
+
+
+def _row(row: Any) -> dict[str, Any] | None:
+    return None if row is None else row._asdict()
+
+
+def _only(row: Any, fields: list[str]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in fields}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {'none' if one is None else one}" for name, one in value.items())
+    return str(value)

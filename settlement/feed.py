@@ -1,0 +1,30 @@
+"""Where blocks come from, as settlement sees it. `matching.feed.Feed` is one; tests script others."""
+
+from typing import Protocol
+
+from matching.blocks import Block
+
+
+class Feed(Protocol):
+    def receive(self, timeout_s: float, limit: int) -> list[Block]:
+        """What arrived, in order of arrival, waiting at most `timeout_s`; may skip and repeat.
+
+        Headers are decoded, hashes not checked. Raises matching.errors.BadBlock for bytes that are no block.
+        """
+
+    def request(self, first: int, last: int) -> None:
+        """Asks for these blocks again; they come out of `receive`."""
+
+    def missing(self) -> tuple[int, int] | None:
+        """(first, end): what was requested last begins with `first`, and the engine has nothing before `end` any more.
+
+        None while it has not said so.
+        """
+
+    def newest(self) -> int:
+        """The newest block that the engine announced, 0 before it announced any."""
+
+    def confirm(self, number: int) -> None:
+        """Tells the engine that everything up to this block is durable."""
+
+    def close(self) -> None: ...

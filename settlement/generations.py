@@ -1,0 +1,44 @@
+"""A bounded memory of what was used lately."""
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Generations(Generic[K, V]):
+    """Keeps at least the last `size` keys that were put or taken, and at most twice as many (and one batch).
+
+    Two dictionaries take turns, which costs no bookkeeping a key: what is used moves to the young one, and when that
+    is full the old one is dropped. `size` None: nothing is ever dropped.
+    """
+
+    def __init__(self, size: int | None) -> None:
+        self._size = size
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def take(self, keys: Iterable[K]) -> dict[K, V]:
+        """Those of `keys` that are kept."""
+        found: dict[K, V] = {}
+        for key in keys:
+            if key in self._young:
+                found[key] = self._young[key]
+            elif key in self._old:
+                found[key] = self._young[key] = self._old.pop(key)
+        return found
+
+    def put(self, values: dict[K, V]) -> None:
+        if self._size is not None and len(self._young) >= self._size:
+            self._old, self._young = self._young, {}
+        self._young.update(values)
+
+    def forget(self, keys: Iterable[K]) -> None:
+        for key in keys:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+
+    def values(self) -> dict[K, V]:
+        """Everything that is kept."""
+        return {**self._old, **self._young}  # a key in both was put anew: the young one counts

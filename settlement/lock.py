@@ -1,0 +1,26 @@
+"""One process at a time settles into a DATA_DIR: two would write one trail and one set of checkpoints."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from settlement.errors import AlreadyRunning, CannotRun
+
+NAME = "settlement.lock"
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Held until the block ends or the process dies. Raises AlreadyRunning, CannotRun."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / NAME).open("a")
+    except OSError as error:
+        raise CannotRun(f"{folder / NAME} cannot be opened: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyRunning(f"Another process settles into {folder}: stop it first.") from error
+        yield

@@ -1,0 +1,47 @@
+"""Trades and differences as people and scripts read them on a terminal."""
+
+from typing import Any
+
+from matching.registry import Registry
+from settlement.stores.base import Store, Trade
+from settlement.trail import time_text
+
+
+def registry_of(store: Store) -> Registry:
+    """The assets and instruments that the store knows."""
+    registry = Registry()
+    for definition in store.definitions():
+        registry.apply(definition.kind, definition.text)
+    return registry
+
+
+def trade_form(trade: Trade, registry: Registry) -> dict[str, Any]:
+    """The JSON form: decimals as strings in their shortest form, ids as integers."""
+    instrument = registry.instrument_by_symbol[trade.symbol]
+    return {
+        "trade_id": trade.trade_id,
+        "time": time_text(trade.timestamp_ns),
+        "symbol": trade.symbol,
+        "price": instrument.tick.text(trade.price),
+        "quantity": instrument.lot.text(trade.quantity),
+        "taker_side": trade.taker_side,
+        "maker_order_id": trade.maker_order_id,
+        "taker_order_id": trade.taker_order_id,
+        "buyer": trade.buyer,
+        "seller": trade.seller,
+        "buyer_fee": instrument.base.unit.text(trade.buyer_fee),
+        "buyer_fee_asset": instrument.base.symbol,
+        "seller_fee": instrument.quote.unit.text(trade.seller_fee),
+        "seller_fee_asset": instrument.quote.symbol,
+        "block_number": trade.block_number,
+    }
+
+
+def trade_text(trade: Trade, registry: Registry) -> str:
+    """One line."""
+    form = trade_form(trade, registry)
+    return (
+        "{trade_id}  {time}  {symbol}  {quantity} at {price}, taker {taker_side}; buyer {buyer} (fee {buyer_fee} "
+        "{buyer_fee_asset}), seller {seller} (fee {seller_fee} {seller_fee_asset}); orders {maker_order_id} and "
+        "{taker_order_id}; block {block_number}"
+    ).format(**form)

@@ -1,0 +1,15 @@
+from typing import Any
+
+from settlement import wiring
+from settlement.commands import ExchangeCommand
+
+
+class Command(ExchangeCommand):
+    help = "Create the store's tables, or bring them up to date. Safe twice."
+
+    def handle(self, **options: Any) -> str:
+        wiring.data_dir().mkdir(parents=True, exist_ok=True)
+        store = wiring.store()
+        store.init()
+        store.ping()
+        return "The store's tables are there."

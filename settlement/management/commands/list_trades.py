@@ -1,0 +1,40 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management import CommandParser
+
+from settlement import lookups, wiring
+from settlement.commands import ExchangeCommand
+from settlement.stores.base import Store, Trade
+
+_PAGE = 1000
+
+
+class Command(ExchangeCommand):
+    help = "List settled trades of a range of event sequences, oldest first."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--from-sequence", type=int, required=True, metavar="A")
+        parser.add_argument("--to-sequence", type=int, required=True, metavar="B", help="included")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document, a list")
+
+    def handle(self, *, from_sequence: int, to_sequence: int, as_json: bool, **options: Any) -> None:
+        store = wiring.store()
+        registry = lookups.registry_of(store)
+        separator = "["
+        for trade in _trades(store, from_sequence, to_sequence):
+            if as_json:
+                self.stdout.write(separator + json.dumps(lookups.trade_form(trade, registry)), ending="")
+                separator = ",\n "
+            else:
+                self.stdout.write(lookups.trade_text(trade, registry))
+        if as_json:
+            self.stdout.write("[]" if separator == "[" else "]")
+
+
+def _trades(store: Store, first: int, last: int) -> Iterator[Trade]:
+    """A page at a time: a range may hold millions."""
+    while page := store.get_trades_by_sequence_range(first, last, _PAGE):
+        yield from page
+        first = page[-1].trade_id + 1

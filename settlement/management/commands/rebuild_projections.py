@@ -1,0 +1,27 @@
+import json
+from typing import Any
+
+from django.core.management import CommandParser
+
+from settlement import lock, rebuilding, terminal, wiring
+from settlement.clock import SystemClock
+from settlement.commands import ExchangeCommand
+
+
+class Command(ExchangeCommand):
+    help = "Drop trades, orders, ledger entries and balances, and make them again from the blocks."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--from-block", type=int, default=1, metavar="N", help="keep what earlier blocks have set")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(self, *, from_block: int, as_json: bool, **options: Any) -> str:
+        store, stop = wiring.store(), wiring.stop_on_signals()
+        with lock.exclusive(wiring.data_dir()), terminal.progress("rebuilding", self.stderr) as progress:
+            trail, letters = wiring.trail(), wiring.dead_letters(store)
+            clock, choices = SystemClock(), wiring.options()
+            projected = rebuilding.rebuild(store, trail, letters, clock, stop, choices, from_block, progress)
+        appended = store.appended().block_number
+        if as_json:
+            return json.dumps({"from_block": from_block, "projected": projected, "appended": appended})
+        return f"Projected blocks {from_block} to {projected} of {appended}."

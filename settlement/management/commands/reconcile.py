@@ -1,0 +1,30 @@
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management import CommandError, CommandParser
+
+from matching.client import Client
+from settlement import reconciliation, terminal, wiring
+from settlement.clock import SystemClock
+from settlement.commands import NOT_IN_ORDER, ExchangeCommand
+
+
+class Command(ExchangeCommand):
+    help = "Compare the engine's live balances and open orders with the store's, at one block."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="the engine's command address")
+        parser.add_argument("--deadline", type=float, default=30.0, metavar="SECONDS", help="for the store to catch up")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(self, *, address: str, deadline: float, as_json: bool, **options: Any) -> None:
+        with Client(address) as client:
+            report = reconciliation.recorded(client.state, wiring.store(), SystemClock(), deadline)
+        if as_json:
+            self.stdout.write(json.dumps(report.form()))
+        else:
+            terminal.write_reconciliation(report, self.stdout)
+        if not report.ok:
+            found = f"{report.difference_count} differences were found."
+            raise CommandError(f"The store is not what the engine holds: {found}", returncode=NOT_IN_ORDER)

@@ -1,0 +1,35 @@
+import json
+from typing import Any
+
+from django.core.management import CommandError, CommandParser
+
+from settlement import wiring
+from settlement.commands import COULD_NOT_RUN, NOT_IN_ORDER, ExchangeCommand
+
+
+class Command(ExchangeCommand):
+    help = "Write the rows of blocks whose projection was refused."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("--id", type=int, metavar="N", help="one dead letter: the number of its block")
+        which.add_argument("--all", action="store_true", help="all that are not resolved")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(self, *, id: int | None, as_json: bool, **options: Any) -> None:
+        store = wiring.store()
+        letters = wiring.dead_letters(store)
+        chosen = letters.unresolved() if id is None else [store.get_dead_letter(id)]
+        refused: dict[int, str] = {}
+        for letter in chosen:
+            if letter is None:
+                raise CommandError(f"There is no dead letter {id}.", returncode=COULD_NOT_RUN)
+            if error := letters.replay(letter):
+                refused[letter.id] = error
+        if as_json:
+            self.stdout.write(json.dumps({"replayed": len(chosen) - len(refused), "refused": refused}))
+        else:
+            self.stdout.write(f"{len(chosen) - len(refused)} of {len(chosen)} dead letters were replayed.")
+        if refused:
+            which = ", ".join(map(str, refused))
+            raise CommandError(f"The store refuses the rows of blocks {which} again.", returncode=NOT_IN_ORDER)

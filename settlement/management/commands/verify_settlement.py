@@ -1,0 +1,28 @@
+import json
+from typing import Any
+
+from django.core.management import CommandError, CommandParser
+
+from matching.engine import Engine
+from settlement import terminal, verify, wiring
+from settlement.commands import NOT_IN_ORDER, ExchangeCommand
+
+
+class Command(ExchangeCommand):
+    help = "Check the block chain, execute it again, and compare everything in the store with what it gives."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--from-block", type=int, metavar="N", help="compare from this block on")
+        parser.add_argument("--to-block", type=int, metavar="N", help="compare up to this block")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(self, *, from_block: int | None, to_block: int | None, as_json: bool, **options: Any) -> None:
+        with terminal.progress("verifying", self.stderr) as progress:
+            report = verify.verify(wiring.store(), wiring.data_dir(), Engine(), from_block, to_block, progress)
+        if as_json:
+            self.stdout.write(json.dumps(report.form(), default=str))
+        else:
+            terminal.write_verification(report, self.stdout)
+        if not report.ok:
+            found = f"{report.difference_count} differences were found."
+            raise CommandError(f"The store is not what its blocks give: {found}", returncode=NOT_IN_ORDER)

@@ -1,0 +1,207 @@
+"""Tables of the SQL store (SQLite and PostgreSQL), and what stays in SQL whatever the store.
+
+One database holds one shard; another shard is another database alias. Integers are 64-bit and in the engine's units
+(matching/layout.py). Hashes are 16 hex digits: no SQL integer holds a uint64, and people compare them with logs.
+`settlement.stores.sql` writes and reads these tables with its own statements; the classes here declare them, and give
+the migrations. Nothing settled is edited, so no class offers more than reading.
+"""
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q
+
+HASH_DIGITS = 16
+SYMBOL_LENGTH = 32
+TEXT_ID_LENGTH = 36
+WORD_LENGTH = 16
+"""Sides, kinds, statuses and reasons; the longest is `cancel_only`."""
+
+
+class SequenceField(models.BigIntegerField):  # type: ignore[type-arg] # Django has no such classes to subscript
+    """A 64-bit key that rises with time: in SQLite the row id itself, so that rows are appended and need no index."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        # Only this very spelling makes a SQLite primary key the row id.
+        return "integer" if connection.vendor == "sqlite" else super().db_type(connection)
+
+    def rel_db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        return self.db_type(connection)
+
+
+class EngineBlock(models.Model):
+    number = SequenceField(primary_key=True)
+    hash = models.CharField(max_length=HASH_DIGITS)
+    prev_hash = models.CharField(max_length=HASH_DIGITS)
+    epoch = models.BigIntegerField()
+    timestamp_ns = models.BigIntegerField()
+    first_command_sequence = models.BigIntegerField()
+    last_command_sequence = models.BigIntegerField()
+    first_event_sequence = models.BigIntegerField()
+    last_event_sequence = models.BigIntegerField()
+    trade_count = models.BigIntegerField()
+    data = models.BinaryField()  # last, so that reading the other columns does not touch its pages
+
+    class Meta:
+        db_table = "engine_blocks"
+        indexes = [models.Index(fields=["last_event_sequence", "number"], name="engine_blocks_by_event")]
+
+
+class SettledTrade(models.Model):
+    trade_id = SequenceField(primary_key=True)
+    block_number = models.BigIntegerField()
+    timestamp_ns = models.BigIntegerField()
+    symbol = models.CharField(max_length=SYMBOL_LENGTH)
+    price = models.BigIntegerField()
+    quantity = models.BigIntegerField()
+    taker_side = models.CharField(max_length=WORD_LENGTH)
+    maker_order_id = models.BigIntegerField()
+    taker_order_id = models.BigIntegerField()
+    buyer = models.BigIntegerField()
+    seller = models.BigIntegerField()
+    buyer_fee = models.BigIntegerField()
+    seller_fee = models.BigIntegerField()
+
+    class Meta:
+        db_table = "settled_trades"
+        indexes = [
+            models.Index(fields=["symbol", "trade_id"], name="settled_trades_by_symbol"),
+            models.Index(fields=["buyer", "trade_id"], name="settled_trades_by_buyer"),
+            models.Index(fields=["seller", "trade_id"], name="settled_trades_by_seller"),
+        ]
+
+
+class TradingDay(models.Model):
+    day = models.DateField(primary_key=True)
+    first_trade_id = models.BigIntegerField()
+    last_trade_id = models.BigIntegerField()
+
+    class Meta:
+        db_table = "trading_days"
+
+
+class Order(models.Model):
+    order_id = SequenceField(primary_key=True)
+    account = models.BigIntegerField()
+    symbol = models.CharField(max_length=SYMBOL_LENGTH)
+    side = models.CharField(max_length=WORD_LENGTH)
+    order_type = models.CharField(max_length=WORD_LENGTH)
+    time_in_force = models.CharField(max_length=WORD_LENGTH)
+    post_only = models.BooleanField()
+    self_trade_prevention = models.CharField(max_length=WORD_LENGTH)
+    client_order_id = models.CharField(max_length=TEXT_ID_LENGTH, null=True)
+    price = models.BigIntegerField(null=True)
+    quantity = models.BigIntegerField(null=True)
+    quote_quantity = models.BigIntegerField(null=True)
+    filled = models.BigIntegerField()
+    remaining = models.BigIntegerField()
+    status = models.CharField(max_length=WORD_LENGTH)
+    reason = models.CharField(max_length=WORD_LENGTH, null=True)
+    placed_at_ns = models.BigIntegerField()
+    updated_at_ns = models.BigIntegerField()
+    updated_sequence = models.BigIntegerField()
+
+    class Meta:
+        db_table = "orders"
+        indexes = [
+            models.Index(fields=["account", "order_id"], name="orders_by_account"),
+            models.Index(fields=["symbol", "order_id"], name="orders_by_symbol"),
+            models.Index(fields=["order_id"], condition=Q(status="open"), name="orders_open"),
+        ]
+
+
+class LedgerEvent(models.Model):
+    entry = SequenceField(primary_key=True)  # event_sequence * 16 + leg
+    block_number = models.BigIntegerField()
+    timestamp_ns = models.BigIntegerField()
+    account = models.BigIntegerField()
+    asset = models.CharField(max_length=SYMBOL_LENGTH)
+    kind = models.CharField(max_length=WORD_LENGTH)
+    delta_available = models.BigIntegerField()
+    delta_locked = models.BigIntegerField()
+    available_after = models.BigIntegerField()
+    locked_after = models.BigIntegerField()
+
+    class Meta:
+        db_table = "ledger_events"
+        # One index serves the statement of an account too: it has few assets, and their pages are merged.
+        indexes = [models.Index(fields=["account", "asset", "entry"], name="ledger_events_by_account")]
+
+
+class Balance(models.Model):
+    pk = models.CompositePrimaryKey("account", "asset")
+    account = models.BigIntegerField()
+    asset = models.CharField(max_length=SYMBOL_LENGTH)
+    available = models.BigIntegerField()
+    locked = models.BigIntegerField()
+    sequence = models.BigIntegerField()
+
+    class Meta:
+        db_table = "balances"
+
+
+class Candle(models.Model):
+    pk = models.CompositePrimaryKey("symbol", "minute_ns")
+    symbol = models.CharField(max_length=SYMBOL_LENGTH)
+    minute_ns = models.BigIntegerField()
+    open = models.BigIntegerField()
+    high = models.BigIntegerField()
+    low = models.BigIntegerField()
+    close = models.BigIntegerField()
+    volume = models.BigIntegerField()
+    trade_count = models.BigIntegerField()
+    last_trade_id = models.BigIntegerField()
+
+    class Meta:
+        db_table = "candles"
+
+
+class Definition(models.Model):
+    event_sequence = SequenceField(primary_key=True)
+    kind = models.BigIntegerField()
+    text = models.TextField()
+
+    class Meta:
+        db_table = "definitions"
+
+
+class SettlementCheckpoint(models.Model):
+    stage = models.CharField(max_length=WORD_LENGTH, primary_key=True)  # "appended", "projected"
+    block_number = models.BigIntegerField()
+    hash = models.CharField(max_length=HASH_DIGITS)
+    epoch = models.BigIntegerField()
+
+    class Meta:
+        db_table = "settlement_checkpoints"
+
+
+class DeadLetter(models.Model):
+    """Of whatever store: a block whose projection was refused for good, with the rows that were refused."""
+
+    block_number = SequenceField(primary_key=True)
+    error = models.TextField()
+    attempts = models.BigIntegerField()
+    first_failed_at_ns = models.BigIntegerField()
+    last_failed_at_ns = models.BigIntegerField()
+    resolved_at_ns = models.BigIntegerField(null=True)
+    projection = models.TextField()
+
+    class Meta:
+        db_table = "dead_letters"
+        indexes = [
+            models.Index(fields=["block_number"], condition=Q(resolved_at_ns=None), name="dead_letters_unresolved")
+        ]
+
+
+class ReconciliationRun(models.Model):
+    """Of whatever store: one comparison of the engine's live state with the store's."""
+
+    started_at = models.DateTimeField()
+    block_number = models.BigIntegerField()
+    state_hash = models.CharField(max_length=HASH_DIGITS)
+    ok = models.BooleanField()
+    difference_count = models.BigIntegerField()
+    report = models.JSONField()  # what `manage.py reconcile --json` prints
+
+    class Meta:
+        db_table = "reconciliation_runs"
+        ordering = ["-id"]

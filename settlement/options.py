@@ -1,0 +1,23 @@
+"""How settlement behaves where there is a choice. Times in seconds unless the name says otherwise."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    batch_trades: int = 100  # projected at once when so many wait
+    batch_ms: float = 100  # or when the oldest has waited so long
+    until_block: int | None = None  # settle up to this block, then return
+
+    receive_blocks: int = 128  # appended in one commit at most
+    waiting_blocks: int = 1024  # held in memory while the store does not answer, or a gap is open
+    backlog_bytes: int = 64 << 20  # appended blocks held in memory for projection; beyond it they are read back
+    batch_events: int = 4096  # a batch is closed at so many: it must not keep appends waiting for long
+
+    gap_grace_s: float = 0.2  # an announced block is given so long to arrive by itself
+    gap_retry_s: float = 0.5  # then it is asked for, and again after 1, 2, 4, … times this
+    gap_attempts: int = 6  # so often; with the values above half a minute
+    request_blocks: int = 1000  # asked for at once
+
+    retry_first_s: float = 0.05  # a store that does not answer is asked again after this, doubled each time
+    retry_most_s: float = 5.0

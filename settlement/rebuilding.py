@@ -1,0 +1,91 @@
+"""Trades, orders, ledger entries and balances dropped and made again from the blocks, which are the truth.
+
+The CSV trail stays: it is append only, and has the lines already.
+"""
+
+from collections.abc import Callable, Iterable
+
+from matching.blocks import Block
+from matching.errors import BadBlock
+from settlement.clock import Clock
+from settlement.dead_letters import DeadLetters
+from settlement.errors import NotReady, StoreDamaged
+from settlement.options import Options
+from settlement.projecting import Projections
+from settlement.projection import EmptyTables, Projector
+from settlement.retrying import Patience, Stopped
+from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock
+from settlement.trail import Trail
+
+_BLOCKS_AT_ONCE = 32
+
+
+def rebuild(
+    store: Store,
+    trail: Trail,
+    letters: DeadLetters,
+    clock: Clock,
+    stop: Callable[[], bool],
+    options: Options,
+    from_block: int = 1,
+    progress: Callable[[int, int], object] = lambda done, last: None,
+) -> int:
+    """Drops what block `from_block` and later ones have set and projects them again; returns the last block projected.
+
+    Stopped or killed half-way it goes on when settlement, or this, starts again. `progress` hears (block, last block).
+    Raises NotReady for a block that is not there, StoreDamaged, StoreError.
+    """
+    appended = store.appended().block_number
+    if not 1 <= from_block <= appended + 1:
+        raise NotReady(f"The store holds blocks 1 to {appended}: there is no block {from_block} to begin with.")
+    if from_block == 1:
+        store.drop_projections()
+    elif from_block <= store.projected().block_number:
+        _go_back(store, from_block, progress)
+    for letter in letters.unresolved():
+        if letter.block_number >= from_block:
+            letters.resolve(letter)
+
+    def wait(seconds: float) -> None:
+        if stop():
+            raise Stopped
+        clock.sleep(seconds)
+
+    projections = Projections(store, trail, letters, clock, options, Patience(wait, options))
+    while projections.lag and not stop():
+        projections.step()
+        progress(projections.projected.block_number, appended)
+    return projections.projected.block_number
+
+
+def _go_back(store: Store, from_block: int, progress: Callable[[int, int], object]) -> None:
+    """Makes the tables what they were before `from_block`."""
+    first = store.get_block(from_block)
+    before = store.get_block(from_block - 1)
+    if before is None:
+        raise StoreDamaged(f"The store does not hold block {from_block - 1}: run verify_settlement.")
+    first_event = first.first_event_sequence if first else before.last_event_sequence + 1
+    base = state_after(store.blocks(1, from_block - 1), progress)
+    store.reset_projections(first_event, base)
+
+
+def state_after(rows: Iterable[StoredBlock], progress: Callable[[int, int], object]) -> Projection:
+    """What blocks, from the first on, leave behind that later ones may change; no history. Raises StoreDamaged."""
+    projector = Projector(EmptyTables(), kept=None)
+    head = Checkpoint(0, 0, 0)
+    batch: list[Block] = []
+    for row in rows:
+        try:
+            block = Block.decode(row.data)
+            block.verify(head.block_number + 1, head.hash)
+        except BadBlock as error:
+            raise StoreDamaged(f"Block {head.block_number + 1} of the store is damaged: {error}") from error
+        head = Checkpoint(block.number, block.hash, block.epoch)
+        batch.append(block)
+        if len(batch) == _BLOCKS_AT_ONCE:
+            projector.project(batch)
+            progress(block.number, block.number)
+            batch = []
+    if batch:
+        projector.project(batch)
+    return projector.base(head)

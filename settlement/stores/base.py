@@ -1,0 +1,285 @@
+"""The store contract: what settlement writes and what lookups read, whatever the database.
+
+Units are the engine's (matching/layout.py): ticks, lots, smallest units, nanoseconds; `definitions` gives what is
+needed to turn them into decimals. Every write is absolute and idempotent: the same call again, or a call again with
+part of its rows there already, ends in the same rows. Pages are keyset pages: a `before` or `after` key and a limit;
+nothing counts and nothing skips.
+
+    StoreError
+    ├── StoreUnavailable    transient: retry (no connection, time-out, locked); the write may or may not be done
+    └── StoreRejected       permanent: the same call fails again; a projection becomes a dead letter
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import NamedTuple, Protocol
+
+
+class StoreError(Exception):
+    """Base of what a store raises; its text is one sentence for a person."""
+
+
+class StoreUnavailable(StoreError):
+    pass
+
+
+class StoreRejected(StoreError):
+    pass
+
+
+class StoredBlock(NamedTuple):
+    number: int
+    hash: int
+    prev_hash: int
+    epoch: int
+    timestamp_ns: int
+    first_command_sequence: int
+    last_command_sequence: int
+    first_event_sequence: int
+    last_event_sequence: int
+    trade_count: int
+    data: bytes
+
+
+class Trade(NamedTuple):
+    trade_id: int  # its event sequence
+    block_number: int
+    timestamp_ns: int
+    symbol: str
+    price: int  # ticks
+    quantity: int  # lots
+    taker_side: str  # "buy" or "sell"
+    maker_order_id: int
+    taker_order_id: int
+    buyer: int
+    seller: int
+    buyer_fee: int  # base units
+    seller_fee: int  # quote units
+
+
+class Order(NamedTuple):
+    order_id: int  # its command sequence
+    account: int
+    symbol: str
+    side: str
+    order_type: str
+    time_in_force: str
+    post_only: bool
+    self_trade_prevention: str
+    client_order_id: str | None
+    price: int | None  # ticks; None: market
+    quantity: int | None  # lots, traded and open; None: by quote_quantity
+    quote_quantity: int | None  # quote units
+    filled: int  # lots
+    remaining: int  # lots open
+    status: str  # "open", "filled", "cancelled"
+    reason: str | None  # why cancelled
+    placed_at_ns: int
+    updated_at_ns: int
+    updated_sequence: int  # event that set this state
+
+
+class LedgerEvent(NamedTuple):
+    """One change of one balance, in the asset's smallest unit."""
+
+    event_sequence: int
+    leg: int  # 0, 1, 2, … within the event
+    block_number: int
+    timestamp_ns: int
+    account: int
+    asset: str
+    kind: str
+    delta_available: int
+    delta_locked: int
+    available_after: int
+    locked_after: int
+
+
+class Balance(NamedTuple):
+    account: int
+    asset: str
+    available: int
+    locked: int
+    sequence: int  # event that set it
+
+
+class Candle(NamedTuple):
+    """One minute of one instrument."""
+
+    symbol: str
+    minute_ns: int  # start of the minute
+    open: int  # ticks
+    high: int
+    low: int
+    close: int
+    volume: int  # lots
+    trade_count: int
+    last_trade_id: int
+
+
+class TradingDay(NamedTuple):
+    day: date  # UTC
+    first_trade_id: int
+    last_trade_id: int
+
+
+class Definition(NamedTuple):
+    """A command on reference data that was applied, in order: `matching.registry.Registry.apply` takes it."""
+
+    event_sequence: int
+    kind: int  # matching.codes.CommandKind
+    text: str
+
+
+class Checkpoint(NamedTuple):
+    """Where a stage of settlement stands. Block 0 with hash 0: nothing yet."""
+
+    block_number: int
+    hash: int
+    epoch: int
+
+
+class DeadLetter(NamedTuple):
+    """A block whose projection the store refused for good. One a block."""
+
+    id: int  # the block's number
+    block_number: int
+    error: str
+    attempts: int
+    first_failed_at_ns: int
+    last_failed_at_ns: int
+    resolved_at_ns: int | None
+    projection: str = ""  # the refused rows as JSON (settlement.dead_letters); `dead_letters()` may leave it empty
+
+
+class Projection(NamedTuple):
+    """What some consecutive blocks do to the tables, ready to be written as one batch.
+
+    `orders`, `balances`, `candles` and `days` hold the last state only, one row a key.
+    """
+
+    checkpoint: Checkpoint
+    trades: Sequence[Trade]
+    orders: Sequence[Order]
+    ledger_events: Sequence[LedgerEvent]
+    balances: Sequence[Balance]
+    candles: Sequence[Candle]
+    days: Sequence[TradingDay]
+    definitions: Sequence[Definition]
+
+
+class Store(Protocol):
+    """Raises StoreUnavailable or StoreRejected from every method."""
+
+    def connect(self) -> None:
+        """Opens what is needed; safe again. Never called before a fork."""
+
+    def close(self) -> None: ...
+
+    def init(self) -> None:
+        """Creates keyspace or tables; safe twice."""
+
+    def ping(self) -> None:
+        """Really asks the database."""
+
+    # settlement writes
+
+    def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
+        """Blocks and the `appended` checkpoint, durable when this returns."""
+
+    def insert_trade(self, trade: Trade) -> None: ...
+
+    def insert_ledger_events(self, events: Sequence[LedgerEvent]) -> None: ...
+
+    def insert_batch(self, projection: Projection) -> None:
+        """All rows of the batch, then the `projected` checkpoint."""
+
+    def insert_rows(self, projection: Projection) -> None:
+        """As `insert_batch`, but the checkpoint stays: rows of a dead letter, which newer rows may have overtaken."""
+
+    def drop_projections(self) -> None:
+        """Empties everything that can be rebuilt from blocks, and sets the `projected` checkpoint to block 0."""
+
+    def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
+        """Goes back to where `base.checkpoint` is: drops every row that this event or a later one set, writes `base`.
+
+        `base` holds every balance, every open order and the current candles as they were before that event. When this
+        fails half-way the `projected` checkpoint is 0, and `drop_projections` is the way out.
+        """
+
+    def put_dead_letter(self, letter: DeadLetter) -> None: ...
+
+    # settlement reads
+
+    def appended(self) -> Checkpoint: ...
+
+    def projected(self) -> Checkpoint: ...
+
+    def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
+        """Those that exist, in any order; ids may be many (the store asks in pieces)."""
+
+    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
+        """Those that exist of the balances (account, asset)."""
+
+    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]: ...
+
+    def definitions(self) -> list[Definition]: ...
+
+    # lookups
+
+    def get_block(self, number: int) -> StoredBlock | None: ...
+
+    def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
+        """Stored blocks by number, read a few at a time."""
+
+    def block_of_event(self, event_sequence: int) -> StoredBlock | None: ...
+
+    def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
+        """Newest first, `data` left empty."""
+
+    def get_trade_by_id(self, trade_id: int) -> Trade | None: ...
+
+    def get_trades_by_sequence_range(self, first: int, last: int, limit: int, symbol: str | None = None) -> list[Trade]:
+        """Oldest first; go on with first = last trade_id + 1."""
+
+    def newest_trades(
+        self, limit: int, *, before: int | None = None, after: int | None = None, symbol: str | None = None
+    ) -> list[Trade]:
+        """Newest first, trade_id < before and > after."""
+
+    def get_trades_by_account(self, account: int, limit: int, before: int | None = None) -> list[Trade]:
+        """Newest first, as buyer or seller."""
+
+    def trading_day(self, day: date) -> TradingDay | None: ...
+
+    def newest_orders(self, limit: int, *, before: int | None = None, symbol: str | None = None) -> list[Order]: ...
+
+    def get_orders_by_account(self, account: int, limit: int, before: int | None = None) -> list[Order]: ...
+
+    def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
+        """By order_id, oldest first; go on with first = last order_id + 1."""
+
+    def open_orders(self) -> Iterator[Order]:
+        """By order_id, read a few at a time."""
+
+    def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
+        """By (event_sequence, leg)."""
+
+    def get_ledger_events_by_account(
+        self, account: int, limit: int, *, asset: str | None = None, before: tuple[int, int] | None = None
+    ) -> list[LedgerEvent]:
+        """Newest first; `before` is (event_sequence, leg)."""
+
+    def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
+        """By (account, asset), read a few at a time."""
+
+    def balances_of(self, account: int) -> list[Balance]: ...
+
+    def candles(self, symbol: str, limit: int) -> list[Candle]:
+        """The newest minutes, oldest first."""
+
+    def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
+        """By block number, without their rows."""
+
+    def get_dead_letter(self, id: int) -> DeadLetter | None:
+        """With its rows."""

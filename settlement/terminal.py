@@ -1,0 +1,57 @@
+"""Reports and progress as a person at a terminal reads them."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from django.core.management.base import OutputWrapper
+
+from settlement import reconciliation, verify
+from settlement.differences import Difference
+
+_REDRAW_S = 0.2
+
+
+@contextmanager
+def progress(what: str, stderr: OutputWrapper) -> Iterator[Callable[[int, int], None]]:
+    """A line that counts blocks, on a terminal only; to be called with (block, last block)."""
+    drawn_at = time.monotonic()
+
+    def draw(done: int, last: int) -> None:
+        nonlocal drawn_at
+        if stderr.isatty() and time.monotonic() - drawn_at >= _REDRAW_S:
+            drawn_at = time.monotonic()
+            stderr.write(f"\r{what}: block {done} of {last} ", ending="")
+
+    yield draw
+    if stderr.isatty():
+        stderr.write("\r\x1b[K", ending="")
+
+
+def write_verification(report: verify.Report, stdout: OutputWrapper) -> None:
+    _write_differences(report.differences, report.difference_count, stdout)
+    if report.behind:
+        stdout.write(f"Projection is behind: {report.behind} blocks are not projected yet and were not compared.")
+    stdout.write(
+        f"{'In order' if report.ok else 'NOT in order'}: blocks {report.from_block} to {report.to_block}, "
+        f"{report.trades} trades, state hash {report.state_hash}."
+    )
+
+
+def write_reconciliation(report: reconciliation.Report, stdout: OutputWrapper) -> None:
+    _write_differences(report.differences, report.difference_count, stdout)
+    if report.changed_since:
+        stdout.write(f"{report.changed_since} orders have changed since and were not compared.")
+    stdout.write(
+        f"{'In order' if report.ok else 'NOT in order'}: block {report.block}, {report.balances} balances, "
+        f"{report.open_orders} open orders, state hash {report.state_hash}."
+    )
+
+
+def _write_differences(differences: Iterable[Difference], count: int, stdout: OutputWrapper) -> None:
+    told = 0
+    for difference in differences:
+        stdout.write(str(difference))
+        told += 1
+    if told < count:
+        stdout.write(f"… and {count - told} more.")

@@ -1,0 +1,62 @@
+"""Settlement's parts, put together from the site's settings. Nothing else in this package reads them."""
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connections
+
+from settlement.clock import SystemClock
+from settlement.dead_letters import DeadLetters
+from settlement.errors import CannotRun, NotBuiltIn
+from settlement.options import Options
+from settlement.stores.base import Store
+from settlement.stores.sql import SqlStore
+from settlement.trail import Trail
+
+
+def store(name: str | None = None) -> Store:
+    """The store that SETTLEMENT_STORE names, or `name`; not connected yet. Raises NotBuiltIn, CannotRun."""
+    name = name or settings.SETTLEMENT_STORE
+    if name == "sql":
+        return SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS)
+    if name == "scylla":
+        raise NotBuiltIn("The ScyllaDB store is not built in yet: set SETTLEMENT_STORE=sql.")
+    raise CannotRun(f"There is no store {name!r}: SETTLEMENT_STORE is sql or scylla.")
+
+
+def ping(store: Store) -> None:
+    """Asks the store from a thread that ends soon, and leaves no connection of that thread behind."""
+    try:
+        store.ping()
+    finally:
+        connections.close_all()
+
+
+def data_dir() -> Path:
+    return Path(settings.DATA_DIR)
+
+
+def trail() -> Trail:
+    """Raises TrailUnusable."""
+    return Trail(data_dir())
+
+
+def dead_letters(store: Store) -> DeadLetters:
+    return DeadLetters(store, data_dir(), SystemClock())
+
+
+def options(until_block: int | None = None) -> Options:
+    return Options(
+        batch_trades=settings.SETTLEMENT_BATCH_TRADES, batch_ms=settings.SETTLEMENT_BATCH_MS, until_block=until_block
+    )
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """True as soon as SIGTERM or SIGINT came."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped.is_set
