@@ -1,7 +1,8 @@
 """NASDAQ messages in LOBSTER form (lobsterdata.com) as commands in the JSON Lines form of semantics section 7.
 
 A message is a line `seconds,message_type,order_id,quantity,price,direction`: quantity in shares, price in 1/10000
-dollar, direction 1 for a buy order and -1 for a sell order (of the resting order, in an execution). A header is optional.
+dollar, direction 1 for a buy order and -1 for a sell order, in an execution that of the resting one. A header may come
+first.
 
     1 new limit order      → order, the recorded id as client_order_id
     2 part cancelled       → replace to the smaller open quantity
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from matching.decimals import plain
 from matching.errors import BadFile
@@ -81,11 +82,15 @@ class _Open:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[TextIO]:
-    """The lines of a .csv or .csv.gz file. Raises BadFile for what cannot be read or unpacked."""
+def opened(file: Path) -> Iterator[Iterator[str]]:
+    """The lines of a .csv or .csv.gz file. Raises OSError; taking a line raises BadFile where it cannot be unpacked."""
+    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as packed:
+        yield _unpacked(file, TextIOWrapper(packed, encoding="ascii", errors="replace"))
+
+
+def _unpacked(file: Path, lines: Iterable[str]) -> Iterator[str]:
     try:
-        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as packed:
-            yield TextIOWrapper(packed, encoding="ascii", errors="replace")  # type: ignore[arg-type]
+        yield from lines
     except gzip.BadGzipFile as error:
         raise BadFile(f"{file} is no gzip file, or it is damaged.") from error
     except (EOFError, zlib.error) as error:
@@ -108,11 +113,12 @@ def read(lines: Iterable[str]) -> Iterator[Message]:
 
 
 def convert(messages: Iterable[Message], stock: str, counts: Counts) -> Iterator[Command]:
-    """The prelude, then the commands of the messages; `counts` is kept up to date."""
+    """The prelude, then the commands of the messages, nothing of none; `counts`, fresh, is kept up to date."""
     symbol = f"{stock}-{QUOTE}"
-    yield from prelude(stock)
     orders: dict[int, _Open] = {}
     for message in messages:
+        if not counts.messages:
+            yield from prelude(stock)
         counts.messages += 1
         command = _command(message, symbol, orders)
         if isinstance(command, str):
@@ -143,7 +149,7 @@ def prelude(stock: str) -> Iterator[Command]:
         "taker_fee": 0,
     }
     for side, asset, amount in (("buy", QUOTE, DEPOSITED_DOLLARS), ("sell", stock, DEPOSITED_SHARES)):
-        for account in sorted({maker(number, side) for number in range(MAKERS)}) + [taker(side)]:
+        for account in (*(maker(number, side) for number in range(MAKERS)), taker(side)):
             yield {
                 "command": "deposit",
                 "account": account,

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matching.codes import AMOUNT_LIMIT, PPM, CommandKind, InstrumentStatus, Reason, name_of
-from matching.decimals import DoesNotFit, NotPlain, Unit, plain, split
+from matching.codes import PPM, CommandKind, InstrumentStatus, Reason, name_of
+from matching.decimals import INT64_MAX, DoesNotFit, NotPlain, Unit, plain, split
 from matching.errors import BadDefinition
 
 _SYMBOL = re.compile(r"[A-Z0-9._-]{1,32}", re.ASCII)
@@ -88,10 +88,7 @@ class Registry:
     def instrument_from(self, definition: Mapping[str, Any]) -> Instrument:
         """The instrument that `definition` would add. Raises BadDefinition, or KeyError naming an unknown asset."""
         symbol = _symbol(definition)
-        for field in ("base", "quote"):
-            if not isinstance(definition.get(field), str):
-                raise BadDefinition(f"{field} of instrument {symbol} is the symbol of an asset.")
-        base, quote = self.asset_by_symbol[definition["base"]], self.asset_by_symbol[definition["quote"]]
+        base, quote = (self._asset_named(definition, field) for field in ("base", "quote"))
         if base.id == quote.id:
             raise BadDefinition(f"base and quote of instrument {symbol} are two different assets.")
         try:
@@ -127,6 +124,11 @@ class Registry:
             maker_fee=maker_fee,
             taker_fee=taker_fee,
         )
+
+    def _asset_named(self, definition: Mapping[str, Any], field: str) -> Asset:
+        if not isinstance(definition.get(field), str):
+            raise BadDefinition(f"{field} of an instrument is the symbol of an asset.")
+        return self.asset_by_symbol[definition[field]]
 
     def add_asset(self, asset: Asset) -> None:
         self.assets.append(asset)
@@ -207,7 +209,7 @@ def _fee(definition: Mapping[str, Any], name: str) -> int:
 
 
 def _whole(mantissa: int, exponent: int) -> int:
-    """mantissa × 10^exponent where that is a whole number from 1 to the amount limit, else 0."""
+    """mantissa × 10^exponent where that is a whole number from 1 that fits int64, else 0."""
     digits, scale = split(plain(mantissa, max(0, -exponent)))
     value = digits * 10 ** max(0, exponent)
-    return value if scale == 0 and value <= AMOUNT_LIMIT else 0
+    return value if scale == 0 and value <= INT64_MAX else 0

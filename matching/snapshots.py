@@ -1,7 +1,7 @@
 """A snapshot: an engine's whole state as bytes, from which an equal engine continues.
 
-Bytes: magic, layout version and the xxh3_64 of the rest; a JSON head (counters, reference data, clients, array sizes);
-the pools' arrays one after the other, up to the last slot in use.
+Bytes: magic, layout version and the xxh3_64 of the rest; the size of the head; a JSON head (counters, reference data,
+clients, array sizes); the pools' arrays one after the other, up to the last slot in use.
 """
 
 import json
@@ -19,7 +19,8 @@ from matching.kernel import pools as p
 from matching.registry import Registry
 
 _MAGIC = b"XSNP"
-_FRONT = struct.Struct("<4sIQQ")  # magic, layout version, hash of the rest, size of the head
+_FRONT = struct.Struct("<4sIQ")  # magic, layout version, hash of the rest
+_HEAD_SIZE = struct.Struct("<Q")
 
 # Slots in use of each pool: (counter, array slots for each).
 _USED = {
@@ -53,27 +54,28 @@ def encode(engine: Engine) -> bytes:
         "arrays": {name: len(array) for name, array in arrays.items()},
     }
     text = json.dumps(head).encode()
-    rest = b"".join((text, *(array.tobytes() for array in arrays.values())))
-    return _FRONT.pack(_MAGIC, layout.LAYOUT_VERSION, xxhash.xxh3_64_intdigest(rest), len(text)) + rest
+    rest = b"".join((_HEAD_SIZE.pack(len(text)), text, *(array.tobytes() for array in arrays.values())))
+    return _FRONT.pack(_MAGIC, layout.LAYOUT_VERSION, xxhash.xxh3_64_intdigest(rest)) + rest
 
 
 def decode(data: bytes) -> Engine:
     """An engine equal to the one that was encoded. Raises BadFile for other, cut or damaged bytes."""
-    if len(data) < _FRONT.size or not data.startswith(_MAGIC):
+    if len(data) < _FRONT.size + _HEAD_SIZE.size or not data.startswith(_MAGIC):
         raise BadFile("These bytes are no snapshot: they do not begin with its mark.")
-    _, version, digest, head_size = _FRONT.unpack_from(data)
+    _, version, digest = _FRONT.unpack_from(data)
     if version != layout.LAYOUT_VERSION:
         raise BadFile(f"This snapshot has layout {version}, this program reads layout {layout.LAYOUT_VERSION}.")
     rest = memoryview(data)[_FRONT.size :]
     if xxhash.xxh3_64_intdigest(rest) != digest:
         raise BadFile("This snapshot is cut or damaged: its bytes do not give the hash that it carries.")
-    head = json.loads(bytes(rest[:head_size]))
+    head_end = _HEAD_SIZE.size + _HEAD_SIZE.unpack_from(rest)[0]
+    head = json.loads(bytes(rest[_HEAD_SIZE.size : head_end]))
     engine = Engine(shard=head["shard"], epoch=head["epoch"])
     engine.registry = Registry.load(head["registry"])
     engine.clients = dict(head["clients"])
     engine.block_number, engine.state_hash = head["block_number"], head["state_hash"]
     engine.timestamp_ns = head["timestamp_ns"]
-    engine.pools = _pools(rest[head_size:], head["arrays"])
+    engine.pools = _pools(rest[head_end:], head["arrays"])
     return engine
 
 

@@ -153,8 +153,11 @@ class Projections:
     # The start
 
     def _new_projector(self) -> Projector:
-        refused = [decode(letter.projection) for letter in self._letters.unresolved()]
-        metrics.DEAD_LETTERS.set(len(refused))
+        letters = self._letters.unresolved()
+        metrics.DEAD_LETTERS.set(len(letters))
+        # A letter of a block that is not projected (a rebuild was killed) tells nothing: the block's turn comes.
+        number = self.projected.block_number
+        refused = [decode(letter.projection) for letter in letters if letter.block_number <= number]
         self._tables = WithLetters(self._store, refused)
         definitions = {d.event_sequence: d for d in self._store.definitions()}
         definitions |= {d.event_sequence: d for projection in refused for d in projection.definitions}

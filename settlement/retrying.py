@@ -25,7 +25,7 @@ class Patience:
         self._retrying = Retrying(
             retry=retry_if_exception_type(StoreUnavailable),
             wait=wait_exponential_jitter(
-                initial=options.retry_first_s, max=options.retry_most_s, jitter=options.retry_first_s
+                multiplier=options.retry_first_s, max=options.retry_most_s, jitter=options.retry_first_s
             ),
             sleep=wait,
             before_sleep=_tell,

@@ -24,7 +24,7 @@ from settlement.trail_audit import TrailAudit
 
 _BATCH_EVENTS = 4096
 _PAGE = 1000
-_LAST = (1 << 63) - 1
+_FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
 
 class Follower(Protocol):
@@ -196,12 +196,13 @@ class _Verification:
 
     def _compare_history(self, first: Block, projection: Projection) -> None:
         """Trades, ledger entries and closed orders of a batch: they do not change any more."""
-        events = first.first_event_sequence, self._last_event
+        begins = first.number == 1  # then rows before the first event belong to nothing
+        events = _FIRST if begins else first.first_event_sequence, self._last_event
         self._findings.compare_rows("trade", projection.trades, self._stored_trades(*events))
         self._findings.compare_rows(
             "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
         )
-        commands = first.first_command_sequence, self._last_command
+        commands = _FIRST if begins else first.first_command_sequence, self._last_command
         placed = {order.order_id for order in projection.orders if order.order_id >= commands[0]}
         found = {order.order_id: order for order in self._stored_orders(*commands)}
         for order_id in found.keys() - placed:

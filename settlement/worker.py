@@ -145,7 +145,7 @@ class _Worker:
         self._announced = newest
         if newest and not self._is_engine_known:
             self._is_engine_known = True
-            if held and newest == held:
+            if held and newest == held and not self.appended_blocks:
                 # Nothing new will come to tell whether it is the same chain, so the last block is compared. The
                 # engine may also not know yet that it is durable.
                 self._feed.request(held, held)

@@ -34,6 +34,9 @@ _SQLITE_PRAGMAS = (
     "PRAGMA cache_size=-65536",  # KiB: the indexes that settlement writes to are hit at random
 )
 
+_SQLITE_REFUSALS = ("no such ", "Could not decode")
+"""SQLite's driver calls operational what others call a programming or a data error."""
+
 
 class Session:
     """Statements on one database alias; each thread has its own connection, as Django keeps them."""
@@ -107,7 +110,7 @@ class Session:
         except OverflowError as error:  # SQLite's driver, for an integer beyond 64 bits
             raise self._rejected(error) from error
         except (OperationalError, InterfaceError, InternalError) as error:
-            if "no such " in str(error):  # SQLite's word for what PostgreSQL calls a programming error
+            if any(mark in str(error) for mark in _SQLITE_REFUSALS):
                 raise self._rejected(error) from error
             metrics.DB_ERRORS.labels("unavailable").inc()
             log.warning("store unavailable", statement=statement.split(" ", 1)[0], error=_sentence(error))

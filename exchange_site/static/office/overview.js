@@ -47,7 +47,7 @@
       {
         label: "volume",
         data: drawn((row) => Number(row.volume)),
-        backgroundColor: colours.map((name) => `color-mix(in srgb, ${name} 30%, transparent)`),
+        backgroundColor: colours.map((name) => `${name}4d`), // 30 % of it
         grouped: false,
         maxBarThickness: 9,
         barPercentage: 0.7,

@@ -45,10 +45,10 @@ def written(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    try:
-        with output.open("w", encoding="ascii") as file:
+    with output.open("w", encoding="ascii") as file:
+        try:
             yield file
-    except BadFile:
-        if output.is_file():
-            output.unlink()
-        raise
+        except (BadFile, OSError):
+            if output.is_file():
+                output.unlink()
+            raise

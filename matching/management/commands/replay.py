@@ -2,7 +2,8 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +15,8 @@ from matching.files import lines_of, written_whole
 from matching.jsonlines import dumps
 from matching.kernel import compile_now
 from matching.replaying import MOST_BLOCK_COMMANDS, replay
+
+Output = AbstractContextManager[TextIO | TextIOBase]
 
 _COULD_NOT_RUN = 2
 _INTERRUPTED = 130  # as shells say it: 128 and SIGINT
@@ -36,10 +39,12 @@ class Command(BaseCommand):
             raise CommandError(
                 f"--block-size is 1 to {MOST_BLOCK_COMMANDS}, --snapshot-at is 1 or more.", returncode=_COULD_NOT_RUN
             )
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if events and events.exists() and file.exists() and events.samefile(file):
+            raise CommandError(f"{file} is read: name another file for the events.", returncode=_COULD_NOT_RUN)
+        target: Output = written_whole(events) if events else whole(self.stdout)
         try:
             lines = lines_of(file)
-            with bar(file) as progress, written_whole(events) if events else standard_output() as output:
+            with sigterm_interrupts(), bar(file) as progress, target as output:
                 compile_now()
                 done = replay(lines, block_size=block_size, snapshot_at=snapshot_at, progress=progress.update)
                 output.writelines(dumps(event) + "\n" for event in done)
@@ -55,11 +60,23 @@ def bar(file: Path) -> "tqdm[Any]":
 
 
 @contextmanager
-def standard_output() -> Iterator[TextIO]:
+def sigterm_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield sys.stdout
-        sys.stdout.flush()
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def whole(output: TextIOBase) -> Iterator[TextIOBase]:
+    """Standard output, flushed: a reader that went away, or a full disk, is told and not passed over."""
+    try:
+        yield output
+        output.flush()
     except OSError as error:
         # Python flushes what is left when it ends, and would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise CommandError(f"standard output cannot be written: {error.strerror}.", returncode=_COULD_NOT_RUN) from error
+        raise CommandError(
+            f"standard output cannot be written: {error.strerror}.", returncode=_COULD_NOT_RUN
+        ) from error

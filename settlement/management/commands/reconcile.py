@@ -15,11 +15,11 @@ class Command(ExchangeCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="the engine's command address")
-        parser.add_argument("--deadline", type=float, default=30.0, metavar="SECONDS", help="for the store to catch up")
+        parser.add_argument("--deadline", type=float, default=30.0, metavar="SECONDS", help="to wait for either")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, address: str, deadline: float, as_json: bool, **options: Any) -> None:
-        with Client(address) as client:
+        with Client(address, timeout_s=deadline) as client:
             report = reconciliation.recorded(client.state, wiring.store(), SystemClock(), deadline)
         if as_json:
             self.stdout.write(json.dumps(report.form()))

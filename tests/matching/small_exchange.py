@@ -1,0 +1,155 @@
+"""A small exchange for tests: definitions, batches of commands, and engines that run in threads on real sockets."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from matching import process, wire
+from matching.blocks import Block
+from matching.edge import BatchBuilder, Edge
+from matching.engine import Engine
+from matching.feed import Feed
+from matching.input_logs.base import InputLog
+from matching.input_logs.memory import MemoryLog
+from matching.ring import Ring
+from matching.sequencer import Sequencer
+from tests.conftest import free_ports
+
+PATIENCE_S = 30.0
+
+BTC = {"command": "asset", "symbol": "BTC", "decimals": 8}
+USD = {"command": "asset", "symbol": "USD", "decimals": 6}
+BTC_USD = {
+    "command": "instrument",
+    "symbol": "BTC-USD",
+    "base": "BTC",
+    "quote": "USD",
+    "tick_size": "0.01",
+    "lot_size": "0.0001",
+    "min_quantity": "0.0001",
+    "max_quantity": "100000",
+    "min_notional": "0",
+    "maker_fee": 1000,
+    "taker_fee": 2000,
+}
+DEFINITIONS: list[dict[str, Any]] = [BTC, USD, BTC_USD]
+
+
+def deposit(account: int, reference: str, asset: str = "BTC", amount: str = "1000") -> dict[str, Any]:
+    return {"command": "deposit", "account": account, "asset": asset, "amount": amount, "reference": reference}
+
+
+def order(account: int, side: str, price: str, quantity: str = "1", **fields: Any) -> dict[str, Any]:
+    return {
+        "command": "order",
+        "account": account,
+        "symbol": "BTC-USD",
+        "side": side,
+        "order_type": "limit",
+        "price": price,
+        "quantity": quantity,
+        **fields,
+    }
+
+
+def trading(count: int) -> list[dict[str, Any]]:
+    """Deposits for two accounts, then `count` orders of which every second one trades."""
+    funds = [deposit(1, "t-1", amount="1000000"), deposit(2, "t-2", asset="USD", amount="1000000000")]
+    return funds + [order(1 + at % 2, ("sell", "buy")[at % 2], "100.00") for at in range(count)]
+
+
+def defined_engine() -> Engine:
+    """An engine with the assets and the instrument, in three blocks."""
+    engine = Engine()
+    sequencer = Sequencer(engine, Ring(100, 1 << 20), lambda: 1, 1024)
+    for number, definition in enumerate(DEFINITIONS, 1):
+        sequencer.sequence([batch(engine, 999, number, [definition])])
+    return engine
+
+
+def batch(engine: Engine, client: int, first_number: int, commands: Iterable[Mapping[str, Any]]) -> wire.Batch:
+    """As it comes off the wire."""
+    builder = BatchBuilder(Edge(engine.registry))
+    for command in commands:
+        assert builder.add(command) is None, command
+    records, texts = builder.take()
+    return wire.decode_batch(wire.encode_batch(client, first_number, records, texts))
+
+
+def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Waits for a condition that other threads or processes bring about."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {patience_s:g} s for {what}"
+        time.sleep(0.002)
+
+
+def until_heard(feed: Feed, condition: Callable[[], object], what: str) -> None:
+    """Lets the feed read, and drops the blocks that it gives, until the condition holds."""
+
+    def looked() -> object:
+        feed.receive(0.02, 1000)
+        return condition()
+
+    until(looked, what)
+
+
+def plan(*, ring_blocks: int = 1000, ring_bytes: int = 1 << 28, block_commands: int = 64) -> process.Plan:
+    addresses = wire.Addresses(*(f"tcp://127.0.0.1:{port}" for port in free_ports(3)))
+    return process.Plan(addresses, ring_blocks, ring_bytes, block_commands)
+
+
+@dataclass
+class Running:
+    """An engine in a thread; `failure` is what ended it, if anything did."""
+
+    plan: process.Plan
+    parts: process.Parts
+    thread: threading.Thread
+    failures: list[Exception]
+
+    @property
+    def commands(self) -> str:
+        return self.plan.addresses.commands
+
+
+@contextmanager
+def leader(
+    plan: process.Plan, *, input_log: InputLog | None = None, settled: Callable[[], Iterable[Block]] = tuple
+) -> Iterator[Running]:
+    with _running(plan, lambda ready, stop: process.lead(plan, input_log or MemoryLog(), settled, ready, stop)) as one:
+        yield one
+
+
+@contextmanager
+def follower(plan: process.Plan, address: str) -> Iterator[Running]:
+    with _running(plan, lambda ready, stop: process.follow_leader(plan, address, PATIENCE_S, ready, stop)) as one:
+        yield one
+
+
+@contextmanager
+def _running(plan: process.Plan, run: Callable[[process.Ready, Callable[[], bool]], None]) -> Iterator[Running]:
+    stop = threading.Event()
+    started: list[process.Parts] = []
+    failures: list[Exception] = []
+
+    def body() -> None:
+        try:
+            run(started.append, stop.is_set)
+        except Exception as error:  # noqa: BLE001 (the test looks at it)
+            failures.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    try:
+        until(lambda: started or failures, "the engine to start", 120)  # its first start may compile
+        if not started:
+            raise failures[0]
+        yield Running(plan, started[0], thread, failures)
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()

@@ -1,0 +1,127 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from matching.blocks import Block
+from matching.engine import Engine
+from matching.input_logs.base import InputLogDamaged, InputLogError
+from matching.input_logs.memory import MemoryLog
+from matching.input_logs.wal import WalLog
+from matching.ring import Ring
+from matching.sequencer import Sequencer
+from tests.matching.small_exchange import batch, defined_engine, deposit
+
+
+@pytest.fixture(scope="module")
+def blocks() -> list[Block]:
+    """Six blocks, 4 to 9, of different sizes."""
+    engine: Engine = defined_engine()
+    sequencer = Sequencer(engine, Ring(100, 1 << 20), lambda: 1, 1000)
+    made = []
+    for size in range(1, 7):
+        first = engine.clients.get(7, 0) + 1
+        commands = [deposit(1, f"reference {first + at}") for at in range(size)]
+        made += sequencer.sequence([batch(engine, 7, first, commands)]).blocks
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "wal"
+
+
+def write(folder: Path, turns: Sequence[Sequence[Block]], **options: int) -> None:
+    log = WalLog(folder, **options)
+    for turn in turns:
+        log.append(turn)
+    log.close()
+
+
+def read(folder: Path) -> list[Block]:
+    return list(WalLog(folder).blocks())
+
+
+def test_memory_keeps_nothing() -> None:
+    log = MemoryLog()
+    log.append([])
+    assert list(log.blocks()) == []
+    log.close()
+
+
+def test_nothing_is_made_before_the_first_block(folder: Path) -> None:
+    assert read(folder) == []
+    WalLog(folder).close()
+    assert not folder.exists()
+
+
+def test_blocks_come_back_as_they_were_written(folder: Path, blocks: list[Block]) -> None:
+    write(folder, [blocks[:1], blocks[1:4], blocks[4:]])
+    assert [block.data for block in read(folder)] == [block.data for block in blocks]
+    assert [file.name for file in folder.iterdir()] == ["00000000000000000004.wal"]
+
+
+def test_a_new_file_begins_when_the_last_is_long_enough(folder: Path, blocks: list[Block]) -> None:
+    write(folder, [[block] for block in blocks], segment_bytes=500)
+    assert len(list(folder.iterdir())) > 2
+    assert [block.number for block in read(folder)] == [4, 5, 6, 7, 8, 9]
+
+
+def test_writing_goes_on_after_reading(folder: Path, blocks: list[Block]) -> None:
+    write(folder, [blocks[:2]])
+    log = WalLog(folder)
+    assert [block.number for block in log.blocks()] == [4, 5]
+    log.append(blocks[2:])
+    log.close()
+    assert [block.number for block in read(folder)] == [4, 5, 6, 7, 8, 9]
+
+
+def test_a_torn_tail_is_cut_off_wherever_it_tore(folder: Path, blocks: list[Block]) -> None:
+    write(folder, [blocks[:2]])
+    file = next(folder.iterdir())
+    whole = file.stat().st_size
+    write(folder, [blocks[:2], blocks[2:3]])  # the same two again: numbers that are there already are no harm
+    data = file.read_bytes()
+    start = 2 * whole
+    for size in range(start + 1, len(data), 7):
+        file.write_bytes(data[:size])
+        assert [block.number for block in read(folder)] == [4, 5, 4, 5]
+        assert file.stat().st_size == start
+    file.write_bytes(data[: start + 8] + bytes(len(data) - start - 8))  # the size reached the disk, the bytes did not
+    assert [block.number for block in read(folder)] == [4, 5, 4, 5]
+
+
+def test_a_tail_that_tore_before_its_first_byte_leaves_an_empty_file(folder: Path, blocks: list[Block]) -> None:
+    write(folder, [blocks[:1]])
+    (folder / f"{blocks[1].number:020d}.wal").touch()
+    log = WalLog(folder)
+    assert [block.number for block in log.blocks()] == [4]
+    log.append(blocks[1:2])
+    log.close()
+    assert [block.number for block in read(folder)] == [4, 5]
+
+
+@pytest.mark.parametrize("offset", [0, 5, 12, 40, 200])
+def test_damage_before_the_tail_is_refused_with_file_and_offset(folder: Path, blocks: list[Block], offset: int) -> None:
+    write(folder, [blocks[:1], blocks[1:2]])
+    file = next(folder.iterdir())
+    data = bytearray(file.read_bytes())
+    data[offset] ^= 0x10
+    file.write_bytes(data)
+    with pytest.raises(InputLogDamaged, match=f"{file.name} is damaged at byte 0"):
+        read(folder)
+    assert file.read_bytes() == bytes(data), "a damaged file is left as it is"
+
+
+def test_a_file_before_the_last_that_ends_early_is_damaged(folder: Path, blocks: list[Block]) -> None:
+    write(folder, [[block] for block in blocks], segment_bytes=1)
+    first = min(folder.iterdir())
+    first.write_bytes(first.read_bytes()[:-8])
+    with pytest.raises(InputLogDamaged, match="damaged at byte 0"):
+        read(folder)
+
+
+def test_a_log_that_cannot_be_written_says_so(tmp_path: Path, blocks: list[Block]) -> None:
+    (tmp_path / "wal").write_text("a file where the folder should be")
+    with pytest.raises(InputLogError, match="cannot be written"):
+        WalLog(tmp_path / "wal").append(blocks[:1])

@@ -1,0 +1,89 @@
+"""Block chains for tests: real blocks of a real engine, from JSON commands."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from matching import layout
+from matching.blocks import Block
+from matching.edge import BatchBuilder, Edge
+from matching.engine import Engine
+
+START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: soon there is another minute, day and year
+STEP_NS = 500_000_000
+
+BTC_USD: list[dict[str, Any]] = [
+    {"command": "asset", "symbol": "BTC", "decimals": 8},
+    {"command": "asset", "symbol": "USD", "decimals": 6},
+    {
+        "command": "instrument",
+        "symbol": "BTC-USD",
+        "base": "BTC",
+        "quote": "USD",
+        "tick_size": "0.01",
+        "lot_size": "0.0001",
+        "min_quantity": "0.0001",
+        "max_quantity": "100000",
+        "min_notional": "0",
+        "maker_fee": 1000,
+        "taker_fee": 2000,
+    },
+]
+
+
+class Chain:
+    """An engine and the blocks that it has made."""
+
+    def __init__(self, start_ns: int = START_NS, step_ns: int = STEP_NS) -> None:
+        self.engine = Engine()
+        self.blocks: list[Block] = []
+        self._builder = BatchBuilder(Edge(self.engine.registry))
+        self._next_ns = start_ns
+        self._step_ns = step_ns
+
+    def add(self, *commands: dict[str, Any], block_size: int = 64) -> "Chain":
+        """Applies commands; what the edge refuses is left out. The last block ends with the last command."""
+        for command in commands:
+            self._builder.add(command)
+            if self._builder.ends_block or len(self._builder) == block_size:
+                self.end_block()
+        if len(self._builder):
+            self.end_block()
+        return self
+
+    def end_block(self) -> Block:
+        """The next block, of the commands that wait: an empty one when there are none."""
+        commands, texts = self._builder.take()
+        requests = np.array([(0, 0, len(commands), 0)] if len(commands) else [], layout.REQUEST)
+        block = self.engine.apply(requests, commands, texts, self._next_ns)
+        self.blocks.append(block)
+        self._next_ns += self._step_ns
+        return block
+
+
+def chain_of(commands: Iterable[dict[str, Any]], block_size: int = 64) -> Chain:
+    return Chain().add(*commands, block_size=block_size)
+
+
+def deposit(account: int, asset: str, amount: str, reference: str) -> dict[str, Any]:
+    return {"command": "deposit", "account": account, "asset": asset, "amount": amount, "reference": reference}
+
+
+def order(account: int, side: str, price: str, quantity: str, **more: Any) -> dict[str, Any]:
+    """A limit order in BTC-USD."""
+    fixed = {"command": "order", "account": account, "symbol": "BTC-USD", "side": side, "order_type": "limit"}
+    return {**fixed, "price": price, "quantity": quantity, **more}
+
+
+def worked_example() -> Chain:
+    """The example of semantics, section 6."""
+    return chain_of(
+        [
+            *BTC_USD,
+            deposit(1, "BTC", "1", "tx-1"),
+            deposit(2, "USD", "30000", "tx-2"),
+            order(1, "sell", "20000", "0.5", client_order_id="a"),
+            order(2, "buy", "21000", "0.6"),
+        ]
+    )

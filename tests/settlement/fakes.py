@@ -1,0 +1,160 @@
+"""The worker's edges as a test wants them: a clock that nobody waits for, a feed that loses, a store that fails."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from matching.blocks import Block
+from settlement.stores.base import Store, StoreUnavailable
+
+FIRST_NS = 1_800_000_000_000_000_000
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def time_ns(self) -> int:
+        return FIRST_NS + int(self.now_s * 1e9)
+
+
+@dataclass
+class ScriptedFeed:
+    """Gives `arrivals` one after the other, then nothing; what is asked for again comes out of `ring`.
+
+    `deaf`: so many requests are lost. `announced`: what the engine says that it has, if not what came.
+    """
+
+    clock: FakeClock
+    arrivals: list[list[Block]]
+    ring: dict[int, Block] = field(default_factory=dict)
+    deaf: int = 0
+    announced: int | None = None
+    says_missing: bool = True
+    silent_after: int = 300  # rounds without anything; longer than any wait for the store
+    requests: list[tuple[int, int]] = field(default_factory=list)
+    confirmed: list[int] = field(default_factory=list)
+    silent_rounds: int = 0
+    _newest: int = 0
+    _missing: tuple[int, int] | None = None
+
+    def receive(self, timeout_s: float, limit: int) -> list[Block]:
+        if not self.arrivals:
+            self.silent_rounds += 1
+            self.clock.sleep(max(timeout_s, 0.001))
+            return []
+        self.silent_rounds = 0
+        blocks = self.arrivals.pop(0)
+        if len(blocks) > limit:
+            self.arrivals.insert(0, blocks[limit:])
+        self._newest = max([self._newest, *(block.number for block in blocks)])
+        return blocks[:limit]
+
+    def request(self, first: int, last: int) -> None:
+        self.requests.append((first, last))
+        self._missing = None
+        if self.deaf:
+            self.deaf -= 1
+        elif first in self.ring:
+            self.arrivals.append([self.ring[number] for number in range(first, last + 1) if number in self.ring])
+        elif self.says_missing:
+            self._missing = (first, min((number for number in self.ring if number > first), default=0))
+
+    def missing(self) -> tuple[int, int] | None:
+        return self._missing
+
+    def newest(self) -> int:
+        return self._newest if self.announced is None else self.announced
+
+    def confirm(self, number: int) -> None:
+        self.confirmed.append(number)
+
+    def close(self) -> None:
+        pass
+
+    def is_silent(self) -> bool:
+        """Nothing more comes: time to stop."""
+        return self.silent_rounds >= self.silent_after and not self.arrivals
+
+
+def feed_of(clock: FakeClock, blocks: Sequence[Block], per_arrival: int = 3, **more: Any) -> ScriptedFeed:
+    """All blocks in order, a few at a time, and all of them in the ring."""
+    arrivals = [list(blocks[start : start + per_arrival]) for start in range(0, len(blocks), per_arrival)]
+    return ScriptedFeed(clock, arrivals, {block.number: block for block in blocks}, **more)
+
+
+class Crash(BaseException):
+    """As `kill -9`: nothing catches it."""
+
+
+class Tripwires:
+    """Counts the calls of everything that it wraps, and crashes before or after call number `at`."""
+
+    def __init__(self, at: int, after: bool) -> None:
+        self.at = at
+        self.after = after
+        self.calls = 0
+
+    def wrap(self, wrapped: Any, names: Iterable[str]) -> None:
+        """Replaces the object's methods."""
+        for name in names:
+            setattr(wrapped, name, self._tripping(getattr(wrapped, name)))
+
+    def _tripping(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            trips = self.calls == self.at
+            if trips and not self.after:
+                raise Crash
+            result = method(*arguments, **options)
+            if trips:
+                raise Crash
+            return result
+
+        return call
+
+
+def note_calls(wrapped: Any, name: str, note: Callable[[], object]) -> None:
+    """Calls `note` before each call of a method."""
+    method = getattr(wrapped, name)
+
+    def call(*arguments: Any) -> Any:
+        note()
+        return method(*arguments)
+
+    setattr(wrapped, name, call)
+
+
+def fail_after_doing(store: Store, name: str, times: int) -> list[str]:
+    """The store does what it is told, then says that it timed out; so often. Returns the calls as they are made."""
+    method, calls = getattr(store, name), list[str]()
+
+    def call(*arguments: Any) -> Any:
+        result = method(*arguments)
+        calls.append(name)
+        if len(calls) <= times:
+            raise StoreUnavailable("The database timed out.")
+        return result
+
+    setattr(store, name, call)
+    return calls
+
+
+def fail_before_doing(store: Store, name: str, times: int) -> list[str]:
+    """The store does not answer, so often, and does nothing."""
+    method, calls = getattr(store, name), list[str]()
+
+    def call(*arguments: Any) -> Any:
+        calls.append(name)
+        if len(calls) <= times:
+            raise StoreUnavailable("The database does not answer.")
+        return method(*arguments)
+
+    setattr(store, name, call)
+    return calls

@@ -1,0 +1,96 @@
+"""Rows for store tests, one line each."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from settlement.stores.base import (
+    Balance,
+    Candle,
+    Checkpoint,
+    DeadLetter,
+    LedgerEvent,
+    Order,
+    Projection,
+    StoredBlock,
+    Trade,
+    TradingDay,
+)
+
+MOST = 2**63 - 1
+DAY = date(2026, 1, 31)
+
+
+def block(number: int, events: int = 10, **more: Any) -> StoredBlock:
+    """Ten events a block, unless told otherwise: block 2 has 11 to 20."""
+    row = StoredBlock(
+        number=number,
+        hash=2**64 - number,
+        prev_hash=2**64 - number + 1 if number > 1 else 0,
+        epoch=1,
+        timestamp_ns=number * 10**9,
+        first_command_sequence=5 * number - 4,
+        last_command_sequence=5 * number,
+        first_event_sequence=10 * number - 9,
+        last_event_sequence=10 * number - 10 + events,
+        trade_count=3,
+        data=b"block \x00\xff" + bytes([number]),
+    )
+    return row._replace(**more)
+
+
+def trade(trade_id: int, buyer: int = 1, seller: int = 2, symbol: str = "BTC-USD", **more: Any) -> Trade:
+    row = Trade(trade_id, trade_id // 10 + 1, 10**9, symbol, 2_000_000, 5000, "buy", 6, 7, buyer, seller, 1, 2)
+    return row._replace(**more)
+
+
+def order(order_id: int, account: int = 1, symbol: str = "BTC-USD", status: str = "open", **more: Any) -> Order:
+    row = Order(
+        order_id=order_id,
+        account=account,
+        symbol=symbol,
+        side="sell",
+        order_type="limit",
+        time_in_force="gtc",
+        post_only=True,
+        self_trade_prevention="expire_taker",
+        client_order_id=None,
+        price=2_000_000,
+        quantity=5000,
+        quote_quantity=None,
+        filled=0,
+        remaining=5000,
+        status=status,
+        reason=None,
+        placed_at_ns=1,
+        updated_at_ns=1,
+        updated_sequence=order_id,
+    )
+    return row._replace(**more)
+
+
+def entry(event_sequence: int, leg: int = 0, account: int = 1, asset: str = "BTC", **more: Any) -> LedgerEvent:
+    row = LedgerEvent(event_sequence, leg, 1, 10**9, account, asset, "lock", -5, 5, MOST // 2, 5)
+    return row._replace(**more)
+
+
+def balance(account: int, asset: str = "BTC", available: int = 10, sequence: int = 1) -> Balance:
+    return Balance(account, asset, available, 5, sequence)
+
+
+def candle(minute: int, last_trade_id: int = 8, symbol: str = "BTC-USD", close: int = 3) -> Candle:
+    return Candle(symbol, minute * 60 * 10**9, 1, 4, 1, close, 100, 7, last_trade_id)
+
+
+def day(first: int, last: int, of: date = DAY) -> TradingDay:
+    return TradingDay(of, first, last)
+
+
+def letter(number: int, **more: Any) -> DeadLetter:
+    row = DeadLetter(number, number, "The database refuses it.", 1, 10, 10, None, '{"rows":[]}')
+    return row._replace(**more)
+
+
+def projection(number: int = 1, **rows: Sequence[Any]) -> Projection:
+    nothing: dict[str, Any] = dict.fromkeys(Projection._fields[1:], ())
+    return Projection(Checkpoint(number, 2**64 - number, 1), **{**nothing, **rows})

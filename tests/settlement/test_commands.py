@@ -1,0 +1,190 @@
+"""The management commands: what they print and how they end."""
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from pytest_django import Settings
+
+from matching.client import Client
+from settlement import lock, wiring, worker
+from settlement.clock import SystemClock
+from settlement.errors import AlreadyRunning
+from settlement.options import Options
+from settlement.stores.base import Store
+from tests.settlement.chains import worked_example
+from tests.settlement.fakes import FakeClock, feed_of
+from tests.settlement.rows import letter
+from tests.settlement.test_reconciliation import state
+
+CHAIN = worked_example()
+
+
+@pytest.fixture
+def settled(data_dir: Path, store: Store, clock: FakeClock) -> Store:
+    """The worked example: one trade, number 8."""
+    feed, trail = feed_of(clock, CHAIN.blocks), wiring.trail()
+    worker.run(feed, store, trail, wiring.dead_letters(store), clock, feed.is_silent, Options())
+    trail.close()
+    return store
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def refused(*arguments: str) -> tuple[int, str]:
+    """(exit code, sentence) of a command that ends with an error."""
+    with pytest.raises(CommandError) as ended:
+        run(*arguments)
+    assert "\n" not in str(ended.value)
+    return ended.value.returncode, str(ended.value)
+
+
+TRADE = {
+    "trade_id": 8,
+    "time": "2025-12-31T23:59:51.500000000Z",
+    "symbol": "BTC-USD",
+    "price": "20000",
+    "quantity": "0.5",
+    "taker_side": "buy",
+    "maker_order_id": 6,
+    "taker_order_id": 7,
+    "buyer": 2,
+    "seller": 1,
+    "buyer_fee": "0.001",
+    "buyer_fee_asset": "BTC",
+    "seller_fee": "10",
+    "seller_fee_asset": "USD",
+    "block_number": 4,
+}
+
+
+def test_get_trade_shows_a_trade_and_ends_1_where_there_is_none(settled: Store) -> None:
+    assert json.loads(run("get_trade", "8", "--json")) == TRADE
+    assert "0.5 at 20000, taker buy; buyer 2 (fee 0.001 BTC), seller 1 (fee 10 USD)" in run("get_trade", "8")
+    assert refused("get_trade", "9") == (1, "There is no settled trade 9.")
+    assert refused("get_trade", str(10**30))[0] == 1
+
+
+def test_list_trades_shows_a_range(settled: Store) -> None:
+    span = ["--from-sequence", "1", "--to-sequence"]
+    assert json.loads(run("list_trades", *span, "100", "--json")) == [TRADE]
+    assert json.loads(run("list_trades", *span, "7", "--json")) == []
+    assert run("list_trades", *span, "8").count("\n") == 1
+    assert run("list_trades", *span, "7") == ""
+
+
+def test_lookups_without_a_database_end_2(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE settled_trades RENAME TO elsewhere")
+    code, sentence = refused("get_trade", "8")
+    assert code == 2
+    assert "init_store makes the tables" in sentence
+
+
+def test_a_store_that_is_not_built_in_ends_2(settings: Settings) -> None:
+    settings.SETTLEMENT_STORE = "scylla"
+    assert refused("get_trade", "8") == (2, "The ScyllaDB store is not built in yet: set SETTLEMENT_STORE=sql.")
+    settings.SETTLEMENT_STORE = "paper"
+    assert refused("get_trade", "8")[0] == 2
+
+
+def test_init_store_is_safe_twice(data_dir: Path, db: None) -> None:
+    assert run("init_store") == run("init_store") == "The store's tables are there.\n"
+
+
+def test_verify_settlement_ends_0_in_order_and_1_with_every_difference_printed(settled: Store) -> None:
+    assert run("verify_settlement").startswith("In order: blocks 1 to 4, 1 trades, state hash ")
+    report = json.loads(run("verify_settlement", "--json"))
+    assert {name: report[name] for name in ("ok", "blocks", "trades", "differences")} == {
+        "ok": True,
+        "blocks": 4,
+        "trades": 1,
+        "differences": [],
+    }
+    assert report["state_hash"] == f"{CHAIN.engine.state_hash:016x}"
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE settled_trades SET quantity = 4999")
+    out = StringIO()
+    with pytest.raises(CommandError) as ended:
+        call_command("verify_settlement", stdout=out, stderr=StringIO())
+    assert ended.value.returncode == 1
+    assert out.getvalue().splitlines()[0] == "trade 8: expected quantity 5000, found quantity 4999"
+    assert "NOT in order" in out.getvalue()
+
+
+def test_verify_settlement_of_a_range_that_is_not_there_ends_2(settled: Store) -> None:
+    assert refused("verify_settlement", "--from-block", "9")[0] == 2
+
+
+def test_rebuild_projections_says_how_far_it_came(settled: Store) -> None:
+    assert run("rebuild_projections") == "Projected blocks 1 to 4 of 4.\n"
+    assert json.loads(run("rebuild_projections", "--from-block", "3", "--json"))["projected"] == 4
+    assert refused("rebuild_projections", "--from-block", "9")[0] == 2
+
+
+def test_nothing_settles_beside_another_settlement(settled: Store, data_dir: Path) -> None:
+    with lock.exclusive(data_dir):
+        assert refused("rebuild_projections") == (2, f"Another process settles into {data_dir}: stop it first.")
+        assert refused("run_settlement")[0] == 2
+        with pytest.raises(AlreadyRunning), lock.exclusive(data_dir):
+            pass
+    run("rebuild_projections")
+
+
+def test_replay_dead_letters_writes_what_it_can(settled: Store) -> None:
+    assert run("replay_dead_letters", "--all") == "0 of 0 dead letters were replayed.\n"
+    assert refused("replay_dead_letters", "--id", "3") == (2, "There is no dead letter 3.")
+    rows: dict[str, Any] = {name: [] for name in ROWS}
+    settled.put_dead_letter(letter(3, projection=json.dumps({"checkpoint": [3, 0, 1], **rows})))
+    assert json.loads(run("replay_dead_letters", "--id", "3", "--json")) == {"replayed": 1, "refused": {}}
+    assert settled.dead_letters() == []
+    rows["orders"] = [[1] + [None] * 18]
+    settled.put_dead_letter(letter(4, projection=json.dumps({"checkpoint": [4, 0, 1], **rows})))
+    assert refused("replay_dead_letters", "--all") == (1, "The store refuses the rows of blocks 4 again.")
+
+
+ROWS = ("trades", "orders", "ledger_events", "balances", "candles", "days", "definitions")
+
+
+def test_reconcile_asks_the_engine(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[dict[str, Any]] = [state(CHAIN.engine)] * 2
+
+    def ask(client: Client) -> dict[str, Any]:
+        return answers.pop()
+
+    def connect(self: Client, address: str, timeout_s: float) -> None:
+        self.connection = Closed()  # type: ignore[assignment]
+
+    class Closed:
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(Client, "__init__", connect)
+    monkeypatch.setattr(Client, "state", ask)
+    assert run("reconcile").startswith("In order: block 4, 6 balances, 1 open orders")
+    assert json.loads(run("reconcile", "--json"))["ok"] is True
+    answers.append({**state(CHAIN.engine), "open_orders": []})
+    assert refused("reconcile")[0] == 1
+
+
+def test_reconcile_without_an_engine_ends_2(settled: Store, free_port: Callable[[], int]) -> None:
+    code, sentence = refused("reconcile", "--address", f"tcp://127.0.0.1:{free_port()}", "--deadline", "0.1")
+    assert code == 2
+    assert "No engine answers" in sentence
+
+
+def test_the_system_clock_is_a_clock() -> None:
+    clock = SystemClock()
+    before = clock.monotonic()
+    clock.sleep(0)
+    assert clock.monotonic() >= before
+    assert clock.time_ns() > 1_700_000_000 * 10**9

@@ -1,0 +1,123 @@
+"""Projections dropped and made again from the blocks."""
+
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from settlement import rebuilding
+from settlement.dead_letters import DeadLetters, encode
+from settlement.errors import NotReady, StoreDamaged
+from settlement.options import Options
+from settlement.projection import EmptyTables, Projector
+from settlement.stores.base import Checkpoint, Store
+from settlement.trail import Trail
+from tests.reference.streams import random_commands
+from tests.settlement.chains import chain_of
+from tests.settlement.conftest import Settle, tables, trail_text
+from tests.settlement.fakes import Crash, FakeClock, Tripwires, feed_of
+from tests.settlement.rows import letter, projection
+
+CHAIN = chain_of(random_commands(5, 200, instruments=1, accounts=4, wild=False), 12)
+BLOCKS = CHAIN.blocks
+LAST = BLOCKS[-1].number
+
+
+@pytest.fixture
+def settled(store: Store, settle: Settle, clock: FakeClock) -> Store:
+    settle(store, feed_of(clock, BLOCKS))
+    return store
+
+
+def rebuild(store: Store, folder: Path, clock: FakeClock, from_block: int = 1) -> int:
+    trail = Trail(folder)
+    try:
+        letters, options = DeadLetters(store, folder, clock), Options(batch_trades=5, batch_events=30)
+        return rebuilding.rebuild(store, trail, letters, clock, lambda: False, options, from_block)
+    finally:
+        trail.close()
+
+
+def damage(from_event: int) -> None:
+    """Rows of this event and later ones are changed, removed and added."""
+    with connection.cursor() as cursor:
+        for statement in (
+            "UPDATE settled_trades SET price = 1 WHERE trade_id >= %s",
+            "DELETE FROM ledger_events WHERE entry >= %s * 16 AND entry %% 3 = 0",
+            "UPDATE orders SET filled = 99, status = 'filled' WHERE updated_sequence >= %s",
+            "UPDATE balances SET available = 7 WHERE sequence >= %s",
+            "UPDATE balances SET account = account + 100 WHERE sequence >= %s AND asset = 'USD'",
+            "DELETE FROM candles WHERE last_trade_id >= %s",
+            "UPDATE trading_days SET last_trade_id = last_trade_id + 1000 WHERE last_trade_id >= %s",
+        ):
+            cursor.execute(statement, [from_event])
+
+
+@pytest.mark.parametrize("from_block", [1, 2, 7, LAST, LAST + 1])
+def test_a_rebuilt_store_is_the_store_again(settled: Store, clock: FakeClock, folder: Path, from_block: int) -> None:
+    before = tables(), trail_text(folder)
+    if from_block <= LAST:
+        damage(BLOCKS[from_block - 1].first_event_sequence)
+    assert rebuild(settled, folder, clock, from_block) == LAST
+    assert (tables(), trail_text(folder)) == before
+
+
+def test_rebuilding_goes_on_where_projection_was_behind(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    settle(store, feed_of(clock, BLOCKS))
+    before = tables()
+    rebuilt = rebuilding.state_after(store.blocks(1, 6), lambda done, last: None)
+    store.reset_projections(BLOCKS[6].first_event_sequence, rebuilt)
+    assert store.projected().block_number == 6
+    assert rebuild(store, folder, clock, from_block=9) == LAST
+    assert tables() == before
+
+
+def test_a_rebuild_that_was_killed_goes_on_with_settlement(
+    settled: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    before = tables()
+    wires = Tripwires(at=4, after=True)
+    wires.wrap(settled, ["insert_batch"])
+    with pytest.raises(Crash):
+        rebuild(settled, folder, clock)
+    assert 0 < settled.projected().block_number < LAST
+    settle(settled, feed_of(clock, BLOCKS, announced=LAST))
+    assert tables() == before
+
+
+def test_dead_letters_of_rebuilt_blocks_are_resolved(settled: Store, clock: FakeClock, folder: Path) -> None:
+    for number in (3, 9):
+        settled.put_dead_letter(letter(number, projection=encode(projection(number))))
+    rebuild(settled, folder, clock, from_block=5)
+    assert [found.id for found in settled.dead_letters()] == [3]
+
+
+def test_a_dead_letter_of_a_block_that_waits_to_be_projected_is_not_built_upon(
+    settled: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    """A rebuild was killed between dropping the rows and resolving the letters."""
+    before = tables()
+    refused = Projector(EmptyTables(), kept=None).project(BLOCKS)._replace(checkpoint=Checkpoint(9, 0, 1))
+    settled.put_dead_letter(letter(9, projection=encode(refused)))
+    settled.drop_projections()
+    settle(settled, feed_of(clock, BLOCKS, announced=LAST))
+    assert tables() == before
+
+
+@pytest.mark.parametrize("from_block", [-1, 0, LAST + 2])
+def test_a_block_that_is_not_there_is_refused(settled: Store, clock: FakeClock, folder: Path, from_block: int) -> None:
+    before = tables()
+    with pytest.raises(NotReady, match="there is no block"):
+        rebuild(settled, folder, clock, from_block)
+    assert tables() == before
+
+
+def test_a_damaged_block_is_told_before_anything_is_dropped(settled: Store, clock: FakeClock, folder: Path) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE engine_blocks SET data = %s WHERE number = 3", [BLOCKS[2].data[:-1] + b"x"])
+    before = tables()
+    with pytest.raises(StoreDamaged, match="Block 3 of the store is damaged"):
+        rebuild(settled, folder, clock, from_block=5)
+    assert tables() == before

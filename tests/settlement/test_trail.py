@@ -1,0 +1,143 @@
+"""The CSV trail: its form, its rotation, and what a crash may leave of it."""
+
+from pathlib import Path
+
+import pytest
+
+from matching.registry import Registry
+from settlement.errors import TrailUnusable
+from settlement.projection import EmptyTables, Projector
+from settlement.stores.base import Trade
+from settlement.trail import HEADER, NAME, Trail, files_of, line_of, lines_of
+from tests.settlement.chains import worked_example
+
+DAY_NS = 86_400 * 10**9
+NOON_NS = 20_000 * DAY_NS + DAY_NS // 2  # 2024-10-04
+
+
+def example() -> tuple[Trade, Registry]:
+    chain = worked_example()
+    return Projector(EmptyTables(), kept=None).project(chain.blocks).trades[0], chain.engine.registry
+
+
+TRADE, REGISTRY = example()
+
+
+def trade(trade_id: int, days: int = 0) -> Trade:
+    return TRADE._replace(trade_id=trade_id, timestamp_ns=NOON_NS + days * DAY_NS)
+
+
+def write(folder: Path, *trades: Trade) -> None:
+    trail = Trail(folder)
+    trail.append(trades, REGISTRY)
+    trail.close()
+
+
+def text_of(*trades: Trade) -> str:
+    return "".join(line + "\n" for line in [HEADER, *(line_of(one, REGISTRY) for one in trades)])
+
+
+def test_a_line_says_everything_in_decimals_and_symbols() -> None:
+    assert dict(zip(HEADER.split(","), line_of(TRADE, REGISTRY).split(","), strict=True)) == {
+        "trade_id": "8",
+        "time": "2025-12-31T23:59:51.500000000Z",
+        "symbol": "BTC-USD",
+        "price": "20000",
+        "quantity": "0.5",
+        "taker_side": "buy",
+        "maker_order_id": "6",
+        "taker_order_id": "7",
+        "buyer": "2",
+        "seller": "1",
+        "buyer_fee": "0.001",
+        "buyer_fee_asset": "BTC",
+        "seller_fee": "10",
+        "seller_fee_asset": "USD",
+        "block_number": "4",
+    }
+
+
+def test_lines_are_appended_after_one_header(tmp_path: Path) -> None:
+    write(tmp_path, trade(1), trade(2))
+    write(tmp_path)
+    write(tmp_path, trade(3))
+    assert (tmp_path / NAME).read_text() == text_of(trade(1), trade(2), trade(3))
+
+
+def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
+    write(tmp_path, trade(1), trade(2))
+    write(tmp_path, trade(1), trade(2), trade(3))
+    assert (tmp_path / NAME).read_text() == text_of(trade(1), trade(2), trade(3))
+
+
+def test_a_finished_day_gets_its_name(tmp_path: Path) -> None:
+    write(tmp_path, trade(1), trade(2, days=1), trade(3, days=1))
+    write(tmp_path, trade(4, days=3))
+    assert [path.name for path in files_of(tmp_path)] == [
+        "settled_trades-2024-10-04.csv",
+        "settled_trades-2024-10-05.csv",
+        NAME,
+    ]
+    assert (tmp_path / "settled_trades-2024-10-05.csv").read_text() == text_of(trade(2), trade(3)).replace(
+        "2024-10-04", "2024-10-05"
+    )
+    assert [line.split(",")[0] for _, _, line in lines_of(tmp_path)] == ["1", "2", "3", "4"]
+
+
+def test_a_trail_is_whole_again_whatever_byte_of_its_last_line_it_was_torn_at(tmp_path: Path) -> None:
+    written = text_of(trade(1), trade(22))
+    last_line = line_of(trade(22), REGISTRY) + "\n"
+    for left in range(len(last_line) + 1):
+        file = tmp_path / NAME
+        file.write_text(written[: len(written) - len(last_line) + left])
+        trail = Trail(tmp_path)
+        assert trail.last_trade_id == (22 if left == len(last_line) else 1)
+        trail.append([trade(1), trade(22), trade(23)], REGISTRY)
+        trail.close()
+        assert file.read_text() == text_of(trade(1), trade(22), trade(23)), left
+
+
+def test_a_trail_is_whole_again_whatever_byte_of_its_header_it_was_torn_at(tmp_path: Path) -> None:
+    for left in range(len(HEADER) + 2):
+        (tmp_path / NAME).write_text((HEADER + "\n")[:left])
+        write(tmp_path, trade(1))
+        assert (tmp_path / NAME).read_text() == text_of(trade(1)), left
+
+
+@pytest.mark.parametrize("current", [None, "", HEADER[:10], HEADER + "\n", HEADER + "\n3,2024-10"])
+def test_a_crash_while_a_day_is_finished_leaves_no_gap_and_no_duplicate(tmp_path: Path, current: str | None) -> None:
+    (tmp_path / "settled_trades-2024-10-04.csv").write_text(text_of(trade(1), trade(2)))
+    if current is not None:
+        (tmp_path / NAME).write_text(current)
+    write(tmp_path, trade(1), trade(2), trade(3, days=1))
+    assert [line.split(",")[0] for _, _, line in lines_of(tmp_path)] == ["1", "2", "3"]
+
+
+def test_a_finished_day_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "settled_trades-2024-10-04.csv").write_text(text_of(trade(1)))
+    write(tmp_path, trade(2))
+    with pytest.raises(TrailUnusable, match="is there already"):
+        write(tmp_path, trade(3, days=1))
+    assert (tmp_path / "settled_trades-2024-10-04.csv").read_text() == text_of(trade(1))
+
+
+def test_a_last_line_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text(HEADER + "\nhello\n")
+    with pytest.raises(TrailUnusable, match="'hello'"):
+        Trail(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrailUnusable, match="cannot be used"):
+        Trail(tmp_path / "file" / "folder")
+
+
+def test_lines_are_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    trail = Trail(tmp_path)
+    monkeypatch.setattr("os.fsync", lambda _: synced.append((tmp_path / NAME).read_text()))
+    trail.append([trade(1)], REGISTRY)
+    trail.append([trade(1)], REGISTRY)
+    assert synced == [text_of(trade(1))]
+    trail.close()

@@ -1,0 +1,127 @@
+"""Real processes on free ports, each with a DATA_DIR of its own; whatever a test starts is ended with it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import free_ports
+from tests.matching.small_exchange import until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_S = 180.0  # a first start compiles the kernel
+STOP_S = 20.0
+
+
+@dataclass
+class Process:
+    """`manage.py` with a command, its output kept."""
+
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    lines: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "manage.py", *self.arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._readers = [
+            threading.Thread(target=into.extend, args=(source,))
+            for source, into in ((self.popen.stdout, self.lines), (self.popen.stderr, self.errors))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.environment["DATA_DIR"])
+
+    def address(self, name: str) -> str:
+        return self.environment[f"ENGINE_{name}_ADDRESS"]
+
+    def wait_until_ready(self) -> "Process":
+        """Until its first line; an engine prints it once it takes commands."""
+        until(lambda: self.lines or self.popen.poll() is not None, "the first line of output", START_S)
+        assert self.lines, "".join(self.errors)
+        return self
+
+    def memory_bytes(self) -> int:
+        """What is resident of the living process."""
+        pages = int(Path(f"/proc/{self.popen.pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Signals it and waits for its end; its exit code."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
+        try:
+            return self.popen.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise
+        finally:
+            for reader in self._readers:
+                reader.join()
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with every table, made once and copied."""
+    folder = tmp_path_factory.mktemp("empty-store")
+    made = subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT,
+        env={**os.environ, "DATA_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    return folder / "exchange.sqlite3"
+
+
+@pytest.fixture
+def start(tmp_path: Path, empty_store: Path) -> Iterator[Start]:
+    """Starts `manage.py` with these arguments; settings by keyword. `data_dir` shares another process's folder."""
+    started: list[Process] = []
+
+    def start_one(*arguments: str, data_dir: Path | None = None, **settings: str) -> Process:
+        folder = data_dir or tmp_path / f"data-{len(started)}"
+        if not folder.exists():
+            folder.mkdir()
+            shutil.copy(empty_store, folder)
+        ports = free_ports(4)
+        environment = {
+            **os.environ,
+            "DATA_DIR": str(folder),
+            "ENABLE_LOCAL_WAL": "false",
+            "ENGINE_COMMAND_ADDRESS": f"tcp://127.0.0.1:{ports[0]}",
+            "ENGINE_BLOCK_ADDRESS": f"tcp://127.0.0.1:{ports[1]}",
+            "ENGINE_RETRANSMIT_ADDRESS": f"tcp://127.0.0.1:{ports[2]}",
+            "ENGINE_HTTP_ADDRESS": f"127.0.0.1:{ports[3]}",
+            **settings,
+        }
+        started.append(Process(arguments, environment))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.stop()

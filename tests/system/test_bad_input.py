@@ -1,0 +1,129 @@
+"""Whatever a person types wrong gets one clear sentence and a code, never a traceback."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+MANAGE = Path(__file__).parents[2] / "manage.py"
+
+
+def manage(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, MANAGE, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def refused(environment: dict[str, str], *arguments: str, code: int, says: str) -> None:
+    done = manage(environment, *arguments)
+    assert "Traceback" not in done.stderr
+    assert says in done.stderr
+    assert done.returncode == code, done.stderr
+
+
+COMMANDS = [
+    "run_engine",
+    "run_settlement",
+    "verify_settlement",
+    "replay",
+    "submit",
+    "convert_lobster",
+    "demo_market",
+    "engine_status",
+    "get_trade",
+    "list_trades",
+    "reconcile",
+    "replay_dead_letters",
+    "rebuild_projections",
+    "init_store",
+    "bench_engine",
+    "bench_pipeline",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option_is_named(command: str, process_environment: dict[str, str]) -> None:
+    refused(process_environment, command, "--no-such-option", code=2, says="error:")
+
+
+@pytest.mark.parametrize("command", ["replay", "submit", "convert_lobster"])
+def test_a_missing_file_is_named(command: str, process_environment: dict[str, str]) -> None:
+    refused(process_environment, command, "/no/such/file", code=2, says="/no/such/file")
+
+
+@pytest.mark.parametrize("command", ["engine_status", "reconcile"])
+def test_an_engine_that_is_not_there_is_named_by_its_address(command: str, process_environment: dict[str, str]) -> None:
+    assert manage(process_environment, "migrate").returncode == 0
+    refused(process_environment, command, code=2, says=process_environment["ENGINE_COMMAND_ADDRESS"])
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:notaport", "http://127.0.0.1:1"])
+def test_an_address_that_is_none_is_named(address: str, process_environment: dict[str, str]) -> None:
+    refused(process_environment, "run_engine", "--follow", address, code=2, says=address)
+    settings = {**process_environment, "ENGINE_COMMAND_ADDRESS": address}
+    refused(settings, "engine_status", code=2, says="ENGINE_COMMAND_ADDRESS")
+
+
+def test_an_address_off_this_machine_is_refused(process_environment: dict[str, str]) -> None:
+    settings = {**process_environment, "ENGINE_BLOCK_ADDRESS": "tcp://0.0.0.0:5702"}
+    refused(settings, "run_engine", code=2, says="ENGINE_BLOCK_ADDRESS")
+
+
+@pytest.mark.parametrize("name", ["ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS"])
+def test_a_busy_port_of_the_engine_is_named(name: str, process_environment: dict[str, str]) -> None:
+    assert manage(process_environment, "migrate").returncode == 0
+    with busy(process_environment[name]):
+        refused(process_environment, "run_engine", code=2, says=process_environment[name])
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [("run_engine", "ENGINE_HTTP_ADDRESS"), ("run_settlement", "SETTLEMENT_HTTP_ADDRESS")]
+)
+def test_a_busy_http_port_is_named(command: str, name: str, process_environment: dict[str, str]) -> None:
+    assert manage(process_environment, "migrate").returncode == 0
+    with busy(process_environment[name]):
+        refused(process_environment, command, code=2, says=process_environment[name])
+
+
+def busy(address: str) -> socket.socket:
+    """A listening socket, to be closed by `with`."""
+    host, port = address.removeprefix("tcp://").split(":")
+    return socket.create_server((host, int(port)))
+
+
+def test_a_wrong_setting_is_named(process_environment: dict[str, str]) -> None:
+    settings = {**process_environment, "ENGINE_RING_BLOCKS": "many"}
+    refused(settings, "run_engine", code=2, says="ENGINE_RING_BLOCKS")
+
+
+def test_a_trade_that_is_not_there_is_a_finding(process_environment: dict[str, str]) -> None:
+    assert manage(process_environment, "migrate").returncode == 0
+    refused(process_environment, "get_trade", "5", code=1, says="trade 5")
+    refused(process_environment, "get_trade", "five", code=2, says="five")
+
+
+def test_output_that_nobody_reads_any_more_is_no_error(process_environment: dict[str, str]) -> None:
+    """`manage.py replay … | head -1`: the reader leaves early."""
+    vector = MANAGE.parent / "tests" / "vectors" / "every_rule_1.commands.jsonl"
+    replay = subprocess.Popen(
+        [sys.executable, MANAGE, "replay", vector],
+        env=process_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert replay.stdout is not None
+    assert replay.stdout.readline()
+    replay.stdout.close()
+    assert replay.stderr is not None
+    assert "Traceback" not in replay.stderr.read()
+    replay.wait(60)

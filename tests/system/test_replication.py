@@ -1,0 +1,171 @@
+"""Pure-memory replication: two real engine processes, real sockets, no file."""
+
+import json
+import signal
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matching.blocks import Block
+from matching.client import Client
+from matching.codes import EventKind
+from matching.feed import Feed
+from matching.replaying import parse
+from tests.matching.small_exchange import BTC, DEFINITIONS, deposit, trading, until
+from tests.system.conftest import ROOT, Process, Start
+
+pytestmark = pytest.mark.processes
+
+
+def vector(name: str) -> Iterator[object]:
+    with (ROOT / "tests" / "vectors" / f"{name}.commands.jsonl").open(encoding="utf-8") as lines:
+        yield from (parse(line) for line in lines if line.strip())
+
+
+def status(process: Process) -> dict[str, Any]:
+    with Client(process.address("COMMAND")) as client:
+        return client.status()
+
+
+def published(process: Process, last: int) -> list[Block]:
+    """Blocks 1 … last, as this engine gives them."""
+    found: dict[int, Block] = {}
+    with closing(Feed(process.address("BLOCK"), process.address("RETRANSMIT"))) as feed:
+        feed.request(1, last)
+
+        def all_there() -> bool:
+            found.update({block.number: block for block in feed.receive(0.1, 100)})
+            return len(found) == last
+
+        until(all_there, "every block")
+    return [found[number] for number in range(1, last + 1)]
+
+
+def catch_up(follower: Process, leader: Process) -> dict[str, Any]:
+    until(lambda: status(follower)["block"] == status(leader)["block"], "the follower to catch up")
+    return status(follower)
+
+
+def test_a_follower_publishes_the_same_bytes_and_neither_leaves_a_file(start: Start) -> None:
+    leader = start("run_engine").wait_until_ready()
+    with Client(leader.address("COMMAND")) as client:
+        client.call(vector("every_rule_1"))
+        follower = start("run_engine", "--follow", leader.address("COMMAND")).wait_until_ready()
+        for name in ("every_rule_2", "every_rule_3"):
+            client.call(vector(name))
+        client.call([deposit(1, "once more"), {"command": "cancel_all", "account": 1}])
+    copy, own = catch_up(follower, leader), status(leader)
+
+    assert (own["role"], copy["role"]) == ("leader", "follower")
+    assert (own["state_hash"], own["command_sequence"]) == (copy["state_hash"], copy["command_sequence"])
+    blocks, copies = published(leader, own["block"]), published(follower, own["block"])
+    assert [block.data for block in blocks] == [block.data for block in copies]
+    trades = [sum(int((block.events["kind"] == EventKind.TRADE).sum()) for block in side) for side in (blocks, copies)]
+    assert trades[0] == trades[1] > 100
+    assert (leader.stop(), follower.stop(signal.SIGINT)) == (0, 0)
+    for process in (leader, follower):
+        assert not (process.data_dir / "wal").exists()
+        assert len(process.lines) == 1
+        assert process.errors == []
+
+
+def test_a_follower_that_starts_too_late_says_so_and_ends(start: Start) -> None:
+    leader = start("run_engine", ENGINE_RING_BLOCKS="4").wait_until_ready()
+    with Client(leader.address("COMMAND")) as client:
+        client.call(DEFINITIONS)
+        with closing(Feed(leader.address("BLOCK"), leader.address("RETRANSMIT"))) as feed:
+            for number in range(4, 9):
+                feed.confirm(number - 1)
+                client.call([deposit(1, f"{number}")])
+    follower = start("run_engine", "--follow", leader.address("BLOCK"))
+    assert follower.popen.wait(60) == 1
+    follower.stop()
+    assert "The leader does not have block 1 any more" in follower.errors[-1]
+    assert status(leader)["block"] == 8
+
+
+def test_the_write_ahead_log_survives_a_kill(start: Start) -> None:
+    first = start("run_engine", ENABLE_LOCAL_WAL="true").wait_until_ready()
+    with Client(first.address("COMMAND"), client_id=77) as client:
+        client.call(DEFINITIONS)
+        done = client.call(trading(200))
+        state = client.state()
+    first.stop(signal.SIGKILL)
+    again = start("run_engine", data_dir=first.data_dir, ENABLE_LOCAL_WAL="true").wait_until_ready()
+    with Client(again.address("COMMAND"), client_id=77, first_number=4) as client:
+        assert client.state() == state
+        assert client.call(trading(200)) == done
+
+
+def test_a_damaged_write_ahead_log_is_refused_with_file_and_offset(start: Start) -> None:
+    first = start("run_engine", "--input-log", "wal").wait_until_ready()
+    with Client(first.address("COMMAND")) as client:
+        client.call(DEFINITIONS)
+    assert first.stop() == 0
+    (file,) = (first.data_dir / "wal").iterdir()
+    data = bytearray(file.read_bytes())
+    data[100] ^= 1
+    file.write_bytes(data)
+    second = start("run_engine", "--input-log", "wal", data_dir=first.data_dir)
+    assert second.popen.wait(60) == 1
+    second.stop()
+    assert f"{file} is damaged at byte 0" in second.errors[-1]
+    assert "Traceback" not in "".join(second.errors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run_engine", "--input-log", "kafka"], "Kafka input log is not available in this version"),
+        (["run_engine", "--snapshot-every", "100"], "Snapshots to disk are not available in this version"),
+        (["run_engine", "--follow", "nonsense"], "nonsense is no address to connect to"),
+        (["run_engine", "--input-log", "paper"], "invalid choice: 'paper'"),
+        (["run_engine", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["run_engine", "--follow", "tcp://127.0.0.1:9", "--input-log", "wal"], "A follower keeps no write-ahead log"),
+        (["submit", "no-such-file.jsonl"], "no-such-file.jsonl cannot be read: No such file or directory."),
+        (["submit", "README.md", "--batch", "0"], "--batch is 1 to 4096"),
+        (["engine_status"], "No engine answers at tcp://127.0.0.1:"),
+        (["engine_status", "--address", "nonsense"], "nonsense is no address to connect to"),
+    ],
+)
+def test_what_cannot_run_is_said_in_one_sentence(start: Start, arguments: list[str], sentence: str) -> None:
+    process = start(*arguments)
+    assert process.popen.wait(60) == 2
+    process.stop()
+    assert sentence in process.errors[-1]
+    assert "Traceback" not in "".join(process.errors)
+
+
+@pytest.mark.parametrize("name", ["COMMAND", "BLOCK", "RETRANSMIT", "HTTP"])
+def test_a_busy_port_is_said_in_one_sentence(start: Start, name: str) -> None:
+    leader = start("run_engine").wait_until_ready()
+    second = start("run_engine", **{f"ENGINE_{name}_ADDRESS": leader.address(name)})
+    assert second.popen.wait(60) == 2
+    second.stop()
+    assert leader.address(name) in second.errors[-1]
+    assert second.lines == []
+
+
+def test_a_file_is_submitted_and_summed_up(start: Start, tmp_path: Path) -> None:
+    leader = start("run_engine").wait_until_ready()
+    file = tmp_path / "commands.jsonl"
+    lines = [json.dumps(command) for command in [*DEFINITIONS, *trading(2000), BTC]]
+    file.write_text("\n".join([*lines, "", "no command"]), encoding="utf-8")
+    submit = start("submit", str(file), "--batch", "100", ENGINE_COMMAND_ADDRESS=leader.address("COMMAND"))
+    assert submit.popen.wait(60) == 0
+    submit.stop()
+    summary = json.loads(submit.lines[-1])
+    assert (summary["sent"], summary["accepted"], summary["rejected"]) == (2007, 2005, 2)
+    assert 0 < summary["p50_us"] <= summary["p99_us"] < summary["seconds"] * 1e6
+    told = start("engine_status", "--json", ENGINE_COMMAND_ADDRESS=leader.address("COMMAND"))
+    assert told.popen.wait(60) == 0
+    told.stop()
+    assert json.loads(told.lines[-1])["command_sequence"] == 2006
+    with urllib.request.urlopen(f"http://{leader.address('HTTP')}/metrics", timeout=10) as answer:
+        metrics = answer.read().decode()
+    assert "engine_commands_total 2006.0" in metrics
+    assert "engine_halted 0.0" in metrics

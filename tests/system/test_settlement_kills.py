@@ -1,0 +1,91 @@
+"""Settlement killed without warning, again and again, while the market goes on: nothing is lost, nothing twice."""
+
+import random
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from matching.client import Client
+from tests.conftest import free_ports
+from tests.matching.small_exchange import until
+from tests.reference.streams import random_commands
+from tests.system.conftest import Process, Start
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
+
+KILLS = 50
+LONGEST_LIFE_S = 2.5  # most of it is starting up; some are killed before they have received a block
+PAUSE_S = 0.02
+
+
+@contextmanager
+def market(engine: Process, seed: int) -> Iterator[None]:
+    """Commands of every kind, some thousand a second, until the block is left."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def trade() -> None:
+        commands = random_commands(seed, 10_000_000, instruments=2, accounts=8)
+        try:
+            with Client(engine.address("COMMAND")) as client:
+                while not stop.wait(PAUSE_S):
+                    client.call(islice(commands, 50))
+        except BaseException as failure:
+            failures.append(failure)
+            raise
+
+    thread = threading.Thread(target=trade)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures
+
+
+def appended_block(process: Process) -> int:
+    """Read past the program that wrote it."""
+    with closing(sqlite3.connect(process.data_dir / "exchange.sqlite3")) as database:
+        row = database.execute("select max(block_number) from settlement_checkpoints").fetchone()
+    return int(row[0] or 0)
+
+
+def test_fifty_kills_at_random_moments_leave_settlement_in_order(start: Start) -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201
+    moments = random.Random(seed)
+    engine = start("run_engine").wait_until_ready()
+    shared: dict[str, Any] = {
+        "data_dir": engine.data_dir,
+        "ENGINE_COMMAND_ADDRESS": engine.address("COMMAND"),
+        "ENGINE_BLOCK_ADDRESS": engine.address("BLOCK"),
+        "ENGINE_RETRANSMIT_ADDRESS": engine.address("RETRANSMIT"),
+        "SETTLEMENT_HTTP_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}",
+    }
+    appended: list[int] = []
+    with market(engine, seed):
+        for kill in range(KILLS):
+            settlement = start("run_settlement", **shared)
+            with suppress(subprocess.TimeoutExpired):
+                settlement.popen.wait(moments.uniform(0, LONGEST_LIFE_S))
+            assert settlement.popen.poll() is None, f"seed {seed}: it ended before kill {kill}: {settlement.errors}"
+            settlement.popen.kill()
+            settlement.popen.wait()
+            appended.append(appended_block(engine))
+    assert len(set(appended)) > KILLS / 4, f"seed {seed}: too few lives got as far as work: {appended}"
+    with Client(engine.address("COMMAND")) as client:
+        last = client.status()["block"]
+    settlement = start("run_settlement", "--until-block", str(last), **shared)
+    until(lambda: settlement.popen.poll() is not None, f"settlement of block {last}", 300)
+    assert settlement.popen.returncode == 0, settlement.errors
+    verification = start("verify_settlement", "--json", **shared)
+    until(lambda: verification.popen.poll() is not None, "verification", 300)
+    assert verification.popen.returncode == 0, (seed, verification.lines, verification.errors)
+    assert f'"blocks": {last}' in "".join(verification.lines)

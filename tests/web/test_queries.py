@@ -1,0 +1,67 @@
+"""What pages cost: the same few statements over a small store and a large one, found by key."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from ledger.paging import PAGE_ROWS
+from tests.web.market import Market
+
+PAGES = [
+    "/admin/",
+    "/admin/overview/live/?symbol=BTC-USD",
+    "/admin/trades/",
+    "/admin/trades/?before=200",
+    "/admin/trades/?after=40",
+    "/admin/trades/?symbol=BTC-USD&after=40",
+    "/admin/trades/?symbol=BTC-USD",
+    "/admin/trades/?account=1",
+    "/admin/trades/?account=1&day=2026-01-01",
+    "/admin/trades/?day=2026-01-01&symbol=BTC-USD",
+    "/admin/trades/?first=10&last=300",
+    "/admin/trades/20/",
+    "/admin/orders/",
+    "/admin/orders/?symbol=BTC-USD",
+    "/admin/orders/?account=2&before=900",
+    "/admin/orders/18/",
+    "/admin/accounts/",
+    "/admin/accounts/?after=1:BTC",
+    "/admin/accounts/1/",
+    "/admin/accounts/1/?asset=BTC&before=500-0",
+    "/admin/blocks/",
+    "/admin/blocks/?before=10",
+    "/admin/blocks/2/",
+    "/admin/find/?q=20",
+]
+
+
+def statements(operator: Client, page: str) -> list[str]:
+    operator.get(page)  # reads the definitions, which are kept
+    with CaptureQueriesContext(connection) as queries:
+        response = operator.get(page)
+    assert response.status_code in (200, 302)
+    return [query["sql"] for query in queries]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_costs_the_same_however_much_there_is(operator: Client, market: Market, page: str) -> None:
+    market.run(PAGE_ROWS + 30)
+    few = statements(operator, page)
+    market.run(10 * PAGE_ROWS)
+    many = statements(operator, page)
+    assert len(many) == len(few) <= 20
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_counted_skipped_or_sorted(operator: Client, market: Market, page: str) -> None:
+    market.run(PAGE_ROWS + 30)
+    for statement in statements(operator, page):
+        text = statement.upper()
+        assert "COUNT(" not in text
+        assert "OFFSET" not in text
+        assert not text.startswith(("INSERT", "UPDATE", "DELETE"))
+        if connection.vendor == "sqlite" and text.startswith("SELECT"):
+            with connection.cursor() as cursor:
+                plan = cursor.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            assert not [step for step in plan if "TEMP B-TREE" in step[-1]], statement
