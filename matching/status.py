@@ -11,6 +11,8 @@ from matching.ring import Ring
 LEADER = "leader"
 FOLLOWER = "follower"
 
+_DEPTH_LEVELS = 10
+
 HALTED = "The ring is full of blocks that settlement has not confirmed: the engine takes no commands until it does."
 
 
@@ -86,4 +88,7 @@ class StatusBoard:
 
     def _top_of_books(self) -> dict[str, Any]:
         """Symbol → best price levels, as `Engine.depth` gives them."""
-        return {instrument.symbol: self.engine.depth(instrument, 1) for instrument in self.engine.registry.instruments}
+        engine = self.engine
+        return {
+            instrument.symbol: engine.depth(instrument, _DEPTH_LEVELS) for instrument in engine.registry.instruments
+        }

@@ -16,6 +16,7 @@ from scripts.services import SERVICES
 # pytest-django has loaded tests.settings by now; processes that tests start run with the real ones.
 os.environ["DJANGO_SETTINGS_MODULE"] = "exchange_site.settings"
 
+ROOT = Path(__file__).resolve().parents[1]
 ADDRESSES = {
     "ENGINE_COMMAND_ADDRESS": "tcp://127.0.0.1:{}",
     "ENGINE_BLOCK_ADDRESS": "tcp://127.0.0.1:{}",
@@ -41,7 +42,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, tests in sorted(missing_services.items()):
-        terminalreporter.write_line(f"{name} is missing: {tests} tests were skipped; `make services` installs it")
+        terminalreporter.write_line(f"{name}: missing, {tests} tests were skipped")
 
 
 def free_ports(count: int) -> list[int]:
@@ -54,6 +55,18 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+@pytest.fixture(scope="session")
+def lobster_sample() -> Path:
+    """An hour of real NASDAQ messages, which is not ours to publish. Skips where there is none."""
+    named = os.environ.get("LOBSTER_SAMPLE")
+    found = [Path(named)] if named else sorted((ROOT / "tests" / "data").glob("nasdaq_*.csv.gz"))
+    found = found or sorted(ROOT.glob("../*/data/nasdaq_*.csv.gz"))
+    if not found:
+        missing_services["NASDAQ messages"] += 1
+        pytest.skip("no NASDAQ messages here: name a file in LOBSTER form with LOBSTER_SAMPLE")
+    return found[0]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from matching.errors import BadFile
 from matching.jsonlines import dumps
 from matching.replaying import replay
 
-ROOT = Path(__file__).resolve().parents[2]
 HEADER = "seconds,message_type,order_id,quantity,price,direction"
 EXECUTIONS_OF_KNOWN_ORDERS = 4055
 FEWEST_AS_RECORDED = 3990
@@ -176,19 +174,9 @@ class TestCommand:
             assert raised.value.returncode == 2
 
 
-def sample() -> Path:
-    """An hour of real messages, which is not ours to publish. Skips where there is none."""
-    named = os.environ.get("LOBSTER_SAMPLE")
-    found = [Path(named)] if named else sorted((ROOT / "tests" / "data").glob("nasdaq_*.csv.gz"))
-    found = found or sorted(ROOT.glob("../*/data/nasdaq_*.csv.gz"))
-    if not found:
-        pytest.skip("no NASDAQ messages here: name a file in LOBSTER form with LOBSTER_SAMPLE")
-    return found[0]
-
-
-def test_an_hour_of_nasdaq_hits_the_orders_that_the_exchange_recorded() -> None:
+def test_an_hour_of_nasdaq_hits_the_orders_that_the_exchange_recorded(lobster_sample: Path) -> None:
     counts = lobster.Counts()
-    with lobster.opened(sample()) as lines:
+    with lobster.opened(lobster_sample) as lines:
         made = [dumps(command) for command in lobster.convert(lobster.read(lines), "AAPL", counts)]
     found = lobster.executions(replay(made))
     print(f"{found.recorded_order} of {EXECUTIONS_OF_KNOWN_ORDERS} executions hit first the recorded order")  # noqa: T201

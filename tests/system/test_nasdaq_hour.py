@@ -1,0 +1,44 @@
+"""An hour of NASDAQ messages, all the way: converted, submitted, matched, settled, verified, looked up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import free_ports
+from tests.matching.small_exchange import until
+from tests.system.conftest import Process, Start
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+
+
+def finished(process: Process, seconds: float = 300) -> Process:
+    until(lambda: process.popen.poll() is not None, " ".join(process.arguments), seconds)
+    process.stop()
+    return process
+
+
+def test_the_hour_settles_in_order(start: Start, lobster_sample: Path, tmp_path: Path) -> None:
+    commands = tmp_path / "hour.jsonl"
+    assert finished(start("convert_lobster", str(lobster_sample), "--output", str(commands))).popen.returncode == 0
+    engine = start("run_engine").wait_until_ready()
+    shared: dict[str, Any] = {
+        "data_dir": engine.data_dir,
+        "ENGINE_COMMAND_ADDRESS": engine.address("COMMAND"),
+        "ENGINE_BLOCK_ADDRESS": engine.address("BLOCK"),
+        "ENGINE_RETRANSMIT_ADDRESS": engine.address("RETRANSMIT"),
+        "SETTLEMENT_HTTP_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}",
+    }
+    start("run_settlement", **shared)
+    submitted = json.loads(finished(start("submit", str(commands), **shared)).lines[-1])
+    assert submitted["sent"] == submitted["accepted"] + submitted["rejected"] > 80_000
+    assert finished(start("reconcile", **shared)).popen.returncode == 0
+
+    verification = finished(start("verify_settlement", "--json", **shared))
+    assert verification.popen.returncode == 0
+    found = json.loads("".join(verification.lines))
+    assert found["ok"]
+    assert found["trades"] > 4_000
+    listed = finished(start("list_trades", "--from-sequence", "1", "--to-sequence", "1000000", "--json", **shared))
+    assert len(json.loads("".join(listed.lines))) == found["trades"]
