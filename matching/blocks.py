@@ -19,13 +19,15 @@ from matching.errors import BadBlock, HashMismatch
 Records = npt.NDArray[np.void]
 
 _HEADER = struct.Struct("<IIIIqqqqIIIIQQ")
+_BEFORE_HASH = struct.Struct("<IIIIqqqqIIIIQ")
 _HASH = struct.Struct("<Q")
 _HASH_OFFSET = layout.BLOCK_HEADER.fields["hash"][1]  # type: ignore[index]
 _NO_HASH = bytes(_HASH.size)
 assert _HEADER.size == layout.BLOCK_HEADER.itemsize
+assert _BEFORE_HASH.size == _HASH_OFFSET == _HEADER.size - _HASH.size
 
 
-@dataclass(frozen=True)
+@dataclass
 class Block:
     """One block, decoded without a copy. Build it with `decode` or `encode`."""
 
@@ -76,11 +78,13 @@ class Block:
             len(texts),
             prev_hash,
         )
-        body = b"".join((requests.data, commands.data, events.data, texts))
-        hasher = xxhash.xxh3_64(_HEADER.pack(*fields, 0))
-        hasher.update(body)
+        before_hash = _BEFORE_HASH.pack(*fields)
+        body: tuple[Any, ...] = (requests, commands, events, texts)
+        hasher = xxhash.xxh3_64(before_hash + _NO_HASH)
+        for part in body:
+            hasher.update(part)
         digest = hasher.intdigest()
-        return cls(_HEADER.pack(*fields, digest) + body, *fields[2:], digest)
+        return cls(b"".join((before_hash, _HASH.pack(digest), *body)), *fields[2:], digest)
 
     @classmethod
     def decode(cls, data: bytes | memoryview) -> Self:

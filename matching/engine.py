@@ -13,7 +13,6 @@ from matching import kernel, layout
 from matching.blocks import Block, Records
 from matching.codes import (
     AMOUNT_LIMIT,
-    FIRST_REFERENCE_COMMAND,
     HOUSE_ACCOUNT,
     CommandKind,
     EventKind,
@@ -72,11 +71,11 @@ class Engine:
 
     @property
     def next_command_sequence(self) -> int:
-        return int(self.pools.state[p.NEXT_COMMAND_SEQUENCE])
+        return int(self.pools.state.item(p.NEXT_COMMAND_SEQUENCE))
 
     @property
     def next_event_sequence(self) -> int:
-        return int(self.pools.state[p.NEXT_EVENT_SEQUENCE])
+        return int(self.pools.state.item(p.NEXT_EVENT_SEQUENCE))
 
     def check(self, commands: Records, texts: bytes) -> None:
         """Raises BadMessage for records that no edge makes."""
@@ -92,12 +91,10 @@ class Engine:
             commands = commands.copy()  # the kernel is compiled for writable arrays
         self._reserve(len(commands))
         first_command, first_event = self.next_command_sequence, self.next_event_sequence
-        refers = len(commands) > 0 and commands[-1]["kind"] >= FIRST_REFERENCE_COMMAND
-        count = int(kernel.process(commands[:-1] if refers else commands, self._events, self.pools))
-        if refers:
+        count = kernel.process(commands, self._events, self.pools)
+        if self.next_command_sequence < first_command + len(commands):
             self._apply_reference_data(commands[-1], texts, count)
             count += 1
-        self.pools.state[p.NEXT_EVENT_SEQUENCE] += count
         self.timestamp_ns = max(self.timestamp_ns, timestamp_ns)
         block = Block.encode(
             number=self.block_number + 1,
@@ -150,12 +147,13 @@ class Engine:
                 self.pools.instruments[identity]["status"] = self.registry.statuses[identity]
         self._events[count] = np.zeros((), layout.EVENT)
         event = self._events[count]
-        event["sequence"] = self.next_event_sequence + count
+        event["sequence"] = self.next_event_sequence
         event["command_sequence"] = self.next_command_sequence
         event["kind"] = _EVENT_KINDS[kind] if reason == Reason.NONE else EventKind.REJECTED
         event["reason"] = reason
         event["instrument"] = identity
         self.pools.state[p.NEXT_COMMAND_SEQUENCE] += 1
+        self.pools.state[p.NEXT_EVENT_SEQUENCE] += 1
 
     def _add_instrument(self, instrument: Instrument) -> None:
         record = np.zeros(1, layout.INSTRUMENT)

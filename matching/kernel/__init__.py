@@ -1,8 +1,9 @@
 """The deterministic core: commands and memory in, events out. Knows neither Django nor a socket nor a driver.
 
-Rooms, from the entry down: `commands` (what each command does), `crossing` (taker meets book), `book` (an order's
-places), `prices` (levels), `funds` (balances, fees), `tables` (hash tables), `bits`; `pools` is the memory they share,
-`events` how results are written, `queues` how the book is read, `compiling` how all of it becomes machine code.
+Rooms, from the entry down: `calling` (how Python gets in), `commands` (what each command does), `ahead` (fetching what
+the next ones will need), `crossing` (taker meets book), `book` (an order's places), `prices` (levels), `funds`
+(balances, fees), `tables` (hash tables), `bits`; `pools` is the memory they share, `events` how results are written,
+`queues` how the book is read, `compiling` how all of it becomes machine code.
 """
 
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 from numba import config
 
 from matching import layout
-from matching.kernel.commands import process
+from matching.kernel.calling import process
 from matching.kernel.compiling import CACHE_FOLDER
 from matching.kernel.funds import open_balance
 from matching.kernel.pools import Pools, empty_pools, reserve, with_asset, with_instrument
@@ -33,7 +34,7 @@ __all__ = [
 
 def compile_now() -> None:
     """Loads the kernel from the cache, or compiles it and says so on standard error."""
-    if not config.DISABLE_JIT and not any(CACHE_FOLDER.rglob("commands.process-*.nbi")):
+    if not config.DISABLE_JIT and not any(CACHE_FOLDER.rglob("calling.process_at-*.nbi")):
         sys.stderr.write("Compiling the matching kernel for this machine: about half a minute, once.\n")
         sys.stderr.flush()
     pools = with_asset(with_instrument(empty_pools(), np.zeros(1, layout.INSTRUMENT)))

@@ -31,7 +31,7 @@ def take_slot(pools: Any) -> Any:
         slot = pools.state[p.ORDER_TOP]
         pools.state[p.ORDER_TOP] += 1
     pools.state[p.ORDER_COUNT] += 1
-    return slot
+    return p.place(slot)
 
 
 @inlined
@@ -57,7 +57,7 @@ def enter(pools: Any, slot: Any) -> None:
     account["last_order"] = slot
 
     if order["text_hash"] != np.uint64(0):
-        tables.insert(pools.client_order_table, tables.mix(order["text_hash"], trader), slot)
+        tables.insert(pools.client_order_table, tables.client_order_key(trader, order["text_hash"]), slot)
 
 
 @inlined
@@ -86,7 +86,7 @@ def leave(pools: Any, slot: Any) -> None:
     orders[following]["account_previous"] = previous
 
     if order["text_hash"] != np.uint64(0):
-        tables.remove(pools.client_order_table, tables.mix(order["text_hash"], trader), slot)
+        tables.remove(pools.client_order_table, tables.client_order_key(trader, order["text_hash"]), slot)
     order["order_id"] = 0
     order["next"] = state[p.ORDER_FREE]
     state[p.ORDER_FREE] = slot
@@ -104,7 +104,7 @@ def _new_page(pools: Any) -> Any:
         page = state[p.PAGE_TOP]
         state[p.PAGE_TOP] += 1
     state[p.PAGE_COUNT] += 1
-    return page
+    return p.place(page)
 
 
 @inlined

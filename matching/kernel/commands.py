@@ -1,4 +1,4 @@
-"""The kernel's entry: a block's commands in, its events out (semantics, sections 3 to 6).
+"""What each command does: a block's commands in, its events out (semantics, sections 3 to 6).
 
 No allocation, no exception, no object: pools are large enough before a block begins (`pools.reserve`), and what cannot
 be done is a `rejected` event. Integers are int64 throughout; a uint64 is a set of bits or a hash.
@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from matching.codes import AMOUNT_LIMIT, NONE_ID, CommandKind, InstrumentStatus, OrderType, Reason, Side, TimeInForce
-from matching.kernel import book, crossing, events, funds, prices, tables
+from matching.kernel import ahead, book, crossing, events, funds, prices, tables
 from matching.kernel import pools as p
-from matching.kernel.bits import prefetch
-from matching.kernel.compiling import entry, inlined
+from matching.kernel.compiling import inlined
 from matching.layout import NO_ASK
 
 ORDER = int(CommandKind.ORDER)
@@ -20,6 +19,7 @@ CANCEL = int(CommandKind.CANCEL)
 CANCEL_ALL = int(CommandKind.CANCEL_ALL)
 REPLACE = int(CommandKind.REPLACE)
 DEPOSIT = int(CommandKind.DEPOSIT)
+WITHDRAW = int(CommandKind.WITHDRAW)
 BUY = int(Side.BUY)
 SELL = int(Side.SELL)
 MARKET = int(OrderType.MARKET)
@@ -51,30 +51,18 @@ BY_IOC = int(Reason.IOC)
 SELF_TRADE = int(Reason.SELF_TRADE)
 
 
-FAR = 12
-NEAR = 7
-NEXT = 3
-LARGE = 8192
-"""How many commands ahead what a command will need is fetched: its ways to find things, then what they lead to."""
-
-
-@entry
-def process(commands: Any, rows: Any, pools: Any) -> Any:
+@inlined
+def apply_all(commands: Any, rows: Any, pools: Any) -> Any:
     """Applies COMMAND records in order; returns how many EVENT records it wrote to `rows`.
 
-    The caller has reserved the pools for that many commands, has room for 4 events a command and one for each open
-    order, and moves NEXT_EVENT_SEQUENCE on by the result.
+    The caller has reserved the pools for that many commands, and has room for 4 events a command and one for each open
+    order. A command on reference data is left to the caller: it is the last one.
     """
     count = np.int64(0)
-    large = pools.state[p.ORDER_TOP] > LARGE
+    large = pools.state[p.ORDER_TOP] > ahead.LARGE
     for i in range(len(commands)):
         if large:
-            if i + FAR < len(commands):
-                _expect(pools, commands[i + FAR])
-            if i + NEAR < len(commands):
-                _expect_order(pools, commands[i + NEAR])
-            if i + NEXT < len(commands) and commands[i + NEXT]["order_id"] > 0:
-                _expect_places(pools, commands[i + NEXT])
+            ahead.expect(pools, commands, i)
         command = commands[i]
         kind = command["kind"]
         if kind == ORDER:
@@ -87,45 +75,13 @@ def process(commands: Any, rows: Any, pools: Any) -> Any:
             count = _cancel_all(pools, rows, count, command)
         elif kind == DEPOSIT:
             count = _deposit(pools, rows, count, command)
-        else:
+        elif kind == WITHDRAW:
             count = _withdraw(pools, rows, count, command)
+        else:
+            break
         pools.state[p.NEXT_COMMAND_SEQUENCE] += 1
+    pools.state[p.NEXT_EVENT_SEQUENCE] += count
     return count
-
-
-@inlined
-def _expect(pools: Any, command: Any) -> None:
-    order_id = command["order_id"]
-    if order_id > 0:
-        if (order_id >> p.PAGE_BITS) < len(pools.directory):
-            page = np.int64(pools.directory[order_id >> p.PAGE_BITS])
-            prefetch(pools.pages, page * p.PAGE_SIZE + (order_id & (p.PAGE_SIZE - 1)))
-    else:
-        tables.expect_trader(pools, command["account"], np.int64(command["instrument"]))
-
-
-@inlined
-def _expect_order(pools: Any, command: Any) -> None:
-    if command["order_id"] > 0:
-        slot = book.find_order(pools, command["order_id"])
-        prefetch(pools.orders, slot)
-    elif command["text_hash"] != np.uint64(0):
-        tables.expect_client_order(pools, command["account"], np.int64(command["instrument"]), command["text_hash"])
-
-
-@inlined
-def _expect_places(pools: Any, command: Any) -> None:
-    slot = book.find_order(pools, command["order_id"])
-    order = pools.orders[slot]
-    prefetch(pools.traders, np.int64(order["trader"]))
-    prefetch(pools.levels, np.int64(order["level"]))
-    prefetch(pools.orders, np.int64(order["previous"]))
-    prefetch(pools.orders, np.int64(order["next"]))
-    prefetch(pools.orders, np.int64(order["account_previous"]))
-    prefetch(pools.orders, np.int64(order["account_next"]))
-    table = pools.client_order_table
-    key = tables.mix(order["text_hash"], np.int64(order["trader"]))
-    prefetch(table, np.int64(key >> tables.shift_of(table)))
 
 
 @inlined
@@ -247,8 +203,7 @@ def _judge_order(pools: Any, command: Any, trader: Any) -> Any:
             if lots < quantity:
                 return FOK_NOT_FILLABLE, nothing
         return ACCEPTED, needed
-    best = np.int64(instrument["best_ask_level"]) if side == BUY else np.int64(instrument["best_bid_level"])
-    if best == 0:
+    if crossing.other_best_level(instrument, side) == 0:
         return NO_LIQUIDITY, nothing
     if by_quote and amount < instrument["best_ask"] * instrument["quote_unit"]:
         return QUOTE_QUANTITY_TOO_SMALL, nothing

@@ -22,6 +22,13 @@ ANY_QUANTITY = NO_ASK
 
 
 @inlined
+def other_best_level(instrument: Any, side: Any) -> Any:
+    """The best level of the other side, 0: it is empty."""
+    ask, bid = np.int64(instrument["best_ask_level"]), np.int64(instrument["best_bid_level"])
+    return ask if side == BUY else bid
+
+
+@inlined
 def crosses(instrument: Any, side: Any, price: Any) -> Any:
     """An order at that price would meet an order of the other side."""
     # NO_ASK is above and 0, for no bid, below every price that a limit order may have.
@@ -37,7 +44,7 @@ def reckon(pools: Any, instrument_id: Any, account: Any, side: Any, prevention: 
     """
     instrument = pools.instruments[instrument_id]
     quote_unit = instrument["quote_unit"]
-    level = np.int64(instrument["best_ask_level"]) if side == BUY else np.int64(instrument["best_bid_level"])
+    level = other_best_level(instrument, side)
     lots = np.int64(0)
     cost = np.int64(0)
     while level != 0 and lots < wanted and cost <= AMOUNT_LIMIT:
@@ -82,16 +89,10 @@ def match(
     quote_unit = instrument["quote_unit"]
     account = pools.traders[trader]["account"]
     while wanted > 0:
-        if side == BUY:
-            level = np.int64(instrument["best_ask_level"])
-            price = instrument["best_ask"]
-            if level == 0 or price > limit:
-                break
-        else:
-            level = np.int64(instrument["best_bid_level"])
-            price = instrument["best_bid"]
-            if level == 0 or price < limit:
-                break
+        level = other_best_level(instrument, side)
+        if level == 0 or not crosses(instrument, side, limit):
+            break
+        price = prices.price_of(pools, level)
         slot = np.int64(pools.levels[level]["head"])
         maker = pools.orders[slot]
         lots = min(wanted, maker["remaining"])
@@ -177,21 +178,17 @@ def _trade(
     """One trade at the maker's price: moves the funds of both and of the house, and writes the event."""
     instrument = pools.instruments[instrument_id]
     maker = pools.orders[slot]
-    taker_row = pools.traders[trader]
-    maker_row = pools.traders[np.int64(maker["trader"])]
+    maker_trader = np.int64(maker["trader"])
+    taker_fee, maker_fee = instrument["taker_fee"], instrument["maker_fee"]
     base = lots * instrument["lot_units"]
     notional = lots * price * instrument["quote_unit"]
-    release = np.int64(0)
-    if side == BUY:
-        buyer, seller = taker_row, maker_row
-        buyer_fee = funds.fee(base, instrument["taker_fee"])
-        seller_fee = funds.fee(notional, instrument["maker_fee"])
-        if limit != NO_ASK:
-            release = lots * (limit - price) * instrument["quote_unit"]
-    else:
-        buyer, seller = maker_row, taker_row
-        buyer_fee = funds.fee(base, instrument["maker_fee"])
-        seller_fee = funds.fee(notional, instrument["taker_fee"])
+    buyer = pools.traders[trader if side == BUY else maker_trader]
+    seller = pools.traders[maker_trader if side == BUY else trader]
+    buyer_fee = funds.fee(base, taker_fee if side == BUY else maker_fee)
+    seller_fee = funds.fee(notional, maker_fee if side == BUY else taker_fee)
+    # A market buy has locked what it pays.
+    better_by = limit - price if side == BUY and limit != NO_ASK else np.int64(0)
+    release = lots * better_by * instrument["quote_unit"]
     balances = pools.balances
     paid = balances[np.int64(buyer["quote_balance"])]
     paid["locked"] -= notional + release
@@ -212,13 +209,13 @@ def _trade(
         0,
         instrument_id,
         order_id,
-        taker_row["account"],
+        pools.traders[trader]["account"],
         price,
         lots,
         release,
     )
     event["other_order_id"] = maker["order_id"]
-    event["other_account"] = maker_row["account"]
+    event["other_account"] = pools.traders[maker_trader]["account"]
     event["buyer_fee"] = buyer_fee
     event["seller_fee"] = seller_fee
     return count

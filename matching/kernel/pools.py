@@ -3,6 +3,7 @@
 Slot 0 of every pool is unused, so that 0 means "none". Hash tables (`*_table`) hold the place of a record in its pool.
 """
 
+import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from matching import layout
 from matching.kernel import tables
+from matching.kernel.compiling import inlined
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +43,12 @@ PAGE_SIZE = 1 << PAGE_BITS
 
 MOST_HEIGHT = 10
 """A root of this height covers every int64 price: 64 ** 11 > 2 ** 63."""
+
+
+@inlined
+def place(number: Any) -> Any:
+    """A number of `state` as a place in a pool, for the compiler to see that it is not negative."""
+    return np.int64(np.uint32(number))
 
 
 class Pools(NamedTuple):
@@ -103,7 +111,7 @@ def reserve(pools: Pools, commands: int) -> Pools:
     A command rests at most one order; an order needs at most a leaf, a path of nodes, a page, a trader with its account
     and two balances; a deposit needs a balance and a reference.
     """
-    s = pools.state
+    s = pools.state.tolist()
     room = {
         "orders": s[ORDER_COUNT] + commands + 1,
         "leaves": s[LEAF_COUNT] + commands + 1,
@@ -115,7 +123,7 @@ def reserve(pools: Pools, commands: int) -> Pools:
         "balances": s[BALANCE_TOP] + 2 * commands,
         "references": s[REFERENCE_TOP] + commands,
     }
-    short = {name: int(need) for name, need in room.items() if need > len(getattr(pools, name))}
+    short = {name: need for name, need in room.items() if need > len(getattr(pools, name))}
     return _grow(pools, short) if short else pools
 
 
@@ -129,19 +137,20 @@ _TABLES = {
     "references": "reference_table",
 }
 _LEAST = 64
-_SPARSE = 1 << 18
+_SPARSE = 1 << 20
+_HUGE_PAGE = 1 << 21
 
 
 def _grow(pools: Pools, needs: dict[str, int]) -> Pools:
     grown: dict[str, Array] = {}
     for name, need in needs.items():
-        size = max(_LEAST, 1 << (need - 1).bit_length())
+        size = max(_LEAST, 2 << (need - 1).bit_length())
         grown[name] = _extended(getattr(pools, name), size)
         if name in _COMPANIONS:
             companion, items = _COMPANIONS[name]
             grown[companion] = _extended(getattr(pools, companion), size * items)
-        if name in _TABLES:
-            table = np.zeros(_table_size(size), np.uint64)
+        if name in _TABLES and _table_size(size) > len(getattr(pools, _TABLES[name])):
+            table = _zeros(_table_size(size), np.dtype(np.uint64))
             tables.rehash(getattr(pools, _TABLES[name]), table)
             grown[_TABLES[name]] = table
     return pools._replace(**grown)
@@ -149,11 +158,22 @@ def _grow(pools: Pools, needs: dict[str, int]) -> Pools:
 
 def _table_size(pool_size: int) -> int:
     """Sparse while that fits the caches (a collision is a mispredicted branch), never more than half full."""
-    return max(2 * pool_size, min(16 * pool_size, _SPARSE))
+    return max(2 * pool_size, min(4 * pool_size, _SPARSE))
+
+
+def _zeros(size: int, dtype: Any) -> Array:
+    """Zeroed memory that begins with a page, so that no record of 64 bytes lies in two cache lines.
+
+    Huge pages where it is large: in ordinary ones a random access misses the translation of its address as well.
+    """
+    memory = mmap.mmap(-1, size * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if len(memory) >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype)
 
 
 def _extended(array: Array, size: int) -> Array:
-    longer = np.zeros(size, array.dtype)
+    longer = _zeros(size, array.dtype)
     longer[: len(array)] = array
     return longer
 
@@ -165,7 +185,9 @@ def with_instrument(pools: Pools, record: Array) -> Pools:
     pools.state[NODE_TOP] += 1
     pools.state[NODE_COUNT] += 1
     record["root"], record["height"], record["best_ask"] = node, 1, layout.NO_ASK
-    return pools._replace(instruments=np.concatenate((pools.instruments, record)))
+    instruments = _extended(pools.instruments, len(pools.instruments) + 1)
+    instruments[-1:] = record
+    return pools._replace(instruments=instruments)
 
 
 def with_asset(pools: Pools) -> Pools:

@@ -46,6 +46,17 @@ def level_of(pools: Any, instrument: Any, price: Any) -> Any:
 
 
 @inlined
+def level_at(pools: Any, instrument: Any, price: Any) -> Any:
+    """The level that a price has, or one that is not used: slot 0 of `children` leads to itself."""
+    height = np.int64(instrument["height"])
+    place = np.int64(instrument["root"])
+    while height > 0:
+        place = np.int64(pools.children[place * 64 + ((price >> (6 * height)) & 63)])
+        height -= 1
+    return place * 64 + (price & 63)
+
+
+@inlined
 def mark_level(pools: Any, level: Any) -> None:
     """Says that the level holds an order."""
     pools.leaves[level >> 6]["bits"] |= ONE << np.uint64(level & 63)
@@ -151,7 +162,7 @@ def _take_node(pools: Any) -> Any:
         node = pools.state[p.NODE_TOP]
         pools.state[p.NODE_TOP] += 1
     pools.state[p.NODE_COUNT] += 1
-    return node
+    return p.place(node)
 
 
 @inlined
@@ -174,7 +185,7 @@ def _new_leaf(pools: Any, parent: Any, digit: Any, base: Any) -> Any:
     pools.leaves[leaf]["base"] = base
     pools.leaves[leaf]["parent"] = parent
     _attach(pools, parent, digit, leaf)
-    return leaf
+    return p.place(leaf)
 
 
 @inlined
