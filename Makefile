@@ -19,7 +19,7 @@ help:
 	@echo "make test           install what tests need and run them all"
 	@echo "make check          lint, format check, types, import contracts"
 	@echo "make format         let ruff lay out the code"
-	@echo "make bench          benchmarks: a table and a machine-readable file"
+	@echo "make bench          benchmarks: a table and a machine-readable file in bench-results/"
 	@echo "make services       install and start the real servers that tests use; make services-stop"
 	@echo "make clean          remove .venv and caches; data/ stays"
 
@@ -70,8 +70,7 @@ format: $(DEV)
 	@$(VENV)/bin/ruff format .
 
 bench: $(RUNTIME)
-	@$(PY) manage.py bench_engine
-	@$(PY) manage.py bench_pipeline
+	@$(PY) manage.py bench $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -19,6 +19,10 @@ HOUSE_ACCOUNT = 0
 NONE_ID = 0xFFFFFFFF
 """`instrument` of a record that names none (cancel_all without a symbol)."""
 
+MOST_CLIENT_ORDER_ID = 36
+MOST_REFERENCE = 64
+"""Characters of the longest client order id and the longest reference."""
+
 
 class CommandKind(IntEnum):
     ORDER = 1

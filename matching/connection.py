@@ -8,6 +8,7 @@ before is answered from what was done. Not thread-safe.
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import zmq
 from matching import wire
 from matching.blocks import Records
 from matching.errors import EngineRefused, EngineUnreachable, NoAnswer
-from matching.sockets import DONTWAIT, Socket, connect, readable
+from matching.sockets import Socket, connect, receive, send
 
 WINDOW = 16
 """Batches under way at once: enough to keep the engine busy, few enough for the queues between."""
@@ -98,7 +99,7 @@ class Connection:
         under_way = _UnderWay(wire.encode_batch(self.client_id, number, commands, texts), now_s)
         self._under_way[number] = under_way
         self.next_number += len(commands)
-        self._post([wire.COMMANDS, under_way.payload])
+        self._post(wire.COMMANDS, under_way.payload)
         return number
 
     def receive(self, timeout_s: float) -> list[Answered]:
@@ -135,7 +136,7 @@ class Connection:
         deadline_s = self._clock() + self.timeout_s
         self._answers.clear()
         while (now_s := self._clock()) < deadline_s:
-            self._post([verb, correlation])
+            self._post(verb, correlation)
             again_s = min(deadline_s, now_s + _ASK_AGAIN_S)
             while correlation not in self._answers and (left_s := again_s - self._clock()) > 0:
                 self._wait(left_s)
@@ -151,15 +152,12 @@ class Connection:
     def _wait(self, seconds: float) -> None:
         self._poller.poll(max(0, int(seconds * 1000) + 1))
 
-    def _post(self, frames: list[bytes]) -> None:
-        try:
-            self._socket.send_multipart(frames, DONTWAIT, copy=len(frames[1]) < 65_536)
-        except zmq.Again:
-            return  # the queue is full, as nobody takes from it: sent again when it is time
+    def _post(self, verb: bytes, payload: bytes) -> None:
+        with suppress(zmq.Again):  # nobody takes from the queue, which is full: sent again when it is time
+            send(self._socket, verb, payload)
 
     def _drain(self) -> None:
-        while readable(self._socket):
-            frames = self._socket.recv_multipart(DONTWAIT)
+        while (frames := receive(self._socket)) is not None:
             self._heard = True
             if frames[0] == wire.ANSWER and len(frames) == 2:
                 self._take_answer(wire.decode_answer(frames[1]))
@@ -207,7 +205,7 @@ class Connection:
         self._resend_at_s = now_s + _ASK_AGAIN_S
         for under_way in self._under_way.values():
             under_way.refused = None
-            self._post([wire.COMMANDS, under_way.payload])
+            self._post(wire.COMMANDS, under_way.payload)
 
     def _give_up(self, refused: wire.Refused) -> None:
         self._renew()

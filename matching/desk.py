@@ -8,7 +8,7 @@ import zmq
 from matching import wire
 from matching.engine import Engine
 from matching.errors import BadMessage
-from matching.sockets import DONTWAIT, Socket, readable
+from matching.sockets import Socket, receive, send
 from matching.status import Counters, StatusBoard
 
 _MESSAGES_A_TURN = 512
@@ -29,9 +29,9 @@ class Desk:
         received: list[tuple[bytes, wire.Batch]] = []
         commands = 0
         for _ in range(_MESSAGES_A_TURN):
-            if commands >= _COMMANDS_A_TURN or not readable(self._socket):
+            if commands >= _COMMANDS_A_TURN or (message := receive(self._socket)) is None:
                 break
-            sender, *frames = self._socket.recv_multipart(DONTWAIT)
+            sender, *frames = message
             batch = self._read(sender, frames)
             if batch is not None:
                 received.append((sender, batch))
@@ -39,12 +39,12 @@ class Desk:
         return received
 
     def answer(self, client: bytes, payload: bytes) -> None:
-        self._send(client, [wire.ANSWER, payload])
+        self._send(client, wire.ANSWER, payload)
 
     def refuse(self, client: bytes, refused: wire.Refused) -> None:
         """A refusal of a batch."""
         self._counters.refused_batches += 1
-        self._send(client, [wire.REFUSED, wire.encode_refused(refused)])
+        self._send(client, wire.REFUSED, wire.encode_refused(refused))
 
     def _read(self, sender: bytes, frames: list[bytes]) -> wire.Batch | None:
         try:
@@ -53,9 +53,9 @@ class Desk:
             verb, correlation = wire.decode_question(frames, wire.QUESTIONS)
         except BadMessage as error:
             self._counters.bad_messages += 1
-            self._send(sender, [wire.REFUSED, wire.encode_refused(wire.Refused(wire.BAD_MESSAGE, str(error)))])
+            self._send(sender, wire.REFUSED, wire.encode_refused(wire.Refused(wire.BAD_MESSAGE, str(error))))
             return None
-        self._send(sender, [verb, self._board.answer(verb), correlation])
+        self._send(sender, verb, self._board.answer(verb), correlation)
         return None
 
     def _read_batch(self, sender: bytes, payload: bytes) -> wire.Batch | None:
@@ -68,13 +68,13 @@ class Desk:
             client, number = wire.addressee(payload)
             applied = self._engine.clients.get(client, 0)
             refused = wire.Refused(code, str(error), client, number, applied)
-            self._send(sender, [wire.REFUSED, wire.encode_refused(refused)])
+            self._send(sender, wire.REFUSED, wire.encode_refused(refused))
             return None
         return batch
 
-    def _send(self, client: bytes, frames: list[bytes]) -> None:
+    def _send(self, client: bytes, *frames: bytes) -> None:
         try:
-            self._socket.send_multipart([client, *frames], DONTWAIT, copy=len(frames[1]) < 65_536)
+            send(self._socket, client, *frames)
         except zmq.ZMQError as error:
             # EAGAIN: it does not read; EHOSTUNREACH: it is gone. Either way it may ask again.
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):

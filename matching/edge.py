@@ -13,6 +13,8 @@ import numpy as np
 from matching import layout
 from matching.blocks import Records
 from matching.codes import (
+    MOST_CLIENT_ORDER_ID,
+    MOST_REFERENCE,
     NONE_ID,
     CommandKind,
     OrderType,
@@ -24,8 +26,8 @@ from matching.codes import (
 )
 from matching.decimals import INT64_MAX, DoesNotFit, NotPlain, Unit
 from matching.errors import BadDefinition
-from matching.intake import MOST_CLIENT_ORDER_ID, MOST_REFERENCE, text_hash
 from matching.registry import Instrument, Registry, canonical, status_named
+from matching.texts import text_hash
 
 
 class Refusal(NamedTuple):

@@ -78,17 +78,15 @@ class Engine:
         return int(self.pools.state.item(p.NEXT_EVENT_SEQUENCE))
 
     def check(self, commands: Records, texts: bytes) -> None:
-        """Raises BadMessage for records that no edge makes."""
+        """Raises BadMessage for records (a writable array) that no edge makes."""
         check(commands, texts, self.registry)
 
     def apply(self, requests: Records, commands: Records, texts: bytes, timestamp_ns: int) -> Block:
-        """Applies COMMAND records that passed `check` as the next block.
+        """Applies COMMAND records (a writable array) that passed `check` as the next block.
 
         `requests` (REQUEST records) say whose they are, in order. A command on reference data is the last one. The
         block's time is `timestamp_ns`, or that of the block before if that is later.
         """
-        if not commands.flags.writeable:
-            commands = commands.copy()  # the kernel is compiled for writable arrays
         self._reserve(len(commands))
         first_command, first_event = self.next_command_sequence, self.next_event_sequence
         count = kernel.process(commands, self._events, self.pools)
@@ -118,9 +116,10 @@ class Engine:
     def follow(self, block: Block) -> Block:
         """Applies the commands of another engine's block at its time; the caller compares the bytes."""
         texts = block.texts[: int(block.commands["text_length"].sum(dtype=np.int64))]
-        self.check(block.commands, texts)
+        commands = block.commands.copy()  # the kernel is compiled for writable arrays
+        self.check(commands, texts)
         self.epoch = block.epoch
-        return self.apply(block.requests, block.commands, texts, block.timestamp_ns)
+        return self.apply(block.requests, commands, texts, block.timestamp_ns)
 
     def _reserve(self, commands: int) -> None:
         if commands > self._room:

@@ -15,7 +15,7 @@ import zmq
 from matching import wire
 from matching.blocks import Block
 from matching.errors import BadMessage, EngineUnreachable
-from matching.sockets import DONTWAIT, Limits, Socket, connect, readable
+from matching.sockets import Limits, Socket, connect, receive, send
 
 _ASK_AGAIN_S = 0.5
 _STATUS_FRAME_BYTES = 1 << 20
@@ -114,9 +114,9 @@ class Feed:
 
     def _read(self, socket: Socket, found: list[Block]) -> bool:
         """Takes one message; False when there is none."""
-        if not readable(socket):
+        frames = receive(socket)
+        if frames is None:
             return False
-        frames = socket.recv_multipart(DONTWAIT)
         if frames[0] == wire.BLOCK and len(frames) == 2:
             block = Block.decode(frames[1])
             found.append(block)
@@ -163,7 +163,7 @@ class Feed:
 
     def _send(self, verb: bytes, *numbers: int) -> None:
         with suppress(zmq.Again):  # nobody is there: asked again, or told again, when somebody is
-            self._retransmission.send_multipart([verb, *wire.encode_numbers(*numbers)], DONTWAIT)
+            send(self._retransmission, verb, *wire.encode_numbers(*numbers))
 
 
 def _ask_addresses(address: str, timeout_s: float) -> wire.Addresses:

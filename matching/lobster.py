@@ -17,7 +17,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
@@ -44,6 +44,7 @@ _SKIPPED = {HIDDEN: "hidden_order", AUCTION: "auction", HALT: "trading_halt"}
 _SIDES = {1: "buy", -1: "sell"}
 _OTHER_SIDE = {"buy": "sell", "sell": "buy"}
 _COLUMNS = 6
+_MOST_CHARACTERS = 200
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _STOCK = re.compile(r"(?:nasdaq_)?([a-z][a-z.]{0,15})_", re.IGNORECASE | re.ASCII)
@@ -83,18 +84,27 @@ class _Open:
 
 @contextmanager
 def opened(file: Path) -> Iterator[Iterator[str]]:
-    """The lines of a .csv or .csv.gz file. Raises OSError; taking a line raises BadFile where it cannot be unpacked."""
-    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as packed:
-        yield _unpacked(file, TextIOWrapper(packed, encoding="ascii", errors="replace"))
+    """The lines of a .csv or .csv.gz file. Raises BadFile, at once or with the line that cannot be read or unpacked."""
+    with ExitStack() as stack:
+        try:
+            stored = stack.enter_context(file.open("rb"))
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+            raise BadFile(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        content = gzip.GzipFile(fileobj=stored) if file.suffix == ".gz" else stored
+        yield _lines(file, TextIOWrapper(content, encoding="ascii", errors="replace"))
 
 
-def _unpacked(file: Path, lines: Iterable[str]) -> Iterator[str]:
+def _lines(file: Path, text: TextIOWrapper) -> Iterator[str]:
+    """A longer line than a message has comes in pieces, each as bad as the whole."""
     try:
-        yield from lines
+        while line := text.readline(_MOST_CHARACTERS):
+            yield line
     except gzip.BadGzipFile as error:
         raise BadFile(f"{file} is no gzip file, or it is damaged.") from error
     except (EOFError, zlib.error) as error:
         raise BadFile(f"{file} is damaged: its packed data ends early or makes no sense.") from error
+    except OSError as error:
+        raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def stock_named(file: Path) -> str:

@@ -12,7 +12,7 @@ from matching import wire
 from matching.blocks import Block
 from matching.errors import BadMessage
 from matching.ring import Ring
-from matching.sockets import DONTWAIT, Socket, readable
+from matching.sockets import Socket, receive, send
 from matching.status import StatusBoard
 
 _REQUESTS_A_TURN = 64
@@ -37,7 +37,7 @@ class Publisher:
 
     def publish(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
-            self._blocks.send_multipart((wire.BLOCK, block.data), DONTWAIT, copy=len(block.data) < 65_536)
+            send(self._blocks, wire.BLOCK, block.data)
 
     def beat(self) -> bool:
         """Sends a heartbeat if one is due; says whether it was."""
@@ -46,7 +46,7 @@ class Publisher:
             return False
         self.last_beat_s = now_s
         self._next_heartbeat_s = now_s + wire.HEARTBEAT_S
-        self._blocks.send_multipart((wire.STATUS, self._board.answer(wire.STATUS)), DONTWAIT)
+        send(self._blocks, wire.STATUS, self._board.answer(wire.STATUS))
         return True
 
     @property
@@ -57,9 +57,10 @@ class Publisher:
     def serve(self) -> None:
         """Answers what waits on the retransmission socket."""
         for _ in range(_REQUESTS_A_TURN):
-            if not readable(self._retransmission):
+            message = receive(self._retransmission)
+            if message is None:
                 return
-            sender, *frames = self._retransmission.recv_multipart(DONTWAIT)
+            sender, *frames = message
             try:
                 self._serve_one(sender, frames)
             except BadMessage as error:
@@ -95,7 +96,7 @@ class Publisher:
 
     def _send(self, reader: bytes, *frames: bytes) -> bool:
         try:
-            self._retransmission.send_multipart((reader, *frames), DONTWAIT, copy=len(frames[1]) < 65_536)
+            send(self._retransmission, reader, *frames)
         except zmq.ZMQError as error:
             # EAGAIN: it does not read; EHOSTUNREACH: it is gone. It may ask again.
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):

@@ -54,6 +54,7 @@ class Ring:
         self._first = 1
         self._last = 0
         self._trails: dict[int, _Trail] = {}
+        self._unindexed: list[Block] = []
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -92,7 +93,7 @@ class Ring:
         self._last = block.number
         self.size_bytes += len(block.data)
         self.unconfirmed_bytes += len(block.data)
-        self._remember_requests(block)
+        self._unindexed.append(block)
         self._make_room()
 
     def confirm(self, number: int) -> None:
@@ -106,8 +107,15 @@ class Ring:
     def get(self, number: int) -> Block | None:
         return self._blocks.get(number)
 
+    def index(self) -> None:
+        """Makes the newest blocks' requests findable. `find` does it too; done after the answers, it delays none."""
+        for block in self._unindexed:
+            self._remember_requests(block)
+        self._unindexed.clear()
+
     def find(self, client: int, first_number: int, last_number: int) -> list[Place]:
         """Where these numbers of a client stand, in order; numbers of dropped blocks are left out."""
+        self.index()
         trail = self._trails.get(client)
         if trail is None:
             return []
@@ -125,6 +133,7 @@ class Ring:
         while self._first <= self.confirmed and (
             len(self._blocks) > self.max_blocks or self.size_bytes > self.max_bytes
         ):
+            self.index()
             block = self._blocks.pop(self._first)
             self._first += 1
             self.size_bytes -= len(block.data)

@@ -8,7 +8,7 @@ Costs a few array operations a batch and a block, none a command. No socket, and
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,16 +25,14 @@ _REQUEST = struct.Struct("<QQII")
 assert _REQUEST.size == layout.REQUEST.itemsize
 
 
-@dataclass(frozen=True, slots=True)
-class Sequenced:
+class Sequenced(NamedTuple):
     """What one turn made: blocks in order, and for each batch, in order, its encoded answer or why it was not taken."""
 
     blocks: list[Block]
     answers: list[bytes | Refused]
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """Commands of one batch that go into one block."""
 
     batch: int

@@ -39,10 +39,12 @@ class Leader:
 
     def turn(self) -> None:
         """Everything that waits on the sockets, once."""
-        self.publisher.serve()  # first: a confirmation makes room
+        if self.ring.full:
+            self.publisher.serve()  # first, as a confirmation makes room; else nobody who sends commands waits for it
         received = self.desk.receive()
         if received:
             self._sequence(self._admitted(received))
+        self.publisher.serve()
         self.publisher.beat()
 
     def _admitted(self, received: Sequence[tuple[bytes, wire.Batch]]) -> list[tuple[bytes, wire.Batch]]:
@@ -80,6 +82,7 @@ class Leader:
             else:
                 self.desk.answer(sender, answer)
         self.publisher.publish(done.blocks)
+        self.ring.index()
 
     def _count(self, blocks: Sequence[Block]) -> None:
         for block in blocks:

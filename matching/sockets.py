@@ -6,6 +6,7 @@ is judged by `matching.wire`. Queues are counted in messages, one pair for each 
 
 import errno
 import os
+import socket as unix
 from dataclasses import dataclass
 
 import zmq
@@ -22,9 +23,11 @@ class AddressUnusable(MatchingError):
     """An address that is busy, not ours, or none: name another."""
 
 
-_EVENTS, _POLLIN = zmq.EVENTS.value, zmq.POLLIN.value
-DONTWAIT = zmq.DONTWAIT.value
-"""A plain integer: operations on zmq's flags are slow enough to be seen in an answer's latency."""
+# Plain integers: operations on zmq's flags, and its own loops over frames, are slow enough to be seen in a latency.
+_POLLIN = zmq.POLLIN.value
+_LAST = zmq.DONTWAIT.value
+_MORE = _LAST | zmq.SNDMORE.value
+_WORTH_SHARING_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Limits:
 
 def bind(context: zmq.Context[Socket], kind: int, address: str, limits: Limits) -> Socket:
     """A socket that listens at `address`. Raises AddressUnusable."""
+    if address.startswith("ipc://") and _is_answered(address.removeprefix("ipc://")):
+        raise AddressUnusable(f"{address} cannot be listened at: another process listens there already.")
     socket = _socket(context, kind, address, limits)
     try:
         socket.bind(address)
@@ -56,9 +61,19 @@ def connect(context: zmq.Context[Socket], kind: int, address: str, limits: Limit
     return socket
 
 
-def readable(socket: Socket) -> bool:
-    """Whether a whole message waits; asking costs less than the exception of a read in vain."""
-    return bool(int(socket.get(_EVENTS)) & _POLLIN)
+def receive(socket: Socket) -> list[bytes] | None:
+    """The frames of a message that waits; None when there is none. Looking first costs less than an exception."""
+    if not zmq.zmq_poll([(socket, _POLLIN)], 0):
+        return None
+    return socket.recv_multipart(_LAST)
+
+
+def send(socket: Socket, *frames: bytes) -> None:
+    """Sends one message or raises at once: zmq.Again when there is no room for it, ZMQError when its reader is gone."""
+    last = frames[-1]
+    for frame in frames[:-1]:
+        socket.send(frame, _MORE)
+    socket.send(last, _LAST, copy=len(last) < _WORTH_SHARING_BYTES)
 
 
 def _socket(context: zmq.Context[Socket], kind: int, address: str, limits: Limits) -> Socket:
@@ -72,6 +87,16 @@ def _socket(context: zmq.Context[Socket], kind: int, address: str, limits: Limit
         # A peer that is gone, or whose queue is full, is an error to be counted, not a message silently lost.
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     return socket
+
+
+def _is_answered(path: str) -> bool:
+    """Whether somebody listens at a socket file: libzmq would not ask, it takes the file away from them."""
+    with unix.socket(unix.AF_UNIX, unix.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
 
 
 def _why(error: zmq.ZMQError) -> str:

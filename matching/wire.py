@@ -22,7 +22,7 @@ import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,9 +79,8 @@ class TooLarge(BadMessage):
     """A batch of ours, but larger than the engine takes: send it in parts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Commands of one client in one message; `commands` is a read-only view."""
+class Batch(NamedTuple):
+    """Commands of one client in one message."""
 
     client: int
     first_number: int
@@ -93,8 +92,7 @@ class Batch:
         return self.first_number + len(self.commands) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """Commands of a batch that one block holds. Block 0: done before, and what came of it is not held any more."""
 
     first_number: int
@@ -104,8 +102,7 @@ class Segment:
     events: Records
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     client: int
     first_number: int
     command_count: int
@@ -170,7 +167,8 @@ def decode_batch(payload: bytes) -> Batch:
     texts_at = _BATCH.size + count * layout.COMMAND.itemsize
     if len(payload) != texts_at + text_size:
         raise BadMessage(f"This batch says {texts_at + text_size} bytes and has {len(payload)}.")
-    commands = np.frombuffer(payload, layout.COMMAND, count, _BATCH.size)
+    # A copy that may be written to, as the kernel is compiled for; a message's bytes may not.
+    commands = np.frombuffer(bytearray(payload[_BATCH.size : texts_at]), layout.COMMAND)
     return Batch(client, first_number, commands, payload[texts_at:])
 
 

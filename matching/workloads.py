@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,8 @@ from matching.blocks import Records
 from matching.codes import CommandKind, EventKind, SelfTradePrevention, Side, TimeInForce
 from matching.edge import BatchBuilder, Edge
 from matching.engine import Engine
-from matching.errors import BadFile
-from matching.intake import hashes
+from matching.errors import BadFile, BadMessage
+from matching.texts import hashes
 
 Whole = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -39,8 +40,9 @@ _NEAR_TICKS = 50
 _CROSSED_TICKS = 5
 _TAKING, _CANCELLING = 0.10, 0.40
 _MID_MOVES = 0.002
+_MOST_INSTRUMENTS = 10_000
 _SETUP_BLOCK = 4096
-_REFERENCE = b"workload"
+_REFERENCES = (b"quote", b"base_")  # of one length; an account never gives the same one twice
 
 # What a file of order flow holds at least; further fields are ignored.
 FLOW_FIELDS = ("kind", "side", "user", "oid", "price", "qty")
@@ -72,6 +74,11 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self.commands)
+
+    def part(self, start: int, stop: int) -> "Stream":
+        """The commands from place `start` up to `stop`, with their strings; offsets stay as they are."""
+        ends = np.concatenate([[0], np.cumsum(self.commands["text_length"].astype(np.int64))])
+        return Stream(self.commands[start:stop], self.texts[int(ends[start]) : int(ends[min(stop, len(self))])])
 
     def batches(self, size: int) -> Iterator[Batch]:
         """In pieces of `size` commands, each with its own strings."""
@@ -116,13 +123,14 @@ class _Draws:
     instruments: int
     accounts: int
     mid: int = _MID
+    mid_moves: float = 0.0  # share of commands before which the mid moves a tick
 
     def orders(self, taking: Flags, near: float) -> Records:
-        """ORDER commands, IOC where `taking`, the mid moving a tick now and then."""
+        """ORDER commands, IOC where `taking`."""
         count = len(taking)
         commands = np.zeros(count, layout.COMMAND)
-        moves = self.rng.random(count)
-        mids = self.mid + np.cumsum((moves < _MID_MOVES / 2).astype(np.int64) - (moves > 1 - _MID_MOVES / 2))
+        moves, half = self.rng.random(count), self.mid_moves / 2
+        mids = self.mid + np.cumsum((moves < half).astype(np.int64) - (moves >= 1 - half))
         self.mid = int(mids[-1]) if count else self.mid
         sides = self.rng.integers(0, 2, count)
         away = np.where(taking, -_CROSSED_TICKS, 1 + self._distances(count, near))
@@ -200,8 +208,10 @@ def generate(
     # Far from the mid only: what stands near it comes and goes with the stream.
     start = named(draws.orders(np.zeros(resting, np.bool_), shape.near if shape.near == 1 else 0.0), 0)
     model.apply(start)
+    draws.mid_moves = _MID_MOVES / instruments
     parts = []
-    for at in range(0, commands, chunk := max(1024, resting // 64)):
+    chunk = max(64, min(1024, resting // 5), resting // 64)
+    for at in range(0, commands, chunk):
         parts.append(_mixed(model, draws, min(chunk, commands - at), resting, resting + at))
         model.apply(parts[-1])
     stream = Stream(np.concatenate([part.commands for part in parts]), b"".join(part.texts for part in parts))
@@ -228,7 +238,7 @@ def named(commands: Records, first: int) -> Stream:
         digits[:, NAME_BYTES - 1 - place] = ord("0") + numbers // 10**place % 10
     texts = digits.tobytes()
     commands["text_length"][orders] = NAME_BYTES
-    commands["text_hash"][orders] = hashes(texts, np.full(len(orders), NAME_BYTES))
+    commands["text_hash"][orders] = hashes(texts, [NAME_BYTES] * len(orders))
     return Stream(commands, texts)
 
 
@@ -241,9 +251,10 @@ def deposits(accounts: Whole, instruments: Whole, instrument_count: int) -> Stre
     commands["account"] = np.concatenate([holders, accounts])
     commands["instrument"] = np.concatenate([np.full(len(holders), instrument_count), instruments])
     commands["amount"] = min(_MOST_FUNDS, _MOST_SUPPLY // max(1, len(holders)))
-    commands["text_length"] = len(_REFERENCE)
-    commands["text_hash"] = hashes(_REFERENCE, np.array([len(_REFERENCE)]))[0]
-    return Stream(commands, _REFERENCE * count)
+    commands["text_length"] = len(_REFERENCES[0])
+    texts = _REFERENCES[0] * len(holders) + _REFERENCES[1] * len(accounts)
+    commands["text_hash"] = hashes(texts, commands["text_length"].tolist())
+    return Stream(commands, texts)
 
 
 def load(file: Path) -> Workload:
@@ -253,24 +264,43 @@ def load(file: Path) -> Workload:
     """
     try:
         records = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError, BadZipFile) as error:
         raise BadFile(f"{file} is no NumPy array of records.") from error
     if not isinstance(records, np.ndarray) or records.ndim != 1 or not len(records) or records.dtype.names is None:
         raise BadFile(f"{file} is no NumPy array of records.")
     if records.dtype == layout.COMMAND:
         commands = records.copy()
-    elif set(FLOW_FIELDS) <= set(records.dtype.names):
+    elif all(name in records.dtype.names and records.dtype[name].kind in "iu" for name in FLOW_FIELDS):
         commands = _commands_of_flow(records, file)
     else:
-        raise BadFile(f"{file} has neither the fields {', '.join(FLOW_FIELDS)} nor those of a command record.")
-    if (commands["kind"] > CommandKind.REPLACE).any() or (commands["kind"] < CommandKind.ORDER).any():
-        raise BadFile(f"{file} has other commands than order, cancel, cancel_all and replace.")
-    instruments = int(commands["instrument"].max()) + 1
+        raise BadFile(f"{file} has neither whole numbers {', '.join(FLOW_FIELDS)} nor the fields of a command record.")
+    instruments = _refuse_impossible(commands, file)
     pairs = np.unique(np.stack([commands["account"], commands["instrument"].astype(np.int64)]), axis=1)
     funds = deposits(pairs[0], pairs[1], instruments)
     before = len(_definitions(instruments)) + len(funds)
     commands["order_id"][commands["order_id"] > 0] += before
     return Workload(file.stem, instruments, len(np.unique(pairs[0])), [funds], Stream(commands))
+
+
+def _refuse_impossible(commands: Records, file: Path) -> int:
+    """Raises BadFile for commands that no edge makes; gives the number of instruments. The file has no strings."""
+    commands["text_length"] = commands["text_offset"] = 0
+    if (commands["kind"] > CommandKind.REPLACE).any():
+        raise BadFile(f"{file} has other commands than order, cancel, cancel_all and replace.")
+    instruments = int(commands["instrument"].max()) + 1
+    if instruments > _MOST_INSTRUMENTS:
+        raise BadFile(
+            f"{file} names instrument {instruments - 1}: they are numbered from 0 to {_MOST_INSTRUMENTS - 1}."
+        )
+    nameless = commands.copy()
+    nameless["text_hash"] = 0
+    engine = Engine()
+    _define(engine, instruments)
+    try:
+        engine.check(nameless, b"")
+    except BadMessage as error:
+        raise BadFile(f"{file}: {error}") from error
+    return instruments
 
 
 def _commands_of_flow(flow: Records, file: Path) -> Records:

@@ -1,5 +1,6 @@
 """The end of the block chain: what may follow it, what came too early, and what contradicts it."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -9,6 +10,9 @@ from matching.codes import EventKind
 from matching.errors import HashMismatch
 from settlement.errors import ChainBroken, ChainConflict
 from settlement.stores.base import Checkpoint, StoredBlock
+
+_RECENT = 4096
+"""So many of the last blocks are recognised without asking the store."""
 
 
 def stored(block: Block) -> StoredBlock:
@@ -31,7 +35,7 @@ def stored(block: Block) -> StoredBlock:
 class Chain:
     """Puts blocks into their order and lets through those that continue the chain.
 
-    `bytes_of` gives the bytes of a block that was let through before. At most `most_early` blocks that came too early
+    `bytes_of` gives the bytes of a block that the store holds. At most `most_early` blocks that came too early
     are kept; the others are asked for again when it is their turn.
     """
 
@@ -40,6 +44,7 @@ class Chain:
         self._bytes_of = bytes_of
         self._most_early = most_early
         self._early: dict[int, Block] = {}
+        self._recent: deque[int] = deque(maxlen=_RECENT)  # hashes of the last blocks that were let through
 
     @property
     def next_number(self) -> int:
@@ -60,7 +65,7 @@ class Chain:
         repeated = False
         for block in blocks:
             if block.number < self.next_number:
-                self._compare(block, ready)
+                self._compare(block)
                 repeated = True
             else:
                 self._early.setdefault(block.number, block)
@@ -84,12 +89,16 @@ class Chain:
                     "an engine that was replaced is still publishing."
                 )
             self.head = Checkpoint(block.number, block.hash, block.epoch)
+            self._recent.append(block.hash)
             ready.append(block)
 
-    def _compare(self, block: Block, ready: list[Block]) -> None:
-        fresh = next((other.data for other in ready if other.number == block.number), None)
-        known = fresh if fresh is not None else self._bytes_of(block.number)
-        if known != block.data:
+    def _compare(self, block: Block) -> None:
+        age = self.head.block_number - block.number
+        if age < len(self._recent):
+            is_the_same = self._recent[-1 - age] == block.hash == block.computed_hash()
+        else:
+            is_the_same = self._bytes_of(block.number) == block.data
+        if not is_the_same:
             raise ChainConflict(
                 f"Block {block.number} came again with other bytes (hash {block.hash:016x}): the engine's chain is not "
                 "the store's, or somebody has changed the block on its way."

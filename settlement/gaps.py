@@ -45,6 +45,10 @@ class Gaps:
                 metrics.SEQUENCE_GAPS.inc()
             self._ask(now, known_to)
 
+    def was_deaf(self, seconds: float) -> None:
+        """Settlement did something else for so long; what was asked for may be waiting to be received."""
+        self._since += seconds
+
     def _wait_for_answer(self, now: float, known_to: int) -> None:
         missing = self._feed.missing()
         if missing is not None and (missing[0] == self._awaited or missing[0] < self._awaited < missing[1]):

@@ -10,9 +10,11 @@ class Options:
     until_block: int | None = None  # settle up to this block, then return
 
     receive_blocks: int = 128  # appended in one commit at most
-    waiting_blocks: int = 1024  # held in memory while the store does not answer, or a gap is open
+    waiting_blocks: int = 256  # held in memory while the store does not answer, or a gap is open
     backlog_bytes: int = 64 << 20  # appended blocks held in memory for projection; beyond it they are read back
     batch_events: int = 4096  # a batch is closed at so many: it must not keep appends waiting for long
+
+    kept_rows: int = 100_000  # orders, and balances, remembered before the store is asked again: 200 MB at most
 
     gap_grace_s: float = 0.2  # an announced block is given so long to arrive by itself
     gap_retry_s: float = 0.5  # then it is asked for, and again after 1, 2, 4, … times this

@@ -161,7 +161,8 @@ class Projections:
         self._tables = WithLetters(self._store, refused)
         definitions = {d.event_sequence: d for d in self._store.definitions()}
         definitions |= {d.event_sequence: d for projection in refused for d in projection.definitions}
-        return Projector(self._tables, [definition for _, definition in sorted(definitions.items())])
+        in_order = [definition for _, definition in sorted(definitions.items())]
+        return Projector(self._tables, in_order, kept=self._options.kept_rows)
 
     def _mend_trail(self) -> None:
         """Writes the projected trades that the trail does not have: somebody took the file, or began a new folder."""

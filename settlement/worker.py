@@ -77,9 +77,12 @@ class _Worker:
         while not self._stop() and not self._is_done():
             self._take_what_waits()
             if self._projections.due_in_s == 0:
+                began = self._clock.monotonic()
                 self._projections.step()
+                self._gaps.was_deaf(self._clock.monotonic() - began)
         if self._projections.lag:
             self._projections.step()  # what is waiting for its batch to fill
+        log.info("settlement stops", appended=self._chain.head.block_number, lag=self._projections.lag)
         return self.appended_blocks
 
     def _is_done(self) -> bool:

@@ -3,7 +3,8 @@
 Rooms, from the entry down: `calling` (how Python gets in), `commands` (what each command does), `ahead` (fetching what
 the next ones will need), `crossing` (taker meets book), `book` (an order's places), `prices` (levels), `funds`
 (balances, fees), `tables` (hash tables), `bits`; `pools` is the memory they share, `events` how results are written,
-`queues` how the book is read, `compiling` how all of it becomes machine code.
+`records` what is looked at before a command is sequenced, `queues` how the book is read, `compiling` how all of it
+becomes machine code.
 """
 
 import sys
@@ -17,11 +18,13 @@ from matching.kernel.compiling import CACHE_FOLDER
 from matching.kernel.funds import open_balance
 from matching.kernel.pools import Pools, empty_pools, reserve, with_asset, with_instrument
 from matching.kernel.queues import list_levels, list_slots
+from matching.kernel.records import first_fault
 
 __all__ = [
     "Pools",
     "compile_now",
     "empty_pools",
+    "first_fault",
     "list_levels",
     "list_slots",
     "open_balance",
@@ -39,6 +42,7 @@ def compile_now() -> None:
         sys.stderr.flush()
     pools = with_asset(with_instrument(empty_pools(), np.zeros(1, layout.INSTRUMENT)))
     open_balance(pools, 0, 0)
+    first_fault(np.zeros(0, layout.COMMAND), 0, 0, 0)
     process(np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT), pools)
     list_slots(pools, 0, 0, np.zeros(0, np.int64))
     list_levels(pools, 0, 0, np.zeros((0, 2), np.int64))

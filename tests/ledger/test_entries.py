@@ -94,8 +94,8 @@ def test_a_change_of_nothing_leaves_no_leg_and_takes_no_number() -> None:
 
 
 def test_a_leg_that_takes_more_than_there_is_is_refused() -> None:
-    balances: dict[Key, Funds] = {(1, "USD"): Funds(5, 0)}
+    balances: dict[Key, Funds] = {(1, "USD"): (5, 0)}
     with pytest.raises(Overdrawn, match="account 1"):
         fold([Leg(1, "USD", "withdrawal", -6, 0)], balances)
-    assert balances == {(1, "USD"): Funds(5, 0)}
+    assert balances == {(1, "USD"): (5, 0)}
     assert NOTHING == (0, 0)

@@ -26,5 +26,6 @@ def running_leader() -> Iterator[small_exchange.Running]:
 @pytest.fixture
 def context() -> Iterator[zmq.Context[Socket]]:
     made: zmq.Context[Socket] = zmq.Context()
+    made.setsockopt(zmq.LINGER, 0)  # for sockets that are closed when nobody holds them any more, too
     yield made
-    made.destroy(linger=0)
+    made.destroy()

@@ -1,14 +1,17 @@
+from contextlib import ExitStack
+
 import pytest
 
 from matching.blocks import Block
 from matching.client import Client
 from matching.engine import Engine
-from matching.errors import Diverged, EngineRefused
+from matching.errors import Diverged, EngineRefused, HashMismatch
 from matching.feed import Feed
 from matching.follower import HistoryGone, re_executed
 from matching.ring import Ring
 from matching.sequencer import Sequencer
 from tests.matching.small_exchange import (
+    BTC,
     DEFINITIONS,
     Running,
     batch,
@@ -80,6 +83,22 @@ def test_a_leader_without_its_first_block_cannot_be_followed() -> None:
         (failure,) = second.failures
         assert isinstance(failure, HistoryGone)
         assert str(failure).startswith("The leader does not have block 1 any more, its oldest is 4:")
+
+
+def test_a_leader_that_begins_another_history_is_not_followed() -> None:
+    there = plan()
+    with ExitStack() as first:
+        with leader(there) as running, Client(running.commands) as client:
+            client.call([*DEFINITIONS, deposit(1, "a")])
+            second = first.enter_context(follower(plan(), running.commands))
+            until(lambda: second.parts.ring.last == 4, "the follower to catch up")
+        with leader(there) as running, Client(running.commands) as client:
+            # Block 1 may be published before the follower is connected again, block 4 differs from the one it has.
+            for number in range(10):
+                client.call([BTC, deposit(1, f"other {number}")])
+            until(lambda: second.failures, "the follower to stop")
+    (failure,) = second.failures
+    assert isinstance(failure, Diverged | HashMismatch)
 
 
 def one_block(engine: Engine) -> Block:

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from matching.jsonlines import dumps
+from matching.kernel import compile_now
 from matching.replaying import replay
 from tests.matching.small_exchange import until
 from tests.reference.engine import ReferenceExchange
@@ -22,6 +23,12 @@ VECTORS = ROOT / "tests" / "vectors"
 NAMES = sorted(path.name.removesuffix(".commands.jsonl") for path in VECTORS.glob("*.commands.jsonl"))
 ASSET = '{"command":"asset","symbol":"BTC","decimals":8}'
 ASSET_ADDED = '{"event":"asset_added","sequence":1,"command_sequence":1,"symbol":"BTC","decimals":8}'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Before any process, which would say that it compiles."""
+    compile_now()
 
 
 def commands_of(name: str) -> Path:

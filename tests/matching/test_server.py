@@ -1,16 +1,17 @@
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import zmq
 
-from matching import layout, wire
+from matching import layout, process, wire
 from matching.blocks import Block
 from matching.client import Client
 from matching.connection import Connection
 from matching.edge import BatchBuilder, Edge
-from matching.errors import EngineRefused
+from matching.errors import EngineRefused, HashMismatch
 from matching.feed import Feed
 from matching.input_logs.base import InputLogError
 from matching.input_logs.memory import MemoryLog
@@ -202,6 +203,28 @@ def test_what_settlement_holds_is_executed_again_at_the_start() -> None:
     with leader(plan(), settled=settled) as running, Client(running.commands) as client:
         assert client.state() == state
         assert client.status()["ring"]["unconfirmed_blocks"] == 0
+
+
+def test_a_busy_socket_file_is_not_taken_away(tmp_path: Path) -> None:
+    where = wire.Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("commands", "blocks", "retransmission")))
+    here = process.Plan(where, 100, 1 << 20, 64)
+    for _ in range(2):  # a file that is left over is no obstacle
+        with leader(here) as running, Client(running.commands) as client:
+            with pytest.raises(AddressUnusable, match="another process listens there already"), leader(here):
+                pass
+            assert client.call(DEFINITIONS)[2].rejected is None
+
+
+def test_blocks_of_settlement_that_do_not_begin_with_the_first_are_refused() -> None:
+    with leader(plan()) as running, Client(running.commands) as client:
+        client.call(DEFINITIONS)
+        second = running.parts.ring.get(2)
+        assert second is not None
+    with (
+        pytest.raises(HashMismatch, match="Block 1 was expected and block 2 came"),
+        leader(plan(), settled=lambda: [second]),
+    ):
+        pass
 
 
 def test_a_busy_address_is_one_sentence(running_leader: Running) -> None:

@@ -123,6 +123,15 @@ def test_a_request_that_is_lost_is_sent_again(store: Store, settle: Settle, cloc
     assert [first for first, _ in feed.requests] == [4, 4, 4, 4]
 
 
+def test_time_spent_projecting_is_not_time_without_an_answer(store: Store, settle: Settle, clock: FakeClock) -> None:
+    """What was asked for is on its way meanwhile: asking again would bring it twice."""
+    feed = ScriptedFeed(clock, [], announced=LAST, deaf=1)
+    note_calls(feed, "request", lambda: feed.arrivals.extend([BLOCKS[:8], [], [], BLOCKS[8:]]))
+    note_calls(store, "insert_batch", lambda: clock.sleep(60))
+    assert settle(store, feed, batch_trades=1, batch_ms=0) == LAST
+    assert feed.requests == [(1, LAST)]
+
+
 def test_blocks_from_before_settlement_began_are_asked_for(store: Store, settle: Settle, clock: FakeClock) -> None:
     """The engine announces what it has; nobody publishes it again."""
     feed = feed_of(clock, BLOCKS, announced=LAST)
@@ -192,6 +201,15 @@ def test_a_repeat_with_other_bytes_stops_settlement(store: Store, settle: Settle
     settle(store, feed_of(clock, BLOCKS))
     with pytest.raises(ChainConflict, match="Block 3 came again with other bytes"):
         settle(store, ScriptedFeed(clock, [[flipped(BLOCKS[2], 100)]], announced=LAST))
+
+
+@pytest.mark.parametrize("byte", [72, 100])
+def test_a_repeat_of_a_block_of_this_run_with_other_bytes_stops_settlement(
+    store: Store, settle: Settle, clock: FakeClock, byte: int
+) -> None:
+    with pytest.raises(ChainConflict, match="Block 2 came again with other bytes"):
+        settle(store, ScriptedFeed(clock, [BLOCKS[:3], [flipped(BLOCKS[1], byte)]], announced=LAST))
+    assert store.appended().block_number == 3
 
 
 def test_an_engine_that_is_behind_the_store_is_told(store: Store, settle: Settle, clock: FakeClock) -> None:
@@ -344,6 +362,15 @@ def test_a_trail_that_was_taken_away_is_written_again(
         path.unlink()
     settle(store, ScriptedFeed(clock, []))
     assert trail_text(folder) == text
+
+
+def test_lines_are_in_the_trail_before_the_checkpoint_moves(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    lines: list[int] = []
+    note_calls(store, "insert_batch", lambda: lines.append(len(list(lines_of(folder)))))
+    settle(store, feed_of(clock, BLOCKS, per_arrival=100), batch_trades=10**6)
+    assert lines == [len(store.get_trades_by_sequence_range(1, 10**9, 10**6))]
 
 
 @pytest.mark.parametrize("wrong", ["8,", "999999,"])

@@ -38,8 +38,9 @@ def engine(start: Start) -> Iterator[Process]:
 @pytest.fixture
 def context() -> Iterator[zmq.Context[Socket]]:
     made: zmq.Context[Socket] = zmq.Context()
+    made.setsockopt(zmq.LINGER, 0)  # for sockets that are closed when nobody holds them any more, too
     yield made
-    made.destroy(linger=0)
+    made.destroy()
 
 
 def host_and_port(address: str) -> tuple[str, int]:

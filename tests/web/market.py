@@ -227,7 +227,7 @@ class Market:
         self.event += 1
         values = {"sequence": self.event, "command_sequence": self.command, "kind": kind, **fields}
         entries = legs(tuple(int(values.get(name, 0)) for name in FIELDS), self.registry)
-        for leg, (entry, after) in enumerate(zip(entries, fold(entries, self.funds), strict=True)):
+        for leg, (entry, (available, locked)) in enumerate(zip(entries, fold(entries, self.funds), strict=True)):
             self.entries.append(
                 LedgerEvent(
                     event_sequence=self.event,
@@ -239,11 +239,13 @@ class Market:
                     kind=entry.kind,
                     delta_available=entry.delta_available,
                     delta_locked=entry.delta_locked,
-                    available_after=after.available,
-                    locked_after=after.locked,
+                    available_after=available,
+                    locked_after=locked,
                 )
             )
-            self.touched[entry.account, entry.asset] = Balance(entry.account, entry.asset, *after, self.event)
+            self.touched[entry.account, entry.asset] = Balance(
+                entry.account, entry.asset, available, locked, self.event
+            )
 
     def _count(self, trade: Trade) -> None:
         minute = trade.timestamp_ns // MINUTE_NS * MINUTE_NS

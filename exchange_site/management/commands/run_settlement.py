@@ -22,6 +22,7 @@ class Command(ExchangeCommand):
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> str:
         stop, tables = wiring.stop_on_signals(), wiring.store(store)
         probes = {"store": health.timed(lambda: wiring.ping(tables), StoreError)}
+        wiring.collect_garbage_rarely()
         with lock.exclusive(wiring.data_dir()):
             tables.connect()
             trail, letters, choices = wiring.trail(), wiring.dead_letters(tables), wiring.options(until_block)

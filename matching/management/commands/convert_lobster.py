@@ -1,21 +1,23 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from matching import lobster
 from matching.errors import BadFile
+from matching.files import written_whole
 from matching.jsonlines import dumps
+from matching.management.commands.replay import Output, whole
+from matching.management.interrupting import stoppable
 
 
 class Command(BaseCommand):
     help = "Turn NASDAQ messages in LOBSTER form into commands; what was skipped stands on standard error, by reason."
+    requires_system_checks: list[str] = []  # it needs no database
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, metavar="MESSAGES.csv[.gz]")
@@ -27,28 +29,11 @@ class Command(BaseCommand):
         if not re.fullmatch(r"[A-Z.]{1,16}", stock) or stock == lobster.QUOTE:
             raise CommandError(f"--stock is 1 to 16 of A-Z and dot, and not {lobster.QUOTE}.", returncode=2)
         counts = lobster.Counts()
+        target: Output = written_whole(output) if output else whole(self.stdout)
         try:
-            with lobster.opened(file) as lines, written(output) as commands:
+            with stoppable(), lobster.opened(file) as lines, target as commands:
                 messages = lobster.read(tqdm(lines, file.name, unit=" messages", disable=not sys.stderr.isatty()))
-                for command in lobster.convert(messages, stock, counts):
-                    commands.write(dumps(command) + "\n")
+                commands.writelines(dumps(command) + "\n" for command in lobster.convert(messages, stock, counts))
         except BadFile as error:
             raise CommandError(str(error), returncode=2) from error
-        except OSError as error:
-            raise CommandError(f"{error.filename or 'the output'}: {error.strerror}.", returncode=2) from error
         self.stderr.write(json.dumps(counts.summary()), self.style.NOTICE)
-
-
-@contextmanager
-def written(output: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that does not stay when it could not be finished."""
-    if output is None:
-        yield sys.stdout
-        return
-    with output.open("w", encoding="ascii") as file:
-        try:
-            yield file
-        except (BadFile, OSError):
-            if output.is_file():
-                output.unlink()
-            raise

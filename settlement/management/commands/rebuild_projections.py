@@ -17,6 +17,7 @@ class Command(ExchangeCommand):
 
     def handle(self, *, from_block: int, as_json: bool, **options: Any) -> str:
         store, stop = wiring.store(), wiring.stop_on_signals()
+        wiring.collect_garbage_rarely()
         with lock.exclusive(wiring.data_dir()), terminal.progress("rebuilding", self.stderr) as progress:
             trail, letters = wiring.trail(), wiring.dead_letters(store)
             clock, choices = SystemClock(), wiring.options()

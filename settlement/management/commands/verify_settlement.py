@@ -17,6 +17,7 @@ class Command(ExchangeCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, from_block: int | None, to_block: int | None, as_json: bool, **options: Any) -> None:
+        wiring.collect_garbage_rarely()
         with terminal.progress("verifying", self.stderr) as progress:
             report = verify.verify(wiring.store(), wiring.data_dir(), Engine(), from_block, to_block, progress)
         if as_json:

@@ -1,0 +1,41 @@
+"""The kernel and the slow reference engine side by side: whatever is done to one is done to the other."""
+
+from collections import Counter
+from typing import Any
+
+from tests.matching.exchanges import KernelExchange, lines
+from tests.matching.invariants import check_invariants
+from tests.reference.engine import ReferenceExchange
+
+Event = dict[str, Any]
+
+
+class Both:
+    def __init__(self) -> None:
+        self.kernel, self.reference = KernelExchange(), ReferenceExchange()
+        self.supplies: Counter[str] = Counter()  # deposits − withdrawals by asset, in its smallest units
+
+    def do(self, command: str, **fields: object) -> list[Event]:
+        """The events, which are those of both."""
+        given = {"command": command, **fields}
+        found = self.kernel.submit(given)
+        assert lines(found) == lines(self.reference.submit(given)), given
+        for event in found:
+            if event["event"] in ("deposited", "withdrawn"):
+                units = self.kernel.engine.registry.asset_by_symbol[event["asset"]].unit.count(event["amount"])
+                self.supplies[event["asset"]] += units if event["event"] == "deposited" else -units
+        return found
+
+    def check(self) -> None:
+        """Both hold the same, and what must hold does."""
+        expected = {"balances": self.reference.balances(), "open_orders": self.reference.open_orders()}
+        assert self.kernel.state() == expected
+        check_invariants(self.kernel.engine, self.supplies)
+
+    def restart(self) -> None:
+        self.kernel.restart()
+
+    def refusal(self, command: str, **fields: object) -> str | None:
+        """The reason, where that is all that came of it."""
+        first = self.do(command, **fields)[0]
+        return str(first["reason"]) if first["event"] == "rejected" else None
