@@ -17,11 +17,14 @@ from django.conf import settings
 
 from exchange_site import readiness
 from matching.connection import Connection
+from matching.management.interrupting import undisturbed
 from matching.wire import STATUS
 
-PATIENCE_S = 600.0  # a first start compiles the kernel, and a slow store takes its time to project
+READY_S = 180.0  # a first start compiles the kernel
+PATIENCE_S = 600.0  # a slow store takes its time to project
 STOP_S = 20.0
 _ASK_AGAIN_S = 0.02
+_LOOK_S = 1.0
 _ZMQ = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS", "BARE_ECHO_ADDRESS")
 _HTTP = ("ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS")
 _APPENDED = "settlement_blocks_appended_total"
@@ -41,7 +44,7 @@ class Exchange:
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, name: str, *arguments: str) -> None:
-        with self._log(name).open("wb") as log:
+        with undisturbed(), self._log(name).open("wb") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=settings.BASE_DIR,
@@ -54,19 +57,25 @@ class Exchange:
     def prepare(self) -> None:
         """Tables, keys and the compiled kernel."""
         self.start("prepare_run", "manage.py", "prepare_run")
-        process = self.processes.pop("prepare_run")
-        if process.wait(PATIENCE_S):
+        try:
+            failed = self.processes["prepare_run"].wait(READY_S)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"The benchmark's tables were not made within {READY_S:g} s.") from error
+        if failed:
             raise BenchError(f"{self._last_words('prepare_run')}: the benchmark's tables could not be made.")
+        del self.processes["prepare_run"]
 
     def wait_until_ready(self) -> None:
         urls = {
             name: f"http://{self.environment[setting]}/health/ready"
             for name, setting in zip(("engine", "settlement"), _HTTP, strict=True)
         }
-        silent = readiness.wait_until_ready(urls, PATIENCE_S)
-        self.check()
-        if silent:
-            raise BenchError(f"{' and '.join(silent)} did not become ready within {PATIENCE_S:g} s.")
+        deadline_s = time.monotonic() + READY_S
+        while silent := readiness.wait_until_ready(urls, _LOOK_S):
+            self.check()
+            if time.monotonic() > deadline_s:
+                words = "\n".join(self._last_words(name) for name in silent)
+                raise BenchError(f"{words}: {' and '.join(silent)} did not become ready within {READY_S:g} s.")
 
     def check(self) -> None:
         """Raises BenchError when a process has ended."""

@@ -1,10 +1,13 @@
 """Trades and differences as people and scripts read them on a terminal."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from matching.registry import Registry
 from settlement.stores.base import Store, Trade
 from settlement.trail import time_text
+
+_PAGE = 1000
 
 
 def registry_of(store: Store) -> Registry:
@@ -13,6 +16,13 @@ def registry_of(store: Store) -> Registry:
     for definition in store.definitions():
         registry.apply(definition.kind, definition.text)
     return registry
+
+
+def trades_between(store: Store, first: int, last: int) -> Iterator[Trade]:
+    """The trades of a range of sequences, oldest first, a page at a time: it may hold millions."""
+    while page := store.get_trades_by_sequence_range(first, last, _PAGE):
+        yield from page
+        first = page[-1].trade_id + 1
 
 
 def trade_form(trade: Trade, registry: Registry) -> dict[str, Any]:

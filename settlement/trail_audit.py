@@ -39,10 +39,10 @@ class TrailAudit:
             else:
                 self._findings.add(WHAT, f"of trade {trade.trade_id}", expected, None)
 
-    def finish(self, last_sequence: int) -> None:
-        """What is left up to trade `last_sequence`, or cannot be read, belongs to no trade."""
+    def finish(self, last_sequence: int, ahead_to: int) -> None:
+        """What is left belongs to no trade, but for what is written ahead: trades after `last_sequence`."""
         for where, line in self._rest():
-            if _id_of(line) <= last_sequence:
+            if not last_sequence < _id_of(line) <= ahead_to:
                 self._findings.add(WHAT, where, None, line)
 
     def _skip_strays(self, trade_id: int) -> None:

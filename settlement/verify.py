@@ -22,7 +22,7 @@ from settlement.projection import EmptyTables, Projector
 from settlement.stores.base import Definition, Order, Projection, Store, StoredBlock, Trade
 from settlement.trail_audit import TrailAudit
 
-_BATCH_EVENTS = 4096
+_BATCH_EVENTS = 1024
 _PAGE = 1000
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
@@ -155,8 +155,6 @@ class _Verification:
 
     def _check(self, row: StoredBlock) -> Block:
         number = self._head[0] + 1
-        if row.number != number:
-            self._break(number, "a block", None)
         try:
             block = Block.decode(row.data)
             block.verify(number, self._head[1])
@@ -225,14 +223,13 @@ class _Verification:
 
     def _compare_state(self) -> None:
         """What is as the last block left it: open orders, balances, definitions, checkpoints."""
-        if self._trail is not None:
-            self._trail.finish(self._last_event)
         self._compare_open_orders()
         self._compare_balances()
         kept = [d for d in self._store.definitions() if d.event_sequence <= self._last_event]
         self._findings.compare_rows("definition", self._definitions, kept)
-        if self._span.is_to_the_end:
-            self._compare_end()
+        ahead_to = self._compare_end() if self._span.is_to_the_end else _LAST
+        trail = self._trail or TrailAudit(self._trail_folder, _FIRST, self._findings)
+        trail.finish(self._last_event, ahead_to)
 
     def _compare_open_orders(self) -> None:
         orders = self._projector.open_orders()
@@ -259,12 +256,12 @@ class _Verification:
         """Where to tell of a row that this event has set: apart, if later blocks may have."""
         return self._newer if sequence is not None and sequence > self._last_event else self._findings
 
-    def _compare_end(self) -> None:
+    def _compare_end(self) -> int:
         """Where nothing was projected meanwhile, no row tells of an event after the last one; and the blocks that wait
-        for their projection continue the chain."""
+        for their projection continue the chain. Returns the last event that the trail may tell of."""
         end = self._store.projected()
         if end.block_number != self._span.last:
-            return
+            return _LAST
         if (end.block_number, end.hash) != self._head:
             self._findings.add("checkpoint", "projected", f"hash {self._head[1]:016x}", f"hash {end.hash:016x}")
         for difference in self._newer.kept:
@@ -273,14 +270,16 @@ class _Verification:
         self._findings.compare_rows("trade", [], self._stored_trades(after, _LAST))
         self._findings.compare_rows("ledger entry", [], self._store.get_ledger_events(after, _LAST), width=2)
         self._findings.compare_rows("order", [], self._stored_orders(self._last_command + 1, _LAST))
-        self._check_waiting_blocks()
+        return self._check_waiting_blocks()
 
-    def _check_waiting_blocks(self) -> None:
-        number, digest = self._head
+    def _check_waiting_blocks(self) -> int:
+        """Their last event."""
+        (number, digest), last_event = self._head, self._last_event
         for row in self._store.blocks(number + 1):
             number += 1
             try:
                 Block.decode(row.data).verify(number, digest)
             except MatchingError as error:
                 self._break(number, "bytes that give the hash and continue the chain", str(error))
-            digest = row.hash
+            digest, last_event = row.hash, row.last_event_sequence
+        return last_event

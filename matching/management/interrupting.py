@@ -1,8 +1,9 @@
-"""Long work that a person may stop: SIGTERM does what Ctrl-C does, and both end in one word."""
+"""Long work that a person may stop: SIGTERM does what Ctrl-C does, and both end in one word. For the main thread."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from django.core.management import CommandError
 
@@ -18,3 +19,21 @@ def stoppable() -> Iterator[None]:
         raise CommandError("Stopped.", returncode=_INTERRUPTED) from error
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What must not be left half done, as a process that was started and is not known yet: signals wait for its end."""
+    waiting: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for received in waiting:
+        signal.raise_signal(received)

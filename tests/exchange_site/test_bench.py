@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from exchange_site import bench_report, pipeline_bench
+from exchange_site import bench_processes, bench_report, pipeline_bench
 from exchange_site.bench_processes import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,3 +115,13 @@ def test_a_benchmark_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(CommandError) as raised:
         call_command("bench", str(tmp_path / "missing.npy"))
     assert raised.value.returncode == 2
+
+
+@pytest.mark.processes
+def test_a_process_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+    running = bench_processes.Exchange({**os.environ, "ENGINE_HTTP_ADDRESS": "127.0.0.1:1"}, tmp_path)
+    running.environment["SETTLEMENT_HTTP_ADDRESS"] = "127.0.0.1:1"
+    running.start("engine", "-c", "raise SystemExit('no room')")
+    with pytest.raises(BenchError, match="no room: engine ended with status 1"):
+        running.wait_until_ready()
+    running.stop()

@@ -5,11 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from matching import replaying, snapshots
+from matching.engine import Engine
 from matching.jsonlines import dumps
 from matching.kernel import compile_now
 from matching.replaying import replay
@@ -88,6 +92,21 @@ def test_a_snapshot_after_each_command_changes_nothing() -> None:
     plain = replayed(lines, 3)
     for at in range(1, len(lines) + 2):
         assert replayed(lines, 3, snapshot_at=at) == plain
+
+
+def test_the_engine_goes_on_from_the_snapshot_after_the_block_of_that_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    restored: list[tuple[int, int]] = []
+
+    def decode(data: bytes) -> Engine:
+        engine = snapshots.decode(data)
+        restored.append((engine.next_command_sequence - 1, engine.block_number))
+        return engine
+
+    monkeypatch.setattr(replaying, "snapshots", SimpleNamespace(encode=snapshots.encode, decode=decode))
+    for snapshot_at, block_size in ((1, 1), (5, 1), (5, 3), (8, 512), (9, 1)):
+        replayed(lines_of_vector("worked_example"), block_size, snapshot_at)
+    # The three definitions are a block each; after command 8 there are no more.
+    assert restored == [(1, 1), (5, 5), (6, 4), (8, 4)]
 
 
 @pytest.mark.processes
@@ -230,7 +249,8 @@ def test_a_signal_stops_it_and_no_half_file_is_left(number: signal.Signals, tmp_
     commands, events = tmp_path / "commands", tmp_path / "events"
     os.mkfifo(commands)  # so that it waits for more
     command = [sys.executable, "manage.py", "replay", str(commands), "--events", str(events)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    heeds_signals = partial(signal.signal, number, signal.SIG_DFL)  # whatever started the tests may ignore them
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_signals)
     with process, commands.open("w") as pipe:  # opens when the other end is open
         pipe.write(f"{ASSET}\n" * 1000)
         pipe.flush()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -80,6 +81,28 @@ def test_list_trades_shows_a_range(settled: Store) -> None:
     assert json.loads(run("list_trades", *span, "7", "--json")) == []
     assert run("list_trades", *span, "8").count("\n") == 1
     assert run("list_trades", *span, "7") == ""
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with TemporaryFile("w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        call_command("list_trades", "--from-sequence", "1", "--to-sequence", "9", stdout=Closed())
+        stdout.write("more")
+        stdout.flush()
+        stdout.seek(0, 2)
+        assert stdout.tell() == 0  # it leads nowhere now
+
+
+def test_ctrl_c_ends_in_a_word(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("settlement.verify.verify", interrupt)
+    assert refused("verify_settlement") == (130, "Stopped.")
 
 
 def test_lookups_without_a_database_end_2(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

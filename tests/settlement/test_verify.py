@@ -15,7 +15,7 @@ from settlement import verify
 from settlement.chain import stored
 from settlement.errors import NotReady
 from settlement.stores.base import Checkpoint, Store
-from settlement.trail import NAME
+from settlement.trail import HEADER, NAME
 from settlement.verify import Report
 from tests.reference.streams import random_commands
 from tests.settlement.chains import chain_of
@@ -302,11 +302,30 @@ def test_a_removed_csv_line_is_named(verified: Verify, folder: Path, place: int)
 
 
 @pytest.mark.parametrize("line", ["7,added\n", "nonsense\n", "\n", "99999999,added\n"])
-@pytest.mark.parametrize("place", [1, 9])
+@pytest.mark.parametrize("place", [1, 9, -1])
 def test_an_added_csv_line_is_named(verified: Verify, folder: Path, line: str, place: int) -> None:
     file, lines = trail_file(folder)
+    place %= len(lines) + 1
     file.write_text("".join([*lines[:place], line, *lines[place:]]))
     assert told(verified()) == [f"csv line {NAME}:{place + 1}"]
+
+
+def test_a_trail_without_blocks_is_named(store: Store, folder: Path) -> None:
+    folder.mkdir()
+    (folder / NAME).write_text(HEADER + "\n7,added\n")
+    assert told(verify.verify(store, folder, Engine())) == [f"csv line {NAME}:2"]
+
+
+def test_a_trail_may_be_ahead_of_the_checkpoint_but_not_of_the_blocks(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    settle(store, feed_of(clock, BLOCKS[:-4]))
+    lines = (folder / NAME).read_text()
+    store.append_blocks([stored(block) for block in BLOCKS[-4:]])
+    last = BLOCKS[-1].last_event_sequence
+    (folder / NAME).write_text(f"{lines}{last},ahead\n{last + 1},beyond\n")
+    (name,) = told(verify.verify(store, folder, Engine()))
+    assert name == f"csv line {NAME}:{lines.count(chr(10)) + 2}"
 
 
 def test_a_trail_that_is_gone_is_named_line_by_line(verified: Verify, folder: Path) -> None:

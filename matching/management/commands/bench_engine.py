@@ -79,6 +79,6 @@ def line(one: Measured) -> str:
         f"{one.workload}: {speed['median']:,} commands/s (min {speed['min']:,}, max {speed['max']:,}; "
         f"{document['repetitions']} runs of {one.commands:,}; {cpu['median']:,} a CPU second), "
         f"{one.totals.trades:,} trades of {one.totals.traded_quantity:,}, {one.totals.events:,} events, "
-        f"{one.resting_before:,} orders resting at the start and {one.resting_after:,} at the end, instruments {one.instruments:,}, accounts {one.accounts:,}, "
-        f"state {one.totals.state_hash}"
+        f"{one.resting_before:,} orders resting at the start and {one.resting_after:,} at the end, "
+        f"instruments {one.instruments:,}, accounts {one.accounts:,}, state {one.totals.state_hash}"
     )

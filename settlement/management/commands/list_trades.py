@@ -1,14 +1,10 @@
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.management import CommandParser
 
 from settlement import lookups, wiring
 from settlement.commands import ExchangeCommand
-from settlement.stores.base import Store, Trade
-
-_PAGE = 1000
 
 
 class Command(ExchangeCommand):
@@ -23,7 +19,7 @@ class Command(ExchangeCommand):
         store = wiring.store()
         registry = lookups.registry_of(store)
         separator = "["
-        for trade in _trades(store, from_sequence, to_sequence):
+        for trade in lookups.trades_between(store, from_sequence, to_sequence):
             if as_json:
                 self.stdout.write(separator + json.dumps(lookups.trade_form(trade, registry)), ending="")
                 separator = ",\n "
@@ -31,10 +27,3 @@ class Command(ExchangeCommand):
                 self.stdout.write(lookups.trade_text(trade, registry))
         if as_json:
             self.stdout.write("[]" if separator == "[" else "]")
-
-
-def _trades(store: Store, first: int, last: int) -> Iterator[Trade]:
-    """A page at a time: a range may hold millions."""
-    while page := store.get_trades_by_sequence_range(first, last, _PAGE):
-        yield from page
-        first = page[-1].trade_id + 1
