@@ -104,6 +104,8 @@ def _pipeline_table(row: Document) -> list[str]:
         f"| commands answered | {row['commands_per_second_answered']:,} | {row['seconds_answered']:.2f} |",
         f"| commands durable and confirmed | {row['commands_per_second_durable']:,} | {row['seconds_durable']:.2f} |",
         f"| trades projected, every table | {row['trades_per_second_projected']:,} | {row['seconds_projected']:.2f} |",
+        f"| trades projected, orders that are taken at once | {row['trading']['trades_per_second_projected']:,} | "
+        f"{row['trading']['seconds_projected']:.2f} |",
         f"| events projected, every table | {row['events_per_second_projected']:,} | {row['seconds_projected']:.2f} |",
         "",
         "| one command at a time | p50 µs | p99 µs |",

@@ -2,7 +2,8 @@
 
 Three things: commands a second until settlement has made their blocks durable and confirmed them to the engine; trades
 a second until every table has them; and how long one command alone waits for its answer, beside a bare ZeroMQ round
-trip of the same sizes, taken in turns in the same run. The workload is the hot book of `matching.workloads`.
+trip of the same sizes, taken in turns in the same run. The workload is the hot book of `matching.workloads`; trades a
+second are measured once more with orders that are taken at once.
 """
 
 import os
@@ -25,6 +26,7 @@ from matching.sockets import Socket, connect
 from matching.workloads import Batch
 
 BATCH_COMMANDS = 1024
+_TRADING_PART = 8  # of the commands: a trade takes settlement longer than its orders take the engine
 _TURN = 200  # round trips of one kind before those of the other
 _WARM_UP = 200
 _TIMEOUT_S = 30.0
@@ -78,6 +80,7 @@ class Pipeline:
     batch_commands: int
     cpus: int
     throughput: Throughput
+    trading: Throughput  # of commands that do little but trade
     latency: Latency
 
     def document(self) -> dict[str, Any]:
@@ -87,6 +90,7 @@ class Pipeline:
             "cpus": self.cpus,
             **asdict(self.throughput),
             **self.throughput.rates(),
+            "trading": {**asdict(self.trading), **self.trading.rates()},
             "latency": {**asdict(self.latency), **self.latency.ratios()},
         }
 
@@ -96,6 +100,7 @@ def measure(commands: int, samples: int, *, seed: int, parent: Path | None, say:
     say("making the workload")
     workload = workloads.generate("hot", commands + samples + _WARM_UP, seed=seed)
     together = list(workload.stream.part(0, commands).batches(BATCH_COMMANDS))
+    trading = workloads.pairs(commands // _TRADING_PART, workload.accounts, len(workload.stream), seed=seed)
     single = list(workload.stream.part(commands, len(workload.stream)).batches(1))
     say("starting engine and settlement")
     with exchange(parent) as running:
@@ -109,11 +114,14 @@ def measure(commands: int, samples: int, *, seed: int, parent: Path | None, say:
             running.wait_until_projected(last)
             say(f"sending {commands} commands, {BATCH_COMMANDS} a batch")
             throughput = _throughput(running, connection, together, commands)
+            say(f"sending {len(trading.commands)} commands that trade")
+            pairs = list(trading.batches(BATCH_COMMANDS))
+            traded = _throughput(running, connection, pairs, len(trading.commands))
             say(f"sending {samples} commands one at a time")
             latency = _latency(running, connection, single)
         finally:
             connection.close()
-    return Pipeline(BATCH_COMMANDS, os.cpu_count() or 1, throughput, latency)
+    return Pipeline(BATCH_COMMANDS, os.cpu_count() or 1, throughput, traded, latency)
 
 
 def pour(connection: Connection, batches: Iterable[Batch]) -> tuple[int, list[Answered]]:

@@ -229,6 +229,23 @@ def _mixed(model: _Model, draws: _Draws, count: int, resting: int, first_name: i
     return named(commands, first_name)
 
 
+def pairs(commands: int, accounts: int, first_name: int, *, seed: int = 1) -> Stream:
+    """Commands that do little but trade: a limit order at the mid, then an IOC order that takes it, and so on."""
+    rng = np.random.default_rng(seed)
+    records = np.zeros(commands - commands % 2, layout.COMMAND)
+    records["kind"] = CommandKind.ORDER
+    records["self_trade_prevention"] = SelfTradePrevention.NONE
+    records["price"] = _MID
+    sides = rng.integers(0, 2, len(records) // 2)
+    lots = rng.integers(1, _MOST_LOTS + 1, len(records) // 2)
+    for place, side in ((0, sides), (1, 1 - sides)):
+        records["side"][place::2] = side
+        records["quantity"][place::2] = lots
+        records["account"][place::2] = rng.integers(1, accounts + 1, len(lots))
+    records["time_in_force"][1::2] = TimeInForce.IOC
+    return named(records, first_name)
+
+
 def named(commands: Records, first: int) -> Stream:
     """Gives every order a client order id: its number, from `first` on, as decimal digits."""
     orders = np.flatnonzero(commands["kind"] == CommandKind.ORDER)

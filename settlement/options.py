@@ -12,7 +12,7 @@ class Options:
     receive_blocks: int = 128  # appended in one commit at most
     waiting_blocks: int = 256  # held in memory while the store does not answer, or a gap is open
     backlog_bytes: int = 64 << 20  # appended blocks held in memory for projection; beyond it they are read back
-    batch_events: int = 2048  # a batch is closed at so many: it must not keep appends waiting for long
+    batch_events: int = 8192  # a batch is closed at so many: it must not keep appends waiting for long
 
     kept_rows: int = 100_000  # orders, and balances, remembered before the store is asked again: 200 MB at most
 

@@ -40,27 +40,30 @@ def crosses(instrument: Any, side: Any, price: Any) -> Any:
 def reckon(pools: Any, instrument_id: Any, account: Any, side: Any, prevention: Any, limit: Any, wanted: Any) -> Any:
     """(lots, cost) that an order for `wanted` lots would take at `limit` or better, under its own self-trade mode.
 
-    The cost is in quote units; it stops growing, above every balance, when it exceeds AMOUNT_LIMIT.
+    The cost is in quote units; where it would exceed AMOUNT_LIMIT, and so every balance, it is AMOUNT_LIMIT + 1.
     """
     instrument = pools.instruments[instrument_id]
     quote_unit = instrument["quote_unit"]
     level = other_best_level(instrument, side)
     lots = np.int64(0)
     cost = np.int64(0)
-    while level != 0 and lots < wanted and cost <= AMOUNT_LIMIT:
+    while level != 0 and lots < wanted:
         price = prices.price_of(pools, level)
         if (side == BUY and price > limit) or (side == SELL and price < limit):
             break
         slot = np.int64(pools.levels[level]["head"])
-        while slot != 0 and lots < wanted and cost <= AMOUNT_LIMIT:
+        while slot != 0 and lots < wanted:
             maker = pools.orders[slot]
             taken = min(wanted - lots, maker["remaining"])
             if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
                 if prevention != EXPIRE_MAKER:
                     return lots, cost
                 taken = np.int64(0)
+            notional = taken * price * quote_unit
+            if notional > AMOUNT_LIMIT - cost:
+                return lots, np.int64(AMOUNT_LIMIT + 1)
             lots += taken
-            cost += taken * price * quote_unit
+            cost += notional
             slot = np.int64(maker["next"])
         level = prices.level_above(pools, level) if side == BUY else prices.level_below(pools, level)
     return lots, cost

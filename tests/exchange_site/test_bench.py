@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from exchange_site import bench_processes, bench_report, pipeline_bench
 from exchange_site.bench_processes import BenchError
+from tests.matching.small_exchange import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,20 +29,22 @@ def test_the_pipeline_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
     assert found["latency"]["samples"] == 100
     assert found["latency"]["p50_ratio"] > 0
     assert list(tmp_path.iterdir()) == []
-    assert len(said) == 4
+    assert found["trading"]["trades"] >= found["trading"]["commands"] // 2
+    assert len(said) == 5
 
 
 @pytest.mark.processes
 def test_stopped_early_it_ends_its_processes(tmp_path: Path) -> None:
     command = [sys.executable, "manage.py", "bench_pipeline", "--folder", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline_s = time.monotonic() + 120
-        while not list(tmp_path.glob("*/engine.log")):
-            assert time.monotonic() < deadline_s
-            assert process.poll() is None
-            time.sleep(0.05)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: list(tmp_path.glob("*/engine.log")) or process.poll() is not None, "the engine's log", 120)
+        assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
     assert (process.returncode, out, errors) == (130, "", "CommandError: Stopped.\n")
     assert list(tmp_path.iterdir()) == []
     mark = str(tmp_path).encode()
@@ -74,6 +76,7 @@ def measured(run: bench_report.Run) -> bench_report.Document:
             "events_per_second_projected": 1000,
             **dict.fromkeys(("seconds_answered", "seconds_durable", "seconds_projected"), 1.0),
             "trades_per_second_projected": 77,
+            "trading": {"trades_per_second_projected": 88, "seconds_projected": 1.0},
             "latency": dict.fromkeys(("p50_us", "p99_us", "bare_p50_us", "bare_p99_us", "p50_ratio", "p99_ratio"), 2.0),
         }
     speed = {"median": 2_000_000, "min": 1_000_000, "max": 3_000_000}
@@ -89,6 +92,7 @@ def test_the_report_is_a_table_and_a_document(tmp_path: Path, monkeypatch: pytes
     for title in ("hot book", "deep book", "2,000,000 resting orders", "test_bench"):
         assert f"| {title} | 2,000,000 | 1,000,000 | 3,000,000 | 4,000,000 | 5 | 6 | 7 |" in table
     assert "| trades projected, every table | 77 | 1.00 |" in table
+    assert "| trades projected, orders that are taken at once | 88 | 1.00 |" in table
     assert (tmp_path / "results" / "bench.md").read_text().rstrip("\n") == table
     document = json.loads((tmp_path / "results" / "bench.json").read_text())
     assert len(document["kernel"]) == 5
@@ -102,6 +106,7 @@ def test_each_benchmark_prints_what_the_report_reads() -> None:
     pipeline = pipeline_bench.Pipeline(
         1,
         2,
+        pipeline_bench.Throughput(1, 1, 1, 1, 1.0, 1.0, 1.0, {}, {}),
         pipeline_bench.Throughput(1, 1, 1, 1, 1.0, 1.0, 1.0, {}, {}),
         pipeline_bench.Latency(1, 1.0, 1.0, 1.0, 1.0),
     ).document()

@@ -183,6 +183,15 @@ def test_a_market_buy_that_would_cost_more_than_there_can_be_is_refused(market: 
     market.check()
 
 
+def test_a_market_buy_may_cost_all_that_there_can_be(market: Market) -> None:
+    for price in (LIMIT // 4, LIMIT // 4, LIMIT // 2):
+        market.order(1, "sell", price, 1)
+    buy = {"account": 2, "symbol": "BASE-QUOTE", "side": "buy", "order_type": "market"}
+    assert len(market.do("order", **buy, quantity="3")) == 4
+    assert market.balance(2, "QUOTE") == (0, 0)
+    market.check()
+
+
 # Names
 
 
@@ -279,7 +288,8 @@ def test_a_taker_walks_from_the_lowest_price_to_the_highest(market: Market) -> N
 # Many at once
 
 
-def test_cancel_all_takes_thousands_of_orders_in_order_of_order_id() -> None:
+@pytest.mark.parametrize("block_size", [40, 10_000])
+def test_cancel_all_takes_thousands_of_orders_in_order_of_order_id(block_size: int) -> None:
     funds = [
         {"command": "deposit", "account": 1, "asset": asset, "amount": "1000000000", "reference": asset}
         for asset in ("BASE", "QUOTE")
@@ -307,7 +317,7 @@ def test_cancel_all_takes_thousands_of_orders_in_order_of_order_id() -> None:
         {"command": "cancel_all", "account": 1},
         {"command": "cancel_all", "account": 1},
     ]
-    found = same_as_reference(commands, block_size=10_000)
+    found = same_as_reference(commands, block_size)
     counts = [event["count"] for event in found if event["event"] == "orders_cancelled"]
     assert counts == [2500, 3380, 0]
     cancelled = [event["order_id"] for event in found if event["event"] == "order_cancelled"]

@@ -41,7 +41,7 @@ class Command(BaseCommand):
 
 
 def text(found: pipeline_bench.Pipeline) -> str:
-    through, latency = found.throughput, found.latency
+    through, trading, latency = found.throughput, found.trading, found.latency
     rates, ratios = through.rates(), latency.ratios()
     return "\n".join(
         (
@@ -52,6 +52,11 @@ def text(found: pipeline_bench.Pipeline) -> str:
             f"(CPU {shares(through.cpu_seconds_durable)})",
             f"  projected   {through.seconds_projected:7.2f} s  {rates['trades_per_second_projected']:>9,} trades/s    "
             f"(CPU {shares(through.cpu_seconds_projected)})",
+            f"{trading.commands:,} commands that do little but trade, {trading.trades:,} trades, "
+            f"{trading.events:,} events",
+            f"  projected   {trading.seconds_projected:7.2f} s  "
+            f"{trading.rates()['trades_per_second_projected']:>9,} trades/s    "
+            f"(CPU {shares(trading.cpu_seconds_projected)})",
             f"{latency.samples:,} commands one at a time: p50 {latency.p50_us:.0f} µs, p99 {latency.p99_us:.0f} µs",
             f"  bare ZeroMQ round trip of the same sizes: p50 {latency.bare_p50_us:.0f} µs, "
             f"p99 {latency.bare_p99_us:.0f} µs; ratios {ratios['p50_ratio']} and {ratios['p99_ratio']}",
