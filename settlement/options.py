@@ -10,6 +10,7 @@ class Options:
     until_block: int | None = None  # settle up to this block, then return
 
     receive_blocks: int = 128  # appended in one commit at most
+    gather_ms: float = 5  # between one commit and the next, while blocks come one by one
     waiting_blocks: int = 256  # held in memory while the store does not answer, or a gap is open
     backlog_bytes: int = 64 << 20  # appended blocks held in memory for projection; beyond it they are read back
     batch_events: int = 8192  # a batch is closed at so many: it must not keep appends waiting for long

@@ -64,6 +64,7 @@ class _Worker:
         self._chain = Chain(Checkpoint(0, 0, 0), self._bytes_of, options.waiting_blocks)
         self._inbox: list[Block] = []  # received while the store did not answer
         self._announced = 0
+        self._gather_until_s = 0.0
         self._is_engine_known = False
         self._is_started = False
         self.appended_blocks = 0
@@ -111,6 +112,8 @@ class _Worker:
         self._patience(lambda: self._store.append_blocks(rows))
         self._feed.confirm(rows[-1].number)
         self.appended_blocks += len(rows)
+        if len(rows) < self._options.receive_blocks:
+            self._gather_until_s = self._clock.monotonic() + self._options.gather_ms / 1000
         metrics.BLOCKS_APPENDED.inc(len(rows))
         self._projections.add(rows)
 
@@ -120,9 +123,16 @@ class _Worker:
         if self._inbox:
             blocks, self._inbox = self._inbox, []
             return blocks
+        self._let_blocks_gather()
         due_in_s = self._projections.due_in_s
         patience_s = _LONGEST_WAIT_S if due_in_s is None else min(due_in_s, _LONGEST_WAIT_S)
         return self._hear(patience_s, self._options.receive_blocks)
+
+    def _let_blocks_gather(self) -> None:
+        """A commit costs the same for one block and for many, and processor time that those who trade would miss."""
+        wait_s = self._gather_until_s - self._clock.monotonic()
+        if wait_s > 0:
+            self._clock.sleep(wait_s)
 
     def _hear(self, timeout_s: float, limit: int) -> list[Block]:
         try:
