@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from matching.codes import AMOUNT_LIMIT, NONE_ID, CommandKind, InstrumentStatus, OrderType, Reason, Side, TimeInForce
-from matching.kernel import ahead, book, crossing, events, funds, prices, tables
+from matching.codes import NONE_ID, CommandKind, InstrumentStatus, OrderType, Reason, Side, TimeInForce
+from matching.kernel import ahead, book, crossing, events, funding, funds, judgement, prices, tables
 from matching.kernel import pools as p
 from matching.kernel.compiling import inlined
 from matching.layout import NO_ASK
@@ -28,7 +28,6 @@ FOK = int(TimeInForce.FOK)
 TRADING = int(InstrumentStatus.TRADING)
 HALTED = int(InstrumentStatus.HALTED)
 
-INT64_MAX = (1 << 63) - 1
 
 ACCEPTED = int(Reason.NONE)
 INVALID_PRICE = int(Reason.INVALID_PRICE)
@@ -74,9 +73,9 @@ def apply_all(commands: Any, rows: Any, pools: Any) -> Any:
         elif kind == CANCEL_ALL:
             count = _cancel_all(pools, rows, count, command)
         elif kind == DEPOSIT:
-            count = _deposit(pools, rows, count, command)
+            count = funding.deposit(pools, rows, count, command)
         elif kind == WITHDRAW:
-            count = _withdraw(pools, rows, count, command)
+            count = funding.withdraw(pools, rows, count, command)
         else:
             break
         pools.state[p.NEXT_COMMAND_SEQUENCE] += 1
@@ -90,7 +89,7 @@ def _place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     account = command["account"]
     side = np.int64(command["side"])
     trader = tables.find_trader(pools, account, instrument_id)
-    reason, locked = _judge_order(pools, command, trader)
+    reason, locked = judgement.judge_order(pools, command, trader)
     if reason != ACCEPTED:
         return events.reject(pools, rows, count, command, reason)
     if trader == 0:
@@ -149,82 +148,6 @@ def _place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     book.enter(pools, slot)
     book.enqueue(pools, pools.instruments[instrument_id], slot, limit)
     return count
-
-
-@inlined
-def _judge_order(pools: Any, command: Any, trader: Any) -> Any:
-    """(reason, what the order locks); ACCEPTED where nothing speaks against it."""
-    instrument_id = np.int64(command["instrument"])
-    instrument = pools.instruments[instrument_id]
-    nothing = np.int64(0)
-    if instrument["status"] != TRADING:
-        return INSTRUMENT_HALTED, nothing
-    side = np.int64(command["side"])
-    market = command["order_type"] == MARKET
-    price, quantity, amount = command["price"], command["quantity"], command["amount"]
-    by_quote = market and amount != 0
-    if by_quote:
-        if amount <= 0:
-            return INVALID_QUANTITY, nothing
-        if amount > AMOUNT_LIMIT:
-            return NOTIONAL_OVERFLOW, nothing
-        if amount < instrument["min_notional"]:
-            return BELOW_MIN_NOTIONAL, nothing
-    else:
-        reason = _judge_size(instrument, market, price, quantity, np.int64(0))
-        if reason != ACCEPTED:
-            return reason, nothing
-    if trader != 0 and command["text_hash"] != np.uint64(0):
-        if tables.find_client_order(pools, trader, command["text_hash"]) != 0:
-            return DUPLICATE_CLIENT_ORDER_ID, nothing
-
-    account = command["account"]
-    prevention = np.int64(command["self_trade_prevention"])
-    needed = amount
-    if not by_quote:
-        if market and side == BUY:
-            _, needed = crossing.reckon(pools, instrument_id, account, side, prevention, np.int64(NO_ASK), quantity)
-        else:
-            needed = crossing.held(instrument, side, price, quantity)
-    if trader != 0:
-        payer = pools.balances[crossing.paying_balance(pools.traders[trader], side)]
-        enough = payer["available"] >= needed
-    else:
-        asset = np.int64(instrument["quote"]) if side == BUY else np.int64(instrument["base"])
-        enough = funds.available(pools, account, asset) >= needed
-    if not enough:
-        return INSUFFICIENT_BALANCE, nothing
-
-    if not market:
-        if command["post_only"] != 0 and crossing.crosses(instrument, side, price):
-            return POST_ONLY_WOULD_MATCH, nothing
-        if command["time_in_force"] == FOK:
-            lots, _ = crossing.reckon(pools, instrument_id, account, side, prevention, price, quantity)
-            if lots < quantity:
-                return FOK_NOT_FILLABLE, nothing
-        return ACCEPTED, needed
-    if crossing.other_best_level(instrument, side) == 0:
-        return NO_LIQUIDITY, nothing
-    if by_quote and amount < instrument["best_ask"] * instrument["quote_unit"]:
-        return QUOTE_QUANTITY_TOO_SMALL, nothing
-    return ACCEPTED, needed
-
-
-@inlined
-def _judge_size(instrument: Any, market: Any, price: Any, quantity: Any, filled: Any) -> Any:
-    """Price and quantity of an order by quantity; `filled` lots have traded before (replace)."""
-    if not market and price <= 0:
-        return INVALID_PRICE
-    if quantity <= 0 or quantity < instrument["min_quantity"] or quantity > instrument["max_quantity"]:
-        return INVALID_QUANTITY
-    if quantity > instrument["quantity_limit"] or filled > INT64_MAX - quantity:
-        return NOTIONAL_OVERFLOW
-    if not market:
-        if funds.product_exceeds(price, quantity, instrument["notional_limit"]):
-            return NOTIONAL_OVERFLOW
-        if price * quantity * instrument["quote_unit"] < instrument["min_notional"]:
-            return BELOW_MIN_NOTIONAL
-    return ACCEPTED
 
 
 @inlined
@@ -380,7 +303,7 @@ def _replace(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     if instrument["status"] != TRADING:
         reason = INSTRUMENT_HALTED
     else:
-        reason = _judge_size(instrument, False, price, quantity, order["filled"])
+        reason = judgement.judge_size(instrument, False, price, quantity, order["filled"])
         if reason == ACCEPTED:
             needed = crossing.held(instrument, side, price, quantity)
             if needed - old_hold > pools.balances[payer]["available"]:
@@ -440,46 +363,3 @@ def _requeue(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, p
         return _expire_taker(pools, rows, count, instrument_id, order_id, trader, side, price, left, SELF_TRADE)
     book.enqueue(pools, pools.instruments[instrument_id], slot, price)
     return count
-
-
-@inlined
-def _deposit(pools: Any, rows: Any, count: Any, command: Any) -> Any:
-    asset, account, amount = np.int64(command["instrument"]), command["account"], command["amount"]
-    if amount <= 0:
-        return events.reject(pools, rows, count, command, INVALID_AMOUNT)
-    if amount > AMOUNT_LIMIT - pools.supplies[asset]:
-        return events.reject(pools, rows, count, command, SUPPLY_OVERFLOW)
-    if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:
-        return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
-    _remember_reference(pools, command)
-    pools.supplies[asset] += amount
-    pools.balances[funds.balance_of(pools, account, asset)]["available"] += amount
-    return events.write(pools, rows, count, events.DEPOSITED, 0, 0, 0, asset, 0, account, 0, 0, amount)
-
-
-@inlined
-def _withdraw(pools: Any, rows: Any, count: Any, command: Any) -> Any:
-    asset, account, amount = np.int64(command["instrument"]), command["account"], command["amount"]
-    if amount <= 0:
-        return events.reject(pools, rows, count, command, INVALID_AMOUNT)
-    if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:
-        return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
-    place = tables.find_balance(pools, account, asset)
-    if place == 0 or pools.balances[place]["available"] < amount:
-        return events.reject(pools, rows, count, command, INSUFFICIENT_BALANCE)
-    _remember_reference(pools, command)
-    pools.supplies[asset] -= amount
-    pools.balances[place]["available"] -= amount
-    return events.write(pools, rows, count, events.WITHDRAWN, 0, 0, 0, asset, 0, account, 0, 0, amount)
-
-
-@inlined
-def _remember_reference(pools: Any, command: Any) -> None:
-    place = pools.state[p.REFERENCE_TOP]
-    pools.state[p.REFERENCE_TOP] += 1
-    reference = pools.references[place]
-    reference["text_hash"] = command["text_hash"]
-    reference["account"] = command["account"]
-    reference["kind"] = command["kind"]
-    key = tables.reference_key(command["account"], np.int64(command["kind"]), command["text_hash"])
-    tables.insert(pools.reference_table, key, place)

@@ -1,0 +1,59 @@
+-- The tables of the SQL store, as `manage.py migrate` makes them in SQLite; PostgreSQL's have the same names and keys.
+-- A test holds this file equal to the models (settlement/models.py). docs/decisions/0013-rows-of-the-store.md says what
+-- rows and keys mean.
+
+BEGIN;
+--
+-- Create model Balance
+--
+CREATE TABLE "balances" ("account" bigint NOT NULL, "asset" varchar(32) NOT NULL, "available" bigint NOT NULL, "locked" bigint NOT NULL, "sequence" bigint NOT NULL, PRIMARY KEY ("account", "asset"));
+--
+-- Create model Candle
+--
+CREATE TABLE "candles" ("symbol" varchar(32) NOT NULL, "minute_ns" bigint NOT NULL, "open" bigint NOT NULL, "high" bigint NOT NULL, "low" bigint NOT NULL, "close" bigint NOT NULL, "volume" bigint NOT NULL, "trade_count" bigint NOT NULL, "last_trade_id" bigint NOT NULL, PRIMARY KEY ("symbol", "minute_ns"));
+--
+-- Create model Definition
+--
+CREATE TABLE "definitions" ("event_sequence" integer NOT NULL PRIMARY KEY, "kind" bigint NOT NULL, "text" text NOT NULL);
+--
+-- Create model ReconciliationRun
+--
+CREATE TABLE "reconciliation_runs" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "started_at" datetime NOT NULL, "block_number" bigint NOT NULL, "state_hash" varchar(16) NOT NULL, "ok" bool NOT NULL, "difference_count" bigint NOT NULL, "report" text NOT NULL CHECK ((JSON_VALID("report") OR "report" IS NULL)));
+--
+-- Create model SettlementCheckpoint
+--
+CREATE TABLE "settlement_checkpoints" ("stage" varchar(16) NOT NULL PRIMARY KEY, "block_number" bigint NOT NULL, "hash" varchar(16) NOT NULL, "epoch" bigint NOT NULL);
+--
+-- Create model TradingDay
+--
+CREATE TABLE "trading_days" ("day" date NOT NULL PRIMARY KEY, "first_trade_id" bigint NOT NULL, "last_trade_id" bigint NOT NULL);
+--
+-- Create model DeadLetter
+--
+CREATE TABLE "dead_letters" ("block_number" integer NOT NULL PRIMARY KEY, "error" text NOT NULL, "attempts" bigint NOT NULL, "first_failed_at_ns" bigint NOT NULL, "last_failed_at_ns" bigint NOT NULL, "resolved_at_ns" bigint NULL, "projection" text NOT NULL);
+--
+-- Create model EngineBlock
+--
+CREATE TABLE "engine_blocks" ("number" integer NOT NULL PRIMARY KEY, "hash" varchar(16) NOT NULL, "prev_hash" varchar(16) NOT NULL, "epoch" bigint NOT NULL, "timestamp_ns" bigint NOT NULL, "first_command_sequence" bigint NOT NULL, "last_command_sequence" bigint NOT NULL, "first_event_sequence" bigint NOT NULL, "last_event_sequence" bigint NOT NULL, "trade_count" bigint NOT NULL, "data" BLOB NOT NULL);
+--
+-- Create model LedgerEvent
+--
+CREATE TABLE "ledger_events" ("entry" integer NOT NULL PRIMARY KEY, "block_number" bigint NOT NULL, "timestamp_ns" bigint NOT NULL, "account" bigint NOT NULL, "asset" varchar(32) NOT NULL, "kind" varchar(16) NOT NULL, "delta_available" bigint NOT NULL, "delta_locked" bigint NOT NULL, "available_after" bigint NOT NULL, "locked_after" bigint NOT NULL);
+--
+-- Create model Order
+--
+CREATE TABLE "orders" ("order_id" integer NOT NULL PRIMARY KEY, "account" bigint NOT NULL, "symbol" varchar(32) NOT NULL, "side" varchar(16) NOT NULL, "order_type" varchar(16) NOT NULL, "time_in_force" varchar(16) NOT NULL, "post_only" bool NOT NULL, "self_trade_prevention" varchar(16) NOT NULL, "client_order_id" varchar(36) NULL, "price" bigint NULL, "quantity" bigint NULL, "quote_quantity" bigint NULL, "filled" bigint NOT NULL, "remaining" bigint NOT NULL, "status" varchar(16) NOT NULL, "reason" varchar(16) NULL, "placed_at_ns" bigint NOT NULL, "updated_at_ns" bigint NOT NULL, "updated_sequence" bigint NOT NULL);
+--
+-- Create model SettledTrade
+--
+CREATE TABLE "settled_trades" ("trade_id" integer NOT NULL PRIMARY KEY, "block_number" bigint NOT NULL, "timestamp_ns" bigint NOT NULL, "symbol" varchar(32) NOT NULL, "price" bigint NOT NULL, "quantity" bigint NOT NULL, "taker_side" varchar(16) NOT NULL, "maker_order_id" bigint NOT NULL, "taker_order_id" bigint NOT NULL, "buyer" bigint NOT NULL, "seller" bigint NOT NULL, "buyer_fee" bigint NOT NULL, "seller_fee" bigint NOT NULL);
+CREATE INDEX "dead_letters_unresolved" ON "dead_letters" ("block_number") WHERE "resolved_at_ns" IS NULL;
+CREATE INDEX "engine_blocks_by_event" ON "engine_blocks" ("last_event_sequence", "number");
+CREATE INDEX "ledger_events_by_account" ON "ledger_events" ("account", "asset", "entry");
+CREATE INDEX "orders_by_account" ON "orders" ("account", "order_id");
+CREATE INDEX "orders_by_symbol" ON "orders" ("symbol", "order_id");
+CREATE INDEX "orders_open" ON "orders" ("order_id") WHERE "status" = 'open';
+CREATE INDEX "settled_trades_by_symbol" ON "settled_trades" ("symbol", "trade_id");
+CREATE INDEX "settled_trades_by_buyer" ON "settled_trades" ("buyer", "trade_id");
+CREATE INDEX "settled_trades_by_seller" ON "settled_trades" ("seller", "trade_id");
+COMMIT;
