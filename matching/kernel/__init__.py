@@ -1,10 +1,10 @@
 """The deterministic core: commands and memory in, events out. Knows neither Django nor a socket nor a driver.
 
 Rooms, from the entry down: `calling` (how Python gets in), `commands` (what each command does), `judgement` (what
-speaks against an order), `funding` (deposits and withdrawals), `ahead` (fetching what the next commands will need), `crossing`
-(taker meets book), `book` (an order's places), `prices` (levels), `funds` (balances, fees), `tables` (hash tables),
-`bits`; `pools` is the memory they share, `events` how results are written, `records` what is looked at before a command
-is sequenced, `queues` how the book is read, `compiling` how all of it becomes machine code.
+speaks against an order), `funding` (deposits and withdrawals), `ahead` (fetching what the next commands will need),
+`crossing` (taker meets book), `book` (an order's places), `prices` (levels), `funds` (balances, fees), `tables` (hash
+tables), `bits`; `pools` is the memory they share, `events` how results are written, `records` what is looked at
+before a command is sequenced, `queues` how the book is read, `compiling` how all of it becomes machine code.
 """
 
 import sys
