@@ -16,6 +16,7 @@ from matching.input_logs.wal import WalLog
 from matching.process import Parts, Plan
 from matching.wire import Addresses
 from settlement import wiring
+from settlement.stores.base import StoreUninitialized
 
 _STUCK_S = 2.0
 
@@ -48,12 +49,17 @@ def refuse_snapshots(every_blocks: int | None) -> None:
 
 
 def settled_blocks() -> Iterator[Block]:
-    """The blocks that settlement has made durable, from the first on. Raises StoreError, BadBlock."""
+    """The blocks that settlement has made durable, from the first on; none before it has run for the first time.
+
+    Raises StoreError, BadBlock.
+    """
     store = wiring.store()
     store.connect()
     try:
         for stored in store.blocks(1):
             yield Block.decode(stored.data)
+    except StoreUninitialized:
+        return
     finally:
         store.close()
 

@@ -13,7 +13,7 @@ from settlement.clock import SystemClock
 from settlement.dead_letters import DeadLetters
 from settlement.errors import CannotRun, NotBuiltIn
 from settlement.options import Options
-from settlement.stores.base import Store
+from settlement.stores.base import Store, StoreUnavailable, StoreUninitialized
 from settlement.stores.sql import SqlStore
 from settlement.trail import Trail
 
@@ -34,6 +34,16 @@ def ping(store: Store) -> None:
         store.ping()
     finally:
         connections.close_all()
+
+
+def make_tables_if_missing(store: Store) -> None:
+    """For the one process that writes. A store that does not answer is left to whoever waits for it."""
+    try:
+        store.ping()
+    except StoreUninitialized:
+        store.init()
+    except StoreUnavailable:
+        return
 
 
 def data_dir() -> Path:

@@ -8,6 +8,7 @@ nothing counts and nothing skips.
     StoreError
     ├── StoreUnavailable    transient: retry (no connection, time-out, locked); the write may or may not be done
     └── StoreRejected       permanent: the same call fails again; a projection becomes a dead letter
+        └── StoreUninitialized   the tables are not there: `init` makes them
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,10 @@ class StoreUnavailable(StoreError):
 
 
 class StoreRejected(StoreError):
+    pass
+
+
+class StoreUninitialized(StoreRejected):
     pass
 
 

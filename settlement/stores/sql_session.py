@@ -21,7 +21,7 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from settlement import metrics
-from settlement.stores.base import StoreRejected, StoreUnavailable
+from settlement.stores.base import StoreRejected, StoreUnavailable, StoreUninitialized
 
 log = structlog.get_logger(__name__)
 
@@ -121,9 +121,11 @@ class Session:
 
     def _rejected(self, error: Exception) -> StoreRejected:
         metrics.DB_ERRORS.labels("rejected").inc()
-        missing = "no such table" in str(error) or "does not exist" in str(error)
-        hint = " (manage.py init_store makes the tables)" if missing else ""
-        return StoreRejected(f"The database refuses it{hint}: {_sentence(error)}")
+        if "no such table" in str(error) or "does not exist" in str(error):
+            return StoreUninitialized(
+                f"The database refuses it (manage.py init_store makes the tables): {_sentence(error)}"
+            )
+        return StoreRejected(f"The database refuses it: {_sentence(error)}")
 
 
 def _sentence(error: Exception) -> str:

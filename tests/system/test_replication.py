@@ -15,6 +15,7 @@ from matching.client import Client
 from matching.codes import EventKind
 from matching.feed import Feed
 from matching.replaying import parse
+from tests.conftest import free_ports
 from tests.matching.small_exchange import BTC, DEFINITIONS, deposit, trading, until
 from tests.system.conftest import ROOT, Process, Start
 
@@ -169,3 +170,22 @@ def test_a_file_is_submitted_and_summed_up(start: Start, tmp_path: Path) -> None
         metrics = answer.read().decode()
     assert "engine_commands_total 2006.0" in metrics
     assert "engine_halted 0.0" in metrics
+
+
+def test_engine_and_settlement_start_in_an_empty_folder(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "nothing yet"
+    folder.mkdir()
+    engine = start("run_engine", data_dir=folder).wait_until_ready()
+    addresses = {f"ENGINE_{name}_ADDRESS": engine.address(name) for name in ("COMMAND", "BLOCK", "RETRANSMIT")}
+    with Client(engine.address("COMMAND")) as client:
+        client.call(vector("worked_example"))
+    settlement = start(
+        "run_settlement",
+        "--until-block",
+        str(status(engine)["block"]),
+        data_dir=folder,
+        SETTLEMENT_HTTP_ADDRESS=f"127.0.0.1:{free_ports(1)[0]}",
+        **addresses,
+    )
+    until(lambda: settlement.popen.poll() is not None, "settlement", 120)
+    assert settlement.popen.returncode == 0, settlement.errors

@@ -25,6 +25,7 @@ class Command(ExchangeCommand):
         wiring.collect_garbage_rarely()
         with lock.exclusive(wiring.data_dir()):
             tables.connect()
+            wiring.make_tables_if_missing(tables)
             trail, letters, choices = wiring.trail(), wiring.dead_letters(tables), wiring.options(until_block)
             try:
                 with worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes):
