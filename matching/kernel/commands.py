@@ -132,9 +132,9 @@ def _place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     if left == 0:
         return count
     if expired:
-        return _expire_taker(pools, rows, count, instrument_id, order_id, trader, side, limit, left, SELF_TRADE)
+        return crossing.cancel(pools, rows, count, instrument_id, order_id, trader, side, limit, left, SELF_TRADE)
     if command["time_in_force"] == IOC:
-        return _expire_taker(pools, rows, count, instrument_id, order_id, trader, side, limit, left, BY_IOC)
+        return crossing.cancel(pools, rows, count, instrument_id, order_id, trader, side, limit, left, BY_IOC)
     slot = book.take_slot(pools)
     order = pools.orders[slot]
     order["order_id"] = order_id
@@ -148,40 +148,6 @@ def _place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     book.enter(pools, slot)
     book.enqueue(pools, pools.instruments[instrument_id], slot, limit)
     return count
-
-
-@inlined
-def _expire_taker(
-    pools: Any,
-    rows: Any,
-    count: Any,
-    instrument_id: Any,
-    order_id: Any,
-    trader: Any,
-    side: Any,
-    price: Any,
-    left: Any,
-    reason: Any,
-) -> Any:
-    """Ends a limit order that is not in the book: unlocks the rest and writes the event."""
-    row = pools.traders[trader]
-    amount = crossing.held(pools.instruments[instrument_id], side, price, left)
-    funds.lock(pools, crossing.paying_balance(row, side), -amount)
-    return events.write(
-        pools,
-        rows,
-        count,
-        events.ORDER_CANCELLED,
-        side,
-        reason,
-        0,
-        instrument_id,
-        order_id,
-        row["account"],
-        price,
-        left,
-        amount,
-    )
 
 
 @inlined
@@ -260,7 +226,7 @@ def _cancel(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     if pools.instruments[instrument_id]["status"] == HALTED:
         return events.reject(pools, rows, count, command, INSTRUMENT_HALTED)
     price = prices.price_of(pools, np.int64(pools.orders[slot]["level"]))
-    return crossing.expire_maker(pools, rows, count, instrument_id, slot, price, BY_USER)
+    return crossing.cancel_resting(pools, rows, count, instrument_id, slot, price, BY_USER)
 
 
 @inlined
@@ -277,7 +243,7 @@ def _cancel_all(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         instrument_id = np.int64(pools.traders[np.int64(order["trader"])]["instrument"])
         if (wanted == NONE_ID or instrument_id == wanted) and pools.instruments[instrument_id]["status"] != HALTED:
             price = prices.price_of(pools, np.int64(order["level"]))
-            count = crossing.expire_maker(pools, rows, count, instrument_id, slot, price, BY_USER)
+            count = crossing.cancel_resting(pools, rows, count, instrument_id, slot, price, BY_USER)
             cancelled += 1
         slot = following
     return events.write(
@@ -360,6 +326,6 @@ def _requeue(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, p
         return count
     if expired:
         book.leave(pools, slot)
-        return _expire_taker(pools, rows, count, instrument_id, order_id, trader, side, price, left, SELF_TRADE)
+        return crossing.cancel(pools, rows, count, instrument_id, order_id, trader, side, price, left, SELF_TRADE)
     book.enqueue(pools, pools.instruments[instrument_id], slot, price)
     return count

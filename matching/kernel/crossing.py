@@ -105,7 +105,7 @@ def match(
                 break
         if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
             if prevention != EXPIRE_TAKER:
-                count = expire_maker(pools, rows, count, instrument_id, slot, price, SELF_TRADE)
+                count = cancel_resting(pools, rows, count, instrument_id, slot, price, SELF_TRADE)
             if prevention != EXPIRE_MAKER:
                 return count, wanted, money, True
             continue
@@ -136,15 +136,23 @@ def paying_balance(trader_row: Any, side: Any) -> Any:
 
 
 @inlined
-def expire_maker(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, price: Any, reason: Any) -> Any:
-    """Cancels an open order: unlocks what it holds, writes the event, forgets the order."""
-    instrument = pools.instruments[instrument_id]
-    order = pools.orders[slot]
-    owner = pools.traders[np.int64(order["trader"])]
-    side = np.int64(order["side"])
-    amount = held(instrument, side, price, order["remaining"])
-    funds.lock(pools, paying_balance(owner, side), -amount)
-    count = events.write(
+def cancel(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    price: Any,
+    left: Any,
+    reason: Any,
+) -> Any:
+    """Ends an order with `left` lots open at its price: unlocks what they hold and writes the event."""
+    row = pools.traders[trader]
+    amount = held(pools.instruments[instrument_id], side, price, left)
+    funds.lock(pools, paying_balance(row, side), -amount)
+    return events.write(
         pools,
         rows,
         count,
@@ -153,13 +161,22 @@ def expire_maker(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: An
         reason,
         0,
         instrument_id,
-        order["order_id"],
-        owner["account"],
+        order_id,
+        row["account"],
         price,
-        order["remaining"],
+        left,
         amount,
     )
-    book.dequeue(pools, instrument, slot)
+
+
+@inlined
+def cancel_resting(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, price: Any, reason: Any) -> Any:
+    """Cancels an order of the book, and forgets it."""
+    order = pools.orders[slot]
+    order_id, trader, side = order["order_id"], np.int64(order["trader"]), np.int64(order["side"])
+    left = order["remaining"]
+    count = cancel(pools, rows, count, instrument_id, order_id, trader, side, price, left, reason)
+    book.dequeue(pools, pools.instruments[instrument_id], slot)
     book.leave(pools, slot)
     return count
 

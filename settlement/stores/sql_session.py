@@ -46,10 +46,6 @@ class Session:
         self._slow_query_ms = slow_query_ms
         self._tuned = threading.local()
 
-    @property
-    def is_sqlite(self) -> bool:
-        return connections[self.alias].vendor == "sqlite"
-
     def open(self) -> BaseDatabaseWrapper:
         """The connection, opened and set up as settlement needs it. Raises StoreUnavailable."""
         connection = connections[self.alias]
