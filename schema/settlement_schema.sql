@@ -57,3 +57,9 @@ CREATE INDEX "settled_trades_by_symbol" ON "settled_trades" ("symbol", "trade_id
 CREATE INDEX "settled_trades_by_buyer" ON "settled_trades" ("buyer", "trade_id");
 CREATE INDEX "settled_trades_by_seller" ON "settled_trades" ("seller", "trade_id");
 COMMIT;
+BEGIN;
+--
+-- Create model EngineEpoch
+--
+CREATE TABLE "engine_epochs" ("number" integer NOT NULL PRIMARY KEY, "first_block" bigint NOT NULL, "prev_hash" varchar(16) NOT NULL, "engine" text NOT NULL, "commands" text NOT NULL, "blocks" text NOT NULL, "retransmission" text NOT NULL, "began_at_ns" bigint NOT NULL);
+COMMIT;

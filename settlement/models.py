@@ -174,6 +174,22 @@ class SettlementCheckpoint(models.Model):
         db_table = "settlement_checkpoints"
 
 
+class EngineEpoch(models.Model):
+    """Who has led from which block on; `append_blocks` refuses what an older epoch makes past it."""
+
+    number = SequenceField(primary_key=True)
+    first_block = models.BigIntegerField()
+    prev_hash = models.CharField(max_length=HASH_DIGITS)
+    engine = models.TextField()
+    commands = models.TextField()
+    blocks = models.TextField()
+    retransmission = models.TextField()
+    began_at_ns = models.BigIntegerField()
+
+    class Meta:
+        db_table = "engine_epochs"
+
+
 class DeadLetter(models.Model):
     """Of whatever store: a block whose projection was refused for good, with the rows that were refused."""
 

@@ -8,12 +8,16 @@ nothing counts and nothing skips.
     StoreError
     ├── StoreUnavailable    transient: retry (no connection, time-out, locked); the write may or may not be done
     └── StoreRejected       permanent: the same call fails again; a projection becomes a dead letter
-        └── StoreUninitialized   the tables are not there: `init` makes them
+        ├── StoreUninitialized   the tables are not there: `init` makes them
+        ├── Fenced               the blocks are of an epoch that has ended: look at `epochs` and go on from there
+        └── Outrun               an epoch may not begin there: the store has gone past that block, or holds another
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import NamedTuple, Protocol
+
+from matching.epochs import Epoch
 
 
 class StoreError(Exception):
@@ -29,6 +33,14 @@ class StoreRejected(StoreError):
 
 
 class StoreUninitialized(StoreRejected):
+    pass
+
+
+class Fenced(StoreRejected):
+    pass
+
+
+class Outrun(StoreRejected):
     pass
 
 
@@ -190,7 +202,21 @@ class Store(Protocol):
     # settlement writes
 
     def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
-        """Blocks and the `appended` checkpoint, durable when this returns."""
+        """Consecutive blocks and the `appended` checkpoint, durable when this returns.
+
+        Raises Fenced, and writes nothing, when one is of an epoch older than one that has begun at or before it.
+        """
+
+    def begin_epoch(self, epoch: Epoch) -> None:
+        """Keeps `epoch`, whose number is one more than the newest; from now on older blocks are fenced.
+
+        One transaction with its conditions: raises Fenced where another epoch with that number, or a newer one, has
+        begun already; Outrun where the store holds a block past `first_block - 1`, or another block there. The same
+        epoch again is kept already and does nothing.
+        """
+
+    def epochs(self) -> list[Epoch]:
+        """All of them, by number."""
 
     def insert_trade(self, trade: Trade) -> None: ...
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from django.core.management import call_command
 
 from ledger.api import MOST_LEGS
+from matching.epochs import Epoch
 from settlement.stores import sql_statements as sql
 from settlement.stores.base import (
     Balance,
@@ -20,8 +21,10 @@ from settlement.stores.base import (
     Checkpoint,
     DeadLetter,
     Definition,
+    Fenced,
     LedgerEvent,
     Order,
+    Outrun,
     Projection,
     StoredBlock,
     Trade,
@@ -71,8 +74,38 @@ class SqlStore:
         last = blocks[-1]
         rows = [(b.number, _digits(b.hash), _digits(b.prev_hash), *b[3:]) for b in blocks]
         with self._session.transaction():
-            self._session.write("engine_blocks", sql.PUT_BLOCK, rows)
+            # The checkpoint first: it makes a `begin_epoch` elsewhere wait for this, or this for that.
             self._put_checkpoint("appended", Checkpoint(last.number, last.hash, last.epoch))
+            self._refuse_fenced(blocks)
+            self._session.write("engine_blocks", sql.PUT_BLOCK, rows)
+
+    def _refuse_fenced(self, blocks: Sequence[StoredBlock]) -> None:
+        oldest = min(block.epoch for block in blocks)
+        for number, first_block in self._session.rows(sql.FENCES, [oldest, blocks[-1].number]):
+            for block in blocks:
+                if block.epoch < number and block.number >= first_block:
+                    raise Fenced(
+                        f"Block {block.number} is of epoch {block.epoch}, but epoch {number} has begun with block "
+                        f"{first_block}: the engine that made it was replaced."
+                    )
+
+    def begin_epoch(self, epoch: Epoch) -> None:
+        with self._session.transaction():
+            self._session.run(sql.LOCK_APPENDED)
+            newest = max(self.epochs(), default=None)
+            if newest == epoch:
+                return
+            if newest is not None and newest.number >= epoch.number:
+                raise Fenced(f"Epoch {newest.number} has begun already, at {newest.commands}.")
+            head = self.appended()
+            if head.block_number >= epoch.first_block:
+                raise Outrun(f"The store holds block {head.block_number}: no epoch begins with {epoch.first_block}.")
+            if head.block_number == epoch.first_block - 1 and head.hash != epoch.prev_hash:
+                raise Outrun(f"The store holds another block {head.block_number} than the engine that begins an epoch.")
+            self._session.write("engine_epochs", sql.PUT_EPOCH, [_epoch_row(epoch)])
+
+    def epochs(self) -> list[Epoch]:
+        return [Epoch(*row[:2], int(row[2], 16), *row[3:]) for row in self._session.rows(sql.EPOCHS)]
 
     def insert_trade(self, trade: Trade) -> None:
         with self._session.transaction():
@@ -295,6 +328,10 @@ class SqlStore:
 
 def _digits(value: int) -> str:
     return f"{value:016x}"
+
+
+def _epoch_row(epoch: Epoch) -> Row:
+    return (*epoch[:2], _digits(epoch.prev_hash), *epoch[3:])
 
 
 def _block(row: Row) -> StoredBlock:

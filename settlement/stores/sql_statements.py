@@ -6,6 +6,7 @@ late or twice does no harm.
 
 from collections.abc import Sequence
 
+from matching.epochs import Epoch
 from settlement.stores.base import Balance, Candle, DeadLetter, Definition, Order, StoredBlock, Trade, TradingDay
 
 LEG_BITS = 4
@@ -24,6 +25,7 @@ CANDLE = ", ".join(Candle._fields)
 TRADING_DAY = ", ".join(TradingDay._fields)
 DEFINITION = ", ".join(Definition._fields)
 CHECKPOINT = "block_number, hash, epoch"
+EPOCH = ", ".join(Epoch._fields)
 DEAD_LETTER = ", ".join(DeadLetter._fields[1:])
 DEAD_LETTER_HEAD = ", ".join(DeadLetter._fields[1:-1])
 
@@ -85,6 +87,14 @@ PUT_CANDLE = upsert("candles", CANDLE, "symbol, minute_ns", newer="last_trade_id
 PUT_TRADING_DAY = upsert("trading_days", TRADING_DAY, "day", newer="last_trade_id")
 PUT_DEFINITION = upsert("definitions", DEFINITION, "event_sequence")
 PUT_CHECKPOINT = upsert("settlement_checkpoints", f"stage, {CHECKPOINT}", "stage")
+# Before anything has been appended this row is made, so that two transactions on it always wait for each other.
+LOCK_APPENDED = (
+    f"INSERT INTO settlement_checkpoints (stage, {CHECKPOINT}) VALUES ('appended', 0, '{0:016x}', 0) "
+    "ON CONFLICT (stage) DO UPDATE SET epoch = settlement_checkpoints.epoch"
+)
+PUT_EPOCH = f"INSERT INTO engine_epochs ({EPOCH}) VALUES ({', '.join(['%s'] * len(Epoch._fields))})"
+EPOCHS = f"SELECT {EPOCH} FROM engine_epochs ORDER BY number"
+FENCES = "SELECT number, first_block FROM engine_epochs WHERE number > %s AND first_block <= %s ORDER BY number"
 PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 
 GET_CHECKPOINT = f"SELECT {CHECKPOINT} FROM settlement_checkpoints WHERE stage = %s"
