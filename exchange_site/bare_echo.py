@@ -8,13 +8,13 @@ import sys
 
 import zmq
 
-from matching.sockets import Socket
+from matching.sockets import RawSocket
 
 SIZE_BYTES = 4
 
 
 def serve(address: str) -> None:
-    context: zmq.Context[Socket] = zmq.Context()
+    context: zmq.Context[RawSocket] = zmq.Context()
     socket = context.socket(zmq.ROUTER)
     socket.bind(address)
     try:

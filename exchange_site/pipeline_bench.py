@@ -22,7 +22,7 @@ from matching import layout, wire, workloads
 from matching.client import Client
 from matching.codes import EventKind
 from matching.connection import Answered, Connection
-from matching.sockets import Socket, connect
+from matching.sockets import RawSocket
 from matching.workloads import Batch
 
 BATCH_COMMANDS = 1024
@@ -170,8 +170,9 @@ def _since(before: dict[str, float], after: dict[str, float]) -> dict[str, float
 
 def _latency(running: Exchange, connection: Connection, batches: Sequence[Batch]) -> Latency:
     """In turns, so that what else the machine does falls on both alike."""
-    context: zmq.Context[Socket] = zmq.Context()
-    socket = connect(context, zmq.DEALER, running.environment["BARE_ECHO_ADDRESS"], wire.READER_LIMITS)
+    context: zmq.Context[RawSocket] = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.connect(running.environment["BARE_ECHO_ADDRESS"])
     socket.setsockopt(zmq.RCVTIMEO, int(_TIMEOUT_S * 1000))
     engine_us: list[float] = []
     bare_us: list[float] = []
@@ -206,7 +207,7 @@ def _one_at_a_time(connection: Connection, batches: Sequence[Batch]) -> tuple[li
     return taken_us, sizes
 
 
-def _bare(socket: Socket, batches: Sequence[Batch], answer_bytes: Sequence[int]) -> list[float]:
+def _bare(socket: RawSocket, batches: Sequence[Batch], answer_bytes: Sequence[int]) -> list[float]:
     taken_us = []
     for batch, size in zip(batches, answer_bytes, strict=True):
         request_bytes = layout.BATCH.itemsize + layout.COMMAND.itemsize + len(batch.texts)

@@ -12,12 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import zmq
-
 from matching import wire
 from matching.blocks import Records
 from matching.errors import EngineRefused, EngineUnreachable, NoAnswer
-from matching.sockets import Socket, connect, receive, send
+from matching.sockets import AddressUnusable, Kind, Network, Undelivered, ZmqNetwork
 
 WINDOW = 16
 """Batches under way at once: enough to keep the engine busy, few enough for the queues between."""
@@ -52,6 +50,7 @@ class Connection:
         client_id: int | None = None,
         first_number: int = 1,
         window: int = WINDOW,
+        make_network: Callable[[], Network] = ZmqNetwork,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises AddressUnusable. Whether an engine is there shows with the first question or batch."""
@@ -61,14 +60,12 @@ class Connection:
         self.next_number = first_number
         self._window = window
         self._clock = clock
-        self._context: zmq.Context[Socket] = zmq.Context()
+        self._network = make_network()
         try:
-            self._socket = connect(self._context, zmq.DEALER, address, wire.READER_LIMITS)
-        except BaseException:
-            self._context.term()
+            self._socket = self._network.connect(Kind.DEALER, address, wire.READER_LIMITS)
+        except AddressUnusable:
+            self._network.close()
             raise
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
         self._under_way: dict[int, _UnderWay] = {}  # by first number, oldest first
         self._ready: list[Answered] = []
         self._answers: dict[bytes, bytes] = {}  # to the question that is open, by correlation id
@@ -147,17 +144,17 @@ class Connection:
 
     def close(self) -> None:
         self._socket.close()
-        self._context.term()
+        self._network.close()
 
     def _wait(self, seconds: float) -> None:
-        self._poller.poll(max(0, int(seconds * 1000) + 1))
+        self._network.wait((self._socket,), seconds)
 
     def _post(self, verb: bytes, payload: bytes) -> None:
-        with suppress(zmq.Again):  # nobody takes from the queue, which is full: sent again when it is time
-            send(self._socket, verb, payload)
+        with suppress(Undelivered):  # nobody takes from the queue, which is full: sent again when it is time
+            self._socket.send(verb, payload)
 
     def _drain(self) -> None:
-        while (frames := receive(self._socket)) is not None:
+        while (frames := self._socket.receive()) is not None:
             self._heard = True
             if frames[0] == wire.ANSWER and len(frames) == 2:
                 self._take_answer(wire.decode_answer(frames[1]))

@@ -3,12 +3,10 @@
 Nothing here waits. A client that does not read its answers loses them once its queue is full, and asks again.
 """
 
-import zmq
-
 from matching import wire
 from matching.engine import Engine
 from matching.errors import BadMessage
-from matching.sockets import Socket, receive, send
+from matching.sockets import Socket, Undelivered
 from matching.status import Counters, StatusBoard
 
 _MESSAGES_A_TURN = 512
@@ -29,7 +27,7 @@ class Desk:
         received: list[tuple[bytes, wire.Batch]] = []
         commands = 0
         for _ in range(_MESSAGES_A_TURN):
-            if commands >= _COMMANDS_A_TURN or (message := receive(self._socket)) is None:
+            if commands >= _COMMANDS_A_TURN or (message := self._socket.receive()) is None:
                 break
             sender, *frames = message
             batch = self._read(sender, frames)
@@ -74,9 +72,6 @@ class Desk:
 
     def _send(self, client: bytes, *frames: bytes) -> None:
         try:
-            send(self._socket, client, *frames)
-        except zmq.ZMQError as error:
-            # EAGAIN: it does not read; EHOSTUNREACH: it is gone. Either way it may ask again.
-            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
-                raise
+            self._socket.send(client, *frames)
+        except Undelivered:
             self._counters.lost_answers += 1

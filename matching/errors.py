@@ -7,6 +7,9 @@ MatchingError
 ├── BadDefinition       an asset or instrument that cannot exist: mend the definition
 ├── BadFile             a file that cannot be read as what it should be: name another
 ├── Diverged            two engines gave different bytes for one block: stop both, find out why
+├── LogUnusable         a log of blocks cannot be read or written: mend the disk
+│   ├── LogDamaged      bytes in the middle of it are not what was written: keep the files, look at the disk
+│   └── LogFull         there is no room for more: make room, and what waits is written
 ├── EngineUnreachable   nobody answers at that address: start the engine or mend the address
 │   └── NoAnswer        the engine was there but did not answer in time: ask again with the same request
 └── EngineRefused       the engine answered that it will not (`code` says why)
@@ -38,6 +41,18 @@ class BadFile(MatchingError):
 
 
 class Diverged(MatchingError):
+    pass
+
+
+class LogUnusable(MatchingError):
+    pass
+
+
+class LogDamaged(LogUnusable):
+    pass
+
+
+class LogFull(LogUnusable):
     pass
 
 

@@ -10,12 +10,10 @@ from contextlib import suppress
 from typing import Self
 from urllib.parse import urlsplit
 
-import zmq
-
 from matching import wire
 from matching.blocks import Block
 from matching.errors import BadMessage, EngineUnreachable
-from matching.sockets import Limits, Socket, connect, receive, send
+from matching.sockets import Kind, Limits, Network, Socket, Undelivered, ZmqNetwork
 
 _ASK_AGAIN_S = 0.5
 _STATUS_FRAME_BYTES = 1 << 20
@@ -30,17 +28,17 @@ class Feed:
         block_address: str,
         retransmit_address: str,
         *,
+        make_network: Callable[[], Network] = ZmqNetwork,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` gives seconds that never run back. Raises AddressUnusable."""
+        """`clock` gives seconds that never run back.
+
+        Raises AddressUnusable.
+        """
         self._clock = clock
-        self._context: zmq.Context[Socket] = zmq.Context()
-        self._blocks = connect(self._context, zmq.SUB, block_address, wire.READER_LIMITS)
-        self._blocks.subscribe(b"")
-        self._retransmission = connect(self._context, zmq.DEALER, retransmit_address, wire.READER_LIMITS)
-        self._poller = zmq.Poller()
-        self._poller.register(self._blocks, zmq.POLLIN)
-        self._poller.register(self._retransmission, zmq.POLLIN)
+        self._network = make_network()
+        self._blocks = self._network.connect(Kind.SUB, block_address, wire.READER_LIMITS)
+        self._retransmission = self._network.connect(Kind.DEALER, retransmit_address, wire.READER_LIMITS)
         self._status: wire.Status | None = None
         self._newest = 0
         self._wanted: tuple[int, int] | None = None
@@ -49,13 +47,24 @@ class Feed:
         self._confirmed = 0
 
     @classmethod
-    def discover(cls, address: str, timeout_s: float) -> Self:
+    def discover(
+        cls,
+        address: str,
+        timeout_s: float,
+        *,
+        make_network: Callable[[], Network] = ZmqNetwork,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
         """A feed of the engine of which `address` is one: command, block or retransmission socket.
 
         Raises EngineUnreachable when none answers within `timeout_s`, AddressUnusable when it is no address.
         """
-        addresses = _ask_addresses(address, timeout_s)
-        return cls(addresses.blocks, addresses.retransmission)
+        network = make_network()
+        try:
+            addresses = _ask_addresses(network, clock, address, timeout_s)
+        finally:
+            network.close()
+        return cls(addresses.blocks, addresses.retransmission, make_network=make_network, clock=clock)
 
     @property
     def sockets(self) -> tuple[Socket, Socket]:
@@ -72,7 +81,7 @@ class Feed:
         while True:
             self._ask_again_if_silent()
             wait_s = 0.0 if found else min(_ASK_AGAIN_S, deadline - self._clock())
-            if not self._poller.poll(max(0, int(wait_s * 1000))) and (found or self._clock() >= deadline):
+            if not self._network.wait(self.sockets, max(0.0, wait_s)) and (found or self._clock() >= deadline):
                 return found
             for socket in (self._retransmission, self._blocks):
                 while len(found) < limit and self._read(socket, found):
@@ -108,13 +117,13 @@ class Feed:
 
     def close(self) -> None:
         # A last confirmation may still be under way.
-        self._retransmission.close(linger=200)
+        self._retransmission.close(linger_ms=200)
         self._blocks.close()
-        self._context.term()
+        self._network.close()
 
     def _read(self, socket: Socket, found: list[Block]) -> bool:
         """Takes one message; False when there is none."""
-        frames = receive(socket)
+        frames = socket.receive()
         if frames is None:
             return False
         if frames[0] == wire.BLOCK and len(frames) == 2:
@@ -162,32 +171,27 @@ class Feed:
             self._send(wire.BLOCKS, *self._wanted)
 
     def _send(self, verb: bytes, *numbers: int) -> None:
-        with suppress(zmq.Again):  # nobody is there: asked again, or told again, when somebody is
-            send(self._retransmission, verb, *wire.encode_numbers(*numbers))
+        with suppress(Undelivered):  # nobody is there: asked again, or told again, when somebody is
+            self._retransmission.send(verb, *wire.encode_numbers(*numbers))
 
 
-def _ask_addresses(address: str, timeout_s: float) -> wire.Addresses:
+def _ask_addresses(network: Network, clock: Callable[[], float], address: str, timeout_s: float) -> wire.Addresses:
     """Listens for a heartbeat and asks for a status at once: one of the two is the right language."""
-    context: zmq.Context[Socket] = zmq.Context()
+    heard = network.connect(Kind.SUB, address, _DISCOVERY_LIMITS, wire.STATUS)
+    asked = network.connect(Kind.DEALER, address, _DISCOVERY_LIMITS)
     try:
-        with (
-            connect(context, zmq.SUB, address, _DISCOVERY_LIMITS) as heard,
-            connect(context, zmq.DEALER, address, _DISCOVERY_LIMITS) as asked,
-        ):
-            heard.subscribe(wire.STATUS)
-            asked.send_multipart([wire.STATUS, os.urandom(8)])
-            poller = zmq.Poller()
-            poller.register(heard, zmq.POLLIN)
-            poller.register(asked, zmq.POLLIN)
-            deadline = time.monotonic() + timeout_s
-            while (left_s := deadline - time.monotonic()) > 0:
-                for socket, _ in poller.poll(int(left_s * 1000) + 1):
-                    frames = socket.recv_multipart()
-                    if frames[0] == wire.STATUS and len(frames) > 1:
-                        with suppress(BadMessage):
-                            return _reachable(wire.decode_status(frames[1]).addresses, address)
+        asked.send(wire.STATUS, os.urandom(8))
+        deadline = clock() + timeout_s
+        while (left_s := deadline - clock()) > 0:
+            network.wait((heard, asked), left_s)
+            for socket in (heard, asked):
+                frames = socket.receive()
+                if frames and frames[0] == wire.STATUS and len(frames) > 1:
+                    with suppress(BadMessage):
+                        return _reachable(wire.decode_status(frames[1]).addresses, address)
     finally:
-        context.term()
+        heard.close()
+        asked.close()
     raise EngineUnreachable(f"No engine answers at {address}: start it, or name another address.")
 
 

@@ -15,7 +15,7 @@ from matching.feed import Feed
 from matching.publisher import Publisher
 from matching.ring import Ring
 from matching.server import run_turns
-from matching.sockets import Socket
+from matching.sockets import Network, Socket
 from matching.status import Counters
 
 REFUSAL = "This engine follows another one and takes no commands: send them to the leader."
@@ -85,9 +85,9 @@ class Follower:
             self.requested_up_to = upto
 
 
-def follow(follower: Follower, sockets: Sequence[Socket], stop: Callable[[], bool]) -> None:
+def follow(follower: Follower, network: Network, sockets: Sequence[Socket], stop: Callable[[], bool]) -> None:
     """Turns until `stop()`, over its own sockets and its feed's. Raises what `Follower.turn` raises."""
-    run_turns(follower.turn, follower.publisher, [*sockets, *follower.feed.sockets], stop)
+    run_turns(follower.turn, follower.publisher, network, [*sockets, *follower.feed.sockets], stop)
 
 
 def re_executed(engine: Engine, block: Block) -> Block:

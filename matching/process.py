@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
-import zmq
 
 from matching import kernel, status, wire
 from matching.blocks import Block
@@ -22,7 +21,7 @@ from matching.publisher import Publisher
 from matching.ring import Ring
 from matching.sequencer import Sequencer
 from matching.server import Leader, serve
-from matching.sockets import Socket, bind
+from matching.sockets import Kind, Network, Socket, ZmqNetwork
 from matching.status import StatusBoard
 
 log = structlog.get_logger(__name__)
@@ -49,6 +48,7 @@ class Parts:
     board: StatusBoard
     desk: Desk
     publisher: Publisher
+    network: Network
     sockets: tuple[Socket, Socket]
 
 
@@ -61,7 +61,7 @@ def lead(
 ) -> None:
     """Re-executes what settlement and the input log hold, then takes commands until `stop()`.
 
-    Raises AddressUnusable, InputLogError, Diverged, BadBlock, and what `settled` raises.
+    Raises AddressUnusable, LogUnusable, Diverged, BadBlock, and what `settled` raises.
     """
     with _opened(plan, status.LEADER, input_log.name) as parts:
         recover(parts, settled(), durable=True)
@@ -76,7 +76,7 @@ def lead(
             plan.block_commands,
         )
         ready(parts)
-        serve(leader, parts.sockets, stop)
+        serve(leader, parts.network, parts.sockets, stop)
         input_log.close()
 
 
@@ -90,7 +90,7 @@ def follow_leader(plan: Plan, address: str, timeout_s: float, ready: Ready, stop
         try:
             follower = Follower(parts.engine, feed, parts.desk, parts.publisher, parts.ring, parts.board.counters)
             ready(parts)
-            follow(follower, parts.sockets, stop)
+            follow(follower, parts.network, parts.sockets, stop)
         finally:
             feed.close()
 
@@ -113,23 +113,23 @@ def recover(parts: Parts, blocks: Iterable[Block], *, durable: bool) -> None:
 
 @contextmanager
 def _opened(plan: Plan, role: str, input_log: str) -> Iterator[Parts]:
-    context: zmq.Context[Socket] = zmq.Context()
+    network = ZmqNetwork()
     opened: list[Socket] = []
     try:
         for kind, address, limits in (
-            (zmq.ROUTER, plan.addresses.commands, wire.COMMAND_LIMITS),
-            (zmq.PUB, plan.addresses.blocks, wire.BLOCK_LIMITS),
-            (zmq.ROUTER, plan.addresses.retransmission, wire.RETRANSMIT_LIMITS),
+            (Kind.ROUTER, plan.addresses.commands, wire.COMMAND_LIMITS),
+            (Kind.PUB, plan.addresses.blocks, wire.BLOCK_LIMITS),
+            (Kind.ROUTER, plan.addresses.retransmission, wire.RETRANSMIT_LIMITS),
         ):
-            opened.append(bind(context, kind, address, limits))
+            opened.append(network.bind(kind, address, limits))
         kernel.compile_now()
         commands, blocks, retransmission = opened
         engine, ring = Engine(), Ring(plan.ring_blocks, plan.ring_bytes)
         board = StatusBoard(engine, ring, plan.addresses, role, input_log)
         desk = Desk(commands, engine, board, board.counters)
         publisher = Publisher(blocks, retransmission, ring, board, time.monotonic)
-        yield Parts(engine, ring, board, desk, publisher, (commands, retransmission))
+        yield Parts(engine, ring, board, desk, publisher, network, (commands, retransmission))
     finally:
         for socket in opened:
-            socket.close(linger=500)  # the last answers and blocks may still be under way
-        context.term()
+            socket.close(linger_ms=500)  # the last answers and blocks may still be under way
+        network.close()

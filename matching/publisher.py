@@ -6,13 +6,11 @@ socket, which answers from the ring.
 
 from collections.abc import Callable, Iterable
 
-import zmq
-
 from matching import wire
 from matching.blocks import Block
 from matching.errors import BadMessage
 from matching.ring import Ring
-from matching.sockets import Socket, receive, send
+from matching.sockets import Socket, Undelivered
 from matching.status import StatusBoard
 
 _REQUESTS_A_TURN = 64
@@ -37,7 +35,7 @@ class Publisher:
 
     def publish(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
-            send(self._blocks, wire.BLOCK, block.data)
+            self._blocks.send(wire.BLOCK, block.data)
 
     def beat(self) -> bool:
         """Sends a heartbeat if one is due; says whether it was."""
@@ -46,18 +44,18 @@ class Publisher:
             return False
         self.last_beat_s = now_s
         self._next_heartbeat_s = now_s + wire.HEARTBEAT_S
-        send(self._blocks, wire.STATUS, self._board.answer(wire.STATUS))
+        self._blocks.send(wire.STATUS, self._board.answer(wire.STATUS))
         return True
 
     @property
-    def idle_ms(self) -> int:
-        """How long a turn may wait until the next heartbeat is due, in milliseconds."""
-        return max(0, int((self._next_heartbeat_s - self._clock()) * 1000) + 1)
+    def idle_s(self) -> float:
+        """How long a turn may wait until the next heartbeat is due."""
+        return max(0.0, self._next_heartbeat_s - self._clock())
 
     def serve(self) -> None:
         """Answers what waits on the retransmission socket."""
         for _ in range(_REQUESTS_A_TURN):
-            message = receive(self._retransmission)
+            message = self._retransmission.receive()
             if message is None:
                 return
             sender, *frames = message
@@ -96,11 +94,8 @@ class Publisher:
 
     def _send(self, reader: bytes, *frames: bytes) -> bool:
         try:
-            send(self._retransmission, reader, *frames)
-        except zmq.ZMQError as error:
-            # EAGAIN: it does not read; EHOSTUNREACH: it is gone. It may ask again.
-            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
-                raise
+            self._retransmission.send(reader, *frames)
+        except Undelivered:
             self._board.counters.lost_answers += 1
             return False
         return True

@@ -9,8 +9,6 @@ import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import zmq
-
 from matching import wire
 from matching.blocks import Block
 from matching.codes import FIRST_REFERENCE_COMMAND
@@ -19,7 +17,7 @@ from matching.input_logs.base import InputLog
 from matching.publisher import Publisher
 from matching.ring import Ring
 from matching.sequencer import Sequencer
-from matching.sockets import Socket
+from matching.sockets import Network, Socket
 from matching.status import HALTED, StatusBoard
 
 _FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
@@ -90,24 +88,25 @@ class Leader:
             self.board.counters.events += block.event_count
 
 
-def serve(leader: Leader, sockets: Sequence[Socket], stop: Callable[[], bool]) -> None:
-    """Turns until `stop()`, which is asked at least every heartbeat. Raises InputLogError: nothing is answered then."""
-    run_turns(leader.turn, leader.publisher, sockets, stop)
+def serve(leader: Leader, network: Network, sockets: Sequence[Socket], stop: Callable[[], bool]) -> None:
+    """Turns until `stop()`, which is asked at least every heartbeat. Raises LogUnusable: nothing is answered then."""
+    run_turns(leader.turn, leader.publisher, network, sockets, stop)
 
 
 def run_turns(
-    turn: Callable[[], object], publisher: Publisher, sockets: Sequence[Socket], stop: Callable[[], bool]
+    turn: Callable[[], object],
+    publisher: Publisher,
+    network: Network,
+    sockets: Sequence[Socket],
+    stop: Callable[[], bool],
 ) -> None:
     """Calls `turn` whenever one of `sockets` has something to read or a heartbeat is due."""
-    poller = zmq.Poller()
-    for socket in sockets:
-        poller.register(socket, zmq.POLLIN)
     # What is there by now stays; leaving it out makes a collection short, so that no answer waits for a long one.
     gc.collect()
     gc.freeze()
     try:
         while not stop():
-            poller.poll(publisher.idle_ms)
+            network.wait(sockets, publisher.idle_s)
             turn()
     finally:
         gc.unfreeze()

@@ -1,33 +1,26 @@
-"""The contract of an input log: how durable a command is when its answer goes out.
-
-InputLogError (a MatchingError)
-└── InputLogDamaged     bytes in the middle that are not what was written: stop, keep the files, look at the disk
-"""
+"""The contract of an input log: how durable a command is when its answer goes out."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from matching.blocks import Block
-from matching.errors import MatchingError
-
-
-class InputLogError(MatchingError):
-    """The log cannot be read or written: nothing may be answered any more."""
-
-
-class InputLogDamaged(InputLogError):
-    pass
 
 
 class InputLog(Protocol):
-    """Raises InputLogError."""
+    """Raises LogUnusable: nothing may be answered any more."""
 
     name: str
 
     def blocks(self) -> Iterator[Block]:
-        """What the log holds, by number. Called once, before the first `append`."""
+        """What the log holds, by number. Called before the first `append`. Raises LogDamaged."""
 
     def append(self, blocks: Sequence[Block]) -> None:
-        """Takes the blocks of one turn; they are as durable as this log promises when it returns."""
+        """Takes the blocks of one turn; they are as durable as this log promises when it returns.
+
+        Raises LogFull, and then the same blocks may be given again when there is room.
+        """
+
+    def drop_before(self, number: int) -> None:
+        """Blocks before `number` are not needed any more; some of them may stay."""
 
     def close(self) -> None: ...

@@ -14,5 +14,8 @@ class MemoryLog:
     def append(self, blocks: Sequence[Block]) -> None:
         """Nothing is promised, so nothing is done."""
 
+    def drop_before(self, number: int) -> None:
+        """Nothing is held, so nothing is dropped."""
+
     def close(self) -> None:
         """Nothing is open."""

@@ -6,7 +6,7 @@ import pytest
 import zmq
 
 from matching.engine import Engine
-from matching.sockets import Socket
+from matching.sockets import RawSocket
 from tests.matching import small_exchange
 
 
@@ -24,8 +24,8 @@ def running_leader() -> Iterator[small_exchange.Running]:
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[Socket]]:
-    made: zmq.Context[Socket] = zmq.Context()
+def context() -> Iterator[zmq.Context[RawSocket]]:
+    made: zmq.Context[RawSocket] = zmq.Context()
     made.setsockopt(zmq.LINGER, 0)  # for sockets that are closed when nobody holds them any more, too
     yield made
     made.destroy()

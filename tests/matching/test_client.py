@@ -10,7 +10,7 @@ from matching.client import Client
 from matching.connection import Connection
 from matching.edge import BatchBuilder, Edge
 from matching.errors import EngineRefused, EngineUnreachable, NoAnswer
-from matching.sockets import AddressUnusable, Socket
+from matching.sockets import AddressUnusable, RawSocket
 from tests.conftest import free_ports
 from tests.matching.small_exchange import BTC, BTC_USD, DEFINITIONS, USD, Running, deposit, order, trading
 
@@ -119,14 +119,14 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         Client(address)
 
 
-Script = Callable[[Socket, list[bytes], wire.Batch, int], None]
+Script = Callable[[RawSocket, list[bytes], wire.Batch, int], None]
 
 
 @contextmanager
 def between(engine_address: str, script: Script) -> Iterator[str]:
     """A router before an engine that forwards everything but batches: each goes to `script`, with its count."""
     (port,) = free_ports(1)
-    context: zmq.Context[Socket] = zmq.Context()
+    context: zmq.Context[RawSocket] = zmq.Context()
     stop = threading.Event()
 
     def run() -> None:
@@ -160,7 +160,7 @@ def test_a_lost_batch_is_sent_again_with_the_same_number(running_leader: Running
         client.call(DEFINITIONS)
     numbers = []
 
-    def lose_the_first(back: Socket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
+    def lose_the_first(back: RawSocket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
         numbers.append((batch.client, batch.first_number))
         if count > 1:
             back.send_multipart(frames)
@@ -176,7 +176,7 @@ def test_batches_after_a_lost_one_keep_their_order(running_leader: Running) -> N
     with Client(running_leader.commands) as client:
         client.call(DEFINITIONS)
 
-    def lose_the_second(back: Socket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
+    def lose_the_second(back: RawSocket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
         if count != 2:
             back.send_multipart(frames)
 
@@ -194,7 +194,7 @@ def test_no_answer_raises_and_a_retry_goes_on_where_it_stopped(running_leader: R
         client.call([BTC])
     open_gate = threading.Event()
 
-    def wait_for_the_gate(back: Socket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
+    def wait_for_the_gate(back: RawSocket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
         if open_gate.is_set():
             back.send_multipart(frames)
 
@@ -215,7 +215,7 @@ def test_after_no_answer_another_call_gives_up_what_is_in_doubt(running_leader: 
         client.call([BTC])
     references = []
 
-    def lose_the_first_client(back: Socket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
+    def lose_the_first_client(back: RawSocket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
         references.append((batch.client, batch.texts))
         if batch.client != references[0][0]:
             back.send_multipart(frames)

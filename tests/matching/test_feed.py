@@ -10,7 +10,7 @@ from matching.blocks import Block
 from matching.client import Client
 from matching.errors import BadBlock, EngineUnreachable
 from matching.feed import Feed
-from matching.sockets import Socket
+from matching.sockets import RawSocket
 from tests.conftest import free_ports
 from tests.matching.small_exchange import DEFINITIONS, Running, deposit, leader, plan, until, until_heard
 
@@ -106,7 +106,7 @@ def test_nobody_to_discover_is_said_in_time() -> None:
         Feed.discover(f"tcp://127.0.0.1:{port}", 0.3)
 
 
-def test_an_engine_that_listens_everywhere_is_reached_where_it_was_found(context: zmq.Context[Socket]) -> None:
+def test_an_engine_that_listens_everywhere_is_reached_where_it_was_found(context: zmq.Context[RawSocket]) -> None:
     ports = free_ports(3)
     publisher = context.socket(zmq.PUB)
     publisher.bind(f"tcp://127.0.0.1:{ports[0]}")
@@ -138,7 +138,7 @@ def test_an_engine_that_listens_everywhere_is_reached_where_it_was_found(context
         thread.join()
 
 
-def test_bytes_that_are_no_block_raise_and_noise_is_passed_over(context: zmq.Context[Socket]) -> None:
+def test_bytes_that_are_no_block_raise_and_noise_is_passed_over(context: zmq.Context[RawSocket]) -> None:
     ports = free_ports(2)
     publisher = context.socket(zmq.XPUB)
     publisher.bind(f"tcp://127.0.0.1:{ports[0]}")

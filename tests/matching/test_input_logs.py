@@ -5,10 +5,11 @@ import pytest
 
 from matching.blocks import Block
 from matching.engine import Engine
-from matching.input_logs.base import InputLogDamaged, InputLogError
+from matching.errors import LogDamaged, LogUnusable
 from matching.input_logs.memory import MemoryLog
 from matching.input_logs.wal import WalLog
 from matching.ring import Ring
+from matching.segments import SEGMENT_BYTES
 from matching.sequencer import Sequencer
 from tests.matching.small_exchange import batch, defined_engine, deposit
 
@@ -31,8 +32,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "wal"
 
 
-def write(folder: Path, turns: Sequence[Sequence[Block]], **options: int) -> None:
-    log = WalLog(folder, **options)
+def write(folder: Path, turns: Sequence[Sequence[Block]], segment_bytes: int = SEGMENT_BYTES) -> None:
+    log = WalLog(folder, segment_bytes=segment_bytes)
     for turn in turns:
         log.append(turn)
     log.close()
@@ -108,7 +109,7 @@ def test_damage_before_the_tail_is_refused_with_file_and_offset(folder: Path, bl
     data = bytearray(file.read_bytes())
     data[offset] ^= 0x10
     file.write_bytes(data)
-    with pytest.raises(InputLogDamaged, match=f"{file.name} is damaged at byte 0"):
+    with pytest.raises(LogDamaged, match=f"{file.name} is damaged at byte 0"):
         read(folder)
     assert file.read_bytes() == bytes(data), "a damaged file is left as it is"
 
@@ -117,11 +118,11 @@ def test_a_file_before_the_last_that_ends_early_is_damaged(folder: Path, blocks:
     write(folder, [[block] for block in blocks], segment_bytes=1)
     first = min(folder.iterdir())
     first.write_bytes(first.read_bytes()[:-8])
-    with pytest.raises(InputLogDamaged, match="damaged at byte 0"):
+    with pytest.raises(LogDamaged, match="damaged at byte 0"):
         read(folder)
 
 
 def test_a_log_that_cannot_be_written_says_so(tmp_path: Path, blocks: list[Block]) -> None:
     (tmp_path / "wal").write_text("a file where the folder should be")
-    with pytest.raises(InputLogError, match="cannot be written"):
+    with pytest.raises(LogUnusable, match="cannot be written"):
         WalLog(tmp_path / "wal").append(blocks[:1])

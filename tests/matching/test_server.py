@@ -11,27 +11,26 @@ from matching.blocks import Block
 from matching.client import Client
 from matching.connection import Connection
 from matching.edge import BatchBuilder, Edge
-from matching.errors import EngineRefused, HashMismatch
+from matching.errors import EngineRefused, HashMismatch, LogUnusable
 from matching.feed import Feed
-from matching.input_logs.base import InputLogError
 from matching.input_logs.memory import MemoryLog
 from matching.input_logs.wal import WalLog
-from matching.sockets import AddressUnusable, Socket
+from matching.sockets import AddressUnusable, RawSocket
 from tests.matching.small_exchange import DEFINITIONS, Running, deposit, leader, plan, trading, until, until_heard
 
 
-def dealer(context: zmq.Context[Socket], address: str) -> Socket:
+def dealer(context: zmq.Context[RawSocket], address: str) -> RawSocket:
     socket = context.socket(zmq.DEALER)
     socket.connect(address)
     return socket
 
 
-def hear(socket: Socket, patience_s: float = 10.0) -> list[bytes]:
+def hear(socket: RawSocket, patience_s: float = 10.0) -> list[bytes]:
     assert socket.poll(int(patience_s * 1000)), "the engine did not answer"
     return socket.recv_multipart()
 
 
-def refusal(socket: Socket, frames: Sequence[bytes]) -> wire.Refused:
+def refusal(socket: RawSocket, frames: Sequence[bytes]) -> wire.Refused:
     socket.send_multipart(frames)
     verb, payload = hear(socket)
     assert verb == wire.REFUSED
@@ -58,7 +57,7 @@ def one_deposit(client: Client, number: int) -> tuple[np.ndarray[tuple[int], np.
     ],
 )
 def test_garbage_is_refused_and_counted(
-    running_leader: Running, context: zmq.Context[Socket], frames: list[bytes], code: str
+    running_leader: Running, context: zmq.Context[RawSocket], frames: list[bytes], code: str
 ) -> None:
     socket = dealer(context, running_leader.commands)
     assert refusal(socket, frames).code == code
@@ -68,7 +67,7 @@ def test_garbage_is_refused_and_counted(
 
 
 def test_records_that_no_edge_makes_are_refused_with_their_number(
-    running_leader: Running, context: zmq.Context[Socket]
+    running_leader: Running, context: zmq.Context[RawSocket]
 ) -> None:
     commands = np.zeros(1, layout.COMMAND)
     commands["kind"] = 99
@@ -77,7 +76,9 @@ def test_records_that_no_edge_makes_are_refused_with_their_number(
     assert (refused.code, refused.client, refused.first_number) == ("bad_message", 7, 1)
 
 
-def test_garbage_on_the_retransmission_socket_is_refused(running_leader: Running, context: zmq.Context[Socket]) -> None:
+def test_garbage_on_the_retransmission_socket_is_refused(
+    running_leader: Running, context: zmq.Context[RawSocket]
+) -> None:
     socket = dealer(context, running_leader.plan.addresses.retransmission)
     for frames in ([b""], [b"blocks"], [b"blocks", bytes(8)], [b"confirm", b"1"], [b"blocks", *[b"\xff" * 8] * 2]):
         assert refusal(socket, frames).code == "bad_message"
@@ -138,7 +139,7 @@ def test_a_stream_of_batches_keeps_its_order_over_a_halt() -> None:
 
 
 def test_a_client_that_does_not_read_does_not_hold_up_the_others(
-    running_leader: Running, context: zmq.Context[Socket]
+    running_leader: Running, context: zmq.Context[RawSocket]
 ) -> None:
     with Client(running_leader.commands) as client:
         client.call(DEFINITIONS)
@@ -158,7 +159,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_others(
 
 class FailingLog(MemoryLog):
     def append(self, blocks: Sequence[Block]) -> None:
-        raise InputLogError("The disk is full.")
+        raise LogUnusable("The disk is full.")
 
 
 def test_nothing_is_answered_or_published_when_the_input_log_fails() -> None:

@@ -11,7 +11,7 @@ import zmq
 
 from matching import wire
 from matching.client import Client
-from matching.sockets import Socket
+from matching.sockets import RawSocket
 from tests.matching.small_exchange import DEFINITIONS, deposit
 from tests.system.conftest import Process, Start
 
@@ -36,8 +36,8 @@ def engine(start: Start) -> Iterator[Process]:
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[Socket]]:
-    made: zmq.Context[Socket] = zmq.Context()
+def context() -> Iterator[zmq.Context[RawSocket]]:
+    made: zmq.Context[RawSocket] = zmq.Context()
     made.setsockopt(zmq.LINGER, 0)  # for sockets that are closed when nobody holds them any more, too
     yield made
     made.destroy()
@@ -49,7 +49,7 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("name", SOCKETS)
-def test_random_frames_from_every_kind_of_socket(engine: Process, context: zmq.Context[Socket], name: str) -> None:
+def test_random_frames_from_every_kind_of_socket(engine: Process, context: zmq.Context[RawSocket], name: str) -> None:
     source = random.Random(name)
     verbs = [wire.COMMANDS, wire.REGISTRY, wire.STATE, wire.BLOCKS, wire.CONFIRM, b"\x01", b"\x00"]
     for kind in (zmq.DEALER, zmq.REQ, zmq.SUB, zmq.XSUB, zmq.PUSH, zmq.ROUTER, zmq.PAIR):
@@ -64,7 +64,7 @@ def test_random_frames_from_every_kind_of_socket(engine: Process, context: zmq.C
 
 
 @pytest.mark.parametrize("name", SOCKETS)
-def test_oversized_frames(engine: Process, context: zmq.Context[Socket], name: str) -> None:
+def test_oversized_frames(engine: Process, context: zmq.Context[RawSocket], name: str) -> None:
     for verb, megabytes in product((wire.COMMANDS, wire.BLOCKS, wire.STATUS), (1, 3, 64)):
         peer = context.socket(zmq.XSUB if name == "BLOCK" else zmq.DEALER)
         peer.setsockopt(zmq.SNDTIMEO, 2000)
@@ -95,7 +95,7 @@ def test_connections_that_say_nothing(engine: Process, name: str) -> None:
         peer.close()
 
 
-def test_a_flood_of_questions_and_no_one_who_reads(engine: Process, context: zmq.Context[Socket]) -> None:
+def test_a_flood_of_questions_and_no_one_who_reads(engine: Process, context: zmq.Context[RawSocket]) -> None:
     for name, frames in (
         ("COMMAND", [wire.STATE, b"12345678"]),
         ("RETRANSMIT", [wire.BLOCKS, *wire.encode_numbers(1, 3)]),

@@ -9,7 +9,6 @@ from exchange_site import engine_wiring, worker_http
 from exchange_site.addresses import AddressError
 from matching import errors, process
 from matching.follower import HistoryGone
-from matching.input_logs.base import InputLogError
 from matching.metrics import EngineMetrics
 from matching.sockets import AddressUnusable
 from settlement.errors import CannotRun
@@ -24,7 +23,7 @@ _COULD_NOT_RUN = (
     StoreError,
     errors.EngineUnreachable,
 )
-_NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, InputLogError, HistoryGone)
+_NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, HistoryGone)
 
 
 class Command(BaseCommand):

@@ -1,0 +1,23 @@
+"""What the engine needs of the place where blocks are kept for good; settlement's store is one."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from matching.blocks import Block
+from matching.epochs import Epoch
+
+
+class History(Protocol):
+    """Raises what the store raises; a store that is away for a while is waited for by whoever implements this."""
+
+    def epochs(self) -> Sequence[Epoch]:
+        """All that have begun, by number."""
+
+    def hash_of(self, number: int) -> int | None:
+        """The hash of a durable block; None where there is none with that number."""
+
+    def blocks(self, first: int) -> Iterator[Block]:
+        """Durable blocks from `first` on, by number: the store's, then those that wait in settlement's spill."""
+
+    def begin_epoch(self, epoch: Epoch) -> bool:
+        """Keeps the epoch and fences older ones. False: blocks, or another epoch, have come meanwhile; look again."""
