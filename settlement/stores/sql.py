@@ -105,7 +105,7 @@ class SqlStore:
             self._session.write("engine_epochs", sql.PUT_EPOCH, [_epoch_row(epoch)])
 
     def epochs(self) -> list[Epoch]:
-        return [Epoch(*row[:2], int(row[2], 16), *row[3:]) for row in self._session.rows(sql.EPOCHS)]
+        return [Epoch._make((*row[:2], int(row[2], 16), *row[3:])) for row in self._session.rows(sql.EPOCHS)]
 
     def insert_trade(self, trade: Trade) -> None:
         with self._session.transaction():
