@@ -12,7 +12,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test services services-stop check format bench clean
+.PHONY: help install install-dev run test services services-stop check format bench torture clean
 
 help:
 	@echo "make run            start the exchange: engine, settlement, web admin, background work, demo market"
@@ -20,6 +20,7 @@ help:
 	@echo "make check          lint, format check, types, import contracts"
 	@echo "make format         let ruff lay out the code"
 	@echo "make bench          benchmarks: a table and a machine-readable file in bench-results/"
+	@echo "make torture        real processes, killed at random under load, and checked; TORTURE_ARGS='--kills 20 --seed 1'"
 	@echo "make services       install and start the real servers that tests use; make services-stop"
 	@echo "make clean          remove .venv and caches; data/ stays"
 
@@ -71,6 +72,9 @@ format: $(DEV)
 
 bench: $(RUNTIME)
 	@$(PY) manage.py bench $(BENCH_ARGS)
+
+torture: $(RUNTIME)
+	@$(PY) -m scripts.torture $(TORTURE_ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,36 +1,61 @@
 """The back office's addresses, and what all its pages have in common: staff only, read-only, one frame, refusals in
-one sentence. The pages themselves are settlement's and the ledger's; they stand before the admin's own addresses.
+one sentence. What an operator may do has an address of its own, a permission, and leads back to a page.
+The pages themselves are settlement's and the ledger's; they stand before the admin's own addresses.
 """
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import structlog
 from django.contrib import admin
+from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from exchange_site import readers
 from ledger.presentation import ReferenceData
 from ledger.views import AccountPages
 from matching.decimals import INT64_MAX
+from settlement import tasks, wiring
 from settlement.errors import CannotRun
+from settlement.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
 from settlement.pages.blocks import BlockPages
+from settlement.pages.dead_letters import MAY_REPLAY, DeadLetterPages
 from settlement.pages.jump import JumpPages
 from settlement.pages.orders import OrderPages
 from settlement.pages.overview import OverviewPages
+from settlement.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
 from settlement.pages.trades import TradePages
 from settlement.stores.base import StoreError
+
+log = structlog.get_logger(__name__)
 
 View = Callable[..., HttpResponseBase]
 
 
 def framed(view: Callable[..., HttpResponse], *, bare: bool = False) -> View:
     """The view as a page of the back office. `bare`: a part of a page, which needs no frame."""
+    return admin.site.admin_view(require_safe(_refusing(view, bare=bare)))
 
+
+def permitted(view: Callable[..., HttpResponse], permission: str) -> View:
+    """The view as something that an operator with this permission does; it leads back to a page."""
+
+    @wraps(view)
+    def act(request: HttpRequest, **numbers: int) -> HttpResponse:
+        if request.user.has_perm(permission):
+            return view(request, **numbers)
+        sentence = f"Your account may not do this: it needs the permission {permission}."
+        return _refusal(request, "Not permitted", sentence, 403)
+
+    return admin.site.admin_view(require_POST(_refusing(act)))
+
+
+def _refusing(view: Callable[..., HttpResponse], *, bare: bool = False) -> Callable[..., HttpResponse]:
     @wraps(view)
     def page(request: HttpRequest, **numbers: int) -> HttpResponse:
         try:
@@ -39,11 +64,14 @@ def framed(view: Callable[..., HttpResponse], *, bare: bool = False) -> View:
             response = _refusal(request, "Not found", str(missing), 404)
         except (StoreError, CannotRun) as failure:
             response = _refusal(request, "The store does not answer", str(failure), 503)
+        except DatabaseError as failure:
+            log.error("database does not answer", error=str(failure))
+            response = _refusal(request, "The database does not answer", "The site's database does not answer.", 503)
         if isinstance(response, TemplateResponse) and not bare:
             response.context_data = {**admin.site.each_context(request), **(response.context_data or {})}
         return response
 
-    return admin.site.admin_view(require_safe(page))
+    return page
 
 
 def _within_reach(numbers: dict[str, int]) -> dict[str, int]:
@@ -66,7 +94,9 @@ def pages() -> list[URLPattern]:
     overview = OverviewPages(store, readers.engine(), reference)
     trades, orders = TradePages(store, reference), OrderPages(store, reference)
     blocks, accounts = BlockPages(store, reference), AccountPages(store, reference)
-    finder = JumpPages(store, reference)
+    finder, alarms = JumpPages(store, reference), AlarmPages()
+    letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
+    reconciliations = ReconciliationPages(tasks.reconcile_soon)
     views: list[tuple[str, View, str]] = [
         ("", framed(overview.overview), "overview"),
         ("overview/live/", framed(overview.live, bare=True), "live"),
@@ -79,6 +109,14 @@ def pages() -> list[URLPattern]:
         ("blocks/", framed(blocks.blocks), "blocks"),
         ("blocks/<int:number>/", framed(blocks.block), "block"),
         ("find/", framed(finder.jump), "jump"),
+        ("alarms/", framed(alarms.alarms), "alarms"),
+        ("alarms/<int:number>/acknowledge/", permitted(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
+        ("reconciliations/", framed(reconciliations.runs), "reconciliations"),
+        ("reconciliations/<int:number>/", framed(reconciliations.run), "reconciliation"),
+        ("reconciliations/now/", permitted(reconciliations.reconcile, MAY_RECONCILE), "reconcile"),
+        ("dead_letters/", framed(letters.letters), "dead_letters"),
+        ("dead_letters/<int:number>/", framed(letters.letter), "dead_letter"),
+        ("dead_letters/<int:number>/replay/", permitted(letters.replay, MAY_REPLAY), "replay"),
     ]
     return [path(route, view, name=name) for route, view, name in views]
 

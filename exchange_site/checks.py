@@ -29,6 +29,7 @@ POSITIVE = (
     "ENGINE_BLOCK_COMMANDS",
     "ENGINE_RING_BLOCKS",
     "ENGINE_RING_BYTES",
+    "ENGINE_SNAPSHOTS_KEPT",
     "SETTLEMENT_BATCH_TRADES",
     "SETTLEMENT_BATCH_MS",
     "SETTLEMENT_SLOW_QUERY_MS",
@@ -150,6 +151,15 @@ def numbers_are_positive() -> list[CheckMessage]:
         Error(f"{name} is {getattr(settings, name)}.", hint="It has to be 1 or more.", id="exchange.E008")
         for name in POSITIVE
         if getattr(settings, name) < 1
+    ]
+
+
+@_check(SETTINGS)
+def numbers_are_not_negative() -> list[CheckMessage]:
+    return [
+        Error(f"{name} is {getattr(settings, name)}.", hint="It has to be 0 or more.", id="exchange.E008")
+        for name in ("ENGINE_SNAPSHOT_BLOCKS",)
+        if getattr(settings, name) < 0
     ]
 
 

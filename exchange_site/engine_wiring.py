@@ -1,24 +1,33 @@
-"""From settings and options to an engine's parts: addresses, ring, input log, recovery, health."""
+"""From settings and options to an engine's parts: addresses, ring, input log, history, snapshots, health."""
 
+import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import FrameType
 
 from django.conf import settings
 
 from exchange_site import health
-from matching.blocks import Block
+from exchange_site.epoch_watch import EpochWatch
+from exchange_site.forked_snapshots import ForkedWriter
+from exchange_site.store_history import StoreHistory
+from matching.disk import LocalDisk
 from matching.input_logs.base import InputLog
 from matching.input_logs.memory import MemoryLog
 from matching.input_logs.wal import WalLog
 from matching.process import Parts, Plan
+from matching.services import Services
+from matching.snapshot_files import SnapshotFolder, Snapshotter
+from matching.sockets import ZmqNetwork
 from matching.wire import Addresses
-from settlement import wiring
-from settlement.stores.base import StoreUninitialized
+from settlement import spill, wiring
+from settlement.claim import Claim
 
 _STUCK_S = 2.0
+_ENGINE_ID = "engine-id"
+_ENGINE_ID_BYTES = 8
 
 
 class NotAvailable(Exception):
@@ -32,36 +41,52 @@ def plan() -> Plan:
     return Plan(addresses, settings.ENGINE_RING_BLOCKS, settings.ENGINE_RING_BYTES, settings.ENGINE_BLOCK_COMMANDS)
 
 
-def open_input_log(option: str | None, *, follows: bool) -> InputLog:
+def services(
+    *, input_log: str | None, snapshot_every: int | None, take_over: bool, history: StoreHistory, watch: EpochWatch
+) -> Services:
+    """What an engine needs of this machine and of the store. Raises NotAvailable, OSError."""
+    folder = SnapshotFolder(LocalDisk(), settings.DATA_DIR / "snapshots", settings.ENGINE_SNAPSHOTS_KEPT)
+    every_blocks = settings.ENGINE_SNAPSHOT_BLOCKS if snapshot_every is None else snapshot_every
+    if every_blocks < 0:
+        raise NotAvailable("--snapshot-every is a number of blocks, or 0 for none.")
+    return Services(
+        history=history,
+        input_log=_open_input_log(input_log),
+        snapshotter=Snapshotter(folder, ForkedWriter(folder), every_blocks),
+        make_network=ZmqNetwork,
+        monotonic=time.monotonic,
+        time_ns=time.time_ns,
+        engine=_engine_id(),
+        superseded=lambda: watch.newest,
+        take_over=take_over,
+    )
+
+
+def history() -> StoreHistory:
+    """Raises CannotRun."""
+    folder = settings.DATA_DIR / "spill"
+    return StoreHistory(wiring.store(), lambda: spill.peek(folder), Claim(folder))
+
+
+def epoch_watch() -> EpochWatch:
+    """Raises CannotRun."""
+    return EpochWatch(wiring.store())
+
+
+def _open_input_log(option: str | None) -> InputLog:
     """The log that the option names, or else the settings. Raises NotAvailable."""
     name = option or ("wal" if settings.ENABLE_LOCAL_WAL else settings.INPUT_LOG)
     if name == "kafka":
         raise NotAvailable("The Kafka input log is not available in this version: use memory or wal.")
-    if name == "wal" and follows:
-        raise NotAvailable("A follower keeps no write-ahead log in this version: give it --input-log memory.")
     return WalLog(settings.DATA_DIR / "wal") if name == "wal" else MemoryLog()
 
 
-def refuse_snapshots(every_blocks: int | None) -> None:
-    """Raises NotAvailable."""
-    if every_blocks is not None:
-        raise NotAvailable("Snapshots to disk are not available in this version: leave --snapshot-every out.")
-
-
-def settled_blocks() -> Iterator[Block]:
-    """The blocks that settlement has made durable, from the first on; none before it has run for the first time.
-
-    Raises StoreError, BadBlock.
-    """
-    store = wiring.store()
-    store.connect()
-    try:
-        for stored in store.blocks(1):
-            yield Block.decode(stored.data)
-    except StoreUninitialized:
-        return
-    finally:
-        store.close()
+def _engine_id() -> str:
+    """The name that tells this DATA_DIR's engine from others, made when it is first asked for. Raises OSError."""
+    path = settings.DATA_DIR / _ENGINE_ID
+    if not path.exists():
+        LocalDisk().write_whole(path, f"{secrets.token_hex(_ENGINE_ID_BYTES)}\n".encode("ascii"))
+    return path.read_text(encoding="ascii", errors="replace").strip()
 
 
 def probes(parts: Parts) -> Mapping[str, health.Probe]:

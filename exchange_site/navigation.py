@@ -62,6 +62,15 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Operations",
+                "separator": True,
+                "items": [
+                    _page("Alarms", "notifications", "office:alarms"),
+                    _page("Reconciliation", "balance", "office:reconciliations"),
+                    _page("Dead letters", "unsubscribe", "office:dead_letters"),
+                ],
+            },
+            {
                 "title": "Site",
                 "separator": True,
                 "items": [

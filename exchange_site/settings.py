@@ -35,6 +35,8 @@ ENGINE_HTTP_ADDRESS = _env.text("ENGINE_HTTP_ADDRESS", "127.0.0.1:9701")
 ENGINE_BLOCK_COMMANDS = _env.whole("ENGINE_BLOCK_COMMANDS", 1024)  # most commands in one block
 ENGINE_RING_BLOCKS = _env.whole("ENGINE_RING_BLOCKS", 65_536)  # the retransmission ring ends at the first of the two
 ENGINE_RING_BYTES = _env.whole("ENGINE_RING_BYTES", 1024**3)
+ENGINE_SNAPSHOT_BLOCKS = _env.whole("ENGINE_SNAPSHOT_BLOCKS", 10_000)  # blocks from one to the next; 0: never
+ENGINE_SNAPSHOTS_KEPT = _env.whole("ENGINE_SNAPSHOTS_KEPT", 3)
 
 KAFKA_BOOTSTRAP_SERVERS = _env.text("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_COMMAND_TOPIC = _env.text("KAFKA_COMMAND_TOPIC", "exchange-commands")
@@ -45,6 +47,8 @@ SETTLEMENT_STORE = _env.text("SETTLEMENT_STORE", "sql")  # sql or scylla
 SETTLEMENT_BATCH_TRADES = _env.whole("SETTLEMENT_BATCH_TRADES", 100)
 SETTLEMENT_BATCH_MS = _env.whole("SETTLEMENT_BATCH_MS", 100)
 SETTLEMENT_SLOW_QUERY_MS = _env.whole("SETTLEMENT_SLOW_QUERY_MS", 100)
+SETTLEMENT_SPILL_BYTES = _env.whole("SETTLEMENT_SPILL_BYTES", 1024**3)  # blocks on disk while the store is away
+SETTLEMENT_STORE_TIMEOUT_MS = _env.whole("SETTLEMENT_STORE_TIMEOUT_MS", 1000)  # for a lock, or an answer; then again
 SETTLEMENT_HTTP_ADDRESS = _env.text("SETTLEMENT_HTTP_ADDRESS", "127.0.0.1:9702")
 
 SCYLLA_HOSTS = _env.words("SCYLLA_HOSTS", ["127.0.0.1"])
@@ -169,6 +173,9 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(CELERY_FOLDER / "beat-schedule")
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "clear-expired-sessions": {"task": "exchange_site.tasks.clear_expired_sessions", "schedule": 86_400.0},
+    # A run that nobody took before the next is due is forgotten: they must not pile up while no worker runs.
+    "reconcile": {"task": "settlement.tasks.reconcile", "schedule": 60.0, "options": {"expires": 55.0}},
+    "sweep": {"task": "settlement.tasks.sweep", "schedule": 3600.0, "options": {"expires": 3000.0}},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 

@@ -4,21 +4,25 @@
         for result in client.call([{"command": "cancel_all", "account": 1}]):
             print(result.command_sequence, result.events)
 
-A command is applied once or not at all, however often it has to be sent. Not thread-safe: one client a thread.
+A command is applied once or not at all, however often it has to be sent, and whoever leads meanwhile; several addresses
+may be given, with commas between. Not thread-safe: one client a thread.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from matching import jsonlines, wire
+from matching import jsonlines, leaders, wire
 from matching.blocks import Records
 from matching.codes import NONE_ID, EventKind
 from matching.connection import Answered, Connection
 from matching.registry import Registry
+from matching.sockets import Network, ZmqNetwork
 from matching.stream import CommandStream, Sent
 
 _BATCH_COMMANDS = 512
@@ -50,15 +54,26 @@ class Client:
 
     def __init__(
         self,
-        address: str,
+        engines: leaders.Engines,
         *,
         timeout_s: float = 10.0,
         client_id: int | None = None,
         first_number: int = 1,
         batch_commands: int = _BATCH_COMMANDS,
+        make_network: Callable[[], Network] = ZmqNetwork,
+        clock: Callable[[], float] = time.monotonic,
+        token: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """Raises AddressUnusable; EngineUnreachable when no engine answers."""
-        self.connection = Connection(address, timeout_s=timeout_s, client_id=client_id, first_number=first_number)
+        """The last three as a `Connection` takes them. Raises AddressUnusable; EngineUnreachable: no engine answers."""
+        self.connection = Connection(
+            engines,
+            timeout_s=timeout_s,
+            client_id=client_id,
+            first_number=first_number,
+            make_network=make_network,
+            clock=clock,
+            token=token,
+        )
         self._stream = CommandStream(self.connection, batch_commands, self._take)
         self._commands: list[Any] = []
         self._results: list[Result | None] = []

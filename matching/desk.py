@@ -3,24 +3,38 @@
 Nothing here waits. A client that does not read its answers loses them once its queue is full, and asks again.
 """
 
+from typing import NamedTuple
+
 from matching import wire
 from matching.engine import Engine
 from matching.errors import BadMessage
 from matching.sockets import Socket, Undelivered
-from matching.status import Counters, StatusBoard
+from matching.status import LEADER, Counters, StatusBoard
 
 _MESSAGES_A_TURN = 512
 _COMMANDS_A_TURN = 8192
 
+LEADS_ALREADY = "This engine leads already."
+
+
+class Promotion(NamedTuple):
+    """Somebody asks that this engine become the leader; `forced`: whatever speaks against it."""
+
+    sender: bytes
+    correlation: bytes
+    forced: bool
+
 
 class Desk:
-    """`socket` is a ROUTER."""
+    """`socket` is a ROUTER. A follower's `promotions` wait for whoever may decide; a leader refuses them."""
 
     def __init__(self, socket: Socket, engine: Engine, board: StatusBoard, counters: Counters) -> None:
         self._socket = socket
         self._engine = engine
         self._board = board
         self._counters = counters
+        self._granted: tuple[bytes, bytes] | None = None  # correlation and answer
+        self.promotions: list[Promotion] = []
 
     def receive(self) -> list[tuple[bytes, wire.Batch]]:
         """What waits, up to one turn's worth: (sender, batch) in the order of arrival. Questions are answered here."""
@@ -44,22 +58,45 @@ class Desk:
         self._counters.refused_batches += 1
         self._send(client, wire.REFUSED, wire.encode_refused(refused))
 
+    def grant(self, promotion: Promotion, epoch: int, first_block: int) -> None:
+        """Tells who asked that this engine leads, in `epoch` and from `first_block` on."""
+        answer = wire.encode_json({"ok": True, "epoch": epoch, "block": first_block})
+        self._granted = promotion.correlation, answer
+        self._send(promotion.sender, wire.PROMOTE, answer, promotion.correlation)
+
+    def deny(self, promotion: Promotion, message: str) -> None:
+        answer = wire.encode_json({"ok": False, "message": message})
+        self._send(promotion.sender, wire.PROMOTE, answer, promotion.correlation)
+
     def _read(self, sender: bytes, frames: list[bytes]) -> wire.Batch | None:
         try:
             if len(frames) == 2 and frames[0] == wire.COMMANDS:
                 return self._read_batch(sender, frames[1])
-            verb, correlation = wire.decode_question(frames, wire.QUESTIONS)
+            verb, correlation = wire.decode_question(frames, wire.QUESTIONS | wire.PROMOTIONS)
         except BadMessage as error:
             self._counters.bad_messages += 1
             self._send(sender, wire.REFUSED, wire.encode_refused(wire.Refused(wire.BAD_MESSAGE, str(error))))
             return None
-        self._send(sender, verb, self._board.answer(verb), correlation)
+        if verb in wire.PROMOTIONS:
+            self._read_promotion(Promotion(sender, correlation, verb == wire.PROMOTE_FORCED))
+        else:
+            self._send(sender, verb, self._board.answer(verb), correlation)
         return None
+
+    def _read_promotion(self, promotion: Promotion) -> None:
+        if self._granted and self._granted[0] == promotion.correlation:  # the answer was lost, or overtaken
+            self._send(promotion.sender, wire.PROMOTE, self._granted[1], promotion.correlation)
+        elif self._board.role == LEADER:
+            self.deny(promotion, LEADS_ALREADY)
+        else:
+            self.promotions.append(promotion)
 
     def _read_batch(self, sender: bytes, payload: bytes) -> wire.Batch | None:
         try:
             batch = wire.decode_batch(payload)
-            self._engine.check(batch.commands, batch.texts)
+            # A follower refuses every batch: that it may not know an instrument yet does not make one a bad one.
+            if self._board.role == LEADER:
+                self._engine.check(batch.commands, batch.texts)
         except BadMessage as error:
             self._counters.bad_messages += 1
             code = wire.TOO_LARGE if isinstance(error, wire.TooLarge) else wire.BAD_MESSAGE

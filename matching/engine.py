@@ -69,6 +69,10 @@ class Engine:
         self._room = 0  # commands for which memory is reserved
         self._events = np.empty(0, layout.EVENT)
 
+    def become(self, other: "Engine") -> None:
+        """Takes the state of `other`, which is not used any more: whoever holds this engine keeps it."""
+        vars(self).update(vars(other))
+
     @property
     def next_command_sequence(self) -> int:
         return int(self.pools.state.item(p.NEXT_COMMAND_SEQUENCE))

@@ -5,13 +5,21 @@ from typing import Protocol
 
 from matching.blocks import Block
 from matching.epochs import Epoch
+from matching.errors import MatchingError
+
+
+class HistoryUnavailable(MatchingError):
+    """What keeps the blocks does not answer, although it was waited for: start again when it does."""
 
 
 class History(Protocol):
-    """Raises what the store raises; a store that is away for a while is waited for by whoever implements this."""
+    """Raises HistoryUnavailable; a store that is away for a while is waited for by whoever implements this."""
 
     def epochs(self) -> Sequence[Epoch]:
         """All that have begun, by number."""
+
+    def withdraw(self) -> None:
+        """Whoever asked for the epochs does not begin one after all."""
 
     def hash_of(self, number: int) -> int | None:
         """The hash of a durable block; None where there is none with that number."""

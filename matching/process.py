@@ -3,30 +3,29 @@
 Knows no settings, signals or Django; `run_engine` brings those.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from matching import kernel, status, wire
-from matching.blocks import Block
 from matching.desk import Desk
 from matching.engine import Engine
+from matching.errors import MatchingError
 from matching.feed import Feed
-from matching.follower import Follower, follow, re_executed
-from matching.input_logs.base import InputLog
+from matching.follower import Follower, follow
+from matching.leadership import take_lead
 from matching.publisher import Publisher
+from matching.recovery import Recovered
 from matching.ring import Ring
 from matching.sequencer import Sequencer
 from matching.server import Leader, serve
-from matching.sockets import Kind, Network, Socket, ZmqNetwork
+from matching.services import Services
+from matching.sockets import Kind, Network, Socket
 from matching.status import StatusBoard
 
 log = structlog.get_logger(__name__)
-
-_PROGRESS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Plan:
     block_commands: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parts:
     """What leader and follower have in common, sockets open."""
 
@@ -50,70 +49,82 @@ class Parts:
     publisher: Publisher
     network: Network
     sockets: tuple[Socket, Socket]
+    recovered: Recovered | None = None  # how it became the leader
 
 
 Ready = Callable[[Parts], None]
 """Called once, when commands, or questions to a follower, are answered from now on."""
 
 
-def lead(
-    plan: Plan, input_log: InputLog, settled: Callable[[], Iterable[Block]], ready: Ready, stop: Callable[[], bool]
-) -> None:
-    """Re-executes what settlement and the input log hold, then takes commands until `stop()`.
+def lead(plan: Plan, services: Services, ready: Ready, stop: Callable[[], bool]) -> None:
+    """Recovers, begins an epoch, then takes commands until `stop()`.
 
-    Raises AddressUnusable, LogUnusable, Diverged, BadBlock, and what `settled` raises.
+    Raises AddressUnusable, what `take_lead` raises, Superseded, and LogUnusable.
     """
-    with _opened(plan, status.LEADER, input_log.name) as parts:
-        recover(parts, settled(), durable=True)
-        recover(parts, input_log.blocks(), durable=False)
-        leader = Leader(
-            parts.desk,
-            Sequencer(parts.engine, parts.ring, time.time_ns, plan.block_commands),
-            input_log,
-            parts.publisher,
-            parts.ring,
-            parts.board,
-            plan.block_commands,
-        )
+    with _opened(plan, services, status.LEADER, services.input_log.name) as parts:
+        parts.recovered = take_lead(parts.engine, parts.ring, parts.board.addresses, services)
         ready(parts)
-        serve(leader, parts.network, parts.sockets, stop)
-        input_log.close()
+        _serve(plan, services, parts, stop)
 
 
-def follow_leader(plan: Plan, address: str, timeout_s: float, ready: Ready, stop: Callable[[], bool]) -> None:
-    """Follows the engine at `address` until `stop()`.
+def follow_leader(
+    plan: Plan, services: Services, address: str, timeout_s: float, ready: Ready, stop: Callable[[], bool]
+) -> None:
+    """Follows the engine at `address` until `stop()`, or until it is promoted; then it leads until `stop()`.
 
-    Raises AddressUnusable, EngineUnreachable, Diverged, HistoryGone, BadBlock.
+    Raises AddressUnusable, EngineUnreachable, Diverged, HistoryGone, BadBlock; as the leader what `lead` raises.
     """
-    with _opened(plan, status.FOLLOWER, "none") as parts:
-        feed = Feed.discover(address, timeout_s)
+    with _opened(plan, services, status.FOLLOWER, "none") as parts:
+        feed = Feed.discover(address, timeout_s, make_network=services.make_network, clock=services.monotonic)
         try:
             follower = Follower(parts.engine, feed, parts.desk, parts.publisher, parts.ring, parts.board.counters)
             ready(parts)
-            follow(follower, parts.network, parts.sockets, stop)
+            is_promoted = _follow_until_promoted(follower, services, parts, stop)
         finally:
             feed.close()
+        if is_promoted:
+            _serve(plan, services, parts, stop)
 
 
-def recover(parts: Parts, blocks: Iterable[Block], *, durable: bool) -> None:
-    """Re-executes blocks that the engine does not have yet. `durable`: settlement has them already."""
-    engine, ring = parts.engine, parts.ring
-    told_at_s = time.monotonic()
-    for block in blocks:
-        if block.number <= engine.block_number:
+def _follow_until_promoted(follower: Follower, services: Services, parts: Parts, stop: Callable[[], bool]) -> bool:
+    """Follows; True when an operator's promotion succeeded, False when it was time to stop."""
+    while True:
+        follow(follower, parts.network, parts.sockets, stop)
+        promotion = follower.promotion
+        if promotion is None:
+            return False
+        objection = (lambda: "") if promotion.forced else follower.unwritten
+        try:
+            # Whoever promotes decides that the old leader is gone; its epoch ends with the new one.
+            services = replace(services, take_over=True)
+            parts.recovered = take_lead(parts.engine, parts.ring, parts.board.addresses, services, objection)
+        except MatchingError as error:
+            follower.refuse_promotion(str(error))
             continue
-        block.verify(engine.block_number + 1, engine.state_hash)
-        ring.append(re_executed(engine, block))
-        if durable:
-            ring.confirm(block.number)
-        if time.monotonic() - told_at_s >= _PROGRESS_S:
-            told_at_s = time.monotonic()
-            log.info("re-executing", block=block.number)
+        parts.board.role, parts.board.input_log = status.LEADER, services.input_log.name
+        follower.grant_promotion(parts.engine.epoch)
+        log.info("promoted", block=parts.engine.block_number, epoch=parts.engine.epoch)
+        return True
+
+
+def _serve(plan: Plan, services: Services, parts: Parts, stop: Callable[[], bool]) -> None:
+    leader = Leader(
+        parts.desk,
+        Sequencer(parts.engine, parts.ring, services.time_ns, plan.block_commands),
+        services.input_log,
+        parts.publisher,
+        parts.ring,
+        parts.board,
+        plan.block_commands,
+        services.snapshotter,
+        services.superseded,
+    )
+    serve(leader, parts.network, parts.sockets, stop)
 
 
 @contextmanager
-def _opened(plan: Plan, role: str, input_log: str) -> Iterator[Parts]:
-    network = ZmqNetwork()
+def _opened(plan: Plan, services: Services, role: str, input_log: str) -> Iterator[Parts]:
+    network = services.make_network()
     opened: list[Socket] = []
     try:
         for kind, address, limits in (
@@ -127,9 +138,11 @@ def _opened(plan: Plan, role: str, input_log: str) -> Iterator[Parts]:
         engine, ring = Engine(), Ring(plan.ring_blocks, plan.ring_bytes)
         board = StatusBoard(engine, ring, plan.addresses, role, input_log)
         desk = Desk(commands, engine, board, board.counters)
-        publisher = Publisher(blocks, retransmission, ring, board, time.monotonic)
+        publisher = Publisher(blocks, retransmission, ring, board, services.monotonic, services.snapshotter)
         yield Parts(engine, ring, board, desk, publisher, network, (commands, retransmission))
     finally:
+        services.snapshotter.close()
+        services.input_log.close()
         for socket in opened:
             socket.close(linger_ms=500)  # the last answers and blocks may still be under way
         network.close()

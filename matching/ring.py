@@ -2,6 +2,8 @@
 
 Bounded by count and bytes. A block that settlement has confirmed stays as long as there is room; one that it has not
 is never dropped: with too many of those the ring is `full`, and the engine halts.
+
+A leader's blocks are held back until its input log has them: readers see what was released, the engine makes more.
 """
 
 import struct
@@ -53,6 +55,7 @@ class Ring:
         self._blocks: dict[int, Block] = {}
         self._first = 1
         self._last = 0
+        self._released = 0
         self._trails: dict[int, _Trail] = {}
         self._unindexed: list[Block] = []
 
@@ -66,8 +69,13 @@ class Ring:
 
     @property
     def last(self) -> int:
-        """Number of the newest block ever held, 0 before the first."""
-        return self._last
+        """Number of the newest block that readers ever saw, 0 before the first."""
+        return self._released
+
+    @property
+    def withheld(self) -> Block | None:
+        """The oldest block that readers do not see yet; None when they see all."""
+        return self._blocks[self._released + 1] if self._released < self._last else None
 
     @property
     def unconfirmed(self) -> int:
@@ -83,11 +91,23 @@ class Ring:
     def full(self) -> bool:
         return self.room <= 0
 
+    def begin_after(self, number: int) -> None:
+        """For an empty ring: blocks up to `number` are durable elsewhere, the next one comes first."""
+        assert not self._blocks
+        self._first = number + 1
+        self._last = self._released = self.confirmed = number
+
     def append(self, block: Block) -> None:
         """Takes the next block; drops confirmed ones, oldest first, for which there is no room any more."""
+        self.hold(block)
+        self.release()
+
+    def hold(self, block: Block) -> None:
+        """Takes the next block as `append` does, but readers do not see it until `release`."""
         if not self._blocks:
             self._first = block.number
             self.confirmed = max(self.confirmed, block.number - 1)
+            self._released = max(self._released, block.number - 1)
         assert self._last in (0, block.number - 1), "blocks have neighbouring numbers"
         self._blocks[block.number] = block
         self._last = block.number
@@ -96,15 +116,34 @@ class Ring:
         self._unindexed.append(block)
         self._make_room()
 
+    def release(self) -> None:
+        """Readers see every block from now on."""
+        self._released = self._last
+
     def confirm(self, number: int) -> None:
         """Everything up to block `number` is durable. A number past the newest block or an old one changes nothing."""
-        if number > self._last:
+        if number > self._released:
             return
         while self.confirmed < number:
             self.confirmed += 1
             self.unconfirmed_bytes -= len(self._blocks[self.confirmed].data)
 
+    def confirmed_only_up_to(self, number: int) -> None:
+        """What was counted as confirmed after block `number` is not, as far as it is held: it may not be dropped."""
+        while self.confirmed > max(number, self._first - 1):
+            self.unconfirmed_bytes += len(self._blocks[self.confirmed].data)
+            self.confirmed -= 1
+
+    def reset(self) -> None:
+        """Forgets every block: the next one may have any number."""
+        vars(self).update(vars(Ring(self.max_blocks, self.max_bytes)))
+
     def get(self, number: int) -> Block | None:
+        """A block that is held and that readers may see."""
+        return self._blocks.get(number) if number <= self._released else None
+
+    def made(self, number: int) -> Block | None:
+        """A block that is held, whether readers may see it or not."""
         return self._blocks.get(number)
 
     def index(self) -> None:

@@ -105,8 +105,13 @@ class Segments:
     def _current(self, first_block: int) -> AppendFile:
         if self._file is None or self._file.size >= self._segment_bytes:
             self.close()
-            self._file = self._disk.append_to(self.folder / f"{first_block:020d}{self._suffix}")
-            self._disk.sync_folder(self.folder)  # or a crash could lose the file's name
+            file = self._disk.append_to(self.folder / f"{first_block:020d}{self._suffix}")
+            try:
+                self._disk.sync_folder(self.folder)  # or a crash could lose the file's name
+            except OSError:
+                file.close()
+                raise
+            self._file = file
         return self._file
 
     def _write(self, file: AppendFile, record: bytes) -> None:
@@ -127,20 +132,26 @@ class Segments:
             for end, payload in _records(data):
                 yield from _blocks(path, payload)
                 good = end
-            if good < len(data):
-                if not (is_last and _is_torn(data, good)):
-                    raise LogDamaged(f"{path} is damaged at byte {good}: nothing is started from it. {self._remedy}")
-                self._cut(path, good)
+            if good < len(data) and not (is_last and _is_torn(data, good)):
+                raise LogDamaged(f"{path} is damaged at byte {good}: nothing is started from it. {self._remedy}")
+            if is_last:
+                self._settle(path, good)
         except OSError as error:
             raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
 
-    def _cut(self, path: Path, size: int) -> None:
+    def _settle(self, path: Path, size: int) -> None:
+        """Cuts a torn tail off, and makes what is left durable.
+
+        Whoever wrote it may have died before its fsync: the next file must not be on the disk before this one is.
+        """
         file = self._disk.append_to(path)
         try:
-            file.truncate(size)
+            if file.size > size:
+                file.truncate(size)
             file.sync()
         finally:
             file.close()
+        self._disk.sync_folder(self.folder)
 
 
 def _records(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -52,7 +52,7 @@ class Sequencer:
         self._block_commands = block_commands
 
     def sequence(self, batches: Sequence[Batch]) -> Sequenced:
-        """Applies what is new in batches that `Engine.check` let pass; every block is in the ring afterwards."""
+        """Applies what is new in batches that `Engine.check` let pass; the ring holds every block, to be released."""
         turn = _Turn(self._engine, self._ring, self._clock, self._block_commands, len(batches))
         for index, batch in enumerate(batches):
             turn.take(index, batch)
@@ -137,7 +137,7 @@ class _Turn:
         )
         now_ns = max(self._engine.timestamp_ns, self._clock())
         block = self._engine.apply(requests, commands, texts, now_ns)
-        self._ring.append(block)
+        self._ring.hold(block)
         self.blocks.append(block)
         if len(parts) == 1:
             self._answer(parts[0], block, block.first_command_sequence, block.events)
@@ -158,7 +158,7 @@ def repeated_segments(ring: Ring, batch: Batch, count: int) -> list[Segment]:
     for place in ring.find(batch.client, number, end - 1):
         if place.first_number > number:
             segments.append(Segment(number, 0, 0, place.first_number - number, _NO_EVENTS))
-        block = ring.get(place.block_number)
+        block = ring.made(place.block_number)
         assert block is not None, "the ring finds only what it holds"
         sequence = block.first_command_sequence + place.offset
         start, stop = np.searchsorted(block.events["command_sequence"], (sequence, sequence + place.command_count))

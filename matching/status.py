@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from matching import wire
+from matching.codes import FIRST_REFERENCE_COMMAND
 from matching.engine import Engine
 from matching.layout import LAYOUT_VERSION
 from matching.ring import Ring
@@ -12,6 +13,7 @@ LEADER = "leader"
 FOLLOWER = "follower"
 
 _DEPTH_LEVELS = 10
+_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
 
 HALTED = "The ring is full of blocks that settlement has not confirmed: the engine takes no commands until it does."
 
@@ -22,6 +24,7 @@ class Counters:
 
     bad_messages: int = 0  # frames that were no message of ours
     refused_batches: int = 0  # halted, or a follower
+    refused_blocks: int = 0  # of an epoch that is over
     lost_answers: int = 0  # their client was gone or did not read
     commands: int = 0
     events: int = 0
@@ -37,21 +40,42 @@ class StatusBoard:
     role: str
     input_log: str
     counters: Counters = field(default_factory=Counters)
+    replicas: list[wire.Addresses] = field(default_factory=list)  # followers that announced themselves lately
+
+    log_full: str = ""  # why the input log does not take the newest blocks, which nobody may see until it does
 
     @property
     def halted(self) -> str:
         """Why the engine takes no commands; "" while it does. A follower never takes any, and is not halted."""
+        if self.log_full:
+            return self.log_full
         return HALTED if self.role == LEADER and self.ring.full else ""
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Number and hash of the newest block that anybody may see."""
+        withheld = self.ring.withheld
+        if withheld is not None:
+            return withheld.number - 1, withheld.prev_hash
+        return self.engine.block_number, self.engine.state_hash
+
+    @property
+    def command_sequence(self) -> int:
+        """The last command of that block."""
+        withheld = self.ring.withheld
+        return (self.engine.next_command_sequence if withheld is None else withheld.first_command_sequence) - 1
 
     def fields(self) -> dict[str, Any]:
         engine, ring = self.engine, self.ring
+        number, state_hash = self.block
         return {
             "role": self.role,
             "layout_version": LAYOUT_VERSION,
-            "block": engine.block_number,
-            "state_hash": f"{engine.state_hash:016x}",
+            "epoch": engine.epoch,
+            "block": number,
+            "state_hash": f"{state_hash:016x}",
             "timestamp_ns": engine.timestamp_ns,
-            "command_sequence": engine.next_command_sequence - 1,
+            "command_sequence": self.command_sequence,
             "halted": bool(self.halted),
             "halted_reason": self.halted or None,
             "ring": {
@@ -66,6 +90,7 @@ class StatusBoard:
             },
             "input_log": self.input_log,
             "addresses": asdict(self.addresses),
+            "replicas": [asdict(one) for one in self.replicas],
             "counters": asdict(self.counters),
         }
 
@@ -73,8 +98,12 @@ class StatusBoard:
         """JSON for one of `wire.QUESTIONS`."""
         if verb == wire.STATUS:
             return wire.encode_json(self.fields())
+        if self.log_full and not (verb == wire.REGISTRY and self._registry_is_logged()):
+            number, state_hash = self.block
+            told = {"block": number, "state_hash": f"{state_hash:016x}", "unavailable": self.log_full}
+            return wire.encode_json(told)
         if verb == wire.REGISTRY:
-            return wire.encode_json({"block": self.engine.block_number, "registry": self.engine.registry.dump()})
+            return wire.encode_json({"block": self.block[0], "registry": self.engine.registry.dump()})
         if verb == wire.DEPTH:
             return wire.encode_json({"block": self.engine.block_number, "depth": self._top_of_books()})
         return wire.encode_json(
@@ -85,6 +114,14 @@ class StatusBoard:
                 "open_orders": self.engine.open_orders(),
             }
         )
+
+    def _registry_is_logged(self) -> bool:
+        """Whether nothing that the input log does not have changed it: a client may begin with it while halted."""
+        withheld = self.ring.withheld
+        if withheld is None:
+            return True
+        made = (self.ring.made(number) for number in range(withheld.number, self.engine.block_number + 1))
+        return not any(block and int(block.commands["kind"][-1]) >= _FIRST_REFERENCE for block in made)
 
     def _top_of_books(self) -> dict[str, Any]:
         """Symbol → best price levels, as `Engine.depth` gives them."""

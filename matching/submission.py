@@ -46,32 +46,35 @@ def submit(
     batch_commands: int,
     rate: float | None = None,
     progress: Callable[[], object] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Submission:
     """Sends every command and waits for every answer; `rate` is commands a second, None for no limit.
+
+    `clock` gives seconds that never run back.
 
     Raises NoAnswer when one is left without an answer, EngineUnreachable, EngineRefused.
     """
     submission = Submission()
     stream = CommandStream(connection, batch_commands, submission.note)
     stream.refresh()
-    began_s = time.monotonic()
+    began_s = clock()
     for line in lines:
         progress()
         if not line.strip():
             continue
         if rate is not None:
-            _keep_pace(stream, began_s + submission.sent / rate)
+            _keep_pace(stream, began_s + submission.sent / rate, clock)
         stream.make_room()
         submission.sent += 1
         if stream.add(parse(line), None) is not None:
             submission.rejected += 1
     stream.finish()
-    submission.seconds = time.monotonic() - began_s
+    submission.seconds = clock() - began_s
     return submission
 
 
-def _keep_pace(stream: CommandStream, due_s: float) -> None:
+def _keep_pace(stream: CommandStream, due_s: float, clock: Callable[[], float]) -> None:
     """Waits until the next command is due; what was collected meanwhile goes out rather than wait for a full batch."""
-    while (left_s := due_s - time.monotonic()) > 0:
+    while (left_s := due_s - clock()) > 0:
         stream.flush()
         stream.collect(left_s)

@@ -5,6 +5,8 @@
         ← answer, segments            ANSWER, then SEGMENT and its EVENT[], several times
         → registry | status | state | depth, correlation
         ← the same verb, JSON, correlation
+        → promote | promote_forced, correlation
+        ← promote, JSON, correlation  {"ok": true, "epoch", "block"} or {"ok": false, "message"}
         ← refused, JSON[, correlation]
     block socket (engine PUB, readers SUB)
         ← block, bytes                each block once, in order
@@ -13,6 +15,10 @@
         → blocks, first, last         ← block, bytes, several times, then sent, last | or missing, first, oldest held
         → confirm, number             up to this block everything is durable
         → status, correlation         ← status, JSON, correlation
+        → following, JSON             addresses of a follower, every FOLLOWING_S; no answer
+        → snapshot, number, offset    0: the newest
+        ← snapshot, number, offset, total size, bytes      perhaps of another snapshot, from offset 0
+            | pending, number         it is being made, ask again | missing, 0, oldest held: none is ever made
 
 Integers in frames of their own are 8 bytes, little-endian. Decoders here raise BadMessage with one sentence, whatever
 the bytes are; the numbers inside command records are judged by `Engine.check`.
@@ -38,14 +44,20 @@ REGISTRY = b"registry"
 STATUS = b"status"
 STATE = b"state"
 DEPTH = b"depth"
+PROMOTE = b"promote"
+PROMOTE_FORCED = b"promote_forced"
 BLOCK = b"block"
 BLOCKS = b"blocks"
 SENT = b"sent"
 MISSING = b"missing"
 CONFIRM = b"confirm"
+FOLLOWING = b"following"
+SNAPSHOT = b"snapshot"
+PENDING = b"pending"
 
+PROMOTIONS = frozenset((PROMOTE, PROMOTE_FORCED))
 QUESTIONS = frozenset((REGISTRY, STATUS, STATE, DEPTH))
-"""Verbs of a client that carry only a correlation id."""
+"""Verbs of a client that carry only a correlation id, and are answered at once."""
 
 # Codes of a refusal of a whole message.
 ENGINE_HALTED = "engine_halted"
@@ -59,11 +71,16 @@ MAX_BATCH_BYTES = layout.BATCH.itemsize + 2 * MAX_BATCH_COMMANDS * layout.COMMAN
 MAX_CORRELATION_BYTES = 16
 MAX_NUMBER = (1 << 63) - 1
 HEARTBEAT_S = 0.2
+FOLLOWING_S = 1.0
+FOLLOWERS_KEPT_S = 3.0
+"""A follower that is silent for so long is not told of any more."""
+MOST_FOLLOWERS = 16
+SNAPSHOT_CHUNK_BYTES = 1 << 20
 
 # Twice the largest batch: what is a little too large is still refused in words, what is more closes the connection.
 COMMAND_LIMITS = Limits(frame_bytes=2 * MAX_BATCH_BYTES, receive_queue=64, send_queue=128)
 BLOCK_LIMITS = Limits(frame_bytes=256, receive_queue=64, send_queue=2000)
-RETRANSMIT_LIMITS = Limits(frame_bytes=256, receive_queue=1000, send_queue=1000)
+RETRANSMIT_LIMITS = Limits(frame_bytes=1024, receive_queue=1000, send_queue=1000)
 READER_LIMITS = Limits(frame_bytes=UNBOUNDED, receive_queue=2000, send_queue=1000)
 
 _BATCH = struct.Struct("<IIQQII")
@@ -113,7 +130,8 @@ class Answer(NamedTuple):
 class Refused:
     """A message that was not taken; nothing of it was done that `applied_number` does not cover.
 
-    `applied_number` is the number of the client's last command that was applied, 0 for none.
+    `applied_number` is the number of the client's last command that was applied, 0 for none. `leader` is the command
+    address of the engine that takes commands, "" where that is not known.
     """
 
     code: str
@@ -121,10 +139,13 @@ class Refused:
     client: int = 0
     first_number: int = 0
     applied_number: int = 0
+    leader: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
+    """Where one engine listens."""
+
     commands: str
     blocks: str
     retransmission: str
@@ -140,6 +161,15 @@ class Status:
     confirmed: int
     addresses: Addresses
     fields: Mapping[str, Any]
+    epoch: int = 0  # of its newest block, or the one that it began; 0: it does not say
+    replicas: tuple[Addresses, ...] = ()  # followers that it has heard of lately
+
+
+class SnapshotChunk(NamedTuple):
+    number: int  # of the block after which the snapshot was made
+    offset: int
+    total_bytes: int
+    data: bytes
 
 
 def encode_batch(client: int, first_number: int, commands: Records, texts: bytes) -> bytes:
@@ -231,25 +261,56 @@ def decode_refused(payload: bytes) -> Refused:
         raise BadMessage("This refusal has no code and message.")
     if type(client) is not int or type(first) is not int or type(applied) is not int:
         raise BadMessage("This refusal does not say what it refuses.")
-    return Refused(code, message, client, first, applied)
+    leader = fields.get("leader", "")
+    if not isinstance(leader, str):
+        raise BadMessage("This refusal names something as the leader that is no address.")
+    return Refused(code, message, client, first, applied, leader)
 
 
 def decode_status(payload: bytes) -> Status:
     """Raises BadMessage."""
     fields = decode_json(payload)
     try:
-        addresses = fields["addresses"]
         status = Status(
             role=_text(fields["role"]),
             block_number=_whole(fields["block"]),
             state_hash=int(_text(fields["state_hash"]), 16),
             confirmed=_whole(fields["ring"]["confirmed"]),
-            addresses=Addresses(*(_text(addresses[name]) for name in ("commands", "blocks", "retransmission"))),
+            addresses=_addresses(fields["addresses"]),
             fields=fields,
+            epoch=_whole(fields.get("epoch", 0)),
+            replicas=tuple(_addresses(one) for one in fields.get("replicas", ())[:MOST_FOLLOWERS]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadMessage("This status lacks a role, a block, its hash or an address.") from error
     return status
+
+
+def encode_addresses(addresses: Addresses) -> bytes:
+    return encode_json(asdict(addresses))
+
+
+def decode_addresses(payload: bytes) -> Addresses:
+    """Raises BadMessage."""
+    try:
+        return _addresses(decode_json(payload))
+    except (KeyError, TypeError) as error:
+        raise BadMessage("A follower names the three addresses where it listens.") from error
+
+
+def encode_snapshot_chunk(chunk: SnapshotChunk) -> list[bytes]:
+    """The frames after the verb."""
+    return [*encode_numbers(chunk.number, chunk.offset, chunk.total_bytes), chunk.data]
+
+
+def decode_snapshot_chunk(frames: Sequence[bytes]) -> SnapshotChunk:
+    """From the frames after the verb. Raises BadMessage."""
+    if len(frames) != 4:
+        raise BadMessage("A part of a snapshot has three numbers and bytes after its verb.")
+    number, offset, total_bytes = decode_numbers(frames[:3], 3)
+    if offset + len(frames[3]) > total_bytes:
+        raise BadMessage("This part of a snapshot reaches past its end.")
+    return SnapshotChunk(number, offset, total_bytes, frames[3])
 
 
 def encode_json(fields: Any) -> bytes:
@@ -288,6 +349,11 @@ def decode_question(frames: Sequence[bytes], verbs: Iterable[bytes]) -> tuple[by
     if not 1 <= len(frames[1]) <= MAX_CORRELATION_BYTES:
         raise BadMessage(f"A correlation id has 1 to {MAX_CORRELATION_BYTES} bytes.")
     return frames[0], frames[1]
+
+
+def _addresses(fields: Any) -> Addresses:
+    """Raises KeyError, TypeError."""
+    return Addresses(*(_text(fields[name]) for name in ("commands", "blocks", "retransmission")))
 
 
 def _text(value: object) -> str:

@@ -63,3 +63,25 @@ BEGIN;
 --
 CREATE TABLE "engine_epochs" ("number" integer NOT NULL PRIMARY KEY, "first_block" bigint NOT NULL, "prev_hash" varchar(16) NOT NULL, "engine" text NOT NULL, "commands" text NOT NULL, "blocks" text NOT NULL, "retransmission" text NOT NULL, "began_at_ns" bigint NOT NULL);
 COMMIT;
+BEGIN;
+--
+-- Create model Alarm
+--
+CREATE TABLE "alarms" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "kind" varchar(32) NOT NULL, "severity" varchar(16) NOT NULL, "message" text NOT NULL, "raised_at" datetime NOT NULL, "last_seen_at" datetime NOT NULL, "cleared_at" datetime NULL, "acknowledged_by" text NULL, "acknowledged_at" datetime NULL);
+--
+-- Add field error to reconciliationrun
+--
+ALTER TABLE "reconciliation_runs" ADD COLUMN "error" text NULL;
+--
+-- Add field source to reconciliationrun
+--
+ALTER TABLE "reconciliation_runs" ADD COLUMN "source" varchar(16) NULL;
+--
+-- Create index reconciliation_runs_differing on field(s) id of model reconciliationrun
+--
+CREATE INDEX "reconciliation_runs_differing" ON "reconciliation_runs" ("id") WHERE "difference_count" > 0;
+--
+-- Create constraint alarms_raised on model alarm
+--
+CREATE UNIQUE INDEX "alarms_raised" ON "alarms" ("kind") WHERE "cleared_at" IS NULL;
+COMMIT;

@@ -5,7 +5,6 @@ tables do not show it (`WithLetters`).
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from itertools import chain
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from matching.disk import Disk, LocalDisk
 from settlement import metrics
 from settlement.clock import Clock
 from settlement.errors import CannotRun
@@ -43,15 +43,25 @@ R = TypeVar("R")
 class DeadLetters:
     """The dead letters of one store, told in the file too."""
 
-    def __init__(self, store: Store, folder: Path, clock: Clock) -> None:
+    def __init__(self, store: Store, folder: Path, clock: Clock, disk: Disk | None = None) -> None:
         self._store = store
+        self._disk = disk or LocalDisk()
         self._file = folder / FILE_NAME
         self._clock = clock
+        self.count: int | None = None  # unresolved, as far as known; None: not asked yet
 
     def unresolved(self) -> list[DeadLetter]:
         """With their rows."""
         letters = [self._store.get_dead_letter(letter.id) for letter in self._store.dead_letters()]
-        return [letter for letter in letters if letter is not None]
+        found = [letter for letter in letters if letter is not None]
+        self.count = len(found)
+        metrics.DEAD_LETTERS.set(self.count)
+        return found
+
+    def recount(self) -> None:
+        """Asks the store; another process may have replayed some."""
+        self.count = len(self._store.dead_letters())
+        metrics.DEAD_LETTERS.set(self.count)
 
     def put(self, projection: Projection, error: str) -> DeadLetter:
         """Keeps the projection of one block that was refused."""
@@ -93,13 +103,15 @@ class DeadLetters:
         told = letter._asdict()
         del told["id"], told["projection"]
         try:
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(told) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            file = self._disk.append_to(self._file)
+            try:
+                file.write(json.dumps(told).encode() + b"\n")
+                file.sync()
+            finally:
+                file.close()
         except OSError as error:
             raise CannotRun(f"{self._file} cannot be written: {error.strerror}.") from error
-        metrics.DEAD_LETTERS.set(len(self._store.dead_letters()))
+        self.recount()
 
 
 def encode(projection: Projection) -> str:

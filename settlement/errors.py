@@ -5,11 +5,14 @@
     │   ├── GapUnfilled         blocks are missing and nobody has them: recover them from another replica or archive
     │   ├── ChainBroken         a block does not give its hash or does not continue the chain: mend its source
     │   ├── ChainConflict       the engine tells another story than the store: one of the two is the wrong one
-    │   └── StoreDamaged        rows of the store contradict its blocks: verify_settlement, then rebuild_projections
+    │   ├── StoreDamaged        rows of the store contradict its blocks: verify_settlement, then rebuild_projections
+    │   ├── SpillDamaged        blocks in the spill are not what was written: keep the files, look at the disk
+    │   └── SpillOverruled      an engine went on without blocks that were in the spill: they are set aside, start again
     └── CannotRun               nothing is wrong with the data: mend the set-up and start again
         ├── AlreadyRunning      another process settles into this DATA_DIR: stop it first
         ├── NotBuiltIn          a setting asks for what this program does not have
         ├── NotReady            settlement has not got as far as what was asked needs: start it, or wait
+        ├── SpillUnusable       the spill cannot be read or cleared: mend the disk
         └── TrailUnusable       the CSV trail cannot be read or written: look at the file
 
 Beside them stand `settlement.stores.base.StoreError` (the database's) and `matching.errors.MatchingError` (the
@@ -41,6 +44,14 @@ class StoreDamaged(Incident):
     pass
 
 
+class SpillDamaged(Incident):
+    pass
+
+
+class SpillOverruled(Incident):
+    pass
+
+
 class CannotRun(SettlementError):
     pass
 
@@ -54,6 +65,10 @@ class NotBuiltIn(CannotRun):
 
 
 class NotReady(CannotRun):
+    pass
+
+
+class SpillUnusable(CannotRun):
     pass
 
 

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from matching import wire
 from matching.blocks import Block
 
 
@@ -23,6 +24,15 @@ class Feed(Protocol):
 
     def newest(self) -> int:
         """The newest block that the engine announced, 0 before it announced any."""
+
+    def status(self) -> wire.Status | None:
+        """The engine's newest heartbeat; None before there was one."""
+
+    def silent_for_s(self) -> float:
+        """Seconds since anything came from the engine, or since the feed was made."""
+
+    def move(self, addresses: wire.Addresses) -> None:
+        """Listens to the engine at `addresses` from now on, as if it were the first: nothing is announced yet."""
 
     def confirm(self, number: int) -> None:
         """Tells the engine that everything up to this block is durable."""

@@ -22,6 +22,7 @@ class Gaps:
         self._since = 0.0  # when it was first missed, or last asked for
         self._attempts = 0
         self._asked_to = 0  # last block of the newest request
+        self.count = 0  # times that a number was missing
 
     def look(self, next_number: int, newest_early: int, announced: int) -> None:
         """Asks for block `next_number` where it must exist and does not come. Raises GapUnfilled.
@@ -42,8 +43,13 @@ class Gaps:
             self._wait_for_answer(now, known_to)
         elif newest_early or continues or now - self._since >= self._options.gap_grace_s:
             if not continues:
+                self.count += 1
                 metrics.SEQUENCE_GAPS.inc()
             self._ask(now, known_to)
+
+    def forget(self) -> None:
+        """Another engine is asked from now on, or the same one that has begun anew."""
+        self._awaited = self._asked_to = 0
 
     def was_deaf(self, seconds: float) -> None:
         """Settlement did something else for so long; what was asked for may be waiting to be received."""

@@ -15,6 +15,8 @@ SYMBOL_LENGTH = 32
 TEXT_ID_LENGTH = 36
 WORD_LENGTH = 16
 """Sides, kinds, statuses and reasons; the longest is `cancel_only`."""
+KIND_LENGTH = 32
+"""Kinds of alarms; the longest is `store_unavailable`."""
 
 
 class SequenceField(models.BigIntegerField):  # type: ignore[type-arg] # Django has no such classes to subscript
@@ -209,15 +211,37 @@ class DeadLetter(models.Model):
 
 
 class ReconciliationRun(models.Model):
-    """Of whatever store: one comparison of the engine's live state with the store's."""
+    """Of whatever store: one comparison of the engine's live state with the store's, or why there was none."""
 
     started_at = models.DateTimeField()
-    block_number = models.BigIntegerField()
+    source = models.CharField(max_length=WORD_LENGTH, null=True)  # "command", "schedule", "operator"; None: not kept
+    block_number = models.BigIntegerField()  # 0 also where it could not run
     state_hash = models.CharField(max_length=HASH_DIGITS)
-    ok = models.BooleanField()
+    ok = models.BooleanField()  # compared, and nothing differs
+    error = models.TextField(null=True)  # why it could not run
     difference_count = models.BigIntegerField()
-    report = models.JSONField()  # what `manage.py reconcile --json` prints
+    report = models.JSONField()  # what `manage.py reconcile --json` prints, with its first differences
 
     class Meta:
         db_table = "reconciliation_runs"
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(difference_count__gt=0), name="reconciliation_runs_differing")
+        ]
+
+
+class Alarm(models.Model):
+    """Of whatever store: what an operator should know of. One of a kind is raised at a time."""
+
+    kind = models.CharField(max_length=KIND_LENGTH)
+    severity = models.CharField(max_length=WORD_LENGTH)  # "warning", "critical"
+    message = models.TextField()
+    raised_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    cleared_at = models.DateTimeField(null=True)  # None: raised
+    acknowledged_by = models.TextField(null=True)  # a user's name, kept when the user is gone
+    acknowledged_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "alarms"
+        constraints = [models.UniqueConstraint(fields=["kind"], condition=Q(cleared_at=None), name="alarms_raised")]

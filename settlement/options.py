@@ -12,6 +12,9 @@ class Options:
     receive_blocks: int = 128  # appended in one commit at most
     gather_ms: float = 5  # between one commit and the next, while blocks come one by one
     waiting_blocks: int = 256  # held in memory while the store does not answer, or a gap is open
+    spill_after_s: float = 0.5  # a block that has waited for the store so long goes to the spill
+    epochs_every_s: float = 1.0  # so often the store is asked who leads
+    letters_every_s: float = 5.0  # so often it is asked whether dead letters are still there, while some are
     backlog_bytes: int = 64 << 20  # appended blocks held in memory for projection; beyond it they are read back
     batch_events: int = 8192  # a batch is closed at so many: it must not keep appends waiting for long
 
@@ -23,4 +26,4 @@ class Options:
     request_blocks: int = 1000  # asked for at once
 
     retry_first_s: float = 0.05  # a store that does not answer is asked again after this, doubled each time
-    retry_most_s: float = 5.0
+    retry_most_s: float = 2.0

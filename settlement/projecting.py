@@ -130,14 +130,14 @@ class Projections:
 
     def _project(self, blocks: list[Block]) -> None:
         projection = self._patience(lambda: self._projector.project(blocks))
-        self._trail.append(projection.trades, self._projector.registry)
+        self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
         self._patience(lambda: self._store.insert_batch(projection))
         self.projected = projection.checkpoint
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
 
     def _project_or_bury(self, block: Block) -> None:
         projection = self._patience(lambda: self._projector.project([block]))
-        self._trail.append(projection.trades, self._projector.registry)
+        self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
             self._patience(lambda: self._store.insert_batch(projection))
         except StoreRejected as error:
@@ -154,7 +154,6 @@ class Projections:
 
     def _new_projector(self) -> Projector:
         letters = self._letters.unresolved()
-        metrics.DEAD_LETTERS.set(len(letters))
         # A letter of a block that is not projected (a rebuild was killed) tells nothing: the block's turn comes.
         number = self.projected.block_number
         refused = [decode(letter.projection) for letter in letters if letter.block_number <= number]

@@ -51,7 +51,7 @@ def rebuild(
             raise Stopped
         clock.sleep(seconds)
 
-    projections = Projections(store, trail, letters, clock, options, Patience(wait, options))
+    projections = Projections(store, trail, letters, clock, options, Patience(wait, clock, options))
     while projections.lag and not stop():
         projections.step()
         progress(projections.projected.block_number, appended)

@@ -7,15 +7,24 @@ that changed since is left to the next run (and counted), for its row holds its 
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from settlement.clock import Clock
+from matching.client import Client
+from matching.errors import MatchingError
+from settlement import alarm_log
+from settlement.clock import Clock, SystemClock
 from settlement.differences import Difference, Findings
-from settlement.errors import NotReady
+from settlement.errors import NotReady, SettlementError
 from settlement.models import ReconciliationRun
-from settlement.stores.base import Balance, Order, Store
+from settlement.stores.base import Balance, Order, Store, StoreError
 
+KEPT_DIFFERENCES = 100
+"""Of one run in the table; the others are counted."""
+KEPT_RUNS = 10_000
+"""About a week of one a minute; runs that found differences stay for good."""
 _ASK_AGAIN_S = 0.05
+
+Source = Literal["command", "schedule", "operator"]
 
 
 class Report(NamedTuple):
@@ -74,19 +83,57 @@ def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: 
     )
 
 
-def recorded(ask: Callable[[], Mapping[str, Any]], store: Store, clock: Clock, deadline_s: float) -> Report:
-    """Asks the engine, compares, and keeps the report in the table of reconciliation runs."""
-    started_at = datetime.fromtimestamp(clock.time_ns() / 10**9, UTC)
-    report = reconcile(ask(), store, clock, deadline_s)
-    ReconciliationRun.objects.create(
-        started_at=started_at,
-        block_number=report.block,
-        state_hash=report.state_hash,
-        ok=report.ok,
-        difference_count=report.difference_count,
-        report=json.loads(json.dumps(report.form())),
-    )
+def run(address: str, open_store: Callable[[], Store], deadline_s: float, source: Source) -> Report:
+    """`recorded`, of the engine that takes commands at `address`; either is waited for at most `deadline_s`."""
+
+    def ask() -> dict[str, Any]:
+        with Client(address, timeout_s=deadline_s) as client:
+            return client.state()
+
+    return recorded(ask, open_store, SystemClock(), deadline_s, source)
+
+
+def recorded(
+    ask: Callable[[], Mapping[str, Any]],
+    open_store: Callable[[], Store],
+    clock: Clock,
+    deadline_s: float,
+    source: Source,
+) -> Report:
+    """Asks the engine, compares, and keeps the run, also one that could not run; its alarm follows.
+
+    Raises SettlementError, StoreError and MatchingError, after that is kept.
+    """
+    row = ReconciliationRun(started_at=_now(clock), source=source, block_number=0, difference_count=0, ok=False)
+    row.report = {}
+    try:
+        report = reconcile(ask(), open_store(), clock, deadline_s)
+    except (SettlementError, StoreError, MatchingError) as error:
+        row.error = str(error)
+        _keep(row, clock)
+        raise
+    row.block_number, row.state_hash, row.ok = report.block, report.state_hash, report.ok
+    row.difference_count = report.difference_count
+    row.report = json.loads(json.dumps(report._replace(differences=report.differences[:KEPT_DIFFERENCES]).form()))
+    _keep(row, clock)
     return report
+
+
+def sweep() -> int:
+    """Removes runs that found nothing, all but the newest; returns how many."""
+    runs = ReconciliationRun.objects
+    last = runs.order_by("-id").values_list("id", flat=True)[KEPT_RUNS : KEPT_RUNS + 1].first()
+    return runs.filter(difference_count=0, id__lte=last or 0).delete()[0]
+
+
+def _keep(row: ReconciliationRun, clock: Clock) -> None:
+    with alarm_log.told("reconciliation run not kept"):
+        row.save()
+        alarm_log.note_reconciliation(_now(clock))
+
+
+def _now(clock: Clock) -> datetime:
+    return datetime.fromtimestamp(clock.time_ns() / 10**9, UTC)
 
 
 def _wait_for_projection(store: Store, number: int, clock: Clock, deadline_s: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from matching.disk import Disk
 from matching.registry import Registry
 from settlement.differences import Findings
 from settlement.stores.base import Trade
@@ -17,9 +18,9 @@ Line = tuple[str, str]
 class TrailAudit:
     """Walks the files once, oldest first, beside the trades."""
 
-    def __init__(self, folder: Path, first_sequence: int, findings: Findings) -> None:
+    def __init__(self, folder: Path, first_sequence: int, findings: Findings, disk: Disk | None = None) -> None:
         """Lines of trades before `first_sequence` are passed over."""
-        self._lines = ((f"{name}:{number}", line) for name, number, line in lines_of(folder))
+        self._lines = ((f"{name}:{number}", line) for name, number, line in lines_of(folder, disk))
         self._findings = findings
         self._next = next(self._lines, None)
         self._after = next(self._lines, None)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from matching.blocks import Block
+from matching.disk import Disk
 from matching.errors import MatchingError
 from settlement.chain import stored
 from settlement.differences import Difference, Findings
@@ -67,6 +68,7 @@ def verify(
     from_block: int | None = None,
     to_block: int | None = None,
     progress: Callable[[int, int], object] = lambda done, last: None,
+    disk: Disk | None = None,
 ) -> Report:
     """Compares blocks `from_block` to `to_block`, or all that are projected.
 
@@ -79,7 +81,7 @@ def verify(
         raise NotReady(f"The store is projected to block {projected.block_number}: it has no such range of blocks.")
     span = _Span(max(1, from_block or 1), last, to_block is None)
     findings = Findings()
-    state_hash, trades = _Verification(store, trail_folder, engine, span, findings, progress).run()
+    state_hash, trades = _Verification(store, trail_folder, engine, span, findings, progress, disk).run()
     return Report(
         ok=not findings.count,
         from_block=span.first,
@@ -107,9 +109,11 @@ class _Verification:
         span: _Span,
         findings: Findings,
         progress: Callable[[int, int], object],
+        disk: Disk | None,
     ) -> None:
         self._store = store
         self._trail_folder = trail_folder
+        self._disk = disk
         self._engine = engine
         self._span = span
         self._findings = findings
@@ -185,7 +189,7 @@ class _Verification:
         if blocks[0].number < self._span.first:
             return
         if self._trail is None:
-            self._trail = TrailAudit(self._trail_folder, blocks[0].first_event_sequence, self._findings)
+            self._trail = self._audit(blocks[0].first_event_sequence)
         self._trail.compare(projection.trades, self._projector.registry)
         self._trades += len(projection.trades)
         self._compare_history(blocks[0], projection)
@@ -211,6 +215,9 @@ class _Verification:
         for order in closed:
             self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
 
+    def _audit(self, first_sequence: int) -> TrailAudit:
+        return TrailAudit(self._trail_folder, first_sequence, self._findings, self._disk)
+
     def _stored_trades(self, first: int, last: int) -> Iterator[Trade]:
         while page := self._store.get_trades_by_sequence_range(first, last, _PAGE):
             yield from page
@@ -228,7 +235,7 @@ class _Verification:
         kept = [d for d in self._store.definitions() if d.event_sequence <= self._last_event]
         self._findings.compare_rows("definition", self._definitions, kept)
         ahead_to = self._compare_end() if self._span.is_to_the_end else _LAST
-        trail = self._trail or TrailAudit(self._trail_folder, _FIRST, self._findings)
+        trail = self._trail or self._audit(_FIRST)
         trail.finish(self._last_event, ahead_to)
 
     def _compare_open_orders(self) -> None:

@@ -13,25 +13,35 @@ from settlement.clock import SystemClock
 from settlement.dead_letters import DeadLetters
 from settlement.errors import CannotRun, NotBuiltIn
 from settlement.options import Options
+from settlement.spill import Spill
 from settlement.stores.base import Store, StoreUnavailable, StoreUninitialized
 from settlement.stores.sql import SqlStore
 from settlement.trail import Trail
 
 
-def store(name: str | None = None) -> Store:
-    """The store that SETTLEMENT_STORE names, or `name`; not connected yet. Raises NotBuiltIn, CannotRun."""
+def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
+    """The store that SETTLEMENT_STORE names, or `name`; not connected yet. Raises NotBuiltIn, CannotRun.
+
+    `timeout_ms`: for who asks again and has other things to do meanwhile.
+    """
     name = name or settings.SETTLEMENT_STORE
     if name == "sql":
-        return SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS)
+        return SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
     if name == "scylla":
         raise NotBuiltIn("The ScyllaDB store is not built in yet: set SETTLEMENT_STORE=sql.")
     raise CannotRun(f"There is no store {name!r}: SETTLEMENT_STORE is sql or scylla.")
 
 
-def ping(store: Store) -> None:
-    """Asks the store from a thread that ends soon, and leaves no connection of that thread behind."""
+def patient_store(name: str | None = None) -> Store:
+    """For the worker, which retries, and is deaf while the database keeps it."""
+    return store(name, settings.SETTLEMENT_STORE_TIMEOUT_MS)
+
+
+def answers(store: Store) -> bool:
+    """Asks the store from a thread that ends soon, and leaves no connection behind. Raises StoreError."""
     try:
         store.ping()
+        return True
     finally:
         connections.close_all()
 
@@ -53,6 +63,15 @@ def data_dir() -> Path:
 def trail() -> Trail:
     """Raises TrailUnusable."""
     return Trail(data_dir())
+
+
+def spill_folder() -> Path:
+    return data_dir() / "spill"
+
+
+def spill() -> Spill:
+    """Raises SpillDamaged, SpillUnusable."""
+    return Spill(spill_folder(), settings.SETTLEMENT_SPILL_BYTES)
 
 
 def dead_letters(store: Store) -> DeadLetters:

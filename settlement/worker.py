@@ -1,26 +1,31 @@
 """Settlement, in this order (docs/architecture.md): receive, number, hash, append, confirm, project, checkpoint.
 
 A function over injected edges: no signal, socket or setting in here. Killed anywhere and started again it goes on at
-the store's two checkpoints; everything between them and the crash is done again, to the same effect.
+the store's two checkpoints and the spill; everything between them and the crash is done again, to the same effect.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
 from matching.blocks import Block
 from matching.errors import BadBlock
-from settlement import metrics
-from settlement.chain import Chain, stored
+from settlement import metrics, standing
+from settlement.appending import Appending
+from settlement.chain import BytesOf, Chain
 from settlement.clock import Clock
 from settlement.dead_letters import DeadLetters
 from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
 from settlement.feed import Feed
 from settlement.gaps import Gaps
+from settlement.leadership import Leadership
 from settlement.options import Options
 from settlement.projecting import Projections
 from settlement.retrying import Patience, Stopped
-from settlement.stores.base import Checkpoint, Store, StoredBlock
+from settlement.spill import Spill
+from settlement.standing import Report, Standing
+from settlement.stores.base import Checkpoint, Fenced, Store
 from settlement.trail import Trail
 
 log = structlog.get_logger(__name__)
@@ -29,6 +34,8 @@ _LONGEST_WAIT_S = 0.1
 """So soon `stop` is noticed."""
 
 _APPENDS_A_BATCH = 8
+_GONE_S = 5.0
+"""An engine that is silent for so long is not there: what it has not sent is no gap before it, or another, is back."""
 
 
 def run(
@@ -39,92 +46,158 @@ def run(
     clock: Clock,
     stop: Callable[[], bool],
     options: Options,
+    *,
+    spill: Spill,
+    report: Report = lambda standing: None,
 ) -> int:
     """Settles until `stop()` or `options.until_block`; returns how many blocks were appended.
 
-    Raises GapUnfilled, ChainBroken, ChainConflict, StoreDamaged (see settlement.errors), TrailUnusable, and
-    StoreRejected where the store refuses a block itself. A store that does not answer is waited for.
+    Raises every Incident of settlement.errors, TrailUnusable, SpillUnusable, and StoreRejected where the store refuses
+    a block itself. A store that does not answer is waited for.
     """
-    worker = _Worker(feed, store, clock, stop, options)
-    try:
-        return worker.run(trail, letters)
-    except Stopped:
-        return worker.appended_blocks
+    worker = _Worker(feed, store, letters, clock, stop, options, spill, report)
+    with suppress(Stopped):
+        worker.run(trail)
+    return worker.appended_blocks
 
 
 class _Worker:
-    def __init__(self, feed: Feed, store: Store, clock: Clock, stop: Callable[[], bool], options: Options) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        store: Store,
+        letters: DeadLetters,
+        clock: Clock,
+        stop: Callable[[], bool],
+        options: Options,
+        spill: Spill,
+        report: Report,
+    ) -> None:
         self._feed = feed
         self._store = store
+        self._letters = letters
         self._clock = clock
         self._stop = stop
         self._options = options
-        self._patience = Patience(self._wait, options)
+        self._spill = spill
+        self._report = report
+        self._patience = Patience(self._wait, clock, options)
         self._gaps = Gaps(feed, clock, options)
-        self._chain = Chain(Checkpoint(0, 0, 0), self._bytes_of, options.waiting_blocks)
-        self._inbox: list[Block] = []  # received while the store did not answer
+        self._leadership = Leadership(feed, store, clock, options, self._patience)
+        self._appending = Appending(store, spill, feed.confirm, clock, options, self._patience)
+        self._chain = Chain(Checkpoint(0, 0, 0), (), options.waiting_blocks)
+        self._projections: Projections | None = None
         self._announced = 0
         self._gather_until_s = 0.0
+        self._recounted_at_s = clock.monotonic()
         self._is_engine_known = False
-        self._is_started = False
-        self.appended_blocks = 0
+        self._is_listening = False  # `_chain` and `_appending` are where they should be
+        self._is_fenced = False
 
-    def run(self, trail: Trail, letters: DeadLetters) -> int:
-        head = self._patience(self._head)
-        self._chain = Chain(head, self._bytes_of, self._options.waiting_blocks)
-        self._projections = Projections(self._store, trail, letters, self._clock, self._options, self._patience)
-        self._is_started = True
-        log.info("settlement starts", appended=head.block_number, projected=self._projections.projected.block_number)
-        while not self._stop() and not self._is_done():
-            self._take_what_waits()
-            if self._projections.due_in_s == 0:
+    @property
+    def appended_blocks(self) -> int:
+        return self._appending.appended_blocks
+
+    def run(self, trail: Trail) -> None:
+        self._begin()
+        self._projections = projections = Projections(
+            self._store, trail, self._letters, self._clock, self._options, self._patience
+        )
+        log.info(
+            "settlement starts",
+            appended=self._appending.stored.block_number,
+            projected=projections.projected.block_number,
+            spilled=self._spill.blocks,
+        )
+        while not self._stop() and not self._is_done(projections):
+            self._follow(projections)
+            if projections.due_in_s == 0:
                 began = self._clock.monotonic()
-                self._projections.step()
+                projections.step()
                 self._gaps.was_deaf(self._clock.monotonic() - began)
-        if self._projections.lag:
-            self._projections.step()  # what is waiting for its batch to fill
-        log.info("settlement stops", appended=self._chain.head.block_number, lag=self._projections.lag)
-        return self.appended_blocks
+            self._tell()
+        if projections.lag:
+            projections.step()  # what is waiting for its batch to fill
+        log.info("settlement stops", appended=self._appending.stored.block_number, lag=projections.lag)
 
-    def _is_done(self) -> bool:
+    def _is_done(self, projections: Projections) -> bool:
         until = self._options.until_block
-        return until is not None and self._projections.projected.block_number >= until
+        return until is not None and projections.projected.block_number >= until
 
-    def _take_what_waits(self) -> None:
+    def _follow(self, projections: Projections) -> None:
+        """A turn of the first half: look who leads, take what waits."""
+        try:
+            if self._is_fenced:
+                self._begin()
+            elif self._leadership.is_due or self._chain.unknown_epoch:
+                self._look_who_leads()
+            self._take_what_waits(projections)
+            self._recount_letters()
+        except Fenced as error:
+            log.warning("the store refuses blocks of an epoch that has ended", error=str(error))
+            self._is_fenced = True
+            self._is_listening = False
+
+    def _begin(self) -> None:
+        """Goes on from what is durable: at the start, and after a newer epoch has overruled what was in hand."""
+        self._is_listening = False
+        self._appending.forget()
+        self._leadership.look()
+        self._spill.end_claim(self._leadership.newest)
+        self._appending.begin(self._leadership.epochs)
+        self._chain = Chain(self._appending.head, self._leadership.epochs, self._options.waiting_blocks)
+        self._gaps.forget()
+        self._is_engine_known = self._is_fenced = False
+        self._is_listening = True
+
+    def _take_what_waits(self, projections: Projections) -> None:
         """Appends come first; but however fast blocks come, after some rounds it is the projection's turn."""
         for _ in range(_APPENDS_A_BATCH):
-            blocks = self._receive()
-            self._take(blocks)
-            if len(blocks) < self._options.receive_blocks:
+            blocks = self._receive(projections)
+            self._take(blocks, self._bytes_of)
+            if self._appending.is_draining:
+                self._appending.relieve()
+            self._append(projections)
+            self._look_at_engine()
+            if len(blocks) < self._options.receive_blocks and not self._appending.is_waiting:
                 return
 
-    def _take(self, blocks: list[Block]) -> None:
-        ready, repeated = self._chain.accept(self._within_reach(blocks))
+    def _take(self, blocks: list[Block], bytes_of: BytesOf) -> None:
+        until = self._options.until_block
+        within = blocks if until is None else [block for block in blocks if block.number <= until]
+        ready, repeated = self._chain.accept(within, bytes_of)
         if ready:
-            self._append(ready)
+            self._appending.put(ready)
         elif repeated:
-            self._feed.confirm(self._chain.head.block_number)
-        self._look_at_engine()
-        metrics.BLOCK_LAG.set(max(0, self._feed.newest() - self._chain.head.block_number))
+            self._feed.confirm(self._appending.confirmable)
+        self._look_for_gaps()
 
-    def _append(self, blocks: list[Block]) -> None:
-        rows = [stored(block) for block in blocks]
-        self._patience(lambda: self._store.append_blocks(rows))
-        self._feed.confirm(rows[-1].number)
-        self.appended_blocks += len(rows)
+    def _append(self, projections: Projections) -> None:
+        began = self._clock.monotonic()
+        rows = self._appending.step()
+        self._gaps.was_deaf(self._clock.monotonic() - began)
+        if not rows:
+            return
         if len(rows) < self._options.receive_blocks:
             self._gather_until_s = self._clock.monotonic() + self._options.gather_ms / 1000
         metrics.BLOCKS_APPENDED.inc(len(rows))
-        self._projections.add(rows)
+        projections.add(rows)
+
+    def _recount_letters(self) -> None:
+        """Another process may have replayed them."""
+        now_s = self._clock.monotonic()
+        if self._letters.count and now_s - self._recounted_at_s >= self._options.letters_every_s:
+            self._recounted_at_s = now_s
+            self._patience(self._letters.recount)
 
     # The engine
 
-    def _receive(self) -> list[Block]:
-        if self._inbox:
-            blocks, self._inbox = self._inbox, []
-            return blocks
+    def _receive(self, projections: Projections) -> list[Block]:
+        if self._appending.is_waiting:
+            room = min(self._appending.room, self._options.receive_blocks)
+            return self._hear(0.0, room) if room else []
         self._let_blocks_gather()
-        due_in_s = self._projections.due_in_s
+        due_in_s = projections.due_in_s
         patience_s = _LONGEST_WAIT_S if due_in_s is None else min(due_in_s, _LONGEST_WAIT_S)
         return self._hear(patience_s, self._options.receive_blocks)
 
@@ -140,52 +213,109 @@ class _Worker:
         except BadBlock as error:
             raise ChainBroken(f"What came after block {self._chain.head.block_number} is no block: {error}") from error
 
-    def _within_reach(self, blocks: list[Block]) -> list[Block]:
-        until = self._options.until_block
-        return blocks if until is None else [block for block in blocks if block.number <= until]
-
-    def _look_at_engine(self) -> None:
-        """Does the engine tell the chain that the store holds, and has it told of blocks that did not come?"""
-        newest, held = self._feed.newest(), self._chain.head.block_number
-        if newest and newest < held:
-            raise ChainConflict(
-                f"The engine is at block {newest}, but the store holds block {held} already: the engine has begun "
-                "another chain. Give settlement an empty store, or the engine its old state."
-            )
-        if newest < self._announced:
+    def _look_for_gaps(self) -> None:
+        """Has the leader told of blocks that did not come?"""
+        announced = self._leadership.announced
+        if announced < self._announced:
             # It was started again and has lost what nobody had made durable; what came early belongs to that.
             self._chain.forget_early()
-        self._announced = newest
-        if newest and not self._is_engine_known:
+        self._announced = announced
+        if self._feed.silent_for_s() >= _GONE_S:
+            self._chain.forget_early()
+            self._gaps.forget()
+        elif not self._chain.unknown_epoch:
+            until = self._options.until_block or announced
+            self._gaps.look(self._chain.next_number, self._chain.newest_early, min(announced, until))
+
+    def _look_at_engine(self) -> None:
+        """Does the leader tell the chain that is durable here?"""
+        if self._is_behind():
+            self._look_who_leads()  # perhaps it leads no more, or goes on from there by right
+            if self._is_behind():
+                raise ChainConflict(
+                    f"The engine is at block {self._leadership.announced}, but the store holds block "
+                    f"{self._appending.durable} already: the engine has begun another chain. Give settlement an empty "
+                    "store, or the engine its old state."
+                )
+        announced, held = self._leadership.announced, self._appending.durable
+        if announced and not self._is_engine_known:
             self._is_engine_known = True
-            if held and newest == held and not self.appended_blocks:
+            if announced == held and not self.appended_blocks:
                 # Nothing new will come to tell whether it is the same chain, so the last block is compared. The
                 # engine may also not know yet that it is durable.
                 self._feed.request(held, held)
-        until = self._options.until_block or newest
-        self._gaps.look(self._chain.next_number, self._chain.newest_early, min(newest, until))
+
+    def _is_behind(self) -> bool:
+        return 0 < self._leadership.announced < self._appending.durable
+
+    def _look_who_leads(self) -> None:
+        is_news = self._leadership.look()
+        self._spill.end_claim(self._leadership.newest)
+        if not is_news:
+            if self._chain.unknown_epoch:
+                self._chain.learn(self._leadership.epochs)  # raises: nobody has begun it
+            return
+        log.info("epochs", newest=self._leadership.newest)
+        waiting = self._chain.learn(self._leadership.epochs)
+        if self._chain.is_overruled:
+            self._begin()
+            return
+        self._gaps.forget()
+        self._is_engine_known = False
+        self._feed.confirm(self._appending.confirmable)
+        self._take(waiting, self._bytes_of)
 
     # The store
 
-    def _head(self) -> Checkpoint:
-        head = self._store.appended()
-        block = self._store.get_block(head.block_number)
-        if head.block_number and (block is None or block.hash != head.hash):
-            raise StoreDamaged(f"The store's checkpoint is at block {head.block_number}, but it holds another or none.")
-        return head
-
     def _bytes_of(self, number: int) -> bytes | None:
-        block: StoredBlock | None = self._patience(lambda: self._store.get_block(number))
-        return None if block is None else block.data
+        if number > self._appending.stored.block_number:
+            return None  # it is in the spill, or in memory
+        block = self._patience(lambda: self._store.get_block(number))
+        if block is None:
+            raise StoreDamaged(f"The store ends with block {self._appending.stored.block_number} and lacks {number}.")
+        return block.data
 
     def _wait(self, seconds: float) -> None:
-        """Waits for the store, and goes on receiving as long as there is room. Raises Stopped."""
+        """Waits for the store, and goes on receiving: into memory, then into the spill. Raises Stopped.
+
+        Nothing in here asks the store.
+        """
         deadline = self._clock.monotonic() + seconds
         while (left_s := deadline - self._clock.monotonic()) > 0:
             if self._stop():
                 raise Stopped
-            room = self._options.waiting_blocks - len(self._inbox)
-            if room > 0 and self._is_started:
-                self._inbox += self._hear(min(left_s, _LONGEST_WAIT_S), room)
+            self._tell()
+            if self._is_listening:
+                self._appending.relieve()
+            room = self._appending.room
+            if self._is_listening and room:
+                self._take(
+                    self._hear(min(left_s, _LONGEST_WAIT_S), min(room, self._options.receive_blocks)), lambda _: None
+                )
             else:
-                self._clock.sleep(min(left_s, _LONGEST_WAIT_S))
+                wait_s = min(left_s, _LONGEST_WAIT_S)
+                self._clock.sleep(wait_s)
+                self._gaps.was_deaf(wait_s)
+
+    # What others see
+
+    def _tell(self) -> None:
+        status, leader = self._feed.status(), self._leadership.newest
+        announced = self._leadership.announced
+        now = Standing(
+            block_lag=max(0, announced - self._appending.stored.block_number) if announced else None,
+            projection_lag=self._projections.lag if self._projections else 0,
+            gaps=self._gaps.count,
+            dead_letters=self._letters.count,
+            engine_halted=bool(status.fields.get("halted")) if status else None,
+            engine_halted_reason=status.fields.get("halted_reason") if status else None,
+            engine_silent_for_s=self._feed.silent_for_s(),
+            store_down_for_s=self._patience.down_for_s,
+            spill_blocks=self._spill.blocks,
+            spill_bytes=self._spill.bytes,
+            spill_full=self._spill.full,
+            epoch=leader.number if leader else 0,
+            leader=leader.commands if leader else None,
+        )
+        standing.tell_metrics(now)
+        self._report(now)

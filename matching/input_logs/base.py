@@ -12,7 +12,7 @@ class InputLog(Protocol):
     name: str
 
     def blocks(self) -> Iterator[Block]:
-        """What the log holds, by number. Called before the first `append`. Raises LogDamaged."""
+        """What the log holds, by number; what was never wholly written is cut off. Raises LogDamaged."""
 
     def append(self, blocks: Sequence[Block]) -> None:
         """Takes the blocks of one turn; they are as durable as this log promises when it returns.

@@ -14,6 +14,7 @@ from ledger.presentation import Figure, ReferenceData, instant
 from matching.codes import name_of
 from matching.errors import MatchingError
 from matching.registry import Instrument
+from settlement.pages.alarms import RaisedAlarms
 from settlement.presentation import BlockRow, TradeRow
 from settlement.stores.base import Candle, Store
 
@@ -117,6 +118,7 @@ class OverviewPages:
         context |= {
             "engine": engine,
             "settlement": self._settlement(engine),
+            "alarms": RaisedAlarms.read(),
             "dead_letters": len(self.store.dead_letters()),
             "minutes": self._trades_a_minute(),
             "trades": [TradeRow.of(trade, self.reference) for trade in self.store.newest_trades(NEWEST_TRADES)],

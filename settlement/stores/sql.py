@@ -50,8 +50,9 @@ assert 1 << sql.LEG_BITS > MOST_LEGS
 class SqlStore:
     """One shard in one database. Raises StoreUnavailable and StoreRejected, as the contract says."""
 
-    def __init__(self, alias: str = "default", slow_query_ms: float = 100) -> None:
-        self._session = Session(alias, slow_query_ms)
+    def __init__(self, alias: str = "default", slow_query_ms: float = 100, timeout_ms: int | None = None) -> None:
+        """`timeout_ms`: a lock is waited for so long; None: as long as the database's settings say."""
+        self._session = Session(alias, slow_query_ms, timeout_ms)
 
     def connect(self) -> None:
         self._session.open()

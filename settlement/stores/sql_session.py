@@ -1,5 +1,6 @@
 """The database connection as the SQL store uses it: statements timed and counted, errors in the contract's words."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -7,21 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from django.db import (
-    DatabaseError,
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    ProgrammingError,
-    connections,
-    transaction,
-)
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from settlement import metrics
 from settlement.stores.base import StoreRejected, StoreUnavailable, StoreUninitialized
+from settlement.stores.sql_errors import is_transient, sentence
 
 log = structlog.get_logger(__name__)
 
@@ -34,31 +27,71 @@ _SQLITE_PRAGMAS = (
     "PRAGMA cache_size=-65536",  # KiB: the indexes that settlement writes to are hit at random
 )
 
-_SQLITE_REFUSALS = ("no such ", "Could not decode")
-"""SQLite's driver calls operational what others call a programming or a data error."""
+_STATEMENTS_IN_A_LOCK = 10
+"""A statement may take so many times longer than a lock is waited for."""
 
 
 class Session:
     """Statements on one database alias; each thread has its own connection, as Django keeps them."""
 
-    def __init__(self, alias: str, slow_query_ms: float) -> None:
+    def __init__(self, alias: str, slow_query_ms: float, timeout_ms: int | None = None) -> None:
+        """`timeout_ms` is how long a lock is waited for; None: as the connection's settings say."""
         self.alias = alias
         self._slow_query_ms = slow_query_ms
+        self._timeout_ms = timeout_ms
         self._tuned = threading.local()
+        self._had_file = False
 
     def open(self) -> BaseDatabaseWrapper:
         """The connection, opened and set up as settlement needs it. Raises StoreUnavailable."""
         connection = connections[self.alias]
+        # Inside a transaction pragmas are refused; who began it has set them, or has not.
+        if connection.in_atomic_block:
+            return connection
+        file = self._file_of(connection)
         with self._translating("connect"):
             connection.ensure_connection()
-            is_tuned = getattr(self._tuned, "connection", None) is connection.connection
-            # Inside somebody else's transaction the pragmas are refused, and that somebody has set them or not.
-            if not is_tuned and connection.vendor == "sqlite" and not connection.in_atomic_block:
+            if getattr(self._tuned, "connection", None) is not connection.connection:
                 with connection.cursor() as cursor:
-                    for pragma in _SQLITE_PRAGMAS:
-                        cursor.execute(pragma)
+                    for setting in self._settings_of(connection):
+                        cursor.execute(setting)
                 self._tuned.connection = connection.connection
+                self._tuned.file = file or self._file_of(connection)
+                self._had_file = self._tuned.file is not None
         return connection
+
+    def _settings_of(self, connection: BaseDatabaseWrapper) -> list[str]:
+        timeout_ms = self._timeout_ms
+        if connection.vendor == "sqlite":
+            return ([f"PRAGMA busy_timeout={timeout_ms}"] if timeout_ms is not None else []) + [*_SQLITE_PRAGMAS]
+        if timeout_ms is None:
+            return []
+        statement_ms = timeout_ms * _STATEMENTS_IN_A_LOCK
+        return [f"SET lock_timeout = {timeout_ms}", f"SET statement_timeout = {statement_ms}"]
+
+    def _file_of(self, connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
+        """Which file SQLite's database is, None where there is none.
+
+        SQLite goes on writing to a file that was removed or replaced, and all of it would be lost. So a connection to
+        such a file is closed, and where it is missing none is opened, for that would make an empty one. Raises
+        StoreUnavailable.
+        """
+        if connection.vendor != "sqlite":
+            return None
+        name = str(connection.settings_dict["NAME"])
+        try:
+            status = os.stat(name)
+        except OSError as error:
+            if self._had_file:
+                connection.close()
+                metrics.DB_ERRORS.labels("unavailable").inc()
+                raise StoreUnavailable(f"The database file {name} is gone: put it back.") from error
+            return None
+        file = status.st_dev, status.st_ino
+        if connection.connection is not None and getattr(self._tuned, "file", file) != file:
+            log.warning("another file is in the place of the database")
+            connection.close()
+        return file
 
     def close(self) -> None:
         connections[self.alias].close()
@@ -101,29 +134,20 @@ class Session:
     def _translating(self, statement: str) -> Iterator[None]:
         try:
             yield
-        except (IntegrityError, DataError, ProgrammingError) as error:
-            raise self._rejected(error) from error
         except OverflowError as error:  # SQLite's driver, for an integer beyond 64 bits
             raise self._rejected(error) from error
-        except (OperationalError, InterfaceError, InternalError) as error:
-            if any(mark in str(error) for mark in _SQLITE_REFUSALS):
+        except DatabaseError as error:
+            if not is_transient(error):
                 raise self._rejected(error) from error
             metrics.DB_ERRORS.labels("unavailable").inc()
-            log.warning("store unavailable", statement=statement.split(" ", 1)[0], error=_sentence(error))
+            log.warning("store unavailable", statement=statement.split(" ", 1)[0], error=sentence(error))
             connections[self.alias].close_if_unusable_or_obsolete()
-            raise StoreUnavailable(f"The database does not answer: {_sentence(error)}") from error
-        except DatabaseError as error:
-            raise self._rejected(error) from error
+            raise StoreUnavailable(f"The database does not answer: {sentence(error)}") from error
 
     def _rejected(self, error: Exception) -> StoreRejected:
         metrics.DB_ERRORS.labels("rejected").inc()
         if "no such table" in str(error) or "does not exist" in str(error):
             return StoreUninitialized(
-                f"The database refuses it (manage.py init_store makes the tables): {_sentence(error)}"
+                f"The database refuses it (manage.py init_store makes the tables): {sentence(error)}"
             )
-        return StoreRejected(f"The database refuses it: {_sentence(error)}")
-
-
-def _sentence(error: Exception) -> str:
-    """The first line of what the database said: the rest quotes statements and rows."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
+        return StoreRejected(f"The database refuses it: {sentence(error)}")

@@ -2,16 +2,25 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
 from exchange_site import celery, tasks
+from settlement import reconciliation
+from settlement import tasks as settlement_tasks
+from settlement.errors import NotBuiltIn
+from settlement.models import ReconciliationRun
+from settlement.stores.base import Store
+from settlement.tasks import DEADLINE_S
+from tests.matching.small_exchange import leader, plan
 
 WORKER = ["celery", "--app", "exchange_site.celery", "--quiet", "worker", "--pool", "solo", "--without-mingle"]
 
@@ -42,6 +51,82 @@ def test_everything_on_the_schedule_is_a_task_that_exists() -> None:
     for entry in celery.app.conf.beat_schedule.values():
         assert entry["task"] in celery.app.tasks
         assert find_spec(entry["task"].rpartition(".")[0])
+
+
+def test_what_comes_often_does_not_pile_up() -> None:
+    for entry in celery.app.conf.beat_schedule.values():
+        if entry["schedule"] < 86_400:
+            assert entry["options"]["expires"] <= entry["schedule"]
+    assert celery.app.conf.beat_schedule["reconcile"]["schedule"] == 60
+    assert 3 * DEADLINE_S < 60  # connecting, the engine's state, the projection
+
+
+@pytest.mark.django_db
+def test_reconciliation_compares_a_running_engine_with_the_store(settings: Settings) -> None:
+    with leader(plan()) as engine:
+        settings.ENGINE_COMMAND_ADDRESS = engine.commands
+        settlement_tasks.reconcile()
+        settlement_tasks.reconcile("operator")
+
+    later, first = ReconciliationRun.objects.all()
+    assert (first.ok, first.error, first.block_number, first.source) == (True, None, 0, "schedule")
+    assert later.source == "operator"
+
+
+@pytest.mark.django_db
+def test_reconciliation_without_an_engine_keeps_the_reason(
+    settings: Settings, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlement_tasks, "DEADLINE_S", 0.1)
+    settings.ENGINE_COMMAND_ADDRESS = f"tcp://127.0.0.1:{free_port()}"
+
+    settlement_tasks.reconcile()
+
+    run = ReconciliationRun.objects.get()
+    assert not run.ok
+    assert "No engine answers" in (run.error or "")
+
+
+@pytest.mark.django_db
+def test_reconciliation_with_a_store_that_is_not_built_in_keeps_the_reason(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> Store:
+        raise NotBuiltIn("That store is not built in.")
+
+    monkeypatch.setattr(settlement_tasks, "_store", missing)
+    with leader(plan()) as engine:
+        settings.ENGINE_COMMAND_ADDRESS = engine.commands
+        settlement_tasks.reconcile()
+
+    assert ReconciliationRun.objects.get().error == "That store is not built in."
+
+
+def test_an_operators_run_is_sent_as_a_message_that_expires() -> None:
+    celery.make_broker_folders()
+    with celery.app.connection_for_write() as connection:
+        queue = connection.SimpleQueue("celery")
+        queue.clear()
+        settlement_tasks.reconcile_soon()
+        message = queue.get(block=True, timeout=10)
+        message.ack()
+        queue.close()
+
+    assert message.headers["task"] == "settlement.tasks.reconcile"
+    assert message.headers["expires"] is not None
+    assert message.payload[0] == ["operator"]
+
+
+@pytest.mark.django_db
+def test_a_sweep_without_its_tables_is_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked() -> int:
+        raise OperationalError("database is locked")
+
+    settlement_tasks.sweep()
+    monkeypatch.setattr(reconciliation, "sweep", locked)
+    with capture_logs() as lines:
+        settlement_tasks.sweep()
+    assert lines == [{"event": "nothing was swept", "log_level": "error", "error": "database is locked"}]
 
 
 @pytest.mark.django_db

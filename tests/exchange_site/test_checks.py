@@ -46,6 +46,8 @@ def test_the_defaults_are_in_order() -> None:
         ("ENABLE_LOCAL_WAL", True, "exchange.E007"),
         ("ENGINE_RING_BLOCKS", 0, "exchange.E008"),
         ("SETTLEMENT_BATCH_MS", -1, "exchange.E008"),
+        ("ENGINE_SNAPSHOT_BLOCKS", -1, "exchange.E008"),
+        ("ENGINE_SNAPSHOTS_KEPT", 0, "exchange.E008"),
         ("REDIS_URL", "amqp://localhost", "exchange.E009"),
         ("SCYLLA_KEYSPACE", "drop table", "exchange.E009"),
         ("SCYLLA_REPLICATION", {"dc1": 3}, "exchange.E009"),

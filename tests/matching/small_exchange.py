@@ -5,18 +5,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from matching import process, wire
 from matching.blocks import Block
+from matching.disk import LocalDisk
 from matching.edge import BatchBuilder, Edge
 from matching.engine import Engine
+from matching.epochs import Epoch
 from matching.feed import Feed
+from matching.history import History
 from matching.input_logs.base import InputLog
 from matching.input_logs.memory import MemoryLog
 from matching.ring import Ring
 from matching.sequencer import Sequencer
+from matching.services import Services
+from matching.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
+from matching.sockets import ZmqNetwork
 from tests.conftest import free_ports
+from tests.matching.histories import MemoryHistory
 
 PATIENCE_S = 30.0
 
@@ -116,17 +124,59 @@ class Running:
         return self.plan.addresses.commands
 
 
+def no_snapshots() -> Snapshotter:
+    """Finds none, writes none."""
+    folder = SnapshotFolder(LocalDisk(), Path("/dev/null/snapshots"), 1)
+    return Snapshotter(folder, DirectWriter(folder), 0)
+
+
+def services(
+    history: History,
+    *,
+    input_log: InputLog | None = None,
+    snapshotter: Snapshotter | None = None,
+    engine: str = "one",
+    superseded: Callable[[], Epoch | None] = lambda: None,
+    take_over: bool = False,
+) -> Services:
+    """Real clocks and sockets."""
+    return Services(
+        history=history,
+        input_log=input_log or MemoryLog(),
+        snapshotter=snapshotter or no_snapshots(),
+        make_network=ZmqNetwork,
+        monotonic=time.monotonic,
+        time_ns=time.time_ns,
+        engine=engine,
+        superseded=superseded,
+        take_over=take_over,
+    )
+
+
 @contextmanager
 def leader(
     plan: process.Plan, *, input_log: InputLog | None = None, settled: Callable[[], Iterable[Block]] = tuple
 ) -> Iterator[Running]:
-    with _running(plan, lambda ready, stop: process.lead(plan, input_log or MemoryLog(), settled, ready, stop)) as one:
+    with leader_with(plan, services(MemoryHistory(settled()), input_log=input_log)) as one:
         yield one
 
 
 @contextmanager
-def follower(plan: process.Plan, address: str) -> Iterator[Running]:
-    with _running(plan, lambda ready, stop: process.follow_leader(plan, address, PATIENCE_S, ready, stop)) as one:
+def leader_with(plan: process.Plan, services: Services) -> Iterator[Running]:
+    with _running(plan, lambda ready, stop: process.lead(plan, services, ready, stop)) as one:
+        yield one
+
+
+@contextmanager
+def follower(plan: process.Plan, address: str, history: History | None = None) -> Iterator[Running]:
+    """With `history` it can be promoted."""
+    with follower_with(plan, services(history or MemoryHistory(), engine="another"), address) as one:
+        yield one
+
+
+@contextmanager
+def follower_with(plan: process.Plan, own: Services, address: str) -> Iterator[Running]:
+    with _running(plan, lambda ready, stop: process.follow_leader(plan, own, address, PATIENCE_S, ready, stop)) as one:
         yield one
 
 

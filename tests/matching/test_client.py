@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 import pytest
 import zmq
@@ -12,7 +13,22 @@ from matching.edge import BatchBuilder, Edge
 from matching.errors import EngineRefused, EngineUnreachable, NoAnswer
 from matching.sockets import AddressUnusable, RawSocket
 from tests.conftest import free_ports
-from tests.matching.small_exchange import BTC, BTC_USD, DEFINITIONS, USD, Running, deposit, order, trading
+from tests.matching.histories import MemoryHistory
+from tests.matching.small_exchange import (
+    BTC,
+    BTC_USD,
+    DEFINITIONS,
+    USD,
+    Running,
+    deposit,
+    follower_with,
+    leader_with,
+    order,
+    plan,
+    services,
+    trading,
+    until,
+)
 
 
 @pytest.fixture
@@ -259,3 +275,66 @@ def test_batches_can_be_sent_as_records_with_a_window(running_leader: Running) -
             connection.close()
     assert [one.answer.first_number for one in answered] == list(range(1, 301, 10))
     assert sum(len(segment.events) for one in answered for segment in one.answer.segments) == 300
+
+
+@contextmanager
+def leader_and_follower(history: MemoryHistory) -> Iterator[tuple[ExitStack, Running, Running]]:
+    """The leader ends with the stack. Settlement would keep blocks in `history`."""
+    with ExitStack() as leading:
+        first = leading.enter_context(leader_with(plan(), services(history, engine="first")))
+        with follower_with(plan(), services(history, engine="second"), first.commands) as second:
+            until(lambda: first.parts.board.replicas, "the follower to announce itself")
+            yield leading, first, second
+
+
+def promoted(address: str) -> dict[str, Any]:
+    """What the follower at `address` answers in the end, asked until its leader is silent for long enough."""
+    with closing(Connection(address, roams=False, timeout_s=60)) as connection:
+        answers: list[dict[str, Any]] = []
+
+        def is_granted() -> bool:
+            answers.append(connection.ask(wire.PROMOTE))
+            return bool(answers[-1]["ok"])
+
+        until(is_granted, "the promotion")
+        return answers[-1]
+
+
+def learn_of(follower: Running, client: Client) -> None:
+    def is_known() -> bool:
+        client.status()
+        return follower.commands in client.connection.known.addresses
+
+    until(is_known, "the client to learn of the follower")
+
+
+def test_a_client_goes_on_with_the_follower_that_is_promoted() -> None:
+    with (
+        leader_and_follower(MemoryHistory()) as (leading, first, second),
+        Client(first.commands, timeout_s=60) as client,
+    ):
+        client.call([*DEFINITIONS, *trading(10)])
+        until(lambda: second.parts.ring.last == first.parts.ring.last, "the follower to catch up")
+        learn_of(second, client)
+        leading.close()
+        answers: list[dict[str, Any]] = []
+        promoting = threading.Thread(target=lambda: answers.append(promoted(second.commands)))
+        promoting.start()
+        results = client.call([deposit(3, "after"), *trading(10)[2:]])
+        promoting.join()
+        assert [result.rejected for result in results] == [None] * 11
+        assert [result.command_sequence for result in results] == list(range(16, 27))
+        assert client.connection.address == second.commands
+        assert answers == [{"ok": True, "epoch": 2, "block": results[0].block_number}]
+        assert client.status()["epoch"] == 2
+
+
+def test_a_request_that_the_old_leader_did_is_answered_by_the_new_one_from_what_was_done() -> None:
+    with leader_and_follower(MemoryHistory()) as (leading, first, second):
+        with Client(first.commands, client_id=77) as client:
+            done = client.call([*DEFINITIONS, deposit(1, "a")])
+        until(lambda: second.parts.ring.last == first.parts.ring.last, "the follower to catch up")
+        leading.close()
+        promoted(second.commands)
+        with Client([first.commands, second.commands], client_id=77) as client:
+            assert client.call([*DEFINITIONS, deposit(1, "a")]) == done

@@ -12,7 +12,17 @@ from matching.errors import BadBlock, EngineUnreachable
 from matching.feed import Feed
 from matching.sockets import RawSocket
 from tests.conftest import free_ports
-from tests.matching.small_exchange import DEFINITIONS, Running, deposit, leader, plan, until, until_heard
+from tests.matching.small_exchange import (
+    DEFINITIONS,
+    Running,
+    defined_engine,
+    deposit,
+    leader,
+    plan,
+    until,
+    until_heard,
+)
+from tests.matching.stages import LEADER, Stage
 
 
 @pytest.fixture
@@ -151,3 +161,71 @@ def test_bytes_that_are_no_block_raise_and_noise_is_passed_over(context: zmq.Con
         publisher.send_multipart([b"block", b"garbage"])
         with pytest.raises(BadBlock, match="at least 80 bytes"):
             until_heard(feed, lambda: False, "the bad block")
+
+
+OTHER = wire.Addresses("tcp://other:1", "tcp://other:2", "tcp://other:3")
+
+
+def heartbeat(stage: Stage, address: str, epoch: int, confirmed: int = 0) -> None:
+    stage.leader.epoch = epoch
+    stage.say(confirmed)
+    stage.network.sockets[address].inbox.append(stage.network.sockets[LEADER.blocks].inbox.pop())
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage(defined_engine(), defined_engine())
+
+
+def test_a_feed_that_moves_forgets_what_the_other_engine_said_but_tells_what_is_confirmed(stage: Stage) -> None:
+    feed = stage.feed
+    heartbeat(stage, LEADER.blocks, 1)
+    stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(1, 2)])
+    feed.confirm(3)
+    feed.request(1, 2)
+    feed.receive(0, 10)
+    assert (feed.newest(), feed.missing(), feed.status() is None) == (3, (1, 2), False)
+    before = [stage.network.sockets[address] for address in (LEADER.blocks, LEADER.retransmission)]
+    feed.move(OTHER)
+    assert [socket.is_closed for socket in before] == [True, True]
+    assert (feed.newest(), feed.missing(), feed.status()) == (0, None, None)
+    assert list(feed.sockets) == [stage.network.sockets[OTHER.blocks], stage.network.sockets[OTHER.retransmission]]
+    heartbeat(stage, OTHER.blocks, 2)
+    feed.receive(0, 10)
+    assert stage.network.sockets[OTHER.retransmission].sent == [[wire.CONFIRM, *wire.encode_numbers(3)]]
+    stage.network.now_s += 1
+    feed.receive(0, 10)
+    assert stage.network.sockets[OTHER.retransmission].take_sent(wire.BLOCKS) == [], "what was wanted is forgotten"
+
+
+def test_after_a_move_what_an_older_epoch_publishes_is_passed_over(stage: Stage) -> None:
+    feed = stage.feed
+    (old,) = stage.make()
+    heartbeat(stage, LEADER.blocks, 2)
+    feed.receive(0, 10)
+    feed.move(OTHER)
+    stage.network.now_s += 5
+    heartbeat(stage, OTHER.blocks, 1)
+    blocks, retransmission = (stage.network.sockets[address] for address in (OTHER.blocks, OTHER.retransmission))
+    blocks.inbox.append([wire.BLOCK, old.data])
+    assert feed.receive(0, 10) == []
+    assert (feed.status(), feed.newest(), feed.silent_for_s()) == (None, 0, 5)
+    # Asked for again, a block that was made before the newest epoch began is right.
+    feed.request(4, 4)
+    retransmission.inbox.append([wire.BLOCK, old.data])
+    assert [block.number for block in feed.receive(0, 10)] == [4]
+    heartbeat(stage, OTHER.blocks, 2)
+    feed.receive(0, 10)
+    assert feed.newest() == 4
+
+
+def test_how_long_an_engine_is_silent_is_known(stage: Stage) -> None:
+    stage.network.now_s += 3
+    assert stage.feed.silent_for_s() == 3
+    stage.say()
+    stage.feed.receive(0, 10)
+    assert stage.feed.silent_for_s() == 0
+    stage.network.now_s += 2
+    stage.show(*stage.make())
+    stage.feed.receive(0, 10)
+    assert stage.feed.silent_for_s() == 0

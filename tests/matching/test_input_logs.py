@@ -5,12 +5,13 @@ import pytest
 
 from matching.blocks import Block
 from matching.engine import Engine
-from matching.errors import LogDamaged, LogUnusable
+from matching.errors import LogDamaged, LogFull, LogUnusable
 from matching.input_logs.memory import MemoryLog
 from matching.input_logs.wal import WalLog
 from matching.ring import Ring
 from matching.segments import SEGMENT_BYTES
 from matching.sequencer import Sequencer
+from tests.matching.disks import FillingDisk
 from tests.matching.small_exchange import batch, defined_engine, deposit
 
 
@@ -126,3 +127,42 @@ def test_a_log_that_cannot_be_written_says_so(tmp_path: Path, blocks: list[Block
     (tmp_path / "wal").write_text("a file where the folder should be")
     with pytest.raises(LogUnusable, match="cannot be written"):
         WalLog(tmp_path / "wal").append(blocks[:1])
+
+
+def test_a_full_disk_takes_nothing_and_goes_on_when_there_is_room(folder: Path, blocks: list[Block]) -> None:
+    disk = FillingDisk()
+    log = WalLog(folder, disk)
+    log.append(blocks[:2])
+    disk.is_full = True
+    for _ in range(3):
+        with pytest.raises(LogFull, match=f"The disk under {folder} is full"):
+            log.append(blocks[2:4])
+        assert [block.number for block in read(folder)] == [4, 5]
+    disk.is_full = False
+    log.append(blocks[2:4])
+    log.append(blocks[4:])
+    log.close()
+    assert [block.number for block in read(folder)] == [4, 5, 6, 7, 8, 9]
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_no_obstacle_later(folder: Path, blocks: list[Block]) -> None:
+    disk = FillingDisk()
+    disk.is_full = True
+    log = WalLog(folder, disk)
+    with pytest.raises(LogFull):
+        log.append(blocks[:1])
+    disk.is_full = False
+    log.append(blocks[:1])
+    log.close()
+    assert [block.number for block in read(folder)] == [4]
+
+
+def test_files_that_hold_only_what_is_not_needed_are_removed(folder: Path, blocks: list[Block]) -> None:
+    log = WalLog(folder, segment_bytes=1)
+    for block in blocks:
+        log.append([block])
+    log.drop_before(7)
+    assert [block.number for block in WalLog(folder).blocks()] == [7, 8, 9]
+    log.drop_before(100)
+    log.close()
+    assert [block.number for block in read(folder)] == [9], "the file that is written to stays"

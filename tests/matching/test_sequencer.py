@@ -114,6 +114,7 @@ def test_a_batch_that_skips_numbers_is_refused_and_taken_in_its_turn(engine: Eng
 def test_what_the_ring_does_not_hold_any_more_is_answered_as_done_before(engine: Engine) -> None:
     sequencer, ring = sequencer_of(engine, ring_blocks=1)
     for first in (1, 5, 9):
+        ring.release()
         ring.confirm(ring.last)
         sequencer.sequence([batch(engine, 7, first, deposits(first, first + 3))])
     done = sequencer.sequence([batch(engine, 7, 3, deposits(3, 10))])

@@ -10,13 +10,30 @@ from matching import layout, process, wire
 from matching.blocks import Block
 from matching.client import Client
 from matching.connection import Connection
+from matching.disk import LocalDisk
 from matching.edge import BatchBuilder, Edge
+from matching.epochs import Epoch, Superseded
 from matching.errors import EngineRefused, HashMismatch, LogUnusable
 from matching.feed import Feed
 from matching.input_logs.memory import MemoryLog
 from matching.input_logs.wal import WalLog
+from matching.recovery import CannotLead
+from matching.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.sockets import AddressUnusable, RawSocket
-from tests.matching.small_exchange import DEFINITIONS, Running, deposit, leader, plan, trading, until, until_heard
+from tests.matching.disks import FillingDisk
+from tests.matching.histories import MemoryHistory
+from tests.matching.small_exchange import (
+    DEFINITIONS,
+    Running,
+    deposit,
+    leader,
+    leader_with,
+    plan,
+    services,
+    trading,
+    until,
+    until_heard,
+)
 
 
 def dealer(context: zmq.Context[RawSocket], address: str) -> RawSocket:
@@ -231,3 +248,166 @@ def test_blocks_of_settlement_that_do_not_begin_with_the_first_are_refused() -> 
 def test_a_busy_address_is_one_sentence(running_leader: Running) -> None:
     with pytest.raises(AddressUnusable, match="another process listens there already"), leader(running_leader.plan):
         pass
+
+
+# A full disk
+
+
+def test_a_full_disk_halts_the_engine_and_nothing_is_lost(tmp_path: Path) -> None:
+    disk = FillingDisk()
+    with (
+        leader(plan(), input_log=WalLog(tmp_path, disk)) as running,
+        Client(running.commands, client_id=77) as client,
+        Client(running.commands, timeout_s=0.5) as other,
+    ):
+        client.call(DEFINITIONS)
+        before = client.state()
+        disk.is_full = True
+        connection = Connection(running.commands, client_id=78)
+        connection.send(*one_deposit(client, 1))
+        until(lambda: client.status()["halted"], "the engine to halt")
+        with pytest.raises(
+            EngineRefused, match=f"The disk under {tmp_path} is full.*no commands until there is"
+        ) as told:
+            other.call([deposit(2, "refused")])
+        assert told.value.code == wire.ENGINE_HALTED
+        assert connection.receive(0.7) == [], "asked for again, too"
+        disk.is_full = False
+        (answered,) = connection.receive(10)
+        assert answered.answer.segments[0].block_number == 4
+        until(lambda: not client.status()["halted"], "the engine to go on")
+        after = client.call([deposit(2, "taken")])[0]
+        assert (after.command_sequence, after.block_number) == (5, 5)
+        assert client.state() != before
+        connection.close()
+    assert [block.number for block in WalLog(tmp_path).blocks()] == [1, 2, 3, 4, 5]
+
+
+def test_nobody_sees_a_block_that_the_log_has_not_taken(tmp_path: Path, context: zmq.Context[RawSocket]) -> None:
+    disk = FillingDisk()
+    with leader(plan(), input_log=WalLog(tmp_path, disk)) as running, Client(running.commands, client_id=77) as client:
+        client.call(DEFINITIONS)
+        told = client.status()
+        feed = Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)
+        until_heard(feed, feed.status, "the first heartbeat")
+        disk.is_full = True
+        sent = wire.encode_batch(78, 1, *one_deposit(client, 1))
+        socket = dealer(context, running.commands)
+        refused = None
+        while refused is None:  # the first is held back, the next is refused
+            socket.send_multipart([wire.COMMANDS, sent])
+            if socket.poll(100):
+                refused = wire.decode_refused(socket.recv_multipart()[1])
+        assert (refused.code, refused.client, refused.first_number, refused.applied_number) == (
+            "engine_halted",
+            78,
+            1,
+            0,
+        )
+        now = client.status()
+        for name in ("block", "state_hash", "command_sequence"):
+            assert now[name] == told[name], name
+        assert running.parts.engine.block_number == 4
+        assert set(client.state()) == {"block", "state_hash", "unavailable"}
+        assert client.state()["block"] == 3
+        feed.request(4, 4)
+        feed.confirm(4)
+        assert feed.receive(0.6, 10) == []
+        assert running.parts.ring.confirmed == 0
+        disk.is_full = False
+        until_heard(feed, lambda: running.parts.ring.get(4), "the block")
+        feed.close()
+
+
+def test_what_was_done_before_a_full_disk_is_answered_during_it(
+    tmp_path: Path, context: zmq.Context[RawSocket]
+) -> None:
+    disk = FillingDisk()
+    with leader(plan(), input_log=WalLog(tmp_path, disk)) as running, Client(running.commands) as client:
+        client.call(DEFINITIONS)
+        first = wire.encode_batch(78, 1, *one_deposit(client, 1))
+        second = wire.encode_batch(78, 2, *one_deposit(client, 2))
+        socket = dealer(context, running.commands)
+        socket.send_multipart([wire.COMMANDS, first])
+        answer = hear(socket)
+        assert answer[0] == wire.ANSWER
+        disk.is_full = True
+        socket.send_multipart([wire.COMMANDS, second])
+        until(lambda: client.status()["halted"], "the engine to halt")
+        socket.send_multipart([wire.COMMANDS, first])
+        assert hear(socket) == answer
+        assert refusal(socket, [wire.COMMANDS, second]).applied_number == 1
+        disk.is_full = False
+        assert wire.decode_answer(hear(socket)[1]).first_number == 2
+
+
+# Epochs
+
+
+def test_an_engine_that_was_replaced_stops_without_another_answer() -> None:
+    newer: list[Epoch] = []
+    own = services(MemoryHistory(), superseded=lambda: newer[0] if newer else None)
+    with leader_with(plan(), own) as running, Client(running.commands, timeout_s=0.5) as client:
+        client.call(DEFINITIONS)
+        newer.append(Epoch(1, 1, 0, "one", "here", "", "", 1))
+        client.call([deposit(1, "its own epoch stops nobody")])
+        newer[0] = Epoch(2, 5, 0, "another", "tcp://there:1", "", "", 1)
+        until(lambda: running.failures, "the engine to stop, with nobody asking anything")
+        (failure,) = running.failures
+        assert isinstance(failure, Superseded)
+        assert str(failure) == (
+            "Engine another has begun epoch 2: this engine was replaced and stops. "
+            "It may follow the other: --follow tcp://there:1"
+        )
+
+
+def test_a_second_engine_on_one_store_is_refused_and_taking_over_fences_the_first() -> None:
+    history = MemoryHistory()
+    with leader_with(plan(), services(history, engine="one")) as first, Client(first.commands) as client:
+        client.call(DEFINITIONS)
+        with (
+            pytest.raises(CannotLead, match=f"Engine one at {first.commands} leads"),
+            leader_with(plan(), services(history, engine="two")),
+        ):
+            pass
+        with leader_with(plan(), services(history, engine="two", take_over=True)) as second:
+            assert second.parts.engine.epoch == 2
+            with Client(second.commands) as other:
+                assert other.call(DEFINITIONS)[2].rejected is None
+            mine = first.parts.ring.get(1)
+            assert mine is not None
+            with pytest.raises(AssertionError, match="block 1 is fenced"):
+                history.append([mine])
+
+
+def test_an_engine_that_was_started_twice_is_told_so_while_the_first_one_leads() -> None:
+    history = MemoryHistory()
+    with leader_with(plan(), services(history)) as first:
+        sentence = f"This engine leads already, at {first.commands}: it was started twice"
+        with pytest.raises(CannotLead, match=sentence), leader_with(plan(), services(history)):
+            pass
+    with leader_with(plan(), services(history)) as second:
+        assert second.parts.engine.epoch == 2
+
+
+# Snapshots
+
+
+def test_snapshots_let_the_log_forget_what_settlement_has(tmp_path: Path) -> None:
+    folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 2)
+    snapshotter = Snapshotter(folder, DirectWriter(folder), 4)
+    log = WalLog(tmp_path / "wal", segment_bytes=1)
+    with leader_with(plan(), services(MemoryHistory(), input_log=log, snapshotter=snapshotter)) as running:
+        feed = Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)
+        with Client(running.commands) as client:
+            client.call(DEFINITIONS)
+            for number in range(20):
+                client.call([deposit(1, f"{number}")])
+            assert min(block.number for block in WalLog(tmp_path / "wal").blocks()) == 1, "settlement has nothing yet"
+            feed.confirm(14)
+            until(lambda: running.parts.ring.confirmed == 14, "the confirmation")
+            for number in range(20, 24):
+                client.call([deposit(1, f"{number}")])
+        feed.close()
+    assert folder.numbers() == [20, 24]
+    assert min(block.number for block in WalLog(tmp_path / "wal").blocks()) == 15

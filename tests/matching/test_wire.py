@@ -2,6 +2,7 @@ import random
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -42,10 +43,44 @@ def test_an_answer_comes_back_as_it_went(rows: list[tuple[int, int, int, int, in
     assert [len(segment.events) for segment in answer.segments] == [row[4] for row in rows]
 
 
-@given(st.text(), st.text(), U64, U64, U64)
-def test_a_refusal_comes_back_as_it_went(code: str, message: str, client: int, number: int, applied: int) -> None:
-    refused = wire.Refused(code, message, client, number, applied)
+@given(st.text(), st.text(), U64, U64, U64, st.text())
+def test_a_refusal_comes_back_as_it_went(
+    code: str, message: str, client: int, number: int, applied: int, leader: str
+) -> None:
+    refused = wire.Refused(code, message, client, number, applied, leader)
     assert wire.decode_refused(wire.encode_refused(refused)) == refused
+
+
+def test_a_refusal_that_names_no_leader_is_read() -> None:
+    old = b'{"code":"halted","message":"No.","client":7,"first_number":1,"applied_number":0}'
+    assert wire.decode_refused(old) == wire.Refused("halted", "No.", 7, 1, 0)
+    with pytest.raises(BadMessage, match="no address"):
+        wire.decode_refused(old[:-1] + b',"leader":5}')
+
+
+@given(st.text(), st.text(), st.text())
+def test_addresses_come_back_as_they_went(commands: str, blocks: str, retransmission: str) -> None:
+    addresses = wire.Addresses(commands, blocks, retransmission)
+    assert wire.decode_addresses(wire.encode_addresses(addresses)) == addresses
+
+
+@given(I63, st.integers(0, 1 << 40), st.binary(), st.integers(0, 1 << 40))
+def test_a_part_of_a_snapshot_comes_back_as_it_went(number: int, offset: int, data: bytes, more: int) -> None:
+    chunk = wire.SnapshotChunk(number, offset, offset + len(data) + more, data)
+    assert wire.decode_snapshot_chunk(wire.encode_snapshot_chunk(chunk)) == chunk
+
+
+def test_a_part_of_a_snapshot_that_reaches_past_its_end_is_refused() -> None:
+    with pytest.raises(BadMessage, match="past its end"):
+        wire.decode_snapshot_chunk([*wire.encode_numbers(1, 5, 7), b"xyz"])
+
+
+def test_a_status_tells_epoch_and_replicas_where_it_has_them() -> None:
+    old = wire.decode_status(wire.encode_json(STATUS))
+    assert (old.epoch, old.replicas) == (0, ())
+    replica = wire.Addresses("tcp://b:1", "tcp://b:2", "tcp://b:3")
+    new = wire.decode_status(wire.encode_json({**STATUS, "epoch": 7, "replicas": [asdict(replica)] * 99}))
+    assert (new.epoch, new.replicas) == (7, (replica,) * wire.MOST_FOLLOWERS)
 
 
 @given(st.lists(I63, max_size=3))
@@ -53,6 +88,8 @@ def test_numbers_come_back_as_they_went(numbers: list[int]) -> None:
     assert wire.decode_numbers(wire.encode_numbers(*numbers), len(numbers)) == numbers
 
 
+ADDRESSES = {"commands": "tcp://a:1", "blocks": "tcp://a:2", "retransmission": "tcp://a:3"}
+STATUS = {"role": "leader", "block": 1, "state_hash": "ff", "ring": {"confirmed": 0}, "addresses": ADDRESSES}
 GOOD_BATCH = wire.encode_batch(7, 1, commands(2), b"text")
 
 
@@ -114,8 +151,12 @@ def test_what_is_no_question_is_refused(frames: list[bytes]) -> None:
 DECODERS: list[tuple[Callable[[bytes], object], bytes]] = [
     (wire.decode_batch, GOOD_BATCH),
     (wire.decode_answer, wire.encode_answer(7, 1, 2, [wire.Segment(1, 5, 9, 2, np.zeros(1, layout.EVENT))])),
-    (wire.decode_refused, wire.encode_refused(wire.Refused("code", "message"))),
-    (wire.decode_status, b'{"role":"leader","block":1,"state_hash":"ff","ring":{"confirmed":0},"addresses":{}}'),
+    (wire.decode_refused, wire.encode_refused(wire.Refused("code", "message", leader="tcp://a:1"))),
+    (wire.decode_status, wire.encode_json({**STATUS, "epoch": 1, "replicas": [ADDRESSES]})),
+    (wire.decode_addresses, wire.encode_json(ADDRESSES)),
+    (lambda data: wire.decode_snapshot_chunk([data[:8], data[8:16], data[16:24], data[24:]]), bytes(24) + b"snapshot"),
+    (lambda data: wire.decode_snapshot_chunk([data] * (len(data) % 6)), bytes(8)),
+    (lambda data: wire.decode_question([wire.PROMOTE, data], wire.PROMOTIONS), b"12345678"),
     (wire.decode_json, b'{"a":[1,2,{"b":null}]}'),
     (lambda data: wire.decode_numbers([data], 1), bytes(8)),
     (lambda data: wire.decode_numbers([data[:8], data[8:]], 2), bytes(16)),

@@ -66,6 +66,18 @@ def chain_of(commands: Iterable[dict[str, Any]], block_size: int = 64) -> Chain:
     return Chain().add(*commands, block_size=block_size)
 
 
+def in_epoch(blocks: Iterable[Block], epoch: int, prev_hash: int) -> list[Block]:
+    """What the leader of another epoch would have made of the same commands, after a block with `prev_hash`."""
+    made = []
+    for block in blocks:
+        names = ("number", "timestamp_ns", "first_command_sequence", "first_event_sequence")
+        fields: dict[str, Any] = {name: getattr(block, name) for name in names}
+        fields |= {name: getattr(block, name) for name in ("requests", "commands", "events", "texts")}
+        made.append(Block.encode(**fields, epoch=epoch, prev_hash=prev_hash))
+        prev_hash = made[-1].hash
+    return made
+
+
 def deposit(account: int, asset: str, amount: str, reference: str) -> dict[str, Any]:
     return {"command": "deposit", "account": account, "asset": asset, "amount": amount, "reference": reference}
 

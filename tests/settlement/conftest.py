@@ -10,6 +10,8 @@ from django.db import connection
 from settlement import worker
 from settlement.dead_letters import DeadLetters
 from settlement.options import Options
+from settlement.spill import Spill
+from settlement.standing import Report
 from settlement.stores.base import Store
 from settlement.stores.sql import SqlStore
 from settlement.trail import Trail
@@ -56,15 +58,24 @@ Settle = Callable[..., int]
 def settle(clock: FakeClock, folder: Path) -> Settle:
     """settle(store, feed, **options): settles until the feed has nothing more."""
 
-    def run(store: Store, feed: ScriptedFeed, **options: Any) -> int:
+    def run(
+        store: Store,
+        feed: ScriptedFeed,
+        *,
+        spill_bytes: int = 1 << 30,
+        report: Report = lambda standing: None,
+        **options: Any,
+    ) -> int:
         folder.mkdir(exist_ok=True)
         trail = Trail(folder)
         letters = DeadLetters(store, folder, clock)
         choices = Options(**{"batch_trades": 5, **options})
+        spill = Spill(folder / "spill", spill_bytes)
         try:
-            return worker.run(feed, store, trail, letters, clock, feed.is_silent, choices)
+            return worker.run(feed, store, trail, letters, clock, feed.is_silent, choices, spill=spill, report=report)
         finally:
             trail.close()
+            spill.close()
 
     return run
 

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from matching import wire
 from matching.blocks import Block
 from settlement.stores.base import Store, StoreUnavailable
 
+ADDRESSES = wire.Addresses("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://127.0.0.1:3")
 FIRST_NS = 1_800_000_000_000_000_000
 
 
@@ -41,6 +43,11 @@ class ScriptedFeed:
     requests: list[tuple[int, int]] = field(default_factory=list)
     confirmed: list[int] = field(default_factory=list)
     silent_rounds: int = 0
+    epoch: int | None = None  # of the engine's heartbeat, which there is none of without
+    role: str = "leader"
+    halted: bool = False
+    silent_s: float = 0.0
+    moves: list[wire.Addresses] = field(default_factory=list)
     _newest: int = 0
     _missing: tuple[int, int] | None = None
 
@@ -71,6 +78,19 @@ class ScriptedFeed:
 
     def newest(self) -> int:
         return self._newest if self.announced is None else self.announced
+
+    def status(self) -> wire.Status | None:
+        if self.epoch is None:
+            return None
+        fields = {"epoch": self.epoch, "halted": self.halted, "halted_reason": "full" if self.halted else None}
+        return wire.Status(self.role, self.newest(), 0, 0, ADDRESSES, fields)
+
+    def silent_for_s(self) -> float:
+        return self.silent_s
+
+    def move(self, addresses: wire.Addresses) -> None:
+        self.moves.append(addresses)
+        self._newest = 0
 
     def confirm(self, number: int) -> None:
         self.confirmed.append(number)
@@ -104,9 +124,9 @@ class Tripwires:
     def wrap(self, wrapped: Any, names: Iterable[str]) -> None:
         """Replaces the object's methods."""
         for name in names:
-            setattr(wrapped, name, self._tripping(getattr(wrapped, name)))
+            setattr(wrapped, name, self.tripping(getattr(wrapped, name)))
 
-    def _tripping(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def tripping(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             self.calls += 1
             trips = self.calls == self.at

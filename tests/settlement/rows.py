@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from matching.epochs import Epoch
 from settlement.stores.base import (
     Balance,
     Candle,
@@ -88,6 +89,13 @@ def day(first: int, last: int, of: date = DAY) -> TradingDay:
 
 def letter(number: int, **more: Any) -> DeadLetter:
     row = DeadLetter(number, number, "The database refuses it.", 1, 10, 10, None, '{"rows":[]}')
+    return row._replace(**more)
+
+
+def epoch(number: int, first_block: int = 1, prev_hash: int = 0, **more: Any) -> Epoch:
+    """Of the engine that listens at port `number` and the two next to it."""
+    commands, blocks, retransmission = (f"tcp://127.0.0.1:{100 * number + place}" for place in range(3))
+    row = Epoch(number, first_block, prev_hash, f"engine-{number}", commands, blocks, retransmission, 10**18)
     return row._replace(**more)
 
 

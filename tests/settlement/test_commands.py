@@ -30,7 +30,8 @@ CHAIN = worked_example()
 def settled(data_dir: Path, store: Store, clock: FakeClock) -> Store:
     """The worked example: one trade, number 8."""
     feed, trail = feed_of(clock, CHAIN.blocks), wiring.trail()
-    worker.run(feed, store, trail, wiring.dead_letters(store), clock, feed.is_silent, Options())
+    letters, spill = wiring.dead_letters(store), wiring.spill()
+    worker.run(feed, store, trail, letters, clock, feed.is_silent, Options(), spill=spill)
     trail.close()
     return store
 

@@ -7,6 +7,7 @@ import pytest
 from settlement import worker
 from settlement.dead_letters import DeadLetters
 from settlement.options import Options
+from settlement.spill import Spill
 from settlement.stores.sql import SqlStore
 from settlement.trail import Trail
 from tests.reference.streams import random_commands
@@ -30,7 +31,9 @@ def settle_until_crash(clock: FakeClock, folder: Path, wires: Tripwires) -> None
         for name, wrapped in (("feed", feed), ("store", store), ("trail", trail), ("session", store._session)):
             wires.wrap(wrapped, STEPS[name])
         letters = DeadLetters(store, folder, clock)
-        worker.run(feed, store, trail, letters, clock, feed.is_silent, Options(batch_trades=5, batch_events=25))
+        options = Options(batch_trades=5, batch_events=25)
+        spill = Spill(folder / "spill", 1 << 20)
+        worker.run(feed, store, trail, letters, clock, feed.is_silent, options, spill=spill)
     finally:
         trail.close()
 

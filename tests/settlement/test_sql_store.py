@@ -15,7 +15,7 @@ from settlement.stores.base import StoreRejected, StoreUnavailable
 from settlement.stores.sql import SqlStore
 from tests.settlement.rows import balance, block, order, projection, trade
 
-WHOLE_TABLE = {"DEFINITIONS", "DEAD_LETTERS"}
+WHOLE_TABLE = {"DEFINITIONS", "DEAD_LETTERS", "EPOCHS"}
 """Small tables that are read whole."""
 READS = [name for name, text in vars(sql_statements).items() if str(text).startswith(("SELECT ", "WITH "))]
 

@@ -5,8 +5,22 @@ from datetime import timedelta
 import pytest
 
 from matching.codes import CommandKind
-from settlement.stores.base import Checkpoint, Definition, Projection, Store
-from tests.settlement.rows import DAY, MOST, balance, block, candle, day, entry, letter, order, projection, trade
+from matching.epochs import Epoch
+from settlement.stores.base import Checkpoint, Definition, Fenced, Outrun, Projection, Store, StoredBlock
+from tests.settlement.rows import (
+    DAY,
+    MOST,
+    balance,
+    block,
+    candle,
+    day,
+    entry,
+    epoch,
+    letter,
+    order,
+    projection,
+    trade,
+)
 
 NOTHING_YET = Checkpoint(0, 0, 0)
 
@@ -79,6 +93,84 @@ def test_appending_a_block_again_changes_nothing(store: Store) -> None:
     before = everything(store)
     store.append_blocks([block(1), block(2)])
     assert everything(store) == before
+
+
+def test_epochs_come_back_by_number(store: Store) -> None:
+    assert store.epochs() == []
+    begun = [epoch(1), epoch(2, 4, 2**64 - 3), epoch(3, 9, 7, engine="é", began_at_ns=MOST)]
+    for one in begun:
+        store.begin_epoch(one)
+    assert store.epochs() == begun
+
+
+def test_an_epoch_that_begins_again_has_begun_already(store: Store) -> None:
+    store.begin_epoch(epoch(1))
+    store.append_blocks([block(1)])
+    store.begin_epoch(epoch(1))
+    assert store.epochs() == [epoch(1)]
+
+
+@pytest.mark.parametrize("late", [epoch(2, engine="another"), epoch(1)])
+def test_an_epoch_is_begun_once_and_none_after_a_newer_one(store: Store, late: Epoch) -> None:
+    store.begin_epoch(epoch(1))
+    store.begin_epoch(epoch(2))
+    with pytest.raises(Fenced, match="Epoch 2 has begun already"):
+        store.begin_epoch(late)
+    assert store.epochs() == [epoch(1), epoch(2)]
+
+
+@pytest.mark.parametrize(
+    ("begins", "says"),
+    [
+        (epoch(1, 3, 2**64 - 2), "holds block 3: no epoch begins with 3"),
+        (epoch(1, 1), "holds block 3: no epoch begins with 1"),
+        (epoch(1, 4, 5), "holds another block 3"),
+    ],
+)
+def test_an_epoch_does_not_begin_within_or_beside_what_is_stored(store: Store, begins: Epoch, says: str) -> None:
+    store.append_blocks([block(1), block(2), block(3)])
+    with pytest.raises(Outrun, match=says):
+        store.begin_epoch(begins)
+    assert store.epochs() == []
+    store.begin_epoch(epoch(1, 4, 2**64 - 3))
+    assert store.epochs() == [epoch(1, 4, 2**64 - 3)]
+
+
+def test_an_epoch_may_begin_past_what_is_stored(store: Store) -> None:
+    store.append_blocks([block(1)])
+    store.begin_epoch(epoch(1, 10, 12345))
+    store.append_blocks([block(2)])
+    assert store.appended().block_number == 2
+
+
+@pytest.mark.parametrize("second", [block(3, epoch=1), block(3, epoch=0)])
+def test_a_block_of_an_ended_epoch_is_fenced_and_nothing_of_its_batch_is_written(
+    store: Store, second: StoredBlock
+) -> None:
+    store.append_blocks([block(1)])
+    store.begin_epoch(epoch(1, 2, 2**64 - 1))
+    store.begin_epoch(epoch(2, 3, 2**64 - 2))
+    before = everything(store)
+    with pytest.raises(Fenced, match="Block 3 is of epoch"):
+        store.append_blocks([block(2), second])
+    assert everything(store) == before
+    store.append_blocks([block(2), block(3, epoch=2), block(4, epoch=2)])
+    assert store.appended() == Checkpoint(4, 2**64 - 4, 2)
+
+
+def test_blocks_before_an_epoch_are_not_fenced_by_it(store: Store) -> None:
+    store.begin_epoch(epoch(1))
+    store.begin_epoch(epoch(2, 5, 2**64 - 4))
+    store.append_blocks([block(number) for number in range(1, 5)])
+    with pytest.raises(Fenced):
+        store.append_blocks([block(5)])
+    assert store.appended().block_number == 4
+
+
+def test_epochs_stay_when_projections_are_dropped(store: Store) -> None:
+    store.begin_epoch(epoch(1))
+    store.drop_projections()
+    assert store.epochs() == [epoch(1)]
 
 
 def test_the_newest_blocks_come_newest_first_without_their_bytes(store: Store) -> None:

@@ -1,13 +1,15 @@
 """The CSV trail: its form, its rotation, and what a crash may leave of it."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
+from matching.disk import AppendFile, LocalDisk
 from matching.registry import Registry
 from settlement.errors import TrailUnusable
 from settlement.projection import EmptyTables, Projector
-from settlement.stores.base import Trade
+from settlement.stores.base import StoreUnavailable, Trade
 from settlement.trail import HEADER, NAME, Trail, files_of, line_of, lines_of
 from tests.settlement.chains import worked_example
 
@@ -133,10 +135,49 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -
         Trail(tmp_path / "file" / "folder")
 
 
+class SmallDisk(LocalDisk):
+    """Full after so many writes, at half a write, until there is room."""
+
+    writes = 0
+
+    def append_to(self, path: Path) -> AppendFile:
+        file = super().append_to(path)
+        write = file.write
+
+        def write_or_fail(data: bytes) -> None:
+            self.writes -= 1
+            if self.writes < 0:
+                write(data[: len(data) // 2])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write(data)
+
+        file.write = write_or_fail  # type: ignore[method-assign]
+        return file
+
+
+@pytest.mark.parametrize("writes", range(1, 7))
+def test_a_full_disk_is_waited_for_and_leaves_the_trail_whole(tmp_path: Path, writes: int) -> None:
+    disk = SmallDisk()
+    disk.writes = writes
+    trail, trades = Trail(tmp_path, disk), [trade(1), trade(2), trade(3, days=1), trade(4, days=2)]
+    failures = 0
+    while True:
+        try:
+            trail.append(trades, REGISTRY)
+            break
+        except StoreUnavailable:
+            failures += 1
+            disk.writes = failures
+    trail.close()
+    assert (failures > 0) == (writes < 6)
+    assert [line.split(",")[0] for _, _, line in lines_of(tmp_path)] == ["1", "2", "3", "4"]
+    assert len(files_of(tmp_path)) == 3
+
+
 def test_lines_are_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     trail = Trail(tmp_path)
-    monkeypatch.setattr("os.fsync", lambda _: synced.append((tmp_path / NAME).read_text()))
+    monkeypatch.setattr("os.fdatasync", lambda _: synced.append((tmp_path / NAME).read_text()))
     trail.append([trade(1)], REGISTRY)
     trail.append([trade(1)], REGISTRY)
     assert synced == [text_of(trade(1))]

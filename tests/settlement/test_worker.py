@@ -14,7 +14,7 @@ from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident,
 from settlement.stores.base import Checkpoint, Store
 from settlement.trail import NAME, lines_of
 from tests.reference.streams import random_commands
-from tests.settlement.chains import Chain, chain_of
+from tests.settlement.chains import Chain, chain_of, in_epoch
 from tests.settlement.conftest import Settle, empty_tables, tables, trail_text
 from tests.settlement.fakes import (
     FakeClock,
@@ -175,19 +175,14 @@ def test_a_block_of_another_chain_is_refused(store: Store, settle: Settle, clock
     assert store.appended().block_number == 3
 
 
-def test_a_block_of_a_replaced_engine_is_refused(store: Store, settle: Settle, clock: FakeClock) -> None:
-    new, old = BLOCKS[0], BLOCKS[1]
-    first = Block.encode(**{**parts(new), "epoch": 7})
-    second = Block.encode(**{**parts(old), "epoch": 6, "prev_hash": first.hash})
-    with pytest.raises(ChainConflict, match="epoch 6, the chain has reached epoch 7"):
-        settle(store, feed_of(clock, [first, second], per_arrival=1))
+def test_a_block_of_an_older_epoch_than_the_one_before_is_refused(
+    store: Store, settle: Settle, clock: FakeClock
+) -> None:
+    """Also where nobody has begun an epoch in the store."""
+    (older,) = in_epoch(BLOCKS[1:2], 0, BLOCKS[0].hash)
+    with pytest.raises(ChainConflict, match="epoch 0, the chain has reached epoch 1"):
+        settle(store, feed_of(clock, [BLOCKS[0], older], per_arrival=1))
     assert store.appended().block_number == 1
-
-
-def parts(block: Block) -> dict[str, Any]:
-    names = ("number", "timestamp_ns", "first_command_sequence", "first_event_sequence", "prev_hash", "epoch")
-    records = {name: getattr(block, name) for name in ("requests", "commands", "events", "texts")}
-    return {name: getattr(block, name) for name in names} | records
 
 
 def test_repeats_are_confirmed_again(store: Store, settle: Settle, clock: FakeClock) -> None:
@@ -267,7 +262,7 @@ def test_a_store_that_times_out_after_writing_does_no_harm(
     calls = fail_after_doing(store, method, times=4)
     settle(store, feed_of(clock, BLOCKS))
     assert (tables(), trail_text(folder)) == undisturbed
-    assert len(calls) > 4
+    assert len(calls) > 1
 
 
 @pytest.mark.parametrize("method", [*WRITES, "appended", "projected", "definitions", "get_balances", "dead_letters"])
@@ -295,9 +290,9 @@ def test_blocks_wait_in_bounded_memory_while_the_store_does_not_answer(
 
     feed.receive = noting  # type: ignore[method-assign]
     fail_before_doing(store, "append_blocks", times=12)
-    settle(store, feed, waiting_blocks=5)
+    settle(store, feed, waiting_blocks=5, spill_bytes=0)
     assert store.projected().block_number == LAST
-    assert asked[1:7] == [5, 4, 3, 2, 1, 128]  # nothing is taken from the feed while five blocks wait
+    assert asked[1:6] == [4, 3, 2, 1, 1]  # nothing is taken from the feed while five blocks wait
 
 
 def test_it_stops_also_while_it_waits_for_the_store(store: Store, settle: Settle, clock: FakeClock) -> None:

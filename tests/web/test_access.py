@@ -1,13 +1,16 @@
 """Who may see the back office, and what nobody may do there."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from exchange_site import back_office
 from matching.decimals import INT64_MAX
-from settlement.stores.base import StoreUnavailable
+from settlement.stores.base import DeadLetter, StoreUnavailable
 from settlement.stores.sql import SqlStore
 from tests.web.conftest import html, words
 from tests.web.market import Market
@@ -24,12 +27,61 @@ PAGES = [
     reverse("office:blocks"),
     reverse("office:block", args=[1]),
     reverse("office:jump") + "?q=BTC-USD",
+    reverse("office:dead_letters"),
+    reverse("office:dead_letter", args=[1]),
 ]
-NUMBERED = ["trade", "order", "account", "block"]
+OWN_PAGES = [
+    reverse("office:alarms"),
+    reverse("office:reconciliations"),
+    reverse("office:reconciliation", args=[1]),
+]
+"""They read the site's own database and need no store."""
+PAGES += OWN_PAGES
+ACTIONS = {
+    reverse("office:acknowledge", args=[1]): "settlement.change_alarm",
+    reverse("office:reconcile"): "settlement.add_reconciliationrun",
+    reverse("office:replay", args=[1]): "settlement.change_deadletter",
+}
+NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter"]
 
 
 def test_every_address_is_among_those_tested() -> None:
-    assert len(PAGES) == len(back_office.urlpatterns)
+    assert len(PAGES) + len(ACTIONS) == len(back_office.urlpatterns)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_stranger_and_a_trader_do_nothing(action: str) -> None:
+    trader = Client()
+    trader.force_login(User.objects.create_user("trader"))
+    for client in (Client(), trader):
+        response = client.post(action)
+        assert response.status_code == 302
+        assert response["Location"].startswith("/admin/login/?next=/admin/")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_staff_without_the_permission_is_told_which_it_is(action: str) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("clerk", is_staff=True))
+    response = client.post(action)
+    assert response.status_code == 403
+    assert f"it needs the permission {ACTIONS[action]}." in words(response)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_nothing_is_done_by_following_a_link(operator: Client, market: Market, action: str) -> None:
+    assert operator.get(action).status_code == 405
+    assert operator.head(action).status_code == 405
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_nothing_is_done_for_another_site(action: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("operator"))
+    assert client.post(action).status_code == 403
 
 
 @pytest.mark.django_db
@@ -57,11 +109,14 @@ def test_nothing_can_be_written(operator: Client, market: Market, page: str, met
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_page_has_a_form_that_writes(operator: Client, market: Market, page: str) -> None:
+def test_every_form_that_writes_leads_to_an_action(operator: Client, market: Market, page: str) -> None:
     market.run(3)
+    market.store.put_dead_letter(DeadLetter(1, 1, "It does not fit.", 1, market.time_ns, market.time_ns, None))
     page_html = html(operator.get(page))
     ours = page_html.partition('class="office"')[2]
-    assert "<form" not in ours.replace('<form class="office-filter" method="get"', "").replace('<form method="get"', "")
+    for form in re.findall(r"<form[^>]*>", ours):
+        action = re.search(r'action="([^"]*)"', form)
+        assert 'method="get"' in form or ('method="post"' in form and action and action[1] in ACTIONS)
 
 
 @pytest.mark.parametrize("name", NUMBERED)
@@ -79,7 +134,7 @@ def test_a_number_that_no_store_holds_is_not_found(operator: Client, market: Mar
     assert operator.get(f"/admin/{name}s/{number}/").status_code == 404
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_PAGES])
 def test_a_store_that_is_away_is_one_sentence(
     operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
@@ -94,12 +149,24 @@ def test_a_store_that_is_away_is_one_sentence(
         "balances_of",
         "newest_blocks",
         "get_block",
+        "dead_letters",
+        "get_dead_letter",
     ):
         monkeypatch.setattr(SqlStore, method, away)
     back_office.reference.forget()
     response = operator.get(page)
     assert response.status_code == 503
     assert "The database is locked." in words(response)
+
+
+@pytest.mark.parametrize("page", [*OWN_PAGES, reverse("office:overview")])
+def test_a_database_without_what_a_page_needs_is_one_sentence(operator: Client, market: Market, page: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE alarms")
+        cursor.execute("DROP TABLE reconciliation_runs")
+    response = operator.get(page)
+    assert response.status_code == 503
+    assert "The site's database does not answer." in words(response)
 
 
 def test_users_and_groups_stand_in_the_same_frame(operator: Client) -> None:

@@ -2,6 +2,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from django.test import Client, RequestFactory
@@ -10,6 +11,8 @@ from pytest_django import Settings
 from exchange_site import readers
 from ledger.presentation import ReferenceData
 from matching.errors import EngineUnreachable
+from settlement import alarm_log
+from settlement.alarm_rules import Kind, Severity, Signal
 from settlement.pages.overview import OverviewPages
 from settlement.stores.base import DeadLetter, StoredBlock
 from tests.web.conftest import Engine, html, links, refusal, words
@@ -155,7 +158,31 @@ def test_projection_that_falls_behind_is_counted_in_blocks(operator: Client, mar
 def test_dead_letters_are_counted(operator: Client, market: Market) -> None:
     letter = DeadLetter(1, 1, "It does not fit.", 3, market.time_ns, market.time_ns, None)
     market.store.put_dead_letter(letter)
-    assert "Dead letters 1 manage.py replay_dead_letters" in words(operator.get("/admin/"))
+    response = operator.get("/admin/")
+    assert "Dead letters 1 not projected: read why, and replay" in words(response)
+    assert '<a href="/admin/dead_letters/">1</a>' in html(response)
+
+
+@pytest.mark.parametrize("address", ["/admin/", "/admin/overview/live/"])
+def test_raised_alarms_are_counted_and_named_with_links(operator: Client, market: Market, address: str) -> None:
+    assert "critical" not in words(operator.get(address))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for kind, severity in (
+        (Kind.LAG, Severity.WARNING),
+        (Kind.RECONCILIATION, Severity.CRITICAL),
+        (Kind.DEAD_LETTERS, Severity.WARNING),
+        (Kind.SPILL, Severity.WARNING),
+    ):
+        alarm_log.put(Signal(kind, severity, f"This is {kind}."), now, now)
+    alarm_log.clear(Kind.SPILL, now)
+    response = operator.get(address)
+    assert (
+        "1 critical, 2 warnings critical Reconciliation This is reconciliation. "
+        "warning Dead letters This is dead_letters. warning Lag This is lag. "
+    ) in words(response)
+    assert '<a href="/admin/reconciliations/">Reconciliation</a>' in html(response)
+    assert '<a href="/admin/dead_letters/">Dead letters</a>' in html(response)
+    assert '<a href="/admin/alarms/">1 critical' in html(response)
 
 
 def test_the_live_part_holds_every_part_that_changes(operator: Client, market: Market) -> None:

@@ -1,11 +1,14 @@
 """What pages cost: the same few statements over a small store and a large one, found by key."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from ledger.paging import PAGE_ROWS
+from settlement.models import Alarm, ReconciliationRun
 from tests.web.market import Market
 
 PAGES = [
@@ -33,7 +36,24 @@ PAGES = [
     "/admin/blocks/?before=10",
     "/admin/blocks/2/",
     "/admin/find/?q=20",
+    "/admin/alarms/",
+    "/admin/alarms/?before=40",
+    "/admin/reconciliations/",
+    "/admin/reconciliations/?before=40",
+    "/admin/reconciliations/?only=differences",
+    "/admin/dead_letters/",
+    "/admin/dead_letters/?before=40",
 ]
+
+
+def history(rows: int) -> None:
+    """So many runs, every second one with a difference, and so many alarms that have been."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(rows):
+        run = ReconciliationRun(started_at=at, block_number=number, difference_count=number % 2, ok=not number % 2)
+        run.report = {}
+        run.save()
+        Alarm.objects.create(kind="lag", severity="warning", message="!", raised_at=at, last_seen_at=at, cleared_at=at)
 
 
 def statements(operator: Client, page: str) -> list[str]:
@@ -47,8 +67,10 @@ def statements(operator: Client, page: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_costs_the_same_however_much_there_is(operator: Client, market: Market, page: str) -> None:
     market.run(PAGE_ROWS + 30)
+    history(2 * PAGE_ROWS + 30)
     few = statements(operator, page)
     market.run(10 * PAGE_ROWS)
+    history(2 * PAGE_ROWS)
     many = statements(operator, page)
     assert len(many) == len(few) <= 20
 
@@ -56,6 +78,7 @@ def test_a_page_costs_the_same_however_much_there_is(operator: Client, market: M
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_is_counted_skipped_or_sorted(operator: Client, market: Market, page: str) -> None:
     market.run(PAGE_ROWS + 30)
+    history(2 * PAGE_ROWS + 30)
     for statement in statements(operator, page):
         text = statement.upper()
         assert "COUNT(" not in text

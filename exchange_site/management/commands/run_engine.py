@@ -1,3 +1,4 @@
+import gc
 from contextlib import ExitStack
 from typing import Any
 
@@ -8,8 +9,11 @@ from prometheus_client import REGISTRY
 from exchange_site import engine_wiring, worker_http
 from exchange_site.addresses import AddressError
 from matching import errors, process
+from matching.epochs import Superseded
 from matching.follower import HistoryGone
+from matching.history import HistoryUnavailable
 from matching.metrics import EngineMetrics
+from matching.recovery import CannotLead
 from matching.sockets import AddressUnusable
 from settlement.errors import CannotRun
 from settlement.stores.base import StoreError
@@ -21,9 +25,10 @@ _COULD_NOT_RUN = (
     AddressError,
     CannotRun,
     StoreError,
+    HistoryUnavailable,
     errors.EngineUnreachable,
 )
-_NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, HistoryGone)
+_NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, HistoryGone, CannotLead, Superseded)
 
 
 class Command(BaseCommand):
@@ -32,25 +37,38 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--follow", metavar="ADDRESS", help="any address of the engine to follow, from block 1 on")
         parser.add_argument("--input-log", choices=("memory", "wal", "kafka"), help="default: as the settings say")
-        parser.add_argument("--snapshot-every", type=int, metavar="BLOCKS", help="not available in this version")
+        parser.add_argument(
+            "--snapshot-every", type=int, metavar="BLOCKS", help="0: never; default: ENGINE_SNAPSHOT_BLOCKS"
+        )
+        parser.add_argument(
+            "--take-over", action="store_true", help="lead although another engine led last, which is gone for good"
+        )
 
-    def handle(self, *, follow: str | None, input_log: str | None, snapshot_every: int | None, **options: Any) -> None:
+    def handle(
+        self, *, follow: str | None, input_log: str | None, snapshot_every: int | None, take_over: bool, **options: Any
+    ) -> None:
         stop = engine_wiring.stop_on_signals()
         try:
-            engine_wiring.refuse_snapshots(snapshot_every)
-            log = engine_wiring.open_input_log(input_log, follows=follow is not None)
+            history, watch = engine_wiring.history(), engine_wiring.epoch_watch()
+            services = engine_wiring.services(
+                input_log=input_log, snapshot_every=snapshot_every, take_over=take_over, history=history, watch=watch
+            )
             with ExitStack() as opened:
 
                 def ready(parts: process.Parts) -> None:
                     probes = engine_wiring.probes(parts)
                     opened.enter_context(worker_http.serve(settings.ENGINE_HTTP_ADDRESS, probes))
+                    opened.enter_context(watch.running())
                     REGISTRY.register(EngineMetrics(parts.board))
+                    # What is there by now stays; left out, it makes collections short: no answer waits for a long one.
+                    gc.collect()
+                    gc.freeze()
                     self.announce(parts)
 
                 if follow:
-                    process.follow_leader(engine_wiring.plan(), follow, _PATIENCE_S, ready, stop.is_set)
+                    process.follow_leader(engine_wiring.plan(), services, follow, _PATIENCE_S, ready, stop.is_set)
                 else:
-                    process.lead(engine_wiring.plan(), log, engine_wiring.settled_blocks, ready, stop.is_set)
+                    process.lead(engine_wiring.plan(), services, ready, stop.is_set)
         except _COULD_NOT_RUN as error:
             raise CommandError(str(error), returncode=2) from error
         except OSError as error:  # a busy HTTP port
@@ -61,7 +79,24 @@ class Command(BaseCommand):
     def announce(self, parts: process.Parts) -> None:
         where = parts.board.addresses
         self.stdout.write(
-            f"{parts.board.role} at block {parts.engine.block_number}: commands {where.commands}, "
+            f"{parts.board.role} at block {parts.engine.block_number}{_origin(parts)}: commands {where.commands}, "
             f"blocks {where.blocks}, retransmission {where.retransmission}, http {settings.ENGINE_HTTP_ADDRESS}"
         )
         self.stdout.flush()
+
+
+def _origin(parts: process.Parts) -> str:
+    """The epoch that it began, and where its state comes from; "" for a follower."""
+    done = parts.recovered
+    if done is None:
+        return ""
+    sources = [
+        text
+        for count, text in (
+            (done.snapshot_block, f"snapshot of block {done.snapshot_block}"),
+            (done.from_history, f"{done.from_history} blocks from the store"),
+            (done.from_log, f"{done.from_log} from the log"),
+        )
+        if count
+    ]
+    return f", epoch {parts.engine.epoch}" + (f" ({', '.join(sources)})" if sources else "")

@@ -6,7 +6,7 @@ from django.core.management import CommandError, CommandParser
 from exchange_site import health, worker_http
 from exchange_site.addresses import AddressError, PortInUseError
 from matching.feed import Feed
-from settlement import lock, wiring, worker
+from settlement import alarms, lock, standing, wiring, worker
 from settlement.clock import SystemClock
 from settlement.commands import COULD_NOT_RUN, ExchangeCommand
 from settlement.stores.base import StoreError
@@ -20,20 +20,33 @@ class Command(ExchangeCommand):
         parser.add_argument("--until-block", type=int, metavar="N", help="stop once block N is settled")
 
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> str:
-        stop, tables = wiring.stop_on_signals(), wiring.store(store)
-        probes = {"store": health.timed(lambda: wiring.ping(tables), StoreError)}
+        stop, tables, newest = wiring.stop_on_signals(), wiring.patient_store(store), standing.Newest()
+        probes = {
+            "store": health.timed(lambda: wiring.answers(tables) and newest.is_store_there(), StoreError),
+            "spill": health.timed(newest.is_room_in_spill),
+            "engine": health.timed(newest.is_engine_heard),
+        }
         wiring.collect_garbage_rarely()
         with lock.exclusive(wiring.data_dir()):
             tables.connect()
             wiring.make_tables_if_missing(tables)
             trail, letters, choices = wiring.trail(), wiring.dead_letters(tables), wiring.options(until_block)
+            spill = wiring.spill()
             try:
-                with worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes):
+                with worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes), alarms.kept(SystemClock()) as watch:
+
+                    def report(now: standing.Standing) -> None:
+                        newest(now)
+                        watch.hear(now)
+
                     feed = Feed(settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS)
                     try:
-                        count = worker.run(feed, tables, trail, letters, SystemClock(), stop, choices)
+                        count = worker.run(
+                            feed, tables, trail, letters, SystemClock(), stop, choices, spill=spill, report=report
+                        )
                     finally:
                         feed.close()
+                        spill.close()
             except (AddressError, PortInUseError) as error:
                 raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         return f"settled {count} blocks"

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
+from matching import leaders
 from matching.client import Client
 from matching.demo_session import Session
 from matching.errors import EngineRefused, MatchingError
@@ -22,7 +23,9 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1, help="another seed, another market; default: 1")
         parser.add_argument("--commands", type=int, metavar="N", help="stop after so many; default: never")
         parser.add_argument("--wait", type=float, default=180.0, metavar="SECONDS", help="for an engine that is silent")
-        parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="the engine's command address")
+        parser.add_argument(
+            "--address", default=settings.ENGINE_COMMAND_ADDRESS, help="command addresses, commas between"
+        )
 
     def handle(self, *, rate: float, seed: int, commands: int | None, wait: float, address: str, **options: Any) -> str:
         if not 0 < rate <= 1e6 or seed < 0 or (commands is not None and commands < 1) or wait < 0:
@@ -31,8 +34,9 @@ class Command(BaseCommand):
                 returncode=2,
             )
         stop = stop_on_signals()
+        engines = leaders.known(address)  # what one connection learns the next one knows
         session = Session(
-            connect=lambda: Client(address, timeout_s=_TIMEOUT_S),
+            connect=lambda: Client(engines, timeout_s=_TIMEOUT_S),
             seed=seed,
             rate=rate,
             limit=commands,

@@ -15,12 +15,14 @@ class Command(BaseCommand):
     help = "Say what a running engine is doing: role, block, sequence, state hash, ring, halted or not and why."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="its command address")
+        parser.add_argument(
+            "--address", default=settings.ENGINE_COMMAND_ADDRESS, help="command addresses; of several, who leads"
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, address: str, as_json: bool, **options: Any) -> str:
         try:
-            connection = Connection(address, timeout_s=_PATIENCE_S)
+            connection = Connection(address, timeout_s=_PATIENCE_S, roams="," in address)
             try:
                 status = connection.ask(wire.STATUS)
             finally:
@@ -35,11 +37,13 @@ def text(status: dict[str, Any]) -> str:
     return "\n".join(
         (
             f"role        {status['role']}",
+            f"epoch       {status['epoch']}",
             f"block       {status['block']}",
             f"sequence    {status['command_sequence']}",
             f"state hash  {status['state_hash']}",
             f"ring        {ring['blocks']} of {ring['max_blocks']} blocks, "
             f"{ring['bytes']} of {ring['max_bytes']} bytes, {ring['unconfirmed_blocks']} unconfirmed",
             f"halted      {status['halted_reason'] or 'no'}",
+            f"followers   {', '.join(replica['commands'] for replica in status['replicas']) or 'none'}",
         )
     )

@@ -21,7 +21,9 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, default=500, help=f"commands a message, 1 to {MAX_BATCH_COMMANDS}")
         parser.add_argument("--rate", type=float, metavar="PER_SECOND", help="commands a second; default: no limit")
         parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for the answer to a batch")
-        parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="the engine's command address")
+        parser.add_argument(
+            "--address", default=settings.ENGINE_COMMAND_ADDRESS, help="command addresses, commas between"
+        )
 
     def handle(
         self, *, file: Path, batch: int, rate: float | None, timeout: float, address: str, **options: Any

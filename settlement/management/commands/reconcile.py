@@ -4,9 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
-from matching.client import Client
 from settlement import reconciliation, terminal, wiring
-from settlement.clock import SystemClock
 from settlement.commands import NOT_IN_ORDER, ExchangeCommand
 
 
@@ -19,8 +17,7 @@ class Command(ExchangeCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, address: str, deadline: float, as_json: bool, **options: Any) -> None:
-        with Client(address, timeout_s=deadline) as client:
-            report = reconciliation.recorded(client.state, wiring.store(), SystemClock(), deadline)
+        report = reconciliation.run(address, wiring.store, deadline, "command")
         if as_json:
             self.stdout.write(json.dumps(report.form()))
         else:

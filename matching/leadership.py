@@ -1,0 +1,99 @@
+"""How an engine becomes the leader: it recovers, and begins an epoch in the store that fences whoever led before."""
+
+from collections.abc import Callable
+
+from matching import status, wire
+from matching.engine import Engine
+from matching.epochs import Epoch, newest
+from matching.errors import BadMessage, MatchingError
+from matching.recovery import CannotLead, Recovered, Recovery
+from matching.ring import Ring
+from matching.services import Services
+from matching.sockets import Kind, Undelivered
+
+_ASK_HOLDER_S = 1.0
+_CORRELATION = b"who-leads"
+
+
+def take_lead(
+    engine: Engine,
+    ring: Ring,
+    addresses: wire.Addresses,
+    services: Services,
+    objection: Callable[[], str] = lambda: "",
+) -> Recovered:
+    """Brings `engine`, fresh or a follower's, to the newest durable block and begins an epoch there.
+
+    `objection` is asked in between: why the engine should not lead as it is then, "" when nothing speaks against it.
+    Raises CannotLead, Diverged, BadBlock, LogUnusable, HistoryUnavailable; `ring` and `engine` then stand at a block
+    of the chain, and may go on as a follower's.
+    """
+    try:
+        return _take_lead(engine, ring, addresses, services, objection)
+    except MatchingError:
+        services.history.withdraw()
+        raise
+
+
+def _take_lead(
+    engine: Engine, ring: Ring, addresses: wire.Addresses, services: Services, objection: Callable[[], str]
+) -> Recovered:
+    history = services.history
+    recovery = Recovery(engine, ring, history, services.input_log, services.monotonic)
+    while True:
+        epochs = history.epochs()
+        holder = newest(epochs)
+        if holder is not None:
+            _refuse_if_led(holder, addresses, services)
+        recovery.run(epochs, services.snapshotter.folder)
+        reason = objection()
+        if reason:
+            raise CannotLead(reason)
+        epoch = Epoch(
+            number=holder.number + 1 if holder is not None else 1,
+            first_block=engine.block_number + 1,
+            prev_hash=engine.state_hash,
+            engine=services.engine,
+            commands=addresses.commands,
+            blocks=addresses.blocks,
+            retransmission=addresses.retransmission,
+            began_at_ns=services.time_ns(),
+        )
+        if history.begin_epoch(epoch):
+            engine.epoch = epoch.number
+            return recovery.recovered
+
+
+def _refuse_if_led(holder: Epoch, own: wire.Addresses, services: Services) -> None:
+    if holder.engine != services.engine:
+        if not services.take_over:
+            raise CannotLead(
+                f"Engine {holder.engine} at {holder.commands} leads (epoch {holder.number}): start this one with "
+                f"--follow {holder.commands}, or with --take-over when that engine is gone for good."
+            )
+    elif holder.commands != own.commands and _leads(holder.commands, services):
+        raise CannotLead(
+            f"This engine leads already, at {holder.commands}: it was started twice. Stop one of the two, or start "
+            "this one with a DATA_DIR of its own and --follow."
+        )
+
+
+def _leads(address: str, services: Services) -> bool:
+    """Whether a leader answers there, soon."""
+    network = services.make_network()
+    socket = network.connect(Kind.DEALER, address, wire.READER_LIMITS)
+    try:
+        socket.send(wire.STATUS, _CORRELATION)
+        deadline_s = services.monotonic() + _ASK_HOLDER_S
+        while (left_s := deadline_s - services.monotonic()) > 0:
+            if not network.wait((socket,), left_s):
+                continue
+            frames = socket.receive()
+            if frames is not None and len(frames) > 1 and frames[0] == wire.STATUS:
+                return wire.decode_status(frames[1]).role == status.LEADER
+    except (BadMessage, Undelivered):
+        return False  # another version's, or nobody
+    finally:
+        socket.close()
+        network.close()
+    return False

@@ -1,0 +1,44 @@
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from matching import wire
+from matching.connection import Connection
+from matching.errors import MatchingError
+
+_PATIENCE_S = 3.0
+
+
+class Command(BaseCommand):
+    help = "Make a follower the leader, under a new epoch that fences whoever led before."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="the follower's command address")
+        parser.add_argument("--force", action="store_true", help="though its leader lives, or blocks are missing")
+        parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for it to catch up")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(self, *, address: str, force: bool, timeout: float, as_json: bool, **options: Any) -> str:
+        if timeout <= 0:
+            raise CommandError("--timeout is more than 0.", returncode=2)
+        try:
+            answer = promote(address, timeout, forced=force)
+        except MatchingError as error:
+            raise CommandError(str(error), returncode=2) from error
+        if as_json:
+            self.stdout.write(json.dumps(answer))
+        if not answer["ok"]:
+            raise CommandError(str(answer["message"]), returncode=1)
+        return "" if as_json else f"{address} leads from block {answer['block']}, epoch {answer['epoch']}"
+
+
+def promote(address: str, timeout_s: float, *, forced: bool) -> dict[str, Any]:
+    """The engine's answer. Raises EngineUnreachable, NoAnswer, BadMessage, AddressUnusable."""
+    connection = Connection(address, timeout_s=_PATIENCE_S, roams=False)
+    try:
+        connection.ask(wire.STATUS)  # nobody there is found out soon, catching up may take long
+        return connection.ask(wire.PROMOTE_FORCED if forced else wire.PROMOTE, timeout_s)
+    finally:
+        connection.close()

@@ -1,0 +1,232 @@
+"""One run: start, load, disturbances, the end of both, and then everything that has to be so."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from matching.blocks import Block
+from matching.errors import MatchingError
+from scripts.smoke import on_free_ports
+from scripts.torture import clients
+from scripts.torture.checks import Comparison, compare
+from scripts.torture.clients import Crowd
+from scripts.torture.disturbances import Disturber
+from scripts.torture.exchange import Exchange, Journal, Machine, json_of
+from scripts.torture.processes import Failed, manage, settings_of
+from scripts.torture.proxy import Proxy
+from scripts.torture.report import Result, longest_gap, outage_lengths
+from settlement import wiring
+
+_CLIENTS = 4
+_LOOK_S = 0.1
+_READY_S = 240.0  # a first start compiles the kernel; at the end, a long chain is executed again
+_DRAIN_S = 600.0
+_SAME_BLOCK_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the caller may choose."""
+
+    seed: int
+    kills: int
+    minutes: float
+    rate: float  # commands a second
+    spare_s: float  # so long at most a process does its work before it may be killed
+
+
+async def run(choices: Choices, folder: Path, result: Result) -> None:
+    """Fills in `result`. Raises Failed, MatchingError, StoreError where it cannot go on."""
+    moments = random.Random(choices.seed)  # noqa: S311 (no secret: the same seed has to draw the same)
+    exchange = _exchange(folder, moments)
+    journal = exchange.journal
+    try:
+        made = await manage(exchange.settlement.environment, "init_store")
+        if made.code:
+            raise Failed(f"init_store ended with {made.code}: {made.errors}")
+        async with _going(exchange), _proxies(exchange) as proxies:
+            await _until(lambda: exchange.is_ready, "all processes were ready", _READY_S)
+            addresses = [proxy.address for proxy in proxies]
+            registry = await asyncio.to_thread(clients.define, exchange.leader.commands)
+            crowd = Crowd(_CLIENTS, addresses, registry, moments, choices.rate)
+            await _disturbed(exchange, crowd, proxies, choices, result)
+            await _settled(exchange)
+            await _check(exchange, crowd, result)
+        await exchange.stop()
+    finally:
+        exchange.clear()
+        result.disturbances, result.happenings = journal.disturbances, journal.happenings + exchange.heard()
+        result.refusals = journal.refusals
+        result.memory_peaks = {machine.name: machine.peak_bytes for machine in exchange.machines}
+        result.problems += [*journal.problems, *exchange.tracebacks()]
+
+
+def _exchange(folder: Path, moments: random.Random) -> Exchange:
+    common = settings_of(folder)
+
+    def machine(name: str, data_dir: str, mark: str, **settings: str) -> Machine:
+        (folder / data_dir).mkdir(exist_ok=True)
+        environment = {**common, **on_free_ports(), "DATA_DIR": str(folder / data_dir), **settings}
+        own = random.Random(moments.random())  # noqa: S311
+        return Machine(name, environment, mark.format(**environment), own)
+
+    (folder / "store").mkdir()
+    first = machine("engine-a", "engine-a", ", http {ENGINE_HTTP_ADDRESS}")
+    second = machine("engine-b", "engine-b", ", http {ENGINE_HTTP_ADDRESS}")
+    of_first = {name: value for name, value in first.environment.items() if name.startswith("ENGINE_")}
+    # The first engine reads what settlement spills, so the two share a folder.
+    settlement = machine("settlement", "engine-a", "settlement starts", **of_first)
+    return Exchange(folder, (first, second), settlement, Journal(folder / "journal.txt"))
+
+
+@asynccontextmanager
+async def _going(exchange: Exchange) -> AsyncIterator[None]:
+    """Every process is started again when it ends, until the block is left."""
+    keeping = asyncio.create_task(exchange.run())
+    watching = asyncio.current_task()
+    assert watching is not None, "this runs in a task"
+
+    def give_up(ended: "asyncio.Task[None]") -> None:
+        if not ended.cancelled():
+            watching.cancel()
+
+    keeping.add_done_callback(give_up)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if keeping.done() and not keeping.cancelled() and keeping.exception() is not None:
+            raise Failed(f"The harness could not go on: {keeping.exception()!r}") from keeping.exception()
+        raise
+    finally:
+        keeping.remove_done_callback(give_up)
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ExceptionGroup):
+            await keeping
+
+
+@asynccontextmanager
+async def _proxies(exchange: Exchange) -> AsyncIterator[list[Proxy]]:
+    proxies = [await Proxy(int(engine.commands.rpartition(":")[2])).start() for engine in exchange.engines]
+    try:
+        yield proxies
+    finally:
+        for proxy in proxies:
+            await proxy.close()
+
+
+async def _disturbed(exchange: Exchange, crowd: Crowd, proxies: list[Proxy], choices: Choices, result: Result) -> None:
+    """Load and faults, to the end of both, when every client has heard of all that it sent."""
+    own = random.Random(choices.seed + 1)  # noqa: S311
+    database = Path(exchange.settlement.environment["DATABASE_URL"].removeprefix("sqlite:///"))
+    disturber = Disturber(exchange, proxies, database, own, lambda since_s: crowd.last_answer_s() > since_s)
+    exchange.answered_up_to = lambda: crowd.newest_block() if all(proxy.flows for proxy in proxies) else None
+    began_s = time.monotonic()
+    crowd.start()
+    try:
+        await disturber.run(choices.kills, began_s + 60 * choices.minutes, choices.spare_s)
+        await _until(lambda: exchange.is_ready, "all processes came back after the last fault", _READY_S)
+        result.seconds = time.monotonic() - began_s
+    finally:
+        await asyncio.to_thread(crowd.finish)
+        answers = crowd.answers()
+        result.kills = disturber.kills
+        result.silences = sum(trader.silences for trader in crowd.traders)
+        result.longest_gap_s = longest_gap(answer.at_s for answer in answers)
+        result.outages = outage_lengths(exchange.journal.outages, answers, exchange.journal.faults)
+        result.problems += crowd.problems()
+
+
+async def _settled(exchange: Exchange) -> None:
+    """Until the follower, the store and its rows are where the leader is, and nothing waits in the spill."""
+
+    def all_the_same() -> bool:
+        if not exchange.is_ready:
+            return False
+        try:
+            last = exchange.status(exchange.leader)["block"]
+            followed = exchange.status(exchange.follower)["block"]
+            return bool(last == followed and set(_checkpoints()) == {last} and not _spilled(exchange))
+        except MatchingError:
+            return False
+
+    async def look() -> bool:
+        return await asyncio.to_thread(all_the_same)
+
+    deadline_s = time.monotonic() + _DRAIN_S
+    while not await look():
+        if time.monotonic() > deadline_s:
+            places = await asyncio.to_thread(_checkpoints)
+            raise Failed(f"Settlement is at blocks {places} {_DRAIN_S:g} s after the load, {_spilled(exchange)}.")
+        await asyncio.sleep(_LOOK_S)
+
+
+def _checkpoints() -> tuple[int, int]:
+    """Appended and projected block. Raises StoreError."""
+    store = wiring.store()
+    try:
+        return store.appended().block_number, store.projected().block_number
+    finally:
+        store.close()
+
+
+def _spilled(exchange: Exchange) -> list[str]:
+    return sorted(file.name for file in (exchange.settlement.data_dir / "spill").glob("*.spill"))
+
+
+async def _check(exchange: Exchange, crowd: Crowd, result: Result) -> None:
+    """Everything, whatever is found on the way."""
+    settings = exchange.settlement.environment
+    statuses = [
+        json_of(await manage(settings, "engine_status", "--json", "--address", engine.commands))
+        for engine in (exchange.leader, exchange.follower)
+    ]
+    leader, follower = statuses
+    if [leader[name] for name in ("block", "state_hash")] != [follower[name] for name in ("block", "state_hash")]:
+        result.problems.append(f"Leader and follower differ: {leader} {follower}")
+    if (leader["role"], follower["role"]) != ("leader", "follower"):
+        result.problems.append(f"The two engines are {leader['role']} and {follower['role']}.")
+    result.epochs = int(leader["epoch"])
+    verified = await manage(settings, "verify_settlement", "--json")
+    result.trades = int(json_of(verified).get("trades", 0))
+    if verified.code:
+        result.problems.append(f"verify_settlement: {verified.output[:2000]} {verified.errors[:500]}")
+    reconciled = await manage(settings, "reconcile", "--json", "--address", exchange.leader.commands)
+    if reconciled.code:
+        result.problems.append(f"reconcile: {reconciled.output[:2000]} {reconciled.errors[:500]}")
+    compared, letters = await asyncio.to_thread(_compare_with_store, crowd)
+    result.blocks, result.commands_in_chain = compared.blocks, compared.commands
+    result.commands_answered, result.commands_forgotten = compared.answered, compared.forgotten
+    result.problems += compared.problems
+    if compared.problem_count > len(compared.problems):
+        result.problems.append(f"Of such differences there are {compared.problem_count}.")
+    if compared.blocks != leader["block"]:
+        result.problems.append(f"The store has {compared.blocks} blocks, the leader is at {leader['block']}.")
+    result.problems += [f"The rows of block {number} are a dead letter: {error}" for number, error in letters]
+
+
+def _compare_with_store(crowd: Crowd) -> tuple[Comparison, list[tuple[int, str]]]:
+    """Raises StoreError, BadBlock."""
+    store = wiring.store()
+
+    def blocks() -> Iterator[Block]:
+        for stored in store.blocks(1):
+            yield Block.decode(stored.data)
+
+    try:
+        compared = compare(blocks(), crowd.acknowledged())
+        return compared, [(letter.block_number, letter.error) for letter in store.dead_letters()]
+    finally:
+        store.close()
+
+
+async def _until(happened: Callable[[], object], what: str, seconds: float) -> None:
+    deadline_s = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline_s:
+            raise Failed(f"Not within {seconds:g} s: {what}.")
+        await asyncio.sleep(_LOOK_S)

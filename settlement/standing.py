@@ -1,0 +1,64 @@
+"""Where settlement stands: what alarms, metrics and health are made of. The worker tells it once a turn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from settlement import metrics
+
+_SHORT_S = 1.0
+"""A statement that is asked again at once is no outage yet."""
+_SILENT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """None: not known yet."""
+
+    block_lag: int | None = None  # blocks that the engine announced and the store does not hold
+    projection_lag: int = 0  # blocks that the store holds and has not projected
+    gaps: int = 0  # times that a number was missing since the process started
+    dead_letters: int | None = None  # that are not resolved
+    engine_halted: bool | None = None
+    engine_halted_reason: str | None = None
+    engine_silent_for_s: float = 0.0  # since anything came from an engine
+    store_down_for_s: float = 0.0  # 0: it answers
+    spill_blocks: int = 0
+    spill_bytes: int = 0
+    spill_full: bool = False  # settlement takes no more
+    epoch: int = 0  # the newest that the store knows, 0: none has begun
+    leader: str | None = None  # where that epoch's engine takes commands
+
+
+Report = Callable[[Standing], object]
+"""Hears it once a turn, and about every tenth of a second while settlement waits for the store. Raises nothing."""
+
+
+def tell_metrics(standing: Standing) -> None:
+    if standing.block_lag is not None:
+        metrics.BLOCK_LAG.set(standing.block_lag)
+    metrics.PROJECTION_LAG.set(standing.projection_lag)
+    metrics.STORE_UP.set(standing.store_down_for_s == 0)
+    metrics.STORE_DOWN_SECONDS.set(standing.store_down_for_s)
+    metrics.SPILL_BLOCKS.set(standing.spill_blocks)
+    metrics.SPILL_BYTES.set(standing.spill_bytes)
+    metrics.EPOCH.set(standing.epoch)
+
+
+class Newest:
+    """A report that keeps what it heard last, for those who ask from other threads."""
+
+    def __init__(self) -> None:
+        self.standing: Standing | None = None
+
+    def __call__(self, standing: Standing) -> None:
+        self.standing = standing
+
+    def is_store_there(self) -> bool:
+        """Reads may still be answered while nothing can be written."""
+        return self.standing is None or self.standing.store_down_for_s < _SHORT_S
+
+    def is_room_in_spill(self) -> bool:
+        return self.standing is None or not self.standing.spill_full
+
+    def is_engine_heard(self) -> bool:
+        return self.standing is not None and self.standing.engine_silent_for_s < _SILENT_S

@@ -1,0 +1,114 @@
+"""Snapshots from a forked process: the engine goes on, and whatever becomes of the child is noticed."""
+
+import errno
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from exchange_site.forked_snapshots import ForkedWriter
+from matching import snapshots
+from matching.disk import LocalDisk
+from matching.snapshot_files import SnapshotFolder, Written
+from tests.matching.exchanges import KernelExchange
+from tests.matching.small_exchange import DEFINITIONS, deposit, until
+
+
+@pytest.fixture
+def exchange() -> KernelExchange:
+    """At block 3."""
+    made = KernelExchange()
+    for definition in DEFINITIONS:
+        made.submit(definition)
+    return made
+
+
+def outcome(writer: ForkedWriter) -> Written:
+    found: list[Written] = []
+
+    def looked() -> object:
+        written = writer.outcome()
+        if written is not None:
+            found.append(written)
+        return found
+
+    until(looked, "the child to end")
+    return found[0]
+
+
+def test_what_is_written_is_the_engine_at_the_fork(tmp_path: Path, exchange: KernelExchange) -> None:
+    folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 3)
+    writer = ForkedWriter(folder)
+    expected = snapshots.encode(exchange.engine)
+    writer.begin(exchange.engine)
+    exchange.submit(deposit(1, "later"))
+    written = outcome(writer)
+    assert written == Written(3, len(expected), written.pause_s)
+    assert 0 < written.pause_s < 1
+    assert folder.read(3, 0, len(expected)) == expected
+    assert writer.outcome() is None
+
+
+class StuckDisk(LocalDisk):
+    """Never writes, and never returns."""
+
+    def write_whole(self, path: Path, data: bytes) -> None:
+        while True:
+            signal.pause()
+
+
+class FullDisk(LocalDisk):
+    def write_whole(self, path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_child_that_fails_says_why(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(FullDisk(), tmp_path, 3))
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "No space left on device"
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "No space left on device"
+
+
+def test_a_child_that_hangs_is_ended(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), longest_s=0.2)
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "it took longer than 0.2 s"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_child_that_is_killed_is_noticed(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
+    writer.begin(exchange.engine)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    assert outcome(writer).failure == "its process was ended by signal 9"
+
+
+def test_a_child_holds_no_port_of_its_parent(tmp_path: Path, exchange: KernelExchange) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
+    writer.begin(exchange.engine)
+    listener.close()
+
+    def refused() -> bool:
+        try:
+            socket.create_connection(address).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    until(refused, "the port to be free")
+    writer.close()
+
+
+def test_what_is_under_way_is_given_up_at_the_end(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
+    writer.begin(exchange.engine)
+    writer.close()
+    assert writer.outcome() is None
+    writer.close()

@@ -1,0 +1,45 @@
+"""The machine's disk, with a fault that a test turns on and off."""
+
+import errno
+from pathlib import Path
+
+from matching.disk import AppendFile, LocalDisk
+
+
+class FillingDisk(LocalDisk):
+    """While `is_full` a write puts a part of its bytes there and then fails."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+
+    def append_to(self, path: Path) -> AppendFile:
+        return _FillingFile(self, super().append_to(path))
+
+
+class _FillingFile:
+    def __init__(self, disk: FillingDisk, file: AppendFile) -> None:
+        self._disk = disk
+        self._file = file
+
+    @property
+    def size(self) -> int:
+        return self._file.size
+
+    @size.setter
+    def size(self, value: int) -> None:
+        self._file.size = value
+
+    def write(self, data: bytes) -> None:
+        if self._disk.is_full:
+            self._file.write(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._file.write(data)
+
+    def sync(self) -> None:
+        self._file.sync()
+
+    def truncate(self, size: int) -> None:
+        self._file.truncate(size)
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,163 @@
+"""A follower whose sockets, clock and leader are scripted: no thread, no network, no waiting."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from matching import layout, wire
+from matching.blocks import Block
+from matching.desk import Desk
+from matching.engine import Engine
+from matching.feed import Feed
+from matching.follower import Follower
+from matching.publisher import Publisher
+from matching.ring import Ring
+from matching.sequencer import Sequencer
+from matching.sockets import Kind, Limits
+from matching.status import FOLLOWER, StatusBoard
+from tests.matching.small_exchange import batch, deposit
+
+HERE = wire.Addresses("tcp://here:1", "tcp://here:2", "tcp://here:3")
+LEADER = wire.Addresses("tcp://leader:1", "tcp://leader:2", "tcp://leader:3")
+
+
+class ScriptedSocket:
+    def __init__(self) -> None:
+        self.inbox: list[list[bytes]] = []
+        self.sent: list[list[bytes]] = []
+        self.is_closed = False
+
+    def receive(self) -> list[bytes] | None:
+        return self.inbox.pop(0) if self.inbox else None
+
+    def send(self, *frames: bytes) -> None:
+        self.sent.append(list(frames))
+
+    def close(self, linger_ms: int = 0) -> None:
+        self.is_closed = True
+
+    def take_sent(self, verb: bytes) -> list[list[bytes]]:
+        """The messages of this verb so far, which are forgotten; the frames after it."""
+        found = [frames[frames.index(verb) + 1 :] for frames in self.sent if verb in frames[:2]]
+        self.sent = [frames for frames in self.sent if verb not in frames[:2]]
+        return found
+
+
+class ScriptedNetwork:
+    """Sockets by address, the newest of each; time passes only when something is waited for in vain."""
+
+    def __init__(self) -> None:
+        self.sockets: dict[str, ScriptedSocket] = {}
+        self.now_s = 100.0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def bind(self, kind: Kind, address: str, limits: Limits) -> ScriptedSocket:
+        return self.connect(kind, address, limits)
+
+    def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> ScriptedSocket:
+        self.sockets[address] = ScriptedSocket()
+        return self.sockets[address]
+
+    def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:
+        if any(socket.inbox for socket in sockets):
+            return True
+        self.now_s += timeout_s
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+class Stage:
+    """A follower, and what its leader would be: `leader` makes blocks, `say` and `show` let them be heard."""
+
+    def __init__(self, engine: Engine, leader: Engine, ring_blocks: int = 1000) -> None:
+        self.network = ScriptedNetwork()
+        self.leader = leader
+        self.leader_ring = Ring(1000, 1 << 20)
+        self.commands, self.published, self.retransmission = (ScriptedSocket() for _ in range(3))
+        self.ring = Ring(ring_blocks, 1 << 20)
+        self.ring.begin_after(engine.block_number)
+        self.board = StatusBoard(engine, self.ring, HERE, FOLLOWER, "none")
+        self.feed = Feed(
+            LEADER.blocks, LEADER.retransmission, make_network=lambda: self.network, clock=self.network.clock
+        )
+        self.desk = Desk(self.commands, engine, self.board, self.board.counters)
+        publisher = Publisher(self.published, self.retransmission, self.ring, self.board, self.network.clock)
+        self.follower = Follower(engine, self.feed, self.desk, publisher, self.ring, self.board.counters)
+        self._number = 0
+
+    @property
+    def to_leader(self) -> ScriptedSocket:
+        """The follower's side of the leader's retransmission socket."""
+        return self.network.sockets[LEADER.retransmission]
+
+    def make(self, count: int = 1) -> list[Block]:
+        """Blocks of the leader, one deposit in each."""
+        return [self._make_one() for _ in range(count)]
+
+    def _make_one(self) -> Block:
+        self._number += 1
+        name = f"{self.leader.epoch} {self.leader.block_number} {self._number}"
+        made = one_block(self.leader, [deposit(1, name)])
+        self.leader_ring.append(made)
+        return made
+
+    def show(self, *blocks: Block) -> None:
+        """As they come off the leader's block socket."""
+        self.network.sockets[LEADER.blocks].inbox.extend([wire.BLOCK, block.data] for block in blocks)
+
+    def say(self, confirmed: int = 0, **fields: object) -> None:
+        """The leader's heartbeat."""
+        board = StatusBoard(self.leader, self.leader_ring, LEADER, "leader", "none")
+        status = {**board.fields(), **fields}
+        status["ring"]["confirmed"] = confirmed
+        self.network.sockets[LEADER.blocks].inbox.append([wire.STATUS, wire.encode_json(status)])
+
+    def turn(self) -> None:
+        self.follower.turn()
+
+    def ask_promotion(self, correlation: bytes = b"1", *, forced: bool = False) -> None:
+        verb = wire.PROMOTE_FORCED if forced else wire.PROMOTE
+        self.commands.inbox.append([b"asker", verb, correlation])
+
+    def promotion_answers(self) -> list[dict[str, object]]:
+        return [wire.decode_json(frames[0]) for frames in self.commands.take_sent(wire.PROMOTE)]
+
+
+class OneSnapshot:
+    """A snapshotter that keeps one in memory, and makes one when it is asked to."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.data = b""
+        self.requests = 0
+
+    def newest(self) -> int | None:
+        return self.number
+
+    def read(self, number: int, offset: int, size: int) -> bytes | None:
+        return self.data[offset : offset + size] if number == self.number else None
+
+    def size_of(self, number: int) -> int | None:
+        return len(self.data) if number == self.number else None
+
+    def request(self) -> None:
+        self.requests += 1
+
+    def look(self, engine: Engine) -> None:
+        """Tests put one here themselves."""
+
+
+def empty_batch(client: int) -> bytes:
+    """A batch of one command that a leader would not take; a follower has not to know why."""
+    return wire.encode_batch(client, 1, np.zeros(1, layout.COMMAND), b"")
+
+
+def one_block(engine: Engine, commands: Sequence[Mapping[str, Any]]) -> Block:
+    """What the engine makes of these, from client 7."""
+    sequencer = Sequencer(engine, Ring(10, 1 << 20), lambda: 1, 100)
+    return sequencer.sequence([batch(engine, 7, engine.clients.get(7, 0) + 1, commands)]).blocks[0]

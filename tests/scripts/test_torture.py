@@ -1,0 +1,176 @@
+"""`make torture`: its bookkeeping, and a small run of all of it."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from matching.blocks import Block
+from matching.engine import Engine
+from matching.ring import Ring
+from matching.sequencer import Sequencer
+from matching.wire import decode_answer
+from scripts.torture.checks import Comparison, compare
+from scripts.torture.clients import Acknowledged, Answer
+from scripts.torture.report import Fault, Lengths, Outage, Result, longest_gap, outage_lengths, table
+from tests.matching.small_exchange import DEFINITIONS, batch, trading
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CLIENT = 7
+
+
+class Tape:
+    """A chain and what its clients were told, as one engine makes both."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.sequencer = Sequencer(self.engine, Ring(100, 1 << 20), lambda: 1, 4)
+        self.blocks: list[Block] = []
+        self.told: list[Acknowledged] = []
+        for number, definition in enumerate(DEFINITIONS, 1):
+            self.send(999, number, [definition])
+
+    def send(self, client: int, number: int, commands: Sequence[dict[str, object]]) -> None:
+        done = self.sequencer.sequence([batch(self.engine, client, number, commands)])
+        self.blocks += done.blocks
+        answer = done.answers[0]
+        assert isinstance(answer, bytes)
+        for part in decode_answer(answer).segments:
+            self.told.append(
+                Acknowledged(
+                    client,
+                    part.first_number,
+                    part.command_count,
+                    part.block_number,
+                    part.first_command_sequence,
+                    part.events.tobytes(),
+                )
+            )
+
+
+@pytest.fixture(scope="module")
+def tape() -> Tape:
+    """Ten commands of a client in batches that do not end where blocks end."""
+    made = Tape()
+    commands = trading(8)
+    for first in (0, 3, 6):
+        made.send(CLIENT, first + 1, commands[first : first + 3])
+    made.send(CLIENT, 10, commands[9:])
+    return made
+
+
+def only_problem(found: Comparison) -> str:
+    assert found.problem_count == len(found.problems) == 1, found.problems
+    return found.problems[0]
+
+
+def test_a_chain_that_holds_what_was_answered_is_in_order(tape: Tape) -> None:
+    found = compare(tape.blocks, tape.told)
+
+    assert found.problems == []
+    assert (found.blocks, found.commands, found.answered, found.forgotten) == (len(tape.blocks), 13, 13, 0)
+
+
+def test_a_lost_answer_is_reported(tape: Tape) -> None:
+    shorter = compare(tape.blocks[:-1], tape.told)
+
+    assert only_problem(shorter) == (
+        f"Numbers 10 to 10 of client {CLIENT:x} were answered with block {tape.blocks[-1].number}, "
+        "which is not in the store."
+    )
+
+
+def test_a_command_in_another_block_than_answered_is_reported(tape: Tape) -> None:
+    last = tape.told[-1]._replace(block=1)
+
+    assert "answered with block 1, which does not hold them" in only_problem(compare(tape.blocks, [last]))
+
+
+def test_a_doubled_command_is_reported(tape: Tape) -> None:
+    again = Tape()
+    again.send(CLIENT, 1, trading(0))
+    again.engine.clients[CLIENT] = 1  # an engine that has forgotten what it did
+    again.send(CLIENT, 2, trading(0)[1:])
+
+    assert only_problem(compare(again.blocks, again.told[:-1])).endswith(f"number 2 of client {CLIENT:x} again.")
+
+
+def test_a_number_that_was_left_out_is_reported() -> None:
+    gap = Tape()
+    gap.engine.clients[CLIENT] = 4
+    gap.send(CLIENT, 5, trading(0))
+
+    assert only_problem(compare(gap.blocks, [])).endswith(f"number 5 of client {CLIENT:x} though 1 was next.")
+
+
+def test_other_events_and_another_place_than_answered_are_reported(tape: Tape) -> None:
+    last = tape.told[-1]
+    events = last.events[:8] + b"\xff" + last.events[9:]
+
+    assert "other events" in only_problem(compare(tape.blocks, [last._replace(events=events)]))
+    found = compare(tape.blocks, [last._replace(command_sequence=last.command_sequence + 1)])
+    assert "the chain has" in only_problem(found)
+
+
+def test_an_answer_that_came_twice_is_reported(tape: Tape) -> None:
+    assert "were answered twice" in only_problem(compare(tape.blocks, [*tape.told, tape.told[-1]]))
+
+
+def test_what_was_answered_as_done_before_has_to_be_there(tape: Tape) -> None:
+    forgotten = tape.told[-1]._replace(block=0, command_sequence=0, events=b"")
+
+    assert compare(tape.blocks, [forgotten]).forgotten == 1
+    assert "done before, and are not in the chain" in only_problem(compare(tape.blocks[:-1], [forgotten]))
+
+
+def test_the_longest_gap_is_between_neighbours() -> None:
+    assert longest_gap([]) == longest_gap([3.0]) == 0.0
+    assert longest_gap([1.0, 1.5, 4.0, 4.1]) == 2.5
+
+
+def test_an_outage_ends_with_the_first_answer_after_something_was_done_about_it() -> None:
+    answers = [Answer(at_s, "") for at_s in (0.9, 1.1, 4.0, 9.0)]  # 1.1 was under way when its engine was killed
+    outages = [Outage("restart", 1.0, 1.5), Outage("promotion", 5.0, 6.0), Outage("restart", 10.0, 11.0)]
+
+    assert outage_lengths(outages, answers, [Fault(5.5, 5.6)]) == {
+        "promotion": Lengths(1, 4.0, 4.0),
+        "restart": Lengths(1, 3.0, 3.0),
+        "restart, undisturbed": Lengths(1, 3.0, 3.0),
+    }
+
+
+def test_the_result_says_what_is_not_in_order() -> None:
+    result = Result(seed=5, problems=["Something is lost."])
+
+    assert not result.ok
+    assert json.loads(json.dumps(result.form()))["problems"] == ["Something is lost."]
+    assert "NOT IN ORDER: Something is lost." in table(result)
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_dozen_kills_leave_everything_in_order(tmp_path: Path) -> None:
+    seed, file = random.SystemRandom().randrange(1 << 32), tmp_path / "result.json"
+    print(f"seed {seed}")  # noqa: T201
+    arguments = ["--kills", "12", "--spare", "2", "--seed", str(seed), "--json", str(file)]
+    run = subprocess.run(
+        [sys.executable, "-m", "scripts.torture", *arguments],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, f"seed {seed}\n{run.stdout}\n{run.stderr}"
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert result["ok"] is True
+    assert result["kills"] == sum(count for kind, count in result["disturbances"].items() if kind.startswith("kill"))
+    assert result["kills"] == 12
+    assert result["commands_in_chain"] - len(DEFINITIONS) == result["commands_answered"] > 0

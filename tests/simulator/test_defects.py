@@ -1,0 +1,26 @@
+"""The table of docs/simulator.md: every mistake that can be planted is found, at the seed that the table names."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from exchange_site.simulator.defects import DEFECTS, planted
+from exchange_site.simulator.run import simulate
+
+PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
+FOUND_BY = {name: int(seed) for name, seed in re.findall(r"^\| `([\w-]+)` \| (\d+) \|", PAGE.read_text("utf-8"), re.M)}
+
+
+def test_the_table_has_every_defect_each_found_within_200_seeds() -> None:
+    assert set(FOUND_BY) == set(DEFECTS)
+    assert len(FOUND_BY) >= 15
+    assert max(FOUND_BY.values()) <= 200
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_planted_defect_is_found_by_a_seed_that_passes_without_it(name: str) -> None:
+    seed = FOUND_BY[name]
+    assert not simulate(seed).problems
+    with planted(name):
+        assert simulate(seed).problems

@@ -1,0 +1,45 @@
+"""The simulator itself: it repeats, it ends well without defects, and what it finds is named with its seed."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from exchange_site.simulator.run import simulate
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_a_seed_gives_the_same_run_again(seed: int) -> None:
+    assert simulate(seed) == simulate(seed)
+
+
+def test_seeds_differ() -> None:
+    assert simulate(1).digest != simulate(2).digest
+
+
+def test_faults_come_and_everything_comes_right(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("simulate", seeds="1-24", processes=2, json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"]
+    assert told["seeds"] == 24
+    assert told["blocks"] > 240
+    assert told["answers"] > 240
+    assert {"crash", "message dropped", "message doubled", "link cut", "torn write"} <= set(told["faults"])
+
+
+def test_a_failure_names_its_seed_and_fails_again_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for _ in range(2):
+        with pytest.raises(CommandError, match="1 of 1 seeds failed: 1") as raised:
+            call_command("simulate", seeds="1", defect="forget-requests")
+        assert raised.value.returncode == 1
+        told.append(capsys.readouterr().err)
+    assert told[0] == told[1]
+    assert "seed 1 failed:" in told[0]
+
+
+@pytest.mark.parametrize("seeds", ["", "x", "5-1", "-3", "1-2-3"])
+def test_what_is_no_range_of_seeds_is_refused(seeds: str) -> None:
+    with pytest.raises(CommandError, match="--seeds is A-B or one number") as raised:
+        call_command("simulate", seeds=seeds)
+    assert raised.value.returncode == 2

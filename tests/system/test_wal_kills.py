@@ -1,0 +1,126 @@
+"""An engine with a write-ahead log, killed without warning again and again: what was answered stands, once."""
+
+import random
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from matching.blocks import Block
+from matching.client import Client, Result
+from matching.engine import Engine
+from matching.follower import re_executed
+from matching.input_logs.wal import WalLog
+from tests.conftest import free_ports
+from tests.reference.streams import random_commands
+from tests.system.conftest import Process, Start
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+
+KILLS = 50
+IN_START_UP = 0.3  # so many of them before it takes commands
+LONGEST_START_S = 1.5
+LONGEST_LIFE_S = 0.4
+CLIENTS = (71, 72)
+
+
+@contextmanager
+def traders(address: str, seed: int) -> Iterator[dict[int, list[Result]]]:
+    """Clients that go on through every restart; what each was answered, in order."""
+    answered: dict[int, list[Result]] = {client: [] for client in CLIENTS}
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def trade(client_id: int) -> None:
+        commands = random_commands(seed + client_id, 10_000_000, instruments=2, accounts=8)
+        try:
+            with Client(address, client_id=client_id, timeout_s=60) as client:
+                while not stop.is_set():
+                    answered[client_id] += client.call(islice(commands, 20))
+        except BaseException as failure:
+            failures.append(failure)
+            raise
+
+    threads = [threading.Thread(target=trade, args=(client_id,)) for client_id in CLIENTS]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answered
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+
+
+def kill(engine: Process, moments: random.Random) -> None:
+    """At a random moment of its start, or of its work."""
+    if moments.random() < IN_START_UP:
+        with suppress(subprocess.TimeoutExpired):
+            engine.popen.wait(moments.uniform(0, LONGEST_START_S))
+    else:
+        engine.wait_until_ready()
+        with suppress(subprocess.TimeoutExpired):
+            engine.popen.wait(moments.uniform(0, LONGEST_LIFE_S))
+    assert engine.popen.poll() is None, f"it ended by itself: {engine.errors}"
+    engine.stop(signal.SIGKILL)
+
+
+def sequences_of(blocks: list[Block]) -> dict[int, dict[int, int]]:
+    """Client → request number → the sequence of the one command that it became."""
+    found: dict[int, dict[int, int]] = {}
+    for block in blocks:
+        sequence = block.first_command_sequence
+        for client, first, size, _ in block.requests.tolist():
+            for number in range(first, first + size):
+                assert number not in found.setdefault(client, {}), f"{client}'s command {number} was applied twice"
+                found[client][number] = sequence
+                sequence += 1
+    return found
+
+
+def test_fifty_kills_lose_nothing_that_was_answered(start: Start) -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201
+    moments = random.Random(seed)
+    ports = free_ports(4)
+    shared: dict[str, Any] = {
+        "ENABLE_LOCAL_WAL": "true",
+        "ENGINE_SNAPSHOT_BLOCKS": "150",
+        "ENGINE_COMMAND_ADDRESS": f"tcp://127.0.0.1:{ports[0]}",
+        "ENGINE_BLOCK_ADDRESS": f"tcp://127.0.0.1:{ports[1]}",
+        "ENGINE_RETRANSMIT_ADDRESS": f"tcp://127.0.0.1:{ports[2]}",
+        "ENGINE_HTTP_ADDRESS": f"127.0.0.1:{ports[3]}",
+    }
+    engine = start("run_engine", **shared).wait_until_ready()
+    shared["data_dir"] = engine.data_dir
+    beginnings = []
+    with traders(engine.address("COMMAND"), seed) as answered:
+        for _ in range(KILLS):
+            kill(engine, moments)
+            beginnings += engine.lines
+            engine = start("run_engine", **shared)
+        engine.wait_until_ready()
+    with Client(engine.address("COMMAND")) as client:
+        status = client.status()
+    engine.stop(signal.SIGKILL)
+
+    blocks = list(WalLog(engine.data_dir / "wal").blocks())
+    again = Engine()
+    for block in blocks:
+        block.verify(again.block_number + 1, again.state_hash)
+        re_executed(again, block)
+    assert (again.block_number, f"{again.state_hash:016x}") == (status["block"], status["state_hash"]), f"seed {seed}"
+    done = sequences_of(blocks)
+    for client_id, results in answered.items():
+        taken = [result for result in results if result.command_sequence is not None]
+        assert len(taken) > KILLS, f"seed {seed}: client {client_id} hardly got an answer"
+        expected = [done[client_id][number] for number in range(1, len(taken) + 1)]
+        assert [result.command_sequence for result in taken] == expected, f"seed {seed}, client {client_id}"
+    assert any("snapshot of block" in line for line in beginnings), beginnings
+    assert len({line.split(",")[1] for line in beginnings}) == len(beginnings), "each start begins an epoch of its own"
