@@ -157,7 +157,8 @@ class Connection:
     def ask(self, verb: bytes, timeout_s: float | None = None) -> dict[str, Any]:
         """The engine's answer to a question: a verb of `wire.QUESTIONS` or `wire.PROMOTIONS`.
 
-        `timeout_s`: another one than the connection's. Raises EngineUnreachable or NoAnswer, BadMessage.
+        `timeout_s`: another one than the connection's. Raises EngineUnreachable or NoAnswer, BadMessage; EngineRefused
+        where the engine says that it cannot tell now.
         """
         self._heard_at_s = self._clock()
         deadline_s = self._heard_at_s + (timeout_s or self.timeout_s)
@@ -169,7 +170,10 @@ class Connection:
             is_done = partial(self._is_answered_or_left, self.address)
             self._listen_until(min(deadline_s, now_s + _ASK_AGAIN_S), is_done)
             if self._answer is not None:
-                return wire.decode_json(self._answer)
+                answer = wire.decode_json(self._answer)
+                if "unavailable" in answer:
+                    raise EngineRefused(wire.ENGINE_HALTED, str(answer["unavailable"]))
+                return answer
         raise self._silence()
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ What was written is on the disk only after `sync`; a new or renamed file only af
 method raises OSError.
 """
 
+import fcntl
 import os
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -23,6 +24,11 @@ class AppendFile(Protocol):
     def truncate(self, size: int) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Held(Protocol):
+    def close(self) -> None:
+        """Lets go."""
 
 
 class Disk(Protocol):
@@ -46,6 +52,9 @@ class Disk(Protocol):
         """Nothing happens where it is gone already."""
 
     def sync_folder(self, folder: Path) -> None: ...
+
+    def hold(self, path: Path) -> Held:
+        """This process alone holds `path`, until it lets go or dies. Raises BlockingIOError where another one does."""
 
 
 class LocalDisk:
@@ -87,6 +96,16 @@ class LocalDisk:
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def hold(self, path: Path) -> Held:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise
+        return file
 
     def sync_folder(self, folder: Path) -> None:
         opened = os.open(folder, os.O_RDONLY)

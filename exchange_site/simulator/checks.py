@@ -70,6 +70,13 @@ def answers_are_kept(
             yield f"answered at {told.at_s:.3f} s and not in the chain like that: {told[:5]}"
 
 
+def nobody_was_told_of_a_loss(told_at_s: Iterable[float], forgiven: Sequence[Forgiven]) -> Iterator[str]:
+    """No engine says that it does not have what was answered, unless it was allowed to lose it."""
+    for at_s in told_at_s:
+        if not any(at_s < epoch.until_s for epoch in forgiven):
+            yield f"a client was told at {at_s:.3f} s that the engine does not have what it was answered"
+
+
 def _forgives(epoch: Forgiven, told: Acknowledged) -> bool:
     return told.at_s < epoch.until_s and (told.block_number == 0 or told.block_number >= epoch.first_block)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exchange_site.simulator.world import Machine, Process, World
-from matching.disk import AppendFile
+from matching.disk import AppendFile, Held
 
 _SECTOR = 512
 
@@ -31,6 +31,7 @@ class SimDrive:
         self.world = world
         self.files: dict[Path, _File] = {}
         self._removed: dict[Path, _File] = {}  # since their folder was synced
+        self.holders: dict[Path, Process] = {}
         self.full_until_s = 0.0
         machine.lose_power.append(self._lose_power)
         world.repeatedly("disk full", world.rates.disk_full_a_minute, self._fill)
@@ -132,6 +133,14 @@ class SimDisk:
         for path in [path for path in self.drive._removed if path.parent == folder]:
             del self.drive._removed[path]
 
+    def hold(self, path: Path) -> Held:
+        self.process.io()
+        holder = self.drive.holders.get(path)
+        if holder is not None and holder.alive and holder is not self.process:
+            raise BlockingIOError(errno.EWOULDBLOCK, "Resource temporarily unavailable")
+        self.drive.holders[path] = self.process
+        return _Lock(self.drive, path)
+
     def _sync_s(self) -> float:
         return self.drive.world.rng.expovariate(1 / 0.002)
 
@@ -145,6 +154,15 @@ class SimDisk:
         if self.drive.is_full:
             self.drive.world.counts["no room on disk"] += 1
             raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class _Lock:
+    def __init__(self, drive: SimDrive, path: Path) -> None:
+        self._drive = drive
+        self._path = path
+
+    def close(self) -> None:
+        self._drive.holders.pop(self._path, None)
 
 
 class SimFile:

@@ -124,7 +124,11 @@ class Engines:
         store = SimStore(self._server, running)
         return Services(
             history=StoreHistory(
-                store, lambda: spill.peek(DATA / "spill", disk), Claim(DATA / "spill", disk), sleep=running.wait
+                store,
+                lambda: spill.peek(DATA / "spill", disk),
+                Claim(DATA / "spill", disk),
+                sleep=running.wait,
+                monotonic=running.monotonic,
             ),
             input_log=log,
             snapshotter=Snapshotter(folder, DirectWriter(folder), self._snapshot_blocks),

@@ -124,6 +124,8 @@ class _Run:
         yield from checks.requests_come_once(chain)
         acknowledged = [told for trader in self.traders for told in trader.acknowledged]
         yield from checks.answers_are_kept(acknowledged, chain, self._forgiven())
+        told_lost = [at_s for trader in self.traders for at_s in trader.told_lost]
+        yield from checks.nobody_was_told_of_a_loss(told_lost, self._forgiven())
         yield from checks.blocks_stay("appended", self.server.appended, chain)
         yield from checks.blocks_stay("confirmed", self._confirmed_for_good(), chain)
         engines = [(seat.name, seat.parts.engine) for seat in self.engines.seats if seat.parts]

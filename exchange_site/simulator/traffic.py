@@ -10,7 +10,7 @@ from matching.edge import BatchBuilder, Edge, Encoded
 from matching.errors import EngineRefused, EngineUnreachable
 from matching.registry import Registry
 from matching.sockets import Network
-from matching.wire import Answer
+from matching.wire import OUT_OF_ORDER, Answer
 
 _SYMBOL = "BTC-USD"
 _DEFINITIONS: tuple[dict[str, Any], ...] = (
@@ -57,7 +57,7 @@ class Trader:
     ) -> None:
         self.name = process.name
         self.acknowledged: list[Acknowledged] = []
-        self.refused = 0
+        self.told_lost: list[float] = []  # when it was told that the engine does not have what was answered
         self.is_done = False
         self._process = process
         self._make_connection = make_connection
@@ -71,9 +71,10 @@ class Trader:
         while self._left > 0:
             try:
                 self._trade()
-            except EngineRefused:
+            except EngineRefused as error:
                 # Nothing of it was done, or what was answered is gone: a new client, and the definitions once more.
-                self.refused += 1
+                if error.code == OUT_OF_ORDER:
+                    self.told_lost.append(self._process.monotonic())
                 self._process.wait(self._rng.uniform(0.05, 0.5))
         self.is_done = True
 

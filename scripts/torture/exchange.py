@@ -162,7 +162,8 @@ class Exchange:
     def heard(self) -> Counter[str]:
         """How often the processes told of what only happens in trouble: what a run has come by."""
         outputs = [life.output.read_text(errors="replace") for life in self._began]
-        return Counter({what: count for what, mark in _TOLD.items() if (count := sum(map(mark.count, outputs)))})
+        found = {what: sum(text.count(mark) for text in outputs) for what, mark in _TOLD.items()}
+        return Counter({what: count for what, count in found.items() if count})
 
     def status(self, engine: Machine) -> dict[str, Any]:
         """Raises EngineUnreachable, BadMessage."""

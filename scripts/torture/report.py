@@ -49,6 +49,7 @@ class Result:
     epochs: int = 0
     silences: int = 0
     longest_gap_s: float = 0.0
+    longest_gap_at_s: float = 0.0  # of the journal's time
     outages: dict[str, Lengths] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)  # what replaced leaders said
     memory_peaks: dict[str, int] = field(default_factory=dict)  # bytes
@@ -63,9 +64,9 @@ class Result:
         return {"ok": self.ok, **vars(self), "outages": lengths}
 
 
-def longest_gap(moments: Iterable[float]) -> float:
-    """The longest time between two neighbours, which are in order; 0 where there are fewer than two."""
-    return max((after - before for before, after in pairwise(moments)), default=0.0)
+def longest_gap(moments: Iterable[float]) -> tuple[float, float]:
+    """The longest time between two neighbours, which are in order, and when it began; 0 where there are no two."""
+    return max(((after - before, before) for before, after in pairwise(moments)), default=(0.0, 0.0))
 
 
 def outage_lengths(outages: Sequence[Outage], answers: Sequence[Answer], faults: Sequence[Fault]) -> dict[str, Lengths]:
@@ -97,7 +98,10 @@ def table(result: Result) -> str:
         ("trades", f"{result.trades:,}"),
         ("epochs", str(result.epochs)),
         ("times that a client heard nothing for 5 s", str(result.silences)),
-        ("longest time without an answer", f"{result.longest_gap_s:.2f} s"),
+        (
+            "longest time without an answer",
+            f"{result.longest_gap_s:.2f} s, from {result.longest_gap_at_s:.1f} s of the journal",
+        ),
     ]
     for way, length in result.outages.items():
         text = f"{length.median_s:.2f} s median, {length.longest_s:.2f} s longest, of {length.outages}"

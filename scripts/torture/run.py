@@ -136,7 +136,8 @@ async def _disturbed(exchange: Exchange, crowd: Crowd, proxies: list[Proxy], cho
         answers = crowd.answers()
         result.kills = disturber.kills
         result.silences = sum(trader.silences for trader in crowd.traders)
-        result.longest_gap_s = longest_gap(answer.at_s for answer in answers)
+        result.longest_gap_s, began_gap_s = longest_gap(answer.at_s for answer in answers)
+        result.longest_gap_at_s = began_gap_s - exchange.journal.began_s
         result.outages = outage_lengths(exchange.journal.outages, answers, exchange.journal.faults)
         result.problems += crowd.problems()
 

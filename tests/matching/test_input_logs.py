@@ -4,12 +4,13 @@ from pathlib import Path
 import pytest
 
 from matching.blocks import Block
+from matching.disk import LocalDisk
 from matching.engine import Engine
 from matching.errors import LogDamaged, LogFull, LogUnusable
 from matching.input_logs.memory import MemoryLog
 from matching.input_logs.wal import WalLog
 from matching.ring import Ring
-from matching.segments import SEGMENT_BYTES
+from matching.segments import SEGMENT_BYTES, Segments
 from matching.sequencer import Sequencer
 from tests.matching.disks import FillingDisk
 from tests.matching.small_exchange import batch, defined_engine, deposit
@@ -41,7 +42,16 @@ def write(folder: Path, turns: Sequence[Sequence[Block]], segment_bytes: int = S
 
 
 def read(folder: Path) -> list[Block]:
-    return list(WalLog(folder).blocks())
+    log = WalLog(folder)
+    try:
+        return list(log.blocks())
+    finally:
+        log.close()
+
+
+def written(folder: Path) -> list[int]:
+    """Numbers of the blocks in the files of a log that is open."""
+    return [block.number for block in Segments(LocalDisk(), folder, ".wal", "").peek()]
 
 
 def test_memory_keeps_nothing() -> None:
@@ -137,7 +147,7 @@ def test_a_full_disk_takes_nothing_and_goes_on_when_there_is_room(folder: Path, 
     for _ in range(3):
         with pytest.raises(LogFull, match=f"The disk under {folder} is full"):
             log.append(blocks[2:4])
-        assert [block.number for block in read(folder)] == [4, 5]
+        assert written(folder) == [4, 5]
     disk.is_full = False
     log.append(blocks[2:4])
     log.append(blocks[4:])
@@ -162,7 +172,17 @@ def test_files_that_hold_only_what_is_not_needed_are_removed(folder: Path, block
     for block in blocks:
         log.append([block])
     log.drop_before(7)
-    assert [block.number for block in WalLog(folder).blocks()] == [7, 8, 9]
+    assert written(folder) == [7, 8, 9]
     log.drop_before(100)
     log.close()
-    assert [block.number for block in read(folder)] == [9], "the file that is written to stays"
+    assert written(folder) == [9], "the file that is written to stays"
+
+
+def test_a_log_that_another_engine_uses_is_left_alone(folder: Path, blocks: list[Block]) -> None:
+    first, second = WalLog(folder), WalLog(folder)
+    first.append(blocks[:2])
+    for use in (lambda: list(second.blocks()), lambda: second.append(blocks[2:])):
+        with pytest.raises(LogUnusable, match="Another engine uses the write-ahead log under"):
+            use()
+    first.close()
+    assert [block.number for block in second.blocks()] == [4, 5]

@@ -190,6 +190,17 @@ def test_one_at_a_time(folder: SnapshotFolder, exchange: KernelExchange) -> None
     assert writer.begun == [4, 13], "the next is due at once, and the request was for the one under way"
 
 
+def test_asking_again_while_one_is_written_asks_for_no_other(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    writer = SlowWriter()
+    snapshotter = Snapshotter(folder, writer, 0)
+    snapshotter.request()
+    at_each_block(snapshotter, exchange, 3)
+    snapshotter.request()
+    writer.outcomes = iter([Written(4, 10, 0.0)])
+    assert at_each_block(snapshotter, exchange, 3) == [7]
+    assert writer.begun == [4]
+
+
 def test_a_failed_one_is_said_and_the_next_is_tried(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     class FullDisk(LocalDisk):
         def write_whole(self, path: Path, data: bytes) -> None:

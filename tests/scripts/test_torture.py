@@ -129,8 +129,8 @@ def test_what_was_answered_as_done_before_has_to_be_there(tape: Tape) -> None:
 
 
 def test_the_longest_gap_is_between_neighbours() -> None:
-    assert longest_gap([]) == longest_gap([3.0]) == 0.0
-    assert longest_gap([1.0, 1.5, 4.0, 4.1]) == 2.5
+    assert longest_gap([]) == longest_gap([3.0]) == (0.0, 0.0)
+    assert longest_gap([1.0, 1.5, 4.0, 4.1]) == (2.5, 1.5)
 
 
 def test_an_outage_ends_with_the_first_answer_after_something_was_done_about_it() -> None:

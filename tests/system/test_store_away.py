@@ -71,7 +71,7 @@ def metrics(address: str) -> dict[str, float]:
 
 
 def spill_files(engine: Process) -> list[Path]:
-    return sorted((engine.data_dir / "spill").glob("*"))
+    return sorted((engine.data_dir / "spill").glob("*.spill"))
 
 
 def test_an_outage_of_the_store_loses_nothing_and_can_be_seen(start: Start) -> None:
