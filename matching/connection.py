@@ -26,6 +26,9 @@ WINDOW = 16
 _ASK_AGAIN_S = 0.5
 _HALTED_PAUSE_S = 0.05
 _OVERTAKEN_PAUSE_S = 0.02
+_BEHIND_PAUSE_S = 0.2
+_BELIEVED_TIMES = 3
+_BELIEVED_AFTER_S = 2.0
 _SILENT_S = 1.0
 _STATUS_EVERY_S = 2.0
 _OWN_QUESTION = b"replicas"  # correlation id, when nobody called `ask`: those are random
@@ -91,6 +94,7 @@ class Connection:
         self._refused_by_follower = False  # since an engine last took something
         self._answered_up_to = 0
         self._behind = 0  # refusals of the oldest batch in a row by an engine that lacks what was answered
+        self._behind_since_s = 0.0
         self._next_status_s = clock()
         self._search: leaders.Search | None = None
         if roams and len(self.known.addresses) > 1:
@@ -311,10 +315,13 @@ class Connection:
                 self._look_for_leader()
 
     def _bear_lost_commands(self, refused: wire.Refused) -> None:
-        """Believed when it is said twice: the first may have been under way when the engine took what it lacked."""
+        """Believed when it is said again and again, and nothing is answered: one may have been long under way."""
+        now_s = self._clock()
+        if not self._behind:
+            self._behind_since_s = now_s
         self._behind += 1
-        if self._behind < 2:
-            self._resend_at_s = min(self._resend_at_s, self._clock() + _OVERTAKEN_PAUSE_S)
+        if self._behind < _BELIEVED_TIMES or now_s < self._behind_since_s + _BELIEVED_AFTER_S:
+            self._resend_at_s = min(self._resend_at_s, now_s + _BEHIND_PAUSE_S)
             return
         if refused.applied_number < self._answered_up_to:
             message = (
@@ -331,7 +338,8 @@ class Connection:
             return
         oldest = next(iter(self._under_way.values()))
         if now_s >= oldest.sent_at_s + self.timeout_s:
-            if oldest.refused is not None:
+            # Out of order it was when something before it was missing, which may have been answered since.
+            if oldest.refused is not None and oldest.refused.code != wire.OUT_OF_ORDER:
                 self._give_up(oldest.refused)
             self._in_doubt = True
             raise self._silence()

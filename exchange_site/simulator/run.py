@@ -132,9 +132,17 @@ class _Run:
         yield from checks.engines_agree(engines, chain)
 
     def _confirmed_for_good(self) -> dict[int, int]:
-        """But for what a person overruled, who told an engine to take over before settlement had written it."""
-        epochs = self.server.store.epochs()
-        end = min((epoch.first_block for epoch in epochs if epoch.number in self.server.forced), default=None)
+        """But for what was still in the spill when somebody else began to lead.
+
+        Either a person told it to take over, or it has neither a log nor, being on another machine, the spill to read.
+        """
+        elsewhere = {seat.name for seat in self.engines.seats if seat.machine is not self.settler.machine}
+        ends = [
+            epoch.first_block
+            for epoch in self.server.store.epochs()
+            if epoch.number in self.server.forced or (epoch.engine in elsewhere and not self.has_wal)
+        ]
+        end = min(ends, default=None)
         return {n: digest for n, digest in self.settler.confirmed.items() if end is None or n < end}
 
     def _forgiven(self) -> list[checks.Forgiven]:

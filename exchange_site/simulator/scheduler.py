@@ -110,6 +110,6 @@ class Scheduler:
             task.greenlet.switch()
 
     def _bury(self, task: Task) -> None:
-        if not task.greenlet.dead:
+        if task.greenlet:  # it has begun and not ended; where it had not begun there is nothing to unwind
             task.greenlet.throw(Crashed)
-            self._tasks.pop(task.greenlet, None)
+        self._tasks.pop(task.greenlet, None)

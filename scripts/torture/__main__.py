@@ -1,4 +1,4 @@
-"""Exit 0 when all was well, 1 when something was not, 2 when it could not run."""
+"""Exit 0 when all was well, 1 when something was not, 2 for an option that cannot be."""
 
 import argparse
 import asyncio

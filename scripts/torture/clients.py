@@ -81,7 +81,7 @@ class Trader(threading.Thread):
         self._market = _orders(random.Random(seed), number)  # noqa: S311 (the same seed has to give the same orders)
         self._pause_s = (1 + _BATCH_COMMANDS) / 2 / rate
         self._sizes = random.Random(seed + 1)  # noqa: S311
-        self._patience_s = patience_s
+        self.patience_s = patience_s
 
     @property
     def commands(self) -> int:
@@ -142,12 +142,12 @@ class Trader(threading.Thread):
             self.problems.append(f"{self.name} was refused with {error.code}: {error}")
 
     def _finish(self, connection: Connection) -> None:
-        deadline_s = time.monotonic() + self._patience_s
+        deadline_s = time.monotonic() + self.patience_s
         while connection.under_way and time.monotonic() < deadline_s:
             self._collect(connection, _LOOK_S)
         if connection.under_way:
             self.problems.append(
-                f"{self.name}: {connection.under_way} batches were without an answer {self._patience_s:g} s after the "
+                f"{self.name}: {connection.under_way} batches were without an answer {self.patience_s:g} s after the "
                 "last fault."
             )
 
@@ -220,6 +220,11 @@ class Crowd:
 
     def last_answer_s(self) -> float:
         return max((trader.answers[-1].at_s for trader in self.traders if trader.answers), default=0.0)
+
+    def hurry(self) -> None:
+        """Nobody waits for the rest any more: the run was told to stop."""
+        for trader in self.traders:
+            trader.patience_s = 0.0
 
     def newest_block(self) -> int:
         return max(trader.newest_block for trader in self.traders)

@@ -90,6 +90,7 @@ def table(result: Result) -> str:
     rows = [("seed", str(result.seed)), ("kills", str(result.kills)), ("seconds", f"{result.seconds:.0f}")]
     rows += [(f"  {kind}", str(count)) for kind, count in sorted(result.disturbances.items())]
     rows += [(f"  then: {kind}", str(count)) for kind, count in sorted(result.happenings.items())]
+    gap = f"{result.longest_gap_s:.2f} s, from {result.longest_gap_at_s:.1f} s of the journal"
     rows += [
         ("commands answered", f"{result.commands_answered:,}"),
         ("  of these without their events", f"{result.commands_forgotten:,}"),
@@ -98,10 +99,7 @@ def table(result: Result) -> str:
         ("trades", f"{result.trades:,}"),
         ("epochs", str(result.epochs)),
         ("times that a client heard nothing for 5 s", str(result.silences)),
-        (
-            "longest time without an answer",
-            f"{result.longest_gap_s:.2f} s, from {result.longest_gap_at_s:.1f} s of the journal",
-        ),
+        ("longest time without an answer", gap),
     ]
     for way, length in result.outages.items():
         text = f"{length.median_s:.2f} s median, {length.longest_s:.2f} s longest, of {length.outages}"

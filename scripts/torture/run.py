@@ -131,6 +131,9 @@ async def _disturbed(exchange: Exchange, crowd: Crowd, proxies: list[Proxy], cho
         await disturber.run(choices.kills, began_s + 60 * choices.minutes, choices.spare_s)
         await _until(lambda: exchange.is_ready, "all processes came back after the last fault", _READY_S)
         result.seconds = time.monotonic() - began_s
+    except asyncio.CancelledError:
+        crowd.hurry()
+        raise
     finally:
         await asyncio.to_thread(crowd.finish)
         answers = crowd.answers()
