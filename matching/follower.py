@@ -67,8 +67,11 @@ class Follower:
         came = self.feed.receive(0, _BLOCKS_A_TURN)
         for block in came:
             self._keep(block)
-        while self.engine.block_number + 1 in self.ahead:
-            if not self._apply(self.ahead.pop(self.engine.block_number + 1)):
+        while self._next in self.ahead:
+            block = self.ahead.pop(self._next)
+            if block.number <= self.engine.block_number:
+                self._hold(block)
+            elif not self._apply(block):
                 break
         self._compare_heartbeat()
         self._join()
@@ -79,6 +82,11 @@ class Follower:
         self.publisher.beat()
         if len(came) < _BLOCKS_A_TURN:  # else more of the leader's blocks may wait
             self._consider_promotion()
+
+    @property
+    def _next(self) -> int:
+        """The block that comes next into the ring; it is executed, unless the snapshot has it in it already."""
+        return self.ring.last + 1
 
     @property
     def leader_confirmed(self) -> int:
@@ -125,7 +133,7 @@ class Follower:
                 return
             raise Diverged(f"Block {block.number} came again with other bytes than before: {_OTHER_HISTORY}")
         kept = self.ahead.get(block.number)
-        after = max(self.engine.block_number, self.download.number if self.download else 0)
+        after = max(self.ring.last, self.download.number if self.download else 0)
         if after < block.number <= after + _KEPT_AHEAD and (kept is None or kept.epoch <= block.epoch):
             self.ahead[block.number] = block
 
@@ -145,6 +153,15 @@ class Follower:
         self.publisher.publish([own])
         return True
 
+    def _hold(self, block: Block) -> None:
+        """A block that the snapshot has in it: settlement may not have it yet, and would get it from this engine."""
+        before, engine = self.ring.get(block.number - 1), self.engine
+        block.verify(block.number, before.hash if before is not None else block.prev_hash)
+        if block.number == engine.block_number and block.hash != engine.state_hash:
+            raise Diverged(f"Block {block.number} is not the one that the snapshot was made after: {_OTHER_HISTORY}")
+        self.ring.append(block)
+        self._confirm()
+
     def _refuse(self, block: Block) -> None:
         """A block of an epoch that is over, from a leader that does not know it."""
         self.counters.refused_blocks += 1
@@ -161,7 +178,7 @@ class Follower:
 
     def _forget_what_is_applied(self) -> None:
         """After the engine has come by blocks in another way."""
-        self.ahead = {number: block for number, block in self.ahead.items() if number > self.engine.block_number}
+        self.ahead = {number: block for number, block in self.ahead.items() if number >= self._next}
         self.requested_up_to = 0
 
     def _compare_heartbeat(self) -> None:
@@ -179,10 +196,14 @@ class Follower:
             )
 
     def _ask_for_what_is_missing(self) -> None:
-        missing, following = self.feed.missing(), self.engine.block_number + 1
+        missing, following = self.feed.missing(), self._next
         if self.download is not None:
             return
-        if missing is not None and missing[0] == following <= self.feed.newest():
+        if missing is not None and missing[0] == following <= self.engine.block_number:
+            # Of what the snapshot has in it, the leader has dropped what settlement has confirmed meanwhile.
+            self._begin_ring_after(min(max(missing[1] - 1, following), self.engine.block_number))
+            following = self._next
+        elif missing is not None and missing[0] == following <= self.feed.newest():
             self.download = self.feed.download()
             return
         upto = min(self.ahead, default=self.feed.newest() + 1) - 1
@@ -222,10 +243,13 @@ class Follower:
                 f"seen epoch {self.engine.epoch}: {_OTHER_HISTORY}"
             )
         self.engine.become(state)
-        self.ring.reset()
-        self.ring.begin_after(state.block_number)
-        self._forget_what_is_applied()
+        self._begin_ring_after(min(self.leader_confirmed, state.block_number))
         log.info("joined from the leader's snapshot", block=state.block_number)
+
+    def _begin_ring_after(self, number: int) -> None:
+        self.ring.reset()
+        self.ring.begin_after(number)
+        self._forget_what_is_applied()
 
     # Promotion
 

@@ -74,6 +74,7 @@ class Recovery:
             self._ring.confirm(block.number)
             self._count(from_history=executed)
         self._read_log()
+        self._refuse_what_is_missing()
         self._refuse_what_was_fenced()
 
     # A snapshot
@@ -109,7 +110,7 @@ class Recovery:
     def _agree_with_history(self) -> None:
         """An engine that followed another counts all as confirmed; what settlement lacks, it must have and keep."""
         engine, ring = self._engine, self._ring
-        if not len(ring):
+        if not ring.last:
             ring.begin_after(engine.block_number)
         newest = self._newest_up_to(ring.last, (ring.first or ring.last + 1) - 1)
         known = self._history.hash_of(newest)
@@ -119,13 +120,23 @@ class Recovery:
                 "cannot lead until settlement has them from another engine."
             )
         following = ring.get(newest + 1)
-        if known not in (None, engine.state_hash if following is None else following.prev_hash):
+        own = engine.state_hash if following is None else following.prev_hash
+        is_comparable = following is not None or newest == engine.block_number
+        if is_comparable and known not in (None, own):
             raise CannotLead(
                 f"This engine has another block {newest} than settlement's store: the engine that it followed was "
                 "replaced. Start it again with --follow."
             )
         ring.confirmed_only_up_to(newest)
         ring.confirm(newest)
+
+    def _refuse_what_is_missing(self) -> None:
+        """Blocks that the state has in it, but that neither settlement nor this engine holds."""
+        if self._ring.last < self._engine.block_number:
+            raise CannotLead(
+                f"Settlement's store lacks blocks {self._ring.last + 1} to {self._engine.block_number}, and this "
+                "engine has only what came of them, by a snapshot: it cannot lead until settlement has them."
+            )
 
     def _refuse_what_was_fenced(self) -> None:
         """Blocks that settlement does not have yet, and will never take."""

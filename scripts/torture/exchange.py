@@ -41,6 +41,7 @@ _TOLD = {
     "trades were missing in the trail": "event='writing trades that the trail does not have'",
     "settlement asked for blocks": "event='asking for blocks'",
 }
+_LACKS_BLOCKS = "Settlement's store lacks blocks"
 _MOVE_LOG = "Move the folder wal/ away"
 
 
@@ -295,6 +296,9 @@ class Exchange:
                 return
             if _MOVE_LOG in done.errors:
                 await self._move_log(follower)
+                return
+            if _LACKS_BLOCKS in done.errors:  # only the dead leader's log has them
+                self.journal.happen("a follower could not lead: it lacks blocks that settlement has not stored")
                 return
             self.journal.happen("a promotion was put off")
             await asyncio.sleep(LOOK_S)

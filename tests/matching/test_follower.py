@@ -11,6 +11,7 @@ from matching.client import Client
 from matching.connection import Connection
 from matching.disk import LocalDisk
 from matching.edge import BatchBuilder, Edge
+from matching.engine import Engine
 from matching.errors import Diverged, EngineRefused, HashMismatch
 from matching.feed import Feed
 from matching.follower import HistoryGone, re_executed
@@ -123,7 +124,7 @@ def test_followers_join_late_by_a_snapshot_one_after_the_other(tmp_path: Path) -
         follower_with(plan(), own, running.commands) as second,
     ):
         until(lambda: second.parts.ring.last == 8, "the second to join")
-        assert second.parts.ring.first == 0, "the snapshot is of the newest block"
+        assert second.parts.ring.first == 8, "settlement has confirmed block 7, and may need what follows"
         with follower(plan(), second.commands) as third:
             until(lambda: third.parts.ring.last == 8, "the third to join")
             confirming(running, client, range(9, 12))
@@ -256,7 +257,7 @@ def joining(stage: Stage) -> bytes:
     stage.make(5)
     snapshot = snapshots.encode(stage.leader)
     late = stage.make(2)
-    stage.say()
+    stage.say(confirmed=8)
     stage.turn()
     stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(4, 9)])
     stage.turn()
@@ -285,6 +286,42 @@ def test_a_snapshot_comes_in_parts_and_one_of_another_block_begins_anew(stage: S
     assert stage.follower.engine.block_number == 10, "it goes on with what came meanwhile"
     assert (stage.ring.first, stage.ring.last, stage.ring.confirmed) == (9, 10, 8)
     assert stage.follower.engine.state_hash == stage.leader.state_hash
+
+
+def test_what_settlement_may_still_need_of_the_blocks_before_a_snapshot_is_fetched(stage: Stage) -> None:
+    before = stage.make(5)
+    snapshot, late = snapshots.encode(stage.leader), stage.make(2)
+    stage.say(confirmed=5)
+    stage.turn()
+    stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(4, 6)])
+    stage.turn()
+    stage.to_leader.take_sent(wire.BLOCKS)
+    part(stage, snapshot, 0, len(snapshot))
+    stage.show(*late)
+    stage.turn()
+    assert (stage.follower.engine.block_number, stage.ring.last) == (8, 5)
+    assert stage.to_leader.take_sent(wire.BLOCKS)[0] == wire.encode_numbers(6, 10)
+    stage.show(*before[2:])
+    stage.turn()
+    assert (stage.ring.first, stage.ring.last, stage.ring.confirmed) == (6, 10, 5)
+    assert stage.follower.engine.state_hash == stage.leader.state_hash
+
+
+def test_a_block_before_the_snapshot_that_is_another_one_stops_the_follower(stage: Stage) -> None:
+    before = stage.make(5)
+    snapshot = snapshots.encode(stage.leader)
+    stage.say(confirmed=7)
+    stage.turn()
+    stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(4, 8)])
+    stage.turn()
+    part(stage, snapshot, 0, len(snapshot))
+    changed = Engine()
+    changed.become(snapshots.decode(snapshot))
+    changed.state_hash ^= 1
+    stage.follower.engine.become(changed)
+    stage.show(before[-1])
+    with pytest.raises(Diverged, match="Block 8 is not the one that the snapshot was made after"):
+        stage.turn()
 
 
 def test_a_damaged_snapshot_is_not_joined_from(stage: Stage) -> None:
