@@ -1,5 +1,6 @@
 """From settings and options to an engine's parts: addresses, ring, input log, history, snapshots, health."""
 
+import os
 import secrets
 import signal
 import threading
@@ -64,8 +65,8 @@ def services(
 
 def history() -> StoreHistory:
     """Raises CannotRun."""
-    folder = settings.DATA_DIR / "spill"
-    return StoreHistory(wiring.store(), lambda: spill.peek(folder), Claim(folder))
+    folder = wiring.spill_folder()
+    return StoreHistory(wiring.store(), lambda: spill.peek(folder), Claim(folder, f"engine-{os.getpid()}"))
 
 
 def epoch_watch() -> EpochWatch:

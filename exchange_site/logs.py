@@ -16,10 +16,14 @@ SHARED: list[Processor] = [
 ]
 
 
+_PROCESSORS: list[Processor] = [*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
+"""One list, however often it is configured: loggers that were used before keep it."""
+
+
 def configure() -> None:
     """Route structlog through the standard library, so that one handler writes everything."""
     structlog.configure(
-        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

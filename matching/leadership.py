@@ -6,7 +6,8 @@ from matching import status, wire
 from matching.engine import Engine
 from matching.epochs import Epoch, newest
 from matching.errors import BadMessage, MatchingError
-from matching.recovery import CannotLead, Recovered, Recovery
+from matching.history import History, HistoryUnavailable
+from matching.recovery import CannotLead, Recovered, Recovery, Stopped
 from matching.ring import Ring
 from matching.services import Services
 from matching.sockets import Kind, Undelivered
@@ -21,31 +22,43 @@ def take_lead(
     addresses: wire.Addresses,
     services: Services,
     objection: Callable[[], str] = lambda: "",
+    stop: Callable[[], bool] = lambda: False,
 ) -> Recovered:
     """Brings `engine`, fresh or a follower's, to the newest durable block and begins an epoch there.
 
     `objection` is asked in between: why the engine should not lead as it is then, "" when nothing speaks against it.
-    Raises CannotLead, Diverged, BadBlock, LogUnusable, HistoryUnavailable; `ring` and `engine` then stand at a block
-    of the chain, and may go on as a follower's.
+    Raises Stopped as soon as `stop()`, without an epoch; CannotLead, LogUnusable, HistoryUnavailable, and `ring` and
+    `engine` then stand at a block of the chain, and may go on as a follower's; Diverged, BadBlock.
     """
     try:
-        return _take_lead(engine, ring, addresses, services, objection)
+        return _take_lead(engine, ring, addresses, services, stop, objection)
+    except HistoryUnavailable:
+        raise  # perhaps the epoch has begun, and what was claimed counts
     except MatchingError:
         services.history.withdraw()
         raise
 
 
 def _take_lead(
-    engine: Engine, ring: Ring, addresses: wire.Addresses, services: Services, objection: Callable[[], str]
+    engine: Engine,
+    ring: Ring,
+    addresses: wire.Addresses,
+    services: Services,
+    stop: Callable[[], bool],
+    objection: Callable[[], str],
 ) -> Recovered:
     history = services.history
-    recovery = Recovery(engine, ring, history, services.input_log, services.monotonic)
+    followed = engine.block_number > 0  # and so somebody has led, who began an epoch
+    recovery = Recovery(engine, ring, history, services.input_log, services.monotonic, stop)
     while True:
         epochs = history.epochs()
         holder = newest(epochs)
         if holder is not None:
             _refuse_if_led(holder, addresses, services)
         recovery.run(epochs, services.snapshotter.folder)
+        _refuse_other_store(engine, holder.number if holder is not None else int(not followed), history)
+        if stop():
+            raise Stopped
         reason = objection()
         if reason:
             raise CannotLead(reason)
@@ -62,6 +75,16 @@ def _take_lead(
         if history.begin_epoch(epoch):
             engine.epoch = epoch.number
             return recovery.recovered
+
+
+def _refuse_other_store(engine: Engine, known: int, history: History) -> None:
+    """An epoch fences nobody in a store that knows nothing of this engine's blocks; `known`: its newest epoch."""
+    if engine.block_number and engine.epoch > known and history.hash_of(engine.block_number) is None:
+        raise CannotLead(
+            f"This engine has blocks of epoch {engine.epoch}, its store knows epochs up to {known}: that is not the "
+            "store that these blocks belong to, or an older copy. Give it the one that settlement writes to "
+            "(DATABASE_URL)."
+        )
 
 
 def _refuse_if_led(holder: Epoch, own: wire.Addresses, services: Services) -> None:

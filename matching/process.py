@@ -12,12 +12,12 @@ import structlog
 from matching import kernel, status, wire
 from matching.desk import Desk
 from matching.engine import Engine
-from matching.errors import MatchingError
+from matching.errors import BadBlock, Diverged, MatchingError
 from matching.feed import Feed
 from matching.follower import Follower, follow
 from matching.leadership import take_lead
 from matching.publisher import Publisher
-from matching.recovery import Recovered
+from matching.recovery import Recovered, Stopped
 from matching.ring import Ring
 from matching.sequencer import Sequencer
 from matching.server import Leader, serve
@@ -62,7 +62,10 @@ def lead(plan: Plan, services: Services, ready: Ready, stop: Callable[[], bool])
     Raises AddressUnusable, what `take_lead` raises, Superseded, and LogUnusable.
     """
     with _opened(plan, services, status.LEADER, services.input_log.name) as parts:
-        parts.recovered = take_lead(parts.engine, parts.ring, parts.board.addresses, services)
+        try:
+            parts.recovered = take_lead(parts.engine, parts.ring, parts.board.addresses, services, stop=stop)
+        except Stopped:
+            return
         ready(parts)
         _serve(plan, services, parts, stop)
 
@@ -97,7 +100,10 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
         try:
             # Whoever promotes decides that the old leader is gone; its epoch ends with the new one.
             services = replace(services, take_over=True)
-            parts.recovered = take_lead(parts.engine, parts.ring, parts.board.addresses, services, objection)
+            parts.recovered = take_lead(parts.engine, parts.ring, parts.board.addresses, services, objection, stop)
+        except (Diverged, BadBlock) as error:
+            follower.refuse_promotion(str(error))
+            raise
         except MatchingError as error:
             follower.refuse_promotion(str(error))
             continue

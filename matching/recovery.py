@@ -34,6 +34,10 @@ class CannotLead(MatchingError):
     """This engine may not take commands as it is: the text says what to do."""
 
 
+class Stopped(MatchingError):
+    """It was told to stop before it was done: nothing has changed."""
+
+
 class Recovered(NamedTuple):
     """What was done; `from_history` and `from_log` count blocks that were executed again."""
 
@@ -46,13 +50,20 @@ class Recovery:
     """One engine on its way. `engine` is fresh, or has a state that `ring` ends with; both go on where they are."""
 
     def __init__(
-        self, engine: Engine, ring: Ring, history: History, input_log: InputLog, monotonic: Callable[[], float]
+        self,
+        engine: Engine,
+        ring: Ring,
+        history: History,
+        input_log: InputLog,
+        monotonic: Callable[[], float],
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine = engine
         self._ring = ring
         self._history = history
         self._log = input_log
         self._monotonic = monotonic
+        self._stop = stop
         self._told_at_s = monotonic()
         self._epochs: Sequence[Epoch] = ()
         self._overlap: Block | None = None  # newest of the log's blocks that the ring does not hold any more
@@ -217,6 +228,8 @@ class Recovery:
         self.recovered = Recovered(done.snapshot_block, done.from_history + from_history, done.from_log + from_log)
 
     def _tell(self, block: Block) -> None:
+        if self._stop():
+            raise Stopped
         if self._monotonic() - self._told_at_s >= _PROGRESS_S:
             self._told_at_s = self._monotonic()
             log.info("re-executing", block=block.number)

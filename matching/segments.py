@@ -1,8 +1,9 @@
 """Blocks in files: what the write-ahead log and settlement's spill are made of.
 
-One record holds the blocks of one `append` and is on the disk when that returns. Files are named for their first
-block. A record is written only after the one before it is durable, so a record that cannot be read is a torn tail when
-it is the last, and is cut off; anywhere else it is damage, and nothing is read past it.
+One record holds the blocks of one `append`, between a header and a trailer that repeats the header's own hash, and is
+on the disk when that returns. Files are named for their first block. A record is written only after the one before it
+is durable, so a record that cannot be read is a torn tail when it is the last, and is cut off; anywhere else it is
+damage, and nothing is read past it.
 """
 
 import errno
@@ -20,7 +21,9 @@ from matching.errors import BadBlock, LogDamaged, LogFull, LogUnusable
 SEGMENT_BYTES = 64 << 20
 
 _HEADER = struct.Struct("<IIQ")  # mark, bytes of the blocks, xxh3_64 of them
-_MARK = 0x4C415758  # b"XWAL" read as a little-endian integer
+_SEAL = struct.Struct("<Q")  # xxh3_64 of the header, after it and, so that no record ends in zeros, at the end
+_FRAME = _HEADER.size + 2 * _SEAL.size
+_MARK = 0x474F4C58  # b"XLOG" read as a little-endian integer
 _MARK_BYTES = _MARK.to_bytes(4, "little")
 _ALIGNMENT = 8  # every record is a multiple of it
 _BLOCK_SIZE = struct.Struct("<I")  # before each block
@@ -65,8 +68,10 @@ class Segments:
     def append(self, blocks: Sequence[Block]) -> None:
         """Durable when this returns. Raises LogFull, and then holds what it held before; LogUnusable."""
         payload = b"".join(_BLOCK_SIZE.pack(len(block.data)) + block.data for block in blocks)
-        payload += bytes(-(_HEADER.size + len(payload)) % _ALIGNMENT)
-        record = _HEADER.pack(_MARK, len(payload), xxhash.xxh3_64_intdigest(payload)) + payload
+        payload += bytes(-len(payload) % _ALIGNMENT)
+        header = _HEADER.pack(_MARK, len(payload), xxhash.xxh3_64_intdigest(payload))
+        seal = _SEAL.pack(xxhash.xxh3_64_intdigest(header))
+        record = header + seal + payload + seal
         try:
             file = self._current(blocks[0].number)
             self._write(file, record)
@@ -135,41 +140,45 @@ class Segments:
             if good < len(data) and not (is_last and _is_torn(data, good)):
                 raise LogDamaged(f"{path} is damaged at byte {good}: nothing is started from it. {self._remedy}")
             if is_last:
-                self._settle(path, good)
+                self._settle(path, data[:good])
         except OSError as error:
             raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
 
-    def _settle(self, path: Path, size: int) -> None:
+    def _settle(self, path: Path, good: bytes) -> None:
         """Cuts a torn tail off, and makes what is left durable.
 
-        Whoever wrote it may have died before its fsync: the next file must not be on the disk before this one is.
+        Whoever wrote it may have died before its fsync, or of its failure, after which a file system takes pages for
+        written that are not: so it is written anew. The next file must not be on the disk before this one is.
         """
-        file = self._disk.append_to(path)
-        try:
-            if file.size > size:
-                file.truncate(size)
-            file.sync()
-        finally:
-            file.close()
-        self._disk.sync_folder(self.folder)
+        self._disk.write_whole(path, good)
 
 
 def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(offset after it, blocks' bytes) of each good record from the start, up to the first that is not."""
     at = 0
     while (payload := _record_at(data, at)) is not None:
-        at += _HEADER.size + len(payload)
+        at += _FRAME + len(payload)
         yield at, payload
 
 
+def _size_at(data: bytes, at: int) -> int | None:
+    """Bytes of the blocks of the record whose header is there, whole and as it was written."""
+    if len(data) < at + _HEADER.size + _SEAL.size:
+        return None
+    mark, size, _ = _HEADER.unpack_from(data, at)
+    (seal,) = _SEAL.unpack_from(data, at + _HEADER.size)
+    is_good = mark == _MARK and seal == xxhash.xxh3_64_intdigest(data[at : at + _HEADER.size])
+    return int(size) if is_good else None
+
+
 def _record_at(data: bytes, at: int) -> bytes | None:
-    if len(data) < at + _HEADER.size:
+    size = _size_at(data, at)
+    if size is None or len(data) < at + _FRAME + size:
         return None
-    mark, size, digest = _HEADER.unpack_from(data, at)
-    payload = data[at + _HEADER.size : at + _HEADER.size + size]
-    if mark != _MARK or len(payload) != size or xxhash.xxh3_64_intdigest(payload) != digest:
-        return None
-    return payload
+    start = at + _HEADER.size + _SEAL.size
+    payload, seal = data[start : start + size], data[start + size : start + size + _SEAL.size]
+    (_, _, digest), known = _HEADER.unpack_from(data, at), data[start - _SEAL.size : start]
+    return payload if xxhash.xxh3_64_intdigest(payload) == digest and seal == known else None
 
 
 def _blocks(path: Path, payload: bytes) -> Iterator[Block]:
@@ -188,17 +197,15 @@ def _is_torn(data: bytes, offset: int) -> bool:
     """Whether what begins at `offset` and cannot be read is a record that was being written, and not a damaged one.
 
     A crash in the middle of writing leaves a part of the record, or the whole length with sectors that were never
-    written, which read as zeros; and no good record after it.
+    written, which read as zeros (no record has a sector of zeros, and none ends in them); and no good record after it.
     """
     at = data.find(_MARK_BYTES, offset + 1)
     while at >= 0:
         if at % _ALIGNMENT == 0 and _record_at(data, at) is not None:
             return False
         at = data.find(_MARK_BYTES, at + 1)
-    if len(data) < offset + _HEADER.size:
-        return True
-    mark, size, _ = _HEADER.unpack_from(data, offset)
-    if mark == _MARK and len(data) < offset + _HEADER.size + size:
-        return True
+    size = _size_at(data, offset)
+    whole = _HEADER.size + _SEAL.size if size is None else _FRAME + size
+    is_cut = len(data) < offset + whole
     starts = range(offset - offset % _SECTOR, len(data), _SECTOR)
-    return any(not any(data[max(start, offset) : start + _SECTOR]) for start in starts)
+    return is_cut or any(not any(data[max(start, offset) : start + _SECTOR]) for start in starts)

@@ -105,11 +105,12 @@ class Leader:
         applied = self.board.engine.clients.get(batch.client, 0)
         if unlogged is not None:
             applied = min(applied, unlogged.first_numbers.get(batch.client, applied + 1) - 1)
-        if unlogged is None or not unlogged.holds(batch):
-            answer = self.sequencer.answer_repeated(batch)
-            if answer is not None:
-                self.desk.answer(sender, answer)
-                return
+        if unlogged is not None and unlogged.holds(batch):
+            return  # it is done, and answered once the log has it: a refusal would say that it is not
+        answer = self.sequencer.answer_repeated(batch)
+        if answer is not None:
+            self.desk.answer(sender, answer)
+            return
         reason = self.board.halted or HALTED
         self.desk.refuse(sender, wire.Refused(wire.ENGINE_HALTED, reason, batch.client, batch.first_number, applied))
 

@@ -87,6 +87,8 @@ class Chain:
         repeated = False
         for block in blocks:
             if not self._is_known(block.epoch):
+                if block.computed_hash() != block.hash:
+                    raise ChainBroken(f"What came as block {block.number} does not give the hash that it carries.")
                 if len(self._unknown) < self._most_early:
                     self._unknown.setdefault(block.number, block)
             elif not admits(self._epochs, block.epoch, block.number):

@@ -10,31 +10,34 @@ from pathlib import Path
 
 from matching.disk import Disk, LocalDisk
 
-NAME = "claim"
+SUFFIX = ".claim"
 
 
 class Claim:
-    """In `folder`, that of the spill. Raises OSError."""
+    """In `folder`, that of the spill; each engine (`owner`) has a file of its own. Raises OSError."""
 
-    def __init__(self, folder: Path, disk: Disk | None = None) -> None:
+    def __init__(self, folder: Path, owner: str = "", disk: Disk | None = None) -> None:
         self._disk = disk or LocalDisk()
-        self._path = folder / NAME
+        self._folder = folder
+        self._path = folder / f"{owner}{SUFFIX}"
 
     @property
     def is_made(self) -> bool:
-        return self._disk.exists(self._path)
+        """By any engine."""
+        return bool(self._disk.names(self._folder, SUFFIX))
 
     def make(self, newest_epoch: int) -> None:
         """Both processes run on one machine, and lose it together: nothing has to survive that."""
         self._disk.write_whole(self._path, f"{newest_epoch}\n".encode())
 
     def withdraw(self) -> None:
+        """The owner's."""
         self._disk.remove(self._path)
 
     def end_if_over(self, newest_epoch: int) -> None:
         """Once an epoch has begun since, settlement goes by that."""
-        if self.is_made:
-            with self._disk.open(self._path) as file:
+        for name in self._disk.names(self._folder, SUFFIX):
+            with self._disk.open(self._folder / name) as file:
                 said = file.read().strip()
             if not said.isdigit() or int(said) < newest_epoch:
-                self.withdraw()
+                self._disk.remove(self._folder / name)

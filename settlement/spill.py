@@ -39,7 +39,7 @@ class Spill:
         self._folder = folder
         self._max_bytes = max_bytes
         self._disk = disk or LocalDisk()
-        self._claim = Claim(folder, self._disk)
+        self._claim = Claim(folder, disk=self._disk)
         self._segments = Segments(self._disk, folder, SUFFIX, _REMEDY, segment_bytes)
         self._reader: Iterator[Block] | None = None
         self._read_ahead: Block | None = None
@@ -67,7 +67,10 @@ class Spill:
     @property
     def is_claimed(self) -> bool:
         """Blocks are here, and an engine is about to begin an epoch that may be without them."""
-        return self.blocks > 0 and self._claim.is_made
+        try:
+            return self.blocks > 0 and self._claim.is_made
+        except OSError as error:
+            raise SpillUnusable(f"{self._folder} cannot be used: {error.strerror}.") from error
 
     def end_claim(self, newest_epoch: Epoch | None) -> None:
         """Raises SpillUnusable."""

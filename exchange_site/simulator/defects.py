@@ -49,10 +49,10 @@ def _answer_before_fsync() -> Iterator[Any]:
 def _tail_not_made_durable() -> Iterator[Any]:
     """What a dead process had written and not synced is taken for durable."""
 
-    def settle(self: Segments, path: Any, size: int) -> None:
+    def settle(self: Segments, path: Any, good: bytes) -> None:
         file = self._disk.append_to(path)
-        if file.size > size:
-            file.truncate(size)
+        if file.size > len(good):
+            file.truncate(len(good))
             file.sync()
         file.close()
 

@@ -15,6 +15,8 @@ from exchange_site.simulator.world import Machine, Process, World
 from matching.disk import AppendFile, Held
 
 _SECTOR = 512
+_DANGER = 10.0
+"""A sync is where it shows what was durable: processes die there more often than elsewhere."""
 
 
 @dataclass
@@ -185,7 +187,7 @@ class SimFile:
 
     def sync(self) -> None:
         self._disk.process.io(latency_s=self._disk._sync_s())
-        self._disk.process.io()
+        self._disk.process.io(danger=_DANGER)
         self._file.synced = bytes(self._file.data)
 
     def truncate(self, size: int) -> None:

@@ -126,7 +126,7 @@ class Engines:
             history=StoreHistory(
                 store,
                 lambda: spill.peek(DATA / "spill", disk),
-                Claim(DATA / "spill", disk),
+                Claim(DATA / "spill", seat.name, disk),
                 sleep=running.wait,
                 monotonic=running.monotonic,
             ),

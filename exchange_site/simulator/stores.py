@@ -95,6 +95,8 @@ class SimStore:
         self._process.io(world.rng.expovariate(1 / _LATENCY_S))
         if self._server.is_away:
             raise StoreUnavailable("The database does not answer: it is away.")
+        if world.happens("store slow", world.rates.store_slow):
+            self._process.wait(world.rng.uniform(0, 1))
         if world.happens("store time-out before", world.rates.store_before):
             self._process.wait(world.rng.uniform(0, 2))
             raise StoreUnavailable("The database does not answer: time-out.")

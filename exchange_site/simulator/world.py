@@ -28,6 +28,7 @@ class Rates:
     flip: float = 0.0  # a bit of a block on its way
     cuts_a_minute: float = 0.0
     disk_full_a_minute: float = 0.0
+    store_slow: float = 0.0
     store_before: float = 0.0
     store_after: float = 0.0
     store_away_a_minute: float = 0.0
@@ -49,6 +50,7 @@ _MOST = Rates(
     flip=0.01,
     cuts_a_minute=12,
     disk_full_a_minute=6,
+    store_slow=0.1,
     store_before=0.1,
     store_after=0.05,
     store_away_a_minute=12,
@@ -93,12 +95,12 @@ class Process:
     def start(self, body: Callable[[], None]) -> None:
         self._task = self.world.scheduler.spawn(self.name, body)
 
-    def io(self, latency_s: float = 0.0) -> None:
-        """Called at each operation on the outside: may be the end. Raises Crashed."""
+    def io(self, latency_s: float = 0.0, danger: float = 1.0) -> None:
+        """Called at each operation on the outside: may be the end, `danger` times as often. Raises Crashed."""
         if not self.alive:
             raise Crashed
         world = self.world
-        if self._may_crash and world.happens("crash", world.rates.crash):
+        if self._may_crash and world.happens("crash", danger * world.rates.crash):
             self.crash(power=world.rng.random() < world.rates.power)
             raise Crashed
         if latency_s:

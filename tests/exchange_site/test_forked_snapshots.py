@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,8 @@ def test_a_child_that_hangs_is_ended(tmp_path: Path, exchange: KernelExchange) -
     writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), longest_s=0.2)
     writer.begin(exchange.engine)
     assert outcome(writer).failure == "it took longer than 0.2 s"
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    with suppress(ChildProcessError):  # there is no child at all; or others, which live
+        assert os.waitpid(-1, os.WNOHANG) == (0, 0)
 
 
 def test_a_child_that_is_killed_is_noticed(tmp_path: Path, exchange: KernelExchange) -> None:

@@ -98,6 +98,7 @@ def test_pages_for_machines_can_only_be_read(client: Client, page: str) -> None:
     assert client.post(page).status_code == 405
 
 
+@pytest.mark.django_db
 def test_metrics_are_prometheus_text(client: Client) -> None:
     response = client.get("/metrics")
 

@@ -48,7 +48,7 @@ def test_a_spill_is_claimed_only_while_it_holds_blocks(folder: Path) -> None:
 
 
 def test_an_engine_claims_before_it_reads_and_withdraws_when_it_does_not_lead(store: Store, folder: Path) -> None:
-    claim = Claim(folder)
+    claim = Claim(folder, "one")
     seen = []
 
     def spilled() -> Iterator[Block]:
@@ -59,7 +59,10 @@ def test_an_engine_claims_before_it_reads_and_withdraws_when_it_does_not_lead(st
     history.epochs()
     assert list(history.blocks(1)) == []
     assert seen == [True]
+    Claim(folder, "two").make(0)
     history.withdraw()
+    assert Claim(folder).is_made, "another engine's stays"
+    Claim(folder).end_if_over(1)
     assert not claim.is_made
 
 

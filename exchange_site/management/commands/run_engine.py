@@ -35,7 +35,7 @@ class Command(BaseCommand):
     help = "Run the matching engine, as leader, or with --follow as a follower of another engine."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--follow", metavar="ADDRESS", help="any address of the engine to follow, from block 1 on")
+        parser.add_argument("--follow", metavar="ADDRESS", help="any address of the engine to follow")
         parser.add_argument("--input-log", choices=("memory", "wal", "kafka"), help="default: as the settings say")
         parser.add_argument(
             "--snapshot-every", type=int, metavar="BLOCKS", help="0: never; default: ENGINE_SNAPSHOT_BLOCKS"

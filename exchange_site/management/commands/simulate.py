@@ -32,6 +32,16 @@ class Command(BaseCommand):
         processes = 1 if options["show_log"] or len(chosen) == 1 else max(1, options["processes"])
         if not options["show_log"]:
             logging.disable(logging.CRITICAL)
+        try:
+            summary = self.simulate(chosen, processes, options)
+        finally:
+            logging.disable(logging.NOTSET)
+        self.stdout.write(_json(summary) if options["json"] else _text(summary))
+        if summary.failed:
+            failed = ", ".join(str(outcome.seed) for outcome in summary.failed[:_MOST_FAILURES])
+            raise CommandError(f"{len(summary.failed)} of {summary.seeds} seeds failed: {failed}", returncode=1)
+
+    def simulate(self, chosen: range, processes: int, options: dict[str, Any]) -> seeds.Summary:
         summary = seeds.Summary()
         with stoppable():
             told: set[int] = set()
@@ -45,10 +55,7 @@ class Command(BaseCommand):
                     told.add(so_far.failed[-1].seed)
                     self.stderr.write(_failure(so_far.failed[-1]))
             progress.close()
-        self.stdout.write(_json(summary) if options["json"] else _text(summary))
-        if summary.failed:
-            failed = ", ".join(str(outcome.seed) for outcome in summary.failed[:_MOST_FAILURES])
-            raise CommandError(f"{len(summary.failed)} of {summary.seeds} seeds failed: {failed}", returncode=1)
+        return summary
 
 
 def _range(text: str) -> range:

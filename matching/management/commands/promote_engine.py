@@ -7,6 +7,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from matching import wire
 from matching.connection import Connection
 from matching.errors import MatchingError
+from matching.management.interrupting import stoppable
 
 _PATIENCE_S = 3.0
 
@@ -24,7 +25,8 @@ class Command(BaseCommand):
         if timeout <= 0:
             raise CommandError("--timeout is more than 0.", returncode=2)
         try:
-            answer = promote(address, timeout, forced=force)
+            with stoppable():
+                answer = promote(address, timeout, forced=force)
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         if as_json:
