@@ -102,10 +102,10 @@ class Leader:
 
     def _refuse(self, sender: bytes, batch: wire.Batch) -> None:
         unlogged = self.unlogged
-        applied = self.board.engine.clients.get(batch.client, 0)
+        done = applied = self.board.engine.clients.get(batch.client, 0)
         if unlogged is not None:
-            applied = min(applied, unlogged.first_numbers.get(batch.client, applied + 1) - 1)
-        if unlogged is not None and unlogged.holds(batch):
+            applied = min(done, unlogged.first_numbers.get(batch.client, applied + 1) - 1)
+        if unlogged is not None and unlogged.holds(batch) and batch.first_number <= done:
             return  # it is done, and answered once the log has it: a refusal would say that it is not
         answer = self.sequencer.answer_repeated(batch)
         if answer is not None:
