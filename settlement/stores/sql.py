@@ -62,7 +62,8 @@ class SqlStore:
 
     def init(self) -> None:
         self._session.open()
-        call_command("migrate", database=self._session.alias, interactive=False, verbosity=0)
+        with self._session.translating("migrate"):
+            call_command("migrate", database=self._session.alias, interactive=False, verbosity=0)
 
     def ping(self) -> None:
         self.appended()

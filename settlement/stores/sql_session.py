@@ -49,7 +49,7 @@ class Session:
         if connection.in_atomic_block:
             return connection
         file = self._file_of(connection)
-        with self._translating("connect"):
+        with self.translating("connect"):
             connection.ensure_connection()
             if getattr(self._tuned, "connection", None) is not connection.connection:
                 with connection.cursor() as cursor:
@@ -100,7 +100,7 @@ class Session:
     def transaction(self) -> Iterator[None]:
         """Everything inside or nothing, durable at its end. Raises StoreUnavailable, StoreRejected."""
         self.open()
-        with self._translating("commit"), transaction.atomic(using=self.alias):
+        with self.translating("commit"), transaction.atomic(using=self.alias):
             yield
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -123,7 +123,7 @@ class Session:
     def _statement(self, statement: str) -> Iterator[Any]:
         connection = self.open()
         began = time.perf_counter()
-        with self._translating(statement), connection.cursor() as cursor:
+        with self.translating(statement), connection.cursor() as cursor:
             yield cursor
         duration_ms = (time.perf_counter() - began) * 1000
         metrics.DB_LATENCY_MS.observe(duration_ms)
@@ -131,7 +131,8 @@ class Session:
             log.warning("slow statement", statement=statement, duration_ms=round(duration_ms, 1))
 
     @contextmanager
-    def _translating(self, statement: str) -> Iterator[None]:
+    def translating(self, statement: str) -> Iterator[None]:
+        """What the database raises inside, as StoreUnavailable or StoreRejected."""
         try:
             yield
         except OverflowError as error:  # SQLite's driver, for an integer beyond 64 bits

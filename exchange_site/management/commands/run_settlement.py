@@ -1,15 +1,17 @@
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
 from exchange_site import health, worker_http
-from exchange_site.addresses import AddressError, PortInUseError
+from exchange_site.addresses import AddressError
 from matching.feed import Feed
 from settlement import alarms, lock, standing, wiring, worker
 from settlement.clock import SystemClock
 from settlement.commands import COULD_NOT_RUN, ExchangeCommand
-from settlement.stores.base import StoreError
+from settlement.options import Options
+from settlement.stores.base import Store, StoreError
 
 
 class Command(ExchangeCommand):
@@ -27,26 +29,35 @@ class Command(ExchangeCommand):
             "engine": health.timed(newest.is_engine_heard),
         }
         wiring.collect_garbage_rarely()
-        with lock.exclusive(wiring.data_dir()):
-            tables.connect()
-            wiring.make_tables_if_missing(tables)
-            trail, letters, choices = wiring.trail(), wiring.dead_letters(tables), wiring.options(until_block)
-            spill = wiring.spill()
-            try:
-                with worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes), alarms.kept(SystemClock()) as watch:
-
-                    def report(now: standing.Standing) -> None:
-                        newest(now)
-                        watch.hear(now)
-
-                    feed = Feed(settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS)
-                    try:
-                        count = worker.run(
-                            feed, tables, trail, letters, SystemClock(), stop, choices, spill=spill, report=report
-                        )
-                    finally:
-                        feed.close()
-                        spill.close()
-            except (AddressError, PortInUseError) as error:
-                raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
+        try:
+            count = settle(tables, stop, wiring.options(until_block), newest, probes)
+        except (AddressError, OSError) as error:  # a port in use, or a folder that cannot be read
+            raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         return f"settled {count} blocks"
+
+
+def settle(
+    tables: Store,
+    stop: Callable[[], bool],
+    choices: Options,
+    newest: standing.Newest,
+    probes: Mapping[str, health.Probe],
+) -> int:
+    with lock.exclusive(wiring.data_dir()):
+        tables.connect()
+        wiring.make_tables_if_missing(tables)
+        trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
+        with worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes), alarms.kept(SystemClock()) as watch:
+
+            def report(now: standing.Standing) -> None:
+                newest(now)
+                watch.hear(now)
+
+            feed = Feed(settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS)
+            try:
+                return worker.run(
+                    feed, tables, trail, letters, SystemClock(), stop, choices, spill=spill, report=report
+                )
+            finally:
+                feed.close()
+                spill.close()
