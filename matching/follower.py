@@ -94,6 +94,12 @@ class Follower:
         status = self.feed.status()
         return status.confirmed if status else 0
 
+    @property
+    def leader_epoch(self) -> int:
+        """The newest epoch that this engine has heard of."""
+        status = self.feed.status()
+        return max(self.engine.epoch, status.epoch if status else 0)
+
     def unwritten(self) -> str:
         """After catching up with the store, why this engine should not lead yet; "" when nothing speaks against it."""
         if self.leader_confirmed <= self.engine.block_number:

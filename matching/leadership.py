@@ -16,17 +16,21 @@ _ASK_HOLDER_S = 1.0
 _CORRELATION = b"who-leads"
 
 
+Objection = Callable[[Epoch | None], str]
+"""Of the newest epoch: why an engine that has caught up should not lead, "" when nothing speaks against it."""
+
+
 def take_lead(
     engine: Engine,
     ring: Ring,
     addresses: wire.Addresses,
     services: Services,
-    objection: Callable[[], str] = lambda: "",
+    objection: Objection = lambda holder: "",
     stop: Callable[[], bool] = lambda: False,
 ) -> Recovered:
     """Brings `engine`, fresh or a follower's, to the newest durable block and begins an epoch there.
 
-    `objection` is asked in between: why the engine should not lead as it is then, "" when nothing speaks against it.
+    `objection` is asked in between.
     Raises Stopped as soon as `stop()`, without an epoch; CannotLead, LogUnusable, HistoryUnavailable, and `ring` and
     `engine` then stand at a block of the chain, and may go on as a follower's; Diverged, BadBlock.
     """
@@ -45,7 +49,7 @@ def _take_lead(
     addresses: wire.Addresses,
     services: Services,
     stop: Callable[[], bool],
-    objection: Callable[[], str],
+    objection: Objection,
 ) -> Recovered:
     history = services.history
     followed = engine.block_number > 0  # and so somebody has led, who began an epoch
@@ -59,7 +63,7 @@ def _take_lead(
         _refuse_other_store(engine, holder.number if holder is not None else int(not followed), history)
         if stop():
             raise Stopped
-        reason = objection()
+        reason = objection(holder)
         if reason:
             raise CannotLead(reason)
         epoch = Epoch(

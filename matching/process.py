@@ -12,10 +12,11 @@ import structlog
 from matching import kernel, status, wire
 from matching.desk import Desk
 from matching.engine import Engine
+from matching.epochs import Epoch
 from matching.errors import BadBlock, Diverged, MatchingError
 from matching.feed import Feed
 from matching.follower import Follower, follow
-from matching.leadership import take_lead
+from matching.leadership import Objection, take_lead
 from matching.publisher import Publisher
 from matching.recovery import Recovered, Stopped
 from matching.ring import Ring
@@ -96,11 +97,12 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
         promotion = follower.promotion
         if promotion is None:
             return False
-        objection = (lambda: "") if promotion.forced else follower.unwritten
         try:
             # Whoever promotes decides that the old leader is gone; its epoch ends with the new one.
             services = replace(services, take_over=True)
-            parts.recovered = take_lead(parts.engine, parts.ring, parts.board.addresses, services, objection, stop)
+            parts.recovered = take_lead(
+                parts.engine, parts.ring, parts.board.addresses, services, _objection(follower), stop
+            )
         except (Diverged, BadBlock) as error:
             follower.refuse_promotion(str(error))
             raise
@@ -111,6 +113,23 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
         follower.grant_promotion(parts.engine.epoch)
         log.info("promoted", block=parts.engine.block_number, epoch=parts.engine.epoch)
         return True
+
+
+def _objection(follower: Follower) -> Objection:
+    assert follower.promotion is not None, "somebody asked"
+    is_forced = follower.promotion.forced
+
+    def objection(holder: Epoch | None) -> str:
+        if is_forced:
+            return ""
+        if holder is not None and holder.number > follower.leader_epoch:
+            return (
+                f"Engine {holder.engine} at {holder.commands} has begun epoch {holder.number} meanwhile: it leads. "
+                f"Start this one again with --follow {holder.commands}, or force this."
+            )
+        return follower.unwritten()
+
+    return objection
 
 
 def _serve(plan: Plan, services: Services, parts: Parts, stop: Callable[[], bool]) -> None:

@@ -88,11 +88,12 @@ class Projections:
         try:
             self._project(blocks)
         except StoreRejected as error:
-            log.warning("batch refused, projecting its blocks one by one", error=str(error), blocks=len(blocks))
-            # The projector is ahead of the tables now; a new one begins where they are.
-            self._projector = self._patience(self._new_projector)
-            for block in blocks:
-                self._project_or_bury(block)
+            if not self._was_written(blocks[-1]):
+                log.warning("batch refused, projecting its blocks one by one", error=str(error), blocks=len(blocks))
+                # The projector is ahead of the tables now; a new one begins where they are.
+                self._projector = self._patience(self._new_projector)
+                for block in blocks:
+                    self._project_or_bury(block)
         self._waiting_since = self._clock.monotonic()
         metrics.PROJECTION_LAG.set(self.lag)
 
@@ -141,8 +142,17 @@ class Projections:
         try:
             self._patience(lambda: self._store.insert_batch(projection))
         except StoreRejected as error:
-            self._bury(projection, str(error))
+            if not self._was_written(block):
+                self._bury(projection, str(error))
         self.projected = projection.checkpoint
+
+    def _was_written(self, last: Block) -> bool:
+        """Whether a store that timed out, and refuses the same rows now, had taken them all the same."""
+        known = self._patience(self._store.projected)
+        if known.block_number < last.number:
+            return False
+        self.projected = known
+        return True
 
     def _bury(self, projection: Projection, error: str) -> None:
         """Keeps what was refused as a dead letter, and goes on as if it had been written."""

@@ -27,6 +27,8 @@ HEADER = (
 _FIRST_LINE = HEADER.encode() + b"\n"
 _FINISHED = re.compile(r"settled_trades-....-..-..\.csv")
 _DAY_NS = 86_400 * 10**9
+_NOT_SYNCED_BYTES = 8 << 20
+"""More than the lines of one batch, which are synced together."""
 _LONGEST_LINE = 1024
 """Bytes; integers, decimals and symbols of the longest kind give less than half."""
 
@@ -150,9 +152,9 @@ class Trail:
         return file
 
     def _recover(self) -> None:
-        """Cuts a torn last line off, and finds the last whole one."""
+        """Cuts torn lines off the end, and finds the last whole one."""
         path = self._folder / NAME
-        whole = self._end_of_last_line(path)
+        whole = self._end_of_whole_lines(path)
         if whole < self._file.size:
             self._file.truncate(whole)
             self._file.sync()
@@ -163,6 +165,14 @@ class Trail:
                 self.last_trade_id, day = _read_keys(file, last)
                 self._day = (day - date(1970, 1, 1)).days if file == path else None
                 return
+
+    def _end_of_whole_lines(self, path: Path) -> int:
+        """As `_end_of_last_line`, but before what a power cut left of lines that were not synced: zeros, in part."""
+        with self._disk.open(path) as file:
+            size = file.seek(0, SEEK_END)
+            start = file.seek(max(0, size - _NOT_SYNCED_BYTES))
+            tail = file.read()
+        return start + tail.rfind(b"\n", 0, tail.index(b"\0")) + 1 if b"\0" in tail else self._end_of_last_line(path)
 
     def _end_of_last_line(self, path: Path) -> int:
         """Bytes up to and with the last line end. Every file begins with a whole header."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
 
-from matching import snapshots
+from matching import process, snapshots
 from matching.blocks import Block
 from matching.disk import LocalDisk
 from matching.engine import Engine
@@ -454,16 +455,26 @@ def test_a_follower_of_an_engine_that_was_fenced_is_not_promoted(place: Place, b
 def test_an_objection_comes_after_catching_up_and_before_the_epoch(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks)
     followed(place, blocks[:40])
-    asked: list[int] = []
+    asked: list[tuple[int, Epoch | None]] = []
 
-    def objection() -> str:
-        asked.append(place.engine.block_number)
+    def objection(holder: Epoch | None) -> str:
+        asked.append((place.engine.block_number, holder))
         return "Not now."
 
     with pytest.raises(CannotLead, match=r"Not now\."):
         take_lead(place.engine, place.ring, HERE, place.services(), objection)
-    assert asked == [LAST]
+    assert asked == [(LAST, None)]
     assert place.history.begun == []
+
+
+def test_an_engine_that_began_to_lead_during_a_promotion_speaks_against_it(place: Place, blocks: list[Block]) -> None:
+    follower = Mock(promotion=Mock(forced=False), leader_epoch=1, unwritten=lambda: "")
+    objection = process._objection(follower)
+    begun = [Epoch(number, 1, 0, "one", "tcp://one:1", "", "", 1) for number in (1, 2)]
+    assert [objection(None), objection(begun[0])] == ["", ""]
+    assert "Engine one at tcp://one:1 has begun epoch 2 meanwhile: it leads" in objection(begun[1])
+    follower.promotion.forced = True
+    assert process._objection(follower)(begun[1]) == ""
 
 
 def test_a_log_that_is_full_refuses_a_promotion(place: Place, blocks: list[Block]) -> None:

@@ -182,3 +182,16 @@ def test_lines_are_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch
     trail.append([trade(1)], REGISTRY)
     assert synced == [text_of(trade(1))]
     trail.close()
+
+
+def test_lines_that_a_power_cut_left_as_zeros_are_cut_off_with_all_that_follows(tmp_path: Path) -> None:
+    trades = [trade(number) for number in range(1, 9)]
+    Trail(tmp_path).append(trades, REGISTRY)
+    file = tmp_path / NAME
+    lines = file.read_bytes().splitlines(keepends=True)
+    torn = b"".join(lines[:4]) + lines[4][:7] + bytes(40) + b"".join(lines[6:])
+    file.write_bytes(torn)
+    trail = Trail(tmp_path)
+    assert trail.last_trade_id == 3
+    trail.append(trades, REGISTRY)
+    assert file.read_bytes().splitlines(keepends=True) == lines

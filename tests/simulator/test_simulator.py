@@ -31,7 +31,7 @@ def test_a_failure_names_its_seed_and_fails_again_the_same_way(capsys: pytest.Ca
     told = []
     for _ in range(2):
         with pytest.raises(CommandError, match="1 of 1 seeds failed: 1") as raised:
-            call_command("simulate", seeds="1", defect="forget-requests")
+            call_command("simulate", seeds="1", defect="confirm-before-append")
         assert raised.value.returncode == 1
         told.append(capsys.readouterr().err)
     assert told[0] == told[1]
