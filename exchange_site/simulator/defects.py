@@ -167,10 +167,6 @@ def _accept_newer_snapshot() -> Iterator[Any]:
     yield mock.patch.object(Recovery, "_why_unusable", _give(""))
 
 
-def _forget_spill_at_recovery() -> Iterator[Any]:
-    yield mock.patch("exchange_site.store_history.StoreHistory._spilled", _give(()))
-
-
 def _forget_requests() -> Iterator[Any]:
     """The last number of a client is not kept, so a request that comes again is done again."""
     real = Engine.apply
@@ -265,7 +261,6 @@ DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
         _forget_clients_in_snapshot,
         _accept_empty_snapshot,
         _accept_newer_snapshot,
-        _forget_spill_at_recovery,
         _forget_requests,
         _clock_runs_back,
         _drop_unconfirmed,
