@@ -44,6 +44,7 @@ class Appending:
         self._patience = patience
         self._memory: deque[Block] = deque()
         self._waits_since_s = 0.0
+        self._is_overruled = False  # an epoch has begun before the end of the spill
         self.stored = Checkpoint(0, 0, 0)
         self.appended_blocks = 0
 
@@ -63,7 +64,7 @@ class Appending:
     @property
     def confirmable(self) -> int:
         """The last block that will count whatever happens: those of the spill do, while no engine has a claim."""
-        return self.stored.block_number if self._spill.is_claimed else self.durable
+        return self.stored.block_number if self._is_overruled or self._spill.is_claimed else self.durable
 
     @property
     def is_waiting(self) -> bool:
@@ -89,7 +90,8 @@ class Appending:
         self.stored = self._patience(self._head)
         self._match_spill()
         head = self._spill.head
-        if head is not None and not admits(epochs, head.epoch, head.block_number):
+        self._is_overruled = head is not None and not admits(epochs, head.epoch, head.block_number)
+        if self._is_overruled:
             self._set_spill_aside(epochs)
 
     def forget(self) -> None:

@@ -96,8 +96,9 @@ class _Run:
         parts = [seat.parts for seat in self.engines.seats]
         if any(part is None for part in parts):
             return False
-        blocks = {part.engine.block_number for part in parts if part is not None}
-        return blocks == {self.server.store.projected().block_number} and self.settler.is_drained
+        ends = {(part.engine.block_number, part.engine.state_hash) for part in parts if part is not None}
+        projected = self.server.store.projected()
+        return ends == {(projected.block_number, projected.hash)} and self.settler.is_drained
 
     def _what_is_stuck(self) -> Iterator[str]:
         yield f"not done {_PEACE_S:g} s after the last fault"
