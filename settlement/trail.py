@@ -110,6 +110,9 @@ class Trail:
         self.last_line = ""
         self._file = self._open()
         self._recover()
+        # Whoever wrote or renamed these files may have died before that was on the disk.
+        self._file.sync()
+        self._disk.sync_folder(self._folder)
         self._is_whole = True
 
     def _write(self, trades: list[Trade], registry: Registry) -> bool:
