@@ -2,11 +2,8 @@
 
 import os
 import secrets
-import signal
-import threading
 import time
 from collections.abc import Mapping
-from types import FrameType
 
 from django.conf import settings
 
@@ -96,15 +93,3 @@ def probes(parts: Parts) -> Mapping[str, health.Probe]:
         "loop": health.timed(lambda: time.monotonic() - parts.publisher.last_beat_s < _STUCK_S),
         "taking_input": health.timed(lambda: not parts.board.halted),
     }
-
-
-def stop_on_signals() -> threading.Event:
-    """Set by the first SIGTERM or SIGINT."""
-    stop = threading.Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, note)
-    signal.signal(signal.SIGINT, note)
-    return stop

@@ -1,9 +1,6 @@
 """Settlement's parts, put together from the site's settings. Nothing else in this package reads them."""
 
 import gc
-import signal
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -91,11 +88,3 @@ def collect_garbage_rarely() -> None:
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-
-
-def stop_on_signals() -> Callable[[], bool]:
-    """True as soon as SIGTERM or SIGINT came."""
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped.is_set

@@ -6,29 +6,18 @@ from typing import Any, NamedTuple
 
 from exchange_site.simulator.world import Process
 from matching.connection import Connection
+from matching.demo_venue import LISTINGS
 from matching.edge import BatchBuilder, Edge, Encoded
 from matching.errors import EngineRefused, EngineUnreachable
 from matching.registry import Registry
 from matching.sockets import Network
 from matching.wire import OUT_OF_ORDER, Answer
 
-_SYMBOL = "BTC-USD"
+_SYMBOL = LISTINGS[0].symbol
 _DEFINITIONS: tuple[dict[str, Any], ...] = (
     {"command": "asset", "symbol": "BTC", "decimals": 8},
     {"command": "asset", "symbol": "USD", "decimals": 6},
-    {
-        "command": "instrument",
-        "symbol": _SYMBOL,
-        "base": "BTC",
-        "quote": "USD",
-        "tick_size": "0.01",
-        "lot_size": "0.0001",
-        "min_quantity": "0.0001",
-        "max_quantity": "100000",
-        "min_notional": "1",
-        "maker_fee": 200,
-        "taker_fee": 500,
-    },
+    LISTINGS[0].definition(),
 )
 _ACCOUNTS = range(101, 107)
 _TIMEOUT_S = 4.0

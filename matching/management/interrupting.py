@@ -1,6 +1,7 @@
 """Long work that a person may stop: SIGTERM does what Ctrl-C does, and both end in one word. For the main thread."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -37,3 +38,11 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
     for received in waiting:
         signal.raise_signal(received)
+
+
+def stop_on_signals() -> threading.Event:
+    """Set by the first SIGTERM or SIGINT, for a loop that looks at it."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

@@ -26,7 +26,6 @@ _CLIENTS = 4
 _LOOK_S = 0.1
 _READY_S = 240.0  # a first start compiles the kernel; at the end, a long chain is executed again
 _DRAIN_S = 600.0
-_SAME_BLOCK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from matching import errors, process
 from matching.epochs import Superseded
 from matching.follower import HistoryGone
 from matching.history import HistoryUnavailable
+from matching.management.interrupting import stop_on_signals
 from matching.metrics import EngineMetrics
 from matching.recovery import CannotLead
 from matching.sockets import AddressUnusable
@@ -47,7 +48,7 @@ class Command(BaseCommand):
     def handle(
         self, *, follow: str | None, input_log: str | None, snapshot_every: int | None, take_over: bool, **options: Any
     ) -> None:
-        stop = engine_wiring.stop_on_signals()
+        stop = stop_on_signals()
         try:
             history, watch = engine_wiring.history(), engine_wiring.epoch_watch()
             services = engine_wiring.services(

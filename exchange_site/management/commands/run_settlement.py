@@ -7,6 +7,7 @@ from django.core.management import CommandError, CommandParser
 from exchange_site import health, worker_http
 from exchange_site.addresses import AddressError
 from matching.feed import Feed
+from matching.management.interrupting import stop_on_signals
 from settlement import alarms, lock, standing, wiring, worker
 from settlement.clock import SystemClock
 from settlement.commands import COULD_NOT_RUN, ExchangeCommand
@@ -22,7 +23,7 @@ class Command(ExchangeCommand):
         parser.add_argument("--until-block", type=int, metavar="N", help="stop once block N is settled")
 
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> str:
-        stop, tables, newest = wiring.stop_on_signals(), wiring.patient_store(store), standing.Newest()
+        stop, tables, newest = stop_on_signals().is_set, wiring.patient_store(store), standing.Newest()
         probes = {
             "store": health.timed(lambda: wiring.answers(tables) and newest.is_store_there(), StoreError),
             "spill": health.timed(newest.is_room_in_spill),

@@ -1,7 +1,4 @@
-import signal
-import threading
 import time
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +8,7 @@ from matching import leaders
 from matching.client import Client
 from matching.demo_session import Session
 from matching.errors import EngineRefused, MatchingError
+from matching.management.interrupting import stop_on_signals
 
 _TIMEOUT_S = 3.0
 
@@ -52,15 +50,3 @@ class Command(BaseCommand):
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return f"sent {sent} commands"
-
-
-def stop_on_signals() -> threading.Event:
-    """Set by the first SIGTERM or SIGINT."""
-    stop = threading.Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, note)
-    signal.signal(signal.SIGINT, note)
-    return stop

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management import CommandParser
 
+from matching.management.interrupting import stop_on_signals
 from settlement import lock, rebuilding, terminal, wiring
 from settlement.clock import SystemClock
 from settlement.commands import ExchangeCommand
@@ -16,7 +17,7 @@ class Command(ExchangeCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, from_block: int, as_json: bool, **options: Any) -> str:
-        store, stop = wiring.store(), wiring.stop_on_signals()
+        store, stop = wiring.store(), stop_on_signals().is_set
         wiring.collect_garbage_rarely()
         with lock.exclusive(wiring.data_dir()), terminal.progress("rebuilding", self.stderr) as progress:
             trail, letters = wiring.trail(), wiring.dead_letters(store)
