@@ -118,11 +118,12 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
 def _objection(follower: Follower) -> Objection:
     assert follower.promotion is not None, "somebody asked"
     is_forced = follower.promotion.forced
+    known_epoch = follower.leader_epoch  # when it was asked: catching up brings newer blocks, and so a newer epoch
 
     def objection(holder: Epoch | None) -> str:
         if is_forced:
             return ""
-        if holder is not None and holder.number > follower.leader_epoch:
+        if holder is not None and holder.number > known_epoch:
             return (
                 f"Engine {holder.engine} at {holder.commands} has begun epoch {holder.number} meanwhile: it leads. "
                 f"Start this one again with --follow {holder.commands}, or force this."

@@ -470,6 +470,7 @@ def test_an_objection_comes_after_catching_up_and_before_the_epoch(place: Place,
 def test_an_engine_that_began_to_lead_during_a_promotion_speaks_against_it(place: Place, blocks: list[Block]) -> None:
     follower = Mock(promotion=Mock(forced=False), leader_epoch=1, unwritten=lambda: "")
     objection = process._objection(follower)
+    follower.leader_epoch = 2  # catching up has brought blocks of the other's epoch
     begun = [Epoch(number, 1, 0, "one", "tcp://one:1", "", "", 1) for number in (1, 2)]
     assert [objection(None), objection(begun[0])] == ["", ""]
     assert "Engine one at tcp://one:1 has begun epoch 2 meanwhile: it leads" in objection(begun[1])
