@@ -212,6 +212,8 @@ class Follower:
         elif missing is not None and missing[0] == following <= self.feed.newest():
             self.download = self.feed.download()
             return
+        # A damaged number may have looked like a newer block, and been asked for; the next heartbeat tells.
+        self.requested_up_to = min(self.requested_up_to, self.feed.newest())
         upto = min(self.ahead, default=self.feed.newest() + 1) - 1
         if following <= upto and (self.requested_up_to < following or missing is not None):
             self.feed.request(following, upto)
