@@ -21,6 +21,7 @@ class Kind(StrEnum):
     INCIDENT = "incident"  # anything else that stopped settlement
     DEAD_LETTERS = "dead_letters"
     ENGINE_HALTED = "engine_halted"
+    ENGINE_SILENT = "engine_silent"
     RECONCILIATION = "reconciliation"
     STORE_UNAVAILABLE = "store_unavailable"
     SPILL = "spill"
@@ -41,6 +42,9 @@ LAG_CRITICAL_BLOCKS = 10_000
 STORE_WARNING_S = 1.0
 """A statement that is tried again at once is no alarm yet."""
 STORE_CRITICAL_S = 60.0
+SILENT_WARNING_S = 5.0
+SILENT_CRITICAL_S = 30.0
+"""An engine that was started again, or a follower that was promoted, has been heard by then."""
 RUNS_FAILED = 3
 """Reconciliation may fail to run so often, less one, before that is an alarm."""
 
@@ -60,6 +64,7 @@ class Readings:
     dead_letters: int | None = None  # that are not resolved
     engine_halted: bool | None = None
     engine_halted_reason: str | None = None
+    engine_silent_for_s: float | None = None  # since anything came from an engine
     store_down_for_s: float | None = None  # 0: it answers
     spill_blocks: int | None = None  # in the spill file
     spill_full: bool = False
@@ -73,6 +78,8 @@ def levels(readings: Readings) -> Iterator[tuple[Kind, Signal | None]]:
         yield Kind.DEAD_LETTERS, _dead_letters(readings.dead_letters)
     if readings.engine_halted is not None:
         yield Kind.ENGINE_HALTED, _halted(readings.engine_halted_reason) if readings.engine_halted else None
+    if readings.engine_silent_for_s is not None:
+        yield Kind.ENGINE_SILENT, _silent(readings.engine_silent_for_s)
     if readings.store_down_for_s is not None:
         yield Kind.STORE_UNAVAILABLE, _store(readings.store_down_for_s)
     if readings.spill_blocks is not None:
@@ -151,6 +158,17 @@ def _halted(reason: str | None) -> Signal:
         Kind.ENGINE_HALTED,
         Severity.CRITICAL,
         f"{said.rstrip('.')}; if its ring is full, get settlement and the store going, and it resumes by itself.",
+    )
+
+
+def _silent(for_s: float) -> Signal | None:
+    if for_s <= SILENT_WARNING_S:
+        return None
+    return Signal(
+        Kind.ENGINE_SILENT,
+        Severity.CRITICAL if for_s > SILENT_CRITICAL_S else Severity.WARNING,
+        f"Settlement has heard nothing of an engine for {for_s:.0f} s: see whether one runs and can be reached; start "
+        "it again, or promote a follower.",
     )
 
 

@@ -97,6 +97,7 @@ class Alarms(Collector):
                 dead_letters=standing.dead_letters,
                 engine_halted=standing.engine_halted,
                 engine_halted_reason=standing.engine_halted_reason,
+                engine_silent_for_s=standing.engine_silent_for_s,
                 store_down_for_s=standing.store_down_for_s,
                 spill_blocks=standing.spill_blocks,
                 spill_full=standing.spill_full,

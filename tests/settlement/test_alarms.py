@@ -20,7 +20,14 @@ from tests.matching.small_exchange import until
 from tests.settlement.fakes import FakeClock
 
 QUIET = Readings(
-    lag=0, gaps=0, dead_letters=0, engine_halted=False, store_down_for_s=0.0, spill_blocks=0, spill_full=False
+    lag=0,
+    gaps=0,
+    dead_letters=0,
+    engine_halted=False,
+    engine_silent_for_s=0.0,
+    store_down_for_s=0.0,
+    spill_blocks=0,
+    spill_full=False,
 )
 
 
@@ -56,6 +63,9 @@ def shown(watch: Alarms) -> set[tuple[str, str]]:
         ({"lag": 10_001}, ("lag", "critical")),
         ({"dead_letters": 1}, ("dead_letters", "warning")),
         ({"engine_halted": True}, ("engine_halted", "critical")),
+        ({"engine_silent_for_s": 5.0}, None),
+        ({"engine_silent_for_s": 5.1}, ("engine_silent", "warning")),
+        ({"engine_silent_for_s": 30.1}, ("engine_silent", "critical")),
         ({"store_down_for_s": 0.2}, None),
         ({"store_down_for_s": 2.0}, ("store_unavailable", "warning")),
         ({"store_down_for_s": 60.5}, ("store_unavailable", "critical")),
@@ -328,6 +338,7 @@ def test_what_the_worker_reports_is_looked_at(watch: Alarms) -> None:
             dead_letters=2,
             engine_halted=True,
             engine_halted_reason="It is full.",
+            engine_silent_for_s=31.0,
             store_down_for_s=61.0,
             spill_blocks=9,
             spill_full=True,
@@ -338,6 +349,7 @@ def test_what_the_worker_reports_is_looked_at(watch: Alarms) -> None:
         ("gap", "warning"),
         ("dead_letters", "warning"),
         ("engine_halted", "critical"),
+        ("engine_silent", "critical"),
         ("store_unavailable", "critical"),
         ("spill", "critical"),
     }
