@@ -55,10 +55,10 @@ test: $(DEV)
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
 services: | $(MADE)
-	@$(PY) scripts/services.py start
+	@$(PY) -m scripts.services start
 
 services-stop: | $(MADE)
-	@$(PY) scripts/services.py stop
+	@$(PY) -m scripts.services stop
 
 check: $(DEV)
 	@$(VENV)/bin/ruff check .

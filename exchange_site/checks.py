@@ -23,6 +23,7 @@ WEB = "exchange_web"  # what only a process that answers browsers needs
 
 INPUT_LOGS = ("memory", "wal", "kafka")
 STORES = ("sql", "scylla")
+CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL")  # with less, what was written need not be read again
 ZMQ_ADDRESSES = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS")
 HTTP_ADDRESSES = ("WEB_ADDRESS", "ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS")
 POSITIVE = (
@@ -34,6 +35,8 @@ POSITIVE = (
     "SETTLEMENT_BATCH_MS",
     "SETTLEMENT_SLOW_QUERY_MS",
     "SCYLLA_PORT",
+    "SCYLLA_TIMEOUT_MS",
+    "SCYLLA_IN_FLIGHT",
     "WEB_THREADS",
 )
 SECRET_KEY_CHARACTERS = 32  # fewer could be guessed by a patient machine
@@ -81,6 +84,26 @@ def engine_addresses_are_safe() -> list[CheckMessage]:
 
 
 @_check(SETTINGS)
+def replicas_are_addresses() -> list[CheckMessage]:
+    if not settings.ENGINE_REPLICAS:
+        return []
+    found: list[CheckMessage] = []
+    if settings.INPUT_LOG != "kafka":
+        hint = "Set INPUT_LOG=kafka, or unset ENGINE_REPLICAS: a follower is found through its leader."
+        found.append(Error("ENGINE_REPLICAS is set, and INPUT_LOG is not kafka.", hint=hint, id="exchange.E014"))
+    for text in settings.ENGINE_REPLICAS:
+        try:
+            endpoint = parse_zmq_endpoint(text)
+        except AddressError as error:
+            found.append(Error(f"ENGINE_REPLICAS: {error}.", hint="Command addresses.", id="exchange.E014"))
+            continue
+        if endpoint is not None and not endpoint.is_loopback:
+            hint = "There are no keys yet: use a loopback or ipc:// address, and a tunnel between machines."
+            found.append(Error(f"ENGINE_REPLICAS: {text} leads off this machine.", hint=hint, id="exchange.E014"))
+    return found
+
+
+@_check(SETTINGS)
 def http_addresses_have_their_form() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name in HTTP_ADDRESSES:
@@ -123,6 +146,7 @@ def choices_are_known() -> list[CheckMessage]:
     choices = {
         "INPUT_LOG": INPUT_LOGS,
         "SETTLEMENT_STORE": STORES,
+        "SCYLLA_CONSISTENCY": CONSISTENCIES,
         "LOG_FORMAT": logs.FORMATS,
         "LOG_LEVEL": logs.LEVELS,
     }
@@ -169,12 +193,21 @@ def servers_are_named() -> list[CheckMessage]:
     if settings.INPUT_LOG == "kafka" and not settings.KAFKA_BOOTSTRAP_SERVERS:
         hint = "Name at least one HOST:PORT."
         found.append(Error("INPUT_LOG=kafka needs KAFKA_BOOTSTRAP_SERVERS.", hint=hint, id="exchange.E009"))
+    if settings.INPUT_LOG == "kafka" and not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", settings.KAFKA_COMMAND_TOPIC):
+        hint = "Letters, digits, dots, underscores and hyphens, 249 characters at most."
+        found.append(Error("KAFKA_COMMAND_TOPIC cannot be the name of a topic.", hint=hint, id="exchange.E009"))
     if settings.REDIS_URL and not settings.REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
         hint = "Unset it to use the embedded broker."
         found.append(Error("REDIS_URL must begin with redis://, rediss:// or unix://.", hint=hint, id="exchange.E009"))
     if not re.fullmatch(r"[A-Za-z]\w{0,47}", settings.SCYLLA_KEYSPACE, re.ASCII):
         hint = "A letter, then letters, digits and underscores, 48 characters at most."
         found.append(Error("SCYLLA_KEYSPACE cannot be the name of a keyspace.", hint=hint, id="exchange.E009"))
+    if not settings.SCYLLA_HOSTS:
+        hint = "Name at least one host."
+        found.append(Error("SCYLLA_HOSTS names no host.", hint=hint, id="exchange.E009"))
+    if bool(settings.SCYLLA_USERNAME) is not bool(settings.SCYLLA_PASSWORD):
+        hint = "Set both, or none of them."
+        found.append(Error("SCYLLA_USERNAME and SCYLLA_PASSWORD belong together.", hint=hint, id="exchange.E009"))
     if "class" not in settings.SCYLLA_REPLICATION:
         hint = 'For example {"class": "NetworkTopologyStrategy", "dc1": 3}.'
         found.append(Error("SCYLLA_REPLICATION names no class.", hint=hint, id="exchange.E009"))

@@ -12,7 +12,9 @@ from exchange_site.epoch_watch import EpochWatch
 from exchange_site.forked_snapshots import ForkedWriter
 from exchange_site.store_history import StoreHistory
 from matching.disk import LocalDisk
+from matching.input_logs import kafka_topic
 from matching.input_logs.base import InputLog
+from matching.input_logs.kafka import KafkaLog
 from matching.input_logs.memory import MemoryLog
 from matching.input_logs.wal import WalLog
 from matching.process import Parts, Plan
@@ -26,6 +28,7 @@ from settlement.claim import Claim
 _STUCK_S = 2.0
 _ENGINE_ID = "engine-id"
 _ENGINE_ID_BYTES = 8
+_INSTANCE_BYTES = 8
 
 
 class NotAvailable(Exception):
@@ -71,12 +74,27 @@ def epoch_watch() -> EpochWatch:
     return EpochWatch(wiring.store())
 
 
+def input_log_name(option: str | None) -> str:
+    """Memory, wal or kafka: what the option names, or else the settings."""
+    return option or ("wal" if settings.ENABLE_LOCAL_WAL else str(settings.INPUT_LOG))
+
+
+def command_log() -> KafkaLog:
+    """The log that all replicas share. Raises NotAvailable, LogNotReady."""
+    servers = settings.KAFKA_BOOTSTRAP_SERVERS
+    if not servers:
+        raise NotAvailable("The Kafka input log needs KAFKA_BOOTSTRAP_SERVERS: name at least one HOST:PORT.")
+    return KafkaLog(servers, kafka_topic.find(servers, settings.KAFKA_COMMAND_TOPIC))
+
+
+def instance() -> bytes:
+    """A name for this process that no other one has."""
+    return secrets.token_bytes(_INSTANCE_BYTES)
+
+
 def _open_input_log(option: str | None) -> InputLog:
-    """The log that the option names, or else the settings. Raises NotAvailable."""
-    name = option or ("wal" if settings.ENABLE_LOCAL_WAL else settings.INPUT_LOG)
-    if name == "kafka":
-        raise NotAvailable("The Kafka input log is not available in this version: use memory or wal.")
-    return WalLog(settings.DATA_DIR / "wal") if name == "wal" else MemoryLog()
+    """What belongs to this engine alone: a replica has nothing of its own."""
+    return WalLog(settings.DATA_DIR / "wal") if input_log_name(option) == "wal" else MemoryLog()
 
 
 def _engine_id() -> str:

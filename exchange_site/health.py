@@ -42,14 +42,16 @@ def timed(ask: Callable[[], object], *failures: type[Exception]) -> Probe:
     return probe
 
 
-def answer(probes: Mapping[str, Probe]) -> tuple[int, bytes]:
-    """HTTP status and JSON body: 200 when every check is ok, else 503. No probes: whoever answers is alive."""
-    checks = {name: probe() for name, probe in probes.items()}
-    ok = all(check.ok for check in checks.values())
-    document = {
-        "status": "ok" if ok else "unavailable",
-        "checks": {name: asdict(check) for name, check in checks.items()},
-    }
+def answer(probes: Mapping[str, Probe], useful: Mapping[str, Probe] = {}) -> tuple[int, bytes]:
+    """HTTP status and JSON body: 200 when every check is ok, else 503. No probes: whoever answers is alive.
+
+    `useful` are checks of what a process can do without for a while: where only such fail it is "degraded", and 200.
+    """
+    needed = {name: probe() for name, probe in probes.items()}
+    checks = {**needed, **{name: probe() for name, probe in useful.items()}}
+    ok = all(check.ok for check in needed.values())
+    status = "unavailable" if not ok else "ok" if all(check.ok for check in checks.values()) else "degraded"
+    document = {"status": status, "checks": {name: asdict(check) for name, check in checks.items()}}
     return (200 if ok else 503), json.dumps(document).encode()
 
 

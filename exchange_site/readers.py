@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, cast
 
-from django.conf import settings
 from django.utils.functional import SimpleLazyObject
 
 from matching import wire
 from matching.connection import Connection
+from matching.management import engines
 from settlement import wiring
 from settlement.pages.overview import Depth, EngineReader
 from settlement.stores.base import Store
@@ -47,4 +47,4 @@ class Engine:
 
     @staticmethod
     def _connection() -> closing[Connection]:
-        return closing(Connection(settings.ENGINE_COMMAND_ADDRESS, timeout_s=ENGINE_PATIENCE_S))
+        return closing(Connection(engines.addresses(), timeout_s=ENGINE_PATIENCE_S))

@@ -40,6 +40,8 @@ ENGINE_SNAPSHOTS_KEPT = _env.whole("ENGINE_SNAPSHOTS_KEPT", 3)
 
 KAFKA_BOOTSTRAP_SERVERS = _env.text("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_COMMAND_TOPIC = _env.text("KAFKA_COMMAND_TOPIC", "exchange-commands")
+# Command addresses of all replicas that read the topic, this one too. Clients and settlement go by it.
+ENGINE_REPLICAS = _env.words("ENGINE_REPLICAS", [])
 
 # --- settlement --------------------------------------------------------------------------------------------------
 
@@ -55,6 +57,12 @@ SCYLLA_HOSTS = _env.words("SCYLLA_HOSTS", ["127.0.0.1"])
 SCYLLA_PORT = _env.whole("SCYLLA_PORT", 9042)
 SCYLLA_KEYSPACE = _env.text("SCYLLA_KEYSPACE", "exchange_settlement")
 SCYLLA_REPLICATION = _env.table("SCYLLA_REPLICATION", {"class": "SimpleStrategy", "replication_factor": 1})
+SCYLLA_USERNAME = _env.text("SCYLLA_USERNAME")  # empty: the servers ask for none
+SCYLLA_PASSWORD = _env.text("SCYLLA_PASSWORD")
+SCYLLA_LOCAL_DC = _env.text("SCYLLA_LOCAL_DC")  # data centre of the nodes that are asked; empty: the first host's
+SCYLLA_CONSISTENCY = _env.text("SCYLLA_CONSISTENCY", "LOCAL_QUORUM")  # of reads and writes
+SCYLLA_TIMEOUT_MS = _env.whole("SCYLLA_TIMEOUT_MS", 10_000)  # for one answer; the worker's is the one above
+SCYLLA_IN_FLIGHT = _env.whole("SCYLLA_IN_FLIGHT", 16)  # requests at once
 
 # --- database ----------------------------------------------------------------------------------------------------
 
@@ -70,6 +78,10 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,  # seconds to wait for another writer
     }
+else:
+    # A server whose machine or network has gone silent is given up, so that whoever asked can say so and ask again.
+    silence = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+    _database["OPTIONS"] = {"connect_timeout": 5, **silence, **_database.get("OPTIONS", {})}
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -153,9 +165,19 @@ UNFOLD = navigation.UNFOLD
 
 REDIS_URL = _env.text("REDIS_URL")
 CELERY_FOLDER = DATA_DIR / "celery"
-CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1) or "filesystem://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 3600}
+    {
+        # Seconds until a task that a dead worker had taken, but not begun, is given to another one. Longer than any
+        # task waits behind others here, for one that is only slow must not be given out twice.
+        "visibility_timeout": 300,
+        # Seconds that a silent Redis is waited for: a page that sends a task has a person in front of it.
+        "socket_connect_timeout": 2,
+        "socket_timeout": 3,
+        "socket_keepalive": True,
+        "interval_start": 0.2,
+        "connect_retries_timeout": 1,
+    }
     if REDIS_URL
     else {
         # One folder is both ends: what is written out is what the worker reads in.
@@ -166,6 +188,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     }
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for as long as that takes
+# A task counts as taken once it begins, not once it is done (acks_late): what a dead worker had begun comes again with
+# the next minute or hour by itself, and a task that kills its worker is not handed to the next one.
+CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_IGNORE_RESULT = True  # a task writes what it found where pages read it
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ("json",)  # never pickle: it would run what a message says

@@ -1,12 +1,17 @@
 """The site's own pages for machines; they are public and say nothing that is not."""
 
+from collections.abc import Mapping
+
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from redis import RedisError
 
 from exchange_site import health, readers
+from exchange_site.broker import ask_redis
 from settlement.alarms import StoredAlarms
 from settlement.stores.base import StoreError
 
@@ -27,7 +32,10 @@ def live(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def ready(request: HttpRequest) -> HttpResponse:
-    return _answer({"store": health.timed(lambda: _store.ping(), StoreError), "database": health.database})
+    needed = {"store": health.timed(lambda: _store.ping(), StoreError), "database": health.database}
+    # Trading, settlement and every page go on without background work: it is told, and decides nothing.
+    useful = {"broker": health.timed(ask_redis, RedisError)} if settings.REDIS_URL else {}
+    return _answer(needed, useful)
 
 
 @login_not_required
@@ -37,6 +45,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(generate_latest() + generate_latest(_alarms), content_type=CONTENT_TYPE_LATEST)
 
 
-def _answer(probes: dict[str, health.Probe]) -> HttpResponse:
-    status, body = health.answer(probes)
+def _answer(needed: dict[str, health.Probe], useful: Mapping[str, health.Probe] = {}) -> HttpResponse:
+    status, body = health.answer(needed, useful)
     return HttpResponse(body, status=status, content_type="application/json")

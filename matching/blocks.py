@@ -5,7 +5,7 @@ read in place: a `Block` keeps the bytes it came in and its arrays are views of 
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -44,6 +44,8 @@ class Block:
     text_size: int
     prev_hash: int
     hash: int
+    origin: str = field(default="", compare=False, repr=False)
+    """Which of several replicas this copy came from; no part of the block."""
 
     @classmethod
     def encode(

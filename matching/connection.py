@@ -3,7 +3,8 @@
 Numbers rise by one without gaps, and the engine takes them in order only. So a batch that was lost, refused while the
 engine was halted, or overtaken, is sent again with the same number, and everything after it too; what was applied
 before is answered from what was done. So it is with another engine, too: when the one at hand is silent or says that it
-follows, whoever leads is looked for among the engines that are known, and takes everything under way. Not thread-safe.
+follows, or is a replica that stays halted, one that takes commands is looked for among those that are known, and takes
+everything under way. Not thread-safe.
 """
 
 import secrets
@@ -18,7 +19,7 @@ from matching import leaders, wire
 from matching.blocks import Records
 from matching.errors import BadMessage, EngineRefused, EngineUnreachable, NoAnswer
 from matching.sockets import AddressUnusable, Kind, Network, Undelivered, ZmqNetwork
-from matching.status import LEADER
+from matching.status import REPLICA, TAKE_COMMANDS
 
 WINDOW = 16
 """Batches under way at once: enough to keep the engine busy, few enough for the queues between."""
@@ -30,6 +31,7 @@ _BEHIND_PAUSE_S = 0.2
 _BELIEVED_TIMES = 3
 _BELIEVED_AFTER_S = 2.0
 _SILENT_S = 1.0
+_HALTED_LONG_S = 1.0
 _STATUS_EVERY_S = 2.0
 _OWN_QUESTION = b"replicas"  # correlation id, when nobody called `ask`: those are random
 
@@ -92,6 +94,8 @@ class Connection:
         self._heard = False
         self._heard_at_s = clock()  # or when something began to be under way, if that is later
         self._refused_by_follower = False  # since an engine last took something
+        self._is_replica = False  # the engine at hand, as far as it has said
+        self._halted_since_s: float | None = None  # no answer has come since
         self._answered_up_to = 0
         self._behind = 0  # refusals of the oldest batch in a row by an engine that lacks what was answered
         self._behind_since_s = 0.0
@@ -243,6 +247,7 @@ class Connection:
             self._next_status_s = now_s
         self._heard_at_s = now_s
         self._behind = 0
+        self._halted_since_s = None
         self._resend(now_s)
 
     def _learn(self, payload: bytes) -> None:
@@ -250,7 +255,8 @@ class Connection:
         with suppress(BadMessage):
             status = wire.decode_status(payload)
             self.known.learn(leaders.replicas(status, self.address))
-            if status.role == LEADER:
+            self._is_replica = status.role == REPLICA
+            if status.role in TAKE_COMMANDS:
                 if status.epoch < self.known.epoch:
                     self._look_for_leader()
                 self.known.epoch = max(self.known.epoch, status.epoch)
@@ -275,6 +281,7 @@ class Connection:
             return
         self._behind = 0
         self._refused_by_follower = False
+        self._halted_since_s = None
         under_way = self._under_way.pop(answer.first_number, None)
         if under_way is not None:  # else it was asked for twice and answered twice
             now_s = self._clock()
@@ -293,6 +300,7 @@ class Connection:
         oldest = next(iter(self._under_way))
         if refused.code == wire.ENGINE_HALTED:
             self._resend_at_s = self._clock() + _HALTED_PAUSE_S
+            self._consider_another_replica()
         elif refused.code != wire.OUT_OF_ORDER:
             self._give_up(refused)
         elif oldest <= refused.applied_number + 1:
@@ -313,6 +321,14 @@ class Connection:
                 self._go_to(leader)
             except AddressUnusable:
                 self._look_for_leader()
+
+    def _consider_another_replica(self) -> None:
+        """While this one is halted: the others read the same log, and may be ahead of it."""
+        if self._halted_since_s is None:
+            self._halted_since_s = self._clock()
+        is_long = self._clock() - self._halted_since_s > _HALTED_LONG_S
+        if is_long and self._is_replica and self._roams and len(self.known.addresses) > 1:
+            self._look_for_leader()
 
     def _bear_lost_commands(self, refused: wire.Refused) -> None:
         """Believed when it is said again and again, and nothing is answered: one may have been long under way."""
@@ -373,4 +389,5 @@ class Connection:
         return EngineUnreachable(f"No engine answers at {where}: start it, or name another address.")
 
     def _random_id(self) -> int:
-        return int.from_bytes(self._token(8), "little") or 1
+        number = int.from_bytes(self._token(8), "little") or 1
+        return number if number < wire.FIRST_LOG_CLIENT else number - wire.FIRST_LOG_CLIENT + 1

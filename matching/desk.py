@@ -9,12 +9,13 @@ from matching import wire
 from matching.engine import Engine
 from matching.errors import BadMessage
 from matching.sockets import Socket, Undelivered
-from matching.status import LEADER, Counters, StatusBoard
+from matching.status import LEADER, REPLICA, TAKE_COMMANDS, Counters, StatusBoard
 
 _MESSAGES_A_TURN = 512
 _COMMANDS_A_TURN = 8192
 
 LEADS_ALREADY = "This engine leads already."
+TAKES_PART = "This engine is a replica of a log, as all of them are: each takes commands, and there is none to promote."
 
 
 class Promotion(NamedTuple):
@@ -88,6 +89,8 @@ class Desk:
             self._send(promotion.sender, wire.PROMOTE, self._granted[1], promotion.correlation)
         elif self._board.role == LEADER:
             self.deny(promotion, LEADS_ALREADY)
+        elif self._board.role == REPLICA:
+            self.deny(promotion, TAKES_PART)
         else:
             self.promotions.append(promotion)
 
@@ -95,7 +98,7 @@ class Desk:
         try:
             batch = wire.decode_batch(payload)
             # A follower refuses every batch: that it may not know an instrument yet does not make one a bad one.
-            if self._board.role == LEADER:
+            if self._board.role in TAKE_COMMANDS:
                 self._engine.check(batch.commands, batch.texts)
         except BadMessage as error:
             self._counters.bad_messages += 1

@@ -10,6 +10,7 @@ MatchingError
 ├── LogUnusable         a log of blocks cannot be read or written: mend the disk
 │   ├── LogDamaged      bytes in the middle of it are not what was written: keep the files, look at the disk
 │   └── LogFull         there is no room for more: make room, and what waits is written
+├── LogNotReady         a log of commands is not there, or not set up as it has to be: mend the set-up
 ├── EngineUnreachable   nobody answers at that address: start the engine or mend the address
 │   └── NoAnswer        the engine was there but did not answer in time: ask again with the same request
 └── EngineRefused       the engine answered that it will not (`code` says why)
@@ -53,6 +54,10 @@ class LogDamaged(LogUnusable):
 
 
 class LogFull(LogUnusable):
+    pass
+
+
+class LogNotReady(MatchingError):
     pass
 
 

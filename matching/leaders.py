@@ -1,4 +1,4 @@
-"""Which engine leads: what is known of engines that may, and asking all of them at once."""
+"""Which engine takes commands, the leader or one of several replicas: what is known of them, and asking all at once."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from matching import wire
 from matching.errors import BadMessage
 from matching.sockets import AddressUnusable, Kind, Limits, Network, Socket, Undelivered
-from matching.status import LEADER
+from matching.status import REPLICA, TAKE_COMMANDS
 
 _MOST_KNOWN = 32
 _ROUND_S = 0.5
@@ -101,8 +101,10 @@ class Search:
     def _note(self, address: str, status: wire.Status) -> None:
         self._silent.discard(address)
         self.known.learn(replicas(status, address))
-        if status.role != LEADER or status.epoch < self.known.epoch:
+        if status.role not in TAKE_COMMANDS or status.epoch < self.known.epoch:
             return
+        if status.role == REPLICA and status.fields.get("halted"):
+            return  # another one may go on, while nobody stands in for a leader
         if self._best is None:
             self._decide_at_s = self.clock() + _GRACE_S
         if self._best is None or status.epoch > self._best.epoch:

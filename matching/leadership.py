@@ -1,4 +1,7 @@
-"""How an engine becomes the leader: it recovers, and begins an epoch in the store that fences whoever led before."""
+"""How an engine comes to make blocks: it recovers, and begins an epoch in the store that fences whoever led before.
+
+A leader begins one of its own. The replicas of a log share the log's: the first one begins it, the others join.
+"""
 
 from collections.abc import Callable
 
@@ -43,6 +46,75 @@ def take_lead(
         raise
 
 
+def take_part(
+    engine: Engine,
+    ring: Ring,
+    addresses: wire.Addresses,
+    services: Services,
+    log_identity: str,
+    stop: Callable[[], bool] = lambda: False,
+) -> Recovered:
+    """Brings a fresh `engine` to the newest durable block and into the epoch of its log, begun if it is not the newest.
+
+    `addresses` are this replica's. Raises what `take_lead` raises.
+    """
+    try:
+        return _take_part(engine, ring, addresses, services, log_identity, stop)
+    except HistoryUnavailable:
+        raise  # perhaps the epoch has begun, and what was claimed counts
+    except MatchingError:
+        services.history.withdraw()
+        raise
+
+
+def _take_part(
+    engine: Engine,
+    ring: Ring,
+    addresses: wire.Addresses,
+    services: Services,
+    log_identity: str,
+    stop: Callable[[], bool],
+) -> Recovered:
+    history = services.history
+    recovery = Recovery(engine, ring, history, services.input_log, services.monotonic, stop)
+    while True:
+        epochs = history.epochs()
+        holder = newest(epochs)
+        joins = holder is not None and holder.engine == log_identity
+        if holder is not None and not joins and not services.take_over:
+            raise CannotLead(
+                f"Engine {holder.engine} at {holder.commands} leads (epoch {holder.number}), and it does not read the "
+                f"log {log_identity}: start this one with --take-over when that engine is gone for good."
+            )
+        recovery.run(epochs, services.snapshotter.folder)
+        if stop():
+            raise Stopped
+        if holder is not None and joins:
+            history.withdraw()
+            engine.epoch = holder.number
+            return recovery.recovered
+        epoch = _next_epoch(holder, engine, addresses, log_identity, services)
+        if history.begin_epoch(epoch):
+            engine.epoch = epoch.number
+            return recovery.recovered
+
+
+def _next_epoch(
+    holder: Epoch | None, engine: Engine, addresses: wire.Addresses, name: str, services: Services
+) -> Epoch:
+    """The one that begins after the engine's newest block."""
+    return Epoch(
+        number=holder.number + 1 if holder is not None else 1,
+        first_block=engine.block_number + 1,
+        prev_hash=engine.state_hash,
+        engine=name,
+        commands=addresses.commands,
+        blocks=addresses.blocks,
+        retransmission=addresses.retransmission,
+        began_at_ns=services.time_ns(),
+    )
+
+
 def _take_lead(
     engine: Engine,
     ring: Ring,
@@ -66,16 +138,7 @@ def _take_lead(
         reason = objection(holder)
         if reason:
             raise CannotLead(reason)
-        epoch = Epoch(
-            number=holder.number + 1 if holder is not None else 1,
-            first_block=engine.block_number + 1,
-            prev_hash=engine.state_hash,
-            engine=services.engine,
-            commands=addresses.commands,
-            blocks=addresses.blocks,
-            retransmission=addresses.retransmission,
-            began_at_ns=services.time_ns(),
-        )
+        epoch = _next_epoch(holder, engine, addresses, services.engine, services)
         if history.begin_epoch(epoch):
             engine.epoch = epoch.number
             return recovery.recovered

@@ -20,6 +20,7 @@ class EngineMetrics(Collector):
             ("engine_bad_messages", "Frames that were no message of ours.", counters.bad_messages),
             ("engine_refused_batches", "Batches refused as a whole.", counters.refused_batches),
             ("engine_lost_answers", "Answers whose reader was gone or did not read.", counters.lost_answers),
+            ("engine_passed_over", "Messages of the replicas' log that were none of ours.", board.passed_over),
         ):
             yield CounterMetricFamily(name, text, value=count)
         for name, text, value in (

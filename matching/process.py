@@ -1,4 +1,4 @@
-"""An engine process, put together: sockets, engine, ring and loop, as leader or as follower.
+"""An engine process, put together: sockets, engine, ring and loop, as leader, as follower, or as replica of a log.
 
 Knows no settings, signals or Django; `run_engine` brings those.
 """
@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from matching import kernel, status, wire
+from matching import kernel, replica, status, wire
 from matching.desk import Desk
 from matching.engine import Engine
 from matching.epochs import Epoch
 from matching.errors import BadBlock, Diverged, MatchingError
 from matching.feed import Feed
 from matching.follower import Follower, follow
-from matching.leadership import Objection, take_lead
+from matching.input_logs.base import CommandLog
+from matching.leadership import Objection, take_lead, take_part
 from matching.publisher import Publisher
 from matching.recovery import Recovered, Stopped
 from matching.ring import Ring
@@ -69,6 +70,35 @@ def lead(plan: Plan, services: Services, ready: Ready, stop: Callable[[], bool])
             return
         ready(parts)
         _serve(plan, services, parts, stop)
+
+
+def replicate(
+    plan: Plan, services: Services, command_log: CommandLog, instance: bytes, ready: Ready, stop: Callable[[], bool]
+) -> None:
+    """Recovers, takes part in the epoch of the log, then takes commands and makes blocks of the log's until `stop()`.
+
+    `instance` is a name that no other process has. Raises AddressUnusable, what `take_part` raises, Superseded, and
+    LogUnusable.
+    """
+    with _opened(plan, services, status.REPLICA, "kafka") as parts:
+        addresses = parts.board.addresses
+        try:
+            parts.recovered = take_part(parts.engine, parts.ring, addresses, services, command_log.identity, stop)
+        except Stopped:
+            return
+        one = replica.Replica(
+            parts.engine,
+            parts.ring,
+            parts.desk,
+            parts.publisher,
+            parts.board,
+            command_log,
+            services.snapshotter,
+            services.superseded,
+            plan.block_commands,
+            instance,
+        )
+        replica.serve(one, parts.publisher, parts.network, parts.sockets, lambda: ready(parts), stop)
 
 
 def follow_leader(

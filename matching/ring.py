@@ -181,15 +181,15 @@ class Ring:
     def _remember_requests(self, block: Block) -> None:
         offset = 0
         for client, first_number, count, _ in _requests(block):
-            if client:
+            if client and count:  # a row of no commands says how far an input log was read
                 trail = self._trails.setdefault(client, _Trail())
                 trail.first_numbers.append(first_number)
                 trail.places.append(Place(first_number, count, block.number, offset))
             offset += count
 
     def _forget_requests(self, block: Block) -> None:
-        for client, _, _, _ in _requests(block):
-            if client:
+        for client, _, count, _ in _requests(block):
+            if client and count:
                 trail = self._trails[client]
                 trail.drop_one()
                 if trail.gone == len(trail.places):

@@ -42,6 +42,13 @@ class _Part(NamedTuple):
     texts: bytes
 
 
+class LogPosition(NamedTuple):
+    """How far an input log has been read: part of the block that came of its message, and so of every state after."""
+
+    client: int  # the log's, of `wire.FIRST_LOG_CLIENT` and above
+    next_offset: int  # the message that comes next
+
+
 class Sequencer:
     """`clock` gives nanoseconds since the Unix epoch; a block is never earlier than the one before."""
 
@@ -51,9 +58,14 @@ class Sequencer:
         self._clock = clock
         self._block_commands = block_commands
 
-    def sequence(self, batches: Sequence[Batch]) -> Sequenced:
-        """Applies what is new in batches that `Engine.check` let pass; the ring holds every block, to be released."""
-        turn = _Turn(self._engine, self._ring, self._clock, self._block_commands, len(batches))
+    def sequence(self, batches: Sequence[Batch], position: LogPosition | None = None) -> Sequenced:
+        """Applies what is new in batches that `Engine.check` let pass; the ring holds every block, to be released.
+
+        Every block begins with `position`, where the batches come from a log.
+        """
+        # A row of no commands: all numbers before its first are done.
+        mark = b"" if position is None else _REQUEST.pack(position.client, position.next_offset + 1, 0, 0)
+        turn = _Turn(self._engine, self._ring, self._clock, self._block_commands, len(batches), mark)
         for index, batch in enumerate(batches):
             turn.take(index, batch)
         turn.seal()
@@ -82,8 +94,9 @@ class _Turn:
     """Blocks under way while the batches of one turn are taken."""
 
     def __init__(
-        self, engine: Engine, ring: Ring, clock: Callable[[], int], block_commands: int, batch_count: int
+        self, engine: Engine, ring: Ring, clock: Callable[[], int], block_commands: int, batch_count: int, mark: bytes
     ) -> None:
+        self._mark = mark  # REQUEST records with which each block begins
         self._engine = engine
         self._ring = ring
         self._clock = clock
@@ -132,7 +145,8 @@ class _Turn:
         self._taken.clear()
         commands, texts = _joined(parts)
         requests = np.frombuffer(
-            b"".join([_REQUEST.pack(part.client, part.first_number, len(part.commands), 0) for part in parts]),
+            self._mark
+            + b"".join([_REQUEST.pack(part.client, part.first_number, len(part.commands), 0) for part in parts]),
             layout.REQUEST,
         )
         now_ns = max(self._engine.timestamp_ns, self._clock())

@@ -11,6 +11,8 @@ from matching.ring import Ring
 
 LEADER = "leader"
 FOLLOWER = "follower"
+REPLICA = "replica"  # one of several that read the same log, and that all take commands
+TAKE_COMMANDS = frozenset((LEADER, REPLICA))
 
 _DEPTH_LEVELS = 10
 _FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
@@ -43,13 +45,19 @@ class StatusBoard:
     replicas: list[wire.Addresses] = field(default_factory=list)  # followers that announced themselves lately
 
     log_full: str = ""  # why the input log does not take the newest blocks, which nobody may see until it does
+    waits: str = ""  # why a replica takes no commands: its log does not answer, or it has not read all of it yet
+    is_catching_up: bool = False  # a replica that has not read all that its log held when it started
+    instance: str = ""  # a replica's, another one after each start
+    passed_over: int = 0  # messages of a replica's log that were none of ours
 
     @property
     def halted(self) -> str:
         """Why the engine takes no commands; "" while it does. A follower never takes any, and is not halted."""
         if self.log_full:
             return self.log_full
-        return HALTED if self.role == LEADER and self.ring.full else ""
+        if self.role in TAKE_COMMANDS and self.ring.full:
+            return HALTED
+        return self.waits
 
     @property
     def block(self) -> tuple[int, int]:
@@ -69,6 +77,7 @@ class StatusBoard:
         engine, ring = self.engine, self.ring
         number, state_hash = self.block
         return {
+            **(self._of_replica() if self.role == REPLICA else {}),
             "role": self.role,
             "layout_version": LAYOUT_VERSION,
             "epoch": engine.epoch,
@@ -93,6 +102,9 @@ class StatusBoard:
             "replicas": [asdict(one) for one in self.replicas],
             "counters": asdict(self.counters),
         }
+
+    def _of_replica(self) -> dict[str, Any]:
+        return {"instance": self.instance, "catching_up": self.is_catching_up, "passed_over": self.passed_over}
 
     def answer(self, verb: bytes) -> bytes:
         """JSON for one of `wire.QUESTIONS`."""

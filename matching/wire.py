@@ -68,6 +68,8 @@ TOO_LARGE = "too_large"
 
 MAX_BATCH_COMMANDS = 4096
 MAX_BATCH_BYTES = layout.BATCH.itemsize + 2 * MAX_BATCH_COMMANDS * layout.COMMAND.itemsize
+FIRST_LOG_CLIENT = 0xFFFF_FFFF << 32
+"""Clients from here on are input logs, by which an engine notes how far it has read one; nobody else may be one."""
 MAX_CORRELATION_BYTES = 16
 MAX_NUMBER = (1 << 63) - 1
 HEARTBEAT_S = 0.2
@@ -194,6 +196,8 @@ def decode_batch(payload: bytes) -> Batch:
         raise BadMessage("A batch has at least one command.")
     if client == 0 or not 1 <= first_number <= MAX_NUMBER - count:
         raise BadMessage("A batch names its client, not 0, and numbers its commands from 1.")
+    if client >= FIRST_LOG_CLIENT:
+        raise BadMessage(f"A batch names a client below {FIRST_LOG_CLIENT}: the others are input logs.")
     texts_at = _BATCH.size + count * layout.COMMAND.itemsize
     if len(payload) != texts_at + text_size:
         raise BadMessage(f"This batch says {texts_at + text_size} bytes and has {len(payload)}.")

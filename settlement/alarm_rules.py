@@ -4,7 +4,7 @@ A *level* is there while its condition lasts and clears by itself. An *event* ha
 acknowledgement clears it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -25,6 +25,7 @@ class Kind(StrEnum):
     RECONCILIATION = "reconciliation"
     STORE_UNAVAILABLE = "store_unavailable"
     SPILL = "spill"
+    REPLICA_REFUSED = "replica_refused"
 
 
 EVENTS = frozenset((Kind.GAP, Kind.HASH_MISMATCH, Kind.CHAIN_CONFLICT, Kind.STORE_DAMAGED, Kind.INCIDENT))
@@ -68,6 +69,7 @@ class Readings:
     store_down_for_s: float | None = None  # 0: it answers
     spill_blocks: int | None = None  # in the spill file
     spill_full: bool = False
+    refused_replicas: Mapping[str, str] | None = None  # address → why it is not listened to
 
 
 def levels(readings: Readings) -> Iterator[tuple[Kind, Signal | None]]:
@@ -84,6 +86,8 @@ def levels(readings: Readings) -> Iterator[tuple[Kind, Signal | None]]:
         yield Kind.STORE_UNAVAILABLE, _store(readings.store_down_for_s)
     if readings.spill_blocks is not None:
         yield Kind.SPILL, _spill(readings.spill_blocks, readings.spill_full)
+    if readings.refused_replicas is not None:
+        yield Kind.REPLICA_REFUSED, _refused(readings.refused_replicas)
 
 
 def gap(times: int) -> Signal:
@@ -181,6 +185,18 @@ def _store(down_for_s: float) -> Signal | None:
         severity,
         f"The store has not answered settlement for {down_for_s:.0f} s: look at the database and the way to it; "
         "settlement goes on by itself when it answers.",
+    )
+
+
+def _refused(replicas: Mapping[str, str]) -> Signal | None:
+    if not replicas:
+        return None
+    told = "; ".join(f"{address}: {reason.rstrip('.')}" for address, reason in replicas.items())
+    return Signal(
+        Kind.REPLICA_REFUSED,
+        Severity.CRITICAL,
+        f"Settlement does not listen any more to {told}. Stop that replica, for it answers its clients wrongly; keep "
+        "what it logged, and start it again: it begins with what the store holds.",
     )
 
 

@@ -101,6 +101,7 @@ class Alarms(Collector):
                 store_down_for_s=standing.store_down_for_s,
                 spill_blocks=standing.spill_blocks,
                 spill_full=standing.spill_full,
+                refused_replicas=standing.refused_replicas,
             )
         )
 

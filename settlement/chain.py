@@ -1,4 +1,8 @@
-"""The end of the block chain: what may follow it, what came too early, and what contradicts it."""
+"""The end of the block chain: what may follow it, what came too early, and what contradicts it.
+
+Several replicas of one log send each block once each: the first copy that continues the chain is taken, the others are
+compared with it, byte by byte or by the hash of their bytes. One that differs is nobody's incident but its sender's.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +15,7 @@ from matching.codes import EventKind
 from matching.epochs import Epoch, admits
 from matching.errors import HashMismatch
 from settlement import metrics
-from settlement.errors import ChainBroken, ChainConflict
+from settlement.errors import ChainBroken, ChainConflict, Incident
 from settlement.stores.base import Checkpoint, StoredBlock
 
 log = structlog.get_logger(__name__)
@@ -21,6 +25,14 @@ _RECENT = 4096
 
 BytesOf = Callable[[int], bytes | None]
 """The bytes of a block that was let through long ago; None where nobody can be asked now, so it is not compared."""
+
+Refuse = Callable[[str, str], bool]
+"""Of a block's origin and a reason: whether that replica is not heard any more, because there are others."""
+
+
+def nobody_else(origin: str, reason: str) -> bool:
+    """Where one engine leads, what it sends is not in order or is all there is."""
+    return False
 
 
 def stored(block: Block) -> StoredBlock:
@@ -46,11 +58,15 @@ class Chain:
     At most `most_early` blocks that came too early are kept; the others are asked for again when it is their turn.
     """
 
-    def __init__(self, head: Checkpoint, epochs: Sequence[Epoch], most_early: int) -> None:
+    def __init__(
+        self, head: Checkpoint, epochs: Sequence[Epoch], most_early: int, refuse: Refuse = nobody_else
+    ) -> None:
         """Raises ChainConflict where `head` is another block than an epoch begins after."""
         self.head = head
         self._most_early = most_early
-        self._early: dict[int, Block] = {}
+        self._refuse_origin = refuse
+        self._refused: set[str] = set()  # since `accept` was called last
+        self._early: dict[int, list[Block]] = {}  # by number; several where replicas differ
         self._unknown: dict[int, Block] = {}  # of an epoch that is not known yet
         self._recent: deque[int] = deque(maxlen=_RECENT)  # hashes of the last blocks that were let through
         self._told: set[int] = set()  # epochs of which a fenced block has been logged
@@ -80,16 +96,20 @@ class Chain:
     def accept(self, blocks: Iterable[Block], bytes_of: BytesOf) -> tuple[list[Block], bool]:
         """The blocks that continue the chain, in order, and whether others repeated what is in it.
 
-        Raises ChainBroken for a block that is not what it should be, ChainConflict for a repeat with other bytes. The
-        blocks let through before either are lost: nothing is settled past a doubt.
+        Raises ChainBroken for a block that is not what it should be, ChainConflict for a repeat with other bytes, where
+        its origin cannot be refused. Blocks let through before either are lost: nothing is settled past a doubt.
         """
         ready: list[Block] = []
         repeated = False
+        self._refused.clear()
         for block in blocks:
+            if block.origin in self._refused:
+                continue
             if not self._is_known(block.epoch):
                 if block.computed_hash() != block.hash:
-                    raise ChainBroken(f"What came as block {block.number} does not give the hash that it carries.")
-                if len(self._unknown) < self._most_early:
+                    reason = f"What came as block {block.number} does not give the hash that it carries."
+                    self._doubt(block, ChainBroken(reason))
+                elif len(self._unknown) < self._most_early:
                     self._unknown.setdefault(block.number, block)
             elif not admits(self._epochs, block.epoch, block.number):
                 self._refuse(block)
@@ -97,7 +117,7 @@ class Chain:
                 self._compare(block, bytes_of)
                 repeated = True
             else:
-                self._early.setdefault(block.number, block)
+                self._keep_early(block)
                 self._follow(ready)
         while len(self._early) > self._most_early:
             del self._early[self.newest_early]
@@ -113,15 +133,13 @@ class Chain:
         waiting, self._unknown = self._unknown, {}
         for block in waiting.values():
             if not self._is_known(block.epoch):
-                raise ChainConflict(
+                reason = (
                     f"Block {block.number} is of epoch {block.epoch}, which nobody has begun in the store: the engine "
                     "that made it settles into another store, or into none."
                 )
-        for number, block in list(self._early.items()):
-            if not admits(self._epochs, block.epoch, number):
-                del self._early[number]
-                self._refuse(block)
-        return list(waiting.values())
+                self._doubt(block, ChainConflict(reason))
+        self._drop_early(lambda block: not admits(self._epochs, block.epoch, block.number), self._refuse)
+        return [block for block in waiting.values() if self._is_known(block.epoch)]
 
     def forget_early(self) -> None:
         self._early.clear()
@@ -143,21 +161,54 @@ class Chain:
             self._told.add(block.epoch)
             log.warning("refusing blocks of an engine that was replaced", epoch=block.epoch, first=block.number)
 
+    def _keep_early(self, block: Block) -> None:
+        """Not twice what came before; of one engine's nothing twice."""
+        copies = self._early.setdefault(block.number, [])
+        if not copies or (block.origin and all(block.data != copy.data for copy in copies)):
+            copies.append(block)
+
+    def _drop_early(self, which: Callable[[Block], bool], tell: Callable[[Block], object]) -> None:
+        for number, copies in list(self._early.items()):
+            for block in [block for block in copies if which(block)]:
+                copies.remove(block)
+                tell(block)
+            if not copies:
+                del self._early[number]
+
     def _follow(self, ready: list[Block]) -> None:
-        while block := self._early.pop(self.next_number, None):
-            try:
-                block.verify(self.next_number, self.head.hash)
-            except HashMismatch as error:
-                raise ChainBroken(str(error)) from error
-            if block.epoch < self.head.epoch:
-                raise ChainConflict(
-                    f"Block {block.number} is of epoch {block.epoch}, the chain has reached epoch {self.head.epoch}: "
-                    "an engine that was replaced is still publishing."
-                )
-            self.head = Checkpoint(block.number, block.hash, block.epoch)
-            self._recent.append(block.hash)
-            ready.append(block)
-            self._check_border()
+        """Lets through what comes next: the first copy that continues the chain."""
+        while copies := self._early.pop(self.next_number, None):
+            number = self.next_number
+            for block in copies:
+                if self.head.block_number == number:
+                    self._compare(block, lambda _: None)
+                else:
+                    self._let_through(block, ready)
+
+    def _let_through(self, block: Block, ready: list[Block]) -> None:
+        try:
+            block.verify(self.next_number, self.head.hash)
+        except HashMismatch as error:
+            self._doubt(block, ChainBroken(str(error)))
+            return
+        if block.epoch < self.head.epoch:
+            reason = (
+                f"Block {block.number} is of epoch {block.epoch}, the chain has reached epoch {self.head.epoch}: "
+                "an engine that was replaced is still publishing."
+            )
+            self._doubt(block, ChainConflict(reason))
+            return
+        self.head = Checkpoint(block.number, block.hash, block.epoch)
+        self._recent.append(block.hash)
+        ready.append(block)
+        self._check_border()
+
+    def _doubt(self, block: Block, incident: Incident) -> None:
+        """Its origin is refused, and what it has sent early forgotten; or this is an incident."""
+        if not block.origin or not self._refuse_origin(block.origin, str(incident)):
+            raise incident
+        self._refused.add(block.origin)
+        self._drop_early(lambda early: early.origin == block.origin, lambda early: None)
 
     def _check_border(self) -> None:
         epoch = self._borders.get(self.head.block_number)
@@ -174,7 +225,8 @@ class Chain:
         else:
             is_the_same = bytes_of(block.number) in (None, block.data)
         if not is_the_same:
-            raise ChainConflict(
+            reason = (
                 f"Block {block.number} came again with other bytes (hash {block.hash:016x}): the engine's chain is not "
                 "the store's, or somebody has changed the block on its way."
             )
+            self._doubt(block, ChainConflict(reason))

@@ -17,7 +17,6 @@ from matching.disk import Disk, LocalDisk
 from settlement import metrics
 from settlement.clock import Clock
 from settlement.errors import CannotRun
-from settlement.projection import Tables
 from settlement.stores.base import (
     Balance,
     Candle,
@@ -29,6 +28,7 @@ from settlement.stores.base import (
     Projection,
     Store,
     StoreRejected,
+    Tables,
     Trade,
     TradingDay,
 )
@@ -116,7 +116,8 @@ class DeadLetters:
 
 def encode(projection: Projection) -> str:
     """A projection as JSON: rows as arrays in the order of the contract's tuples, days as YYYY-MM-DD."""
-    return json.dumps(projection._asdict(), separators=(",", ":"), default=date.isoformat)
+    rows = {name: value for name, value in projection._asdict().items() if name != "before"}
+    return json.dumps(rows, separators=(",", ":"), default=date.isoformat)
 
 
 def decode(text: str) -> Projection:

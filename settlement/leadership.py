@@ -1,4 +1,7 @@
-"""Which engine leads: the store says it, the feed listens to that one, and no other is believed."""
+"""Which engine leads: the store says it, the feed listens to that one, and no other is believed.
+
+Where the engine is a replica of a log the epoch is the log's: all its replicas are believed.
+"""
 
 from matching import wire
 from matching.epochs import Epoch, newest
@@ -8,7 +11,7 @@ from settlement.options import Options
 from settlement.retrying import Patience
 from settlement.stores.base import Store
 
-_LEADER = "leader"  # matching.status.LEADER, which stands beside the whole engine
+_LEADER, _REPLICA = "leader", "replica"  # matching.status has them, and stands beside the whole engine
 
 
 class Leadership:
@@ -39,7 +42,13 @@ class Leadership:
         status, leader = self._feed.status(), self.newest
         if leader is None:
             return True
-        return status is not None and status.role == _LEADER and status.fields.get("epoch") == leader.number
+        return status is not None and status.role in (_LEADER, _REPLICA) and status.fields.get("epoch") == leader.number
+
+    @property
+    def is_of_log(self) -> bool:
+        """Whether it is a replica that is heard: one that is behind makes up for it, and forgets nothing."""
+        status = self._feed.status()
+        return status is not None and status.role == _REPLICA
 
     @property
     def announced(self) -> int:

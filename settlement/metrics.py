@@ -22,4 +22,5 @@ STORE_DOWN_SECONDS = Gauge("settlement_store_down_seconds", "How long the store 
 SPILL_BLOCKS = Gauge("settlement_spill_blocks", "Blocks that wait in the spill for the store.")
 SPILL_BYTES = Gauge("settlement_spill_bytes", "Size of the spill's files.")
 EPOCH = Gauge("settlement_epoch", "The newest epoch that the store knows.")
+REPLICA_REFUSED = Gauge("settlement_replica_refused", "1 for a replica that differs from the others.", ["replica"])
 TRADES_PROJECTED = Counter("settlement_trades_projected_total", "Trades projected.")

@@ -16,7 +16,7 @@ from settlement.clock import Clock
 from settlement.dead_letters import DeadLetters, WithLetters, decode
 from settlement.errors import StoreDamaged, TrailUnusable
 from settlement.options import Options
-from settlement.projection import Projector, trades_of
+from settlement.projection import EmptyTables, Projector, trades_of
 from settlement.retrying import Patience
 from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock, StoreRejected
 from settlement.trail import Trail, line_of
@@ -50,7 +50,7 @@ class Projections:
             raise StoreDamaged(
                 f"The store is projected to block {projected}, but holds blocks to {self.appended} only."
             )
-        self._tables = WithLetters(store, ())
+        self._tables = WithLetters(EmptyTables(), ())
         self._projector = patience(self._new_projector)
         patience(self._mend_trail)
 
@@ -167,11 +167,12 @@ class Projections:
         # A letter of a block that is not projected (a rebuild was killed) tells nothing: the block's turn comes.
         number = self.projected.block_number
         refused = [decode(letter.projection) for letter in letters if letter.block_number <= number]
-        self._tables = WithLetters(self._store, refused)
+        self._tables = WithLetters(self._store.at_checkpoint(), refused)
         definitions = {d.event_sequence: d for d in self._store.definitions()}
         definitions |= {d.event_sequence: d for projection in refused for d in projection.definitions}
         in_order = [definition for _, definition in sorted(definitions.items())]
-        return Projector(self._tables, in_order, kept=self._options.kept_rows)
+        kept = self._options.kept_rows
+        return Projector(self._tables, in_order, kept=kept, tells_before=not self._store.is_atomic)
 
     def _mend_trail(self) -> None:
         """Writes the projected trades that the trail does not have: somebody took the file, or began a new folder."""

@@ -10,7 +10,6 @@ Everything is absolute, never an increment, so writing a projection twice does n
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
-from typing import Protocol
 
 from ledger.api import FIELDS, NOTHING, EventRow, Key, Leg, Overdrawn, fold, legs
 from matching.blocks import Block
@@ -21,12 +20,14 @@ from settlement.generations import Generations
 from settlement.order_states import SIDES, OrderFold, OrderState, orders_needed
 from settlement.stores.base import (
     Balance,
+    Before,
     Candle,
     Checkpoint,
     Definition,
     LedgerEvent,
     Order,
     Projection,
+    Tables,
     Trade,
     TradingDay,
 )
@@ -43,18 +44,6 @@ _REFERENCE_EVENTS = (
     int(EventKind.INSTRUMENT_ADDED),
     int(EventKind.INSTRUMENT_STATUS_CHANGED),
 )
-
-
-class Tables(Protocol):
-    """The part of the store contract that a projector reads."""
-
-    def get_orders(self, order_ids: Sequence[int]) -> list[Order]: ...
-
-    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]: ...
-
-    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]: ...
-
-    def trading_day(self, day: date) -> TradingDay | None: ...
 
 
 class EmptyTables:
@@ -79,12 +68,23 @@ class Projector:
     A projection has to be in the tables before the next call that may have to read it back from there.
     """
 
-    def __init__(self, tables: Tables, definitions: Iterable[Definition] = (), *, kept: int | None) -> None:
-        """`kept`: how many orders, and balances, to remember; None: all, for tables that stay empty."""
+    def __init__(
+        self,
+        tables: Tables,
+        definitions: Iterable[Definition] = (),
+        *,
+        kept: int | None,
+        tells_before: bool = False,
+    ) -> None:
+        """`kept`: how many orders, and balances, to remember; None: all, for tables that stay empty.
+
+        `tells_before`: projections carry `before`, for a store that is not atomic.
+        """
         self.registry = Registry()
         for definition in definitions:
             self.registry.apply(definition.kind, definition.text)
         self._tables = tables
+        self._tells_before = tells_before
         self._orders: Generations[int, OrderState] = Generations(kept)
         self._balances: Generations[Key, Balance] = Generations(kept)
         self._candles: dict[tuple[str, int], Candle] = {}
@@ -103,8 +103,9 @@ class Projector:
         orders = self._load_orders(orders_needed(row for rows in events for row in rows), before)
         balances = self._load_balances({leg[:2] for rows in moves for _, found in rows for leg in found}, before)
         trades = [t for block, rows in zip(blocks, events, strict=True) for t in _trades(block, rows, self.registry)]
+        candles = self._load_candles(trades, before)
+        rows_before = self._before(orders, balances, candles) if self._tells_before else None
         days = self._fold_days(trades)
-        candles = self._fold_candles(trades, before)
         last_block = blocks[-1]
         return Projection(
             checkpoint=Checkpoint(last_block.number, last_block.hash, last_block.epoch),
@@ -112,10 +113,16 @@ class Projector:
             ledger_events=self._fold_ledger(blocks, moves, balances),
             orders=self._fold_orders(blocks, events, orders),
             balances=list(balances.values()),
-            candles=candles,
+            candles=self._fold_candles(trades, candles),
             days=days,
             definitions=definitions,
+            before=rows_before,
         )
+
+    def _before(
+        self, orders: dict[int, OrderState], balances: dict[Key, Balance], candles: dict[tuple[str, int], Candle]
+    ) -> Before:
+        return Before([order.row() for order in orders.values()], list(balances.values()), list(candles.values()))
 
     def open_orders(self) -> list[Order]:
         """All open orders, by order_id, of a projector that forgets nothing."""
@@ -202,13 +209,16 @@ class Projector:
 
     # Candles and days of trades
 
-    def _fold_candles(self, trades: Sequence[Trade], before: int) -> list[Candle]:
+    def _load_candles(self, trades: Sequence[Trade], before: int) -> dict[tuple[str, int], Candle]:
         keys = {(trade.symbol, trade.timestamp_ns // MINUTE_NS * MINUTE_NS) for trade in trades}
         candles = {key: self._candles[key] for key in keys if key in self._candles}
         missing = [key for key in keys if key not in candles]
         for candle in self._tables.get_candles(missing) if missing else ():
             _refuse_newer(f"candle of {candle.symbol}", candle.last_trade_id, before)
             candles[candle.symbol, candle.minute_ns] = candle
+        return candles
+
+    def _fold_candles(self, trades: Sequence[Trade], candles: dict[tuple[str, int], Candle]) -> list[Candle]:
         for trade in trades:
             key = (trade.symbol, trade.timestamp_ns // MINUTE_NS * MINUTE_NS)
             candles[key] = _with_trade(candles.get(key), trade, key[1])

@@ -1,6 +1,6 @@
 """Where settlement stands: what alarms, metrics and health are made of. The worker tells it once a turn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from settlement import metrics
@@ -27,6 +27,7 @@ class Standing:
     spill_full: bool = False  # settlement takes no more
     epoch: int = 0  # the newest that the store knows, 0: none has begun
     leader: str | None = None  # where that epoch's engine takes commands
+    refused_replicas: Mapping[str, str] | None = None  # address → why it is not listened to; None: there are none
 
 
 Report = Callable[[Standing], object]

@@ -4,10 +4,10 @@ from functools import cache
 
 import structlog
 from celery import shared_task
-from django.conf import settings
 from kombu.exceptions import ChannelError, OperationalError
 
 from matching.errors import MatchingError
+from matching.management import engines
 from settlement import alarm_log, reconciliation, wiring
 from settlement.errors import CannotRun, SettlementError
 from settlement.stores.base import Store, StoreError
@@ -22,7 +22,7 @@ DEADLINE_S = 15.0
 def reconcile(source: reconciliation.Source = "schedule") -> None:
     """The run is kept whatever becomes of it; one that could not run says why."""
     try:
-        reconciliation.run(settings.ENGINE_COMMAND_ADDRESS, _store, DEADLINE_S, source)
+        reconciliation.run(engines.addresses(), _store, DEADLINE_S, source)
     except (SettlementError, StoreError, MatchingError) as error:
         log.warning("reconciliation could not run", error=str(error))
 
@@ -30,7 +30,8 @@ def reconcile(source: reconciliation.Source = "schedule") -> None:
 def reconcile_soon() -> None:
     """For an operator who does not want to wait for the next minute. Raises CannotRun."""
     try:
-        reconcile.apply_async(("operator",), expires=DEADLINE_S)
+        # Not again by itself: the operator who waits for the page can do that.
+        reconcile.apply_async(("operator",), expires=DEADLINE_S, retry=False)
     except (ChannelError, OperationalError) as error:
         raise CannotRun("Background work takes no task, for its broker does not answer: see REDIS_URL.") from error
 

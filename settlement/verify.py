@@ -267,7 +267,7 @@ class _Verification:
         """Where nothing was projected meanwhile, no row tells of an event after the last one; and the blocks that wait
         for their projection continue the chain. Returns the last event that the trail may tell of."""
         end = self._store.projected()
-        if end.block_number != self._span.last:
+        if end.block_number != self._span.last or self._store.projecting() != self._span.last:
             return _LAST
         if (end.block_number, end.hash) != self._head:
             self._findings.add("checkpoint", "projected", f"hash {self._head[1]:016x}", f"hash {end.hash:016x}")

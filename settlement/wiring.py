@@ -6,18 +6,24 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connections
 
+from matching.management.engines import replicas
+from matching.wire import Addresses
 from settlement.clock import SystemClock
 from settlement.dead_letters import DeadLetters
-from settlement.errors import CannotRun, NotBuiltIn
+from settlement.errors import CannotRun
 from settlement.options import Options
+from settlement.replicas import Listening, to_leader, to_replicas
 from settlement.spill import Spill
 from settlement.stores.base import Store, StoreUnavailable, StoreUninitialized
+from settlement.stores.scylla import ScyllaStore
+from settlement.stores.scylla_schema import options_text
+from settlement.stores.scylla_session import Access
 from settlement.stores.sql import SqlStore
 from settlement.trail import Trail
 
 
 def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
-    """The store that SETTLEMENT_STORE names, or `name`; not connected yet. Raises NotBuiltIn, CannotRun.
+    """The store that SETTLEMENT_STORE names, or `name`; not connected yet. Raises CannotRun.
 
     `timeout_ms`: for who asks again and has other things to do meanwhile.
     """
@@ -25,8 +31,24 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
     if name == "sql":
         return SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
     if name == "scylla":
-        raise NotBuiltIn("The ScyllaDB store is not built in yet: set SETTLEMENT_STORE=sql.")
+        letters = SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
+        return ScyllaStore(_scylla(), letters, settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
     raise CannotRun(f"There is no store {name!r}: SETTLEMENT_STORE is sql or scylla.")
+
+
+def _scylla() -> Access:
+    return Access(
+        hosts=tuple(settings.SCYLLA_HOSTS),
+        port=settings.SCYLLA_PORT,
+        keyspace=settings.SCYLLA_KEYSPACE,
+        replication=options_text(settings.SCYLLA_REPLICATION),
+        username=settings.SCYLLA_USERNAME,
+        password=settings.SCYLLA_PASSWORD,
+        local_dc=settings.SCYLLA_LOCAL_DC,
+        consistency=settings.SCYLLA_CONSISTENCY,
+        timeout_ms=settings.SCYLLA_TIMEOUT_MS,
+        in_flight=settings.SCYLLA_IN_FLIGHT,
+    )
 
 
 def patient_store(name: str | None = None) -> Store:
@@ -78,6 +100,15 @@ def dead_letters(store: Store) -> DeadLetters:
 def options(until_block: int | None = None) -> Options:
     return Options(
         batch_trades=settings.SETTLEMENT_BATCH_TRADES, batch_ms=settings.SETTLEMENT_BATCH_MS, until_block=until_block
+    )
+
+
+def listening() -> Listening:
+    """Raises AddressUnusable."""
+    if settings.INPUT_LOG == "kafka":
+        return to_replicas(replicas())
+    return to_leader(
+        Addresses(settings.ENGINE_COMMAND_ADDRESS, settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS)
     )
 
 

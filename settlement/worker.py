@@ -13,7 +13,7 @@ from matching.blocks import Block
 from matching.errors import BadBlock
 from settlement import metrics, standing
 from settlement.appending import Appending
-from settlement.chain import BytesOf, Chain
+from settlement.chain import BytesOf, Chain, Refuse, nobody_else
 from settlement.clock import Clock
 from settlement.dead_letters import DeadLetters
 from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
@@ -49,13 +49,16 @@ def run(
     *,
     spill: Spill,
     report: Report = lambda standing: None,
+    refuse: Refuse = nobody_else,
 ) -> int:
     """Settles until `stop()` or `options.until_block`; returns how many blocks were appended.
+
+    `refuse` is asked before what one of several replicas sends becomes an incident.
 
     Raises every Incident of settlement.errors, TrailUnusable, SpillUnusable, and StoreRejected where the store refuses
     a block itself. A store that does not answer is waited for.
     """
-    worker = _Worker(feed, store, letters, clock, stop, options, spill, report)
+    worker = _Worker(feed, store, letters, clock, stop, options, spill, report, refuse)
     with suppress(Stopped):
         worker.run(trail)
     return worker.appended_blocks
@@ -72,6 +75,7 @@ class _Worker:
         options: Options,
         spill: Spill,
         report: Report,
+        refuse: Refuse,
     ) -> None:
         self._feed = feed
         self._store = store
@@ -81,6 +85,7 @@ class _Worker:
         self._options = options
         self._spill = spill
         self._report = report
+        self._refuse = refuse
         self._patience = Patience(self._wait, clock, options)
         self._gaps = Gaps(feed, clock, options)
         self._leadership = Leadership(feed, store, clock, options, self._patience)
@@ -145,7 +150,7 @@ class _Worker:
         self._leadership.look()
         self._spill.end_claim(self._leadership.newest)
         self._appending.begin(self._leadership.epochs)
-        self._chain = Chain(self._appending.head, self._leadership.epochs, self._options.waiting_blocks)
+        self._chain = Chain(self._appending.head, self._leadership.epochs, self._options.waiting_blocks, self._refuse)
         self._gaps.forget()
         self._is_engine_known = self._is_fenced = False
         self._is_listening = True
@@ -215,8 +220,10 @@ class _Worker:
 
     def _look_for_gaps(self) -> None:
         """Has the leader told of blocks that did not come?"""
-        announced = self._leadership.announced
-        if announced < self._announced:
+        announced, early = self._leadership.announced, self._chain.newest_early
+        if self._leadership.is_of_log:
+            early = min(early, announced)  # what only a dead one has sent, the others are about to make
+        elif announced < self._announced:
             # It was started again and has lost what nobody had made durable; what came early belongs to that.
             self._chain.forget_early()
         self._announced = announced
@@ -225,7 +232,7 @@ class _Worker:
             self._gaps.forget()
         elif not self._chain.unknown_epoch:
             until = self._options.until_block or announced
-            self._gaps.look(self._chain.next_number, self._chain.newest_early, min(announced, until))
+            self._gaps.look(self._chain.next_number, early, min(announced, until))
 
     def _look_at_engine(self) -> None:
         """Does the leader tell the chain that is durable here?"""
@@ -246,7 +253,7 @@ class _Worker:
                 self._feed.request(held, held)
 
     def _is_behind(self) -> bool:
-        return 0 < self._leadership.announced < self._appending.durable
+        return 0 < self._leadership.announced < self._appending.durable and not self._leadership.is_of_log
 
     def _look_who_leads(self) -> None:
         is_news = self._leadership.look()

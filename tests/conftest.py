@@ -3,15 +3,22 @@
 import os
 import shutil
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 from selenium import webdriver
 
-from scripts.services import SERVICES
+from scripts.services import SERVERS, SERVICES, Running, Server
+from settlement.stores.scylla import ScyllaStore
+from settlement.stores.scylla_schema import statements
+from settlement.stores.scylla_session import Access, Session
+from settlement.stores.sql import SqlStore
 
 # pytest-django has loaded tests.settings by now; processes that tests start run with the real ones.
 os.environ["DJANGO_SETTINGS_MODULE"] = "exchange_site.settings"
@@ -26,6 +33,7 @@ ADDRESSES = {
     "WEB_ADDRESS": "127.0.0.1:{}",
 }
 missing_services: Counter[str] = Counter()
+scylla_shards = count(1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -37,7 +45,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(f"{name}: {reason}; REQUIRE_SERVICES=1 does not let it be skipped", pytrace=False)
             if reason:
                 missing_services[name] += 1
-                pytest.skip(f"{name}: {reason}; `make services` installs it")
+                pytest.skip(f"{name}: {reason}; `make services` brings it")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -94,6 +102,77 @@ def process_environment(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "process-data"
     folder.mkdir()
     return {**os.environ, **addresses, "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture(scope="session")
+def cassandra() -> Running:
+    """The shared Cassandra, with a keyspace of your own. Mark the test `services("cassandra")`; as for the others."""
+    return _shared("cassandra")
+
+
+@pytest.fixture(scope="session")
+def scylla_access(cassandra: Running) -> Iterator[Access]:
+    """A keyspace with its tables, for this run of the tests."""
+    access = Access((cassandra.host,), cassandra.port, f"settlement_{os.getpid()}")
+    session = Session(access)
+    for statement in statements(access.keyspace, access.replication):
+        session.run_plain(statement)
+    yield access
+    session.run_plain(f"DROP KEYSPACE {access.keyspace}")
+
+
+@pytest.fixture
+def new_scylla(scylla_access: Access) -> Callable[[], ScyllaStore]:
+    """Makes empty stores: each on a shard of its own, so that nothing need be emptied."""
+    return lambda: ScyllaStore(scylla_access, SqlStore(), shard=next(scylla_shards))
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Running:
+    """The shared Kafka, with topics of your own."""
+    return _shared("kafka")
+
+
+@pytest.fixture(scope="session")
+def redis() -> Running:
+    """The shared Redis, with a key prefix of your own."""
+    return _shared("redis")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Running:
+    """The shared PostgreSQL; account `postgres`, no password, a database of your own."""
+    return _shared("postgres")
+
+
+def _shared(name: str) -> Running:
+    running = SERVERS[name].running()
+    assert running is not None, f'the test lacks @pytest.mark.services("{name}")'
+    return running
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[[Server], Running]]:
+    """Starts a server of this test's own, to be stopped, frozen, killed and restarted; it ends with the test.
+
+    Mark the test with the server's name: `make services` is what installs its programs.
+    """
+    with ExitStack() as ends:
+
+        def launch_one(server: Server) -> Running:
+            # Not pytest's folder, which root alone may enter: PostgreSQL runs under an account of its own.
+            folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix=f"{server.name}-")))
+            folder.chmod(0o755)
+            ends.callback(lambda: kill_what_runs_in(server, folder))
+            return server.launch(folder)
+
+        yield launch_one
+
+
+def kill_what_runs_in(server: Server, folder: Path) -> None:
+    """Whichever of its restarts that is."""
+    if running := server.running_in(folder):
+        running.kill()
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,21 @@ atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 
 from exchange_site.settings import *
 from exchange_site.settings import DATA_DIR, DATABASES
+from scripts.services import SERVERS
 
 # A file, not memory: with memory SQLite has no write-ahead log and locks whole tables between threads.
 DATABASES["default"]["TEST"] = {"NAME": str(Path(DATA_DIR) / "test.sqlite3")}
+# Beside it the shared PostgreSQL where it runs: tests on it name "postgres" in `django_db(databases=[...])`.
+if _postgres := SERVERS["postgres"].running():
+    DATABASES["postgres"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "postgres",
+        "USER": "postgres",
+        "HOST": _postgres.host,
+        "PORT": str(_postgres.port),
+        # Test runs at the same time do not meet in one database.
+        "TEST": {"NAME": f"test_exchange_{os.getpid()}"},
+    }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Pytest collects what is logged. A handler of ours would hold on to the standard error of one test and write to it
 # after it is closed.

@@ -57,9 +57,14 @@ class Server:
 class SimStore:
     """`settlement.stores.base.Store` as one process sees it."""
 
+    is_atomic = True
+
     def __init__(self, server: Server, process: Process) -> None:
         self._server = server
         self._process = process
+
+    def at_checkpoint(self) -> "SimStore":
+        return self  # what is read of it may fail too
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         real = getattr(self._server.store, name)

@@ -1,7 +1,11 @@
-"""The contract of an input log: how durable a command is when its answer goes out."""
+"""The contracts of input logs: how durable a command is when its answer goes out.
+
+`InputLog` belongs to one engine and takes its blocks. `CommandLog` is shared by all replicas: it takes commands, and
+every replica makes the same blocks of them.
+"""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from matching.blocks import Block
 
@@ -22,5 +26,55 @@ class InputLog(Protocol):
 
     def drop_before(self, number: int) -> None:
         """Blocks before `number` are not needed any more; some of them may stay."""
+
+    def close(self) -> None: ...
+
+
+class Logged(NamedTuple):
+    """One message of a log: the commands of one block."""
+
+    offset: int  # its place; they rise, and may skip
+    time_ns: int  # when the log took it, nanoseconds since the Unix epoch
+    key: bytes  # what was given with it
+    frame: bytes
+
+
+class Readable(Protocol):
+    """What `Network.wait` takes beside sockets: `raw` is a file descriptor."""
+
+    @property
+    def raw(self) -> int: ...
+
+
+class CommandLog(Protocol):
+    """One order of messages for all who read it. Nothing here waits but `begin` and `close`."""
+
+    identity: str
+    """The same for all who read this log, and of no other log."""
+
+    @property
+    def arrival(self) -> Readable:
+        """Has something to read while `read` has something to give."""
+
+    def begin(self, offset: int) -> int:
+        """Reads from `offset` on; returns where the log ends now. Raises LogUnusable where it does not reach there."""
+
+    def read(self, most: int) -> list[Logged]:
+        """The next messages that are there. Raises LogUnusable: it cannot be read any further."""
+
+    def append(self, key: bytes, frame: bytes) -> bool:
+        """Begins to put a message at the end; False: there is no room now, and nothing was begun.
+
+        It comes out of `read` once it is as durable as the log promises, however long that takes. Raises LogUnusable.
+        """
+
+    def lost(self) -> list[bytes]:
+        """Keys of messages, each told once, of which nobody knows whether they will come out of `read`."""
+
+    def away(self) -> str:
+        """Why the log takes nothing at the moment, one sentence; "" while it does."""
+
+    def is_at_end(self) -> bool:
+        """Whether `read` has given everything up to an end that the log has had since `begin`."""
 
     def close(self) -> None: ...

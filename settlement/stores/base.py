@@ -169,10 +169,19 @@ class DeadLetter(NamedTuple):
     projection: str = ""  # the refused rows as JSON (settlement.dead_letters); `dead_letters()` may leave it empty
 
 
+class Before(NamedTuple):
+    """The rows that a batch changes as they were before it; what it adds is not among them."""
+
+    orders: Sequence[Order]
+    balances: Sequence[Balance]
+    candles: Sequence[Candle]
+
+
 class Projection(NamedTuple):
     """What some consecutive blocks do to the tables, ready to be written as one batch.
 
-    `orders`, `balances`, `candles` and `days` hold the last state only, one row a key.
+    `orders`, `balances`, `candles` and `days` hold the last state only, one row a key. `before` is for a store that is
+    not atomic, None for others and for batches that a projector did not make.
     """
 
     checkpoint: Checkpoint
@@ -183,10 +192,26 @@ class Projection(NamedTuple):
     candles: Sequence[Candle]
     days: Sequence[TradingDay]
     definitions: Sequence[Definition]
+    before: Before | None = None
+
+
+class Tables(Protocol):
+    """What a projector reads: the rows as its first block finds them."""
+
+    def get_orders(self, order_ids: Sequence[int]) -> list[Order]: ...
+
+    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]: ...
+
+    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]: ...
+
+    def trading_day(self, day: date) -> TradingDay | None: ...
 
 
 class Store(Protocol):
     """Raises StoreUnavailable or StoreRejected from every method."""
+
+    is_atomic: bool
+    """Whether `insert_batch` is done wholly or not at all; else it wants to know `Projection.before`."""
 
     def connect(self) -> None:
         """Opens what is needed; safe again. Never called before a fork."""
@@ -245,6 +270,12 @@ class Store(Protocol):
     def appended(self) -> Checkpoint: ...
 
     def projected(self) -> Checkpoint: ...
+
+    def projecting(self) -> int:
+        """The newest block that rows may tell of: past `projected` while a batch is written, or after it failed."""
+
+    def at_checkpoint(self) -> Tables:
+        """The rows as the `projected` block left them, and as the batches leave them that this store writes then."""
 
     def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
         """Those that exist, in any order; ids may be many (the store asks in pieces)."""

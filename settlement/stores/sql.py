@@ -27,6 +27,7 @@ from settlement.stores.base import (
     Outrun,
     Projection,
     StoredBlock,
+    Tables,
     Trade,
     TradingDay,
 )
@@ -49,6 +50,8 @@ assert 1 << sql.LEG_BITS > MOST_LEGS
 
 class SqlStore:
     """One shard in one database. Raises StoreUnavailable and StoreRejected, as the contract says."""
+
+    is_atomic = True
 
     def __init__(self, alias: str = "default", slow_query_ms: float = 100, timeout_ms: int | None = None) -> None:
         """`timeout_ms`: a lock is waited for so long; None: as long as the database's settings say."""
@@ -165,6 +168,12 @@ class SqlStore:
 
     def projected(self) -> Checkpoint:
         return self._checkpoint("projected")
+
+    def projecting(self) -> int:
+        return self.projected().block_number
+
+    def at_checkpoint(self) -> Tables:
+        return self
 
     def _checkpoint(self, stage: str) -> Checkpoint:
         for number, digest, epoch in self._session.rows(sql.GET_CHECKPOINT, [stage]):

@@ -19,6 +19,7 @@ _TRANSIENT_CLASSES = frozenset(
     )
 )
 _TRANSIENT_STATES = frozenset(("25006",))  # read-only transaction: a standby that is about to lead
+_MISSING_STATES = frozenset(("42P01", "42703", "3F000"))  # table, column, schema
 
 _TRANSIENT_IN_SQLITE = frozenset(
     (
@@ -49,6 +50,12 @@ def is_transient(error: Error) -> bool:
         return False
     # A driver that has no code to tell has not reached the database, or has lost it.
     return isinstance(error, OperationalError | InterfaceError | InternalError)
+
+
+def is_uninitialized(error: Exception) -> bool:
+    """Whether tables, or columns of newer tables, are not there."""
+    state: str | None = getattr(error.__cause__ or error, "sqlstate", None)
+    return state in _MISSING_STATES or str(error).startswith(("no such table", "no such column"))
 
 
 def sentence(error: Exception) -> str:

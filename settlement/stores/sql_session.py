@@ -14,7 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from settlement import metrics
 from settlement.stores.base import StoreRejected, StoreUnavailable, StoreUninitialized
-from settlement.stores.sql_errors import is_transient, sentence
+from settlement.stores.sql_errors import is_transient, is_uninitialized, sentence
+from settlement.stores.sql_statements import Bulk
 
 log = structlog.get_logger(__name__)
 
@@ -112,11 +113,15 @@ class Session:
         with self._statement(statement) as cursor:
             cursor.execute(statement, parameters)
 
-    def write(self, table: str, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    def write(self, table: str, statement: str | Bulk, rows: Sequence[Sequence[Any]]) -> None:
         if not rows:
             return
-        with self._statement(statement) as cursor:
-            cursor.executemany(statement, rows)
+        row_by_row = statement if isinstance(statement, str) else statement.row_by_row
+        with self._statement(row_by_row) as cursor:
+            if isinstance(statement, Bulk) and cursor.db.vendor == "postgresql":
+                cursor.execute(statement.by_column, [list(column) for column in zip(*rows, strict=True)])
+            else:
+                cursor.executemany(row_by_row, rows)
         metrics.DB_INSERTS.labels(table).inc(len(rows))
 
     @contextmanager
@@ -147,7 +152,7 @@ class Session:
 
     def _rejected(self, error: Exception) -> StoreRejected:
         metrics.DB_ERRORS.labels("rejected").inc()
-        if "no such table" in str(error) or "does not exist" in str(error):
+        if is_uninitialized(error):
             return StoreUninitialized(
                 f"The database refuses it (manage.py init_store makes the tables): {sentence(error)}"
             )

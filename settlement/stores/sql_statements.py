@@ -5,9 +5,21 @@ late or twice does no harm.
 """
 
 from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple, get_args, get_type_hints
 
 from matching.epochs import Epoch
-from settlement.stores.base import Balance, Candle, DeadLetter, Definition, Order, StoredBlock, Trade, TradingDay
+from settlement.stores.base import (
+    Balance,
+    Candle,
+    DeadLetter,
+    Definition,
+    LedgerEvent,
+    Order,
+    StoredBlock,
+    Trade,
+    TradingDay,
+)
 
 LEG_BITS = 4
 """`ledger_events.entry` is event_sequence * 16 + leg: one integer key that rises, in place of two columns."""
@@ -59,6 +71,34 @@ def upsert(table: str, columns: str, key: str, set_columns: Sequence[str] = (), 
     return f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO UPDATE SET {changed}{guard}"
 
 
+class Bulk(NamedTuple):
+    """An upsert of many rows of one kind, in the words of each database."""
+
+    row_by_row: str  # for `executemany`
+    by_column: str
+    """PostgreSQL's: one list a column. Two to five times faster there than row by row; no key may come twice."""
+
+
+POSTGRESQL_TYPES = {int: "bigint", str: "text", bool: "boolean", date: "date"}
+
+
+def bulk(table: str, row: type[NamedTuple], key: str, set_columns: Sequence[str] = (), newer: str = "") -> Bulk:
+    """As `upsert`, of rows whose columns are the fields of `row`."""
+    names: tuple[str, ...] = row._fields
+    one = upsert(table, ", ".join(names), key, set_columns, newer)
+    return Bulk(one, one.replace(_marks(names), f"SELECT * FROM {_columns(row)}"))
+
+
+def _marks(names: Sequence[str]) -> str:
+    return f"VALUES ({', '.join(['%s'] * len(names))})"
+
+
+def _columns(row: type) -> str:
+    """The rows that PostgreSQL makes of one list a field."""
+    types = [POSTGRESQL_TYPES[(get_args(hint) or (hint,))[0]] for hint in get_type_hints(row).values()]
+    return f"unnest({', '.join(f'%s::{name}[]' for name in types)})"
+
+
 def by_keys(table: str, columns: str, key: str) -> str:
     """Reads the rows of many keys, whose marks take the place of KEYS.
 
@@ -71,21 +111,30 @@ def by_keys(table: str, columns: str, key: str) -> str:
 
 
 PUT_BLOCK = upsert("engine_blocks", BLOCK, "number")
-PUT_TRADE = upsert("settled_trades", TRADE, "trade_id")
-PUT_ORDER = upsert(
+PUT_TRADE = bulk("settled_trades", Trade, "trade_id")
+PUT_ORDER = bulk(
     "orders",
-    ORDER,
+    Order,
     "order_id",
     ("price", "quantity", "filled", "remaining", "status", "reason", "updated_at_ns", "updated_sequence"),
     newer="updated_sequence",
 )
-PUT_LEDGER_EVENT = upsert("ledger_events", LEDGER_EVENT, "entry").replace(
-    "VALUES (%s, ", f"VALUES (CAST(%s AS bigint) * {1 << LEG_BITS} + %s, ", 1
+_put_entry = upsert("ledger_events", LEDGER_EVENT, "entry")
+_entry_marks = _marks(LEDGER_EVENT.split(", "))
+PUT_LEDGER_EVENT = Bulk(
+    _put_entry.replace(
+        _entry_marks, _marks(LedgerEvent._fields).replace("%s, %s", f"CAST(%s AS bigint) * {1 << LEG_BITS} + %s", 1)
+    ),
+    _put_entry.replace(
+        _entry_marks,
+        f"SELECT event_sequence * {1 << LEG_BITS} + leg, {LEDGER_EVENT.partition(', ')[2]} "
+        f"FROM {_columns(LedgerEvent)} AS given({', '.join(LedgerEvent._fields)})",
+    ),
 )
-PUT_BALANCE = upsert("balances", BALANCE, "account, asset", newer="sequence")
-PUT_CANDLE = upsert("candles", CANDLE, "symbol, minute_ns", newer="last_trade_id")
-PUT_TRADING_DAY = upsert("trading_days", TRADING_DAY, "day", newer="last_trade_id")
-PUT_DEFINITION = upsert("definitions", DEFINITION, "event_sequence")
+PUT_BALANCE = bulk("balances", Balance, "account, asset", newer="sequence")
+PUT_CANDLE = bulk("candles", Candle, "symbol, minute_ns", newer="last_trade_id")
+PUT_TRADING_DAY = bulk("trading_days", TradingDay, "day", newer="last_trade_id")
+PUT_DEFINITION = bulk("definitions", Definition, "event_sequence")
 PUT_CHECKPOINT = upsert("settlement_checkpoints", f"stage, {CHECKPOINT}", "stage")
 # Before anything has been appended this row is made, so that two transactions on it always wait for each other.
 LOCK_APPENDED = (

@@ -40,6 +40,13 @@ def test_redis_needs_no_folders_for_messages(data_dir: Path, settings: Settings)
     assert list((data_dir / "celery").iterdir()) == []
 
 
+def test_a_socket_file_is_named_in_the_brokers_words(process_environment: dict[str, str]) -> None:
+    show = "from exchange_site.celery import app; app.connection_for_write().transport; print(app.conf.broker_url)"
+    environment = {**process_environment, "REDIS_URL": "unix:///run/redis.sock"}
+    done = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "redis+socket:///run/redis.sock\n"
+
+
 def test_nothing_but_json_is_read_from_a_message() -> None:
     assert celery.app.conf.accept_content == ("json",)
     assert celery.app.conf.task_serializer == "json"

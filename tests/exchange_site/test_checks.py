@@ -48,6 +48,7 @@ def test_the_defaults_are_in_order() -> None:
         ("SETTLEMENT_BATCH_MS", -1, "exchange.E008"),
         ("ENGINE_SNAPSHOT_BLOCKS", -1, "exchange.E008"),
         ("ENGINE_SNAPSHOTS_KEPT", 0, "exchange.E008"),
+        ("ENGINE_REPLICAS", ["tcp://127.0.0.1:5801"], "exchange.E014"),
         ("REDIS_URL", "amqp://localhost", "exchange.E009"),
         ("SCYLLA_KEYSPACE", "drop table", "exchange.E009"),
         ("SCYLLA_REPLICATION", {"dc1": 3}, "exchange.E009"),
@@ -79,6 +80,22 @@ def test_kafka_needs_to_know_its_servers(settings: Settings) -> None:
 
     settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
     assert ids() == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:5801", "tcp://10.0.0.7:5801"])
+def test_replicas_are_named_by_addresses_that_need_no_keys(settings: Settings, address: str) -> None:
+    settings.INPUT_LOG, settings.KAFKA_BOOTSTRAP_SERVERS = "kafka", "127.0.0.1:9092"
+    settings.ENGINE_REPLICAS = ["tcp://127.0.0.1:5801", "ipc:///run/x"]
+    assert ids() == []
+
+    settings.ENGINE_REPLICAS = ["tcp://127.0.0.1:5801", address]
+    assert ids() == ["exchange.E014"]
+
+
+def test_a_topic_has_a_name_that_kafka_takes(settings: Settings) -> None:
+    settings.INPUT_LOG, settings.KAFKA_BOOTSTRAP_SERVERS = "kafka", "127.0.0.1:9092"
+    settings.KAFKA_COMMAND_TOPIC = "no topic"
+    assert ids() == ["exchange.E009"]
 
 
 def test_a_data_folder_that_cannot_be_made_is_refused(settings: Settings, tmp_path: Path) -> None:

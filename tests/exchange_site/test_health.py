@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from django.db import OperationalError
 from django.test import Client
+from pytest_django import Settings
 
 from exchange_site import health
 from exchange_site.health import Check, answer, timed
@@ -35,6 +36,16 @@ def test_one_check_that_is_not_ok_is_503() -> None:
 
     assert status == 503
     assert json.loads(body)["status"] == "unavailable"
+
+
+def test_what_can_be_done_without_degrades_and_stays_200() -> None:
+    status, body = answer({"store": lambda: Check(True, 1)}, {"broker": lambda: Check(False, 2)})
+    assert status == 200
+    assert json.loads(body)["status"] == "degraded"
+    assert json.loads(body)["checks"]["broker"] == {"ok": False, "latency_ms": 2}
+
+    status, body = answer({"store": lambda: Check(False, 1)}, {"broker": lambda: Check(True, 2)})
+    assert (status, json.loads(body)["status"]) == (503, "unavailable")
 
 
 def test_a_timed_check_tells_failure_without_telling_why() -> None:
@@ -72,6 +83,17 @@ def test_ready_asks_the_store(client: Client) -> None:
     assert response.status_code == 200
     assert response.json()["checks"]["store"]["ok"] is True
     assert response.json()["checks"]["database"]["ok"] is True
+
+
+@pytest.mark.django_db
+def test_ready_tells_of_a_silent_broker_and_stays_ready(
+    client: Client, settings: Settings, free_port: Callable[[], int]
+) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    response = client.get("/health/ready")
+    assert response.status_code == 200
+    assert response.json()["status"] == "degraded"
+    assert not response.json()["checks"]["broker"]["ok"]
 
 
 @pytest.mark.django_db

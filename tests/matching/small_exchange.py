@@ -1,5 +1,6 @@
 """A small exchange for tests: definitions, batches of commands, and engines that run in threads on real sockets."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from matching.engine import Engine
 from matching.epochs import Epoch
 from matching.feed import Feed
 from matching.history import History
-from matching.input_logs.base import InputLog
+from matching.input_logs.base import CommandLog, InputLog
 from matching.input_logs.memory import MemoryLog
 from matching.ring import Ring
 from matching.sequencer import Sequencer
@@ -177,6 +178,14 @@ def follower(plan: process.Plan, address: str, history: History | None = None) -
 @contextmanager
 def follower_with(plan: process.Plan, own: Services, address: str) -> Iterator[Running]:
     with _running(plan, lambda ready, stop: process.follow_leader(plan, own, address, PATIENCE_S, ready, stop)) as one:
+        yield one
+
+
+@contextmanager
+def replica_with(plan: process.Plan, own: Services, command_log: CommandLog) -> Iterator[Running]:
+    """It is given once it has caught up with the log."""
+    instance = secrets.token_bytes(8)
+    with _running(plan, lambda ready, stop: process.replicate(plan, own, command_log, instance, ready, stop)) as one:
         yield one
 
 

@@ -1,12 +1,178 @@
-"""The script that brings what tests need, without touching this machine."""
+"""What brings the servers and programs that tests need: without touching this machine, and with a small server."""
 
+import json
+import os
+import socket
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from scripts import services
-from scripts.services import Browser, ServiceError
+from scripts.services import SERVERS, SERVICES, Browser, Redis, Running, Server, ServiceError, __main__, packages
+from scripts.services.processes import HOST, birth, free_ports, is_free
+from scripts.services.service import ask
+
+ECHO = """
+import socketserver, subprocess, sys, time
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(self.request.recv(4096))
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+server = Server(("127.0.0.1", int(sys.argv[1])), Echo)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print("serves", flush=True)
+server.serve_forever()
+"""
+
+
+class Echo(Server):
+    """Answers with what it is asked, and has a child in another process group, as PostgreSQL has."""
+
+    name = "echo"
+    start_limit_s = 20.0
+    program = ECHO
+
+    def __init__(self, default_port: int) -> None:
+        self.default_port = default_port
+
+    def install(self) -> None:
+        raise ServiceError("echo needs nothing")
+
+    def command(self, folder: Path, port: int) -> list[str]:
+        return [sys.executable, "-c", self.program, str(port)]
+
+    def answers(self, port: int) -> bool:
+        return ask(port, b"?") == b"?"
+
+
+class Broken(Echo):
+    program = "print('no such option'); raise SystemExit(3)"
+
+
+@pytest.fixture
+def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Echo]:
+    """As the shared one of another account."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    server = Echo(free_ports(1))
+    yield server
+    server.stop()
+
+
+def running(server: Server) -> Running:
+    found = server.running()
+    assert found is not None
+    return found
+
+
+# A server's life
+
+
+def test_a_server_that_runs_is_not_started_again(echo: Echo) -> None:
+    assert echo.missing() == "does not run"
+    echo.start()
+    first = running(echo)
+    assert echo.missing() is None
+    assert first.port == echo.default_port
+    echo.start()
+    assert running(echo).pid == first.pid
+    echo.stop()
+    assert echo.missing() == "does not run"
+    assert is_free(first.port)
+    echo.stop()
+
+
+def test_where_the_usual_port_is_taken_another_is_noted(echo: Echo, launch: Callable[[Server], Running]) -> None:
+    other = launch(echo)
+    echo.default_port = other.port
+    echo.start()
+    assert running(echo).port != other.port
+    assert echo.answers(running(echo).port)
+
+
+def test_a_shared_server_begins_with_nothing(echo: Echo) -> None:
+    echo.start()
+    left = running(echo).folder / "data" / "left"
+    left.touch()
+    running(echo).kill()
+    echo.start()
+    assert not left.exists()
+
+
+def test_a_killed_server_starts_again_with_its_data_at_its_port(launch: Callable[[Server], Running]) -> None:
+    first = launch(Echo(0))
+    (first.folder / "data" / "kept").touch()
+    first.kill()
+    assert not first.is_alive
+    second = first.restart()
+    assert (second.port, second.is_alive) == (first.port, True)
+    assert (second.folder / "data" / "kept").exists()
+
+
+def test_a_server_is_ended_with_its_children(launch: Callable[[Server], Running]) -> None:
+    server = launch(Echo(0))
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    assert len(children) == 1
+    server.kill()
+    assert birth(int(children[0])) is None
+
+
+def test_a_frozen_server_is_connected_and_silent_until_it_is_resumed(launch: Callable[[Server], Running]) -> None:
+    server = launch(Echo(0))
+    server.freeze()
+    with pytest.raises(TimeoutError):
+        ask(server.port, b"?")
+    server.resume()
+    assert ask(server.port, b"?") == b"?"
+
+
+def test_a_process_that_has_the_number_of_a_dead_server_is_not_touched(echo: Echo) -> None:
+    echo.start()
+    ended = running(echo)
+    ended.kill()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        note = {"port": ended.port, "pid": stranger.pid, "born": ended.born}
+        (ended.folder / "service.json").write_text(json.dumps(note))
+        assert echo.missing() == "does not run"
+        echo.stop()
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
+
+
+def test_a_server_that_ends_at_once_says_why(launch: Callable[[Server], Running]) -> None:
+    with pytest.raises(ServiceError, match=r"echo ended; its log \(.*log.txt\) closes with\nno such option"):
+        launch(Broken(0))
+
+
+def test_a_taken_port_is_one_sentence(launch: Callable[[Server], Running], tmp_path: Path) -> None:
+    other = launch(Echo(0))
+    with pytest.raises(ServiceError, match=f"echo: port {other.port} is taken"):
+        Echo(0).launch(tmp_path, other.port)
+
+
+def test_servers_listen_on_loopback_alone(launch: Callable[[Server], Running]) -> None:
+    assert HOST == "127.0.0.1"
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.2", launch(Echo(0)).port), timeout=5)
+
+
+@pytest.mark.services("redis")
+def test_what_redis_keeps_survives_sigkill(launch: Callable[[Server], Running]) -> None:
+    redis = launch(Redis(keeps=True))
+    assert ask(redis.port, b"SET a 1\r\n").startswith(b"+OK")
+    redis.kill()
+    assert ask(redis.restart().port, b"GET a\r\n").startswith(b"$1\r\n1")
+
+
+@pytest.mark.services(*SERVERS)
+def test_the_shared_servers_answer_where_their_notes_say() -> None:
+    for server in SERVERS.values():
+        assert server.answers(running(server).port), server.name
+
+
+# Their programs
 
 
 class Apt:
@@ -27,13 +193,18 @@ class Apt:
 def programs(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The programs that this machine seems to have."""
     there = {"apt-get"}
-    monkeypatch.setattr("scripts.services.shutil.which", lambda name: f"/usr/bin/{name}" if name in there else None)
-    monkeypatch.setattr("scripts.services.os.geteuid", lambda: 0)
+
+    def which(name: str, path: str | None = None) -> str | None:
+        return f"/usr/bin/{name}" if name in there else None
+
+    for module in ("packages", "browser", "redis", "postgres"):
+        monkeypatch.setattr(f"scripts.services.{module}.shutil.which", which)
+    monkeypatch.setattr("scripts.services.packages.os.geteuid", lambda: 0)
     return there
 
 
 def use(apt: Apt, monkeypatch: pytest.MonkeyPatch) -> Apt:
-    monkeypatch.setattr("scripts.services.subprocess.run", apt.run)
+    monkeypatch.setattr("scripts.services.packages.subprocess.run", apt.run)
     return apt
 
 
@@ -41,9 +212,9 @@ def test_what_is_there_is_not_installed_again(programs: set[str], monkeypatch: p
     programs |= {"chromium", "chromedriver"}
     apt = use(Apt(), monkeypatch)
 
-    assert services.main(["start"]) == 0
-    assert services.main(["status", "browser"]) == 0
-    assert services.main(["stop"]) == 0
+    assert __main__.main(["start", "browser"]) == 0
+    assert __main__.main(["status", "browser"]) == 0
+    assert __main__.main(["stop", "browser"]) == 0
     assert apt.asked == []
 
 
@@ -56,13 +227,17 @@ def test_old_package_lists_are_renewed_once(programs: set[str], monkeypatch: pyt
     assert apt.asked[0][-3:] == ["chromium", "chromium-driver", "fonts-dejavu-core"]
 
 
-def test_a_failed_install_says_what_apt_said(
-    programs: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_failed_install_says_what_apt_said_and_the_others_go_on(
+    programs: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], echo: Echo
 ) -> None:
+    monkeypatch.setitem(SERVICES, "echo", echo)
+    monkeypatch.setattr(echo, "install", lambda: None)
     use(Apt(failures=2), monkeypatch)
 
-    assert services.main(["start"]) == 1
-    assert "Unable to locate package chromium" in capsys.readouterr().err
+    assert __main__.main(["start", "browser", "echo"]) == 1
+    told = capsys.readouterr()
+    assert "Unable to locate package chromium" in told.err
+    assert "echo at 127.0.0.1:" in told.out
 
 
 def test_an_install_that_brought_nothing_is_a_failure(
@@ -70,12 +245,20 @@ def test_an_install_that_brought_nothing_is_a_failure(
 ) -> None:
     use(Apt(), monkeypatch)
 
-    assert services.main(["start"]) == 1
+    assert __main__.main(["start", "browser"]) == 1
     assert "chromium and chromedriver not installed, although" in capsys.readouterr().err
 
 
+def test_what_does_not_run_is_told_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], echo: Echo
+) -> None:
+    monkeypatch.setitem(SERVICES, "echo", echo)
+    assert __main__.main(["status", "echo"]) == 1
+    assert "echo: does not run; `make services` installs and starts it" in capsys.readouterr().err
+
+
 def test_without_root_sudo_is_asked(programs: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.services.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("scripts.services.packages.os.geteuid", lambda: 1000)
     with pytest.raises(ServiceError, match="this needs root once: apt-get install chromium"):
         Browser().install()
 
@@ -92,9 +275,40 @@ def test_another_system_gets_a_sentence(programs: set[str]) -> None:
         Browser().install()
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_program_that_is_missing_is_one_sentence(
+    name: str, programs: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("scripts.services.postgres._program", lambda name: None)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ServiceError, match=r"not installed; `make services` installs"):
+        SERVERS[name].command(tmp_path, 1)
+
+
+def test_another_list_of_jars_is_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = packages.jars_folder("kafka")
+    (tmp_path / "kafka").mkdir()
+    (tmp_path / "kafka" / "pom.xml").write_text("<project/>")
+    monkeypatch.setattr(packages, "CONFIG", tmp_path)
+    assert packages.jars_folder("kafka") != here
+
+
+def test_maven_says_why_it_could_not_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "mvn"
+    program.write_text("#!/bin/sh\necho 'Could not transfer artifact'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(packages, "java_17", lambda: "java")
+    with pytest.raises(ServiceError, match="could not fetch the jars of kafka; it closed with\nCould not transfer"):
+        packages.install_jars("kafka")
+    assert not packages.jars_folder("kafka").exists()
+
+
 def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        services.main(["start", "oracle"])
+        __main__.main(["start", "oracle"])
 
     assert ended.value.code == 2
     assert "no service 'oracle'" in capsys.readouterr().err

@@ -1,42 +1,54 @@
 """A store to settle into, and settlement's run as a test starts it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connections
 
+from matching.codes import CommandKind
 from settlement import worker
 from settlement.dead_letters import DeadLetters
 from settlement.options import Options
+from settlement.projection import day_of
 from settlement.spill import Spill
 from settlement.standing import Report
 from settlement.stores.base import Store
+from settlement.stores.scylla import ScyllaStore
 from settlement.stores.sql import SqlStore
+from settlement.stores.sql_statements import PROJECTED_TABLES
 from settlement.trail import Trail
+from tests.conftest import scylla_shards
 from tests.settlement.fakes import FakeClock, ScriptedFeed
+from tests.settlement.rows import MOST
 
-STORES: dict[str, Callable[[], Store]] = {"sql": SqlStore}
-"""Every store that keeps the contract; a new one joins here."""
+TABLES = ("engine_blocks", "engine_epochs", "settlement_checkpoints", *PROJECTED_TABLES)
+"""Of the SQL store."""
 
-TABLES = (
-    "engine_blocks",
-    "settled_trades",
-    "orders",
-    "ledger_events",
-    "balances",
-    "candles",
-    "trading_days",
-    "definitions",
-    "settlement_checkpoints",
-)
+STORES = [
+    "sql",
+    pytest.param(
+        "postgres", marks=[pytest.mark.services("postgres"), pytest.mark.django_db(databases=["default", "postgres"])]
+    ),
+    pytest.param("scylla", marks=pytest.mark.services("cassandra")),
+]
+"""Every store that keeps the contract; a new one joins here and in `store`."""
+
+ON_SQL = pytest.mark.parametrize("store", ["sql"], indirect=True)
+"""For a test that changes rows in SQL's words."""
 
 
-@pytest.fixture(params=list(STORES))
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, db: None) -> Store:
     """Empty and connected."""
-    made = STORES[request.param]()
+    make: dict[str, Callable[[], Store]] = {
+        "sql": SqlStore,
+        "postgres": lambda: SqlStore("postgres"),
+        "scylla": lambda: request.getfixturevalue("new_scylla")(),
+    }
+    made = make[request.param]()
     made.connect()
     return made
 
@@ -80,20 +92,49 @@ def settle(clock: FakeClock, folder: Path) -> Settle:
     return run
 
 
-def tables() -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of the SQL store."""
-    found = {}
-    with connection.cursor() as cursor:
-        for table in TABLES:
-            cursor.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
-            found[table] = cursor.fetchall()
-    return found
+def tables(store: Store) -> dict[str, list[Any]]:
+    """Every row, as the contract tells of it, to somebody else than who wrote it."""
+    store = restarted(store)
+    trades, balances = store.get_trades_by_sequence_range(0, MOST, 10**6), list(store.balances())
+    accounts = sorted({balance.account for balance in balances})
+    definitions = store.definitions()
+    symbols = sorted(json.loads(one.text)["symbol"] for one in definitions if one.kind == CommandKind.INSTRUMENT)
+    return {
+        "blocks": list(store.blocks(1)),
+        "epochs": list(store.epochs()),
+        "checkpoints": [store.appended(), store.projected()],
+        "trades": trades,
+        "trades of accounts": [store.get_trades_by_account(account, 10**4) for account in accounts],
+        "trades of symbols": [store.newest_trades(10**4, symbol=symbol) for symbol in symbols],
+        "trading days": [store.trading_day(day) for day in sorted({day_of(trade.timestamp_ns) for trade in trades})],
+        "orders": store.get_orders_by_sequence_range(0, MOST, 10**6),
+        "orders of accounts": [store.get_orders_by_account(account, 10**4) for account in accounts],
+        "orders of symbols": [store.newest_orders(10**4, symbol=symbol) for symbol in symbols],
+        "open orders": list(store.open_orders()),
+        "ledger": store.get_ledger_events(0, MOST >> 5),
+        "ledger of accounts": [store.get_ledger_events_by_account(account, 10**4) for account in accounts],
+        "balances": balances,
+        "candles": [store.candles(symbol, 10**4) for symbol in symbols],
+        "definitions": list(definitions),
+    }
 
 
-def empty_tables() -> None:
-    with connection.cursor() as cursor:
-        for table in TABLES:
+def empty(store: Store) -> None:
+    """Without a row and without dead letters."""
+    alias, emptied = (store._session.alias, TABLES) if isinstance(store, SqlStore) else ("default", ())
+    with connections[alias].cursor() as cursor:
+        for table in ("dead_letters", *emptied):
             cursor.execute(f"DELETE FROM {table}")
+    if isinstance(store, ScyllaStore):
+        vars(store).update(vars(ScyllaStore(store._session.access, SqlStore(), shard=next(scylla_shards))))
+
+
+def restarted(store: Store) -> Store:
+    """What another process opens: it remembers nothing."""
+    if isinstance(store, ScyllaStore):
+        return ScyllaStore(store._session.access, SqlStore(), shard=store._shard)
+    assert isinstance(store, SqlStore)
+    return SqlStore(store._session.alias)
 
 
 def trail_text(folder: Path) -> dict[str, str]:

@@ -100,5 +100,5 @@ def epoch(number: int, first_block: int = 1, prev_hash: int = 0, **more: Any) ->
 
 
 def projection(number: int = 1, **rows: Sequence[Any]) -> Projection:
-    nothing: dict[str, Any] = dict.fromkeys(Projection._fields[1:], ())
+    nothing: dict[str, Any] = dict.fromkeys(Projection._fields[1:-1], ())
     return Projection(Checkpoint(number, 2**64 - number, 1), **{**nothing, **rows})

@@ -28,6 +28,7 @@ QUIET = Readings(
     store_down_for_s=0.0,
     spill_blocks=0,
     spill_full=False,
+    refused_replicas={},
 )
 
 
@@ -396,3 +397,11 @@ def test_old_alarms_are_swept_and_those_raised_stay(
 def test_events_and_levels_are_told_apart() -> None:
     assert not EVENTS & {kind for kind, _ in levels(QUIET)}
     assert EVENTS | {kind for kind, _ in levels(QUIET)} == set(OF_SETTLEMENT)
+
+
+def test_a_replica_that_is_refused_is_named_until_it_was_started_again() -> None:
+    refused = quiet(refused_replicas={"tcp://here:1": "Block 7 came again with other bytes."})
+    (told,) = [signal for _, signal in levels(refused) if signal]
+    assert (told.kind, told.severity) == (Kind.REPLICA_REFUSED, Severity.CRITICAL)
+    assert "any more to tcp://here:1: Block 7 came again with other bytes. Stop that replica" in told.message
+    assert not [signal for _, signal in levels(QUIET) if signal]

@@ -20,7 +20,7 @@ from settlement.reconciliation import KEPT_DIFFERENCES, recorded
 from settlement.stores.base import Checkpoint, Store, StoreUnavailable
 from tests.reference.streams import random_commands
 from tests.settlement.chains import chain_of
-from tests.settlement.conftest import Settle
+from tests.settlement.conftest import ON_SQL, Settle
 from tests.settlement.fakes import FakeClock, feed_of
 
 COMMANDS = list(random_commands(5, 300, instruments=2, accounts=4, wild=False))
@@ -90,6 +90,7 @@ def test_what_the_engine_has_more_or_less_is_named(settled: Store, clock: FakeCl
     assert len(told(settled, clock, {**STATE, field: [*rows, [10**9, *rows[0][1:]]]})) == 1
 
 
+@ON_SQL
 def test_a_changed_balance_and_a_changed_order_of_the_store_are_named(settled: Store, clock: FakeClock) -> None:
     order_id = STATE["open_orders"][0][0]
     with connection.cursor() as cursor:

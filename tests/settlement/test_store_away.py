@@ -88,7 +88,7 @@ def test_blocks_go_to_the_spill_and_from_there_to_the_store(
     at_confirmation(feed, LAST, back)
     settle(store, feed)
     assert held == [list(range(1, LAST + 1))]
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
     assert list((folder / "spill").iterdir()) == []
     assert feed.confirmed == sorted(feed.confirmed)
     assert feed.requests == []
@@ -145,7 +145,7 @@ def test_with_the_spill_full_no_more_is_taken_until_the_store_is_back(
     (waiting, blocks) = full[0]
     assert waiting == LAST - blocks - 4
     assert not seen[-1][0]
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
 
 
 @pytest.mark.parametrize("at", range(1, 40, 3))
@@ -173,7 +173,7 @@ def test_settlement_that_dies_at_any_point_of_an_outage_goes_on_from_the_spill(
     again = ScriptedFeed(clock, [], {block.number: block for block in BLOCKS if block.number > confirmed})
     again.announced = LAST
     settle(store, again)
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
     assert spilled(folder) == []
 
 
@@ -267,7 +267,7 @@ def test_an_outage_in_the_projection_keeps_no_block_waiting(
     feed, outage = feed_of(clock, BLOCKS, per_arrival=1), Outage(store, "insert_batch")
     at_confirmation(feed, LAST, outage.end)
     settle(store, feed, batch_trades=1)
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
 
 
 @pytest.mark.parametrize("method", CONTRACT)
@@ -279,7 +279,7 @@ def test_a_time_out_of_any_call_changes_nothing(
     for name in (method, "append_blocks"):
         fail(store, name, times=5)
     settle(store, feed_of(clock, BLOCKS))
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
 
 
 def test_every_call_timing_out_after_it_was_done_changes_nothing(
@@ -289,7 +289,7 @@ def test_every_call_timing_out_after_it_was_done_changes_nothing(
     for method in CONTRACT:
         every_other_time(store, method)
     settle(store, feed_of(clock, BLOCKS, silent_after=10**4))
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
 
 
 def every_other_time(store: Store, name: str) -> None:

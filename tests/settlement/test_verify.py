@@ -15,6 +15,7 @@ from settlement import verify
 from settlement.chain import stored
 from settlement.errors import NotReady
 from settlement.stores.base import Checkpoint, Store
+from settlement.stores.sql import SqlStore
 from settlement.trail import HEADER, NAME
 from settlement.verify import Report
 from tests.reference.streams import random_commands
@@ -27,6 +28,14 @@ BLOCKS = CHAIN.blocks
 LAST = BLOCKS[-1].number
 
 Verify = Callable[..., Report]
+
+
+@pytest.fixture
+def store(db: None) -> Store:
+    """Rows are changed in SQL's words here; test_scylla_store verifies the other store."""
+    made = SqlStore()
+    made.connect()
+    return made
 
 
 @pytest.fixture

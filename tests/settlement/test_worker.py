@@ -15,7 +15,7 @@ from settlement.stores.base import Checkpoint, Store
 from settlement.trail import NAME, lines_of
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain, chain_of, in_epoch
-from tests.settlement.conftest import Settle, empty_tables, tables, trail_text
+from tests.settlement.conftest import Settle, empty, tables, trail_text
 from tests.settlement.fakes import (
     FakeClock,
     ScriptedFeed,
@@ -24,6 +24,7 @@ from tests.settlement.fakes import (
     feed_of,
     note_calls,
 )
+from tests.settlement.rows import projection
 
 
 def market(seed: int = 5, commands: int = 160, block_size: int = 12) -> Chain:
@@ -44,8 +45,8 @@ def flipped(block: Block, byte: int) -> Block:
 def expected_rows(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> tuple[Any, Any]:
     """What an undisturbed settlement leaves: tables and trail. Leaves nothing behind itself."""
     settle(store, feed_of(clock, BLOCKS))
-    found = tables(), trail_text(folder)
-    empty_tables()
+    found = tables(store), trail_text(folder)
+    empty(store)
     for path in folder.iterdir():
         path.unlink()
     return found
@@ -76,7 +77,7 @@ def test_a_skipped_block_is_asked_for_and_settled_in_its_place(
     feed = feed_of(clock, BLOCKS)
     feed.arrivals = [[block for block in arrival if block.number not in (4, 5, 9)] for arrival in feed.arrivals]
     settle(store, feed)
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
     assert feed.requests[0][0] == 4
     assert REGISTRY.get_sample_value("settlement_sequence_gaps_total") == gaps + 2
 
@@ -87,7 +88,7 @@ def test_blocks_in_any_order_and_twice_are_settled_once(
     undisturbed = expected_rows(store, settle, clock, folder)
     feed = ScriptedFeed(clock, [BLOCKS[6:], BLOCKS[:3], BLOCKS[2:8], BLOCKS[:5]])
     settle(store, feed)
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
 
 
 def test_a_block_that_the_engine_has_no_more_stops_settlement_with_nothing_written_past_it(
@@ -261,7 +262,7 @@ def test_a_store_that_times_out_after_writing_does_no_harm(
     undisturbed = expected_rows(store, settle, clock, folder)
     calls = fail_after_doing(store, method, times=4)
     settle(store, feed_of(clock, BLOCKS))
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
     assert len(calls) > 1
 
 
@@ -273,7 +274,7 @@ def test_a_store_that_does_not_answer_is_asked_again_later_and_later(
     began = clock.monotonic()
     fail_before_doing(store, method, times=6)
     settle(store, feed_of(clock, BLOCKS))
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
     assert clock.monotonic() - began > 0.05 * (2**6 - 1)
 
 
@@ -307,7 +308,7 @@ def test_projection_reads_back_what_memory_does_not_hold(
 ) -> None:
     undisturbed = expected_rows(store, settle, clock, folder)
     settle(store, feed_of(clock, BLOCKS, per_arrival=100), backlog_bytes=1, batch_events=20)
-    assert (tables(), trail_text(folder)) == undisturbed
+    assert (tables(store), trail_text(folder)) == undisturbed
 
 
 def test_appends_and_projection_both_go_on_under_load(store: Store, settle: Settle, clock: FakeClock) -> None:
@@ -332,8 +333,8 @@ def test_a_small_batch_is_projected_after_its_time(store: Store, settle: Settle,
 
 def test_checkpoints_that_contradict_each_other_are_told(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS[:3]))
-    store.append_blocks([stored(BLOCKS[0])])
-    with pytest.raises(StoreDamaged, match="projected to block 3, but holds blocks to 1"):
+    store.insert_batch(projection(5))
+    with pytest.raises(StoreDamaged, match="projected to block 5, but holds blocks to 3"):
         settle(store, feed_of(clock, BLOCKS))
 
 

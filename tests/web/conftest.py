@@ -1,7 +1,7 @@
 """The back office over a filled store, with an engine that answers what a test lets it answer."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import unescape
 from typing import Any, Protocol
 
@@ -9,13 +9,21 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from exchange_site import back_office, readers
+from exchange_site import back_office, readers, views
 from matching.errors import EngineUnreachable
 from settlement.pages.overview import Depth
+from settlement.stores.base import Store
+from settlement.stores.scylla import ScyllaStore
 from settlement.stores.sql import SqlStore
 from tests.web.market import Market
 
 NOON_NS = 1_767_268_800_000_000_000  # 2026-01-01T12:00:00Z
+
+STORES = ["sql", pytest.param("scylla", marks=pytest.mark.services("cassandra"))]
+"""What the pages read from: they are the same over each."""
+
+ON_SQL = pytest.mark.parametrize("store", ["sql"], indirect=True)
+ON_SCYLLA = pytest.mark.parametrize("store", STORES[1:], indirect=True)
 
 
 class Engine:
@@ -61,15 +69,22 @@ def fresh_reference() -> Iterator[None]:
     back_office.reference.forget()
 
 
-@pytest.fixture
-def store(db: None) -> SqlStore:
-    opened = SqlStore()
-    opened.connect()
-    return opened
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, db: None, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Empty and connected; the pages read from it."""
+    if request.param == "sql":
+        made: Store = SqlStore()  # the site's own settings lead its pages to the same tables
+    else:
+        new_scylla: Callable[[], ScyllaStore] = request.getfixturevalue("new_scylla")
+        made = new_scylla()
+        for opened in (back_office.store, views._store):
+            monkeypatch.setattr(opened, "_wrapped", made)
+    made.connect()
+    return made
 
 
 @pytest.fixture
-def market(store: SqlStore) -> Market:
+def market(store: Store) -> Market:
     """Opened, with nothing traded yet."""
     opened = Market(store, NOON_NS)
     opened.open()

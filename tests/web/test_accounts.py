@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from ledger.paging import PAGE_ROWS
+from settlement.stores.base import Store
 from tests.web.conftest import html, links, next_page, refusal, words
 from tests.web.market import Market
 
@@ -100,6 +101,6 @@ def test_the_house_is_named(operator: Client, market: Market) -> None:
     assert "0 house" in words(operator.get("/admin/accounts/"))
 
 
-def test_an_empty_exchange_says_how_accounts_begin(operator: Client) -> None:
+def test_an_empty_exchange_says_how_accounts_begin(operator: Client, store: Store) -> None:
     assert "No account holds anything yet." in words(operator.get("/admin/accounts/"))
     assert "No balance follows." in words(operator.get("/admin/accounts/?after=5:BTC"))

@@ -2,6 +2,7 @@ import pytest
 from django.test import Client
 
 from ledger.paging import PAGE_ROWS
+from settlement.stores.base import Store
 from tests.web.conftest import links, next_page, refusal, words
 from tests.web.market import Market
 
@@ -66,6 +67,6 @@ def test_a_number_leads_to_its_block(operator: Client, market: Market) -> None:
     assert operator.get("/admin/blocks/?number=1")["Location"] == "/admin/blocks/1/"
 
 
-def test_no_block_yet(operator: Client) -> None:
+def test_no_block_yet(operator: Client, store: Store) -> None:
     assert "No block has been settled yet." in words(operator.get("/admin/blocks/"))
     assert "There is no older block." in words(operator.get("/admin/blocks/?before=1"))

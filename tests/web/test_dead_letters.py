@@ -8,14 +8,13 @@ from structlog.testing import capture_logs
 
 from ledger.paging import PAGE_ROWS
 from settlement.dead_letters import FILE_NAME
-from settlement.stores.base import DeadLetter
-from settlement.stores.sql import SqlStore
+from settlement.stores.base import DeadLetter, Store
 from tests.web.conftest import NOON_NS, html, links, next_page, refusal, words
 
 TABLES = ("trades", "orders", "ledger_events", "balances", "candles", "days", "definitions")
 
 
-def put(store: SqlStore, number: int, *, resolved: bool = False, **rows: Any) -> None:
+def put(store: Store, number: int, *, resolved: bool = False, **rows: Any) -> None:
     projection = {"checkpoint": [number, 0, 1], **{name: rows.get(name, []) for name in TABLES}}
     resolved_at = NOON_NS + 2_000_000_000 if resolved else None
     error = f"It refuses <{number}>."
@@ -23,11 +22,11 @@ def put(store: SqlStore, number: int, *, resolved: bool = False, **rows: Any) ->
     store.put_dead_letter(letter)
 
 
-def test_nothing_was_refused(operator: Client, store: SqlStore) -> None:
+def test_nothing_was_refused(operator: Client, store: Store) -> None:
     assert "The store has refused nothing." in words(operator.get("/admin/dead_letters/"))
 
 
-def test_letters_newest_first_with_their_state(operator: Client, store: SqlStore) -> None:
+def test_letters_newest_first_with_their_state(operator: Client, store: Store) -> None:
     put(store, 3, resolved=True)
     put(store, 8)
     response = operator.get("/admin/dead_letters/")
@@ -37,7 +36,7 @@ def test_letters_newest_first_with_their_state(operator: Client, store: SqlStore
     assert "3 resolved It refuses <3>." in page
 
 
-def test_pages_walk_through_every_letter_once(operator: Client, store: SqlStore) -> None:
+def test_pages_walk_through_every_letter_once(operator: Client, store: Store) -> None:
     for number in range(1, PAGE_ROWS + 6):
         put(store, number)
     first = operator.get("/admin/dead_letters/")
@@ -47,13 +46,13 @@ def test_pages_walk_through_every_letter_once(operator: Client, store: SqlStore)
     assert "There is no older dead letter." in words(operator.get("/admin/dead_letters/?before=1"))
 
 
-def test_a_bad_page_is_one_sentence(operator: Client, store: SqlStore) -> None:
+def test_a_bad_page_is_one_sentence(operator: Client, store: Store) -> None:
     response = operator.get("/admin/dead_letters/?before=noon")
     assert response.status_code == 400
     assert "is a whole number" in refusal(response)
 
 
-def test_one_letter_with_its_error_and_its_rows(operator: Client, store: SqlStore) -> None:
+def test_one_letter_with_its_error_and_its_rows(operator: Client, store: Store) -> None:
     put(store, 8, balances=[[1, "BTC", 5, 0, 80]], ledger_events=[[1], [2]])
     response = operator.get("/admin/dead_letters/8/")
     page = words(response)
@@ -64,12 +63,12 @@ def test_one_letter_with_its_error_and_its_rows(operator: Client, store: SqlStor
     assert "Replay</button>" in html(response)
 
 
-def test_a_letter_whose_rows_are_gone_can_be_read(operator: Client, store: SqlStore) -> None:
+def test_a_letter_whose_rows_are_gone_can_be_read(operator: Client, store: Store) -> None:
     store.put_dead_letter(DeadLetter(8, 8, "It does not fit.", 1, NOON_NS, NOON_NS, NOON_NS))
     assert "its rows were not kept" in words(operator.get("/admin/dead_letters/8/"))
 
 
-def test_a_replay_writes_the_rows_and_says_who(operator: Client, store: SqlStore, data_dir: Path) -> None:
+def test_a_replay_writes_the_rows_and_says_who(operator: Client, store: Store, data_dir: Path) -> None:
     put(store, 8, balances=[[1, "BTC", 5, 0, 80]])
     with capture_logs() as lines:
         response = operator.post("/admin/dead_letters/8/replay/", follow=True)
@@ -84,20 +83,20 @@ def test_a_replay_writes_the_rows_and_says_who(operator: Client, store: SqlStore
     assert "are written" in words(operator.post("/admin/dead_letters/8/replay/", follow=True))
 
 
-def test_a_replay_that_is_refused_again_says_why(operator: Client, store: SqlStore, data_dir: Path) -> None:
+def test_a_replay_that_is_refused_again_says_why(operator: Client, store: Store, data_dir: Path) -> None:
     put(store, 8, orders=[[1] + [None] * 18])
     page = words(operator.post("/admin/dead_letters/8/replay/", follow=True))
     assert "The store refuses the rows again: The database refuses it" in page
     assert "Attempts 4" in page
 
 
-def test_a_letter_that_is_not_there_is_not_replayed(operator: Client, store: SqlStore, data_dir: Path) -> None:
+def test_a_letter_that_is_not_there_is_not_replayed(operator: Client, store: Store, data_dir: Path) -> None:
     response = operator.post("/admin/dead_letters/9/replay/")
     assert response.status_code == 404
     assert "There is no dead letter 9" in words(response)
 
 
-def test_who_has_only_this_permission_may_replay(store: SqlStore, data_dir: Path) -> None:
+def test_who_has_only_this_permission_may_replay(store: Store, data_dir: Path) -> None:
     put(store, 8)
     clerk = User.objects.create_user("clerk", is_staff=True)
     client = Client()

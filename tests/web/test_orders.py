@@ -3,7 +3,7 @@ from django.test import Client
 
 from ledger.paging import PAGE_ROWS
 from settlement.pages import orders
-from settlement.stores.base import Order, Trade
+from settlement.stores.base import Order, Store, Trade
 from tests.web.conftest import links, next_page, refusal, words
 from tests.web.market import Market
 from tests.web.test_trades import walk
@@ -124,6 +124,6 @@ def test_an_order_by_quote_quantity(operator: Client, market: Market) -> None:
     assert "market for 250.000000 USD" in words(operator.get("/admin/orders/"))
 
 
-def test_the_shared_walk_works_for_an_empty_exchange(operator: Client) -> None:
+def test_the_shared_walk_works_for_an_empty_exchange(operator: Client, store: Store) -> None:
     assert walk(operator, "/admin/trades/") == []
     assert "No order has been placed yet." in words(operator.get("/admin/orders/"))

@@ -14,7 +14,7 @@ from matching.errors import EngineUnreachable
 from settlement import alarm_log
 from settlement.alarm_rules import Kind, Severity, Signal
 from settlement.pages.overview import OverviewPages
-from settlement.stores.base import DeadLetter, StoredBlock
+from settlement.stores.base import DeadLetter, Store, StoredBlock
 from tests.web.conftest import Engine, html, links, refusal, words
 from tests.web.market import MINUTE_NS, Market
 
@@ -140,7 +140,7 @@ def test_the_real_reader_gives_an_engine_up_soon(settings: Settings, free_port: 
     assert time.monotonic() - began < 1
 
 
-def test_an_empty_exchange_says_what_to_start(operator: Client, engine: Engine) -> None:
+def test_an_empty_exchange_says_what_to_start(operator: Client, store: Store, engine: Engine) -> None:
     engine.absent = True
     page = words(operator.get("/admin/"))
     assert "No block has been settled yet: start manage.py run_engine and manage.py run_settlement." in page

@@ -100,7 +100,7 @@ def test_a_run_from_before_sources_were_kept_is_shown(operator: Client) -> None:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The runs that were asked for."""
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(tasks.reconcile, "apply_async", lambda arguments, expires: asked.append(arguments))
+    monkeypatch.setattr(tasks.reconcile, "apply_async", lambda arguments, **options: asked.append(arguments))
     return asked
 
 

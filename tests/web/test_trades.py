@@ -2,6 +2,7 @@ import pytest
 from django.test import Client
 
 from ledger.paging import PAGE_ROWS
+from settlement.stores.base import Store
 from tests.web.conftest import links, next_page, refusal, words
 from tests.web.market import Market
 
@@ -129,7 +130,7 @@ def test_nothing_found_says_what_to_do(operator: Client, market: Market, query: 
     assert "No trade matches." in words(response)
 
 
-def test_an_empty_exchange_says_how_trades_come(operator: Client) -> None:
+def test_an_empty_exchange_says_how_trades_come(operator: Client, store: Store) -> None:
     assert "Nothing has traded yet." in words(operator.get("/admin/trades/"))
 
 

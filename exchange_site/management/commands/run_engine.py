@@ -1,5 +1,6 @@
 import gc
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from matching.history import HistoryUnavailable
 from matching.management.interrupting import stop_on_signals
 from matching.metrics import EngineMetrics
 from matching.recovery import CannotLead
+from matching.services import Services
 from matching.sockets import AddressUnusable
 from settlement.errors import CannotRun
 from settlement.stores.base import StoreError
@@ -28,12 +30,16 @@ _COULD_NOT_RUN = (
     StoreError,
     HistoryUnavailable,
     errors.EngineUnreachable,
+    errors.LogNotReady,
 )
 _NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, HistoryGone, CannotLead, Superseded)
 
 
 class Command(BaseCommand):
-    help = "Run the matching engine, as leader, or with --follow as a follower of another engine."
+    help = (
+        "Run the matching engine: as leader, with --follow as a follower of another engine, or as one of the replicas "
+        "that read a Kafka topic."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--follow", metavar="ADDRESS", help="any address of the engine to follow")
@@ -66,10 +72,7 @@ class Command(BaseCommand):
                     gc.freeze()
                     self.announce(parts)
 
-                if follow:
-                    process.follow_leader(engine_wiring.plan(), services, follow, _PATIENCE_S, ready, stop.is_set)
-                else:
-                    process.lead(engine_wiring.plan(), services, ready, stop.is_set)
+                run(engine_wiring.input_log_name(input_log), follow, services, ready, stop.is_set)
         except _COULD_NOT_RUN as error:
             raise CommandError(str(error), returncode=2) from error
         except OSError as error:  # a busy HTTP port
@@ -84,6 +87,21 @@ class Command(BaseCommand):
             f"blocks {where.blocks}, retransmission {where.retransmission}, http {settings.ENGINE_HTTP_ADDRESS}"
         )
         self.stdout.flush()
+
+
+def run(input_log: str, follow: str | None, services: Services, ready: process.Ready, stop: Callable[[], bool]) -> None:
+    """Until `stop()`. Raises what the roles of `matching.process` raise."""
+    plan = engine_wiring.plan()
+    if input_log != "kafka":
+        if follow:
+            process.follow_leader(plan, services, follow, _PATIENCE_S, ready, stop)
+        else:
+            process.lead(plan, services, ready, stop)
+        return
+    if follow:
+        raise engine_wiring.NotAvailable("A replica that reads Kafka follows no engine: leave --follow out.")
+    with closing(engine_wiring.command_log()) as command_log:
+        process.replicate(plan, services, command_log, engine_wiring.instance(), ready, stop)
 
 
 def _origin(parts: process.Parts) -> str:

@@ -6,7 +6,6 @@ from django.core.management import CommandError, CommandParser
 
 from exchange_site import health, worker_http
 from exchange_site.addresses import AddressError
-from matching.feed import Feed
 from matching.management.interrupting import stop_on_signals
 from settlement import alarms, lock, standing, wiring, worker
 from settlement.clock import SystemClock
@@ -49,16 +48,26 @@ def settle(
         wiring.make_tables_if_missing(tables)
         trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
         with worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes), alarms.kept(SystemClock()) as watch:
+            listening = wiring.listening()
 
             def report(now: standing.Standing) -> None:
+                now = listening.complete(now)
                 newest(now)
                 watch.hear(now)
 
-            feed = Feed(settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS)
             try:
                 return worker.run(
-                    feed, tables, trail, letters, SystemClock(), stop, choices, spill=spill, report=report
+                    listening.feed,
+                    tables,
+                    trail,
+                    letters,
+                    SystemClock(),
+                    stop,
+                    choices,
+                    spill=spill,
+                    report=report,
+                    refuse=listening.refuse,
                 )
             finally:
-                feed.close()
+                listening.feed.close()
                 spill.close()

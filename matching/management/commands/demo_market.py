@@ -1,13 +1,13 @@
 import time
 from typing import Any
 
-from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from matching import leaders
 from matching.client import Client
 from matching.demo_session import Session
 from matching.errors import EngineRefused, MatchingError
+from matching.management import engines
 from matching.management.interrupting import stop_on_signals
 
 _TIMEOUT_S = 3.0
@@ -21,9 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1, help="another seed, another market; default: 1")
         parser.add_argument("--commands", type=int, metavar="N", help="stop after so many; default: never")
         parser.add_argument("--wait", type=float, default=180.0, metavar="SECONDS", help="for an engine that is silent")
-        parser.add_argument(
-            "--address", default=settings.ENGINE_COMMAND_ADDRESS, help="command addresses, commas between"
-        )
+        parser.add_argument("--address", default=engines.addresses(), help="command addresses, commas between")
 
     def handle(self, *, rate: float, seed: int, commands: int | None, wait: float, address: str, **options: Any) -> str:
         if not 0 < rate <= 1e6 or seed < 0 or (commands is not None and commands < 1) or wait < 0:

@@ -3,12 +3,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from matching.connection import Connection
 from matching.errors import EngineRefused, MatchingError, NoAnswer
+from matching.management import engines
 from matching.submission import submit
 from matching.wire import MAX_BATCH_COMMANDS
 
@@ -21,9 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, default=500, help=f"commands a message, 1 to {MAX_BATCH_COMMANDS}")
         parser.add_argument("--rate", type=float, metavar="PER_SECOND", help="commands a second; default: no limit")
         parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for the answer to a batch")
-        parser.add_argument(
-            "--address", default=settings.ENGINE_COMMAND_ADDRESS, help="command addresses, commas between"
-        )
+        parser.add_argument("--address", default=engines.addresses(), help="command addresses, commas between")
 
     def handle(
         self, *, file: Path, batch: int, rate: float | None, timeout: float, address: str, **options: Any

@@ -1,9 +1,9 @@
 import json
 from typing import Any
 
-from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
+from matching.management import engines
 from settlement import reconciliation, terminal, wiring
 from settlement.commands import NOT_IN_ORDER, ExchangeCommand
 
@@ -12,7 +12,7 @@ class Command(ExchangeCommand):
     help = "Compare the engine's live balances and open orders with the store's, at one block."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="the engine's command address")
+        parser.add_argument("--address", default=engines.addresses(), help="command addresses, commas between")
         parser.add_argument("--deadline", type=float, default=30.0, metavar="SECONDS", help="to wait for either")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 

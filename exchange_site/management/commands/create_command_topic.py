@@ -1,0 +1,32 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from matching.errors import LogNotReady
+from matching.input_logs import kafka_topic
+
+
+class Command(BaseCommand):
+    help = "Make the Kafka topic that is the input log (KAFKA_COMMAND_TOPIC), with the settings that it has to have."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--copies",
+            type=int,
+            default=3,
+            metavar="N",
+            help="brokers that hold it (3); 1: losing it is fine",
+        )
+
+    def handle(self, *, copies: int, **options: Any) -> str:
+        servers, name = settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_COMMAND_TOPIC
+        if not servers:
+            raise CommandError("This needs KAFKA_BOOTSTRAP_SERVERS: name at least one HOST:PORT.", returncode=2)
+        if copies < 1:
+            raise CommandError("--copies is 1 or more.", returncode=2)
+        try:
+            kafka_topic.create(servers, name, copies)
+        except LogNotReady as error:
+            raise CommandError(str(error), returncode=2) from error
+        return f"made topic {name} with {copies} copies"

@@ -1,0 +1,20 @@
+"""Chromium and its WebDriver; each test run starts and ends its own."""
+
+import shutil
+
+from scripts.services.packages import install_packages
+from scripts.services.service import Service
+
+
+class Browser(Service):
+    name = "browser"
+    programs = ("chromium", "chromedriver")
+
+    def missing(self) -> str | None:
+        lacking = [program for program in self.programs if not shutil.which(program)]
+        return f"{' and '.join(lacking)} not installed" if lacking else None
+
+    def install(self) -> None:
+        if self.missing():
+            # A page without any font shows boxes; the browser's package does not bring one.
+            install_packages("chromium", "chromium-driver", "fonts-dejavu-core")

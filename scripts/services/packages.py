@@ -1,0 +1,99 @@
+"""Programs out of package registries: Debian's packages, jars from a Maven repository."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from scripts.services.errors import ServiceError
+
+CONFIG = Path(__file__).resolve().parent / "config"
+_COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+_LAST_LINES = 15
+
+
+def cache_folder() -> Path:
+    """Where programs are kept that no package manager installs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "open-exchange-services"
+
+
+def install_packages(*names: str) -> None:
+    """Install Debian packages, as root or through sudo."""
+    apt = shutil.which("apt-get")
+    if not apt:
+        raise ServiceError(f"there is no apt-get here: install {' '.join(names)} with this system's package manager")
+    as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    if as_root and not shutil.which("sudo"):
+        raise ServiceError(f"this needs root once: apt-get install {' '.join(names)}")
+    install = [*as_root, apt, "install", "--yes", "--no-install-recommends", *names]
+    if run_quietly(install) is not None:  # the lists of a fresh machine are empty or old
+        run_quietly([*as_root, apt, "update"])
+        closing = run_quietly(install)
+        if closing is not None:
+            raise ServiceError(f"apt-get could not install {' '.join(names)}; it closed with\n{closing}")
+
+
+def run_quietly(command: Sequence[str]) -> str | None:
+    """Run a command; the last lines that it printed where it failed, None where it did not."""
+    done = subprocess.run(
+        command,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return "\n".join(done.stdout.splitlines()[-_LAST_LINES:]) if done.returncode else None
+
+
+def java_17() -> str | None:
+    """A Java 17: what PATH and JAVA_HOME name, else where Debian keeps it. Cassandra 5.0 runs on no newer one."""
+    named = [shutil.which("java"), shutil.which("java", path=f"{os.environ.get('JAVA_HOME', '')}/bin")]
+    kept = sorted(Path("/usr/lib/jvm").glob("*17*/bin/java"))
+    for java in dict.fromkeys([*filter(None, named), *map(str, kept)]):
+        told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+        if re.search(r'version "17\b', told):
+            return java
+    return None
+
+
+def jars_folder(name: str) -> Path:
+    """Where the jars of config/NAME/pom.xml are, or will be: another list of jars is another folder."""
+    recipe = (CONFIG / name / "pom.xml").read_bytes() + _COPY_JARS.encode()
+    return cache_folder() / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+
+
+def install_jars(name: str) -> None:
+    """Fetch what config/NAME/pom.xml lists, and Maven and Java where there are none."""
+    if not java_17():
+        install_packages("openjdk-17-jre-headless")
+    if not shutil.which("mvn"):
+        install_packages("maven")
+    target = jars_folder(name)
+    with only_one_at_a_time(cache_folder() / f"{name}.lock"):
+        if target.is_dir():
+            return
+        with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
+            shutil.copy(CONFIG / name / "pom.xml", scratch)
+            copy = [_COPY_JARS, "-DincludeScope=runtime", f"-DoutputDirectory={scratch}/jars"]
+            closing = run_quietly(["mvn", "--batch-mode", "--quiet", "--file", f"{scratch}/pom.xml", *copy])
+            if closing is not None:
+                raise ServiceError(f"Maven could not fetch the jars of {name}; it closed with\n{closing}")
+            # The last step, so that a folder which is there is complete.
+            Path(scratch, "jars").rename(target)
+
+
+@contextlib.contextmanager
+def only_one_at_a_time(path: Path) -> Iterator[None]:
+    """Whoever comes second, in whatever process, waits for the first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

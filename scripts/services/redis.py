@@ -1,0 +1,34 @@
+"""Redis. It keeps nothing on disk unless told to."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.services.errors import ServiceError
+from scripts.services.packages import install_packages
+from scripts.services.processes import HOST
+from scripts.services.service import Server, ask
+
+
+@dataclass(frozen=True)
+class Redis(Server):
+    keeps: bool = False
+    """Whether what it has acknowledged is there again after SIGKILL."""
+
+    name = "redis"
+    default_port = 6379
+
+    def install(self) -> None:
+        if not shutil.which("redis-server"):
+            install_packages("redis-server")
+
+    def command(self, folder: Path, port: int) -> list[str]:
+        program = shutil.which("redis-server")
+        if not program:
+            raise ServiceError("redis-server is not installed; `make services` installs it")
+        files = ["--dir", str(folder / "data"), "--save", ""]
+        files += ["--appendonly", "yes", "--appendfsync", "always"] if self.keeps else ["--appendonly", "no"]
+        return [program, "--bind", HOST, "--port", str(port), *files]
+
+    def answers(self, port: int) -> bool:
+        return ask(port, b"PING\r\n").startswith(b"+PONG")

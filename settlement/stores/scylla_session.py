@@ -1,0 +1,270 @@
+"""The connection to ScyllaDB or Cassandra as the store uses it: one a process, made when it is first needed.
+
+Requests are prepared statements, several in flight; each is timed and counted, and what the driver raises comes out in
+the contract's words. A forked process makes a connection of its own and leaves its parent's alone: the driver's
+threads do not live on in it.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from cassandra import ConsistencyLevel
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile
+from cassandra.cqlengine import connection as registry
+from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, HostStateListener, TokenAwarePolicy
+from cassandra.query import tuple_factory
+from django_cassandra_engine.connection import CassandraConnection
+
+from settlement import metrics
+from settlement.stores.base import StoreUnavailable
+from settlement.stores.scylla_batches import PackedBatch, PackingHandler
+from settlement.stores.scylla_errors import DRIVER_ERRORS, translated
+
+log = structlog.get_logger(__name__)
+# What it has to say comes out of here: it logs each failed attempt with a traceback of its own.
+logging.getLogger("cassandra").setLevel(logging.CRITICAL)
+
+Row = tuple[Any, ...]
+
+PAGE = 1000
+"""Rows that an iterator holds at a time."""
+
+_RECONNECT_S = 1.0  # the driver's own way waits up to ten minutes after a long outage
+
+_OWN = "settlement"  # execution profile; cqlengine sets up the default one for itself
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the servers are and how they are asked."""
+
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    port: int = 9042
+    keyspace: str = "exchange_settlement"
+    replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}"  # as CQL has it, for `init`
+    username: str = ""
+    password: str = field(default="", repr=False)
+    local_dc: str = ""  # empty: that of the first host
+    consistency: str = "LOCAL_QUORUM"
+    timeout_ms: int = 10_000  # for the answer to one request
+    in_flight: int = 16  # requests at once
+
+    @property
+    def serial_consistency(self) -> int:
+        """Of lightweight transactions: within the data centre where everything else is."""
+        is_local = self.consistency.startswith("LOCAL_")
+        return int(ConsistencyLevel.LOCAL_SERIAL if is_local else ConsistencyLevel.SERIAL)
+
+    @property
+    def servers(self) -> str:
+        return f"ScyllaDB at {','.join(self.hosts)} port {self.port}"
+
+
+class _Told(HostStateListener):  # type: ignore[misc] # ships no types
+    def on_up(self, host: Any) -> None:
+        log.info("node answers again", node=str(host.endpoint))
+
+    def on_down(self, host: Any) -> None:
+        log.warning("node does not answer", node=str(host.endpoint))
+
+    def on_add(self, host: Any) -> None:
+        log.info("node joined", node=str(host.endpoint))
+
+    def on_remove(self, host: Any) -> None:
+        log.warning("node left", node=str(host.endpoint))
+
+
+class _Connected:
+    """The driver's session of this process, with the statements that it has prepared."""
+
+    def __init__(self, access: Access, name: str, timeout_s: float) -> None:
+        # Not `django.db.connections`: Django would connect at the end of each web request, and before workers fork.
+        options = {"connection": _cluster_options(access, timeout_s)}
+        login = {"USER": access.username, "PASSWORD": access.password}
+        CassandraConnection(name, HOST=",".join(access.hosts), NAME=access.keyspace, OPTIONS=options, **login)
+        self.session = registry.get_session(name)
+        self.session.client_protocol_handler = PackingHandler
+        registry.get_cluster(name).register_listener(_Told())
+        self._prepared: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._has_keyspace = False
+
+    def prepare(self, access: Access, statement: str) -> Any:
+        prepared = self._prepared.get(statement)
+        if prepared is None:
+            with self._lock:
+                if not self._has_keyspace:
+                    self.session.set_keyspace(access.keyspace)
+                    self._has_keyspace = True
+                prepared = self._prepared[statement] = self.session.prepare(statement)
+                prepared.is_idempotent = True
+        return prepared
+
+
+def _cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
+    policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(access.local_dc))
+
+    def profile(**more: Any) -> ExecutionProfile:
+        return ExecutionProfile(
+            load_balancing_policy=policy,
+            consistency_level=ConsistencyLevel.name_to_value[access.consistency],
+            serial_consistency_level=access.serial_consistency,
+            request_timeout=timeout_s,
+            **more,
+        )
+
+    return {
+        "port": access.port,
+        "protocol_version": 4,  # the newest that both servers speak, and what packed batches are written in
+        "compression": False,  # rows of 100 bytes: the processor is dearer than the wire
+        # Else a batch waits about 40 ms: it goes out in pieces, which meet delayed acknowledgements.
+        "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        "connect_timeout": timeout_s,
+        "control_connection_timeout": timeout_s,
+        "reconnection_policy": ConstantReconnectionPolicy(_RECONNECT_S, max_attempts=None),
+        "execution_profiles": {EXEC_PROFILE_DEFAULT: profile(), _OWN: profile(row_factory=tuple_factory)},
+    }
+
+
+_connected: dict[tuple[int, Access], _Connected] = {}
+_connecting = threading.Lock()
+
+
+class Session:
+    """Statements of one keyspace. Threads may share it."""
+
+    def __init__(self, access: Access, slow_query_ms: float = 100, timeout_ms: int | None = None) -> None:
+        """`timeout_ms`: for the answer to one request, in the place of the access's."""
+        self.access = access
+        self._slow_query_ms = slow_query_ms
+        self._timeout_s = (access.timeout_ms if timeout_ms is None else timeout_ms) / 1000
+
+    def open(self) -> _Connected:
+        """The process's connection. Raises StoreUnavailable, StoreRejected."""
+        key = (os.getpid(), self.access)
+        found = _connected.get(key)
+        if found is None:
+            with self.translating(), _connecting:
+                found = _connected.get(key)
+                if found is None:
+                    found = _connected[key] = _Connected(
+                        self.access, f"scylla-{key[0]}-{len(_connected)}", self._timeout_s
+                    )
+        return found
+
+    def rows(self, statement: str, parameters: Sequence[Any] = (), is_serial: bool = False) -> list[Row]:
+        """`is_serial`: after every lightweight transaction on these rows that began before."""
+        with self.translating():
+            return list(self._asked(statement, parameters, is_serial).result())
+
+    def one(self, statement: str, parameters: Sequence[Any] = ()) -> Row | None:
+        found = self.rows(statement, parameters)
+        return found[0] if found else None
+
+    def iterate(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        """The rows, read a page at a time."""
+        with self.translating():
+            result = iter(self._asked(statement, parameters).result())
+        while True:
+            with self.translating():
+                row = next(result, None)
+            if row is None:
+                return
+            yield row
+
+    def many(self, statement: str, parameters: Iterable[Sequence[Any]]) -> Iterator[list[Row]]:
+        """The rows of each, in order; some are asked for ahead."""
+        waiting: deque[Any] = deque()
+        for values in parameters:
+            with self.translating():
+                waiting.append(self._asked(statement, values))
+            if len(waiting) >= self.access.in_flight:
+                yield self._answer(waiting.popleft())
+        while waiting:
+            yield self._answer(waiting.popleft())
+
+    def run(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+        self.rows(statement, parameters)
+
+    def run_many(self, statement: str, parameters: Iterable[Sequence[Any]]) -> None:
+        for _ in self.many(statement, parameters):
+            pass
+
+    def run_plain(self, statement: str) -> None:
+        """One that cannot be prepared. Making a table takes a cluster longer than a row does."""
+        with self.translating():
+            self.open().session.execute(statement, timeout=max(self._timeout_s, 30))
+
+    def query_id(self, statement: str) -> bytes:
+        with self.translating():
+            prepared = self.open().prepare(self.access, statement)
+        return bytes(prepared.query_id)
+
+    def send(self, batches: Iterable[PackedBatch]) -> None:
+        """All of them, some at once, durable when this returns. When it raises, some are."""
+        waiting: deque[Any] = deque()
+        try:
+            for batch in batches:
+                with self.translating():
+                    waiting.append(self._sent(batch))
+                if len(waiting) >= self.access.in_flight:
+                    self._answer(waiting.popleft())
+        finally:
+            # Also after a failure: whoever writes again must not be overtaken by what is on its way.
+            failures = [error for error in map(self._failure, waiting) if error is not None]
+        if failures:
+            raise failures[0]
+
+    def _failure(self, future: Any) -> Exception | None:
+        try:
+            future.result()
+        except DRIVER_ERRORS as error:
+            return translated(error, self.access.servers)
+        return None
+
+    def _answer(self, future: Any) -> list[Row]:
+        with self.translating():
+            return list(future.result())
+
+    def _asked(self, statement: str, parameters: Sequence[Any], is_serial: bool = False) -> Any:
+        connected = self.open()
+        bound = connected.prepare(self.access, statement).bind(parameters)
+        if is_serial:
+            bound.consistency_level = self.access.serial_consistency
+        return self._timed(connected, bound, statement)
+
+    def _sent(self, batch: PackedBatch) -> Any:
+        return self._timed(self.open(), batch, batch.name)
+
+    def _timed(self, connected: _Connected, statement: Any, name: str) -> Any:
+        began = time.perf_counter()
+        future = connected.session.execute_async(statement, timeout=self._timeout_s, execution_profile=_OWN)
+        future.add_callbacks(self._note, self._note, (name, began), None, (name, began), None)
+        return future
+
+    def _note(self, answer: Any, name: str, began: float) -> None:
+        """On the driver's thread."""
+        duration_ms = (time.perf_counter() - began) * 1000
+        metrics.DB_LATENCY_MS.observe(duration_ms)
+        if duration_ms > self._slow_query_ms:
+            log.warning("slow statement", statement=name, duration_ms=round(duration_ms, 1))
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """What the driver raises inside, as StoreUnavailable or StoreRejected."""
+        try:
+            yield
+        except DRIVER_ERRORS as error:
+            found = translated(error, self.access.servers)
+            if isinstance(found, StoreUnavailable):
+                log.warning("store unavailable", error=str(found))
+            raise found from error

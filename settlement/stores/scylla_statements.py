@@ -1,0 +1,181 @@
+"""The ScyllaDB store's statements, and what packs the rows that they write.
+
+Columns that are written stand in the order in which `scylla_rows` packs them; those that are read in the order of the
+contract's tuples. No statement filters, counts or reads a partition that it does not name.
+"""
+
+from collections.abc import Sequence
+
+from settlement.stores.base import Balance, Candle, Definition, Order, StoredBlock, Trade
+
+BLOCK = ", ".join(StoredBlock._fields)
+BLOCK_HEAD = ", ".join(StoredBlock._fields[:-1])
+TRADE = ", ".join(Trade._fields)
+ORDER = ", ".join(Order._fields)
+LEDGER_EVENT = (
+    "event_sequence, leg, block_number, timestamp_ns, account, asset, kind, delta_available, delta_locked, "
+    "available_after, locked_after"
+)
+BALANCE = ", ".join(Balance._fields)
+CANDLE = ", ".join(Candle._fields)
+DEFINITION = ", ".join(Definition._fields)
+
+
+def insert(table: str, columns: str) -> str:
+    """The write time comes last."""
+    marks = ", ".join(["?"] * len(columns.split(", ")))
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?"
+
+
+def width(statement: str) -> int:
+    """How many values a statement takes."""
+    return statement.count("?")
+
+
+_ACCOUNT_PART = "shard, account, month, part"
+
+PUT_BLOCK = insert(
+    "engine_blocks",
+    "shard, bucket, number, epoch, timestamp_ns, first_command_sequence, last_command_sequence, first_event_sequence, "
+    "last_event_sequence, trade_count, hash, prev_hash, data",
+)
+PUT_TRADE = insert(
+    "settled_trades",
+    "shard, trade_date, bucket, trade_id, block_number, timestamp_ns, price, quantity, maker_order_id, taker_order_id, "
+    "buyer, seller, buyer_fee, seller_fee, symbol, taker_side",
+)
+PUT_ORDER = insert(
+    "orders",
+    "shard, bucket, order_id, account, filled, remaining, placed_at_ns, updated_at_ns, updated_sequence, price, "
+    "quantity, quote_quantity, symbol, side, order_type, time_in_force, post_only, self_trade_prevention, "
+    "client_order_id, status, reason",
+)
+PUT_OPEN_ORDER = insert("open_orders", "shard, bucket, order_id")
+DROP_OPEN_ORDER = "DELETE FROM open_orders USING TIMESTAMP ? WHERE shard = ? AND bucket = ? AND order_id = ?"
+PUT_ACCOUNT_TRADE = insert("trades_by_account", f"{_ACCOUNT_PART}, trade_id")
+PUT_ACCOUNT_ORDER = insert("orders_by_account", f"{_ACCOUNT_PART}, order_id")
+PUT_LEDGER_EVENT = insert(
+    "ledger_events",
+    f"{_ACCOUNT_PART}, event_sequence, leg, block_number, timestamp_ns, delta_available, delta_locked, "
+    "available_after, locked_after, asset, kind",
+)
+PUT_BALANCE = insert("balances", "shard, account, available, locked, sequence, asset")
+PUT_CANDLE = insert(
+    "candles", "shard, symbol, month, minute_ns, open, high, low, close, volume, trade_count, last_trade_id"
+)
+PUT_TRADING_DAY = insert("trading_days", "shard, day, first_trade_id, last_trade_id")
+PUT_DEFINITION = insert("definitions", "shard, event_sequence, kind, text")
+PUT_UNDO = insert("projection_undo", "shard, slot, chunk, written_us, chunks, generation, after_block, to_block, data")
+PUT_CHECKPOINT = insert("settlement_checkpoints", "shard, stage, block_number, hash, epoch, generation")
+
+PUT_CHILD = insert("bucket_trees", "shard, tree, level, prefix, child")
+PUT_TRADE_DATE = insert("trade_dates", "shard, bucket, trade_date")
+PUT_ACCOUNT_PART = insert("account_parts", "shard, account, kind, asset, month, part")
+PUT_CANDLE_MONTH = insert("candle_months", "shard, symbol, month")
+PUT_LEDGER_ACCOUNT = insert("ledger_accounts", "shard, bucket, account, asset, month")
+
+# Checkpoints and blocks
+
+_CHECKPOINT = "block_number, hash, epoch, generation"
+GET_CHECKPOINT = f"SELECT {_CHECKPOINT} FROM settlement_checkpoints WHERE shard = ? AND stage = ?"
+_OF_BLOCKS = "FROM engine_blocks WHERE shard = ? AND bucket = ?"
+GET_BLOCK = f"SELECT {BLOCK} {_OF_BLOCKS} AND number = ?"
+GET_BLOCK_END = f"SELECT last_event_sequence, last_command_sequence {_OF_BLOCKS} AND number = ?"
+BLOCKS_IN_BUCKET = f"SELECT {BLOCK} {_OF_BLOCKS} AND number >= ? AND number <= ? LIMIT ?"
+NEWEST_BLOCKS = f"SELECT {BLOCK_HEAD} {_OF_BLOCKS} AND number < ? ORDER BY number DESC LIMIT ?"
+
+# Indexes
+
+_OF_TREE = "FROM bucket_trees WHERE shard = ? AND tree = ? AND level = ? AND prefix = ?"
+CHILDREN = f"SELECT child {_OF_TREE} AND child >= ? AND child <= ?"
+CHILDREN_DOWN = f"{CHILDREN} ORDER BY child DESC"
+DROP_CHILD = (
+    "DELETE FROM bucket_trees USING TIMESTAMP ? WHERE shard = ? AND tree = ? AND level = ? AND prefix = ? AND child = ?"
+)
+TRADE_DATES = "SELECT trade_date FROM trade_dates WHERE shard = ? AND bucket = ?"
+ACCOUNT_PARTS = (
+    "SELECT month, part FROM account_parts WHERE shard = ? AND account = ? AND kind = ? AND asset = ? "
+    "ORDER BY kind DESC, asset DESC, month DESC, part DESC"
+)
+ALL_ACCOUNT_PARTS = "SELECT kind, asset, month, part FROM account_parts WHERE shard = ? AND account = ?"
+CANDLE_MONTHS = "SELECT month FROM candle_months WHERE shard = ? AND symbol = ? ORDER BY symbol DESC, month DESC"
+ALL_CANDLE_MONTHS = "SELECT symbol, month FROM candle_months WHERE shard = ?"
+LEDGER_ACCOUNTS = "SELECT account, month, asset FROM ledger_accounts WHERE shard = ? AND bucket = ?"
+
+# Trades
+
+_OF_TRADES = "FROM settled_trades WHERE shard = ? AND trade_date = ? AND bucket = ?"
+GET_TRADES = f"SELECT {TRADE} {_OF_TRADES} AND trade_id IN ?"
+TRADES_IN_BUCKET = f"SELECT {TRADE} {_OF_TRADES} AND trade_id >= ? AND trade_id <= ? LIMIT ?"
+TRADES_IN_BUCKET_DOWN = (
+    f"SELECT {TRADE} {_OF_TRADES} AND trade_id >= ? AND trade_id <= ? ORDER BY trade_id DESC LIMIT ?"
+)
+_OF_ACCOUNT_PART = "shard = ? AND account = ? AND month = ? AND part = ?"
+ACCOUNT_TRADES = f"SELECT trade_id FROM trades_by_account WHERE {_OF_ACCOUNT_PART} AND trade_id < ? LIMIT ?"
+GET_TRADING_DAY = "SELECT first_trade_id, last_trade_id FROM trading_days WHERE shard = ? AND day = ?"
+TRADING_DAYS = "SELECT day, first_trade_id, last_trade_id FROM trading_days WHERE shard = ?"
+
+# Orders
+
+_OF_ORDERS = "FROM orders WHERE shard = ? AND bucket = ?"
+GET_ORDERS = f"SELECT {ORDER} {_OF_ORDERS} AND order_id IN ?"
+_BETWEEN_ORDERS = "order_id >= ? AND order_id <= ?"
+ORDERS_IN_BUCKET = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} LIMIT ?"
+ORDERS_IN_BUCKET_DOWN = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} ORDER BY order_id DESC LIMIT ?"
+ORDER_SEQUENCES = f"SELECT order_id, updated_sequence {_OF_ORDERS}"
+ACCOUNT_ORDERS = f"SELECT order_id FROM orders_by_account WHERE {_OF_ACCOUNT_PART} AND order_id < ? LIMIT ?"
+OPEN_IN_BUCKET = "SELECT order_id FROM open_orders WHERE shard = ? AND bucket = ?"
+ANY_OPEN_IN_BUCKET = f"{OPEN_IN_BUCKET} LIMIT 1"
+
+# Ledger, balances, candles, definitions
+
+_OF_LEDGER = f"FROM ledger_events WHERE {_OF_ACCOUNT_PART}"
+LEDGER_BETWEEN = f"SELECT {LEDGER_EVENT} {_OF_LEDGER} AND asset = ? AND event_sequence >= ? AND event_sequence <= ?"
+LEDGER_BEFORE = f"SELECT {LEDGER_EVENT} {_OF_LEDGER} AND asset = ? AND (event_sequence, leg) < (?, ?) LIMIT ?"
+BALANCES_OF = f"SELECT {BALANCE} FROM balances WHERE shard = ? AND account = ?"
+GET_CANDLE = f"SELECT {CANDLE} FROM candles WHERE shard = ? AND symbol = ? AND month = ? AND minute_ns = ?"
+CANDLES = f"SELECT {CANDLE} FROM candles WHERE shard = ? AND symbol = ? AND month = ?"
+NEWEST_CANDLES = f"{CANDLES} LIMIT ?"
+DEFINITIONS = f"SELECT {DEFINITION} FROM definitions WHERE shard = ?"
+UNDO_HEAD = (
+    "SELECT written_us, chunks, generation, after_block, to_block FROM projection_undo "
+    "WHERE shard = ? AND slot = ? AND chunk = 0"
+)
+UNDO = "SELECT written_us, data FROM projection_undo WHERE shard = ? AND slot = ?"
+
+# Dropping: of whole partitions, or of what an event or a later one has set
+
+
+def drop(table: str, keys: Sequence[str], condition: str = "") -> str:
+    """Takes the write time, the keys, and what the condition asks for."""
+    where = " AND ".join([*(f"{key} = ?" for key in keys), *([condition] if condition else [])])
+    return f"DELETE FROM {table} USING TIMESTAMP ? WHERE {where}"
+
+
+DROP_TRADES = drop("settled_trades", ("shard", "trade_date", "bucket"), "trade_id >= ?")
+DROP_DAY = drop("trading_days", ("shard", "day"))
+DROP_ACCOUNT_TRADES = drop("trades_by_account", ("shard", "account", "month", "part"), "trade_id >= ?")
+DROP_LEDGER = drop("ledger_events", ("shard", "account", "month", "part", "asset"), "event_sequence >= ?")
+DROP_BALANCES = drop("balances", ("shard", "account"))
+DROP_ORDER = drop("orders", ("shard", "bucket", "order_id"))
+DROP_OPEN_ORDERS = drop("open_orders", ("shard", "bucket"))
+DROP_CANDLES = drop("candles", ("shard", "symbol", "month"), "minute_ns >= ?")
+DROP_DEFINITIONS = drop("definitions", ("shard",), "event_sequence >= ?")
+
+# Epochs: lightweight transactions, all in one partition
+
+_EPOCH = "number, first_block, prev_hash, engine, commands, blocks, retransmission, began_at_ns"
+EPOCHS = f"SELECT {_EPOCH}, state, newest FROM engine_epochs WHERE shard = ?"
+EPOCHS_AFTER = f"SELECT {_EPOCH}, state, newest FROM engine_epochs WHERE shard = ? AND number > ?"
+PROPOSE = (
+    f"INSERT INTO engine_epochs (shard, {_EPOCH}, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'proposed') IF NOT EXISTS"
+)
+_SET_EPOCH = "first_block = ?, prev_hash = ?, engine = ?, commands = ?, blocks = ?, retransmission = ?, began_at_ns = ?"
+_IS_EPOCH = _SET_EPOCH.replace(",", " AND")
+_OF_EPOCH = "WHERE shard = ? AND number = ?"
+PROPOSE_AGAIN = f"UPDATE engine_epochs SET {_SET_EPOCH}, state = 'proposed' {_OF_EPOCH} IF state = ? AND {_IS_EPOCH}"
+VOID = f"UPDATE engine_epochs SET state = 'void' {_OF_EPOCH} IF state = 'proposed' AND {_IS_EPOCH}"
+BEGIN = (
+    f"UPDATE engine_epochs SET state = 'begun', newest = ? {_OF_EPOCH} "
+    f"IF newest = ? AND state = 'proposed' AND {_IS_EPOCH}"
+)

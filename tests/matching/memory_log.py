@@ -1,0 +1,84 @@
+"""A log of commands in memory, for faults that a real one does not show when it is asked to."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from matching.input_logs.base import Logged
+
+
+@dataclass
+class Shared:
+    """The order that all readers see; an offset is a place in it."""
+
+    messages: list[Logged] = field(default_factory=list)
+
+    def put(self, key: bytes, frame: bytes) -> None:
+        at = len(self.messages)
+        self.messages.append(Logged(at, (1 + at) * 1_000_000, key, frame))
+
+
+@dataclass
+class _End:
+    raw: int
+
+
+class MemoryCommandLog:
+    """One reader's and writer's end. What is set to fail stays so until it is set otherwise."""
+
+    identity = "memory:test"
+
+    def __init__(self, shared: Shared, arrival: int) -> None:
+        self._shared = shared
+        self._next = 0
+        self.arrival = _End(arrival)
+        self.rewinds = False  # gives again what was read before
+        self.takes = True
+        self.holds_back = False  # what is appended is under way, and nobody knows
+        self.held: list[tuple[bytes, bytes]] = []
+        self.given_up: list[bytes] = []
+        self.away_because = ""
+
+    def begin(self, offset: int) -> int:
+        self._next = 0 if self.rewinds else offset
+        return len(self._shared.messages)
+
+    def read(self, most: int) -> list[Logged]:
+        found = self._shared.messages[self._next : self._next + most]
+        self._next += len(found)
+        return found
+
+    def append(self, key: bytes, frame: bytes) -> bool:
+        if not self.takes:
+            return False
+        if self.holds_back:
+            self.held.append((key, frame))
+        else:
+            self._shared.put(key, frame)
+        return True
+
+    def lost(self) -> list[bytes]:
+        lost, self.given_up = self.given_up, []
+        return lost
+
+    def away(self) -> str:
+        return self.away_because
+
+    def is_at_end(self) -> bool:
+        return self._next >= len(self._shared.messages)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def command_log(shared: Shared) -> Iterator[MemoryCommandLog]:
+    """Always ready to be read, as a pipe of which nobody reads is: the replica turns without a rest."""
+    reading, writing = os.pipe()
+    os.write(writing, b"\0")
+    try:
+        yield MemoryCommandLog(shared, reading)
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -1,0 +1,157 @@
+"""A real topic as the log of commands."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from matching.client import Client
+from matching.errors import LogUnusable
+from matching.input_logs import frames
+from matching.input_logs.base import Logged
+from matching.input_logs.kafka import KafkaLog
+from matching.input_logs.kafka_topic import PARTITION, Topic
+from matching.sockets import ZmqNetwork
+from scripts.services import Running as Server
+from tests.matching.histories import MemoryHistory
+from tests.matching.kafka import delete_topic, new_topic
+from tests.matching.small_exchange import DEFINITIONS, Running, deposit, plan, replica_with, services, trading, until
+from tests.matching.test_replica import blocks, until_equal
+
+pytestmark = pytest.mark.services("kafka")
+
+
+@pytest.fixture
+def topic(kafka: Server) -> Topic:
+    return new_topic(kafka.address)
+
+
+@contextmanager
+def reading(kafka: Server, topic: Topic, offset: int = 0) -> Iterator[KafkaLog]:
+    with closing(KafkaLog(kafka.address, topic)) as log:
+        log.begin(offset)
+        yield log
+
+
+def until_read(log: KafkaLog, count: int) -> list[Logged]:
+    found: list[Logged] = []
+    network = ZmqNetwork()
+
+    def all_there() -> bool:
+        log.lost()
+        network.wait([log.arrival], 0.1)
+        found.extend(log.read(100))
+        return len(found) >= count
+
+    until(all_there, f"{count} messages")
+    network.close()
+    return found
+
+
+@contextmanager
+def replicas(kafka: Server, topic: Topic, history: MemoryHistory, count: int = 2) -> Iterator[list[Running]]:
+    with ExitStack() as opened:
+        logs = [opened.enter_context(closing(KafkaLog(kafka.address, topic))) for _ in range(count)]
+        yield [opened.enter_context(replica_with(plan(), services(history), log)) for log in logs]
+
+
+def test_all_who_read_a_topic_see_one_order_and_one_time(kafka: Server, topic: Topic) -> None:
+    with reading(kafka, topic) as one, reading(kafka, topic) as other:
+        for at in range(50):
+            assert one.append(b"a%d" % at, b"from one")
+            assert other.append(b"b%d" % at, b"from the other")
+        seen = until_read(one, 100)
+        assert seen == until_read(other, 100)
+        assert [message.key for message in seen if message.key[:1] == b"a"] == [b"a%d" % at for at in range(50)]
+        assert [message.offset for message in seen] == list(range(100))
+        assert all(message.time_ns % 1_000_000 == 0 and message.time_ns > 0 for message in seen)
+        until(lambda: not one.lost() and not one.read(1) and one.is_at_end(), "the end to be told")
+        assert not one.away()
+    with reading(kafka, topic, 60) as late:
+        assert until_read(late, 40) == seen[60:]
+
+
+def test_messages_that_were_removed_and_are_needed_are_refused(kafka: Server, topic: Topic) -> None:
+    with reading(kafka, topic) as log:
+        for at in range(10):
+            log.append(b"%d" % at, b"message")
+        until_read(log, 10)
+    partition = TopicPartition(topic.name, PARTITION, 7)
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    admin.delete_records([partition])[partition].result()
+    with closing(KafkaLog(kafka.address, topic)) as log:
+        with pytest.raises(LogUnusable, match="begins with message 7, and this engine needs those from 6 on"):
+            log.begin(6)
+        with pytest.raises(LogUnusable, match="ends before message 10, and this engine has applied those up to 10"):
+            log.begin(11)
+        assert log.begin(7) == 10
+
+
+def test_messages_that_are_removed_while_they_are_needed_are_an_error(kafka: Server, topic: Topic) -> None:
+    """A replica that was paused for longer than the topic keeps its messages."""
+    with reading(kafka, topic) as log:
+        log.append(b"1", b"message")
+        until_read(log, 1)
+        delete_topic(kafka.address, topic.name)
+
+        def is_refused() -> bool:
+            try:
+                log.read(1)
+            except LogUnusable as error:
+                return topic.name in str(error)
+            return bool(log.away())
+
+        log.append(b"2", b"message")
+        until(is_refused, "the topic's end to be told")
+
+
+def test_two_replicas_under_load_publish_the_same_bytes(kafka: Server, topic: Topic) -> None:
+    with replicas(kafka, topic, MemoryHistory()) as (one, other):
+        with Client(one.commands) as client:
+            client.call(DEFINITIONS)
+        until_equal(one, other)
+        answered: list[int] = []
+
+        def trade(address: str) -> None:
+            with Client(address, batch_commands=16) as client:
+                answered.append(len(client.call(trading(2000))))
+
+        threads = [threading.Thread(target=trade, args=(running.commands,)) for running in (one, other, one)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        until_equal(one, other)
+        assert answered == [2002] * 3
+        assert [block.data for block in blocks(one)] == [block.data for block in blocks(other)]
+        times = [block.timestamp_ns for block in blocks(one)]
+        assert times == sorted(times)
+
+
+def test_what_others_write_into_the_topic_is_passed_over_by_all(kafka: Server, topic: Topic) -> None:
+    with replicas(kafka, topic, MemoryHistory()) as (one, other), Client(one.commands) as client:
+        client.call(DEFINITIONS)
+        stranger = Producer({"bootstrap.servers": kafka.address})
+        for value in (b"no message", None, b"", frames.encode([b"no batch"])):
+            stranger.produce(topic.name, value, partition=PARTITION)
+        stranger.flush()
+        client.call([deposit(1, "after")])
+        until_equal(one, other)
+        assert [block.data for block in blocks(one)] == [block.data for block in blocks(other)]
+        assert one.parts.board.passed_over == other.parts.board.passed_over == 4
+
+
+def test_a_replica_that_comes_back_goes_on_where_the_log_was_read_to(kafka: Server, topic: Topic) -> None:
+    history = MemoryHistory()
+    with replicas(kafka, topic, history, 1) as (one,), Client(one.commands) as client:
+        client.call([*DEFINITIONS, deposit(1, "before")])
+        history.append(blocks(one)[:2])
+        with replicas(kafka, topic, history, 1) as (again,):
+            assert again.parts.recovered is not None
+            assert again.parts.recovered.from_history == 2
+            client.call([deposit(1, "after")])
+            until_equal(one, again)
+            assert [block.data for block in blocks(one)] == [block.data for block in blocks(again)]

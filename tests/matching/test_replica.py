@@ -1,0 +1,382 @@
+"""Replicas of one log: the same blocks everywhere, whatever is in it; and what a client hears when the log fails."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from matching import wire
+from matching.blocks import Block
+from matching.client import Client
+from matching.connection import Connection
+from matching.disk import LocalDisk
+from matching.engine import Engine
+from matching.epochs import Epoch, Superseded
+from matching.errors import EngineRefused, LogUnusable, NoAnswer
+from matching.feed import Feed
+from matching.follower import re_executed
+from matching.input_logs import frames
+from matching.recovery import CannotLead
+from matching.replica import CATCHING_UP, log_client
+from matching.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
+from matching.status import HALTED, REPLICA
+from tests.matching.histories import MemoryHistory
+from tests.matching.memory_log import MemoryCommandLog, Shared, command_log
+from tests.matching.small_exchange import (
+    BTC,
+    DEFINITIONS,
+    PATIENCE_S,
+    Running,
+    batch,
+    deposit,
+    leader_with,
+    order,
+    plan,
+    replica_with,
+    services,
+    trading,
+    until,
+    until_heard,
+)
+
+
+@contextmanager
+def replicas(
+    shared: Shared, history: MemoryHistory, count: int = 2, ring_blocks: int = 1000
+) -> Iterator[list[tuple[Running, MemoryCommandLog]]]:
+    with ExitStack() as opened:
+        made = []
+        for _ in range(count):
+            log = opened.enter_context(command_log(shared))
+            made.append(
+                (opened.enter_context(replica_with(plan(ring_blocks=ring_blocks), services(history), log)), log)
+            )
+        yield made
+
+
+def blocks(one: Running) -> list[Block]:
+    ring = one.parts.ring
+    return [block for number in range(ring.first, ring.last + 1) if (block := ring.get(number))]
+
+
+def until_equal(*running: Running) -> None:
+    until(lambda: len({one.parts.engine.state_hash for one in running}) == 1, "all replicas to be at one block")
+
+
+def settle(history: MemoryHistory, one: Running) -> None:
+    """What settlement does with the blocks of one replica."""
+    history.append(block for block in blocks(one) if block.number > len(history.kept))
+
+
+def test_replicas_make_the_same_blocks_of_interleaved_clients() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory()) as ((one, _), (other, _)):
+        with Client(one.commands) as first, Client(other.commands) as second:
+            first.call(DEFINITIONS)
+            until_equal(one, other)
+            second.refresh()
+            for at in range(20):
+                assert first.call([deposit(1, f"a-{at}")])[0].rejected is None
+                assert second.call([deposit(2, f"b-{at}", asset="USD")])[0].rejected is None
+            assert first.call(trading(50)) != second.call([order(2, "buy", "101.00")])
+        until_equal(one, other)
+        assert [block.data for block in blocks(one)] == [block.data for block in blocks(other)]
+        assert one.parts.board.role == REPLICA
+        again = Engine()
+        for block in blocks(other):
+            re_executed(again, block)
+        assert again.clients == one.parts.engine.clients
+        assert again.clients[log_client("memory:test")] == len(shared.messages)
+
+
+def test_a_message_is_one_block_however_large_the_blocks_of_its_reader() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory(), count=1) as ((one, log),), Client(one.commands) as client:
+        client.call(DEFINITIONS)
+        engine, before = one.parts.engine, one.parts.engine.block_number
+        batches = [batch(engine, 500 + at, 1, [deposit(1, f"{at}-{each}") for each in range(100)]) for at in range(3)]
+        shared.put(b"of another", frames.encode([wire.encode_batch(*each) for each in batches]))
+        until(lambda: engine.block_number > before, "the block")
+        assert one.plan.block_commands < 300
+        made = blocks(one)[-1]
+        assert (made.number, made.command_count, made.timestamp_ns) == (before + 1, 300, shared.messages[-1].time_ns)
+        assert made.requests.tolist()[0] == (log_client(log.identity), len(shared.messages) + 1, 0, 0)
+
+
+def test_a_command_that_comes_through_both_replicas_is_done_once_and_answered_twice() -> None:
+    with replicas(Shared(), MemoryHistory()) as ((one, _), (other, _)):
+        with Client(one.commands) as client:
+            client.call(DEFINITIONS)
+        until_equal(one, other)
+        with Client(one.commands, client_id=77) as first, Client(other.commands, client_id=77) as second:
+            done = first.call([deposit(1, "once")])
+            assert second.call([deposit(1, "once")]) == done
+            assert [result.command_sequence for result in done + second.call([deposit(1, "twice")])] == [4, 5]
+        assert other.parts.engine.balances() == [(1, "BTC", 2000_00000000, 0)]
+
+
+def test_what_is_in_the_log_twice_is_done_once() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory()) as ((one, _), (other, _)), Client(one.commands) as client:
+        client.call([*DEFINITIONS, deposit(1, "once")])
+        before = one.parts.engine.block_number
+        for message in list(shared.messages):
+            shared.put(b"again", message.frame)
+        client.call([deposit(1, "more")])
+        until_equal(one, other)
+        assert one.parts.engine.block_number == before + 1
+        assert one.parts.board.passed_over == 0
+
+
+def test_what_a_log_gives_again_is_not_looked_at_again() -> None:
+    """A batch that was overtaken then would be taken now, and here only."""
+    shared, history = Shared(), MemoryHistory()
+    with replicas(shared, history, count=1) as ((one, _),), Client(one.commands) as client:
+        client.call(DEFINITIONS)
+        engine = one.parts.engine
+        for number in (2, 1):
+            sent = batch(engine, 900, number, [deposit(1, f"{number}")])
+            shared.put(b"", frames.encode([wire.encode_batch(*sent)]))
+        until(lambda: engine.clients.get(900) == 1, "the first command")
+        settle(history, one)
+        with command_log(shared) as log:
+            log.rewinds = True
+            with replica_with(plan(), services(history), log) as again:
+                client.call([deposit(1, "more")])
+                until_equal(one, again)
+                assert again.parts.engine.clients[900] == 1
+
+
+def test_bad_bytes_are_passed_over_by_all_alike() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory()) as ((one, _), (other, _)), Client(one.commands) as client:
+        client.call(DEFINITIONS)
+        engine = one.parts.engine
+        good = wire.encode_batch(*batch(engine, 900, 1, [deposit(3, "good")]))
+        unknown = batch(engine, 901, 1, [order(3, "buy", "1.00")])
+        unknown.commands["instrument"] = 7
+        for bad in (b"", b"no message", frames.encode([good])[:-1], frames.encode([b"no batch"])):
+            shared.put(b"", bad)
+        shared.put(b"", frames.encode([wire.encode_batch(*unknown), good]))
+        client.call([deposit(1, "more")])
+        until_equal(one, other)
+        assert [block.data for block in blocks(one)] == [block.data for block in blocks(other)]
+        assert one.parts.board.passed_over == other.parts.board.passed_over == 5
+        assert engine.clients[900] == 1
+        assert 901 not in engine.clients
+
+
+def test_a_message_of_another_version_stops_a_replica_before_it() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory(), count=1) as ((one, _),):
+        frame = bytearray(frames.encode([wire.encode_batch(*batch(Engine(), 1, 1, [BTC]))]))
+        frame[4] += 1
+        shared.put(b"", bytes(frame))
+        one.thread.join(PATIENCE_S)
+        assert isinstance(one.failures[0], LogUnusable)
+        assert "Message 0 of the log is of form 2 with layout" in str(one.failures[0])
+        assert one.parts.engine.block_number == 0
+
+
+def test_a_replica_comes_back_by_a_snapshot_and_its_place_in_the_log(tmp_path: Path) -> None:
+    shared, history = Shared(), MemoryHistory()
+    folder = SnapshotFolder(LocalDisk(), tmp_path, 3)
+    with replicas(shared, history, count=1) as ((one, _),), Client(one.commands) as client:
+        snapshotter = Snapshotter(folder, DirectWriter(folder), 2)
+        with command_log(shared) as log, replica_with(plan(), services(history, snapshotter=snapshotter), log) as other:
+            client.call([*DEFINITIONS, deposit(1, "before")])
+            until_equal(one, other)
+        settle(history, one)
+        client.call([deposit(1, "meanwhile")])
+        snapshotter = Snapshotter(folder, DirectWriter(folder), 2)
+        with command_log(shared) as log, replica_with(plan(), services(history, snapshotter=snapshotter), log) as again:
+            assert again.parts.recovered is not None
+            assert again.parts.recovered.snapshot_block >= 2
+            client.call([deposit(1, "after")])
+            until_equal(one, again)
+            assert [block.data for block in blocks(again)] == [block.data for block in blocks(one)]
+            assert [epoch.number for epoch in history.begun] == [1]
+
+
+def test_a_snapshot_that_is_ahead_of_the_store_is_not_gone_on_from(tmp_path: Path) -> None:
+    """Else nobody would hold the blocks in between, were all replicas to come back so."""
+    shared, history = Shared(), MemoryHistory()
+    folder = SnapshotFolder(LocalDisk(), tmp_path, 3)
+    for _ in range(2):
+        own = services(history, snapshotter=Snapshotter(folder, DirectWriter(folder), 1))
+        with command_log(shared) as log, replica_with(plan(), own, log) as one, Client(one.commands) as client:
+            client.call([*DEFINITIONS, deposit(1, "once")])
+            assert one.parts.ring.first == 1
+            assert one.parts.engine.balances() == [(1, "BTC", 1000_00000000, 0)]
+
+
+def test_two_that_start_at_once_share_one_epoch() -> None:
+    class Slow(MemoryHistory):
+        """Another replica begins the epoch between this one's looking and its own beginning."""
+
+        def begin_epoch(self, epoch: Epoch) -> bool:
+            if not self.begun:
+                super().begin_epoch(epoch._replace(commands="tcp://127.0.0.1:1"))
+            return super().begin_epoch(epoch)
+
+    history = Slow()
+    with replicas(Shared(), history, count=1) as ((one, _),), Client(one.commands) as client:
+        client.call([BTC])
+        assert [epoch.commands for epoch in history.begun] == ["tcp://127.0.0.1:1"]
+        assert blocks(one)[0].epoch == 1
+
+
+def test_an_engine_that_led_before_is_taken_over_only_when_that_is_asked_for() -> None:
+    history, shared = MemoryHistory(), Shared()
+    with leader_with(plan(), services(history)) as old, Client(old.commands) as client:
+        client.call(DEFINITIONS)
+        settle(history, old)
+    with command_log(shared) as log:
+        refused = pytest.raises(CannotLead, match="does not read the log memory:test: start this one with --take-over")
+        with refused, replica_with(plan(), services(history), log):
+            raise AssertionError
+        with replica_with(plan(), services(history, take_over=True), log) as one, Client(one.commands) as client:
+            assert client.call([deposit(1, "x")])[0].command_sequence == 4
+            assert (blocks(one)[-1].epoch, blocks(one)[-1].number) == (2, 4)
+
+
+def test_a_replica_stops_when_an_engine_that_does_not_read_its_log_has_taken_over() -> None:
+    newer = Epoch(2, 1, 0, "another", "tcp://127.0.0.1:9", "", "", 0)
+    told: list[Epoch] = []
+    own = services(MemoryHistory(), superseded=lambda: told[-1] if told else None)
+    with command_log(Shared()) as log, replica_with(plan(), own, log) as one:
+        told.append(newer)
+        one.thread.join(PATIENCE_S)
+        assert isinstance(one.failures[0], Superseded)
+        assert "another at tcp://127.0.0.1:9 has begun epoch 2" in str(one.failures[0])
+
+
+def test_a_full_ring_stops_reading_until_settlement_confirms() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory(), count=1, ring_blocks=4) as ((one, _),), Client(one.commands) as client:
+        client.call([*DEFINITIONS, deposit(1, "1")])
+        with _impatient(one) as other, pytest.raises(EngineRefused, match=HALTED):
+            other.call([deposit(1, "2")])
+        of_another = batch(one.parts.engine, 900, 1, [deposit(1, "3")])
+        shared.put(b"", frames.encode([wire.encode_batch(*of_another)]))
+        feed = Feed(one.plan.addresses.blocks, one.plan.addresses.retransmission)
+        try:
+            until_heard(feed, feed.status, "a heartbeat")
+            before = feed.status()
+            until_heard(feed, lambda: feed.status() is not before, "another heartbeat")
+            assert feed.newest() == 4
+            feed.confirm(4)
+            assert client.call([deposit(1, "4")])[0].rejected is None
+            until_heard(feed, lambda: feed.newest() == 6, "both blocks")
+        finally:
+            feed.close()
+
+
+def _impatient(one: Running) -> Client:
+    return Client(one.commands, timeout_s=0.5)
+
+
+def test_a_batch_of_which_nobody_knows_is_not_refused_and_is_done_once() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory(), count=1) as ((one, log),):
+        with Client(one.commands) as client:
+            client.call(DEFINITIONS)
+        with Client(one.commands, timeout_s=0.6) as client:
+            log.holds_back = True
+            with pytest.raises(NoAnswer):
+                client.call([deposit(1, "in doubt")])
+            assert len(log.held) == 1, "it was asked for again, and not sent twice"
+            log.holds_back = False
+            log.given_up = [log.held[0][0]]
+            (done,) = client.retry()
+            shared.put(*log.held[0])  # it was taken after all
+            assert done.rejected is None
+            client.call([deposit(1, "next")])
+        assert one.parts.engine.balances() == [(1, "BTC", 2000_00000000, 0)]
+
+
+def test_a_log_that_is_away_halts_a_replica_and_says_so() -> None:
+    with replicas(Shared(), MemoryHistory(), count=1) as ((one, log),), Client(one.commands) as client:
+        client.call(DEFINITIONS)
+        log.away_because = "Kafka at nowhere does not answer."
+        until(lambda: client.status()["halted_reason"] == log.away_because, "the replica to halt")
+        with _impatient(one) as other, pytest.raises(EngineRefused, match="Kafka at nowhere does not answer"):
+            other.call([deposit(1, "1")])
+        log.away_because = ""
+        assert client.call([deposit(1, "2")])[0].rejected is None
+
+
+def test_a_log_that_takes_no_more_refuses_what_it_did_not_take() -> None:
+    with replicas(Shared(), MemoryHistory(), count=1) as ((one, log),):
+        with Client(one.commands) as client:
+            client.call(DEFINITIONS)
+        log.takes = False
+        with _impatient(one) as other, pytest.raises(EngineRefused, match="The log takes no more"):
+            other.call([deposit(1, "1")])
+        log.takes = True
+        with Client(one.commands) as client:
+            assert client.call([deposit(1, "1")])[0].rejected is None
+
+
+def test_a_replica_is_ready_once_it_has_applied_all_that_the_log_held() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory(), count=1) as ((one, _),), Client(one.commands) as client:
+        client.call([*DEFINITIONS, *trading(200)])
+        made = blocks(one)
+    with replicas(shared, MemoryHistory(), count=1) as ((one, _),):
+        assert [block.data for block in blocks(one)] == [block.data for block in made]
+        assert not one.parts.board.halted
+
+
+def test_a_replica_that_has_no_room_for_all_that_the_log_holds_says_so_until_settlement_confirms() -> None:
+    shared, starting = Shared(), plan(ring_blocks=4)
+    with replicas(shared, MemoryHistory(), count=1) as ((one, _),), Client(one.commands) as client:
+        client.call([*DEFINITIONS, *trading(200)])
+        last = one.parts.engine.block_number
+    feed = Feed(starting.addresses.blocks, starting.addresses.retransmission)
+    told: list[str] = []
+
+    def confirm() -> None:
+        while not told or told[-1]:
+            feed.receive(0.02, 100)
+            status = feed.status()
+            if status is not None:
+                told.append(status.fields["halted_reason"] or "")
+                feed.confirm(status.block_number)
+
+    settling = threading.Thread(target=confirm)
+    settling.start()
+    with command_log(shared) as log, replica_with(starting, services(MemoryHistory()), log) as one:
+        settling.join(PATIENCE_S)
+        feed.close()
+        assert one.parts.engine.block_number == last
+        assert {HALTED, CATCHING_UP} & set(told)
+
+
+def test_a_client_goes_over_to_another_replica_and_nothing_is_done_twice() -> None:
+    shared, history = Shared(), MemoryHistory()
+    with replicas(shared, history) as made, ExitStack() as others:
+        ((one, one_log), (other, other_log)) = made
+        client = others.enter_context(Client(f"{one.commands},{other.commands}", timeout_s=PATIENCE_S))
+        client.call(DEFINITIONS)
+        at_hand, beside = (one_log, other) if client.connection.address == one.commands else (other_log, one)
+        at_hand.away_because = "Kafka at nowhere does not answer."
+        until(lambda: client.status()["halted"], "the replica to halt")
+        assert client.call([deposit(1, "moved")])[0].rejected is None
+        assert client.connection.address == beside.commands
+        assert beside.parts.engine.balances() == [(1, "BTC", 1000_00000000, 0)]
+        for _ in range(5):
+            with Client(f"{one.commands},{other.commands}") as newcomer:
+                assert newcomer.connection.address == beside.commands
+
+
+def test_there_is_nothing_to_promote() -> None:
+    with replicas(Shared(), MemoryHistory(), count=1) as ((one, _),):
+        connection = Connection(one.commands, roams=False)
+        try:
+            answer = connection.ask(wire.PROMOTE_FORCED)
+        finally:
+            connection.close()
+        assert (answer["ok"], "none to promote" in answer["message"]) == (False, True)

@@ -1,0 +1,278 @@
+"""Two replicas of one Kafka topic under load, with settlement: one is killed again and again, or the broker is.
+
+KAFKA_KILL_S says for how many seconds; the default is short.
+"""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matching.blocks import Block
+from matching.client import Client, Result
+from matching.engine import Engine
+from matching.errors import MatchingError
+from matching.follower import re_executed
+from scripts.services import Kafka, Running, Server
+from tests.conftest import free_ports
+from tests.matching.kafka import delete_topic, is_made_anew, new_topic
+from tests.matching.small_exchange import until
+from tests.reference.streams import random_commands
+from tests.system.conftest import Process, Start
+from tests.system.test_replication import published
+from tests.system.test_wal_kills import sequences_of
+
+KILL_S = float(os.environ.get("KAFKA_KILL_S", "20"))
+pytestmark = [pytest.mark.processes, pytest.mark.services("kafka"), pytest.mark.timeout(600 + 4 * KILL_S)]
+
+CLIENTS = (81, 82)
+EVERY_S = 4.0  # a replica is killed, and started again at once
+BROKER_EVERY_S = 20.0  # most of it is its start
+PAUSE_S = 0.05  # between one call of a client and its next: two cores also run Kafka, two replicas and settlement
+LATE_S = 0.5
+
+
+@dataclass
+class Trader:
+    """What one client was answered, in order, and how long it waited where that was long."""
+
+    client_id: int
+    answered: list[Result] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
+    failures: list[MatchingError] = field(default_factory=list)
+
+    def trade(self, addresses: str, seed: int, stop: threading.Event) -> None:
+        commands = random_commands(seed + self.client_id, 10_000_000, instruments=2, accounts=8)
+        try:
+            with Client(addresses, client_id=self.client_id, timeout_s=60) as client:
+                while not stop.is_set():
+                    began_s = time.monotonic()
+                    self.answered += client.call(islice(commands, 20))
+                    self.waits_s.append(time.monotonic() - began_s)
+                    stop.wait(PAUSE_S)
+        except MatchingError as error:
+            self.failures.append(error)
+
+
+@contextmanager
+def traders(addresses: str, seed: int) -> Iterator[list[Trader]]:
+    made = [Trader(client_id) for client_id in CLIENTS]
+    stop = threading.Event()
+    threads = [threading.Thread(target=one.trade, args=(addresses, seed, stop)) for one in made]
+    for thread in threads:
+        thread.start()
+    try:
+        yield made
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def until_answered(made: list[Trader], lives_s: float) -> None:
+    """Everybody once more, and at least so long."""
+    counts = [len(one.waits_s) for one in made]
+    ends_s = time.monotonic() + lives_s
+
+    def are_answered() -> bool:
+        assert not any(one.failures for one in made), [one.failures for one in made]
+        is_news = all(len(one.waits_s) > before for one, before in zip(made, counts, strict=True))
+        return is_news and time.monotonic() > ends_s
+
+    until(are_answered, "everybody to be answered", 120)
+
+
+@dataclass
+class Exchange:
+    """Two replicas and settlement over one store; each replica has a folder of its own for its snapshots."""
+
+    start: Start
+    shared: dict[str, str]
+    replicas: list[Process]
+    settlement: Process
+    store: Path
+
+    @property
+    def addresses(self) -> str:
+        return self.shared["ENGINE_REPLICAS"]
+
+    def kill(self, place: int) -> None:
+        """And starts it again, in its folder and with its addresses."""
+        dead = self.replicas[place]
+        assert dead.popen.poll() is None, f"it ended by itself: {dead.errors}"
+        dead.stop(signal.SIGKILL)
+        own = {name: value for name, value in dead.environment.items() if name.startswith("ENGINE_")}
+        self.replicas[place] = self.start("run_engine", data_dir=dead.data_dir, **{**self.shared, **own})
+
+    def status(self, place: int) -> dict[str, Any]:
+        with Client(self.replicas[place].address("COMMAND")) as client:
+            return client.status()
+
+    def finish(self) -> int:
+        """Waits until both replicas and the store are at the same block; that block."""
+        until(lambda: all(one.lines for one in self.replicas), "both replicas to be ready", 120)
+        until(lambda: self.status(0)["block"] == self.status(1)["block"], "the replicas to be at one block")
+        last = int(self.status(0)["block"])
+        until(lambda: self.settled() == last, "settlement")
+        return last
+
+    def settled(self) -> int:
+        """The last block that is projected."""
+        assert self.settlement.popen.poll() is None, f"settlement ended by itself: {self.settlement.errors}"
+        with closing(sqlite3.connect(self.store)) as database:
+            row = database.execute("select min(block_number) from settlement_checkpoints").fetchone()
+        return int(row[0] or 0)
+
+    def blocks(self) -> list[Block]:
+        """As the store holds them."""
+        with closing(sqlite3.connect(self.store)) as database:
+            rows = database.execute("select data from engine_blocks order by number").fetchall()
+        return [Block.decode(data) for (data,) in rows]
+
+
+@pytest.fixture
+def exchange(start: Start, tmp_path: Path, empty_store: Path) -> Callable[[str], Exchange]:
+    def run(servers: str) -> Exchange:
+        topic = new_topic(servers)
+        ports = free_ports(5)
+        own = [
+            {
+                f"ENGINE_{name}_ADDRESS": form.format(port)
+                for (name, form), port in zip(ADDRESSES.items(), free_ports(4), strict=True)
+            }
+            for _ in range(2)
+        ]
+        store = tmp_path / "store.sqlite3"
+        store.write_bytes(empty_store.read_bytes())
+        shared = {
+            "INPUT_LOG": "kafka",
+            "KAFKA_BOOTSTRAP_SERVERS": servers,
+            "KAFKA_COMMAND_TOPIC": topic.name,
+            "ENGINE_REPLICAS": ",".join(one["ENGINE_COMMAND_ADDRESS"] for one in own),
+            "ENGINE_SNAPSHOT_BLOCKS": "100",
+            "DATABASE_URL": f"sqlite:///{store}",
+            "SETTLEMENT_HTTP_ADDRESS": f"127.0.0.1:{ports[4]}",
+        }
+        replicas = [start("run_engine", **{**shared, **one}) for one in own]
+        settlement = start("run_settlement", **{**shared, **own[0], "ENGINE_HTTP_ADDRESS": f"127.0.0.1:{ports[0]}"})
+        for one in replicas:
+            one.wait_until_ready()
+        return Exchange(start, shared, replicas, settlement, store)
+
+    return run
+
+
+ADDRESSES = {
+    "COMMAND": "tcp://127.0.0.1:{}",
+    "BLOCK": "tcp://127.0.0.1:{}",
+    "RETRANSMIT": "tcp://127.0.0.1:{}",
+    "HTTP": "127.0.0.1:{}",
+}
+
+
+def check(exchange: Exchange, made: list[Trader], seed: int) -> None:
+    """One chain, the same in the store and in both replicas; each answered command is in it, once."""
+    last = exchange.finish()
+    blocks = exchange.blocks()
+    again = Engine()
+    for block in blocks:
+        block.verify(again.block_number + 1, again.state_hash)
+        re_executed(again, block)
+    assert again.block_number == last, f"seed {seed}"
+    for place, one in enumerate(exchange.replicas):
+        oldest = exchange.status(place)["ring"]["first"]
+        held = published(one, oldest, last)
+        assert [block.data for block in held] == [block.data for block in blocks[oldest - 1 :]], f"seed {seed}"
+    done = sequences_of(blocks)
+    for trader in made:
+        assert not trader.failures, f"seed {seed}: {trader.failures}"
+        taken = [result for result in trader.answered if not (result.rejected and result.command_sequence is None)]
+        known = [result for result in taken if not result.forgotten]
+        expected = [done[trader.client_id][number] for number in range(1, len(taken) + 1)]
+        for result, sequence in zip(taken, expected, strict=True):
+            assert result.forgotten or result.command_sequence == sequence, f"seed {seed}"
+        assert len(known) > 50, f"seed {seed}: client {trader.client_id} hardly got an answer"
+    verified = exchange.start("verify_settlement", "--json", data_dir=exchange.settlement.data_dir, **exchange.shared)
+    until(lambda: verified.popen.poll() is not None, "verify_settlement", 300)
+    verified.stop()
+    report = json.loads(verified.lines[-1])
+    assert (verified.popen.returncode, report["ok"]) == (0, True), (f"seed {seed}", report["differences"])
+    tell(made, last, report["trades"])
+
+
+def tell(made: list[Trader], last: int, trades: int) -> None:
+    commands = sum(len(one.answered) for one in made)
+    print(f"{last} blocks, {commands} commands, {trades} trades")  # noqa: T201
+    for one in made:
+        late = [wait for wait in one.waits_s if wait > LATE_S]
+        longest = max(one.waits_s, default=0)
+        print(  # noqa: T201
+            f"client {one.client_id}: without service {sum(late):.1f} s in {len(late)} waits of over {LATE_S} s, "
+            f"longest {longest:.2f} s, of {sum(one.waits_s):.1f} s"
+        )
+
+
+def test_replicas_that_are_killed_leave_one_chain_and_no_gap(
+    exchange: Callable[[str], Exchange], kafka: Running
+) -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201
+    moments = random.Random(seed)
+    running = exchange(kafka.address)
+    ends_s = time.monotonic() + KILL_S
+    beginnings, kills = [], 0
+    with traders(running.addresses, seed) as made:
+        while time.monotonic() < ends_s:
+            until(lambda: all(one.lines for one in running.replicas), "both replicas to be ready", 120)
+            until_answered(made, moments.uniform(EVERY_S / 4, EVERY_S))
+            running.kill(moments.randrange(2))
+            kills += 1
+        beginnings = [line for one in running.replicas for line in one.lines]
+    check(running, made, seed)
+    print(f"{kills} kills; {beginnings}")  # noqa: T201
+
+
+def test_a_broker_that_is_killed_under_load_loses_nothing_that_was_answered(
+    exchange: Callable[[str], Exchange], launch: Callable[[Server], Running]
+) -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201
+    broker = launch(Kafka())
+    running = exchange(broker.address)
+    away_s = []
+    with traders(running.addresses, seed) as made:
+        for _ in range(max(2, int(KILL_S / BROKER_EVERY_S))):
+            until_answered(made, LATE_S)
+            broker.kill()
+            killed_s = time.monotonic()
+            until(lambda: running.status(0)["halted"] and running.status(1)["halted"], "both replicas to halt")
+            assert "Kafka at" in running.status(0)["halted_reason"]
+            broker = broker.restart()
+            away_s.append(round(time.monotonic() - killed_s, 1))
+        until_answered(made, LATE_S)
+    check(running, made, seed)
+    print(f"the broker was away for {away_s} s")  # noqa: T201
+
+
+def test_a_topic_that_was_made_anew_is_refused(exchange: Callable[[str], Exchange], kafka: Running) -> None:
+    running = exchange(kafka.address)
+    dead = running.replicas[0]
+    dead.stop()
+    name = running.shared["KAFKA_COMMAND_TOPIC"]
+    delete_topic(kafka.address, name)
+    until(lambda: is_made_anew(kafka.address, name), "the topic to be gone")
+    again = running.start("run_engine", data_dir=dead.data_dir, **running.shared)
+    assert again.popen.wait(60) == 1
+    again.stop()
+    assert "start this one with --take-over" in again.errors[-1]
