@@ -90,12 +90,9 @@ class _Record(NamedTuple):
 class UndoLog:
     """The records of one shard, written by the one process that projects."""
 
-    def __init__(
-        self, session: Session, shard: int, now_us: Callable[[], int] = lambda: time.time_ns() // 1000
-    ) -> None:
+    def __init__(self, session: Session, shard: int) -> None:
         self._session = session
         self._shard = shard
-        self._now_us = now_us
         self._slot: int | None = None  # of the newest record; None: not looked yet
         self._written_us = 0
 

@@ -51,7 +51,7 @@ def test_a_crash_at_any_step_and_a_restart_leave_the_same_tables_and_trail(
     step = 0
     while True:
         # Real servers take a second each time; ScyllaDB's requests are cut off one by one in test_scylla_undo.
-        step += 1 if isinstance(store, SqlStore) and store._session.alias == "default" else 9
+        step += 1 if isinstance(store, SqlStore) and store._session.alias == "default" else 31
         empty(store)
         folder = tmp_path / str(step)
         wires = Tripwires(at=step, after=after)

@@ -75,8 +75,9 @@ class Command(BaseCommand):
                 run(engine_wiring.input_log_name(input_log), follow, services, ready, stop.is_set)
         except _COULD_NOT_RUN as error:
             raise CommandError(str(error), returncode=2) from error
-        except OSError as error:  # a busy HTTP port
-            raise CommandError(str(error.strerror or error), returncode=2) from error
+        except OSError as error:  # a busy HTTP port, or a folder that cannot be read
+            reason = str(error.strerror or error)
+            raise CommandError(f"{error.filename}: {reason}." if error.filename else reason, returncode=2) from error
         except _NOT_IN_ORDER as error:
             raise CommandError(str(error), returncode=1) from error
 
