@@ -48,6 +48,13 @@ class _UnderWay:
     payload: bytes
     sent_at_s: float
     refused: wire.Refused | None = None  # what the engine said to the last sending
+    sendings: int = 0
+    refusals: int = 0
+
+    @property
+    def may_be_done(self) -> bool:
+        """A sending was not refused: it may be on its way, or in a log from which it comes out later."""
+        return self.refusals < self.sendings
 
 
 class Connection:
@@ -128,7 +135,7 @@ class Connection:
         under_way = _UnderWay(wire.encode_batch(self.client_id, number, commands, texts), now_s)
         self._under_way[number] = under_way
         self.next_number += len(commands)
-        self._post(wire.COMMANDS, under_way.payload)
+        self._post_batch(under_way)
         return number
 
     def receive(self, timeout_s: float) -> list[Answered]:
@@ -136,7 +143,8 @@ class Connection:
 
         Raises NoAnswer when a batch was not answered within this connection's `timeout_s`: whether it was done is not
         known, and `retry` asks again. Raises EngineRefused when the engine will not take one: it and those after it
-        were not done; or when the engine that leads now does not have what another one had answered.
+        were not done; or when the engine that leads now does not have what another one had answered. A batch that was
+        sent several times is refused when each sending was: what one engine refuses, another one may have in its log.
         """
         now_s = self._clock()
         deadline_s = now_s + timeout_s
@@ -210,6 +218,11 @@ class Connection:
     def _post(self, verb: bytes, payload: bytes) -> None:
         with suppress(Undelivered):  # nobody takes from the queue, which is full: sent again when it is time
             self._socket.send(verb, payload)
+
+    def _post_batch(self, under_way: _UnderWay) -> None:
+        with suppress(Undelivered):
+            self._socket.send(wire.COMMANDS, under_way.payload)
+            under_way.sendings += 1
 
     # Who leads
 
@@ -293,6 +306,7 @@ class Connection:
         under_way = self._under_way.get(refused.first_number)
         if refused.client != self.client_id or under_way is None:
             return
+        under_way.refusals += 1
         if refused.code == wire.FOLLOWER and self._roams:
             self._leave_follower(refused)
             return
@@ -301,6 +315,8 @@ class Connection:
         if refused.code == wire.ENGINE_HALTED:
             self._resend_at_s = self._clock() + _HALTED_PAUSE_S
             self._consider_another_replica()
+        elif refused.code == wire.BAD_MESSAGE and self._is_replica and under_way.may_be_done:
+            self._leave_in_doubt(refused)  # judged by what it knew there: at another place in the log it may be good
         elif refused.code != wire.OUT_OF_ORDER:
             self._give_up(refused)
         elif oldest <= refused.applied_number + 1:
@@ -356,6 +372,8 @@ class Connection:
         if now_s >= oldest.sent_at_s + self.timeout_s:
             # Out of order it was when something before it was missing, which may have been answered since.
             if oldest.refused is not None and oldest.refused.code != wire.OUT_OF_ORDER:
+                if oldest.may_be_done:
+                    self._leave_in_doubt(oldest.refused)
                 self._give_up(oldest.refused)
             self._in_doubt = True
             raise self._silence()
@@ -366,7 +384,14 @@ class Connection:
         self._resend_at_s = now_s + _ASK_AGAIN_S
         for under_way in self._under_way.values():
             under_way.refused = None
-            self._post(wire.COMMANDS, under_way.payload)
+            self._post_batch(under_way)
+
+    def _leave_in_doubt(self, refused: wire.Refused) -> None:
+        self._in_doubt = True
+        raise NoAnswer(
+            f"The engine at {self.address} refused the batch, and nobody has answered an earlier sending of it, which "
+            f"may still be done: {refused.message}"
+        )
 
     def _give_up(self, refused: wire.Refused) -> None:
         self._renew()

@@ -97,8 +97,11 @@ class Desk:
     def _read_batch(self, sender: bytes, payload: bytes) -> wire.Batch | None:
         try:
             batch = wire.decode_batch(payload)
-            # A follower refuses every batch: that it may not know an instrument yet does not make one a bad one.
-            if self._board.role in TAKE_COMMANDS:
+            # A follower refuses every batch: that it may not know an instrument yet does not make one a bad one. A
+            # replica may be behind the one that has defined it: what is known is judged where the log is read.
+            if self._board.role == REPLICA:
+                self._engine.check_form(batch.commands, batch.texts)
+            elif self._board.role in TAKE_COMMANDS:
                 self._engine.check(batch.commands, batch.texts)
         except BadMessage as error:
             self._counters.bad_messages += 1

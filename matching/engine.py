@@ -20,7 +20,7 @@ from matching.codes import (
     Side,
     name_of,
 )
-from matching.intake import check
+from matching.intake import check, check_form
 from matching.kernel import pools as p
 from matching.registry import Instrument, Registry
 
@@ -84,6 +84,10 @@ class Engine:
     def check(self, commands: Records, texts: bytes) -> None:
         """Raises BadMessage for records (a writable array) that no edge makes."""
         check(commands, texts, self.registry)
+
+    def check_form(self, commands: Records, texts: bytes) -> None:
+        """As `check`; assets and instruments that this engine does not know pass."""
+        check_form(commands, texts, self.registry)
 
     def apply(self, requests: Records, commands: Records, texts: bytes, timestamp_ns: int) -> Block:
         """Applies COMMAND records (a writable array) that passed `check` as the next block.

@@ -65,7 +65,7 @@ class Gateway:
         return len(self._messages) >= MOST_UNDER_WAY and not self._board.halted
 
     def take(self, received: Sequence[tuple[bytes, wire.Batch]]) -> None:
-        """Batches that `Engine.check` let pass. Raises LogUnusable."""
+        """Batches that `Engine.check_form` let pass. Raises LogUnusable."""
         new: list[Waiting] = []
         for sender, batch in received:
             one = Waiting(sender, batch)

@@ -4,11 +4,12 @@ The edge makes no record that fails; a client with a bug or bad intent may.
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from matching import kernel
 from matching.blocks import Records
-from matching.codes import FIRST_REFERENCE_COMMAND, CommandKind
+from matching.codes import FIRST_REFERENCE_COMMAND, NONE_ID, CommandKind
 from matching.errors import BadDefinition, BadMessage
 from matching.kernel import records
 from matching.registry import Registry, status_named
@@ -36,17 +37,37 @@ _FAULTS = {
 }
 
 
+class _NotKnown(BadMessage):
+    """A name that another engine's registry may have, or this one's later."""
+
+
 def check(commands: Records, texts: bytes, registry: Registry) -> None:
     """Raises BadMessage when COMMAND records and their strings are not what an edge makes of valid commands."""
-    place, fault = kernel.first_fault(commands, len(registry.assets), len(registry.instruments), len(texts))
+    _check_records(commands, texts, len(registry.assets), len(registry.instruments))
+    if _defines(commands):
+        _check_definition(commands[-1], texts, registry)
+
+
+def check_form(commands: Records, texts: bytes, registry: Registry) -> None:
+    """As `check`, and what `registry` does not know passes. Raises BadMessage for what no registry would let pass."""
+    _check_records(commands, texts, int(NONE_ID), int(NONE_ID))
+    if _defines(commands):
+        with suppress(_NotKnown):
+            _check_definition(commands[-1], texts, registry)
+
+
+def _defines(commands: Records) -> bool:
+    return bool(len(commands)) and int(commands["kind"][-1]) >= _FIRST_REFERENCE
+
+
+def _check_records(commands: Records, texts: bytes, assets: int, instruments: int) -> None:
+    place, fault = kernel.first_fault(commands, assets, instruments, len(texts))
     if fault:
         raise BadMessage(f"Command {place + 1} of the batch has {_FAULTS[fault]}.")
     if not texts.isascii() or not texts.decode("ascii").isprintable():
         raise BadMessage("The strings of the batch are not printable ASCII.")
     if hashes(texts, commands["text_length"].tolist()) != commands["text_hash"].tolist():
         raise BadMessage("A string of the batch has another hash than the one beside it.")
-    if len(commands) and int(commands["kind"][-1]) >= _FIRST_REFERENCE:
-        _check_definition(commands[-1], texts, registry)
 
 
 def _check_definition(command: Any, texts: bytes, registry: Registry) -> None:
@@ -63,6 +84,6 @@ def _check_definition(command: Any, texts: bytes, registry: Registry) -> None:
             status_named(definition.get("status"))
             registry.instrument_by_symbol[definition["symbol"]]
     except KeyError as error:
-        raise BadMessage(f"The batch defines something on {error.args[0]!r}, which does not exist.") from error
+        raise _NotKnown(f"The batch defines something on {error.args[0]!r}, which does not exist.") from error
     except (ValueError, RecursionError, TypeError, BadDefinition) as error:
         raise BadMessage(f"The batch carries a definition that cannot be: {error}") from error

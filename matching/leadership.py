@@ -90,6 +90,7 @@ def _take_part(
         if stop():
             raise Stopped
         if holder is not None and joins:
+            _refuse_if_behind(engine, holder, history)
             history.withdraw()
             engine.epoch = holder.number
             return recovery.recovered
@@ -97,6 +98,22 @@ def _take_part(
         if history.begin_epoch(epoch):
             engine.epoch = epoch.number
             return recovery.recovered
+
+
+def _refuse_if_behind(engine: Engine, holder: Epoch, history: History) -> None:
+    """The log goes on from the block that its epoch begins after: on any other one it would make another chain."""
+    last = holder.first_block - 1
+    if engine.block_number < last:
+        raise CannotLead(
+            f"The store lacks blocks up to {last}, which epoch {holder.number} begins after, and this replica has "
+            f"those up to {engine.block_number}: let settlement drain its spill first."
+        )
+    known = engine.state_hash if engine.block_number == last else history.hash_of(last)
+    if known is not None and known != holder.prev_hash:
+        raise CannotLead(
+            f"Block {last} is another one here than the one that epoch {holder.number} begins after: this store, or "
+            "this engine's snapshot, is not of that log's exchange. Give it the one that settlement writes to."
+        )
 
 
 def _next_epoch(

@@ -127,9 +127,16 @@ class Replica:
         """As many messages as the ring has room for blocks: what settlement has not confirmed may not be dropped."""
         room = min(self._ring.room, _MESSAGES_A_TURN)
         for message in self._log.read(room) if room > 0 else ():
-            if message.offset >= self._next_offset:
-                self._apply(message)
-                self._next_offset = message.offset + 1
+            if message.offset < self._next_offset:
+                continue
+            if message.offset > self._next_offset:
+                raise LogUnusable(
+                    f"The log gave message {message.offset} where message {self._next_offset} comes next: it keeps "
+                    "them without gaps, so what lies between was lost or cannot be read. Look at the log's disks, and "
+                    "start this replica again once it gives all of them."
+                )
+            self._apply(message)
+            self._next_offset = message.offset + 1
 
     def _apply(self, message: Logged) -> None:
         waiting = self._gateway.claim(message.key)

@@ -33,7 +33,7 @@ class InputLog(Protocol):
 class Logged(NamedTuple):
     """One message of a log: the commands of one block."""
 
-    offset: int  # its place; they rise, and may skip
+    offset: int  # its place; they rise by one
     time_ns: int  # when the log took it, nanoseconds since the Unix epoch
     key: bytes  # what was given with it
     frame: bytes

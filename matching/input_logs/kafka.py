@@ -63,6 +63,25 @@ _CONSUMER: dict[str, Any] = {
     "max.partition.fetch.bytes": 4 * frames.MOST_BYTES,
     "queued.max.messages.kbytes": 16_384,
 }
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+"""What the client mends by itself, without a message less: brokers that are away, and a partition that moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +200,7 @@ class KafkaLog:
 
     def _note_error(self, error: KafkaError) -> None:
         if error.fatal():
-            self._failure = f"Kafka's client has failed for good ({error.str()}): start this replica again."
+            self._fail(f"Kafka's client has failed for good ({error.str()}): start this replica again.")
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # the statistics tell
             log.info("Kafka", error=error.str())
 
@@ -190,6 +209,11 @@ class KafkaLog:
         known = [broker for broker in brokers if broker["nodeid"] >= 0]
         self._brokers_up = any(broker["state"] == "UP" for broker in known or brokers)
 
+    def _fail(self, sentence: str) -> None:
+        """The first one stays: what comes after may be its consequence."""
+        self._failure = self._failure or sentence
+        self._wake()
+
     def _raise_failure(self) -> None:
         if self._failure:
             raise LogUnusable(self._failure)
@@ -197,16 +221,20 @@ class KafkaLog:
     # The thread that fetches
 
     def _fetch(self) -> None:
+        try:
+            self._fetch_until_closed()
+        except KafkaException as error:
+            self._fail(f"Topic {self._topic} cannot be read: {error}.")
+        finally:  # whatever else has ended it: nobody may wait for messages that nobody fetches
+            if not self._closing.is_set():
+                self._fail(f"Topic {self._topic} is not read any more, as its reader has ended: see the log above.")
+
+    def _fetch_until_closed(self) -> None:
         while not self._closing.is_set():
-            try:
-                # It waits for as many as are asked for: for the first, then not at all.
-                messages = self._consumer.consume(1, _POLL_S)
-                if messages:
-                    messages += self._consumer.consume(_READ_AHEAD_MESSAGES, 0)
-            except KafkaException as error:
-                self._failure = f"Topic {self._topic} cannot be read: {error}."
-                self._wake()
-                return
+            # It waits for as many as are asked for: for the first, then not at all.
+            messages = self._consumer.consume(1, _POLL_S)
+            if messages:
+                messages += self._consumer.consume(_READ_AHEAD_MESSAGES, 0)
             for message in messages:
                 self._take(message)
 
@@ -220,13 +248,14 @@ class KafkaLog:
         elif error.code() == KafkaError._PARTITION_EOF:
             self._put(None)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            self._failure = (
+            self._fail(
                 f"Topic {self._topic} does not hold the next message any more, or never did: it was made anew, or "
                 "messages were removed. Start this replica again, to see which."
             )
-            self._wake()
-        else:
+        elif error.code() in _PASSING:
             log.info("Kafka", error=error.str())
+        else:  # the client goes on behind a message that it could not read, and the others may have read it
+            self._fail(f"Topic {self._topic} cannot be read any further: {error.name()}, {error.str()}.")
 
     def _put(self, message: Logged | None) -> None:
         """Waits while the engine is behind, so that what was read ahead stays bounded."""

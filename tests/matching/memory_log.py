@@ -34,6 +34,8 @@ class MemoryCommandLog:
         self._next = 0
         self.arrival = _End(arrival)
         self.rewinds = False  # gives again what was read before
+        self.skips = False  # does not give the next message
+        self.is_behind = False  # gives nothing
         self.takes = True
         self.holds_back = False  # what is appended is under way, and nobody knows
         self.held: list[tuple[bytes, bytes]] = []
@@ -45,8 +47,9 @@ class MemoryCommandLog:
         return len(self._shared.messages)
 
     def read(self, most: int) -> list[Logged]:
-        found = self._shared.messages[self._next : self._next + most]
-        self._next += len(found)
+        start = self._next + self.skips
+        found = [] if self.is_behind else self._shared.messages[start : start + most]
+        self._next = start + len(found) if found else self._next
         return found
 
     def append(self, key: bytes, frame: bytes) -> bool:

@@ -1,11 +1,12 @@
 """A real topic as the log of commands."""
 
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from matching.client import Client
@@ -106,6 +107,95 @@ def test_messages_that_are_removed_while_they_are_needed_are_an_error(kafka: Ser
 
         log.append(b"2", b"message")
         until(is_refused, "the topic's end to be told")
+
+
+def test_a_message_that_is_damaged_on_the_brokers_disk_is_an_error_and_not_left_out(
+    kafka: Server, topic: Topic
+) -> None:
+    with reading(kafka, topic) as log:
+        for key in (b"1", b"2", b"3"):
+            log.append(key, b"the message of " + key)
+            until_read(log, 1)
+    (segment,) = (kafka.folder / "data").rglob(f"{topic.name}-{PARTITION}/*.log")
+    with segment.open("r+b") as file:
+        file.seek(segment.read_bytes().index(b"message of 2"))
+        file.write(b"M")
+    with reading(kafka, topic) as log, pytest.raises(LogUnusable, match=r"cannot be read any further: _BAD_MSG, .*CRC"):
+        until_read(log, 2)
+
+
+def test_a_reader_that_ends_by_itself_is_an_error(kafka: Server, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", ended.append)
+    with reading(kafka, topic) as log:
+        monkeypatch.setattr(log, "_take", None)
+        log.append(b"1", b"message")
+        with pytest.raises(LogUnusable, match="is not read any more, as its reader has ended"):
+            until_read(log, 1)
+    assert len(ended) == 1
+
+
+def test_brokers_that_are_away_are_waited_for_and_other_errors_are_not(kafka: Server, topic: Topic) -> None:
+    class Failing(Message):
+        """As the client gives one, which a real broker does not make when it is asked to."""
+
+        def __init__(self, code: int) -> None:
+            super().__init__(topic=topic.name, partition=PARTITION, error=KafkaError(code))
+
+    for code in (KafkaError._TRANSPORT, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TIMED_OUT):
+        with closing(KafkaLog(kafka.address, topic)) as log:
+            log._take(Failing(code))
+            assert log.read(1) == []
+    for code in (KafkaError._BAD_MSG, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._BAD_COMPRESSION):
+        with closing(KafkaLog(kafka.address, topic)) as log:
+            log._take(Failing(code))
+            with pytest.raises(LogUnusable, match="cannot be read any further"):
+                log.read(1)
+
+
+@contextmanager
+def link(port: int, kafka: Server) -> Iterator[None]:
+    """Connections to `port` reach Kafka."""
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):  # the other side has closed
+            while data := source.recv(65_536):
+                target.sendall(data)
+
+    def accept() -> None:
+        with suppress(OSError):  # it was shut down
+            while True:
+                near, _ = listening.accept()
+                far = opened.enter_context(socket.create_connection((kafka.host, kafka.port)))
+                opened.enter_context(near)
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=carry, args=ends, daemon=True).start()
+
+    with ExitStack() as opened, socket.create_server((kafka.host, port)) as listening:
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+
+
+def test_what_was_given_to_a_log_that_is_cut_off_is_sent_when_the_link_is_back(
+    kafka: Server, topic: Topic, free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    with reading(kafka, topic) as reader:
+        with closing(KafkaLog(f"{kafka.host}:{port}", topic, log_level=0)) as cut_off:
+            assert cut_off.append(b"1", b"late")
+            until(lambda: not cut_off.lost() and cut_off.away(), "it to say so")
+            with link(port, kafka):
+                until(lambda: not cut_off.lost() and not cut_off.away(), "the link to be back")
+                assert [message.key for message in until_read(reader, 1)] == [b"1"]
+        with closing(KafkaLog(f"{kafka.host}:{port}", topic, log_level=0)) as stopped:
+            assert stopped.append(b"2", b"never")
+        assert reader.append(b"3", b"next")
+        assert [message.key for message in until_read(reader, 1)] == [b"3"]
 
 
 def test_two_replicas_under_load_publish_the_same_bytes(kafka: Server, topic: Topic) -> None:

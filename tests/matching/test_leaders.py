@@ -71,7 +71,7 @@ class Engines(ScriptedNetwork):
         batch = wire.decode_batch(frames[1])
         self.taken.append((address, batch.first_number))
         applied = self.applied.setdefault(address, 0)
-        if role != "leader":
+        if role not in ("leader", "replica"):
             refused = wire.Refused(wire.FOLLOWER, "No.", batch.client, batch.first_number, leader=self.leader_named)
         elif applied < batch.first_number - 1:
             refused = wire.Refused(wire.OUT_OF_ORDER, "Not the next.", batch.client, batch.first_number, applied)
@@ -256,6 +256,49 @@ def test_a_refusal_that_an_answer_overtook_is_not_believed() -> None:
     stale = wire.Refused(wire.OUT_OF_ORDER, "Not the next.", 7, 2, 0)
     socket.inbox.append([wire.REFUSED, wire.encode_refused(stale)])
     assert all_answers(connection) == [1, 2]
+
+
+class Refusing(Engines):
+    """Those of `refuses` refuse every batch (address → code)."""
+
+    def __init__(self, roles: dict[str, tuple[str, int]]) -> None:
+        super().__init__(roles)
+        self.refuses: dict[str, str] = {}
+
+    def _hear(self, address: str, socket: ScriptedSocket, frames: list[bytes]) -> None:
+        code = self.refuses.get(address)
+        if code is None or frames[0] != wire.COMMANDS:
+            super()._hear(address, socket, frames)
+            return
+        refused = wire.Refused(code, "Not now.", 7, wire.decode_batch(frames[1]).first_number)
+        socket.inbox.append([wire.REFUSED, wire.encode_refused(refused)])
+
+
+def test_a_batch_that_each_time_was_refused_by_a_halted_engine_was_not_done() -> None:
+    engines = Refusing({A: ("replica", 1)})
+    engines.refuses = {A: wire.ENGINE_HALTED}
+    connection = connected(engines, A, timeout_s=3.0)
+    send(connection)
+    with pytest.raises(EngineRefused, match="Not now") as caught:
+        all_answers(connection)
+    assert caught.value.code == wire.ENGINE_HALTED
+
+
+@pytest.mark.parametrize("code", [wire.ENGINE_HALTED, wire.BAD_MESSAGE])
+def test_a_batch_that_a_silent_replica_has_too_is_in_doubt_whatever_the_next_one_says(code: str) -> None:
+    """The silent one may have it under way in the log, from which it comes out after the refusal."""
+    engines = Refusing({A: ("replica", 1)})
+    connection = connected(engines, A, B, timeout_s=5.0)
+    send(connection)
+    assert all_answers(connection) == [1]
+    engines.roles, engines.refuses = {B: ("replica", 1)}, {B: code}
+    send(connection)
+    with pytest.raises(NoAnswer, match=r"refused the batch, .* which may still be done: Not now"):
+        all_answers(connection)
+    assert connection.under_way == 1
+    engines.refuses, engines.applied[B] = {}, 1
+    connection.retry()
+    assert all_answers(connection) == [2]
 
 
 def test_who_else_is_there_is_asked_now_and_then_while_all_is_well() -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -149,6 +149,66 @@ def test_what_a_log_gives_again_is_not_looked_at_again() -> None:
                 assert again.parts.engine.clients[900] == 1
 
 
+def test_a_message_that_is_not_the_next_one_stops_a_replica_before_it() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory(), count=1) as ((one, log),), Client(one.commands) as client:
+        client.call(DEFINITIONS)
+        block, last = one.parts.engine.block_number, len(shared.messages) - 1
+        log.skips = True
+        for number in (1, 2):
+            sent = batch(one.parts.engine, 900, number, [deposit(1, f"{number}")])
+            shared.put(b"of another", frames.encode([wire.encode_batch(*sent)]))
+        one.thread.join(PATIENCE_S)
+        assert isinstance(one.failures[0], LogUnusable)
+        assert f"The log gave message {last + 2} where message {last + 1} comes next" in str(one.failures[0])
+        assert one.parts.engine.block_number == block
+
+
+def test_what_a_replica_does_not_know_yet_is_judged_where_the_log_is_read() -> None:
+    """Another one has applied the definition, and its client came over to this one, which is behind."""
+    shared = Shared()
+    with replicas(shared, MemoryHistory()) as ((one, _), (other, log)):
+        log.is_behind = True
+        with Client(one.commands) as client:
+            client.call([*DEFINITIONS, deposit(1, "known")])
+            ahead = one.parts.engine
+            good, bad = (batch(ahead, 900 + at, 1, [order(1, "sell", "1.00")]) for at in range(2))
+        bad.commands["instrument"] = 7
+        before = len(shared.messages)
+        connections = [Connection(other.commands, client_id=each.client) for each in (good, bad)]
+        for connection, each in zip(connections, (good, bad), strict=True):
+            connection.send(each.commands, each.texts)
+        until(lambda: sum(_batches(message.frame) for message in shared.messages[before:]) == 2, "both in the log")
+        log.is_behind = False
+        with closing(connections[0]), closing(connections[1]):
+            (answered,) = connections[0].receive(PATIENCE_S)
+            assert answered.answer.client == 900
+            with pytest.raises(EngineRefused, match="an instrument or asset that does not exist"):
+                connections[1].receive(PATIENCE_S)
+        until_equal(one, other)
+        assert one.parts.engine.clients[900] == 1
+
+
+def test_what_no_replica_would_ever_take_does_not_go_to_the_log() -> None:
+    shared = Shared()
+    with replicas(shared, MemoryHistory(), count=1) as ((one, _),), Client(one.commands) as client:
+        client.call(DEFINITIONS)
+        before = len(shared.messages)
+        bad = batch(one.parts.engine, 900, 1, [order(1, "sell", "1.00")])
+        bad.commands["side"] = 9
+        with closing(Connection(one.commands, client_id=900)) as connection:
+            connection.send(bad.commands, bad.texts)
+            with pytest.raises(EngineRefused, match="a side that does not exist"):
+                connection.receive(PATIENCE_S)
+        assert len(shared.messages) == before
+
+
+def _batches(frame: bytes) -> int:
+    batches = frames.decode(frame)
+    assert isinstance(batches, list)
+    return len(batches)
+
+
 def test_bad_bytes_are_passed_over_by_all_alike() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory()) as ((one, _), (other, _)), Client(one.commands) as client:
@@ -210,6 +270,26 @@ def test_a_snapshot_that_is_ahead_of_the_store_is_not_gone_on_from(tmp_path: Pat
             client.call([*DEFINITIONS, deposit(1, "once")])
             assert one.parts.ring.first == 1
             assert one.parts.engine.balances() == [(1, "BTC", 1000_00000000, 0)]
+
+
+def test_a_replica_does_not_join_before_the_block_that_its_epoch_begins_after() -> None:
+    """It was begun with blocks in a spill that the store does not have, and that this replica cannot read."""
+    history, shared = MemoryHistory(), Shared()
+    with leader_with(plan(), services(history)) as old, Client(old.commands) as client:
+        client.call(DEFINITIONS)
+        settle(history, old)
+    with command_log(shared) as log, replica_with(plan(), services(history, take_over=True), log) as one:
+        assert [epoch.first_block for epoch in history.begun] == [1, 4]
+        assert one.parts.engine.block_number == 3
+    spilled = history.kept.pop()
+    lacks = pytest.raises(CannotLead, match=r"lacks blocks up to 3, which epoch 2 begins after, .* up to 2: let")
+    with command_log(shared) as log, lacks, replica_with(plan(), services(history), log):
+        raise AssertionError
+    history.kept.append(spilled)
+    history.begun[-1] = history.begun[-1]._replace(prev_hash=1)
+    other = pytest.raises(CannotLead, match="Block 3 is another one here than the one that epoch 2 begins after")
+    with command_log(shared) as log, other, replica_with(plan(), services(history), log):
+        raise AssertionError
 
 
 def test_two_that_start_at_once_share_one_epoch() -> None:
