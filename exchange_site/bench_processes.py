@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,17 +135,18 @@ class Exchange:
 
 
 @contextmanager
-def exchange(parent: Path | None) -> Iterator[Exchange]:
+def exchange(parent: Path | None, store: Mapping[str, str]) -> Iterator[Exchange]:
     """Starts settlement, engine and the bare echo in a temporary folder, below `parent` or where such folders are.
 
-    The database is the embedded one, whatever DATABASE_URL says. Raises BenchError.
+    `store`: the settings that name settlement's store. The database is the embedded one, whatever DATABASE_URL says.
+    Raises BenchError.
     """
     with tempfile.TemporaryDirectory(prefix="exchange-bench-", dir=parent, ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        running = Exchange(_environment(folder / "data"), folder)
+        running = Exchange({**_environment(folder / "data"), **store}, folder)
         try:
             running.prepare()
-            running.start("settlement", "manage.py", "run_settlement", "--store", "sql")
+            running.start("settlement", "manage.py", "run_settlement")
             running.start("engine", "manage.py", "run_engine")
             running.start("echo", "-m", "exchange_site.bare_echo", running.environment["BARE_ECHO_ADDRESS"])
             running.wait_until_ready()

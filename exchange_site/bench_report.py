@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ import numpy as np
 import zmq
 from django.conf import settings
 
+from exchange_site.bench_blocks import WORKLOADS
+from exchange_site.bench_keyspace import absence
 from exchange_site.bench_processes import BenchError
 
 Document = dict[str, Any]
@@ -39,18 +41,34 @@ KERNEL = (
         ("bench_engine", "--workload", "deep", "--resting", "2000000", "--repetitions", "3"),
     ),
 )
-PIPELINE = Run("pipeline", ("bench_pipeline",))
+PIPELINES = (
+    Run("pipeline, sql", ("bench_pipeline", "--store", "sql")),
+    Run("pipeline, scylla", ("bench_pipeline", "--store", "scylla", "--commands", "100000")),
+)
+STORES = tuple(
+    Run(f"store, {store}, {workload}", ("bench_store", "--store", store, "--workload", workload))
+    for store in ("sql", "scylla")
+    for workload in WORKLOADS
+)
 
 
 def measure(files: Sequence[Path], say: Callable[[str], object]) -> Document:
     """Every benchmark, and every file of order flow. Raises BenchError with what a benchmark said."""
     own = [Run(file.stem, ("bench_engine", "--workload", str(file))) for file in files]
-    kernel = []
-    for run in (*KERNEL, *own):
-        say(f"kernel: {run.title}")
-        kernel.append({"title": run.title, **_document(run)})
-    say(PIPELINE.title)
-    return {"machine": machine(), "kernel": kernel, "pipeline": _document(PIPELINE)}
+    skipped = absence()
+    if skipped is not None:
+        say(f"skipping what needs ScyllaDB or Cassandra: {skipped}")
+
+    def measured(runs: Iterable[Run]) -> list[Document]:
+        found = []
+        for run in runs:
+            if skipped is None or "scylla" not in run.command:
+                say(run.title)
+                found.append({"title": run.title, **_document(run)})
+        return found
+
+    kernel, pipelines, stores = measured((*KERNEL, *own)), measured(PIPELINES), measured(STORES)
+    return {"machine": machine(), "kernel": kernel, "pipelines": pipelines, "stores": stores, "skipped": skipped}
 
 
 def machine() -> Document:
@@ -84,7 +102,12 @@ def table(found: Document) -> str:
         counts = [row[name] for name in ("trades", "events", "resting_after")]
         numbers = [*speeds, row["commands_per_cpu_second"]["median"], *counts]
         lines.append(f"| {row['title']} | {' | '.join(f'{number:,}' for number in numbers)} |")
-    return "\n".join([*lines, "", *_pipeline_table(found["pipeline"]), ""])
+    for row in found["pipelines"]:
+        lines += ["", *_pipeline_table(row)]
+    lines += ["", *_store_table(found["stores"])]
+    if found["skipped"] is not None:
+        lines += ["", f"ScyllaDB or Cassandra was not measured: {found['skipped']}"]
+    return "\n".join([*lines, ""])
 
 
 def save(found: Document, folder: Path) -> tuple[Path, Path]:
@@ -99,7 +122,8 @@ def save(found: Document, folder: Path) -> tuple[Path, Path]:
 def _pipeline_table(row: Document) -> list[str]:
     latency = row["latency"]
     return [
-        f"| client → engine → settlement → SQL store, batches of {row['batch_commands']} | a second | seconds |",
+        f"| client → engine → settlement → {row['store']} store, batches of {row['batch_commands']} "
+        "| a second | seconds |",
         "|---|---:|---:|",
         f"| commands answered | {row['commands_per_second_answered']:,} | {row['seconds_answered']:.2f} |",
         f"| commands durable and confirmed | {row['commands_per_second_durable']:,} | {row['seconds_durable']:.2f} |",
@@ -114,6 +138,23 @@ def _pipeline_table(row: Document) -> list[str]:
         f"| bare ZeroMQ round trip | {latency['bare_p50_us']:.0f} | {latency['bare_p99_us']:.0f} |",
         f"| ratio | {latency['p50_ratio']} | {latency['p99_ratio']} |",
     ]
+
+
+def _store_table(rows: Sequence[Document]) -> list[str]:
+    lines = [
+        "| store alone | commands/s appended | trades/s projected | rows/s projected | driver alone, rows/s | ratio |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        rates = [row[f"{name}_projected"] for name in ("trades_per_second", "rows_per_second")]
+        numbers = " | ".join(f"{number:,}" for number in (row["commands_per_second_appended"], *rates))
+        bare, ratio = row["rows_per_second_bare"], row["ratio_to_bare"]
+        lines.append(f"| {row['title']} | {numbers} | {f'{bare:,} | {ratio}' if bare else ' | '} |")
+    lines += ["", "| lookup | median ms | p95 ms |", "|---|---:|---:|"]
+    for row in rows:
+        for name, (median, most) in row["lookups_ms"].items():
+            lines.append(f"| {row['title']}: {name} | {median} | {most} |")
+    return lines
 
 
 def _document(run: Run) -> Document:

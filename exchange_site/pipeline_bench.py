@@ -8,7 +8,8 @@ second are measured once more with orders that are taken at once.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import zmq
 
 from exchange_site import bare_echo
+from exchange_site.bench_keyspace import own_keyspace
 from exchange_site.bench_processes import BenchError, Exchange, exchange
 from matching import layout, wire, workloads
 from matching.client import Client
@@ -77,6 +79,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Pipeline:
+    store: str
     batch_commands: int
     cpus: int
     throughput: Throughput
@@ -86,6 +89,7 @@ class Pipeline:
     def document(self) -> dict[str, Any]:
         """For `--json`."""
         return {
+            "store": self.store,
             "batch_commands": self.batch_commands,
             "cpus": self.cpus,
             **asdict(self.throughput),
@@ -95,15 +99,18 @@ class Pipeline:
         }
 
 
-def measure(commands: int, samples: int, *, seed: int, parent: Path | None, say: Say) -> Pipeline:
-    """Raises BenchError, and MatchingError where the engine does not answer."""
+def measure(commands: int, samples: int, *, store: str, seed: int, parent: Path | None, say: Say) -> Pipeline:
+    """`store` is sql or scylla.
+
+    Raises BenchError, MatchingError where the engine does not answer, and StoreError where the store does not.
+    """
     say("making the workload")
     workload = workloads.generate("hot", commands + samples + _WARM_UP, seed=seed)
     together = list(workload.stream.part(0, commands).batches(BATCH_COMMANDS))
     trading = workloads.pairs(commands // _TRADING_PART, workload.accounts, len(workload.stream), seed=seed)
     single = list(workload.stream.part(commands, len(workload.stream)).batches(1))
     say("starting engine and settlement")
-    with exchange(parent) as running:
+    with _settings_of(store) as chosen, exchange(parent, chosen) as running:
         address = running.environment["ENGINE_COMMAND_ADDRESS"]
         with Client(address, timeout_s=_TIMEOUT_S) as client:
             client.call(workload.definitions())
@@ -121,7 +128,17 @@ def measure(commands: int, samples: int, *, seed: int, parent: Path | None, say:
             latency = _latency(running, connection, single)
         finally:
             connection.close()
-    return Pipeline(BATCH_COMMANDS, os.cpu_count() or 1, throughput, traded, latency)
+    return Pipeline(store, BATCH_COMMANDS, os.cpu_count() or 1, throughput, traded, latency)
+
+
+@contextmanager
+def _settings_of(store: str) -> Iterator[dict[str, str]]:
+    """Of a store of the benchmark's own; an SQLite file needs no name."""
+    if store == "sql":
+        yield {"SETTLEMENT_STORE": "sql"}
+        return
+    with own_keyspace() as access:
+        yield {"SETTLEMENT_STORE": store, "SCYLLA_KEYSPACE": access.keyspace}
 
 
 def pour(connection: Connection, batches: Iterable[Batch]) -> tuple[int, list[Answered]]:

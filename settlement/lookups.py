@@ -1,10 +1,11 @@
-"""Trades and differences as people and scripts read them on a terminal."""
+"""What people and scripts look up, put together from the store contract; trades as a terminal shows them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from matching.registry import Registry
-from settlement.stores.base import Store, Trade
+from ledger.api import MOST_LEGS
+from matching.registry import Instrument, Registry
+from settlement.stores.base import LedgerEvent, Store, Trade
 from settlement.trail import time_text
 
 _PAGE = 1000
@@ -23,6 +24,26 @@ def trades_between(store: Store, first: int, last: int) -> Iterator[Trade]:
     while page := store.get_trades_by_sequence_range(first, last, _PAGE):
         yield from page
         first = page[-1].trade_id + 1
+
+
+def entries_of_event(
+    store: Store, event_sequence: int, accounts: Iterable[int], instrument: Instrument | None
+) -> list[LedgerEvent]:
+    """The ledger entries of an event of these accounts' orders, by leg. `instrument`: theirs, None where unknown.
+
+    By account, for a ledger may have no key by event: where it lies by account, a range of sequences is looked for in
+    every account that has entries near it.
+    """
+    assets = [instrument.base.symbol, instrument.quote.symbol] if instrument else [None]
+    before = event_sequence + 1, 0
+    found = [
+        entry
+        for account in dict.fromkeys(accounts)
+        for asset in assets
+        for entry in store.get_ledger_events_by_account(account, MOST_LEGS, asset=asset, before=before)
+        if entry.event_sequence == event_sequence
+    ]
+    return sorted(found, key=lambda entry: entry.leg)
 
 
 def trade_form(trade: Trade, registry: Registry) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from settlement.errors import StoreDamaged, TrailUnusable
 from settlement.options import Options
 from settlement.projection import EmptyTables, Projector, trades_of
 from settlement.retrying import Patience
-from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock, StoreRejected
+from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock, StoreRejected, StoreUninitialized
 from settlement.trail import Trail, line_of
 
 log = structlog.get_logger(__name__)
@@ -83,10 +83,12 @@ class Projections:
         metrics.PROJECTION_LAG.set(self.lag)
 
     def step(self) -> None:
-        """Projects one batch. Raises StoreDamaged, TrailUnusable, and Stopped while it waits for the store."""
+        """Projects one batch. Raises StoreDamaged, StoreUninitialized, TrailUnusable, and Stopped while it waits."""
         blocks = self._next_blocks()
         try:
             self._project(blocks)
+        except StoreUninitialized:
+            raise  # nothing is wrong with the rows: they are written once somebody has made the tables
         except StoreRejected as error:
             if not self._was_written(blocks[-1]):
                 log.warning("batch refused, projecting its blocks one by one", error=str(error), blocks=len(blocks))
@@ -141,6 +143,8 @@ class Projections:
         self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
             self._patience(lambda: self._store.insert_batch(projection))
+        except StoreUninitialized:
+            raise
         except StoreRejected as error:
             if not self._was_written(block):
                 self._bury(projection, str(error))

@@ -32,11 +32,11 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
         return SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
     if name == "scylla":
         letters = SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
-        return ScyllaStore(_scylla(), letters, settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
+        return ScyllaStore(scylla_access(), letters, settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
     raise CannotRun(f"There is no store {name!r}: SETTLEMENT_STORE is sql or scylla.")
 
 
-def _scylla() -> Access:
+def scylla_access() -> Access:
     return Access(
         hosts=tuple(settings.SCYLLA_HOSTS),
         port=settings.SCYLLA_PORT,

@@ -13,6 +13,8 @@ from ledger.paging import PAGE_ROWS, Page, page_before
 from ledger.presentation import ReferenceData
 from ledger.statement import EntryRow
 from ledger.views import account_tabs
+from matching.codes import HOUSE_ACCOUNT
+from settlement.lookups import entries_of_event
 from settlement.presentation import OrderRow, TradeRow
 from settlement.stores.base import Order, Store, Trade
 
@@ -71,7 +73,10 @@ class OrderPages:
         if order is None:
             raise Http404(f"There is no order {order_id}: no order was settled under this command sequence.")
         trades = self._trades(order)
-        entries = self.store.get_ledger_events(order.updated_sequence, order.updated_sequence)
+        last = [trade for trade in trades if trade.trade_id == order.updated_sequence]
+        parties = [party for trade in last for party in (trade.buyer, trade.seller, HOUSE_ACCOUNT)] or [order.account]
+        instrument = self.reference.instrument(order.symbol)
+        entries = entries_of_event(self.store, order.updated_sequence, parties, instrument)
         context = {
             "title": f"Order {order_id}",
             "order": OrderRow.of(order, self.reference),

@@ -15,7 +15,9 @@ from ledger.paging import PAGE_ROWS, Page
 from ledger.presentation import ReferenceData
 from ledger.statement import EntryRow
 from ledger.views import account_tabs
+from matching.codes import HOUSE_ACCOUNT
 from matching.decimals import INT64_MAX
+from settlement.lookups import entries_of_event
 from settlement.presentation import BlockRow, OrderRow, TradeRow
 from settlement.stores.base import Store, Trade
 
@@ -94,7 +96,8 @@ class TradePages:
         orders = {
             order.order_id: order for order in self.store.get_orders([trade.maker_order_id, trade.taker_order_id])
         }
-        entries = self.store.get_ledger_events(trade_id, trade_id)
+        parties = trade.buyer, trade.seller, HOUSE_ACCOUNT
+        entries = entries_of_event(self.store, trade_id, parties, self.reference.instrument(trade.symbol))
         context = {
             "title": f"Trade {trade_id}",
             "trade": TradeRow.of(trade, self.reference),

@@ -28,6 +28,7 @@ from settlement.stores.base import (
     TradingDay,
 )
 from settlement.stores.scylla_accounts import Accounts
+from settlement.stores.scylla_batches import Outbox, leading
 from settlement.stores.scylla_fences import NOTHING_YET, Fences, digits
 from settlement.stores.scylla_index import OPEN_ORDERS, Index
 from settlement.stores.scylla_keys import BUCKET, GENERATIONS, LEAST, stamp
@@ -70,6 +71,7 @@ class ScyllaStore:
         self._is_overlay_known = False
         self._generation = -1  # that the index's memory is of
         self._heads: dict[str, bytes] = {}
+        self._tables: dict[bytes, str] = {}  # by how a row of theirs begins
         self._pruned_to = LEAST
         self._newest_order = 0
 
@@ -112,6 +114,11 @@ class ScyllaStore:
         if not self._is_overlay_known:
             self._read_overlay(at, generation)
         number = projection.checkpoint.block_number
+        if at.block_number >= number:
+            # A call before this one has come to its end without our hearing of it: no record would be true any more.
+            self._send(self._rows(projection, generation, is_again=True), generation)
+            self._read_overlay(at, generation)
+            return
         pending = self._overlay
         if _changes(projection) or pending:
             # From here on rows may be ahead of the checkpoint, whatever happens.
@@ -125,13 +132,11 @@ class ScyllaStore:
             self._overlay = left
         else:
             self._put_projected(projection.checkpoint, generation)
-        _count(projection)
         self._prune(projection, generation)
 
     def insert_rows(self, projection: Projection) -> None:
         _, generation = self._projected()
         self._send(self._rows(projection._replace(before=None), generation), generation)
-        _count(projection)
 
     def drop_projections(self) -> None:
         _, generation = self._projected()
@@ -168,8 +173,18 @@ class ScyllaStore:
             self._generation = generation
         outbox, keys = self._index.missing(rows.entries, generation)
         self._session.send([*undo, *outbox.batches("INSERT INTO indexes")])  # type: ignore[list-item]
+        if undo:
+            self._undo.written()
         self._index.remember(keys)
         self._session.send(rows.outbox.batches("INSERT INTO projected tables"))
+        self._count(outbox)
+        self._count(rows.outbox)
+
+    def _count(self, outbox: Outbox) -> None:
+        if not self._tables:
+            self._tables = {leading(self._session.query_id(write)): cql.table(write) for write in cql.WRITES}
+        for mark, count in outbox.counts().items():
+            metrics.DB_INSERTS.labels(self._tables[mark]).inc(count)
 
     def _put_projected(self, checkpoint: Checkpoint, generation: int) -> None:
         number, digest, epoch = checkpoint
@@ -192,8 +207,8 @@ class ScyllaStore:
         if newest // BUCKET <= self._newest_order // BUCKET:
             return
         is_first, self._newest_order = self._newest_order == 0, newest
-        if is_first or self._overlay is not None:
-            return
+        if is_first or self._overlay is not None or self._letters.dead_letters():
+            return  # rows of a dead letter may still come into a bucket that is empty now
         pruned = 0
         for bucket in self._index.walk(OPEN_ORDERS, self._pruned_to, newest // BUCKET - 1):
             if not self._session.rows(cql.ANY_OPEN_IN_BUCKET, (self._shard, bucket)):
@@ -312,17 +327,3 @@ class ScyllaStore:
 
 def _changes(projection: Projection) -> bool:
     return any(projection[1:-1])
-
-
-def _count(projection: Projection) -> None:
-    for table, rows in (
-        ("settled_trades", projection.trades),
-        ("orders", projection.orders),
-        ("ledger_events", projection.ledger_events),
-        ("balances", projection.balances),
-        ("candles", projection.candles),
-        ("trading_days", projection.days),
-        ("definitions", projection.definitions),
-    ):
-        if rows:
-            metrics.DB_INSERTS.labels(table).inc(len(rows))

@@ -8,9 +8,11 @@ from typing import NamedTuple
 from settlement.stores import scylla_statements as cql
 from settlement.stores.base import Balance, LedgerEvent, Order, Trade
 from settlement.stores.scylla_index import ACCOUNTS, LEDGER, ORDERS, TRADES, Index
-from settlement.stores.scylla_keys import BUCKET, LEAST, MOST, PART, before_key, int64, is_int64
+from settlement.stores.scylla_keys import BUCKET, HOLDERS, LEAST, MOST, PART, before_key, holders, int64, is_int64
 from settlement.stores.scylla_lookups import Orders, Trades
 from settlement.stores.scylla_session import Session
+
+_ALL = (1 << 31) - 1
 
 
 class _Bucket(NamedTuple):
@@ -96,11 +98,12 @@ class Accounts:
     def _of_bucket(self, bucket: int, first: int, last: int) -> list[LedgerEvent]:
         """Those between two. A bucket that is asked for in pieces is read once."""
         low, high = bucket * BUCKET, (bucket + 1) * BUCKET - 1
-        if self._kept is None or self._kept.number != bucket:
+        kept = self._kept  # another thread may put another in its place
+        if kept is None or kept.number != bucket:
             if (first, last) == (low, high) or self._last_event() < high:
                 return self._read_bucket(bucket, first, last)
-            self._kept = _Bucket(bucket, self._read_bucket(bucket, low, high))
-        return [event for event in self._kept.events if first <= event.event_sequence <= last]
+            kept = self._kept = _Bucket(bucket, self._read_bucket(bucket, low, high))
+        return [event for event in kept.events if first <= event.event_sequence <= last]
 
     def _read_bucket(self, bucket: int, first: int, last: int) -> list[LedgerEvent]:
         owners = self._session.rows(cql.LEDGER_ACCOUNTS, (self._shard, bucket))
@@ -114,20 +117,22 @@ class Accounts:
     def balances_of(self, account: int) -> list[Balance]:
         if not is_int64(account):
             return []
-        return [Balance._make(row) for row in self._session.rows(cql.BALANCES_OF, (self._shard, account))]
+        key = self._shard, account // HOLDERS, account
+        return [Balance._make(row) for row in self._session.rows(cql.BALANCES_OF, key)]
 
     def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
         wanted = set(keys)
         accounts = dict.fromkeys(account for account, _ in keys if is_int64(account))
-        found = self._session.many(cql.BALANCES_OF, ((self._shard, account) for account in accounts))
+        places = ((self._shard, account // HOLDERS, account) for account in accounts)
+        found = self._session.many(cql.BALANCES_OF, places)
         return [Balance._make(row) for rows in found for row in rows if row[:2] in wanted]
 
     def balances(self, after: tuple[int, str] | None, limit: int | None) -> Iterator[Balance]:
-        return islice(self._balances(after), limit)
+        if after is not None and not is_int64(after[0]):
+            after = (int64(after[0]), "")
+        return islice(self._balances(after or (LEAST, ""), _ALL if limit is None else limit), limit)
 
-    def _balances(self, after: tuple[int, str] | None) -> Iterator[Balance]:
-        accounts = self._index.walk(ACCOUNTS, LEAST if after is None else int64(after[0]), MOST)
-        for rows in self._session.many(cql.BALANCES_OF, ((self._shard, account) for account in accounts)):
-            for row in rows:
-                if after is None or row[:2] > after:
-                    yield Balance._make(row)
+    def _balances(self, after: tuple[int, str], limit: int) -> Iterator[Balance]:
+        for bucket in holders(self._index.walk(ACCOUNTS, after[0], MOST)):
+            rows = self._session.iterate(cql.BALANCES_AFTER, (self._shard, bucket, *after, limit))
+            yield from map(Balance._make, rows)

@@ -5,6 +5,7 @@ does with it. Here a row is made of one or two `struct` calls, already in the pr
 (the driver's own extension point) puts the rows into the frame as they are.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from struct import Struct
@@ -13,8 +14,8 @@ from typing import Any
 from cassandra.protocol import BatchMessage, ProtocolHandler
 from cassandra.query import BatchStatement, BatchType
 
-MOST_ROWS = 100
-MOST_BYTES = 64 << 10
+MOST_ROWS = 500
+MOST_BYTES = 96 << 10
 """ScyllaDB warns at 128 KiB."""
 
 NULL = b"\xff\xff\xff\xff"
@@ -24,6 +25,7 @@ TRUE, FALSE = b"\x00\x00\x00\x01\x01", b"\x00\x00\x00\x01\x00"
 
 _PREPARED = Struct(">BH")
 _COUNT = Struct(">H")
+_LEADING = _PREPARED.size + 16  # to the end of a statement's id, which is an MD5
 _BEGIN = Struct(">BH")  # type, rows
 _END = Struct(">HB")  # consistency, flags
 _LENGTH = Struct(">i")
@@ -57,6 +59,11 @@ def blob(value: bytes) -> bytes:
 def head(query_id: bytes, columns: int) -> bytes:
     """What stands before the values of a prepared statement in a batch."""
     return _PREPARED.pack(1, len(query_id)) + query_id + _COUNT.pack(columns)
+
+
+def leading(query_id: bytes) -> bytes:
+    """How every row of a prepared statement begins."""
+    return head(query_id, 0)[:_LEADING]
 
 
 def routing_key(*parts: bytes) -> bytes:
@@ -108,6 +115,10 @@ class Outbox:
             self.rows[key] = [row]
         else:
             rows.append(row)
+
+    def counts(self) -> Counter[bytes]:
+        """How many rows of each statement, by `leading`."""
+        return Counter(row[:_LEADING] for rows in self.rows.values() for row in rows)
 
     def batches(self, name: str) -> Iterator[PackedBatch]:
         for key, rows in self.rows.items():

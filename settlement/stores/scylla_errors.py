@@ -55,8 +55,8 @@ def _translated(error: Exception, servers: str) -> StoreError:
     if isinstance(error, UnresolvableContactPoints):
         return StoreUnavailable(f"No address is known for {servers}: look at SCYLLA_HOSTS.")
     if isinstance(error, NoHostAvailable) and not causes[1:]:
-        return StoreUnavailable(f"No node of {servers} can be asked: look at SCYLLA_HOSTS and SCYLLA_LOCAL_DC.")
-    if isinstance(error, OperationTimedOut):
+        return StoreUnavailable(f"No node of {servers} answers: start one, or mend SCYLLA_HOSTS, SCYLLA_LOCAL_DC.")
+    if isinstance(causes[-1], OperationTimedOut):
         return StoreUnavailable(f"{servers} does not answer in time.")
     return StoreUnavailable(f"{servers} does not answer: {_sentence(causes[-1])}")
 
@@ -83,4 +83,5 @@ def _sentence(error: Exception) -> str:
     text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
     if 'message="' in text:
         text = text.split('message="', 1)[1].rsplit('"', 1)[0]
+    text = text.rsplit("Last error: ", 1)[-1]  # of all the addresses that a name has
     return " ".join(text.split()).rstrip(".")[:300] + "."

@@ -20,7 +20,7 @@ from settlement.stores import scylla_statements as cql
 from settlement.stores.base import Checkpoint, Fenced, Outrun, StoredBlock, StoreRejected, StoreUnavailable
 from settlement.stores.scylla_batches import PackedBatch, blob, head, long, longs, routing_key, text
 from settlement.stores.scylla_index import int_value
-from settlement.stores.scylla_keys import BLOCKS, head_stamp
+from settlement.stores.scylla_keys import BLOCKS, EPOCHS, MOST_BLOCK_BYTES, head_stamp
 from settlement.stores.scylla_session import Session
 
 NOTHING_YET = Checkpoint(0, 0, 0)
@@ -57,6 +57,11 @@ class Fences:
     def _block_batches(self, top: bytes, blocks: Sequence[StoredBlock]) -> Iterator[PackedBatch]:
         """One for each block: they are large."""
         for block in blocks:
+            if len(block.data) > MOST_BLOCK_BYTES:
+                raise StoreRejected(
+                    f"Block {block.number} has {len(block.data)} bytes, this store takes {MOST_BLOCK_BYTES} at most: "
+                    "settle this chain into SETTLEMENT_STORE=sql."
+                )
             bucket = long(block.number // BLOCKS)
             numbers = (block.number, *block[3:-1])
             values = _BLOCK.pack(*(part for number in numbers for part in (8, number)))
@@ -102,6 +107,8 @@ class Fences:
         return [known.epoch for known in map(_known, rows) if known.state == "begun"]
 
     def begin(self, epoch: Epoch) -> None:
+        if epoch.number > EPOCHS:
+            raise StoreRejected(f"Epoch {epoch.number} cannot begin: this store knows {EPOCHS}.")
         newest = self._propose(epoch)
         if newest == epoch:
             return

@@ -7,8 +7,10 @@ their deletes hide what was there, and not what is written again with the same s
 ScyllaDB refuses times of the future. Generation 51 would begin late in 2026, as microseconds since 1970.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from itertools import groupby
 
 BLOCKS = 64
 """Blocks in a partition."""
@@ -16,6 +18,8 @@ BUCKET = 10_000
 """Sequences in a partition of trades or orders, and in one of `ledger_accounts`."""
 SLICE = 1_000
 """Sequences that are looked through for the rows of one instrument."""
+HOLDERS = 256
+"""Accounts in a partition of balances: one batch holds those of a market's many traders."""
 PART = 1_000_000
 """Sequences of an account in one partition."""
 
@@ -25,7 +29,11 @@ MOST = (1 << 63) - 1
 GENERATIONS = 50
 _SEQUENCE_BITS = 45  # ten years at 100,000 events a second
 _LAST = (1 << _SEQUENCE_BITS) - 1
-_BLOCK_BITS = 38
+_BLOCK_BITS = 34  # five years at 100 blocks a second
+EPOCHS = 1 << 16
+"""Later ones would be stamped with times of the future."""
+MOST_BLOCK_BYTES = 15 << 20
+"""One cell has to fit into one request: 16 MiB, by the servers' defaults."""
 _DAY_NS = 86_400 * 10**9
 
 assert PART % BUCKET == 0
@@ -66,6 +74,11 @@ def _month_of_day(day: int) -> int:
 @lru_cache(maxsize=64)
 def _date_of_day(day: int) -> date:
     return datetime.fromtimestamp(day * 86_400, UTC).date()
+
+
+def holders(accounts: Iterable[int]) -> Iterator[int]:
+    """The partitions of the balances of accounts that rise."""
+    return (bucket for bucket, _ in groupby(accounts, lambda account: account // HOLDERS))
 
 
 def is_int64(value: int) -> bool:

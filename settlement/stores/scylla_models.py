@@ -187,9 +187,12 @@ class LedgerEvent(Table):
 
 
 class Balance(Table):
+    """Buckets of 256 accounts."""
+
     __table_name__ = "balances"
     shard = _key(columns.Integer)
-    account = _key(columns.BigInt)
+    bucket = _key(columns.BigInt)
+    account = _cluster(columns.BigInt)
     asset = _cluster(columns.Text)
     available = columns.BigInt()
     locked = columns.BigInt()

@@ -11,7 +11,7 @@ from typing import Any
 
 from settlement.stores import scylla_statements as cql
 from settlement.stores.scylla_index import ACCOUNTS, LEDGER, OPEN_ORDERS, ORDERS, TRADES, Index
-from settlement.stores.scylla_keys import BUCKET, LEAST, PART, last_stamp
+from settlement.stores.scylla_keys import BUCKET, LEAST, PART, holders, last_stamp
 from settlement.stores.scylla_session import Session
 
 
@@ -34,6 +34,7 @@ class Dropping:
         self._delete(cql.DROP_TRADES, self._trade_buckets(event), event)
         self._delete(cql.DROP_DAY, ((row[0],) for row in self._rows(cql.TRADING_DAYS) if row[2] >= event))
         self._drop_by_account(event)
+        self._delete(cql.DROP_BALANCES, [(bucket,) for bucket in holders(self._index.walk(ACCOUNTS))])
         self._drop_orders(event, order)
         for symbol, month in self._rows(cql.ALL_CANDLE_MONTHS):
             newer = takewhile(lambda row: row[-1] >= event, self._candles(symbol, month))
@@ -55,7 +56,6 @@ class Dropping:
             ledger = [(*place, asset) for kind, asset, place in places if kind == LEDGER and place[2] >= event // PART]
             self._delete(cql.DROP_ACCOUNT_TRADES, trades, event)
             self._delete(cql.DROP_LEDGER, ledger, event)
-            self._delete(cql.DROP_BALANCES, [(account,)])
 
     def _drop_orders(self, event: int, order: int) -> None:
         self._delete(cql.DROP_OPEN_ORDERS, ((bucket,) for bucket in self._index.walk(OPEN_ORDERS)))

@@ -21,13 +21,13 @@ from settlement.stores.scylla_batches import (
     word,
 )
 from settlement.stores.scylla_index import OPEN_ORDERS, ORDERS, TRADES, Entries, date_value, int_value
-from settlement.stores.scylla_keys import BUCKET, PART, date_of, month_of, stamp
+from settlement.stores.scylla_keys import BUCKET, HOLDERS, PART, date_of, month_of, stamp
 from settlement.stores.scylla_session import Session
 
 _TRADE = longs(11)
 _ORDER = longs(6)
 _LEDGER = Struct(">iqiiiqiqiqiqiqiq")
-_BALANCE = longs(3)
+_BALANCE = longs(4)
 _CANDLE = longs(8)
 
 
@@ -129,11 +129,11 @@ class Rows:
     def _add_balances(self, projection: Projection) -> None:
         top = self._head(cql.PUT_BALANCE) + self._shard
         for account, asset, available, locked, sequence in projection.balances:
-            owner = long(account)
+            bucket = long(account // HOLDERS)
             self.entries.children.add(("accounts", account))
-            values = _BALANCE.pack(8, available, 8, locked, 8, sequence)
-            row = top + owner + values + word(asset) + self._time(sequence)
-            self.outbox.add(routing_key(self._shard[4:], owner[4:]), row)
+            values = _BALANCE.pack(8, account, 8, available, 8, locked, 8, sequence)
+            row = top + bucket + values + word(asset) + self._time(sequence)
+            self.outbox.add(routing_key(self._shard[4:], bucket[4:]), row)
 
     def _add_candles(self, projection: Projection) -> None:
         top = self._head(cql.PUT_CANDLE) + self._shard

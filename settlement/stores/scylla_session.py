@@ -88,7 +88,7 @@ class _Connected:
 
     def __init__(self, access: Access, name: str, timeout_s: float) -> None:
         # Not `django.db.connections`: Django would connect at the end of each web request, and before workers fork.
-        options = {"connection": _cluster_options(access, timeout_s)}
+        options = {"connection": cluster_options(access, timeout_s)}
         login = {"USER": access.username, "PASSWORD": access.password}
         CassandraConnection(name, HOST=",".join(access.hosts), NAME=access.keyspace, OPTIONS=options, **login)
         self.session = registry.get_session(name)
@@ -110,7 +110,7 @@ class _Connected:
         return prepared
 
 
-def _cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
+def cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
     policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(access.local_dc))
 
     def profile(**more: Any) -> ExecutionProfile:
@@ -128,8 +128,9 @@ def _cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
         "compression": False,  # rows of 100 bytes: the processor is dearer than the wire
         # Else a batch waits about 40 ms: it goes out in pieces, which meet delayed acknowledgements.
         "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        "connect_timeout": timeout_s,
-        "control_connection_timeout": timeout_s,
+        # Who retries is in no hurry here: a connection is made once, and a login takes the server longer than a row.
+        "connect_timeout": access.timeout_ms / 1000,
+        "control_connection_timeout": access.timeout_ms / 1000,
         "reconnection_policy": ConstantReconnectionPolicy(_RECONNECT_S, max_attempts=None),
         "execution_profiles": {EXEC_PROFILE_DEFAULT: profile(), _OWN: profile(row_factory=tuple_factory)},
     }
@@ -203,6 +204,12 @@ class Session:
         """One that cannot be prepared. Making a table takes a cluster longer than a row does."""
         with self.translating():
             self.open().session.execute(statement, timeout=max(self._timeout_s, 30))
+
+    def keyspaces(self) -> set[str]:
+        """Those that the servers have."""
+        with self.translating():
+            query = "SELECT keyspace_name FROM system_schema.keyspaces"
+            return {name for (name,) in self.open().session.execute(query, execution_profile=_OWN)}
 
     def query_id(self, statement: str) -> bytes:
         with self.translating():

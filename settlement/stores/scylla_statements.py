@@ -59,7 +59,7 @@ PUT_LEDGER_EVENT = insert(
     f"{_ACCOUNT_PART}, event_sequence, leg, block_number, timestamp_ns, delta_available, delta_locked, "
     "available_after, locked_after, asset, kind",
 )
-PUT_BALANCE = insert("balances", "shard, account, available, locked, sequence, asset")
+PUT_BALANCE = insert("balances", "shard, bucket, account, available, locked, sequence, asset")
 PUT_CANDLE = insert(
     "candles", "shard, symbol, month, minute_ns, open, high, low, close, volume, trade_count, last_trade_id"
 )
@@ -73,6 +73,33 @@ PUT_TRADE_DATE = insert("trade_dates", "shard, bucket, trade_date")
 PUT_ACCOUNT_PART = insert("account_parts", "shard, account, kind, asset, month, part")
 PUT_CANDLE_MONTH = insert("candle_months", "shard, symbol, month")
 PUT_LEDGER_ACCOUNT = insert("ledger_accounts", "shard, bucket, account, asset, month")
+
+WRITES = (
+    PUT_TRADE,
+    PUT_ORDER,
+    PUT_OPEN_ORDER,
+    DROP_OPEN_ORDER,
+    PUT_ACCOUNT_TRADE,
+    PUT_ACCOUNT_ORDER,
+    PUT_LEDGER_EVENT,
+    PUT_BALANCE,
+    PUT_CANDLE,
+    PUT_TRADING_DAY,
+    PUT_DEFINITION,
+    PUT_CHILD,
+    PUT_TRADE_DATE,
+    PUT_ACCOUNT_PART,
+    PUT_CANDLE_MONTH,
+    PUT_LEDGER_ACCOUNT,
+)
+"""Of projected rows and their indexes."""
+
+
+def table(write: str) -> str:
+    """Where a statement writes to."""
+    words = write.split()
+    return words[2]
+
 
 # Checkpoints and blocks
 
@@ -132,7 +159,9 @@ ANY_OPEN_IN_BUCKET = f"{OPEN_IN_BUCKET} LIMIT 1"
 _OF_LEDGER = f"FROM ledger_events WHERE {_OF_ACCOUNT_PART}"
 LEDGER_BETWEEN = f"SELECT {LEDGER_EVENT} {_OF_LEDGER} AND asset = ? AND event_sequence >= ? AND event_sequence <= ?"
 LEDGER_BEFORE = f"SELECT {LEDGER_EVENT} {_OF_LEDGER} AND asset = ? AND (event_sequence, leg) < (?, ?) LIMIT ?"
-BALANCES_OF = f"SELECT {BALANCE} FROM balances WHERE shard = ? AND account = ?"
+_OF_HOLDERS = f"SELECT {BALANCE} FROM balances WHERE shard = ? AND bucket = ?"
+BALANCES_OF = f"{_OF_HOLDERS} AND account = ?"
+BALANCES_AFTER = f"{_OF_HOLDERS} AND (account, asset) > (?, ?) LIMIT ?"
 GET_CANDLE = f"SELECT {CANDLE} FROM candles WHERE shard = ? AND symbol = ? AND month = ? AND minute_ns = ?"
 CANDLES = f"SELECT {CANDLE} FROM candles WHERE shard = ? AND symbol = ? AND month = ?"
 NEWEST_CANDLES = f"{CANDLES} LIMIT ?"
@@ -156,7 +185,7 @@ DROP_TRADES = drop("settled_trades", ("shard", "trade_date", "bucket"), "trade_i
 DROP_DAY = drop("trading_days", ("shard", "day"))
 DROP_ACCOUNT_TRADES = drop("trades_by_account", ("shard", "account", "month", "part"), "trade_id >= ?")
 DROP_LEDGER = drop("ledger_events", ("shard", "account", "month", "part", "asset"), "event_sequence >= ?")
-DROP_BALANCES = drop("balances", ("shard", "account"))
+DROP_BALANCES = drop("balances", ("shard", "bucket"))
 DROP_ORDER = drop("orders", ("shard", "bucket", "order_id"))
 DROP_OPEN_ORDERS = drop("open_orders", ("shard", "bucket"))
 DROP_CANDLES = drop("candles", ("shard", "symbol", "month"), "minute_ns >= ?")

@@ -93,25 +93,32 @@ class UndoLog:
     def __init__(self, session: Session, shard: int) -> None:
         self._session = session
         self._shard = shard
-        self._slot: int | None = None  # of the newest record; None: not looked yet
+        self._slot: int | None = None  # of the newest whole record; None: not looked yet
         self._written_us = 0
 
     def write(self, generation: int, after_block: int, overlay: Overlay) -> None:
         """Durable when this returns."""
         self._session.send(self.batches(generation, after_block, overlay))
+        self.written()
 
     def batches(self, generation: int, after_block: int, overlay: Overlay) -> list[PackedBatch]:
         if self._slot is None:
             self._look()
-        assert self._slot is not None
-        self._slot = SLOTS[1 - SLOTS.index(self._slot)]
         self._written_us = max(time.time_ns() // 1000, self._written_us + 1)
-        return list(self._chunks(generation, after_block, overlay))
+        return list(self._chunks(self._other_slot(), generation, after_block, overlay))
 
-    def _chunks(self, generation: int, after_block: int, overlay: Overlay) -> Iterator[PackedBatch]:
+    def written(self) -> None:
+        """The batches of the last call are there, all of them. Until then a retry goes into the same slot."""
+        self._slot = self._other_slot()
+
+    def _other_slot(self) -> int:
+        assert self._slot is not None
+        return SLOTS[1 - SLOTS.index(self._slot)]
+
+    def _chunks(self, slot: int, generation: int, after_block: int, overlay: Overlay) -> Iterator[PackedBatch]:
         data = overlay.encode()
         pieces = [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)]
-        where = int_value(self._shard) + int_value(self._slot or 0)
+        where = int_value(self._shard) + int_value(slot)
         top = head(self._session.query_id(cql.PUT_UNDO), cql.width(cql.PUT_UNDO)) + where
         key = routing_key(where[4:8], where[12:])
         numbers = _NUMBERS.pack(8, generation, 8, after_block, 8, overlay.to_block)

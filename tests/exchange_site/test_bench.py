@@ -5,14 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from exchange_site import bench_processes, bench_report, pipeline_bench
+from exchange_site import bench_blocks, bench_processes, bench_report, pipeline_bench
+from exchange_site.bench_blocks import WORKLOADS
 from exchange_site.bench_processes import BenchError
+from scripts.services import Running
+from settlement.chain import stored
+from settlement.stores.scylla_session import Access, Session
 from tests.matching.small_exchange import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.processes
 def test_the_pipeline_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
     said: list[str] = []
-    found = pipeline_bench.measure(3000, 100, seed=1, parent=tmp_path, say=said.append).document()
+    found = pipeline_bench.measure(3000, 100, store="sql", seed=1, parent=tmp_path, say=said.append).document()
     assert found["commands"] == 3000
     assert 300 < found["trades"] < 1500
     assert found["events"] > 3000
@@ -66,10 +71,84 @@ def test_bad_options_are_exit_2(arguments: list[str]) -> None:
     assert raised.value.returncode == 2
 
 
+STORE_OPTIONS = ("--commands", "600", "--workload", "pairs")
+
+
+def test_a_tiny_run_of_bench_store_prints_every_key() -> None:
+    found = bench_report._document(bench_report.Run("tiny", ("bench_store", "--store", "sql", *STORE_OPTIONS)))
+    assert found.keys() >= measured(bench_report.STORES[0]).keys()
+    assert (found["trades"], found["rows"]["settled_trades"]) == (300, 300)
+    assert found["rows_a_trade"]["ledger_events"] > 4
+    assert found["projected"]["requests"] > 0
+    assert found["bare"] is None
+    assert len(found["lookups_ms"]) == 4
+
+
+@pytest.mark.services("cassandra")
+def test_bench_store_leaves_no_keyspace_and_refuses_one_that_is_there(cassandra: Running) -> None:
+    settled = f"bench_{os.getpid()}"
+    environment = {"SCYLLA_PORT": str(cassandra.port), "SCYLLA_KEYSPACE": settled}
+    session = Session(Access((cassandra.host,), cassandra.port, settled))
+    code, out, _ = bench_store("--store", "scylla", "--json", *STORE_OPTIONS, environment=environment)
+    assert code == 0
+    found = json.loads(out)
+    assert found["rows"]["settled_trades"] == found["trades"] == 300
+    assert found["rows"].keys() >= {"trades_by_account", "orders_by_account", "balances", "bucket_trees"}
+    assert found["ratio_to_bare"] > 0
+    assert found["rows_a_request"] > 1
+    assert found["bare"]["before"].keys() == {"1", "4", "8", "16"}
+    assert not session.keyspaces() & {settled, f"{settled}_bench"}
+    session.run_plain(f"CREATE KEYSPACE {settled}_bench WITH replication = {session.access.replication}")
+    try:
+        code, out, errors = bench_store("--store", "scylla", *STORE_OPTIONS, environment=environment)
+        assert (code, out) == (2, "")
+        assert f"There is a keyspace {settled}_bench already" in errors
+        assert f"{settled}_bench" in session.keyspaces()
+    finally:
+        session.run_plain(f"DROP KEYSPACE {settled}_bench")
+
+
+def bench_store(*arguments: str, environment: dict[str, str]) -> tuple[int, str, str]:
+    command = [sys.executable, "manage.py", "bench_store", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_server_that_is_not_there_is_one_sentence_and_exit_2(free_port: Callable[[], int]) -> None:
+    code, out, errors = bench_store("--store", "scylla", environment={"SCYLLA_PORT": str(free_port())})
+    assert (code, out) == (2, "")
+    assert "does not answer" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("arguments", [["--commands", "0"], ["--seed", "-1"], ["--commands", "1"]])
+def test_bad_options_of_bench_store_are_one_sentence_and_exit_2(arguments: list[str]) -> None:
+    code, out, errors = bench_store("--store", "sql", *arguments, environment={})
+    assert (code, out) == (2, "")
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_the_same_seed_makes_the_same_blocks_which_trade(workload: str) -> None:
+    first, again = (bench_blocks.make(workload, 700, seed=3) for _ in range(2))
+    assert [block.hash for block in first.stream] == [block.hash for block in again.stream]
+    assert abs(first.commands - 700) <= 10
+    assert sum(stored(block).trade_count for block in first.stream) > 50
+    assert first.stream[0].number == first.setup[-1].number + 1
+
+
 def measured(run: bench_report.Run) -> bench_report.Document:
     """As a benchmark's process would print it."""
+    if run.command[0] == "bench_store":
+        speeds = ("commands_per_second_appended", "trades_per_second_projected", "rows_per_second_projected")
+        ratio = {"rows_per_second_bare": 4000, "ratio_to_bare": 0.75} if "scylla" in run.command else {}
+        nothing = {"rows_per_second_bare": None, "ratio_to_bare": None}
+        return dict.fromkeys(speeds, 3000) | nothing | ratio | {"lookups_ms": {"get_trade_by_id": (1.5, 2.5)}}
     if run.command[0] == "bench_pipeline":
         return {
+            "store": run.command[2],
             "batch_commands": 512,
             "commands_per_second_answered": 1000,
             "commands_per_second_durable": 1000,
@@ -86,6 +165,7 @@ def measured(run: bench_report.Run) -> bench_report.Document:
 
 def test_the_report_is_a_table_and_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_report, "_document", measured)
+    monkeypatch.setattr(bench_report, "absence", lambda: None)
     out = StringIO()
     call_command("bench", __file__, "--output", str(tmp_path / "results"), stdout=out, stderr=StringIO())
     table = out.getvalue().rstrip("\n")
@@ -93,10 +173,26 @@ def test_the_report_is_a_table_and_a_document(tmp_path: Path, monkeypatch: pytes
         assert f"| {title} | 2,000,000 | 1,000,000 | 3,000,000 | 4,000,000 | 5 | 6 | 7 |" in table
     assert "| trades projected, every table | 77 | 1.00 |" in table
     assert "| trades projected, orders that are taken at once | 88 | 1.00 |" in table
+    assert "settlement → scylla store, batches" in table
+    assert "| store, sql, demo | 3,000 | 3,000 | 3,000 |  |  |" in table
+    assert "| store, scylla, demo | 3,000 | 3,000 | 3,000 | 4,000 | 0.75 |" in table
+    assert "| store, scylla, demo: get_trade_by_id | 1.5 | 2.5 |" in table
     assert (tmp_path / "results" / "bench.md").read_text().rstrip("\n") == table
     document = json.loads((tmp_path / "results" / "bench.json").read_text())
     assert len(document["kernel"]) == 5
     assert document["machine"]["cpus"] >= 1
+    assert [row["title"] for row in document["stores"]][:2] == ["store, sql, demo", "store, sql, pairs"]
+
+
+def test_without_such_a_server_scylla_is_skipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_report, "_document", measured)
+    monkeypatch.setattr(bench_report, "absence", lambda: "ScyllaDB at nowhere does not answer.")
+    said: list[str] = []
+    found = bench_report.measure([], said.append)
+    assert said[0] == "skipping what needs ScyllaDB or Cassandra: ScyllaDB at nowhere does not answer."
+    assert "ScyllaDB or Cassandra was not measured: ScyllaDB at nowhere does not answer." in bench_report.table(found)
+    assert [row["title"] for row in found["stores"]] == [f"store, sql, {name}" for name in WORKLOADS]
+    assert [row["title"] for row in found["pipelines"]] == ["pipeline, sql"]
 
 
 def test_each_benchmark_prints_what_the_report_reads() -> None:
@@ -104,13 +200,14 @@ def test_each_benchmark_prints_what_the_report_reads() -> None:
     document = bench_report._document(bench_report.Run("tiny", ("bench_engine", "--workload", "hot", *few)))
     assert document.keys() >= measured(bench_report.KERNEL[0]).keys()
     pipeline = pipeline_bench.Pipeline(
+        "sql",
         1,
         2,
         pipeline_bench.Throughput(1, 1, 1, 1, 1.0, 1.0, 1.0, {}, {}),
         pipeline_bench.Throughput(1, 1, 1, 1, 1.0, 1.0, 1.0, {}, {}),
         pipeline_bench.Latency(1, 1.0, 1.0, 1.0, 1.0),
     ).document()
-    assert pipeline.keys() >= measured(bench_report.PIPELINE).keys()
+    assert pipeline.keys() >= measured(bench_report.PIPELINES[0]).keys()
 
 
 def test_a_benchmark_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

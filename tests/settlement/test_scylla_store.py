@@ -23,20 +23,22 @@ from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from matching.engine import Engine
+from matching.epochs import Epoch
 from scripts.services import Running
 from settlement import verify, wiring
-from settlement.stores import scylla_keys, scylla_statements
+from settlement.stores import scylla_fences, scylla_keys, scylla_statements
 from settlement.stores.base import StoreRejected, StoreUnavailable, StoreUninitialized
 from settlement.stores.scylla import ScyllaStore
 from settlement.stores.scylla_errors import translated
 from settlement.stores.scylla_index import OPEN_ORDERS
 from settlement.stores.scylla_keys import BUCKET, head_stamp, last_stamp, stamp
+from settlement.stores.scylla_models import MODELS
 from settlement.stores.scylla_schema import options_text, script, statements
 from settlement.stores.scylla_session import Access, Session
 from settlement.stores.sql import SqlStore
 from tests.settlement.conftest import Settle, restarted
 from tests.settlement.fakes import FakeClock, feed_of
-from tests.settlement.rows import MOST, balance, block, day, entry, order, projection, trade
+from tests.settlement.rows import MOST, balance, block, day, entry, letter, order, projection, trade
 from tests.settlement.test_worker import BLOCKS, LAST
 
 SCHEMA = Path(__file__).parents[2] / "schema" / "settlement_schema.cql"
@@ -88,19 +90,23 @@ def test_a_table_that_is_missing_is_told_with_the_remedy(cassandra: Running, db:
 def test_every_statement_names_its_partition_and_none_filters_or_counts() -> None:
     texts = [text for name, text in vars(scylla_statements).items() if name.isupper() and isinstance(text, str)]
     whole = [text for text in texts if text.startswith(("SELECT", "INSERT", "UPDATE", "DELETE"))]
+    partitions = {model.__table_name__: set(model._partition_keys) for model in MODELS}
     assert len(whole) > 50
     for text in whole:
         assert "ALLOW FILTERING" not in text
         assert "COUNT" not in text
-        assert re.search(r"WHERE shard = \?|\(shard, ", text), text
+        table = re.search(r"(?:FROM|INTO|UPDATE) (\w+)", text)
+        named = set(re.findall(r"(\w+) = \?", text.partition(" WHERE ")[2])) or set(re.findall(r"\w+", text))
+        assert table, text
+        assert partitions[table[1]] <= named, text
 
 
 def test_write_times_order_generations_then_sequences_and_stay_in_the_past() -> None:
     assert stamp(0, 1) < stamp(0, 2) < last_stamp(0) < stamp(1, 0) < stamp(1, 1)
     assert stamp(1, MOST) == last_stamp(1)
-    assert head_stamp(1, 2**38 - 1) < head_stamp(2, 1)
+    assert head_stamp(1, 2**34 - 1) < head_stamp(2, 1)
     assert last_stamp(scylla_keys.GENERATIONS) < 1_795_000_000_000_000  # late in 2026, in microseconds
-    assert head_stamp(6000, 2**38 - 1) < 1_795_000_000_000_000
+    assert head_stamp(scylla_keys.EPOCHS, 2**34 - 1) < 1_795_000_000_000_000
 
 
 # Errors
@@ -232,6 +238,28 @@ def test_buckets_whose_orders_are_all_closed_are_not_looked_at_for_open_ones(scy
     kept = set(restarted(scylla)._index.walk(OPEN_ORDERS))  # type: ignore[attr-defined]
     assert {3, 7, 12, 13} <= kept
     assert len(kept) < 8
+
+
+@on_cassandra
+def test_a_bucket_is_not_pruned_while_a_dead_letter_may_bring_orders_into_it(scylla: ScyllaStore) -> None:
+    scylla.insert_batch(projection(1, orders=[order(1)]))
+    scylla.put_dead_letter(letter(2))
+    for number, order_id in enumerate((1, BUCKET + 1, 2 * BUCKET + 1, 3 * BUCKET + 1), 3):
+        scylla.insert_batch(projection(number, orders=[order(order_id, status="filled", updated_sequence=order_id)]))
+    scylla.insert_rows(projection(2, orders=[order(2, updated_sequence=2)]))
+    assert [found.order_id for found in scylla.open_orders()] == [2]
+
+
+@on_cassandra
+def test_what_one_request_cannot_hold_is_refused_in_a_sentence(
+    scylla: ScyllaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scylla_fences, "MOST_BLOCK_BYTES", len(block(1).data) - 1)
+    with pytest.raises(StoreRejected, match=r"Block 1 has \d+ bytes, this store takes \d+ at most"):
+        scylla.append_blocks([block(1)])
+    with pytest.raises(StoreRejected, match="Epoch 65537 cannot begin"):
+        scylla.begin_epoch(Epoch(scylla_keys.EPOCHS + 1, 1, 0, "A", "", "", "", 1))
+    assert (scylla.appended().block_number, scylla.epochs()) == (0, [])
 
 
 @on_cassandra

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_crash_while_a_batch_that_had_died_is_written_again_gives_the_same_row
     new_scylla: Callable[[], ScyllaStore], at_once: int
 ) -> None:
     wanted = undisturbed(new_scylla)
-    for at in range(6, 90, 4):
+    for at in range(6, 70, 4):
         store = begun(new_scylla)
         die_before_the_checkpoint(store)
         for size in (at_once, 2):
@@ -178,6 +179,60 @@ def test_a_record_that_was_cut_off_leaves_the_one_before_it(
     assert again(store)._undo.read(0, SOUND) == whole
     assert again(store)._undo.read(0, SOUND + 1) is None
     assert again(store)._undo.read(1, SOUND) is None
+
+
+def test_a_record_that_is_cut_off_time_and_again_leaves_the_one_before_it(
+    new_scylla: Callable[[], ScyllaStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same process tries it each time, and is killed in the end."""
+    monkeypatch.setattr(scylla_undo, "CHUNK_BYTES", 50)
+    store = new_scylla()
+    whole = Overlay(7, orders={n: order(n) for n in range(9)})
+    store._undo.write(0, SOUND, whole)
+    sent, count = store._session._sent, 0
+
+    def away(batch: PackedBatch) -> Any:
+        nonlocal count
+        count += 1
+        if count % 3 == 0:
+            raise StoreUnavailable("no answer")
+        return sent(batch)
+
+    store._session._sent = away  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            store._undo.write(0, SOUND, whole)
+    assert again(store)._undo.read(0, SOUND) == whole
+
+
+def test_a_checkpoint_that_was_written_without_an_answer_leaves_the_record_true(
+    new_scylla: Callable[[], ScyllaStore],
+) -> None:
+    """The batch is tried again, and then the process dies with the rest of what had died before still to come."""
+    wanted = undisturbed(new_scylla)
+    store = begun(new_scylla)
+    die_before_the_checkpoint(store)
+    survivor = again(store)
+    projector = Projector(survivor.at_checkpoint(), survivor.definitions(), kept=1, tells_before=True)
+    batch = projector.project(BLOCKS[SOUND : SOUND + 2])
+    put, write = survivor._put_projected, survivor._undo.write
+
+    def unanswered(checkpoint: Checkpoint, generation: int) -> None:
+        put(checkpoint, generation)
+        raise StoreUnavailable("no answer")
+
+    def die(generation: int, after_block: int, overlay: Overlay) -> None:
+        raise Crash
+
+    survivor._put_projected = unanswered  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        survivor.insert_batch(batch)
+    survivor._undo.write = die  # type: ignore[method-assign]
+    with suppress(Crash):
+        survivor.insert_batch(batch)
+    survivor._put_projected, survivor._undo.write = put, write  # type: ignore[method-assign]
+    project(again(store), len(BLOCKS), 3)
+    assert tables(store) == wanted
 
 
 def die_before_the_checkpoint(store: ScyllaStore) -> None:

@@ -25,8 +25,8 @@ PAUSE_S = 0.02
 
 
 @contextmanager
-def market(engine: Process, seed: int) -> Iterator[None]:
-    """Commands of every kind, some thousand a second, until the block is left."""
+def market(engine: Process, seed: int, pause_s: float = PAUSE_S) -> Iterator[None]:
+    """Commands of every kind, fifty at a time, until the block is left."""
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -34,7 +34,7 @@ def market(engine: Process, seed: int) -> Iterator[None]:
         commands = random_commands(seed, 10_000_000, instruments=2, accounts=8)
         try:
             with Client(engine.address("COMMAND")) as client:
-                while not stop.wait(PAUSE_S):
+                while not stop.wait(pause_s):
                     client.call(islice(commands, 50))
         except BaseException as failure:
             failures.append(failure)

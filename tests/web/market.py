@@ -1,6 +1,7 @@
 """A small market, written into a store through its contract alone: two instruments, some accounts, many trades."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -201,27 +202,44 @@ class Market:
                 orders=list(self.orders.values()),
                 ledger_events=self.entries,
                 balances=list(self.touched.values()),
-                candles=list(self.candles.values()),
+                candles=[
+                    candle for candle in self.candles.values() if candle.last_trade_id >= block.first_event_sequence
+                ],
                 days=list(self.days.values()),
                 definitions=self.definitions,
             )
         )
         self.settled += self.trades
         self.trades, self.orders, self.entries, self.definitions = [], {}, [], []
+        self.touched = {}
 
-    def run(self, trades: int, symbol: str = "BTC-USD", *, a_block: int = 5, step_ns: int = 1_500_000_000) -> None:
-        """A random walk, the same every time, of four accounts; the newest trade is `trades` steps later."""
+    def run(
+        self,
+        trades: int,
+        symbol: str = "BTC-USD",
+        *,
+        a_block: int = 5,
+        step_ns: int = 1_500_000_000,
+        accounts: Sequence[int] = (1, 2, 3, 4),
+    ) -> None:
+        """A random walk, the same every time; the newest trade is `trades` steps later."""
         walk = random.Random(7)
         price = 6_512_350 if symbol == "BTC-USD" else 341_200
         for number in range(1, trades + 1):
             self.time_ns += step_ns
             price = max(1, price + walk.randint(-900, 920))
-            maker, taker = walk.sample((1, 2, 3, 4), 2)
+            maker, taker = walk.sample(accounts, 2)
             self.trade(symbol, price, walk.randint(1, 25_000), maker, taker, walk.choice(("buy", "sell")))
             if number % a_block == 0:
                 self.settle()
         if self.first_command <= self.command:
             self.settle()
+
+    def skip(self, sequences: int) -> None:
+        """As if so many commands and events that leave no row had come between."""
+        self.command += sequences
+        self.event += sequences
+        self.first_command, self.first_event = self.command + 1, self.event + 1
 
     def _event(self, kind: EventKind, **fields: int) -> None:
         self.event += 1

@@ -1,4 +1,7 @@
-"""What pages cost: the same few statements over a small store and a large one, found by key."""
+"""What pages cost on SQL: the same few statements over a small store and a large one, found by key.
+
+`test_scylla_requests` is the same for the store that is no SQL.
+"""
 
 from datetime import UTC, datetime
 
@@ -9,7 +12,10 @@ from django.test.utils import CaptureQueriesContext
 
 from ledger.paging import PAGE_ROWS
 from settlement.models import Alarm, ReconciliationRun
+from tests.web.conftest import ON_SQL
 from tests.web.market import Market
+
+pytestmark = ON_SQL
 
 PAGES = [
     "/admin/",

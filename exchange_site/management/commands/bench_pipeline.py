@@ -3,20 +3,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from exchange_site import pipeline_bench
 from exchange_site.bench_processes import BenchError
+from exchange_site.store_bench import STORES
 from matching.errors import MatchingError
 from matching.management.interrupting import stoppable
+from settlement.stores.base import StoreError
 
 
 class Command(BaseCommand):
-    help = "Measure client → engine → settlement → SQL store, on processes, ports and a DATA_DIR of its own."
+    help = "Measure client → engine → settlement → store, on processes, ports and a DATA_DIR of its own."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--commands", type=int, default=400_000, metavar="N", help="sent in batches")
         parser.add_argument("--samples", type=int, default=4000, metavar="N", help="commands sent one at a time")
+        parser.add_argument("--store", choices=STORES, help="default: SETTLEMENT_STORE")
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument(
             "--folder", type=Path, help="where its DATA_DIR is made; default: where temporary files are"
@@ -24,14 +28,23 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(
-        self, *, commands: int, samples: int, seed: int, folder: Path | None, as_json: bool, **options: Any
+        self,
+        *,
+        store: str | None,
+        commands: int,
+        samples: int,
+        seed: int,
+        folder: Path | None,
+        as_json: bool,
+        **options: Any,
     ) -> str:
         if commands < 1 or samples < 1 or seed < 0 or (folder is not None and not folder.is_dir()):
             raise CommandError("--commands and --samples are 1 or more, --folder is one that exists.", returncode=2)
         try:
             with stoppable():
-                found = pipeline_bench.measure(commands, samples, seed=seed, parent=folder, say=self.say)
-        except (BenchError, MatchingError, OSError) as error:
+                name = store or settings.SETTLEMENT_STORE
+                found = pipeline_bench.measure(commands, samples, store=name, seed=seed, parent=folder, say=self.say)
+        except (BenchError, MatchingError, StoreError, OSError) as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(found.document()) if as_json else text(found)
 
@@ -45,8 +58,8 @@ def text(found: pipeline_bench.Pipeline) -> str:
     rates, ratios = through.rates(), latency.ratios()
     return "\n".join(
         (
-            f"{through.commands:,} commands in batches of {found.batch_commands}, {through.trades:,} trades, "
-            f"{through.events:,} events, {through.blocks:,} blocks, on {found.cpus} CPUs",
+            f"{found.store}: {through.commands:,} commands in batches of {found.batch_commands}, "
+            f"{through.trades:,} trades, {through.events:,} events, {through.blocks:,} blocks, on {found.cpus} CPUs",
             f"  answered    {through.seconds_answered:7.2f} s  {rates['commands_per_second_answered']:>9,} commands/s",
             f"  durable     {through.seconds_durable:7.2f} s  {rates['commands_per_second_durable']:>9,} commands/s  "
             f"(CPU {shares(through.cpu_seconds_durable)})",
