@@ -56,10 +56,18 @@ DROP ROLE IF EXISTS cassandra;
 CREATE ROLE IF NOT EXISTS exchange WITH LOGIN = true AND PASSWORD = '$SCYLLA_PASSWORD';
 GRANT CREATE ON ALL KEYSPACES TO exchange;
 END
-# Only where it is another: servers refuse to change one twice within seconds.
-if ! can_log_in exchange "$SCYLLA_PASSWORD"; then
-    as exchange_admin "$SCYLLA_ADMIN_PASSWORD" <<END
+# Only where it is another. Servers refuse to change one twice within seconds, hence again.
+tries=0
+until can_log_in exchange "$SCYLLA_PASSWORD"; do
+    tries=$((tries + 1))
+    if [ "$tries" -ge "$TRIES" ]; then
+        echo "The password of exchange on $host:$port could not be changed:" >&2
+        tail -n 1 "$HOME/refusal" >&2
+        exit 1
+    fi
+    [ "$tries" -eq 1 ] || sleep 2
+    as exchange_admin "$SCYLLA_ADMIN_PASSWORD" 2>"$HOME/refusal" <<END || continue
 ALTER ROLE exchange WITH PASSWORD = '$SCYLLA_PASSWORD';
 END
-fi
+done
 echo "accounts exchange_admin and exchange are there, cassandra is not"

@@ -12,6 +12,7 @@ from scripts.services.errors import ServiceError
 HOST = "127.0.0.1"
 _HIGHEST_PORT = 65_535
 _TRIES = 100
+_STATE, _PARENT, _BIRTH = 0, 1, 19
 
 
 def birth(pid: int) -> int | None:
@@ -20,21 +21,31 @@ def birth(pid: int) -> int | None:
     Numbers of processes are given out again: only number and birth together say that a process is ours.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        fields = _fields(pid)
         threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except (FileNotFoundError, ProcessLookupError):
         return None
     # Of a zombie only the exit code is left, unless other threads of it are still on their way out, with its ports.
-    return None if fields[0] == "Z" and threads == 1 else int(fields[19])
+    return None if fields[_STATE] == "Z" and threads == 1 else int(fields[_BIRTH])
+
+
+def _fields(pid: int) -> list[str]:
+    """Of /proc/PID/stat (man 5 proc), those behind the program's name, which may hold spaces."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
 
 
 def family(pid: int) -> list[int]:
-    """The process and all below it, which need not share its process group: PostgreSQL's sessions do not."""
+    """The process and all below it, which need not share its process group: PostgreSQL's sessions do not.
+
+    By the parent that each process names: the kernel's own lists of children leave some out while others end.
+    """
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended while we looked
+            children.setdefault(int(_fields(int(folder.name))[_PARENT]), []).append(int(folder.name))
     found = [pid]
     for member in found:  # grows while we walk it
-        with contextlib.suppress(OSError):  # it has ended while we looked
-            for children in list(Path(f"/proc/{member}/task").glob("*/children")):
-                found += map(int, children.read_text().split())
+        found += children.get(member, [])
     return found
 
 

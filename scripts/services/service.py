@@ -97,6 +97,7 @@ class Running:
 
     def kill(self) -> None:
         """SIGKILL to it and all it started: nobody has the time to write anything. Returns once all have ended."""
+        self.freeze()  # or it would start others while we look
         members = {pid: birth(pid) for pid in family(self.pid)} if self.is_alive else {}
         signal_all(members, signal.SIGKILL)
         if not _comes_true(lambda: not any(born and birth(pid) == born for pid, born in members.items())):

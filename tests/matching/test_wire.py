@@ -23,7 +23,10 @@ def commands(count: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
 
 
 @given(
-    client=st.integers(1, (1 << 64) - 1), number=st.integers(1, 1 << 62), count=st.integers(1, 40), texts=st.binary()
+    client=st.integers(1, wire.FIRST_LOG_CLIENT - 1),
+    number=st.integers(1, 1 << 62),
+    count=st.integers(1, 40),
+    texts=st.binary(),
 )
 def test_a_batch_comes_back_as_it_went(client: int, number: int, count: int, texts: bytes) -> None:
     batch = wire.decode_batch(wire.encode_batch(client, number, commands(count), texts))

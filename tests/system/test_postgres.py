@@ -40,13 +40,15 @@ def ends_well(start: Start, *arguments: str, **settings: Any) -> Process:
     return process
 
 
-def kill_under_load(server: Running, settlement: str) -> None:
+def kill_under_load(server: Running, settlement: str) -> Running:
+    """The server that is there afterwards."""
     before = appended(server)
     until(lambda: appended(server) > before + BLOCKS_BETWEEN, "blocks to be settled", 60)
     server.kill()
     until(lambda: metrics(settlement)["settlement_store_up"] == 0, "settlement to notice", 60)
-    server.restart()
+    restarted = server.restart()
     until(lambda: metrics(settlement)["settlement_store_up"] == 1, "settlement to be connected again", 60)
+    return restarted
 
 
 def test_a_postgresql_that_is_killed_under_load_loses_nothing(
@@ -68,7 +70,7 @@ def test_a_postgresql_that_is_killed_under_load_loses_nothing(
     settlement = start("run_settlement", **shared)
     with market(engine, seed=11):
         for _ in range(KILLS):
-            kill_under_load(server, address)
+            server = kill_under_load(server, address)
             assert settlement.popen.poll() is None, settlement.errors
     with Client(engine.address("COMMAND")) as client:
         last = int(client.status()["block"])
