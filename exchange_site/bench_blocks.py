@@ -18,7 +18,7 @@ from matching.registry import Registry
 WORKLOADS = ("demo", "pairs", "hot")
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 _BLOCK_COMMANDS = {"demo": 128, "pairs": 512, "hot": 512}
-_COMMANDS_A_SECOND = 10_000  # of the blocks' time
+_COMMANDS_A_SECOND = 5  # of the blocks' time: two days hold a million, so lookups by day have days to choose from
 
 
 class Blocks(NamedTuple):

@@ -150,10 +150,10 @@ def _store_table(rows: Sequence[Document]) -> list[str]:
         numbers = " | ".join(f"{number:,}" for number in (row["commands_per_second_appended"], *rates))
         bare, ratio = row["rows_per_second_bare"], row["ratio_to_bare"]
         lines.append(f"| {row['title']} | {numbers} | {f'{bare:,} | {ratio}' if bare else ' | '} |")
-    lines += ["", "| lookup | median ms | p95 ms |", "|---|---:|---:|"]
+    lines += ["", "| lookup | trades stored | median ms | p95 ms |", "|---|---:|---:|---:|"]
     for row in rows:
         for name, (median, most) in row["lookups_ms"].items():
-            lines.append(f"| {row['title']}: {name} | {median} | {most} |")
+            lines.append(f"| {row['title']}: {name} | {row['trades']:,} | {median} | {most} |")
     return lines
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.db import connections
@@ -55,12 +55,27 @@ class Phase:
     requests: int
 
 
+class Turn(NamedTuple):
+    """The driver alone, once for each number of batches in flight."""
+
+    rates: dict[int, int]
+    seconds: float
+    cpu_seconds: float
+
+
 @dataclass(frozen=True)
 class Bare:
-    """Rows a second of the driver alone, by batches in flight, before and after what is measured."""
+    """Rows a second of the driver alone, by batches in flight, before and after what is measured; its time in all."""
 
     before: dict[int, int]
     after: dict[int, int]
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def of(cls, before: "Turn", after: "Turn") -> "Bare":
+        seconds, cpu_seconds = before.seconds + after.seconds, before.cpu_seconds + after.cpu_seconds
+        return cls(before.rates, after.rates, round(seconds, 3), round(cpu_seconds, 3))
 
     @property
     def best(self) -> int:
@@ -125,7 +140,7 @@ def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> 
             appended,
             projected,
             {table: count for table, count in rows.items() if count and table != "engine_blocks"},
-            Bare(before, after) if before and after else None,
+            Bare.of(before, after) if before and after else None,
             lookups,
         )
 
@@ -158,8 +173,12 @@ def _own_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]
 # What is measured
 
 
-def _bare(access: Access | None) -> dict[int, int]:
-    return {} if access is None else {n: round(rate) for n, rate in scylla_bare.rates(access, _BARE_ROWS).items()}
+def _bare(access: Access | None) -> Turn | None:
+    if access is None:
+        return None
+    cpu_s, began_s = time.process_time(), time.perf_counter()
+    rates = {width: round(rate) for width, rate in scylla_bare.rates(access, _BARE_ROWS).items()}
+    return Turn(rates, time.perf_counter() - began_s, time.process_time() - cpu_s)
 
 
 def _projections(store: Store, folder: Path) -> Projections:
@@ -203,7 +222,7 @@ def _lookups(store: Store, seed: int) -> dict[str, tuple[float, float]]:
     trades = [trade for found in slices for trade in found]
     if not trades:
         raise BenchError("The workload has no trades to look up: give --commands a larger number.")
-    picked = [trades[place] for place in np.random.default_rng(seed).integers(0, len(trades), _LOOKUPS)]
+    random = np.random.default_rng(seed)
     actions: dict[str, Callable[[Any], object]] = {
         "get_trade_by_id": lambda trade: store.get_trade_by_id(trade.trade_id),
         f"get_trades_by_sequence_range, {_RANGE}": lambda trade: store.get_trades_by_sequence_range(
@@ -214,7 +233,10 @@ def _lookups(store: Store, seed: int) -> dict[str, tuple[float, float]]:
         ),
         f"trading_day and its newest {_PAGE}": lambda trade: _newest_of_day(store, trade.timestamp_ns),
     }
-    return {name: _milliseconds(action, picked) for name, action in actions.items()}
+    return {
+        name: _milliseconds(action, [trades[place] for place in random.integers(0, len(trades), _LOOKUPS)])
+        for name, action in actions.items()
+    }
 
 
 def _starts(store: Store) -> range:

@@ -24,10 +24,10 @@ from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPoli
 from cassandra.query import tuple_factory
 from django_cassandra_engine.connection import CassandraConnection
 
-from settlement import metrics
 from settlement.stores.base import StoreUnavailable
 from settlement.stores.scylla_batches import PackedBatch, PackingHandler
 from settlement.stores.scylla_errors import DRIVER_ERRORS, translated
+from settlement.stores.timing import StatementTimes
 
 log = structlog.get_logger(__name__)
 # What it has to say comes out of here: it logs each failed attempt with a traceback of its own.
@@ -146,7 +146,7 @@ class Session:
     def __init__(self, access: Access, slow_query_ms: float = 100, timeout_ms: int | None = None) -> None:
         """`timeout_ms`: for the answer to one request, in the place of the access's."""
         self.access = access
-        self._slow_query_ms = slow_query_ms
+        self._times = StatementTimes(slow_query_ms)
         self._timeout_s = (access.timeout_ms if timeout_ms is None else timeout_ms) / 1000
 
     def open(self) -> _Connected:
@@ -260,10 +260,7 @@ class Session:
 
     def _note(self, answer: Any, name: str, began: float) -> None:
         """On the driver's thread."""
-        duration_ms = (time.perf_counter() - began) * 1000
-        metrics.DB_LATENCY_MS.observe(duration_ms)
-        if duration_ms > self._slow_query_ms:
-            log.warning("slow statement", statement=name, duration_ms=round(duration_ms, 1))
+        self._times.note(name, began)
 
     @contextmanager
     def translating(self) -> Iterator[None]:

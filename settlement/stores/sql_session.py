@@ -16,6 +16,7 @@ from settlement import metrics
 from settlement.stores.base import StoreRejected, StoreUnavailable, StoreUninitialized
 from settlement.stores.sql_errors import is_transient, is_uninitialized, sentence
 from settlement.stores.sql_statements import Bulk
+from settlement.stores.timing import StatementTimes
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ class Session:
     def __init__(self, alias: str, slow_query_ms: float, timeout_ms: int | None = None) -> None:
         """`timeout_ms` is how long a lock is waited for; None: as the connection's settings say."""
         self.alias = alias
-        self._slow_query_ms = slow_query_ms
+        self._times = StatementTimes(slow_query_ms)
         self._timeout_ms = timeout_ms
         self._tuned = threading.local()
         self._had_file = False
@@ -130,10 +131,7 @@ class Session:
         began = time.perf_counter()
         with self.translating(statement), connection.cursor() as cursor:
             yield cursor
-        duration_ms = (time.perf_counter() - began) * 1000
-        metrics.DB_LATENCY_MS.observe(duration_ms)
-        if duration_ms > self._slow_query_ms:
-            log.warning("slow statement", statement=statement, duration_ms=round(duration_ms, 1))
+        self._times.note(statement, began)
 
     @contextmanager
     def translating(self, statement: str) -> Iterator[None]:
