@@ -14,11 +14,11 @@ from matching.blocks import Block
 from matching.epochs import Epoch, admits, newest
 from settlement.chain import stored
 from settlement.clock import Clock
-from settlement.errors import ChainConflict, SpillOverruled, StoreDamaged
+from settlement.errors import ChainBroken, ChainConflict, SpillOverruled, StoreDamaged
 from settlement.options import Options
 from settlement.retrying import Patience
 from settlement.spill import Spill
-from settlement.stores.base import Checkpoint, Store, StoredBlock
+from settlement.stores.base import Checkpoint, Fenced, Store, StoredBlock
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +100,9 @@ class Appending:
         self._spill.reread()
 
     def put(self, blocks: Iterable[Block]) -> None:
-        """Blocks that follow on `head`."""
+        """Blocks that follow on `head`. Raises ChainBroken for others."""
+        blocks = list(blocks)
+        _check_order(blocks, self.head)
         if not self._memory:
             self._waits_since_s = self._clock.monotonic()
         self._memory.extend(blocks)
@@ -127,9 +129,10 @@ class Appending:
             self._confirm(self.confirmable)
 
     def _append(self, batch: Sequence[Block]) -> list[StoredBlock]:
-        rows = [stored(block) for block in batch]
-        if not rows:
+        if not batch:
             return []
+        _check_order(batch, self.stored)
+        rows = [stored(block) for block in batch]
         is_again = False
 
         def append() -> None:
@@ -149,11 +152,13 @@ class Appending:
         return rows
 
     def _was_taken(self, rows: Sequence[StoredBlock]) -> bool:
-        """Whether a store that had been away has taken the rows all the same."""
+        """Whether a store that had been away has taken the rows all the same. Raises Fenced, StoreDamaged."""
         head, last = self._store.appended(), rows[-1]
         if head == (last.number, last.hash, last.epoch):
             return True
         if head != self.stored:
+            if not admits(self._store.epochs(), last.epoch, last.number):
+                raise Fenced(f"An epoch has begun before block {last.number}, while the store was asked to take it.")
             raise StoreDamaged(
                 f"The store was at block {self.stored.block_number}, and after it had been away it is at block "
                 f"{head.block_number}: it is another one, or somebody else has written to it."
@@ -221,3 +226,13 @@ class Appending:
             f"has begun without them: they do not count any more and are kept in {files[0].parent} as "
             f"{', '.join(file.name for file in files)}. Tell whose commands they hold, then start settlement again."
         )
+
+
+def _check_order(blocks: Sequence[Block], head: Checkpoint) -> None:
+    """The last look before blocks become durable, and are told to be: nothing may be missing or stand elsewhere."""
+    for block in blocks:
+        if (block.number, block.prev_hash) != (head.block_number + 1, head.hash):
+            raise ChainBroken(
+                f"Block {block.number} was about to be stored after block {head.block_number}: it does not follow that."
+            )
+        head = Checkpoint(block.number, block.hash, block.epoch)

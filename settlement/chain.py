@@ -68,7 +68,8 @@ class Chain:
         self._refused: set[str] = set()  # since `accept` was called last
         self._early: dict[int, list[Block]] = {}  # by number; several where replicas differ
         self._unknown: dict[int, Block] = {}  # of an epoch that is not known yet
-        self._recent: deque[int] = deque(maxlen=_RECENT)  # hashes of the last blocks that were let through
+        # Hashes of the last blocks that were let through.
+        self._recent: deque[int] = deque([head.hash] if head.block_number else [], maxlen=_RECENT)
         self._told: set[int] = set()  # epochs of which a fenced block has been logged
         self._epochs: Sequence[Epoch] = ()
         self._borders: dict[int, Epoch] = {}  # number of the last block before an epoch → that epoch
@@ -222,6 +223,8 @@ class Chain:
         age = self.head.block_number - block.number
         if age < len(self._recent):
             is_the_same = self._recent[-1 - age] == block.hash == block.computed_hash()
+        elif block.origin:
+            return  # a replica that is behind: each hash holds the one before, so a recent block tells of older ones
         else:
             is_the_same = bytes_of(block.number) in (None, block.data)
         if not is_the_same:

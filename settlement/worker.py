@@ -25,7 +25,7 @@ from settlement.projecting import Projections
 from settlement.retrying import Patience, Stopped
 from settlement.spill import Spill
 from settlement.standing import Report, Standing
-from settlement.stores.base import Checkpoint, Fenced, Store
+from settlement.stores.base import Checkpoint, Fenced, Store, StoreUnavailable
 from settlement.trail import Trail
 
 log = structlog.get_logger(__name__)
@@ -275,9 +275,13 @@ class _Worker:
     # The store
 
     def _bytes_of(self, number: int) -> bytes | None:
+        """Asked in the middle of taking blocks, so it must not wait for the store: others would be taken meanwhile."""
         if number > self._appending.stored.block_number:
             return None  # it is in the spill, or in memory
-        block = self._patience(lambda: self._store.get_block(number))
+        try:
+            block = self._store.get_block(number)
+        except StoreUnavailable:
+            return None
         if block is None:
             raise StoreDamaged(f"The store ends with block {self._appending.stored.block_number} and lacks {number}.")
         return block.data

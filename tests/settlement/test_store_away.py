@@ -260,6 +260,27 @@ def test_old_blocks_that_come_again_do_not_ask_a_store_that_is_away(
     assert store.projected().block_number == LAST
 
 
+def test_a_repeat_that_comes_behind_a_new_block_while_the_store_is_away_loses_nothing(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    undisturbed = expected_rows(store, settle, clock, folder)
+    settle(store, feed_of(clock, BLOCKS[: LAST // 2]))
+    half = LAST // 2
+    arrivals = [[BLOCKS[half], BLOCKS[1]], *([block] for block in BLOCKS[half + 1 :])]
+    feed = ScriptedFeed(clock, arrivals, announced=LAST)
+    get_block = store.get_block
+
+    def away_for_a_while(number: int) -> StoredBlock | None:
+        if number == BLOCKS[1].number and feed.arrivals:  # longer than until the next ones go to the spill
+            raise StoreUnavailable("The database does not answer.")
+        return get_block(number)
+
+    store.get_block = away_for_a_while  # type: ignore[method-assign]
+    settle(store, feed)
+    assert (tables(store), trail_text(folder)) == undisturbed
+    assert feed.confirmed == sorted(feed.confirmed)
+
+
 def test_an_outage_in_the_projection_keeps_no_block_waiting(
     store: Store, settle: Settle, clock: FakeClock, folder: Path
 ) -> None:
