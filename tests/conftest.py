@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pytest_django import Settings
@@ -32,6 +33,7 @@ ADDRESSES = {
     "SETTLEMENT_HTTP_ADDRESS": "127.0.0.1:{}",
     "WEB_ADDRESS": "127.0.0.1:{}",
 }
+NASDAQ_HOUR = "nasdaq_*.csv.gz"
 missing_services: Counter[str] = Counter()
 scylla_shards = count(1)
 
@@ -40,12 +42,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test marked `services("name")` runs where the servers are there."""
     for marker in item.iter_markers("services"):
         for name in marker.args:
-            reason = SERVICES[name].missing()
-            if reason and os.environ.get("REQUIRE_SERVICES") == "1":
-                pytest.fail(f"{name}: {reason}; REQUIRE_SERVICES=1 does not let it be skipped", pytrace=False)
-            if reason:
-                missing_services[name] += 1
-                pytest.skip(f"{name}: {reason}; `make services` brings it")
+            if reason := SERVICES[name].missing():
+                lacks(name, f"{reason}; `make services` brings it")
+
+
+def lacks(name: str, reason: str) -> NoReturn:
+    """Skips the test that runs, and counts it for the summary; fails it with REQUIRE_SERVICES=1."""
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{name}: {reason}; REQUIRE_SERVICES=1 does not let it be skipped", pytrace=False)
+    missing_services[name] += 1
+    pytest.skip(f"{name}: {reason}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -67,13 +73,19 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def lobster_sample() -> Path:
-    """An hour of real NASDAQ messages, which is not ours to publish. Skips where there is none."""
-    named = os.environ.get("LOBSTER_SAMPLE")
-    found = [Path(named)] if named else sorted((ROOT / "tests" / "data").glob("nasdaq_*.csv.gz"))
-    found = found or sorted(ROOT.glob("../*/data/nasdaq_*.csv.gz"))
+    """An hour of real NASDAQ messages: the file that LOBSTER_SAMPLE names, which has to be there.
+
+    They are not ours to publish, so no command brings them: without LOBSTER_SAMPLE, and without a file of theirs here,
+    the test is skipped with REQUIRE_SERVICES=1 as well.
+    """
+    if named := os.environ.get("LOBSTER_SAMPLE"):
+        if not Path(named).is_file():
+            pytest.fail(f"LOBSTER_SAMPLE names {named}, which is no file", pytrace=False)
+        return Path(named)
+    found = [*sorted((ROOT / "tests" / "data").glob(NASDAQ_HOUR)), *sorted(ROOT.glob(f"../*/data/{NASDAQ_HOUR}"))]
     if not found:
         missing_services["NASDAQ messages"] += 1
-        pytest.skip("no NASDAQ messages here: name a file in LOBSTER form with LOBSTER_SAMPLE")
+        pytest.skip(f"no tests/data/{NASDAQ_HOUR} here: LOBSTER_SAMPLE may name another file in LOBSTER form")
     return found[0]
 
 

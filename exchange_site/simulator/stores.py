@@ -1,4 +1,4 @@
-"""The real SQL store on a database in memory, behind a connection that fails."""
+"""A real store behind a connection that fails: the SQL store on a database in memory, unless another one is given."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from django.db import connections
 
 from exchange_site.simulator.world import Process, World
 from matching.epochs import Epoch
-from settlement.stores.base import Projection, StoreRejected, StoreUnavailable
+from settlement.stores.base import Projection, Store, StoreRejected, StoreUnavailable, Tables
 from settlement.stores.sql import SqlStore
 from settlement.stores.sql_statements import PROJECTED_TABLES
 
@@ -37,9 +37,10 @@ def empty_database() -> None:
 class Server:
     """The database server: whether it answers."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, store: Store | None = None) -> None:
+        """`store` is what answers; None: the SQL store on the database of `empty_database`."""
         self.world = world
-        self.store = SqlStore(ALIAS, slow_query_ms=60_000)
+        self.store = store or SqlStore(ALIAS, slow_query_ms=60_000)
         self.away_until_s = 0.0
         self.appended: dict[int, int] = {}  # block number → hash, of everything ever appended
         self.forced: set[int] = set()  # epochs of engines that were told to take over
@@ -57,17 +58,24 @@ class Server:
 class SimStore:
     """`settlement.stores.base.Store` as one process sees it."""
 
-    is_atomic = True
-
-    def __init__(self, server: Server, process: Process) -> None:
+    def __init__(self, server: Server, process: Process, opened: Store | Tables | None = None) -> None:
+        """`opened` is what this process has open of the server's store, which may remember; None: what all share."""
+        self.is_atomic = server.store.is_atomic
         self._server = server
         self._process = process
+        self._opened = opened or server.store
 
-    def at_checkpoint(self) -> "SimStore":
-        return self  # what is read of it may fail too
+    def at_checkpoint(self) -> Tables:
+        """What is read of it may fail too."""
+        if self.is_atomic:
+            return self  # the rows are at the checkpoint
+        return SimStore(self._server, self._process, self._failing("at_checkpoint")())
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        real = getattr(self._server.store, name)
+        return self._failing(name)
+
+    def _failing(self, name: str) -> Callable[..., Any]:
+        real = getattr(self._opened, name)
 
         def call(*arguments: Any, **options: Any) -> Any:
             self._before(name, arguments)

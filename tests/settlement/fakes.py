@@ -6,6 +6,7 @@ from typing import Any
 
 from matching import wire
 from matching.blocks import Block
+from settlement.clock import Clock
 from settlement.stores.base import Store, StoreUnavailable
 
 ADDRESSES = wire.Addresses("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://127.0.0.1:3")
@@ -33,7 +34,7 @@ class ScriptedFeed:
     `deaf`: so many requests are lost. `announced`: what the engine says that it has, if not what came.
     """
 
-    clock: FakeClock
+    clock: Clock
     arrivals: list[list[Block]]
     ring: dict[int, Block] = field(default_factory=dict)
     deaf: int = 0
