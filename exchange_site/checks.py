@@ -39,6 +39,8 @@ POSITIVE = (
     "SCYLLA_IN_FLIGHT",
     "WEB_THREADS",
 )
+# What else the client can be told would change what the log promises.
+KAFKA_CONNECTION = ("security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "client.", "broker.address.", "reconnect.")
 SECRET_KEY_CHARACTERS = 32  # fewer could be guessed by a patient machine
 
 Check = Callable[..., Sequence[CheckMessage]]
@@ -211,6 +213,20 @@ def servers_are_named() -> list[CheckMessage]:
     if "class" not in settings.SCYLLA_REPLICATION:
         hint = 'For example {"class": "NetworkTopologyStrategy", "dc1": 3}.'
         found.append(Error("SCYLLA_REPLICATION names no class.", hint=hint, id="exchange.E009"))
+    return found
+
+
+@_check(SETTINGS)
+def kafka_options_are_of_the_connection() -> list[CheckMessage]:
+    """Values are not told: some are secrets."""
+    found: list[CheckMessage] = []
+    for name, value in settings.KAFKA_OPTIONS.items():
+        if not name.startswith(KAFKA_CONNECTION):
+            hint = f"Options that begin with {', '.join(KAFKA_CONNECTION)}; the rest is the engine's."
+            found.append(Error(f"KAFKA_OPTIONS names {name}.", hint=hint, id="exchange.E015"))
+        elif not isinstance(value, str | int):
+            hint = 'For example {"security.protocol": "SASL_SSL"}.'
+            found.append(Error(f"KAFKA_OPTIONS: {name} is no text or number.", hint=hint, id="exchange.E015"))
     return found
 
 

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping
 
+import structlog
 from django.conf import settings
 
 from exchange_site import health
@@ -24,6 +25,8 @@ from matching.sockets import ZmqNetwork
 from matching.wire import Addresses
 from settlement import spill, wiring
 from settlement.claim import Claim
+
+log = structlog.get_logger(__name__)
 
 _STUCK_S = 2.0
 _ENGINE_ID = "engine-id"
@@ -59,6 +62,7 @@ def services(
         time_ns=time.time_ns,
         engine=_engine_id(),
         superseded=lambda: watch.newest,
+        known_s=lambda: watch.known_s,
         take_over=take_over,
     )
 
@@ -84,7 +88,15 @@ def command_log() -> KafkaLog:
     servers = settings.KAFKA_BOOTSTRAP_SERVERS
     if not servers:
         raise NotAvailable("The Kafka input log needs KAFKA_BOOTSTRAP_SERVERS: name at least one HOST:PORT.")
-    return KafkaLog(servers, kafka_topic.find(servers, settings.KAFKA_COMMAND_TOPIC))
+    options = settings.KAFKA_OPTIONS
+    return KafkaLog(servers, kafka_topic.find(servers, settings.KAFKA_COMMAND_TOPIC, options), options)
+
+
+def warn_if_unlisted() -> None:
+    """A replica that settlement does not know of fills its ring. It may be known by a tunnel's address, though."""
+    own = settings.ENGINE_COMMAND_ADDRESS
+    if settings.ENGINE_REPLICAS and own not in settings.ENGINE_REPLICAS:
+        log.warning("ENGINE_REPLICAS does not name this replica: settlement has to, by this or a tunnel's", address=own)
 
 
 def instance() -> bytes:

@@ -54,7 +54,7 @@ class Environment:
 
 def _shown(name: str, raw: str) -> str:
     """The value, but never one that may hold a password."""
-    return "what it is" if name.endswith(("_URL", "_KEY")) else repr(raw[:80])
+    return "what it is" if name.endswith(("_URL", "_KEY", "_OPTIONS")) else repr(raw[:80])
 
 
 def _flag(raw: str) -> bool:

@@ -40,6 +40,8 @@ ENGINE_SNAPSHOTS_KEPT = _env.whole("ENGINE_SNAPSHOTS_KEPT", 3)
 
 KAFKA_BOOTSTRAP_SERVERS = _env.text("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_COMMAND_TOPIC = _env.text("KAFKA_COMMAND_TOPIC", "exchange-commands")
+# As a JSON object, how its brokers are reached and as whom (librdkafka's words): TLS, SASL.
+KAFKA_OPTIONS = _env.table("KAFKA_OPTIONS", {})
 # Command addresses of all replicas that read the topic, this one too. Clients and settlement go by it.
 ENGINE_REPLICAS = _env.words("ENGINE_REPLICAS", [])
 

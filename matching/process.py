@@ -73,10 +73,17 @@ def lead(plan: Plan, services: Services, ready: Ready, stop: Callable[[], bool])
 
 
 def replicate(
-    plan: Plan, services: Services, command_log: CommandLog, instance: bytes, ready: Ready, stop: Callable[[], bool]
+    plan: Plan,
+    services: Services,
+    command_log: CommandLog,
+    instance: bytes,
+    joined: Ready,
+    ready: Ready,
+    stop: Callable[[], bool],
 ) -> None:
     """Recovers, takes part in the epoch of the log, then takes commands and makes blocks of the log's until `stop()`.
 
+    `joined` is called before it reads what the log holds already, which may take long, and wait for settlement.
     `instance` is a name that no other process has. Raises AddressUnusable, what `take_part` raises, Superseded, and
     LogUnusable.
     """
@@ -95,9 +102,12 @@ def replicate(
             command_log,
             services.snapshotter,
             services.superseded,
+            services.known_s,
+            services.monotonic,
             plan.block_commands,
             instance,
         )
+        joined(parts)
         replica.serve(one, parts.publisher, parts.network, parts.sockets, lambda: ready(parts), stop)
 
 

@@ -32,6 +32,7 @@ _COMMANDS_A_BLOCK = 1 << 30
 """A message is one block, however this replica packs its own: all replicas make the same."""
 
 CATCHING_UP = "This replica reads what the log holds already: it takes no commands before it has applied that."
+UNCERTAIN = "This replica asks the store whether its epoch is still the newest: it takes no commands before it knows."
 
 
 def log_client(identity: str) -> int:
@@ -52,6 +53,8 @@ class Replica:
         command_log: CommandLog,
         snapshotter: Snapshotter,
         superseded: Callable[[], Epoch | None],
+        known_s: Callable[[], float],
+        monotonic: Callable[[], float],
         block_commands: int,
         instance: bytes,
     ) -> None:
@@ -64,12 +67,15 @@ class Replica:
         self._log = command_log
         self._snapshotter = snapshotter
         self._superseded = superseded
+        self._known_s = known_s
+        self._monotonic = monotonic
+        self._caught_up_s: float | None = None
         self._time_ns = 0
         self._client = log_client(command_log.identity)
         self._sequencer = Sequencer(engine, ring, lambda: self._time_ns, _COMMANDS_A_BLOCK)
         self._gateway = Gateway(command_log, desk, engine, self._sequencer, board, block_commands, instance)
         self._next_offset = engine.clients.get(self._client, 0)
-        self._ready_at = command_log.begin(self._next_offset)
+        self._ready_at = command_log.begin(self._next_offset, engine.timestamp_ns)
         self._is_told = False
         board.instance = instance.hex()
         board.is_catching_up = True
@@ -113,13 +119,26 @@ class Replica:
             # Perhaps it was done, perhaps not: a refusal would say that it was not. Who sent it asks again.
             self._gateway.claim(key)
         if self._board.is_catching_up and (self._next_offset >= self._ready_at or self._log.is_at_end()):
-            self._board.is_catching_up = False
-            log.info("caught up with the log", offset=self._next_offset, block=self._engine.block_number)
+            self._finish_catching_up()
         away = self._log.away()
         if bool(away) != self._is_told:
             self._is_told = bool(away)
             log.warning("halted", reason=away) if away else log.info("goes on", block=self._engine.block_number)
-        self._board.waits = away or (CATCHING_UP if self._board.is_catching_up else "")
+        self._board.waits = away or self._lags()
+
+    def _finish_catching_up(self) -> None:
+        """Once the store, asked after all was applied, has named no newer epoch: reading may have taken minutes."""
+        if self._caught_up_s is None:
+            self._caught_up_s = self._monotonic()
+            log.info("caught up with the log", offset=self._next_offset, block=self._engine.block_number)
+        if self._known_s() >= self._caught_up_s:
+            self._stop_if_superseded()
+            self._board.is_catching_up = False
+
+    def _lags(self) -> str:
+        if not self._board.is_catching_up:
+            return ""
+        return CATCHING_UP if self._caught_up_s is None else UNCERTAIN
 
     # Out of the log
 
@@ -132,8 +151,9 @@ class Replica:
             if message.offset > self._next_offset:
                 raise LogUnusable(
                     f"The log gave message {message.offset} where message {self._next_offset} comes next: it keeps "
-                    "them without gaps, so what lies between was lost or cannot be read. Look at the log's disks, and "
-                    "start this replica again once it gives all of them."
+                    "them without gaps. The end of a transaction takes a place too: if a program has written to it so, "
+                    "only another log helps (another topic, and --take-over). Else what lies between was lost: mend "
+                    "the brokers' data, and start this replica again."
                 )
             self._apply(message)
             self._next_offset = message.offset + 1

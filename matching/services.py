@@ -3,6 +3,7 @@
 Nothing else on the engine's side asks for the time, opens a file or a socket, or starts a process.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,4 +25,6 @@ class Services:
     engine: str  # a name that this engine keeps over restarts
     superseded: Callable[[], Epoch | None]
     """The newest epoch that is known of, or None. Asked each turn, so it waits for nothing."""
+    known_s: Callable[[], float] = lambda: math.inf
+    """How far `superseded` is up to date: when the store was asked that answered last, by `monotonic`."""
     take_over: bool = False  # lead although another engine led last: that one is gone for good, or is to be fenced

@@ -56,8 +56,12 @@ class StatusBoard:
         if self.log_full:
             return self.log_full
         if self.role in TAKE_COMMANDS and self.ring.full:
-            return HALTED
+            return HALTED if self.role != REPLICA else f"{HALTED} {self._who_confirms}"
         return self.waits
+
+    @property
+    def _who_confirms(self) -> str:
+        return f"Settlement confirms to those that its ENGINE_REPLICAS names: {self.addresses.commands} has to be one."
 
     @property
     def block(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from settlement.errors import StoreDamaged, TrailUnusable
 from settlement.options import Options
 from settlement.projection import EmptyTables, Projector, trades_of
 from settlement.retrying import Patience
-from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock, StoreRejected, StoreUninitialized
+from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock, StoreMisconfigured, StoreRejected
 from settlement.trail import Trail, line_of
 
 log = structlog.get_logger(__name__)
@@ -43,6 +43,7 @@ class Projections:
         self._backlog_bytes = 0
         self._backlog_trades = 0
         self._waiting_since = clock.monotonic()
+        self._died_at = 0  # the last block of a batch that did not come to its end
         self.appended = patience(store.appended).block_number
         self.projected = patience(store.projected)
         projected = self.projected.block_number
@@ -83,12 +84,12 @@ class Projections:
         metrics.PROJECTION_LAG.set(self.lag)
 
     def step(self) -> None:
-        """Projects one batch. Raises StoreDamaged, StoreUninitialized, TrailUnusable, and Stopped while it waits."""
+        """Projects one batch. Raises StoreDamaged, StoreMisconfigured, TrailUnusable, and Stopped while it waits."""
         blocks = self._next_blocks()
         try:
             self._project(blocks)
-        except StoreUninitialized:
-            raise  # nothing is wrong with the rows: they are written once somebody has made the tables
+        except StoreMisconfigured:
+            raise  # nothing is wrong with the rows: they are written once somebody has mended the server
         except StoreRejected as error:
             if not self._was_written(blocks[-1]):
                 log.warning("batch refused, projecting its blocks one by one", error=str(error), blocks=len(blocks))
@@ -114,6 +115,8 @@ class Projections:
             block = Block.decode(row.data)
             events += block.event_count
             blocks.append(block)
+            if block.number == self._died_at:
+                break  # its checkpoint may show itself late: no row may be past that block until it is there for sure
         return blocks
 
     def _read_back(self) -> None:
@@ -143,7 +146,7 @@ class Projections:
         self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
             self._patience(lambda: self._store.insert_batch(projection))
-        except StoreUninitialized:
+        except StoreMisconfigured:
             raise
         except StoreRejected as error:
             if not self._was_written(block):
@@ -170,6 +173,7 @@ class Projections:
         letters = self._letters.unresolved()
         # A letter of a block that is not projected (a rebuild was killed) tells nothing: the block's turn comes.
         number = self.projected.block_number
+        self._died_at = self._store.projecting()
         refused = [decode(letter.projection) for letter in letters if letter.block_number <= number]
         self._tables = WithLetters(self._store.at_checkpoint(), refused)
         definitions = {d.event_sequence: d for d in self._store.definitions()}

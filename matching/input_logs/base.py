@@ -56,8 +56,12 @@ class CommandLog(Protocol):
     def arrival(self) -> Readable:
         """Has something to read while `read` has something to give."""
 
-    def begin(self, offset: int) -> int:
-        """Reads from `offset` on; returns where the log ends now. Raises LogUnusable where it does not reach there."""
+    def begin(self, offset: int, applied_ns: int) -> int:
+        """Reads from `offset` on; returns where the log ends now.
+
+        `applied_ns` is when the log took the message before it, or later, in nanoseconds since the Unix epoch. Raises
+        LogUnusable where the log does not reach there, or has another message there now.
+        """
 
     def read(self, most: int) -> list[Logged]:
         """The next messages that are there. Raises LogUnusable: it cannot be read any further."""

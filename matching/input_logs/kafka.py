@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from matching.errors import LogUnusable
 from matching.input_logs import frames
 from matching.input_logs.base import Logged
-from matching.input_logs.kafka_topic import PARTITION, Topic
+from matching.input_logs.kafka_topic import PARTITION, Options, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +55,8 @@ _CONSUMER: dict[str, Any] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
+    # Nobody here writes in transactions: one that a stranger leaves open may not keep messages from their readers.
+    "isolation.level": "read_uncommitted",
     "enable.partition.eof": True,
     "check.crcs": True,
     "fetch.wait.max.ms": 100,
@@ -93,14 +95,19 @@ class KafkaLog:
     """One topic's end to write to and place to read from. Belongs to one thread; another one fetches for it."""
 
     def __init__(
-        self, servers: str, topic: Topic, *, clock: Callable[[], float] = time.monotonic, **options: Any
+        self,
+        servers: str,
+        topic: Topic,
+        options: Options | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`options` are librdkafka's, and come before those here."""
+        """`options` come before those here."""
         self.identity = topic.identity
         self._servers = servers
         self._topic = topic.name
         self._clock = clock
-        shared = {"bootstrap.servers": servers, **_BOTH, "error_cb": self._note_error, **options}
+        shared = {"bootstrap.servers": servers, **_BOTH, "error_cb": self._note_error, **(options or {})}
         self._producer = Producer({**_PRODUCER, "stats_cb": self._note_statistics, **shared})
         self._consumer = Consumer({**_CONSUMER, **shared})
         self._under_way: dict[bytes, float] = {}  # key → when it was appended, oldest first
@@ -116,10 +123,9 @@ class KafkaLog:
         os.set_blocking(self._writing, False)
         self.arrival = _Arrival(reading)
 
-    def begin(self, offset: int) -> int:
-        partition = TopicPartition(self._topic, PARTITION, offset)
+    def begin(self, offset: int, applied_ns: int) -> int:
         try:
-            low, end = self._consumer.get_watermark_offsets(partition, timeout=_PATIENCE_S)
+            low, end = self._consumer.get_watermark_offsets(self._at(offset), timeout=_PATIENCE_S)
         except KafkaException as error:
             raise LogUnusable(f"Kafka at {self._servers} does not tell where {self._topic} ends: {error}.") from error
         if offset < low:
@@ -132,9 +138,42 @@ class KafkaLog:
                 f"Topic {self._topic} ends before message {end}, and this engine has applied those up to {offset - 1}: "
                 "the brokers have lost what they had taken. Bring their data back, or go on with another topic."
             )
-        self._consumer.assign([partition])
+        if offset > low:
+            self._refuse_another(offset - 1, applied_ns)
+        self._consumer.assign([self._at(offset)])
         self._thread.start()
         return end
+
+    def _refuse_another(self, offset: int, applied_ns: int) -> None:
+        """A message that was taken after this engine had applied one of its place is another one."""
+        message = self._look_at(offset)
+        if message is None:
+            return  # damaged on a broker's disk: this engine does not need it
+        _, time_ms = message.timestamp()
+        if time_ms * _NS_A_MS > applied_ns:
+            raise LogUnusable(
+                f"Message {offset} of topic {self._topic} was taken later than the one that this engine has applied "
+                "from there: the brokers have lost what they had taken, and have taken something else since. Bring "
+                "their data back, or go on with another topic."
+            )
+
+    def _look_at(self, offset: int) -> Message | None:
+        """The message; None where the client cannot read it. Raises LogUnusable where it does not come."""
+        self._consumer.assign([self._at(offset)])
+        ends_s = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < ends_s:
+            message = self._consumer.poll(_POLL_S)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                return message if message.offset() == offset else None
+            if error.code() not in _PASSING:
+                return None
+        raise LogUnusable(f"Kafka at {self._servers} does not give message {offset} of {self._topic}: mend it first.")
+
+    def _at(self, offset: int) -> TopicPartition:
+        return TopicPartition(self._topic, PARTITION, offset)
 
     def read(self, most: int) -> list[Logged]:
         self._raise_failure()

@@ -56,11 +56,8 @@ class DeadLetterPages:
         except BadFilter as refusal:
             context["refusal"] = str(refusal)
             return TemplateResponse(request, "settlement/dead_letters.html", context, status=400)
-        # They are few, or something is very wrong: the contract gives them whole, without their rows.
-        found = self.store.dead_letters(unresolved_only=False)[::-1]
-        if before is not None:
-            found = [letter for letter in found if letter.id < before]
-        page = page_before(found[: PAGE_ROWS + 1], lambda letter: letter.id, is_first=before is None)
+        found = self.store.newest_dead_letters(PAGE_ROWS + 1, before=before)
+        page = page_before(found, lambda letter: letter.id, is_first=before is None)
         context["page"] = Page([LetterRow.of(letter) for letter in page.rows], page.older, is_first=page.is_first)
         return TemplateResponse(request, "settlement/dead_letters.html", context)
 

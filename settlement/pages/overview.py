@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from django.core.cache import cache
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
@@ -22,6 +23,9 @@ CANDLES = 90
 LEVELS = 10
 NEWEST_TRADES = 12
 NEWEST_BLOCKS = 12
+COUNTED_LETTERS = 50
+KEPT_S = 3
+"""What costs a row for every instrument is read once so often, however many browsers look."""
 _MINUTE_NS = 60_000_000_000
 
 Depth = Mapping[str, Mapping[str, Sequence[Sequence[int]]]]
@@ -119,8 +123,8 @@ class OverviewPages:
             "engine": engine,
             "settlement": self._settlement(engine),
             "alarms": RaisedAlarms.read(),
-            "dead_letters": len(self.store.dead_letters()),
-            "minutes": self._trades_a_minute(),
+            "dead_letters": self._dead_letters(),
+            "minutes": cache.get_or_set("overview-trades-a-minute", self._trades_a_minute, KEPT_S),
             "trades": [TradeRow.of(trade, self.reference) for trade in self.store.newest_trades(NEWEST_TRADES)],
             "blocks": [BlockRow.of(block) for block in self.store.newest_blocks(NEWEST_BLOCKS)],
             "time": instant(self.now_ns()),
@@ -155,6 +159,11 @@ class OverviewPages:
             append_lag=None if engine.absent else max(0, engine.block - appended.block_number),
             projection_lag=max(0, appended.block_number - projected.block_number),
         )
+
+    def _dead_letters(self) -> str:
+        """How many are not resolved; "": none."""
+        found = len(self.store.newest_dead_letters(COUNTED_LETTERS, unresolved_only=True))
+        return f"{found} or more" if found == COUNTED_LETTERS else str(found or "")
 
     def _trades_a_minute(self) -> tuple[int, int]:
         """Of all instruments: in the last full minute, and in this one so far."""

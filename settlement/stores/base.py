@@ -8,7 +8,8 @@ nothing counts and nothing skips.
     StoreError
     ├── StoreUnavailable    transient: retry (no connection, time-out, locked); the write may or may not be done
     └── StoreRejected       permanent: the same call fails again; a projection becomes a dead letter
-        ├── StoreUninitialized   the tables are not there: `init` makes them
+        ├── StoreMisconfigured   no row would be taken, whatever is in it: mend the server or the settings
+        │   └── StoreUninitialized   the tables are not there: `init` makes them
         ├── Fenced               the blocks are of an epoch that has ended: look at `epochs` and go on from there
         └── Outrun               an epoch may not begin there: the store has gone past that block, or holds another
 """
@@ -32,7 +33,11 @@ class StoreRejected(StoreError):
     pass
 
 
-class StoreUninitialized(StoreRejected):
+class StoreMisconfigured(StoreRejected):
+    pass
+
+
+class StoreUninitialized(StoreMisconfigured):
     pass
 
 
@@ -342,6 +347,11 @@ class Store(Protocol):
 
     def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
         """By block number, without their rows."""
+
+    def newest_dead_letters(
+        self, limit: int, *, before: int | None = None, unresolved_only: bool = False
+    ) -> list[DeadLetter]:
+        """Newest block first, without their rows."""
 
     def get_dead_letter(self, id: int) -> DeadLetter | None:
         """With its rows."""

@@ -124,10 +124,11 @@ class ScyllaStore:
             # From here on rows may be ahead of the checkpoint, whatever happens.
             self._overlay = (pending or Overlay(at.block_number)).before(projection)
             rows = self._rows(projection, generation, is_again=pending is not None)
-            self._send(rows, generation, self._undo.batches(generation, at.block_number, self._overlay))
+            undo = self._undo.batches(generation, at.block_number, self._overlay, at.block_number)
+            self._send(rows, generation, undo)
             left = self._overlay.after(projection)
             if left is not None:
-                self._undo.write(generation, number, left)
+                self._undo.write(generation, number, left, at.block_number)
             self._put_projected(projection.checkpoint, generation)
             self._overlay = left
         else:
@@ -320,6 +321,11 @@ class ScyllaStore:
 
     def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
         return self._letters.dead_letters(unresolved_only)
+
+    def newest_dead_letters(
+        self, limit: int, *, before: int | None = None, unresolved_only: bool = False
+    ) -> list[DeadLetter]:
+        return self._letters.newest_dead_letters(limit, before=before, unresolved_only=unresolved_only)
 
     def get_dead_letter(self, id: int) -> DeadLetter | None:
         return self._letters.get_dead_letter(id)

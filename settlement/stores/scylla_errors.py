@@ -19,7 +19,7 @@ from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import ConfigurationException, ErrorMessage, PreparedQueryNotFound, SyntaxException
 
 from settlement import metrics
-from settlement.stores.base import StoreError, StoreRejected, StoreUnavailable, StoreUninitialized
+from settlement.stores.base import StoreError, StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
 
 DRIVER_ERRORS = (
     DriverException,
@@ -34,6 +34,8 @@ DRIVER_ERRORS = (
 _REFUSED = (RequestValidationException, SyntaxException, ConfigurationException, struct.error)
 _ABOUT_TO_PASS = (RateLimitReached, PreparedQueryNotFound)
 _NO_TABLES = ("unconfigured table", "does not exist", "doesn't exist", "no keyspace has been specified")
+# Both servers have one code for all that is invalid. Cassandra: undefined column name, since 4.0; ScyllaDB: the others.
+_NO_COLUMN = ("undefined column name", "undefined name", "unknown identifier", "unrecognized name")
 
 
 def translated(error: Exception, servers: str) -> StoreError:
@@ -47,9 +49,11 @@ def _translated(error: Exception, servers: str) -> StoreError:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, AuthenticationFailed):
-            return StoreRejected(f"{servers} refuses SCYLLA_USERNAME and SCYLLA_PASSWORD: {_sentence(cause)}")
+            return StoreMisconfigured(f"{servers} refuses SCYLLA_USERNAME and SCYLLA_PASSWORD: {_sentence(cause)}")
         if isinstance(cause, Unauthorized):
-            return StoreRejected(f"{servers} does not let this account do it: {_sentence(cause)}")
+            return StoreMisconfigured(
+                f"{servers} does not let this account do it, GRANT it the permission: {_sentence(cause)}"
+            )
         if isinstance(cause, _REFUSED) and not isinstance(cause, _ABOUT_TO_PASS):
             return _refusal(cause)
     if isinstance(error, UnresolvableContactPoints):
@@ -66,6 +70,10 @@ def _refusal(error: Exception) -> StoreRejected:
     if isinstance(error, InvalidRequest | ConfigurationException) and any(words in text for words in _NO_TABLES):
         return StoreUninitialized(
             f"The store refuses it (manage.py init_store makes keyspace and tables): {_sentence(error)}"
+        )
+    if isinstance(error, InvalidRequest) and any(words in text for words in _NO_COLUMN):
+        return StoreMisconfigured(
+            f"The store's tables are not this version's (manage.py init_store says what to do): {_sentence(error)}"
         )
     return StoreRejected(f"The store refuses it: {_sentence(error)}")
 

@@ -7,11 +7,12 @@ Each side leaves its own mark first and looks for the other's then, so at least 
 
 An epoch that is only proposed gives way to blocks that are there: whoever finds both (an append, or a reader of the
 checkpoint) voids it, and a lightweight transaction on the epoch's row decides between that and its beginning. A block
-that lost leaves rows behind: they are written at the time of their epoch, so that a newer epoch's block of the same
-number takes their place in whatever order the two come, and `appended` does not count what an epoch overrules.
+that lost leaves rows behind: write times begin with the epoch, so that a newer epoch's block of the same number
+takes their place in whatever order the two come, and `appended` does not count what an epoch overrules.
 docs/decisions/0016-scylla-store.md has the argument in full.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from settlement.stores import scylla_statements as cql
 from settlement.stores.base import Checkpoint, Fenced, Outrun, StoredBlock, StoreRejected, StoreUnavailable
 from settlement.stores.scylla_batches import PackedBatch, blob, head, long, longs, routing_key, text
 from settlement.stores.scylla_index import int_value
-from settlement.stores.scylla_keys import BLOCKS, EPOCHS, MOST_BLOCK_BYTES, head_stamp
+from settlement.stores.scylla_keys import BLOCKS, EPOCHS, MOST_BLOCK_BYTES, block_stamp, head_stamp
 from settlement.stores.scylla_session import Session
 
 NOTHING_YET = Checkpoint(0, 0, 0)
@@ -37,6 +38,7 @@ class Fences:
     def __init__(self, session: Session, shard: int) -> None:
         self._session = session
         self._shard = shard
+        self._since_s: int | None = None  # when this began to append, in seconds of 1970
 
     # Blocks
 
@@ -51,10 +53,12 @@ class Fences:
 
     def _put_blocks(self, blocks: Sequence[StoredBlock]) -> None:
         top = head(self._session.query_id(cql.PUT_BLOCK), cql.width(cql.PUT_BLOCK)) + int_value(self._shard)
+        if self._since_s is None:
+            self._since_s = int(time.time())
         with self._session.translating():  # a number that no column holds
-            self._session.send(self._block_batches(top, blocks))
+            self._session.send(self._block_batches(top, blocks, self._since_s))
 
-    def _block_batches(self, top: bytes, blocks: Sequence[StoredBlock]) -> Iterator[PackedBatch]:
+    def _block_batches(self, top: bytes, blocks: Sequence[StoredBlock], since_s: int) -> Iterator[PackedBatch]:
         """One for each block: they are large."""
         for block in blocks:
             if len(block.data) > MOST_BLOCK_BYTES:
@@ -66,7 +70,7 @@ class Fences:
             numbers = (block.number, *block[3:-1])
             values = _BLOCK.pack(*(part for number in numbers for part in (8, number)))
             texts = text(digits(block.hash)) + text(digits(block.prev_hash)) + blob(block.data)
-            row = b"".join((top, bucket, values, texts, long(block.epoch)))
+            row = b"".join((top, bucket, values, texts, long(block_stamp(block.epoch, since_s))))
             yield PackedBatch(routing_key(top[-4:], bucket[4:]), [row], "INSERT INTO engine_blocks")
 
     def _put_head(self, checkpoint: Checkpoint) -> None:

@@ -29,7 +29,7 @@ MOST = (1 << 63) - 1
 GENERATIONS = 50
 _SEQUENCE_BITS = 45  # ten years at 100,000 events a second
 _LAST = (1 << _SEQUENCE_BITS) - 1
-_BLOCK_BITS = 34  # five years at 100 blocks a second
+_BLOCK_BITS = 34  # five years at 100 blocks a second; as seconds, 544 years
 EPOCHS = 1 << 16
 """Later ones would be stamped with times of the future."""
 MOST_BLOCK_BYTES = 15 << 20
@@ -53,6 +53,15 @@ def last_stamp(generation: int) -> int:
 def head_stamp(epoch: int, block_number: int) -> int:
     """The write time of the `appended` checkpoint: the newest epoch's counts, and of these the newest block's."""
     return (epoch << _BLOCK_BITS) + block_number
+
+
+def block_stamp(epoch: int, since_s: int) -> int:
+    """The write time of a block: the newest epoch's counts, and of these the one of who began to append last.
+
+    `since_s`: when that was, in seconds of 1970. So of two copies of one epoch, which replicas that differ can make,
+    one wins as a whole: with equal times the larger value of each cell would stay.
+    """
+    return (epoch << _BLOCK_BITS) + since_s
 
 
 def month_of(at_ns: int) -> int:

@@ -20,6 +20,12 @@ from settlement.stores.scylla_keys import BLOCKS, BUCKET, LEAST, MOST, SLICE, be
 from settlement.stores.scylla_session import PAGE, Row, Session
 
 T = TypeVar("T")
+P = TypeVar("P")
+
+Span = tuple[int, int]
+"""Sequences from one to another, both included."""
+Place = tuple[date, int, int]
+"""Day, bucket and id of a trade."""
 
 BLOCK_PAGE = 16
 """Blocks that an iterator holds at a time: each may have some hundred kilobytes."""
@@ -106,48 +112,46 @@ class Trades:
         return [Trade._make(row) for rows in self._session.many(cql.GET_TRADES, keys) for row in rows]
 
     def between(self, first: int, last: int, limit: int, symbol: str | None) -> list[Trade]:
-        return list(islice(self._rising(int64(first), int64(last), limit, symbol), limit))
-
-    def _rising(self, first: int, last: int, limit: int, symbol: str | None) -> Iterator[Trade]:
-        for low, high in self._spans(first, last, symbol, self._index.walk):
-            for on in self._index.dates_of(low // BUCKET):
-                yield from self._in_bucket(cql.TRADES_IN_BUCKET, on, low, high, limit, symbol)
+        first, last = int64(first), int64(last)
+        if symbol is None:
+            spans = _spans(self._index.walk(TRADES, first // BUCKET, last // BUCKET), BUCKET, first, last)
+            return self._gathered(cql.TRADES_IN_BUCKET, spans, limit, is_down=False)
+        slices = self._index.walk(trades_of(symbol), first // SLICE, last // SLICE)
+        return self._of_symbol(symbol, _spans(slices, SLICE, first, last), limit, is_down=False)
 
     def newest(self, limit: int, before: int | None, after: int | None, symbol: str | None) -> list[Trade]:
-        first = LEAST if after is None else int64(after + 1)
-        return list(islice(self._falling(first, before_key(before) - 1, limit, symbol), limit))
+        first, last = LEAST if after is None else int64(after + 1), before_key(before) - 1
+        if symbol is None:
+            spans = _spans(self._index.walk_down(TRADES, first // BUCKET, last // BUCKET), BUCKET, first, last)
+            return self._gathered(cql.TRADES_IN_BUCKET_DOWN, spans, limit, is_down=True)
+        slices = self._index.walk_down(trades_of(symbol), first // SLICE, last // SLICE)
+        return self._of_symbol(symbol, _spans(slices, SLICE, first, last), limit, is_down=True)
 
-    def _falling(self, first: int, last: int, limit: int, symbol: str | None) -> Iterator[Trade]:
-        for low, high in self._spans(first, last, symbol, self._index.walk_down):
-            for on in reversed(self._index.dates_of(low // BUCKET)):
-                yield from self._in_bucket(cql.TRADES_IN_BUCKET_DOWN, on, low, high, limit, symbol)
+    def _gathered(self, statement: str, spans: Iterator[Span], limit: int, is_down: bool) -> list[Trade]:
+        dates = _Dates(self._session, self._shard, is_down)
 
-    def _spans(
-        self, first: int, last: int, symbol: str | None, walk: Callable[[str, int, int], Iterator[int]]
-    ) -> Iterator[tuple[int, int]]:
-        """Where to look, each within one bucket."""
-        tree, size = (TRADES, BUCKET) if symbol is None else (trades_of(symbol), SLICE)
-        return _spans(walk(tree, first // size, last // size), size, first, last)
+        def ask(group: list[Span], most: int) -> Iterator[list[Row]]:
+            places = dates.places(group)
+            return self._session.many(statement, [(*place, min(most, BUCKET)) for place in places])
 
-    def _in_bucket(
-        self, statement: str, on: date, low: int, high: int, limit: int, symbol: str | None
-    ) -> Iterator[Trade]:
-        most = min(limit, PAGE) if symbol is None else SLICE
-        key = self._shard, on, low // BUCKET, low, high, most
-        for row in self._pages(statement, key):
-            if symbol is None or row[3] == symbol:
-                yield Trade._make(row)
+        return [Trade._make(row) for row in gather(spans, limit, self._session.access.in_flight, ask)]
 
-    def _pages(self, statement: str, key: tuple[int, date, int, int, int, int]) -> Iterator[Row]:
-        """A bucket's rows, so many at a time: a limit may be larger than what is held at once."""
-        shard, on, bucket, low, high, most = key
-        is_down = statement is cql.TRADES_IN_BUCKET_DOWN
-        while True:
-            rows = self._session.rows(statement, (shard, on, bucket, low, high, most))
-            yield from rows
-            if len(rows) < most:
-                return
-            low, high = (low, rows[-1][0] - 1) if is_down else (rows[-1][0] + 1, high)
+    def _of_symbol(self, symbol: str, spans: Iterator[Span], limit: int, is_down: bool) -> list[Trade]:
+        """Slices hold rows of other instruments too: of these only the ids are read."""
+        dates = _Dates(self._session, self._shard, is_down)
+
+        def ask(group: list[Span], most: int) -> Iterator[list[Place]]:
+            places = dates.places(group)
+            answers = self._session.many(cql.TRADE_SYMBOLS, places)
+            for (_, on, bucket, *_), rows in zip(places, answers, strict=True):
+                yield [(on, bucket, trade_id) for trade_id in _ids_of(symbol, rows, is_down)]
+
+        partitions: dict[tuple[date, int], list[int]] = {}
+        for on, bucket, trade_id in gather(spans, limit, self._session.access.in_flight, ask):
+            partitions.setdefault((on, bucket), []).append(trade_id)
+        keys = [(self._shard, *key, piece) for key, ids in partitions.items() for piece in _pieces(ids)]
+        found = [Trade._make(row) for rows in self._session.many(cql.GET_TRADES, keys) for row in rows]
+        return sorted(found, reverse=is_down)
 
     def day(self, day: date) -> TradingDay | None:
         row = self._session.one(cql.GET_TRADING_DAY, (self._shard, day))
@@ -166,29 +170,38 @@ class Orders:
 
     def newest(self, limit: int, before: int | None, symbol: str | None) -> list[Order]:
         last = before_key(before) - 1
-        tree, size = (ORDERS, BUCKET) if symbol is None else (orders_of(symbol), SLICE)
-        found: list[Order] = []
-        for low, high in _spans(self._index.walk_down(tree, LEAST, last // size), size, LEAST, last):
-            most = limit - len(found) if symbol is None else SLICE
-            rows = self._session.rows(cql.ORDERS_IN_BUCKET_DOWN, (self._shard, low // BUCKET, low, high, most))
-            found += (order for order in map(Order._make, rows) if symbol in (None, order.symbol))
-            if len(found) >= limit:
-                break
-        return found[:limit]
+        if symbol is None:
+            spans = _spans(self._index.walk_down(ORDERS, LEAST, last // BUCKET), BUCKET, LEAST, last)
+            return self._gathered(cql.ORDERS_IN_BUCKET_DOWN, spans, limit)
+        slices = self._index.walk_down(orders_of(symbol), LEAST, last // SLICE)
+        return self._of_symbol(symbol, _spans(slices, SLICE, LEAST, last), limit)
 
     def between(self, first: int, last: int, limit: int) -> list[Order]:
         first, last = int64(first), int64(last)
-        found: list[Order] = []
-        for low, high in _spans(self._index.walk(ORDERS, first // BUCKET, last // BUCKET), BUCKET, first, last):
-            key = self._shard, low // BUCKET, low, high, limit - len(found)
-            found += map(Order._make, self._session.rows(cql.ORDERS_IN_BUCKET, key))
-            if len(found) >= limit:
-                break
-        return found
+        spans = _spans(self._index.walk(ORDERS, first // BUCKET, last // BUCKET), BUCKET, first, last)
+        return self._gathered(cql.ORDERS_IN_BUCKET, spans, limit)
+
+    def _gathered(self, statement: str, spans: Iterator[Span], limit: int) -> list[Order]:
+        def ask(group: list[Span], most: int) -> Iterator[list[Row]]:
+            keys = [(self._shard, low // BUCKET, low, high, min(most, BUCKET)) for low, high in group]
+            return self._session.many(statement, keys)
+
+        return [Order._make(row) for row in gather(spans, limit, self._session.access.in_flight, ask)]
+
+    def _of_symbol(self, symbol: str, spans: Iterator[Span], limit: int) -> list[Order]:
+        """Newest first."""
+
+        def ask(group: list[Span], most: int) -> Iterator[list[int]]:
+            keys = [(self._shard, low // BUCKET, low, high) for low, high in group]
+            for rows in self._session.many(cql.ORDER_SYMBOLS, keys):
+                yield _ids_of(symbol, rows, is_down=True)
+
+        found = self.get(gather(spans, limit, self._session.access.in_flight, ask))
+        return sorted(found, key=lambda order: order.order_id, reverse=True)
 
     def open(self, buckets: Iterable[int]) -> Iterator[Order]:
         for bucket in buckets:
-            ids = self._session.iterate(cql.OPEN_IN_BUCKET, (self._shard, bucket))
+            ids = self._session.iterate(cql.OPEN_IN_BUCKET, (self._shard, bucket), PAGE)
             while page := [order_id for (order_id,) in islice(ids, PAGE)]:
                 yield from (order for order in self.get(page) if order.status == "open")
 
@@ -199,8 +212,11 @@ class Candles:
         self._shard = shard
 
     def get(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
-        places = [(self._shard, symbol, month_of(minute_ns), minute_ns) for symbol, minute_ns in keys]
-        return [Candle._make(row) for rows in self._session.many(cql.GET_CANDLE, places) for row in rows]
+        months: dict[tuple[str, int], list[int]] = {}
+        for symbol, minute_ns in keys:
+            months.setdefault((symbol, month_of(minute_ns)), []).append(minute_ns)
+        places = [(self._shard, *month, piece) for month, minutes in months.items() for piece in _pieces(minutes)]
+        return [Candle._make(row) for rows in self._session.many(cql.GET_CANDLES, places) for row in rows]
 
     def newest(self, symbol: str, limit: int) -> list[Candle]:
         found: list[Candle] = []
@@ -215,7 +231,50 @@ class Candles:
         return [Definition._make(row) for row in self._session.rows(cql.DEFINITIONS, (self._shard,))]
 
 
-def _spans(keys: Iterable[int], size: int, first: int, last: int) -> Iterator[tuple[int, int]]:
+class _Dates:
+    """The days of the trades in a bucket, which are part of their partition's key; each bucket is asked for once."""
+
+    def __init__(self, session: Session, shard: int, is_down: bool) -> None:
+        self._session = session
+        self._shard = shard
+        self._is_down = is_down
+        self._of: dict[int, list[date]] = {}
+
+    def places(self, spans: list[Span]) -> list[tuple[int, date, int, int, int]]:
+        """The partitions in which these are, and from where to where, in the order in which they are read."""
+        new = [bucket for bucket in dict.fromkeys(low // BUCKET for low, _ in spans) if bucket not in self._of]
+        answers = self._session.many(cql.TRADE_DATES, [(self._shard, bucket) for bucket in new])
+        for bucket, rows in zip(new, answers, strict=True):
+            days = [found.date() for (found,) in rows]
+            self._of[bucket] = days[::-1] if self._is_down else days
+        return [(self._shard, on, low // BUCKET, low, high) for low, high in spans for on in self._of[low // BUCKET]]
+
+
+def gather(
+    places: Iterator[P], limit: int, in_flight: int, ask: Callable[[list[P], int], Iterable[list[T]]]
+) -> list[T]:
+    """The first rows of places that are read in this order.
+
+    Where one does not hold enough the next ones are asked for together, some more each time, so that rows that lie far
+    apart cost few answers to wait for. `ask(places, most)` gives the rows of each, or the first of them.
+    """
+    found: list[T] = []
+    ahead = 1
+    while len(found) < limit and (group := list(islice(places, ahead))):
+        for rows in ask(group, limit - len(found)):
+            found += rows
+            if len(found) >= limit:
+                break
+        ahead = min(4 * ahead, in_flight)
+    return found[:limit]
+
+
+def _ids_of(symbol: str, rows: list[Row], is_down: bool) -> list[int]:
+    ids = [number for number, named in rows if named == symbol]
+    return ids[::-1] if is_down else ids
+
+
+def _spans(keys: Iterable[int], size: int, first: int, last: int) -> Iterator[Span]:
     """The sequences of each key that are between two."""
     for key in keys:
         yield max(first, key * size), min(last, (key + 1) * size - 1)

@@ -24,9 +24,10 @@ from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPoli
 from cassandra.query import tuple_factory
 from django_cassandra_engine.connection import CassandraConnection
 
-from settlement.stores.base import StoreUnavailable
+from settlement.stores.base import StoreMisconfigured, StoreUnavailable
 from settlement.stores.scylla_batches import PackedBatch, PackingHandler
 from settlement.stores.scylla_errors import DRIVER_ERRORS, translated
+from settlement.stores.scylla_layout import COLUMNS, Column, misfit
 from settlement.stores.timing import StatementTimes
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,8 @@ Row = tuple[Any, ...]
 
 PAGE = 1000
 """Rows that an iterator holds at a time."""
+FIRST_PAGE = 64
+"""Rows that it asks for first: who fills one page of the back office needs no more. It doubles from there to PAGE."""
 
 _RECONNECT_S = 1.0  # the driver's own way waits up to ten minutes after a long outage
 
@@ -103,11 +106,17 @@ class _Connected:
         if prepared is None:
             with self._lock:
                 if not self._has_keyspace:
-                    self.session.set_keyspace(access.keyspace)
+                    self._use(access.keyspace)
                     self._has_keyspace = True
                 prepared = self._prepared[statement] = self.session.prepare(statement)
                 prepared.is_idempotent = True
         return prepared
+
+    def _use(self, keyspace: str) -> None:
+        self.session.set_keyspace(keyspace)
+        found = misfit(Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=_OWN))
+        if found is not None:
+            raise StoreMisconfigured(f"Keyspace {keyspace} was made by another version, its {found}.")
 
 
 def cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
@@ -171,16 +180,34 @@ class Session:
         found = self.rows(statement, parameters)
         return found[0] if found else None
 
-    def iterate(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
-        """The rows, read a page at a time."""
+    def iterate(self, statement: str, parameters: Sequence[Any] = (), first: int | None = None) -> Iterator[Row]:
+        """The rows, read a page at a time: `first` in the first, FIRST_PAGE if not told; up to PAGE in the others."""
+        first = first or FIRST_PAGE
         with self.translating():
-            result = iter(self._asked(statement, parameters).result())
+            asked = self._asked(statement, parameters, size=first)
+        yield from self._pages(asked, statement, parameters, first)
+
+    def iterate_many(self, statement: str, parameters: Sequence[Sequence[Any]]) -> list[Iterator[Row]]:
+        """As `iterate` for each; their first pages are asked for together."""
+        asked: list[Any] = []
+        for place, values in enumerate(parameters):
+            with self.translating():
+                if place >= self.access.in_flight:
+                    asked[place - self.access.in_flight].result()
+                asked.append(self._asked(statement, values, size=FIRST_PAGE))
+        return [self._pages(one, statement, values, FIRST_PAGE) for one, values in zip(asked, parameters, strict=True)]
+
+    def _pages(self, asked: Any, statement: str, parameters: Sequence[Any], size: int) -> Iterator[Row]:
+        """Each page is a request of its own: timed and counted, which the driver's own way to the next one is not."""
         while True:
             with self.translating():
-                row = next(result, None)
-            if row is None:
+                answer = asked.result()
+            yield from answer.current_rows
+            if answer.paging_state is None:
                 return
-            yield row
+            size = min(2 * size, PAGE)
+            with self.translating():
+                asked = self._asked(statement, parameters, size=size, state=answer.paging_state)
 
     def many(self, statement: str, parameters: Iterable[Sequence[Any]]) -> Iterator[list[Row]]:
         """The rows of each, in order; some are asked for ahead."""
@@ -242,19 +269,31 @@ class Session:
         with self.translating():
             return list(future.result())
 
-    def _asked(self, statement: str, parameters: Sequence[Any], is_serial: bool = False) -> Any:
+    def _asked(
+        self,
+        statement: str,
+        parameters: Sequence[Any],
+        is_serial: bool = False,
+        size: int | None = None,
+        state: bytes | None = None,
+    ) -> Any:
+        """`size`: rows in a page, None: as the driver has it. `state`: where the page before ended."""
         connected = self.open()
         bound = connected.prepare(self.access, statement).bind(parameters)
         if is_serial:
             bound.consistency_level = self.access.serial_consistency
-        return self._timed(connected, bound, statement)
+        if size is not None:
+            bound.fetch_size = size
+        return self._timed(connected, bound, statement, state)
 
     def _sent(self, batch: PackedBatch) -> Any:
         return self._timed(self.open(), batch, batch.name)
 
-    def _timed(self, connected: _Connected, statement: Any, name: str) -> Any:
+    def _timed(self, connected: _Connected, statement: Any, name: str, state: bytes | None = None) -> Any:
         began = time.perf_counter()
-        future = connected.session.execute_async(statement, timeout=self._timeout_s, execution_profile=_OWN)
+        future = connected.session.execute_async(
+            statement, timeout=self._timeout_s, execution_profile=_OWN, paging_state=state
+        )
         future.add_callbacks(self._note, self._note, (name, began), None, (name, began), None)
         return future
 

@@ -137,6 +137,7 @@ TRADES_IN_BUCKET = f"SELECT {TRADE} {_OF_TRADES} AND trade_id >= ? AND trade_id 
 TRADES_IN_BUCKET_DOWN = (
     f"SELECT {TRADE} {_OF_TRADES} AND trade_id >= ? AND trade_id <= ? ORDER BY trade_id DESC LIMIT ?"
 )
+TRADE_SYMBOLS = f"SELECT trade_id, symbol {_OF_TRADES} AND trade_id >= ? AND trade_id <= ?"
 _OF_ACCOUNT_PART = "shard = ? AND account = ? AND month = ? AND part = ?"
 ACCOUNT_TRADES = f"SELECT trade_id FROM trades_by_account WHERE {_OF_ACCOUNT_PART} AND trade_id < ? LIMIT ?"
 GET_TRADING_DAY = "SELECT first_trade_id, last_trade_id FROM trading_days WHERE shard = ? AND day = ?"
@@ -149,6 +150,7 @@ GET_ORDERS = f"SELECT {ORDER} {_OF_ORDERS} AND order_id IN ?"
 _BETWEEN_ORDERS = "order_id >= ? AND order_id <= ?"
 ORDERS_IN_BUCKET = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} LIMIT ?"
 ORDERS_IN_BUCKET_DOWN = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} ORDER BY order_id DESC LIMIT ?"
+ORDER_SYMBOLS = f"SELECT order_id, symbol {_OF_ORDERS} AND {_BETWEEN_ORDERS}"
 ORDER_SEQUENCES = f"SELECT order_id, updated_sequence {_OF_ORDERS}"
 ACCOUNT_ORDERS = f"SELECT order_id FROM orders_by_account WHERE {_OF_ACCOUNT_PART} AND order_id < ? LIMIT ?"
 OPEN_IN_BUCKET = "SELECT order_id FROM open_orders WHERE shard = ? AND bucket = ?"
@@ -162,8 +164,8 @@ LEDGER_BEFORE = f"SELECT {LEDGER_EVENT} {_OF_LEDGER} AND asset = ? AND (event_se
 _OF_HOLDERS = f"SELECT {BALANCE} FROM balances WHERE shard = ? AND bucket = ?"
 BALANCES_OF = f"{_OF_HOLDERS} AND account = ?"
 BALANCES_AFTER = f"{_OF_HOLDERS} AND (account, asset) > (?, ?) LIMIT ?"
-GET_CANDLE = f"SELECT {CANDLE} FROM candles WHERE shard = ? AND symbol = ? AND month = ? AND minute_ns = ?"
 CANDLES = f"SELECT {CANDLE} FROM candles WHERE shard = ? AND symbol = ? AND month = ?"
+GET_CANDLES = f"{CANDLES} AND minute_ns IN ?"
 NEWEST_CANDLES = f"{CANDLES} LIMIT ?"
 DEFINITIONS = f"SELECT {DEFINITION} FROM definitions WHERE shard = ?"
 UNDO_HEAD = (

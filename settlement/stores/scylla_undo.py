@@ -5,7 +5,10 @@ rows are ahead of the `projected` checkpoint; whoever projects those blocks agai
 (the overlay), until the checkpoint has come to where rows may be. The batches of the second time may be others than
 those of the first: while an overlay lasts, their records include it, and it follows what they write.
 
-Two slots take turns, so that a record which is cut off half-way leaves the one before it readable.
+Two slots take turns, so that a record which is cut off half-way leaves the one before it readable. While a batch on an
+overlay is under way both are needed: the record of the checkpoint, and the one of the block that the batch ends with,
+for the checkpoint may be there although its write had no answer. So a record that is there whole is not written again,
+and none goes into the slot of the checkpoint's own.
 """
 
 import json
@@ -87,35 +90,51 @@ class _Record(NamedTuple):
     to_block: int
 
 
+class _Whole(NamedTuple):
+    """A record of which all chunks are there."""
+
+    generation: int
+    after_block: int
+    overlay: Overlay
+
+
 class UndoLog:
     """The records of one shard, written by the one process that projects."""
 
     def __init__(self, session: Session, shard: int) -> None:
         self._session = session
         self._shard = shard
-        self._slot: int | None = None  # of the newest whole record; None: not looked yet
+        self._whole: dict[int, _Whole] | None = None  # by slot, the newest last; None: not looked yet
+        self._sending: tuple[int, _Whole] | None = None
         self._written_us = 0
 
-    def write(self, generation: int, after_block: int, overlay: Overlay) -> None:
-        """Durable when this returns."""
-        self._session.send(self.batches(generation, after_block, overlay))
+    def write(self, generation: int, after_block: int, overlay: Overlay, checkpoint: int) -> None:
+        """Durable when this returns. `checkpoint`: the block that is projected, whose record stays as it is."""
+        self._session.send(self.batches(generation, after_block, overlay, checkpoint))
         self.written()
 
-    def batches(self, generation: int, after_block: int, overlay: Overlay) -> list[PackedBatch]:
-        if self._slot is None:
-            self._look()
+    def batches(self, generation: int, after_block: int, overlay: Overlay, checkpoint: int) -> list[PackedBatch]:
+        """What to send, and to tell `written` of; nothing where the record is there."""
+        whole = self._look() if self._whole is None else self._whole
+        record = _Whole(generation, after_block, overlay)
+        if record in whole.values():
+            self._sending = None
+            return []
+        slot = _slot_beside(whole, generation, checkpoint)
+        whole.pop(slot, None)  # until `written`
+        self._sending = slot, record
         self._written_us = max(time.time_ns() // 1000, self._written_us + 1)
-        return list(self._chunks(self._other_slot(), generation, after_block, overlay))
+        return list(self._chunks(slot, record))
 
     def written(self) -> None:
-        """The batches of the last call are there, all of them. Until then a retry goes into the same slot."""
-        self._slot = self._other_slot()
+        """The batches of the last call are there, all of them."""
+        if self._sending is not None and self._whole is not None:
+            slot, record = self._sending
+            self._whole[slot] = record
+            self._sending = None
 
-    def _other_slot(self) -> int:
-        assert self._slot is not None
-        return SLOTS[1 - SLOTS.index(self._slot)]
-
-    def _chunks(self, slot: int, generation: int, after_block: int, overlay: Overlay) -> Iterator[PackedBatch]:
+    def _chunks(self, slot: int, record: _Whole) -> Iterator[PackedBatch]:
+        generation, after_block, overlay = record
         data = overlay.encode()
         pieces = [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)]
         where = int_value(self._shard) + int_value(slot)
@@ -134,26 +153,35 @@ class UndoLog:
 
     def read(self, generation: int, after_block: int) -> Overlay | None:
         """What a batch on this checkpoint that did not come to its end has left; None: there was none."""
-        self._look()
-        newest_first = sorted(self._records(), key=lambda found: -found[1].written_us)
-        for slot, record in newest_first:
-            if (record.generation, record.after_block) != (generation, after_block):
-                continue
-            rows = self._session.rows(cql.UNDO, (self._shard, slot))
-            pieces = [data for written_us, data in rows if written_us == record.written_us]
-            # One that is not whole was cut off, and then no row of its batch was written.
-            if len(pieces) >= record.chunks and record.to_block > after_block:
-                self._slot = slot
-                return Overlay.decode(record.to_block, b"".join(pieces[: record.chunks]))
+        for record in reversed(self._look().values()):
+            if record[:2] == (generation, after_block) and record.overlay.to_block > after_block:
+                return record.overlay
         return None
 
-    def _look(self) -> None:
-        newest = max(self._records(), key=lambda found: found[1].written_us, default=None)
-        self._slot, self._written_us = (newest[0], newest[1].written_us) if newest else (SLOTS[0], 0)
+    def _look(self) -> dict[int, _Whole]:
+        """What is there. A record that is not whole was cut off, and then no row of its batch was written."""
+        whole: dict[int, _Whole] = {}
+        for slot, record in sorted(self._records(), key=lambda found: found[1].written_us):
+            self._written_us = max(self._written_us, record.written_us)
+            rows = self._session.rows(cql.UNDO, (self._shard, slot))
+            pieces = [data for written_us, data in rows if written_us == record.written_us]
+            if len(pieces) >= record.chunks:
+                overlay = Overlay.decode(record.to_block, b"".join(pieces[: record.chunks]))
+                whole[slot] = _Whole(record.generation, record.after_block, overlay)
+        self._whole, self._sending = whole, None
+        return whole
 
     def _records(self) -> list[tuple[int, _Record]]:
         found = [(slot, self._session.one(cql.UNDO_HEAD, (self._shard, slot))) for slot in SLOTS]
         return [(slot, _Record(*row)) for slot, row in found if row is not None]
+
+
+def _slot_beside(whole: dict[int, _Whole], generation: int, checkpoint: int) -> int:
+    """Not that of the checkpoint's newest record; where it has none, not that of the newest of all."""
+    newest_first = list(reversed(whole))
+    of_checkpoint = [slot for slot in newest_first if whole[slot][:2] == (generation, checkpoint)]
+    kept = next(iter(of_checkpoint + newest_first), SLOTS[-1])
+    return SLOTS[1 - SLOTS.index(kept)]
 
 
 class TablesAtCheckpoint:

@@ -332,6 +332,12 @@ class SqlStore:
         rows = self._session.rows(sql.UNRESOLVED_DEAD_LETTERS if unresolved_only else sql.DEAD_LETTERS)
         return [DeadLetter(row[0], *row) for row in rows]
 
+    def newest_dead_letters(
+        self, limit: int, *, before: int | None = None, unresolved_only: bool = False
+    ) -> list[DeadLetter]:
+        statement = sql.NEWEST_UNRESOLVED_DEAD_LETTERS if unresolved_only else sql.NEWEST_DEAD_LETTERS
+        return [DeadLetter(row[0], *row) for row in self._session.rows(statement, [_before(before), limit])]
+
     def get_dead_letter(self, id: int) -> DeadLetter | None:
         rows = self._session.rows(sql.GET_DEAD_LETTER, [id]) if _is_int64(id) else []
         return _only(DeadLetter(row[0], *row) for row in rows)

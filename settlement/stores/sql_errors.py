@@ -20,6 +20,7 @@ _TRANSIENT_CLASSES = frozenset(
 )
 _TRANSIENT_STATES = frozenset(("25006",))  # read-only transaction: a standby that is about to lead
 _MISSING_STATES = frozenset(("42P01", "42703", "3F000"))  # table, column, schema
+_OF_THE_STATEMENT = "42"  # access denied, or a table that is not as the statement has it: no row's fault
 
 _TRANSIENT_IN_SQLITE = frozenset(
     (
@@ -34,6 +35,8 @@ _TRANSIENT_IN_SQLITE = frozenset(
         sqlite3.SQLITE_PROTOCOL,  # the locks of the write-ahead log could not be had
     )
 )
+# It has no codes for these.
+_MISSING_IN_SQLITE = ("no such table", "no such column", "has no column named")
 _PRIMARY = 0xFF  # of SQLite's extended codes the low byte is the plain one
 
 
@@ -55,7 +58,13 @@ def is_transient(error: Error) -> bool:
 def is_uninitialized(error: Exception) -> bool:
     """Whether tables, or columns of newer tables, are not there."""
     state: str | None = getattr(error.__cause__ or error, "sqlstate", None)
-    return state in _MISSING_STATES or str(error).startswith(("no such table", "no such column"))
+    return state in _MISSING_STATES or any(words in str(error) for words in _MISSING_IN_SQLITE)
+
+
+def is_misconfigured(error: Exception) -> bool:
+    """Whether the database would refuse the statement whatever the row: a permission, a table of another kind."""
+    state: str | None = getattr(error.__cause__ or error, "sqlstate", None)
+    return state is not None and state[:2] == _OF_THE_STATEMENT
 
 
 def sentence(error: Exception) -> str:

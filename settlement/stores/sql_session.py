@@ -13,8 +13,8 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from settlement import metrics
-from settlement.stores.base import StoreRejected, StoreUnavailable, StoreUninitialized
-from settlement.stores.sql_errors import is_transient, is_uninitialized, sentence
+from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
+from settlement.stores.sql_errors import is_misconfigured, is_transient, is_uninitialized, sentence
 from settlement.stores.sql_statements import Bulk
 from settlement.stores.timing import StatementTimes
 
@@ -153,5 +153,9 @@ class Session:
         if is_uninitialized(error):
             return StoreUninitialized(
                 f"The database refuses it (manage.py init_store makes the tables): {sentence(error)}"
+            )
+        if is_misconfigured(error):
+            return StoreMisconfigured(
+                f"The database refuses it (mend DATABASE_URL's permissions or tables): {sentence(error)}"
             )
         return StoreRejected(f"The database refuses it: {sentence(error)}")

@@ -200,4 +200,9 @@ DEAD_LETTERS = f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters ORDER BY block_numb
 UNRESOLVED_DEAD_LETTERS = (
     f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters WHERE resolved_at_ns IS NULL ORDER BY block_number"
 )
+_NEWEST = "block_number < %s ORDER BY block_number DESC LIMIT %s"
+NEWEST_DEAD_LETTERS = f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters WHERE {_NEWEST}"
+NEWEST_UNRESOLVED_DEAD_LETTERS = (
+    f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters WHERE resolved_at_ns IS NULL AND {_NEWEST}"
+)
 GET_DEAD_LETTER = f"SELECT {DEAD_LETTER} FROM dead_letters WHERE block_number = %s"

@@ -49,6 +49,9 @@ def test_the_defaults_are_in_order() -> None:
         ("ENGINE_SNAPSHOT_BLOCKS", -1, "exchange.E008"),
         ("ENGINE_SNAPSHOTS_KEPT", 0, "exchange.E008"),
         ("ENGINE_REPLICAS", ["tcp://127.0.0.1:5801"], "exchange.E014"),
+        ("KAFKA_OPTIONS", {"acks": 1}, "exchange.E015"),
+        ("KAFKA_OPTIONS", {"bootstrap.servers": "127.0.0.1:9092"}, "exchange.E015"),
+        ("KAFKA_OPTIONS", {"ssl.ca.location": None}, "exchange.E015"),
         ("REDIS_URL", "amqp://localhost", "exchange.E009"),
         ("SCYLLA_KEYSPACE", "drop table", "exchange.E009"),
         ("SCYLLA_REPLICATION", {"dc1": 3}, "exchange.E009"),
@@ -90,6 +93,16 @@ def test_replicas_are_named_by_addresses_that_need_no_keys(settings: Settings, a
 
     settings.ENGINE_REPLICAS = ["tcp://127.0.0.1:5801", address]
     assert ids() == ["exchange.E014"]
+
+
+def test_kafka_is_told_who_asks_and_the_password_is_not_repeated(settings: Settings) -> None:
+    settings.KAFKA_OPTIONS = {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "ssl.ca.location": "ca.pem"}
+    assert ids() == []
+
+    settings.KAFKA_OPTIONS = {"sasl.password": ["hunter2"]}
+    (found,) = checks.run_checks(tags=[SETTINGS])
+    assert "sasl.password" in str(found.msg)
+    assert "hunter2" not in f"{found.msg}{found.hint}"
 
 
 def test_a_topic_has_a_name_that_kafka_takes(settings: Settings) -> None:

@@ -71,6 +71,15 @@ def test_a_database_that_several_processes_cannot_share_is_a_problem(
     assert "hunter2" not in environment.problems[0]
 
 
+def test_options_that_cannot_be_read_may_hold_a_password(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_OPTIONS", '{"sasl.password": "hunter2"')
+
+    assert environment.table("SOME_OPTIONS", {}) == {}
+    assert environment.problems == ["SOME_OPTIONS must be a JSON object, not what it is."]
+
+
 @pytest.mark.parametrize(("read", "value"), [("whole", "1.5"), ("flag", "maybe"), ("table", "[1]"), ("table", "{")])
 def test_a_value_of_the_wrong_form_is_noted_by_name(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, read: str, value: str

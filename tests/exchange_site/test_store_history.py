@@ -1,5 +1,6 @@
 """The store as the engine's history: what it holds, what waits in the spill, and a store that is away."""
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from settlement.chain import stored
 from settlement.claim import Claim
 from settlement.stores.base import Fenced, StoreUnavailable
 from settlement.stores.sql import SqlStore
+from tests.matching.small_exchange import until
 from tests.matching.test_recovery import chain
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -137,3 +139,17 @@ def test_the_watch_sees_a_newer_epoch_and_is_not_troubled_by_a_store_that_is_awa
     away.times = 1
     watch.look()
     assert watch.newest == epoch(1, 1, 0), "what is known stays known"
+
+
+def test_the_watch_looks_at_once_and_says_how_far_it_is_up_to_date(store: SqlStore) -> None:
+    store.begin_epoch(epoch(1, 1, 0))
+    times_s = iter((5.0, 7.0))
+    away = AwayStore(0)
+    watch = EpochWatch(away, every_s=3600, clock=lambda: next(times_s))
+    assert watch.known_s == -math.inf
+    with watch.running():
+        until(lambda: watch.known_s == 5.0, "the first look")
+    assert watch.newest == epoch(1, 1, 0)
+    away.times = 1
+    watch.look()
+    assert watch.known_s == 5.0

@@ -42,7 +42,7 @@ class MemoryCommandLog:
         self.given_up: list[bytes] = []
         self.away_because = ""
 
-    def begin(self, offset: int) -> int:
+    def begin(self, offset: int, applied_ns: int) -> int:
         self._next = 0 if self.rewinds else offset
         return len(self._shared.messages)
 

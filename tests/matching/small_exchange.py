@@ -182,10 +182,16 @@ def follower_with(plan: process.Plan, own: Services, address: str) -> Iterator[R
 
 
 @contextmanager
-def replica_with(plan: process.Plan, own: Services, command_log: CommandLog) -> Iterator[Running]:
-    """It is given once it has caught up with the log."""
+def replica_with(
+    plan: process.Plan, own: Services, command_log: CommandLog, joined: process.Ready = lambda parts: None
+) -> Iterator[Running]:
+    """It is given once it has caught up with the log; `joined` is called before."""
     instance = secrets.token_bytes(8)
-    with _running(plan, lambda ready, stop: process.replicate(plan, own, command_log, instance, ready, stop)) as one:
+
+    def run(ready: process.Ready, stop: Callable[[], bool]) -> None:
+        process.replicate(plan, own, command_log, instance, joined, ready, stop)
+
+    with _running(plan, run) as one:
         yield one
 
 

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 
@@ -18,8 +19,18 @@ from matching.input_logs.kafka_topic import PARTITION, Topic
 from matching.sockets import ZmqNetwork
 from scripts.services import Running as Server
 from tests.matching.histories import MemoryHistory
-from tests.matching.kafka import delete_topic, new_topic
-from tests.matching.small_exchange import DEFINITIONS, Running, deposit, plan, replica_with, services, trading, until
+from tests.matching.kafka import delete_topic, is_made_anew, new_topic
+from tests.matching.small_exchange import (
+    DEFINITIONS,
+    PATIENCE_S,
+    Running,
+    deposit,
+    plan,
+    replica_with,
+    services,
+    trading,
+    until,
+)
 from tests.matching.test_replica import blocks, until_equal
 
 pytestmark = pytest.mark.services("kafka")
@@ -33,7 +44,7 @@ def topic(kafka: Server) -> Topic:
 @contextmanager
 def reading(kafka: Server, topic: Topic, offset: int = 0) -> Iterator[KafkaLog]:
     with closing(KafkaLog(kafka.address, topic)) as log:
-        log.begin(offset)
+        log.begin(offset, time.time_ns())
         yield log
 
 
@@ -85,10 +96,10 @@ def test_messages_that_were_removed_and_are_needed_are_refused(kafka: Server, to
     admin.delete_records([partition])[partition].result()
     with closing(KafkaLog(kafka.address, topic)) as log:
         with pytest.raises(LogUnusable, match="begins with message 7, and this engine needs those from 6 on"):
-            log.begin(6)
+            log.begin(6, time.time_ns())
         with pytest.raises(LogUnusable, match="ends before message 10, and this engine has applied those up to 10"):
-            log.begin(11)
-        assert log.begin(7) == 10
+            log.begin(11, time.time_ns())
+        assert log.begin(7, time.time_ns()) == 10
 
 
 def test_messages_that_are_removed_while_they_are_needed_are_an_error(kafka: Server, topic: Topic) -> None:
@@ -122,6 +133,48 @@ def test_a_message_that_is_damaged_on_the_brokers_disk_is_an_error_and_not_left_
         file.write(b"M")
     with reading(kafka, topic) as log, pytest.raises(LogUnusable, match=r"cannot be read any further: _BAD_MSG, .*CRC"):
         until_read(log, 2)
+    with reading(kafka, topic, 2) as log:  # an engine that has applied it needs it no more
+        assert [message.key for message in until_read(log, 1)] == [b"3"]
+
+
+def test_messages_that_took_the_places_of_lost_ones_are_refused(kafka: Server, topic: Topic) -> None:
+    def written() -> list[Logged]:
+        with reading(kafka, topic) as log:
+            for key in (b"1", b"2"):
+                log.append(key, b"message")
+            return until_read(log, 2)
+
+    applied = written()[-1].time_ns
+    with closing(KafkaLog(kafka.address, topic)) as log:
+        assert log.begin(2, applied) == 2
+    delete_topic(kafka.address, topic.name)
+    until(lambda: is_made_anew(kafka.address, topic.name), "the topic to be gone")
+    newest = written()[-1].time_ns
+    with closing(KafkaLog(kafka.address, topic)) as log:
+        with pytest.raises(LogUnusable, match=r"Message 1 .* was taken later than the one that this engine"):
+            log.begin(2, applied)
+        assert log.begin(2, newest) == 2
+
+
+def test_a_transaction_of_a_stranger_keeps_nobody_waiting_and_its_end_is_said(kafka: Server, topic: Topic) -> None:
+    with replicas(kafka, topic, MemoryHistory()) as (one, other), Client(one.commands) as client:
+        client.call(DEFINITIONS)
+        stranger = Producer({"bootstrap.servers": kafka.address, "transactional.id": topic.name})
+        stranger.init_transactions()
+        stranger.begin_transaction()
+        stranger.produce(topic.name, b"no message", partition=PARTITION)
+        stranger.flush()
+        client.call([deposit(1, "while it is open")])
+        until_equal(one, other)
+        assert one.parts.board.passed_over == other.parts.board.passed_over == 1
+        stranger.commit_transaction()
+    with replicas(kafka, topic, MemoryHistory()) as (one, _):
+        stranger = Producer({"bootstrap.servers": kafka.address})
+        stranger.produce(topic.name, b"next", partition=PARTITION)
+        stranger.flush()
+        one.thread.join(PATIENCE_S)
+        assert isinstance(one.failures[0], LogUnusable)
+        assert "The end of a transaction takes a place too" in str(one.failures[0])
 
 
 def test_a_reader_that_ends_by_itself_is_an_error(kafka: Server, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,13 +239,13 @@ def test_what_was_given_to_a_log_that_is_cut_off_is_sent_when_the_link_is_back(
 ) -> None:
     port = free_port()
     with reading(kafka, topic) as reader:
-        with closing(KafkaLog(f"{kafka.host}:{port}", topic, log_level=0)) as cut_off:
+        with closing(KafkaLog(f"{kafka.host}:{port}", topic, {"log_level": 0})) as cut_off:
             assert cut_off.append(b"1", b"late")
             until(lambda: not cut_off.lost() and cut_off.away(), "it to say so")
             with link(port, kafka):
                 until(lambda: not cut_off.lost() and not cut_off.away(), "the link to be back")
                 assert [message.key for message in until_read(reader, 1)] == [b"1"]
-        with closing(KafkaLog(f"{kafka.host}:{port}", topic, log_level=0)) as stopped:
+        with closing(KafkaLog(f"{kafka.host}:{port}", topic, {"log_level": 0})) as stopped:
             assert stopped.append(b"2", b"never")
         assert reader.append(b"3", b"next")
         assert [message.key for message in until_read(reader, 1)] == [b"3"]

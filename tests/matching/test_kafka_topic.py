@@ -1,12 +1,14 @@
 """A topic that cannot be the input log is refused with the setting that is wrong, and with what to do."""
 
 import secrets
+from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from matching.errors import LogNotReady
 from matching.input_logs import kafka_topic
+from matching.input_logs.kafka_topic import Found
 from scripts.services import Running
 from tests.conftest import free_ports
 from tests.matching.kafka import delete_topic, is_made_anew, new_topic, until_known
@@ -41,18 +43,86 @@ def test_what_is_wrong_with_a_topic_is_said(
         kafka_topic.find(kafka.address, name)
 
 
-def test_an_answer_has_to_be_on_two_brokers_where_there_are_two() -> None:
-    found = kafka_topic.Found(1, 3, {**RIGHT, **DEFAULTS, "min.insync.replicas": "1"})
-    assert "min.insync.replicas is 1, set it to 2" in kafka_topic.why_unfit(found)
-    assert not kafka_topic.why_unfit(kafka_topic.Found(1, 3, {**RIGHT, **DEFAULTS, "min.insync.replicas": "2"}))
-
-
 DEFAULTS = {
     "cleanup.policy": "delete",
     "retention.bytes": "-1",
     "max.message.bytes": "1048588",
     "unclean.leader.election.enable": "false",
 }
+FIT = {**RIGHT, **DEFAULTS, "min.insync.replicas": "2"}
+REDPANDA = {**RIGHT, **DEFAULTS, "redpanda.remote.read": "false", "write.caching": "false"}
+del REDPANDA["unclean.leader.election.enable"]
+
+
+def without(name: str) -> dict[str, str]:
+    return {key: value for key, value in FIT.items() if key != name}
+
+
+def test_an_answer_has_to_be_on_two_brokers_where_there_are_two() -> None:
+    found = Found(1, 3, {**FIT, "min.insync.replicas": "1"})
+    assert "min.insync.replicas is 1, set it to 2" in kafka_topic.why_unfit(found)
+    assert not kafka_topic.why_unfit(Found(1, 3, FIT))
+
+
+@pytest.mark.parametrize("name", FIT)
+def test_a_setting_that_the_cluster_does_not_tell_is_named(name: str) -> None:
+    reason = kafka_topic.why_unfit(Found(1, 3, without(name)))
+    assert reason.startswith(f"the cluster does not tell {name}, on which depends whether commands can be lost")
+
+
+@pytest.mark.parametrize("name", ["retention.ms", "retention.bytes", "max.message.bytes", "min.insync.replicas"])
+def test_a_number_that_is_none_is_said(name: str) -> None:
+    reason = kafka_topic.why_unfit(Found(1, 3, {**FIT, name: "many"}))
+    assert reason == f"{name} is 'many', and has to be a whole number."
+
+
+@kafka_only
+def test_a_value_that_the_cluster_hides_is_said(kafka: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some that are rented do; the broker here hides nothing."""
+
+    describe = AdminClient.describe_configs
+
+    def hiding(admin: AdminClient, *args: Any, **options: Any) -> Any:
+        described = describe(admin, *args, **options)
+        for answer in described.values():
+            answer.result()["retention.ms"].value = None
+        return described
+
+    name = new_topic(kafka.address).name
+    monkeypatch.setattr(AdminClient, "describe_configs", hiding)
+    with pytest.raises(LogNotReady, match=r"cannot be the input log: the cluster does not tell retention\.ms"):
+        kafka_topic.find(kafka.address, name)
+
+
+def test_a_redpanda_has_no_settings_for_what_it_does_always() -> None:
+    assert not kafka_topic.why_unfit(Found(1, 3, REDPANDA))
+    assert not kafka_topic.why_unfit(Found(1, 1, REDPANDA))
+
+
+def test_a_redpanda_that_answers_before_its_disk_has_the_command_is_refused() -> None:
+    reason = kafka_topic.why_unfit(Found(1, 3, {**REDPANDA, "write.caching": "true"}))
+    assert reason.startswith("write.caching is true, set it to false")
+
+
+def test_what_a_power_cut_of_one_broker_loses_is_said() -> None:
+    one = {**FIT, "min.insync.replicas": "1"}
+    assert "a power cut of the topic's one broker loses answered commands" in kafka_topic.doubts(Found(1, 1, one))[1]
+    assert len(kafka_topic.doubts(Found(1, 1, {**one, "flush.messages": "1"}))) == 1
+    assert len(kafka_topic.doubts(Found(1, 1, REDPANDA))) == 1
+    assert kafka_topic.doubts(Found(1, 3, FIT)) == []
+
+
+def test_a_cluster_that_tells_no_topics_apart_is_said() -> None:
+    (doubt,) = kafka_topic.doubts(Found(1, 3, FIT, has_id=False))
+    assert "the cluster gives topics no id" in doubt
+
+
+@kafka_only
+def test_the_one_copy_of_a_topic_is_on_the_disk_before_it_is_answered_for(kafka: Running) -> None:
+    topic = new_topic(kafka.address)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name)
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    assert admin.describe_configs([resource])[resource].result()["flush.messages"].value == "1"
 
 
 @kafka_only
@@ -76,3 +146,19 @@ def test_a_kafka_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(kafka_topic, "PATIENCE_S", 1.0)
     with pytest.raises(LogNotReady, match="does not answer: start it, or mend KAFKA_BOOTSTRAP_SERVERS"):
         kafka_topic.find(f"127.0.0.1:{free_ports(1)[0]}", "any")
+
+
+@kafka_only
+def test_a_kafka_that_is_asked_in_another_language_does_not_answer(
+    kafka: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_topic, "PATIENCE_S", 2.0)
+    with pytest.raises(LogNotReady, match="or KAFKA_OPTIONS where it asks for TLS or a password"):
+        kafka_topic.find(kafka.address, "any", {"security.protocol": "ssl"})
+
+
+def test_an_option_that_the_client_does_not_know_is_named_without_its_value() -> None:
+    options = {"sasl.pasword": "hunter2", "security.protocol": "sasl_plaintext"}
+    with pytest.raises(LogNotReady, match=r"with sasl\.pasword, security\.protocol of KAFKA_OPTIONS") as raised:
+        kafka_topic.find("127.0.0.1:9", "any", options)
+    assert "hunter2" not in str(raised.value)

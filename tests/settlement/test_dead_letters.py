@@ -12,7 +12,7 @@ from matching.engine import Engine
 from settlement import verify
 from settlement.dead_letters import FILE_NAME, DeadLetters, decode, encode
 from settlement.projection import EmptyTables, Projector
-from settlement.stores.base import Projection, Store, StoreRejected
+from settlement.stores.base import Projection, Store, StoreMisconfigured, StoreRejected
 from tests.reference.streams import random_commands
 from tests.settlement.chains import chain_of
 from tests.settlement.conftest import ON_SQL, Settle, tables, trail_text
@@ -47,6 +47,33 @@ def refusing(store: Store) -> Store:
 
 def accept_again(store: Store) -> None:
     del vars(store)["insert_batch"], vars(store)["insert_rows"]
+
+
+@pytest.mark.parametrize("refused_first", [False, True])
+def test_what_is_wrong_with_the_database_stops_settlement_and_is_no_dead_letter(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path, refused_first: bool
+) -> None:
+    """Also when it comes up while the blocks of a batch are tried one by one."""
+    taken = store.insert_batch
+
+    def insert(projection: Projection) -> None:
+        numbers = {row.block_number for row in projection.ledger_events}
+        if refused_first and len(numbers) > 1:
+            raise StoreRejected("The database refuses it: a row is impossible.")
+        if max(numbers, default=0) >= REFUSED:
+            raise StoreMisconfigured("The database refuses it: permission denied for table balances.")
+        taken(projection)
+
+    store.insert_batch = insert  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(StoreMisconfigured):
+            settle(store, feed_of(clock, BLOCKS[store.appended().block_number :]))
+        assert list(store.dead_letters()) == []
+        assert store.projected().block_number < REFUSED
+    del vars(store)["insert_batch"]
+    settle(store, feed_of(clock, BLOCKS[store.appended().block_number :]))
+    report = verify.verify(store, folder, Engine())
+    assert (report.differences, report.to_block) == ([], LAST)
 
 
 def test_the_block_is_kept_and_told_and_the_others_go_on(

@@ -21,6 +21,7 @@ from settlement.stores.base import (
     Fenced,
     Outrun,
     StoreError,
+    StoreMisconfigured,
     StoreRejected,
     StoreUnavailable,
     StoreUninitialized,
@@ -244,6 +245,20 @@ def test_missing_tables_and_columns_are_told_with_what_to_do(sql: SqlStore, othe
     other.execute(change)
     with pytest.raises(StoreUninitialized, match="init_store makes the tables"):
         sql.get_trade_by_id(1)
+
+
+def test_a_missing_permission_is_no_fault_of_the_rows(sql: SqlStore, other: Raw, database: str) -> None:
+    other.execute(f"CREATE ROLE {database}_reader")
+    other.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {database}_reader")
+    try:
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute(f"SET ROLE {database}_reader")
+        with pytest.raises(StoreMisconfigured, match=r"mend DATABASE_URL.*permission denied for table"):
+            sql.insert_trade(trade(1))
+    finally:
+        sql.close()
+        other.execute(f"DROP OWNED BY {database}_reader")
+        other.execute(f"DROP ROLE {database}_reader")
 
 
 def test_an_empty_database_is_told_with_what_to_do(

@@ -1,5 +1,6 @@
 """The same blocks settled into two stores: every lookup and every command answers the same, to the byte."""
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
@@ -29,12 +30,40 @@ LAST_EVENT = BLOCKS[-1].first_event_sequence + len(BLOCKS[-1].events) - 1
 LIMITS = (3, 1000)
 KEYS = (-1, 0, LAST_EVENT // 2, LAST_EVENT + 1, MOST, 10**30)
 
+SMALL = {
+    "BLOCKS": 4,
+    "BUCKET": 20,
+    "SLICE": 10,
+    "HOLDERS": 2,
+    "PART": 100,
+    "_BITS": 2,
+    "PAGE": 7,
+    "FIRST_PAGE": 2,
+    "BLOCK_PAGE": 3,
+    "ASK_AT_ONCE": 5,
+    "_LEAST_ENTRIES": 2,
+}
+"""Partitions, nodes of indexes and pages, so small that some hundred events lie in many. No table knows the sizes."""
+assert 2 * SMALL["PART"] < LAST_EVENT
+
 NO_NAME = "NOT-THERE"
 DAYS = sorted({day_of(block.timestamp_ns) for block in BLOCKS})
 
 
 @pytest.fixture
-def both(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> tuple[Store, Store]:
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the stores have them, or those that are given, in every module that knows one."""
+    given: dict[str, int] = getattr(request, "param", {})
+    stores = [module for name, module in sys.modules.items() if name.startswith("settlement.stores.")]
+    for name, size in given.items():
+        knowing = [module for module in stores if name in vars(module)]
+        assert knowing, name
+        for module in knowing:
+            monkeypatch.setattr(module, name, size)
+
+
+@pytest.fixture
+def both(sizes: None, store: Store, settle: Settle, clock: FakeClock, folder: Path) -> tuple[Store, Store]:
     """The SQL store and another, as somebody opens them who has not written them."""
     plain = SqlStore()
     for one in (plain, store):
@@ -100,6 +129,7 @@ def of_blocks(store: Store) -> Iterator[Any]:
 
 
 @ON_THE_OTHERS
+@pytest.mark.parametrize("sizes", [{}, SMALL], indirect=True, ids=["one bucket", "many buckets"])
 def test_every_lookup_finds_the_same_rows_in_the_same_order(both: tuple[Store, Store]) -> None:
     plain, other = both
     assert tables(other) == tables(plain)

@@ -1,6 +1,7 @@
 """Appending blocks against beginning an epoch, step by step in every order, on the store without transactions."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, product
 from typing import Any
@@ -272,3 +273,25 @@ def test_of_two_blocks_of_one_number_the_newer_epochs_stays_whichever_comes_firs
         started._fences._put_head(Checkpoint(last.number, last.hash, last.epoch))
     assert list(started.blocks(3)) == NEW
     assert started.appended() == Checkpoint(4, 78, 2)
+
+
+@pytest.mark.parametrize("is_first_larger", [True, False])
+def test_of_two_copies_of_a_block_of_one_epoch_the_later_one_is_there_whole(
+    started: ScyllaStore, monkeypatch: pytest.MonkeyPatch, is_first_larger: bool
+) -> None:
+    """Replicas of a Kafka topic that differ: settlement is killed with one copy written and not yet counted."""
+    copies = [block(3, hash=1, data=b"a", trade_count=9), block(3, hash=2, data=b"b", trade_count=1)]
+    one, other = copies[::-1] if is_first_larger else copies
+    killed, later = another(started), another(started)
+    monkeypatch.setattr(time, "time", lambda: 2_000_000_000.0)
+    killed._fences._put_head = crash  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        killed.append_blocks([one])
+    assert started.appended().block_number == 2
+    monkeypatch.setattr(time, "time", lambda: 2_000_000_001.0)
+    later.append_blocks([other])
+    assert another(started).get_block(3) == other
+
+
+def crash(checkpoint: Checkpoint) -> None:
+    raise Crash

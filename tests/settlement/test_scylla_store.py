@@ -27,7 +27,7 @@ from matching.epochs import Epoch
 from scripts.services import Running
 from settlement import verify, wiring
 from settlement.stores import scylla_fences, scylla_keys, scylla_statements
-from settlement.stores.base import StoreRejected, StoreUnavailable, StoreUninitialized
+from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
 from settlement.stores.scylla import ScyllaStore
 from settlement.stores.scylla_errors import translated
 from settlement.stores.scylla_index import OPEN_ORDERS
@@ -119,8 +119,12 @@ ADDRESS = ("127.0.0.1", 9042)
     [
         (NoHostAvailable("none", {ADDRESS: ConnectionShutdown("closed")}), StoreUnavailable, "does not answer: closed"),
         (NoHostAvailable("none", []), StoreUnavailable, "SCYLLA_LOCAL_DC"),
-        (NoHostAvailable("none", {ADDRESS: AuthenticationFailed("bad")}), StoreRejected, "refuses SCYLLA_USERNAME"),
-        (Unauthorized("no MODIFY permission"), StoreRejected, "does not let this account"),
+        (
+            NoHostAvailable("none", {ADDRESS: AuthenticationFailed("bad")}),
+            StoreMisconfigured,
+            "refuses SCYLLA_USERNAME",
+        ),
+        (Unauthorized("no MODIFY permission"), StoreMisconfigured, "does not let this account"),
         (OperationTimedOut(), StoreUnavailable, "in time"),
         (WriteTimeout("late", write_type=0), StoreUnavailable, "does not answer"),
         (Unavailable("too few"), StoreUnavailable, "does not answer"),
@@ -128,6 +132,9 @@ ADDRESS = ("127.0.0.1", 9042)
         (UnresolvableContactPoints({}), StoreUnavailable, "look at SCYLLA_HOSTS"),
         (InvalidRequest('code=2200 [Invalid query] message="Batch too large"'), StoreRejected, "it: Batch too large."),
         (InvalidRequest('message="unconfigured table orders"'), StoreUninitialized, "init_store makes"),
+        (InvalidRequest('message="Undefined column name fee in table k.t"'), StoreMisconfigured, "init_store says"),
+        (InvalidRequest('message="Unknown identifier fee"'), StoreMisconfigured, "init_store says"),
+        (InvalidRequest('message="Unrecognized name fee"'), StoreMisconfigured, "init_store says"),
     ],
 )
 def test_an_error_of_the_driver_is_told_by_what_to_do_next(error: Exception, kind: type, says: str) -> None:

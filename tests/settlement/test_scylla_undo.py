@@ -3,10 +3,13 @@
 import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from matching.engine import Engine
+from settlement import verify
 from settlement.chain import stored
 from settlement.projection import EmptyTables, Projector
 from settlement.stores import scylla_undo
@@ -16,8 +19,8 @@ from settlement.stores.scylla_batches import PackedBatch
 from settlement.stores.scylla_undo import Overlay
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain
-from tests.settlement.conftest import restarted, tables
-from tests.settlement.fakes import Crash
+from tests.settlement.conftest import Settle, restarted, tables
+from tests.settlement.fakes import Crash, FakeClock, feed_of
 from tests.settlement.rows import balance, order, projection
 
 pytestmark = [pytest.mark.services("cassandra"), pytest.mark.django_db]
@@ -170,11 +173,11 @@ def test_a_record_that_was_cut_off_leaves_the_one_before_it(
     monkeypatch.setattr(scylla_undo, "CHUNK_BYTES", 50)
     store = new_scylla()
     whole = Overlay(7, orders={n: order(n) for n in range(9)}, balances={(1, "BTC"): balance(1), (2, "BTC"): None})
-    store._undo.write(0, SOUND, whole)
+    store._undo.write(0, SOUND, whole, SOUND)
     dying = again(store)
     Dying(dying, at=9, is_reversed=False)
     with pytest.raises(Crash):
-        dying._undo.write(0, SOUND, Overlay(9, orders={n: order(n, filled=n) for n in range(9)}))
+        dying._undo.write(0, SOUND, Overlay(9, orders={n: order(n, filled=n) for n in range(9)}), SOUND)
     assert dying._undo._written_us > store._undo._written_us, "it has begun"
     assert again(store)._undo.read(0, SOUND) == whole
     assert again(store)._undo.read(0, SOUND + 1) is None
@@ -188,7 +191,7 @@ def test_a_record_that_is_cut_off_time_and_again_leaves_the_one_before_it(
     monkeypatch.setattr(scylla_undo, "CHUNK_BYTES", 50)
     store = new_scylla()
     whole = Overlay(7, orders={n: order(n) for n in range(9)})
-    store._undo.write(0, SOUND, whole)
+    store._undo.write(0, SOUND, whole, SOUND)
     sent, count = store._session._sent, 0
 
     def away(batch: PackedBatch) -> Any:
@@ -201,8 +204,76 @@ def test_a_record_that_is_cut_off_time_and_again_leaves_the_one_before_it(
     store._session._sent = away  # type: ignore[method-assign]
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
-            store._undo.write(0, SOUND, whole)
+            store._undo.write(0, SOUND, Overlay(9, orders=whole.orders), SOUND)
     assert again(store)._undo.read(0, SOUND) == whole
+
+
+def test_a_record_of_a_later_block_leaves_that_of_the_checkpoint_when_it_is_written_anew(
+    new_scylla: Callable[[], ScyllaStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scylla_undo, "CHUNK_BYTES", 50)
+    store = new_scylla()
+    whole = Overlay(9, orders={n: order(n) for n in range(9)})
+    store._undo.write(0, SOUND, whole, SOUND)
+    store._undo.write(0, SOUND + 2, Overlay(9, orders={n: order(n, filled=n) for n in range(9)}), SOUND)
+    for size in (10, 11):
+        dying = again(store)
+        Dying(dying, at=9, is_reversed=False)
+        with pytest.raises(Crash):
+            dying._undo.write(0, SOUND, Overlay(size, orders={n: order(n) for n in range(size)}), SOUND)
+        assert again(store)._undo.read(0, SOUND) == whole
+
+
+def test_a_record_that_is_there_whole_is_not_written_again(new_scylla: Callable[[], ScyllaStore]) -> None:
+    """Both slots may be needed: the write of a checkpoint that had no answer may be done all the same."""
+    store = new_scylla()
+    before, after = Overlay(9, orders={1: order(1)}), Overlay(9, orders={1: order(1, filled=1)})
+    store._undo.write(0, SOUND, before, SOUND)
+    store._undo.write(0, SOUND + 2, after, SOUND)
+    for same in (store, again(store)):
+        assert same._undo.batches(0, SOUND, before, SOUND) == []
+        assert same._undo.batches(0, SOUND + 2, after, SOUND) == []
+        assert (same._undo.read(0, SOUND), same._undo.read(0, SOUND + 2)) == (before, after)
+
+
+@pytest.mark.parametrize("last", [SOUND + 2, CUT_OFF + 2])
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_a_retry_that_is_cut_off_in_its_record_leaves_the_one_that_is_true(
+    new_scylla: Callable[[], ScyllaStore], monkeypatch: pytest.MonkeyPatch, last: int, chunk: int
+) -> None:
+    """After a large batch that died comes another one, whose checkpoint is not taken; its second try dies too."""
+    wanted = undisturbed(new_scylla)
+    monkeypatch.setattr(scylla_undo, "CHUNK_BYTES", 200)
+    store = begun(new_scylla)
+    die_before_the_checkpoint(store)
+    survivor = again(store)
+    projector = Projector(survivor.at_checkpoint(), survivor.definitions(), kept=1, tells_before=True)
+    batch = projector.project(BLOCKS[SOUND:last])
+    survivor._put_projected = raising(StoreUnavailable("no answer"))  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        survivor.insert_batch(batch)
+    survivor._put_projected = raising(Crash())  # type: ignore[method-assign]
+    sent, count = survivor._session._sent, 0
+
+    def cut(batch: PackedBatch) -> Any:
+        nonlocal count
+        count += "projection_undo" in batch.name
+        if count > chunk:
+            raise Crash
+        return sent(batch)
+
+    survivor._session._sent = cut  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        survivor.insert_batch(batch)
+    project(again(store), len(BLOCKS), 3)
+    assert tables(store) == wanted
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def call(*arguments: object) -> None:
+        raise error
+
+    return call
 
 
 def test_a_checkpoint_that_was_written_without_an_answer_leaves_the_record_true(
@@ -221,7 +292,7 @@ def test_a_checkpoint_that_was_written_without_an_answer_leaves_the_record_true(
         put(checkpoint, generation)
         raise StoreUnavailable("no answer")
 
-    def die(generation: int, after_block: int, overlay: Overlay) -> None:
+    def die(generation: int, after_block: int, overlay: Overlay, checkpoint: int) -> None:
         raise Crash
 
     survivor._put_projected = unanswered  # type: ignore[method-assign]
@@ -233,6 +304,44 @@ def test_a_checkpoint_that_was_written_without_an_answer_leaves_the_record_true(
     survivor._put_projected, survivor._undo.write = put, write  # type: ignore[method-assign]
     project(again(store), len(BLOCKS), 3)
     assert tables(store) == wanted
+
+
+@pytest.mark.parametrize("at", [3, 10])
+def test_a_checkpoint_that_shows_itself_late_tells_nothing_that_is_not_so(
+    new_scylla: Callable[[], ScyllaStore], settle: Settle, clock: FakeClock, folder: Path, at: int
+) -> None:
+    """Its write had no answer, and comes to light while the next process has written more blocks, and dies."""
+    store, late = new_scylla(), []
+
+    def unanswered(checkpoint: Checkpoint, generation: int) -> None:
+        late.append((checkpoint, generation))
+        raise Crash
+
+    dying = again(store)
+    dying._put_projected = unanswered  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        settle(dying, feed_of(clock, BLOCKS[:CUT_OFF]), batch_trades=10**6)
+    number = late[0][0].block_number
+
+    survivor = again(store)
+    sent, count = survivor._session._sent, 0
+
+    def cut(batch: PackedBatch) -> Any:
+        nonlocal count
+        count += "projected tables" in batch.name
+        if count == at:
+            again(store)._put_projected(*late[0])
+            raise Crash
+        return sent(batch)
+
+    survivor._session._sent = cut  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        settle(survivor, feed_of(clock, BLOCKS[store.appended().block_number :]), batch_trades=10**6)
+    assert store.projected().block_number == number
+
+    settle(again(store), feed_of(clock, BLOCKS[store.appended().block_number :]), batch_trades=10**6)
+    report = verify.verify(store, folder, Engine())
+    assert (report.differences, report.to_block) == ([], len(BLOCKS))
 
 
 def die_before_the_checkpoint(store: ScyllaStore) -> None:

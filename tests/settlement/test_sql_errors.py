@@ -129,6 +129,15 @@ def test_missing_tables_do_not_pass_and_name_the_remedy(sql: SqlStore, file: Pat
         sql.append_blocks([block(2)])
 
 
+def test_missing_columns_do_not_pass_and_name_the_remedy(sql: SqlStore, file: Path) -> None:
+    with closing(raw(file)) as other:
+        other.execute("ALTER TABLE engine_blocks RENAME COLUMN trade_count TO trades")
+    with pytest.raises(StoreUninitialized, match="init_store makes the tables"):
+        sql.append_blocks([block(2)])
+    with pytest.raises(StoreUninitialized, match="init_store makes the tables"):
+        sql.get_block(1)
+
+
 def test_a_database_that_may_not_be_written_passes(sql: SqlStore) -> None:
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("PRAGMA query_only = 1")  # as root, who may write every file, sees a read-only one

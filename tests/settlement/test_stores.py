@@ -407,3 +407,13 @@ def test_a_dead_letter_is_kept_once_and_can_be_resolved(store: Store) -> None:
     store.put_dead_letter(letter(2, resolved_at_ns=MOST))
     assert [found.id for found in store.dead_letters()] == [3]
     assert [found.id for found in store.dead_letters(unresolved_only=False)] == [2, 3]
+
+
+def test_dead_letters_are_read_a_page_at_a_time_newest_first(store: Store) -> None:
+    for number in range(1, 8):
+        store.put_dead_letter(letter(number, resolved_at_ns=MOST if number % 2 else None))
+    pages = store.newest_dead_letters(3), store.newest_dead_letters(3, before=5), store.newest_dead_letters(3, before=2)
+    assert [[found.id for found in page] for page in pages] == [[7, 6, 5], [4, 3, 2], [1]]
+    assert pages[0][1] == letter(6, projection="")
+    assert [found.id for found in store.newest_dead_letters(2, unresolved_only=True)] == [6, 4]
+    assert [found.id for found in store.newest_dead_letters(9, before=6, unresolved_only=True)] == [4, 2]

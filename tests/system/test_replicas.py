@@ -10,6 +10,8 @@ import signal
 import sqlite3
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +29,7 @@ from matching.follower import re_executed
 from scripts.services import Kafka, Running, Server
 from tests.conftest import free_ports
 from tests.matching.kafka import delete_topic, is_made_anew, new_topic
-from tests.matching.small_exchange import until
+from tests.matching.small_exchange import DEFINITIONS, deposit, until
 from tests.reference.streams import random_commands
 from tests.system.conftest import Process, Start
 from tests.system.test_replication import published
@@ -273,6 +275,44 @@ def test_a_topic_that_was_made_anew_is_refused(exchange: Callable[[str], Exchang
     delete_topic(kafka.address, name)
     until(lambda: is_made_anew(kafka.address, name), "the topic to be gone")
     again = running.start("run_engine", data_dir=dead.data_dir, **running.shared)
+    until(lambda: again.errors, "the first words")
+    assert "ENGINE_REPLICAS does not name this replica" in again.errors[0]
     assert again.popen.wait(60) == 1
     again.stop()
     assert "start this one with --take-over" in again.errors[-1]
+
+
+def test_a_replica_that_catches_up_answers_for_itself_and_hears_who_takes_over(start: Start, kafka: Running) -> None:
+    shared = {
+        "INPUT_LOG": "kafka",
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+        "KAFKA_COMMAND_TOPIC": new_topic(kafka.address).name,
+    }
+    first = start("run_engine", **shared).wait_until_ready()
+    with Client(first.address("COMMAND")) as client:
+        client.call([*DEFINITIONS, *(deposit(1, f"{at}") for at in range(10))])
+    assert first.stop() == 0
+
+    store = {"DATABASE_URL": f"sqlite:///{first.data_dir}/exchange.sqlite3"}
+    again = start("run_engine", **shared, **store, ENGINE_RING_BLOCKS="2")
+    health = f"http://{again.address('HTTP')}/health"
+    until(lambda: again.popen.poll() is not None or asked(f"{health}/live") == 200, "it to answer", 120)
+    assert asked(f"{health}/ready") == 503
+    assert again.lines == [], "it takes no commands yet"
+
+    start("run_engine", "--take-over", **store).wait_until_ready()
+    assert again.popen.wait(60) == 1
+    again.stop()
+    assert "has begun epoch 2: this replica's log does not count any more" in again.errors[-1]
+    assert again.lines == []
+
+
+def asked(url: str) -> int:
+    """The status of an answer, 0 where there is none."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0

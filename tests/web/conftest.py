@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
 
 from exchange_site import back_office, readers, views
@@ -62,11 +63,13 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture(autouse=True)
-def fresh_reference() -> Iterator[None]:
+def nothing_kept() -> Iterator[None]:
     """What one test's store defines is nothing to the next."""
     back_office.reference.forget()
+    cache.clear()
     yield
     back_office.reference.forget()
+    cache.clear()
 
 
 @pytest.fixture(params=STORES)

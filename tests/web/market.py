@@ -1,7 +1,7 @@
 """A small market, written into a store through its contract alone: two instruments, some accounts, many trades."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -78,16 +78,25 @@ class Market:
 
     def open(self, accounts: int = 4) -> None:
         """Reference data, and money for accounts 1 to `accounts`."""
-        for kind, definition in DEFINITIONS:
+        self._define(DEFINITIONS)
+        for account in range(1, accounts + 1):
+            for asset, amount in (("BTC", 10**12), ("ETH", 10**13), ("USD", 10**16)):
+                self.deposit(account, asset, amount)
+        self.settle()
+
+    def add_instruments(self, assets: Iterable[str]) -> None:
+        """New assets, each with an instrument against USD."""
+        for asset in assets:
+            definition: dict[str, object] = {"command": "asset", "symbol": asset, "decimals": 8}
+            self._define([(CommandKind.ASSET, definition), (CommandKind.INSTRUMENT, _instrument(asset))])
+
+    def _define(self, definitions: Iterable[tuple[CommandKind, dict[str, object]]]) -> None:
+        for kind, definition in definitions:
             self.command += 1
             self.event += 1
             text = canonical(definition)
             self.registry.apply(kind, text)
             self.definitions.append(Definition(self.event, kind, text))
-        for account in range(1, accounts + 1):
-            for asset, amount in (("BTC", 10**12), ("ETH", 10**13), ("USD", 10**16)):
-                self.deposit(account, asset, amount)
-        self.settle()
 
     def deposit(self, account: int, asset: str, amount: int) -> None:
         self.command += 1

@@ -148,7 +148,7 @@ def test_a_store_that_is_away_is_one_sentence(
         "balances_of",
         "newest_blocks",
         "get_block",
-        "dead_letters",
+        "newest_dead_letters",
         "get_dead_letter",
     ):
         monkeypatch.setattr(type(market.store), method, away)

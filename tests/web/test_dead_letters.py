@@ -1,9 +1,13 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
 from ledger.paging import PAGE_ROWS
@@ -44,6 +48,14 @@ def test_pages_walk_through_every_letter_once(operator: Client, store: Store) ->
     assert links(first, "dead_letters") + links(second, "dead_letters") == list(range(PAGE_ROWS + 5, 0, -1))
     assert next_page(second) is None
     assert "There is no older dead letter." in words(operator.get("/admin/dead_letters/?before=1"))
+
+
+@pytest.mark.parametrize("page", ["/admin/dead_letters/", "/admin/dead_letters/?before=9", "/admin/overview/live/"])
+def test_a_page_reads_no_more_letters_than_it_shows(operator: Client, store: Store, page: str) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert operator.get(page).status_code == 200
+    (asked,) = (query["sql"] for query in queries if "FROM dead_letters" in query["sql"])
+    assert re.search(rf"LIMIT (?:{PAGE_ROWS}|{PAGE_ROWS + 1})$", asked)
 
 
 def test_a_bad_page_is_one_sentence(operator: Client, store: Store) -> None:

@@ -1,7 +1,7 @@
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -13,8 +13,8 @@ from ledger.presentation import ReferenceData
 from matching.errors import EngineUnreachable
 from settlement import alarm_log
 from settlement.alarm_rules import Kind, Severity, Signal
-from settlement.pages.overview import OverviewPages
-from settlement.stores.base import DeadLetter, Store, StoredBlock
+from settlement.pages.overview import COUNTED_LETTERS, OverviewPages
+from settlement.stores.base import Candle, DeadLetter, Store, StoredBlock
 from tests.web.conftest import Engine, html, links, refusal, words
 from tests.web.market import MINUTE_NS, Market
 
@@ -161,6 +161,31 @@ def test_dead_letters_are_counted(operator: Client, market: Market) -> None:
     response = operator.get("/admin/")
     assert "Dead letters 1 not projected: read why, and replay" in words(response)
     assert '<a href="/admin/dead_letters/">1</a>' in html(response)
+
+
+def test_many_dead_letters_are_not_counted_to_the_end(operator: Client, market: Market) -> None:
+    for number in range(1, COUNTED_LETTERS + 10):
+        letter = DeadLetter(number, number, "It does not fit.", 3, market.time_ns, market.time_ns, None)
+        market.store.put_dead_letter(letter)
+        if number == COUNTED_LETTERS - 1:
+            assert "Dead letters 49 not projected" in words(operator.get("/admin/"))
+    assert "Dead letters 50 or more not projected" in words(operator.get("/admin/"))
+
+
+def test_trades_a_minute_are_read_once_in_some_seconds(
+    operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Sequence[tuple[str, int]]] = []
+    get_candles = market.store.get_candles
+
+    def noting(store: Store, keys: Sequence[tuple[str, int]]) -> list[Candle]:
+        asked.append(keys)
+        return get_candles(keys)
+
+    monkeypatch.setattr(type(market.store), "get_candles", noting)
+    for _ in range(3):
+        assert operator.get("/admin/overview/live/").status_code == 200
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("address", ["/admin/", "/admin/overview/live/"])

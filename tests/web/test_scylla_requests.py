@@ -1,14 +1,13 @@
 """What pages cost on the ScyllaDB store: a bounded number of requests, each by a key, however much is stored."""
 
-from typing import Any
-
 import pytest
+from django.core.cache import cache
 from django.test import Client
 
 from ledger.paging import PAGE_ROWS
 from settlement.stores import scylla_statements
-from settlement.stores.scylla import ScyllaStore
 from settlement.stores.scylla_keys import BUCKET
+from tests.settlement.scylla_requests import Requests
 from tests.web.conftest import ON_SCYLLA
 from tests.web.market import Market
 from tests.web.test_queries import PAGES
@@ -19,39 +18,33 @@ KNOWN = {text for text in vars(scylla_statements).values() if isinstance(text, s
 """`tests/settlement/test_scylla_store.py` holds each to its whole partition key, without filter and count."""
 MOST_REQUESTS = PAGE_ROWS + 10
 """Of a page of balances: up to an account a row."""
+MOST_WAITS = 20
+"""Answers of the store that come one after the other, for one page."""
 
 
-class Requests:
-    """What a store's driver is asked, page by page."""
+class Pages:
+    """The back office, and what its store's driver is asked, page by page."""
 
-    def __init__(self, store: object, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert isinstance(store, ScyllaStore)
-        session = store._session.open().session
-        self._execute = session.execute_async
-        self._asked: list[str] = []
-        monkeypatch.setattr(session, "execute_async", self._note)
+    def __init__(self, operator: Client, requests: Requests) -> None:
+        self._operator = operator
+        self._requests = requests
 
-    def _note(self, statement: Any, *rest: Any, **more: Any) -> Any:
-        """A batch of rows has a name only, which is no statement that is known: a page has none to send."""
-        prepared = getattr(statement, "prepared_statement", None)
-        self._asked.append(prepared.query_string if prepared else getattr(statement, "name", str(statement)))
-        return self._execute(statement, *rest, **more)
+    def costs(self) -> dict[str, tuple[int, int]]:
+        """How many requests each makes, and for how many answers it waits one after the other."""
+        return {page: self.cost(page) for page in PAGES}
 
-    def of_pages(self, operator: Client) -> dict[str, int]:
-        """How many each makes."""
-        return {page: len(self.of_page(operator, page)) for page in PAGES}
-
-    def of_page(self, operator: Client, page: str) -> list[str]:
-        operator.get(page)  # reads the definitions, which are kept
-        self._asked.clear()
-        assert operator.get(page).status_code in (200, 302), page
-        assert set(self._asked) <= KNOWN, page
-        return list(self._asked)
+    def cost(self, page: str) -> tuple[int, int]:
+        self._operator.get(page)  # reads the definitions, which are kept
+        cache.clear()
+        self._requests.forget()
+        assert self._operator.get(page).status_code in (200, 302), page
+        assert set(self._requests.statements) <= KNOWN, page
+        return len(self._requests.statements), self._requests.waits
 
 
 @pytest.fixture
-def requests(market: Market, monkeypatch: pytest.MonkeyPatch) -> Requests:
-    return Requests(market.store, monkeypatch)
+def pages(operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch) -> Pages:
+    return Pages(operator, Requests(monkeypatch))
 
 
 def add_accounts(market: Market, first: int, last: int) -> range:
@@ -62,25 +55,35 @@ def add_accounts(market: Market, first: int, last: int) -> range:
     return range(first, last)
 
 
-def test_a_page_costs_the_same_however_many_rows_and_accounts_there_are(
-    operator: Client, market: Market, requests: Requests
-) -> None:
+def test_a_page_costs_the_same_however_many_rows_and_accounts_there_are(market: Market, pages: Pages) -> None:
     market.run(PAGE_ROWS + 30)
     market.run(20, accounts=add_accounts(market, 5, 5 + PAGE_ROWS))
-    few = requests.of_pages(operator)
+    few = pages.costs()
     market.run(10 * PAGE_ROWS, accounts=add_accounts(market, 100, 400), a_block=25)
-    many = requests.of_pages(operator)
-    assert {page: count for page, count in many.items() if count > few[page]} == {}
-    assert max(many.values()) <= MOST_REQUESTS
+    many = pages.costs()
+    grown = {page: (few[page], cost) for page, cost in many.items() if cost[0] > few[page][0] or cost[1] > few[page][1]}
+    assert grown == {}
+    assert max(requests for requests, _ in many.values()) <= MOST_REQUESTS
 
 
-def test_rows_that_lie_far_apart_cost_two_requests_each_at_most(
-    operator: Client, market: Market, requests: Requests
-) -> None:
-    """A partition and the entry of an index that leads to it."""
+def test_rows_that_lie_far_apart_cost_three_requests_each_at_most_and_few_waits(market: Market, pages: Pages) -> None:
+    """The entry of an index that leads to a partition, the slice that holds an instrument's ids, and the row."""
     market.run(10)
     for _ in range(PAGE_ROWS + 30):
         market.skip(BUCKET)
         market.run(1)
-    many = requests.of_pages(operator)
-    assert max(many.values()) <= 2 * (PAGE_ROWS + 1) + 10
+    costs = pages.costs()
+    assert max(requests for requests, _ in costs.values()) <= 3 * (PAGE_ROWS + 1) + 20
+    assert {page: waits for page, (_, waits) in costs.items() if waits > MOST_WAITS} == {}
+
+
+def test_fifty_instruments_and_their_assets_cost_few_waits(market: Market, pages: Pages) -> None:
+    market.run(PAGE_ROWS)
+    market.add_instruments(f"A{number:02}" for number in range(50))
+    for number in range(50):
+        market.deposit(1, f"A{number:02}", 10**12)
+        market.deposit(2, "USD", 10**16)
+        market.trade(f"A{number:02}-USD", 100, 10, maker=1, taker=2)
+    market.settle()
+    costs = pages.costs()
+    assert {page: waits for page, (_, waits) in costs.items() if waits > MOST_WAITS} == {}

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         if copies < 1:
             raise CommandError("--copies is 1 or more.", returncode=2)
         try:
-            kafka_topic.create(servers, name, copies)
+            kafka_topic.create(servers, name, copies, settings.KAFKA_OPTIONS)
         except LogNotReady as error:
             raise CommandError(str(error), returncode=2) from error
         return f"made topic {name} with {copies} copies"

@@ -1,7 +1,7 @@
 import gc
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
@@ -62,17 +62,14 @@ class Command(BaseCommand):
             )
             with ExitStack() as opened:
 
-                def ready(parts: process.Parts) -> None:
+                def watched(parts: process.Parts) -> None:
                     probes = engine_wiring.probes(parts)
                     opened.enter_context(worker_http.serve(settings.ENGINE_HTTP_ADDRESS, probes))
                     opened.enter_context(watch.running())
                     REGISTRY.register(EngineMetrics(parts.board))
-                    # What is there by now stays; left out, it makes collections short: no answer waits for a long one.
-                    gc.collect()
-                    gc.freeze()
-                    self.announce(parts)
 
-                run(engine_wiring.input_log_name(input_log), follow, services, ready, stop.is_set)
+                stages = Stages(watched, self.announce)
+                run(engine_wiring.input_log_name(input_log), follow, services, stages, stop.is_set)
         except _COULD_NOT_RUN as error:
             raise CommandError(str(error), returncode=2) from error
         except OSError as error:  # a busy HTTP port, or a folder that cannot be read
@@ -82,6 +79,9 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=1) from error
 
     def announce(self, parts: process.Parts) -> None:
+        # What is there by now stays; left out, it makes collections short: no answer waits for a long one.
+        gc.collect()
+        gc.freeze()
         where = parts.board.addresses
         self.stdout.write(
             f"{parts.board.role} at block {parts.engine.block_number}{_origin(parts)}: commands {where.commands}, "
@@ -90,19 +90,31 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def run(input_log: str, follow: str | None, services: Services, ready: process.Ready, stop: Callable[[], bool]) -> None:
+class Stages(NamedTuple):
+    """What is called as an engine comes up."""
+
+    watched: process.Ready  # from here on others can see it, and it sees who replaces it
+    ready: process.Ready  # commands are taken, or questions answered
+
+    def both(self, parts: process.Parts) -> None:
+        self.watched(parts)
+        self.ready(parts)
+
+
+def run(input_log: str, follow: str | None, services: Services, stages: Stages, stop: Callable[[], bool]) -> None:
     """Until `stop()`. Raises what the roles of `matching.process` raise."""
     plan = engine_wiring.plan()
     if input_log != "kafka":
         if follow:
-            process.follow_leader(plan, services, follow, _PATIENCE_S, ready, stop)
+            process.follow_leader(plan, services, follow, _PATIENCE_S, stages.both, stop)
         else:
-            process.lead(plan, services, ready, stop)
+            process.lead(plan, services, stages.both, stop)
         return
     if follow:
         raise engine_wiring.NotAvailable("A replica that reads Kafka follows no engine: leave --follow out.")
+    engine_wiring.warn_if_unlisted()
     with closing(engine_wiring.command_log()) as command_log:
-        process.replicate(plan, services, command_log, engine_wiring.instance(), ready, stop)
+        process.replicate(plan, services, command_log, engine_wiring.instance(), stages.watched, stages.ready, stop)
 
 
 def _origin(parts: process.Parts) -> str:
