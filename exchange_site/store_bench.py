@@ -25,6 +25,7 @@ from settlement import wiring
 from settlement.chain import stored
 from settlement.clock import SystemClock
 from settlement.dead_letters import DeadLetters
+from settlement.options import Options
 from settlement.projecting import Projections
 from settlement.projection import day_of
 from settlement.retrying import Patience
@@ -120,7 +121,8 @@ def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> 
         say("measuring the driver alone")
         before = _bare(access)
         say("appending and projecting")
-        projections = _projections(store, Path(folder))
+        options = wiring.options(store=name)
+        projections = _projections(store, Path(folder), options)
         _append(store, projections, blocks.setup)
         _project(projections)
         rows_before = _rows_written()
@@ -181,8 +183,8 @@ def _bare(access: Access | None) -> Turn | None:
     return Turn(rates, time.perf_counter() - began_s, time.process_time() - cpu_s)
 
 
-def _projections(store: Store, folder: Path) -> Projections:
-    clock, options = SystemClock(), wiring.options()
+def _projections(store: Store, folder: Path, options: Options) -> Projections:
+    clock = SystemClock()
     patience = Patience(clock.sleep, clock, options)
     return Projections(store, Trail(folder), DeadLetters(store, folder, clock), clock, options, patience)
 

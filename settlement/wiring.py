@@ -21,6 +21,9 @@ from settlement.stores.scylla_session import Access
 from settlement.stores.sql import SqlStore
 from settlement.trail import Trail
 
+# ScyllaDB keeps rows by account, and a request holds those of one: the larger a batch, the more each has.
+_BATCH_EVENTS = {"sql": 8192, "scylla": 16_384}
+
 
 def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
     """The store that SETTLEMENT_STORE names, or `name`; not connected yet. Raises CannotRun.
@@ -97,9 +100,13 @@ def dead_letters(store: Store) -> DeadLetters:
     return DeadLetters(store, data_dir(), SystemClock())
 
 
-def options(until_block: int | None = None) -> Options:
+def options(until_block: int | None = None, store: str | None = None) -> Options:
+    """For the store that SETTLEMENT_STORE names, or `store`."""
     return Options(
-        batch_trades=settings.SETTLEMENT_BATCH_TRADES, batch_ms=settings.SETTLEMENT_BATCH_MS, until_block=until_block
+        batch_trades=settings.SETTLEMENT_BATCH_TRADES,
+        batch_ms=settings.SETTLEMENT_BATCH_MS,
+        batch_events=_BATCH_EVENTS[store or settings.SETTLEMENT_STORE],
+        until_block=until_block,
     )
 
 
