@@ -20,7 +20,7 @@ from tests.system.conftest import Process, Start
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
-RING_BLOCKS = 200
+RING_BLOCKS = 2000  # it has to last for as long as a snapshot is made and sent
 COMMANDS_A_CALL = 20
 
 
