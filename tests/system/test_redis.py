@@ -3,7 +3,6 @@
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from scripts.services import Redis, Running, Server
 from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.system.conftest import ROOT, Start
+from tests.system.forking_site import Program
 from tests.system.test_store_away import ready
 
 pytestmark = [pytest.mark.processes, pytest.mark.services("redis"), pytest.mark.timeout(300)]
@@ -43,33 +43,15 @@ SOON = "tasks.reconcile_soon()"
 TWICE = 'for _ in range(2): tasks.reconcile.apply_async(("operator",), task_id="the-same")'
 
 
-class Worker:
-    """Its log is kept; it is stopped with the test."""
+class Worker(Program):
+    """It is stopped with the test."""
 
     def __init__(self, environment: dict[str, str]) -> None:
+        super().__init__(["-c", WORKER], environment)
         self.environment = environment
-        self.lines: list[str] = []
-        self.popen = subprocess.Popen(
-            [sys.executable, "-c", WORKER],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.popen.stderr is not None
-        self._reader = threading.Thread(target=self.lines.extend, args=(self.popen.stderr,))
-        self._reader.start()
 
     def said(self, words: str, since: int = 0) -> bool:
         return any(words in line for line in self.lines[since:])
-
-    def stop(self) -> int:
-        self.popen.terminate()
-        code = self.popen.wait(30)
-        self._reader.join()
-        return code
 
 
 @pytest.fixture
