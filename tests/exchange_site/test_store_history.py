@@ -16,8 +16,8 @@ from settlement.chain import stored
 from settlement.claim import Claim
 from settlement.stores.base import Fenced, StoreUnavailable
 from settlement.stores.sql import SqlStore
+from tests.matching.places import chain
 from tests.matching.small_exchange import until
-from tests.matching.test_recovery import chain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

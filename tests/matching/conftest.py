@@ -1,13 +1,18 @@
 """Fixtures for what runs around the engine."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zmq
 
+from matching import snapshots
+from matching.blocks import Block
 from matching.engine import Engine
+from matching.follower import re_executed
 from matching.sockets import RawSocket
 from tests.matching import small_exchange
+from tests.matching.places import LAST, Place, chain
 
 
 @pytest.fixture
@@ -29,3 +34,24 @@ def context() -> Iterator[zmq.Context[RawSocket]]:
     made.setsockopt(zmq.LINGER, 0)  # for sockets that are closed when nobody holds them any more, too
     yield made
     made.destroy()
+
+
+@pytest.fixture(scope="session")
+def blocks() -> list[Block]:
+    return chain(Engine(), LAST)
+
+
+@pytest.fixture(scope="session")
+def states(blocks: list[Block]) -> dict[int, bytes]:
+    """Block → snapshot, by re-execution from genesis."""
+    engine = Engine()
+    found = {0: snapshots.encode(engine)}
+    for block in blocks:
+        re_executed(engine, block)
+        found[block.number] = snapshots.encode(engine)
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)

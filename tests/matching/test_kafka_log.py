@@ -20,6 +20,7 @@ from matching.sockets import ZmqNetwork
 from scripts.services import Running as Server
 from tests.matching.histories import MemoryHistory
 from tests.matching.kafka import delete_topic, is_made_anew, new_topic
+from tests.matching.replicas import blocks, until_equal
 from tests.matching.small_exchange import (
     DEFINITIONS,
     PATIENCE_S,
@@ -31,7 +32,6 @@ from tests.matching.small_exchange import (
     trading,
     until,
 )
-from tests.matching.test_replica import blocks, until_equal
 
 pytestmark = pytest.mark.services("kafka")
 

@@ -13,7 +13,7 @@ from matching.history import HistoryUnavailable
 from settlement.claim import Claim
 from settlement.spill import Spill
 from settlement.stores.base import Store
-from tests.matching.test_recovery import chain
+from tests.matching.places import chain
 
 
 @pytest.fixture

@@ -1,0 +1,71 @@
+"""Machines that an engine starts on, and a chain of blocks for what they hold."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matching.blocks import Block
+from matching.disk import LocalDisk
+from matching.engine import Engine
+from matching.epochs import Epoch
+from matching.input_logs.wal import WalLog
+from matching.leadership import take_lead
+from matching.recovery import Recovered
+from matching.ring import Ring
+from matching.sequencer import Sequencer
+from matching.services import Services
+from matching.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
+from matching.wire import Addresses
+from tests.matching.histories import MemoryHistory
+from tests.matching.small_exchange import DEFINITIONS, batch, deposit, services, trading
+
+HERE = Addresses("ipc:///nobody/a", "ipc:///nobody/b", "ipc:///nobody/c")
+LAST = 43
+
+
+def chain(engine: Engine, count: int, tag: str = "chain") -> list[Block]:
+    """So many more blocks of an engine: definitions, then trades, then deposits that `tag` tells from others'."""
+    sequencer = Sequencer(engine, Ring(10_000, 1 << 30), lambda: 1, 1024)
+    first = [*DEFINITIONS, *trading(20)]
+    made: list[Block] = []
+    while len(made) < count:
+        at = engine.block_number
+        command = first[at] if at < len(first) else deposit(1, f"{tag} {at}")
+        made += sequencer.sequence([batch(engine, 7, engine.clients.get(7, 0) + 1, [command])]).blocks
+    return made
+
+
+class Place:
+    """A machine: its log, its snapshots and the store that it reaches. Everything in it outlives an engine."""
+
+    def __init__(self, folder: Path, history: MemoryHistory | None = None) -> None:
+        self.folder = folder
+        self.history = history or MemoryHistory()
+        self.snapshots = SnapshotFolder(LocalDisk(), folder / "snapshots", 3)
+        self.engine = Engine()
+        self.ring = Ring(1000, 1 << 30)
+
+    def services(self, engine: str = "one", *, take_over: bool = False) -> Services:
+        return services(
+            self.history,
+            input_log=WalLog(self.folder / "wal"),
+            snapshotter=Snapshotter(self.snapshots, DirectWriter(self.snapshots), 0),
+            engine=engine,
+            take_over=take_over,
+        )
+
+    def log(self, blocks: Sequence[Block]) -> list[int]:
+        """Puts them in one file; how long it was after each."""
+        log = WalLog(self.folder / "wal")
+        sizes = []
+        for block in blocks:
+            log.append([block])
+            sizes.append((self.folder / "wal" / f"{blocks[0].number:020d}.wal").stat().st_size)
+        log.close()
+        return sizes
+
+    def lead(self, engine: str = "one", *, take_over: bool = False) -> Recovered:
+        return take_lead(self.engine, self.ring, HERE, self.services(engine, take_over=take_over))
+
+
+def began(number: int, first_block: int, engine: str = "another", prev_hash: int = 0) -> Epoch:
+    return Epoch(number, first_block, prev_hash, engine, "ipc:///nobody/x", "ipc:///nobody/y", "ipc:///nobody/z", 1)
