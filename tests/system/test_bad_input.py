@@ -60,10 +60,12 @@ def test_a_missing_file_is_named(command: str, process_environment: dict[str, st
     refused(process_environment, command, "/no/such/file", code=2, says="/no/such/file")
 
 
-@pytest.mark.parametrize("command", ["engine_status", "reconcile"])
-def test_an_engine_that_is_not_there_is_named_by_its_address(command: str, process_environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("command", [("engine_status",), ("reconcile", "--deadline", "2")])
+def test_an_engine_that_is_not_there_is_named_by_its_address(
+    command: tuple[str, ...], process_environment: dict[str, str]
+) -> None:
     assert manage(process_environment, "migrate").returncode == 0
-    refused(process_environment, command, code=2, says=process_environment["ENGINE_COMMAND_ADDRESS"])
+    refused(process_environment, *command, code=2, says=process_environment["ENGINE_COMMAND_ADDRESS"])
 
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:notaport", "http://127.0.0.1:1"])
