@@ -13,6 +13,7 @@ from matching.status import LEADER, REPLICA, TAKE_COMMANDS, Counters, StatusBoar
 
 _MESSAGES_A_TURN = 512
 _COMMANDS_A_TURN = 8192
+_DECISIONS_KEPT = 64
 
 LEADS_ALREADY = "This engine leads already."
 TAKES_PART = "This engine is a replica of a log, as all of them are: each takes commands, and there is none to promote."
@@ -34,7 +35,7 @@ class Desk:
         self._engine = engine
         self._board = board
         self._counters = counters
-        self._granted: tuple[bytes, bytes] | None = None  # correlation and answer
+        self._decided: dict[bytes, bytes] = {}  # correlation of a promotion → answer, newest last
         self.promotions: list[Promotion] = []
 
     def receive(self) -> list[tuple[bytes, wire.Batch]]:
@@ -61,12 +62,17 @@ class Desk:
 
     def grant(self, promotion: Promotion, epoch: int, first_block: int) -> None:
         """Tells who asked that this engine leads, in `epoch` and from `first_block` on."""
-        answer = wire.encode_json({"ok": True, "epoch": epoch, "block": first_block})
-        self._granted = promotion.correlation, answer
-        self._send(promotion.sender, wire.PROMOTE, answer, promotion.correlation)
+        self._decide(promotion, {"ok": True, "epoch": epoch, "block": first_block})
 
     def deny(self, promotion: Promotion, message: str) -> None:
-        answer = wire.encode_json({"ok": False, "message": message})
+        self._decide(promotion, {"ok": False, "message": message})
+
+    def _decide(self, promotion: Promotion, decision: dict[str, object]) -> None:
+        """Kept: who asked may have asked several times meanwhile, and what was decided once is not decided anew."""
+        answer = wire.encode_json(decision)
+        self._decided[promotion.correlation] = answer
+        if len(self._decided) > _DECISIONS_KEPT:
+            del self._decided[next(iter(self._decided))]
         self._send(promotion.sender, wire.PROMOTE, answer, promotion.correlation)
 
     def _read(self, sender: bytes, frames: list[bytes]) -> wire.Batch | None:
@@ -85,8 +91,9 @@ class Desk:
         return None
 
     def _read_promotion(self, promotion: Promotion) -> None:
-        if self._granted and self._granted[0] == promotion.correlation:  # the answer was lost, or overtaken
-            self._send(promotion.sender, wire.PROMOTE, self._granted[1], promotion.correlation)
+        decided = self._decided.get(promotion.correlation)
+        if decided is not None:  # the answer was lost, or overtaken
+            self._send(promotion.sender, wire.PROMOTE, decided, promotion.correlation)
         elif self._board.role == LEADER:
             self.deny(promotion, LEADS_ALREADY)
         elif self._board.role == REPLICA:

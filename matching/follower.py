@@ -58,6 +58,8 @@ class Follower:
     download: Download | None = None
     promotion: Promotion | None = None
     """Set: the loop ends, for whoever started it to take over, and to grant or refuse this."""
+    followed_epoch: int = 0
+    """The newest that the leader's own blocks and snapshot were of; the engine may have newer ones from the store."""
 
     def turn(self) -> None:
         """What waits on the sockets, and what the leader has sent. Raises Diverged, HistoryGone, BadBlock."""
@@ -96,9 +98,9 @@ class Follower:
 
     @property
     def leader_epoch(self) -> int:
-        """The newest epoch that this engine has heard of."""
+        """The newest epoch that the leader itself has told of."""
         status = self.feed.status()
-        return max(self.engine.epoch, status.epoch if status else 0)
+        return max(self.followed_epoch, status.epoch if status else 0)
 
     def unwritten(self) -> str:
         """After catching up with the store, why this engine should not lead yet; "" when nothing speaks against it."""
@@ -152,6 +154,7 @@ class Follower:
             raise Diverged(f"Block {block.number} does not follow what this engine has: {_OTHER_HISTORY}")
         block.verify(self.engine.block_number + 1, self.engine.state_hash)
         own = re_executed(self.engine, block)
+        self.followed_epoch = own.epoch
         self.ring.append(own)
         self._confirm()
         self.counters.commands += own.command_count
@@ -251,6 +254,7 @@ class Follower:
                 f"seen epoch {self.engine.epoch}: {_OTHER_HISTORY}"
             )
         self.engine.become(state)
+        self.followed_epoch = state.epoch
         self._begin_ring_after(min(self.leader_confirmed, state.block_number))
         log.info("joined from the leader's snapshot", block=state.block_number)
 

@@ -141,8 +141,11 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
             # Whoever promotes decides that the old leader is gone; its epoch ends with the new one.
             services = replace(services, take_over=True)
             parts.recovered = take_lead(
-                parts.engine, parts.ring, parts.board.addresses, services, _objection(follower), stop
+                parts.engine, parts.ring, parts.board.addresses, services, _objection(follower, services.engine), stop
             )
+        except Stopped:
+            follower.refuse_promotion("This engine is being stopped: ask another one.")
+            return False
         except (Diverged, BadBlock) as error:
             follower.refuse_promotion(str(error))
             raise
@@ -155,15 +158,15 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
         return True
 
 
-def _objection(follower: Follower) -> Objection:
+def _objection(follower: Follower, own_name: str) -> Objection:
+    """Another engine than the one that is followed leads, unless it is this one: an answer of the store was lost."""
     assert follower.promotion is not None, "somebody asked"
     is_forced = follower.promotion.forced
-    known_epoch = follower.leader_epoch  # when it was asked: catching up brings newer blocks, and so a newer epoch
 
     def objection(holder: Epoch | None) -> str:
         if is_forced:
             return ""
-        if holder is not None and holder.number > known_epoch:
+        if holder is not None and holder.number > follower.leader_epoch and holder.engine != own_name:
             return (
                 f"Engine {holder.engine} at {holder.commands} has begun epoch {holder.number} meanwhile: it leads. "
                 f"Start this one again with --follow {holder.commands}, or force this."

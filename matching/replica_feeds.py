@@ -165,7 +165,7 @@ class ReplicaFeeds:
             if member.address == origin and not member.reason:
                 log.error("a replica differs and is not listened to any more", replica=origin, reason=reason)
                 status = member.status()
-                member.instance = status.fields.get("instance") if status is not None else member.instance
+                member.instance = _instance(status) if status is not None else member.instance
                 member.reason = reason
                 member.leave()
         if self._asked is not None and self._asked.feed is None:
@@ -234,7 +234,7 @@ class ReplicaFeeds:
 
     def _note(self, member: _Member, status: wire.Status) -> None:
         """It was not heard, and lives: perhaps it is new, was started again, or listens elsewhere."""
-        instance = status.fields.get("instance")
+        instance = _instance(status)
         if member.reason and instance == member.instance:
             return
         found = reachable(status.addresses, member.address)
@@ -258,6 +258,11 @@ class ReplicaFeeds:
         durable = min(self._confirmed, status.block_number)
         if status.confirmed < durable:
             member.feed.confirm(durable)
+
+
+def _instance(status: wire.Status) -> object:
+    """Another one after each start: replicas say it, and a leader takes a new epoch."""
+    return status.fields.get("instance", status.epoch)
 
 
 def _epoch(member: _Member) -> int:

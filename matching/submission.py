@@ -15,18 +15,26 @@ from matching.stream import CommandStream, Sent
 
 @dataclass
 class Submission:
-    """Counts of commands; `latencies_us` has one entry a batch, from its sending to its answer."""
+    """Counts of commands; `latencies_us` has one entry a batch, from its sending to its answer.
+
+    `forgotten` were done before an engine was replaced or started again, and what came of them is not held any more.
+    """
 
     sent: int = 0
     accepted: int = 0
     rejected: int = 0
+    forgotten: int = 0
     seconds: float = 0.0
     latencies_us: list[float] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """The contract's last line; p50 and p99 are null when nothing was sent to the engine."""
+        """The last line that is printed; p50 and p99 are null when nothing was sent to the engine.
+
+        `forgotten` is there when there are any.
+        """
         p50, p99 = np.percentile(self.latencies_us, (50, 99)).tolist() if self.latencies_us else (None, None)
-        counts = {name: value for name, value in asdict(self).items() if name != "latencies_us"}
+        hidden = {"latencies_us"} if self.forgotten else {"latencies_us", "forgotten"}
+        counts = {name: value for name, value in asdict(self).items() if name not in hidden}
         counts["seconds"] = round(self.seconds, 6)
         return {**counts, "p50_us": p50 and round(p50, 1), "p99_us": p99 and round(p99, 1)}
 
@@ -34,8 +42,10 @@ class Submission:
         rejected = sum(
             int(np.count_nonzero(segment.events["kind"] == EventKind.REJECTED)) for segment in answered.answer.segments
         )
+        forgotten = sum(segment.command_count for segment in answered.answer.segments if segment.block_number == 0)
         self.rejected += rejected
-        self.accepted += len(sent.commands) - rejected
+        self.forgotten += forgotten
+        self.accepted += len(sent.commands) - rejected - forgotten
         self.latencies_us.append(answered.waited_s * 1e6)
 
 

@@ -11,6 +11,7 @@ from matching.desk import Desk
 from matching.engine import Engine
 from matching.feed import Feed
 from matching.follower import Follower
+from matching.process import Parts
 from matching.publisher import Publisher
 from matching.ring import Ring
 from matching.sequencer import Sequencer
@@ -119,6 +120,14 @@ class Stage:
 
     def turn(self) -> None:
         self.follower.turn()
+
+    @property
+    def parts(self) -> Parts:
+        """What the process of this follower holds."""
+        publisher = self.follower.publisher
+        return Parts(
+            self.follower.engine, self.ring, self.board, self.desk, publisher, self.network, (self.commands,) * 2
+        )
 
     def ask_promotion(self, correlation: bytes = b"1", *, forced: bool = False) -> None:
         verb = wire.PROMOTE_FORCED if forced else wire.PROMOTE

@@ -385,7 +385,11 @@ def test_a_follower_of_a_leader_that_lives_is_not_promoted_unless_by_force(stage
     stage.turn()
     (answer,) = stage.promotion_answers()
     assert answer == {"ok": False, "message": "The leader lives, it was heard 1.9 s ago: stop it first, or force this."}
-    stage.ask_promotion(forced=True)
+    stage.ask_promotion()
+    stage.network.now_s += 1
+    stage.turn()
+    assert stage.promotion_answers() == [answer], "what was decided once is not decided anew"
+    stage.ask_promotion(b"2", forced=True)
     stage.turn()
     assert stage.follower.promotion is not None
     assert stage.promotion_answers() == []

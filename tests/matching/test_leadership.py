@@ -21,6 +21,7 @@ from matching.wire import Addresses
 from tests.matching.histories import MemoryHistory
 from tests.matching.places import HERE, LAST, Place, began, chain
 from tests.matching.small_exchange import services
+from tests.matching.stages import Stage
 
 # Who may lead
 
@@ -159,15 +160,57 @@ def test_an_objection_comes_after_catching_up_and_before_the_epoch(place: Place,
     assert place.history.begun == []
 
 
-def test_an_engine_that_began_to_lead_during_a_promotion_speaks_against_it(place: Place, blocks: list[Block]) -> None:
+def test_an_engine_that_began_to_lead_during_a_promotion_speaks_against_it() -> None:
     follower = Mock(promotion=Mock(forced=False), leader_epoch=1, unwritten=lambda: "")
-    objection = process._objection(follower)
-    follower.leader_epoch = 2  # catching up has brought blocks of the other's epoch
+    objection = process._objection(follower, "this")
     begun = [Epoch(number, 1, 0, "one", "tcp://one:1", "", "", 1) for number in (1, 2)]
     assert [objection(None), objection(begun[0])] == ["", ""]
     assert "Engine one at tcp://one:1 has begun epoch 2 meanwhile: it leads" in objection(begun[1])
+    assert objection(begun[1]._replace(engine="this")) == "", "begun by this one, whose store did not answer in time"
     follower.promotion.forced = True
-    assert process._objection(follower)(begun[1]) == ""
+    assert process._objection(follower, "this")(begun[1]) == ""
+
+
+def test_what_a_refused_promotion_has_learnt_from_the_store_does_not_speak_for_the_next_one(
+    place: Place, blocks: list[Block]
+) -> None:
+    """The old leader is gone, another follower was promoted and lives: this one must not depose it unasked."""
+    old, mine, other = Engine(), Engine(), Engine()
+    for block in blocks:
+        re_executed(old, block)
+        re_executed(other, block)
+    for block in blocks[:40]:
+        re_executed(mine, block)
+    stage = Stage(mine, old)
+    stage.show(*blocks[40:])
+    stage.turn()
+    stage.network.now_s += 10
+    other.epoch = 2
+    place.history.append(blocks)
+    place.history.begun = [began(1, 1), began(2, LAST + 1, "promoted", blocks[-1].hash)]
+    place.history.append(chain(other, 3, "promoted"))
+    told = []
+
+    def is_answered() -> bool:
+        told.extend(stage.promotion_answers())
+        return bool(told)
+
+    for correlation in (b"1", b"1", b"2"):  # a client asks again while it waits; then an operator tries again
+        stage.ask_promotion(correlation)
+        assert not process._follow_until_promoted(stage.follower, place.services("this"), stage.parts, is_answered)
+        assert "Engine promoted at ipc:///nobody/x has begun epoch 2" in str(told.pop()["message"])
+    assert [epoch.number for epoch in place.history.begun] == [1, 2]
+
+
+def test_an_engine_that_is_stopped_while_it_is_promoted_refuses_in_words(place: Place, blocks: list[Block]) -> None:
+    stage = Stage(Engine(), Engine())
+    stage.ask_promotion(forced=True)
+    place.history.append(blocks)
+    assert not process._follow_until_promoted(
+        stage.follower, place.services("this"), stage.parts, lambda: stage.follower.promotion is not None
+    )
+    assert stage.promotion_answers() == [{"ok": False, "message": "This engine is being stopped: ask another one."}]
+    assert place.history.begun == []
 
 
 def test_a_log_that_is_full_refuses_a_promotion(place: Place, blocks: list[Block]) -> None:

@@ -1,9 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 
-from matching.connection import Connection
+from matching import layout, wire
+from matching.connection import Answered, Connection
 from matching.errors import EngineUnreachable
+from matching.stream import Sent
 from matching.submission import Submission, submit
 from tests.conftest import free_ports
 from tests.matching.small_exchange import DEFINITIONS, Running, deposit, order, trading
@@ -26,6 +29,14 @@ def test_every_command_is_accepted_or_rejected(running_leader: Running) -> None:
     assert (done.sent, done.accepted, done.rejected) == (509, 505, 4)
     assert running_leader.parts.engine.next_command_sequence == 508
     assert len(done.latencies_us) == 3 + 6  # a definition ends its batch
+
+
+def test_what_an_engine_has_done_and_forgotten_is_neither_accepted_nor_rejected() -> None:
+    done, nothing = Submission(sent=5), np.empty(0, layout.EVENT)
+    segments = (wire.Segment(1, 0, 0, 3, nothing), wire.Segment(4, 9, 40, 2, nothing))
+    commands = np.zeros(5, layout.COMMAND)
+    done.note(Sent(commands, b"", []), Answered(wire.Answer(7, 1, 5, segments), 0.001))
+    assert (done.accepted, done.rejected, done.summary()["forgotten"]) == (2, 0, 3)
 
 
 def test_a_rate_is_kept_and_nothing_waits_for_a_full_batch(running_leader: Running) -> None:

@@ -20,7 +20,16 @@ from settlement.stores.base import Checkpoint, Store
 from tests.conftest import free_ports
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log
-from tests.matching.small_exchange import DEFINITIONS, Running, deposit, plan, replica_with, services, until
+from tests.matching.small_exchange import (
+    DEFINITIONS,
+    Running,
+    deposit,
+    leader_with,
+    plan,
+    replica_with,
+    services,
+    until,
+)
 from tests.settlement.chains import BTC_USD, chain_of, in_epoch
 from tests.settlement.conftest import Settle
 from tests.settlement.fakes import FakeClock, ScriptedFeed, feed_of
@@ -225,6 +234,17 @@ def test_a_replica_that_was_refused_is_heard_again_once_it_was_started_again() -
             with command_log(shared) as log, replica_with(at, services(history), log):
                 until(lambda: feeds.receive(0.02, 10) or not feeds.refused(), "it to be heard again")
                 until(lambda: feeds.receive(0.02, 10) or len(_heard(feeds)) == 2, "both")
+
+
+def test_a_leader_that_was_refused_is_heard_again_once_it_was_started_again() -> None:
+    """Whoever has taken over from the replicas is no replica, and says no instance."""
+    history, at = MemoryHistory(), plan()
+    with listening([], at.addresses.commands, plan().addresses.commands) as feeds:
+        with leader_with(at, services(history)):
+            until(lambda: feeds.receive(0.02, 10) or _heard(feeds), "the leader")
+            assert feeds.refuse(at.addresses.commands, "It differs.")
+        with leader_with(at, services(history)):
+            until(lambda: feeds.receive(0.02, 10) or not feeds.refused(), "it to be heard again")
 
 
 def _heard(feeds: ReplicaFeeds) -> list[str]:
