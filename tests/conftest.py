@@ -1,17 +1,20 @@
 """Fixtures that every test may use, and what happens where a real server is missing."""
 
 import os
+import re
 import shutil
 import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.metadata import packages_distributions
 from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from packaging.utils import canonicalize_name
 from pytest_django import Settings
 from selenium import webdriver
 
@@ -21,10 +24,29 @@ from settlement.stores.scylla_schema import statements
 from settlement.stores.scylla_session import Access, Session
 from settlement.stores.sql import SqlStore
 
-# pytest-django has loaded tests.settings by now; processes that tests start run with the real ones.
-os.environ["DJANGO_SETTINGS_MODULE"] = "exchange_site.settings"
-
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def packages(requirements: str) -> set[str]:
+    """Names of what this file pins."""
+    lines = (ROOT / requirements).read_text(encoding="utf-8")
+    return {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", lines, re.MULTILINE)}
+
+
+def modules_for_tests_only() -> list[str]:
+    """Names of the modules that requirements-dev.txt brings and requirements.txt does not."""
+    hidden = packages("requirements-dev.txt") - packages("requirements.txt")
+    return [
+        name for name, given in packages_distributions().items() if {canonicalize_name(one) for one in given} <= hidden
+    ]
+
+
+# pytest-django has loaded tests.settings by now; processes that tests start run with the real ones, and with what an
+# operator has installed.
+os.environ["DJANGO_SETTINGS_MODULE"] = "exchange_site.settings"
+os.environ["PYTHONPATH"] = str(ROOT / "tests" / "installed")
+os.environ["HIDDEN_MODULES"] = ",".join(modules_for_tests_only())
+
 ADDRESSES = {
     "ENGINE_COMMAND_ADDRESS": "tcp://127.0.0.1:{}",
     "ENGINE_BLOCK_ADDRESS": "tcp://127.0.0.1:{}",
