@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST, require_safe
 
-from exchange_site import readers
+from exchange_site import outages, readers
 from ledger.presentation import ReferenceData
 from ledger.views import AccountPages
 from matching.decimals import INT64_MAX
@@ -66,7 +66,7 @@ def _refusing(view: Callable[..., HttpResponse], *, bare: bool = False) -> Calla
             response = _refusal(request, "The store does not answer", str(failure), 503)
         except DatabaseError as failure:
             log.error("database does not answer", error=str(failure))
-            response = _refusal(request, "The database does not answer", "The site's database does not answer.", 503)
+            response = _refusal(request, "The database does not answer", outages.SENTENCE, 503)
         if isinstance(response, TemplateResponse) and not bare:
             response.context_data = {**admin.site.each_context(request), **(response.context_data or {})}
         return response

@@ -1,5 +1,6 @@
 """Who may see the back office, and what nobody may do there."""
 
+import logging
 import re
 
 import pytest
@@ -8,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from exchange_site import back_office
+from exchange_site import back_office, logs, outages
 from matching.decimals import INT64_MAX
 from settlement.stores.base import DeadLetter, StoreUnavailable
 from tests.web.conftest import html, words
@@ -166,6 +167,25 @@ def test_a_database_without_what_a_page_needs_is_one_sentence(operator: Client, 
     response = operator.get(page)
     assert response.status_code == 503
     assert "The site's database does not answer." in words(response)
+
+
+def test_a_database_that_does_not_know_who_asks_is_one_sentence_and_one_line(
+    operator: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any page runs, as with a database that is away."""
+    configured = logs.settings("keyvalue", "INFO")["loggers"]["django.request"]["filters"]
+    assert configured == ["one-line"]
+    monkeypatch.setattr(logging.getLogger("django.request"), "filters", [outages.OneLine()])
+    operator.raise_request_exception = False
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE django_session")
+    for response in (operator.get(reverse("office:overview")), operator.get(reverse("admin:auth_user_changelist"))):
+        assert response.status_code == 503
+        assert "The site's database does not answer." in words(response)
+    lines = [record for record in caplog.records if record.name == "django.request"]
+    assert [(line.getMessage(), line.exc_info) for line in lines] == [
+        ("database does not answer: no such table: django_session", None)
+    ] * 2
 
 
 def test_users_and_groups_stand_in_the_same_frame(operator: Client) -> None:
