@@ -35,6 +35,12 @@ def whole(query: Query, name: str, label: str) -> int | None:
     return int(value)
 
 
+def refuse_reversed(first: int, last: int) -> None:
+    """Of a range's ends, both included. Raises BadFilter."""
+    if first > last:
+        raise BadFilter(f"The range begins at {first}, after its end {last}.")
+
+
 def symbol(query: Query, name: str, label: str) -> str | None:
     """An asset's or instrument's symbol, in capitals; whether it exists is for the caller to find out."""
     value = text(query, name).upper()

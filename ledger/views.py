@@ -17,8 +17,9 @@ from ledger.paging import PAGE_ROWS, Page, page_before
 from ledger.presentation import ReferenceData
 from ledger.reader import Entry, LedgerReader
 from ledger.statement import BalanceRow, EntryRow
+from matching.decimals import INT64_MAX
 
-_BALANCE_KEY = re.compile(r"([0-9]{1,18}):([A-Z0-9._-]{1,32})", re.ASCII)
+_BALANCE_KEY = re.compile(r"([0-9]{1,19}):([A-Z0-9._-]{1,32})", re.ASCII)
 
 
 class AccountPages:
@@ -95,6 +96,6 @@ def _balance_key(query: Query) -> tuple[int, str] | None:
     if not value:
         return None
     match = _BALANCE_KEY.fullmatch(value)
-    if not match:
+    if not match or int(match[1]) > INT64_MAX:
         raise BadFilter("After is an account and an asset such as 7:BTC.")
     return int(match[1]), match[2]

@@ -6,6 +6,7 @@ Raises Django's database errors; `told` is for those who have something better t
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.db import Error as DatabaseError
@@ -28,14 +29,16 @@ def raised(kinds: Collection[Kind] = tuple(Kind)) -> QuerySet[Alarm]:
 
 def put(signal: Signal, raised_at: datetime, seen_at: datetime) -> None:
     """Raises the alarm, or tells of the one that is raised already what is seen now."""
+    told: dict[str, Any] = {"severity": signal.severity, "message": signal.message, "last_seen_at": seen_at}
     with transaction.atomic():
         row = raised([signal.kind]).first()
         if row is None:
-            row = Alarm(kind=signal.kind, raised_at=raised_at)
-        elif row.severity == Severity.WARNING and signal.severity is Severity.CRITICAL:
-            row.acknowledged_by = row.acknowledged_at = None  # whoever has seen it has not seen this
-        row.severity, row.message, row.last_seen_at = signal.severity, signal.message, seen_at
-        row.save()
+            Alarm.objects.create(kind=signal.kind, raised_at=raised_at, **told)
+            return
+        if row.severity == Severity.WARNING and signal.severity is Severity.CRITICAL:
+            told |= {"acknowledged_by": None, "acknowledged_at": None}  # whoever has seen it has not seen this
+        # These columns and no others: somebody may have acknowledged it since the row was read.
+        Alarm.objects.filter(id=row.id).update(**told)
 
 
 def clear(kind: Kind, at: datetime) -> bool:
@@ -46,13 +49,13 @@ def clear(kind: Kind, at: datetime) -> bool:
 def acknowledge(number: int, name: str, at: datetime) -> bool:
     """Whether there was something to acknowledge. An event is cleared with it, a level stays while it lasts."""
     with transaction.atomic():
-        row = Alarm.objects.filter(id=number, cleared_at=None, acknowledged_at=None).first()
+        open_one = Alarm.objects.filter(id=number, cleared_at=None, acknowledged_at=None)
+        row = open_one.first()
         if row is None:
             return False
-        row.acknowledged_by, row.acknowledged_at = name, at
-        if row.kind in EVENTS:
-            row.cleared_at = at
-        row.save()
+        cleared_at = at if row.kind in EVENTS else None
+        if not open_one.update(acknowledged_by=name, acknowledged_at=at, cleared_at=cleared_at):
+            return False  # somebody else was quicker
     log.info("alarm acknowledged", kind=row.kind, severity=row.severity, by=name)
     return True
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged
+from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged, StoreReplaced
 
 
 class Kind(StrEnum):
@@ -104,6 +104,7 @@ _INCIDENTS: dict[type[Incident], tuple[Kind, str]] = {
     GapUnfilled: (Kind.GAP, "recover the blocks from another replica or an archive, then start settlement again"),
     ChainBroken: (Kind.HASH_MISMATCH, "find out what changed the block or its source, then start settlement again"),
     ChainConflict: (Kind.CHAIN_CONFLICT, "find out which of engine and store is the wrong one before either goes on"),
+    StoreReplaced: (Kind.STORE_DAMAGED, "see that it is given the right store before it goes on"),
     StoreDamaged: (Kind.STORE_DAMAGED, "run manage.py verify_settlement, then manage.py rebuild_projections"),
 }
 

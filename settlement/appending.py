@@ -14,7 +14,7 @@ from matching.blocks import Block
 from matching.epochs import Epoch, admits, newest
 from settlement.chain import stored
 from settlement.clock import Clock
-from settlement.errors import ChainBroken, ChainConflict, SpillOverruled, StoreDamaged
+from settlement.errors import ChainBroken, ChainConflict, SpillOverruled, StoreDamaged, StoreReplaced
 from settlement.options import Options
 from settlement.retrying import Patience
 from settlement.spill import Spill
@@ -159,7 +159,7 @@ class Appending:
         if head != self.stored:
             if not admits(self._store.epochs(), last.epoch, last.number):
                 raise Fenced(f"An epoch has begun before block {last.number}, while the store was asked to take it.")
-            raise StoreDamaged(
+            raise StoreReplaced(
                 f"The store was at block {self.stored.block_number}, and after it had been away it is at block "
                 f"{head.block_number}: it is another one, or somebody else has written to it."
             )

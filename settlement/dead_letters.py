@@ -4,10 +4,12 @@ The rows are needed for more than the replay: what comes after goes on from the 
 tables do not show it (`WithLetters`).
 """
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from itertools import chain
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +18,7 @@ import structlog
 from matching.disk import Disk, LocalDisk
 from settlement import metrics
 from settlement.clock import Clock
-from settlement.errors import CannotRun
+from settlement.errors import CannotRun, NotReady
 from settlement.stores.base import (
     Balance,
     Candle,
@@ -28,6 +30,7 @@ from settlement.stores.base import (
     Projection,
     Store,
     StoreRejected,
+    StoreUnavailable,
     Tables,
     Trade,
     TradingDay,
@@ -41,7 +44,7 @@ R = TypeVar("R")
 
 
 class DeadLetters:
-    """The dead letters of one store, told in the file too."""
+    """The dead letters of one store, told in the file too. Raises StoreUnavailable while the file's disk is full."""
 
     def __init__(self, store: Store, folder: Path, clock: Clock, disk: Disk | None = None) -> None:
         self._store = store
@@ -83,9 +86,18 @@ class DeadLetters:
         return letter
 
     def replay(self, letter: DeadLetter) -> str | None:
-        """Writes a letter's rows; returns the error where the store refuses them again. Safe twice."""
+        """Writes a letter's rows; returns the error where the store refuses them again. Safe twice.
+
+        Raises NotReady where the letter's block is not projected: its rows would stand ahead of the checkpoint.
+        """
         if letter.resolved_at_ns is not None:
             return None
+        projected = self._store.projected().block_number
+        if letter.block_number > projected:
+            raise NotReady(
+                f"The rows of block {letter.block_number} cannot be replayed yet, for the store is projected to block "
+                f"{projected} only: let run_settlement, or rebuild_projections, get there first."
+            )
         try:
             self._store.insert_rows(decode(letter.projection))
         except StoreRejected as error:
@@ -99,19 +111,32 @@ class DeadLetters:
         log.info("dead letter resolved", block=letter.block_number)
 
     def _keep(self, letter: DeadLetter) -> None:
+        self._tell(letter)  # before the row: done again after a failure it may be told twice, but not left out
         self._store.put_dead_letter(letter)
+        self.recount()
+
+    def _tell(self, letter: DeadLetter) -> None:
+        """A line in the file."""
         told = letter._asdict()
         del told["id"], told["projection"]
+        line = json.dumps(told).encode() + b"\n"
         try:
             file = self._disk.append_to(self._file)
             try:
-                file.write(json.dumps(told).encode() + b"\n")
+                file.write(b"\n" + line if file.size and self._is_torn() else line)
                 file.sync()
             finally:
                 file.close()
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreUnavailable(f"The disk of {self._file} is full: make room.") from error
             raise CannotRun(f"{self._file} cannot be written: {error.strerror}.") from error
-        self.recount()
+
+    def _is_torn(self) -> bool:
+        """Whether the last line has no end. It is not cut off: another process may be writing it."""
+        with self._disk.open(self._file) as file:
+            file.seek(-1, SEEK_END)
+            return file.read() != b"\n"
 
 
 def encode(projection: Projection) -> str:

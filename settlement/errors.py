@@ -6,6 +6,7 @@
     │   ├── ChainBroken         a block does not give its hash or does not continue the chain: mend its source
     │   ├── ChainConflict       the engine tells another story than the store: one of the two is the wrong one
     │   ├── StoreDamaged        rows of the store contradict its blocks: verify_settlement, then rebuild_projections
+    │   │   └── StoreReplaced   it is an older copy of the store, or another one: give settlement the one that it had
     │   ├── SpillDamaged        blocks in the spill are not what was written: keep the files, look at the disk
     │   └── SpillOverruled      an engine went on without blocks that were in the spill: they are set aside, start again
     └── CannotRun               nothing is wrong with the data: mend the set-up and start again
@@ -41,6 +42,10 @@ class ChainConflict(Incident):
 
 
 class StoreDamaged(Incident):
+    pass
+
+
+class StoreReplaced(StoreDamaged):
     pass
 
 

@@ -6,6 +6,7 @@ come from memory where they are still there, else back from the store.
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import chain
 
 import structlog
 
@@ -18,7 +19,15 @@ from settlement.errors import StoreDamaged, TrailUnusable
 from settlement.options import Options
 from settlement.projection import EmptyTables, Projector, trades_of
 from settlement.retrying import Patience
-from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock, StoreMisconfigured, StoreRejected
+from settlement.stores.base import (
+    Checkpoint,
+    Projection,
+    Store,
+    StoredBlock,
+    StoreMisconfigured,
+    StoreRejected,
+    Trade,
+)
 from settlement.trail import Trail, line_of
 
 log = structlog.get_logger(__name__)
@@ -51,6 +60,7 @@ class Projections:
             raise StoreDamaged(
                 f"The store is projected to block {projected}, but holds blocks to {self.appended} only."
             )
+        self._refused_trades: list[Trade] = []  # of the dead letters when `_projector` was made
         self._tables = WithLetters(EmptyTables(), ())
         self._projector = patience(self._new_projector)
         patience(self._mend_trail)
@@ -137,7 +147,7 @@ class Projections:
     def _project(self, blocks: list[Block]) -> None:
         projection = self._patience(lambda: self._projector.project(blocks))
         self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
-        self._patience(lambda: self._store.insert_batch(projection))
+        self._patience(lambda: self._store.insert_batch(projection, self.projected))
         self.projected = projection.checkpoint
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
 
@@ -145,7 +155,7 @@ class Projections:
         projection = self._patience(lambda: self._projector.project([block]))
         self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
-            self._patience(lambda: self._store.insert_batch(projection))
+            self._patience(lambda: self._store.insert_batch(projection, self.projected))
         except StoreMisconfigured:
             raise
         except StoreRejected as error:
@@ -165,16 +175,19 @@ class Projections:
         """Keeps what was refused as a dead letter, and goes on as if it had been written."""
         self._patience(lambda: self._letters.put(projection, error))
         self._tables.add(projection)
-        self._patience(lambda: self._store.insert_batch(_nothing(projection.checkpoint)))
+        self._patience(lambda: self._store.insert_batch(_nothing(projection.checkpoint), self.projected))
 
     # The start
 
     def _new_projector(self) -> Projector:
-        letters = self._letters.unresolved()
-        # A letter of a block that is not projected (a rebuild was killed) tells nothing: the block's turn comes.
-        number = self.projected.block_number
+        refused: list[Projection] = []
+        for letter in self._letters.unresolved():
+            if letter.block_number <= self.projected.block_number:
+                refused.append(decode(letter.projection))
+            else:  # whoever put it, or a rebuild, died before its checkpoint: the block's turn comes (again)
+                self._letters.resolve(letter)
+        self._refused_trades = [trade for projection in refused for trade in projection.trades]
         self._died_at = self._store.projecting()
-        refused = [decode(letter.projection) for letter in letters if letter.block_number <= number]
         self._tables = WithLetters(self._store.at_checkpoint(), refused)
         definitions = {d.event_sequence: d for d in self._store.definitions()}
         definitions |= {d.event_sequence: d for projection in refused for d in projection.definitions}
@@ -185,13 +198,18 @@ class Projections:
     def _mend_trail(self) -> None:
         """Writes the projected trades that the trail does not have: somebody took the file, or began a new folder."""
         self._refuse_foreign_trail()
-        while True:
-            trades = self._store.get_trades_by_sequence_range(self._trail.last_trade_id + 1, _LAST, _TRAIL_PAGE)
-            trades = [trade for trade in trades if trade.block_number <= self.projected.block_number]
-            if not trades:
-                return
+        while trades := self._trades_after(self._trail.last_trade_id):
             log.warning("writing trades that the trail does not have", first=trades[0].trade_id, count=len(trades))
             self._trail.append(trades, self._projector.registry)
+
+    def _trades_after(self, trade_id: int) -> list[Trade]:
+        """The next projected trades in order, those of the dead letters among them: a refused block has its lines too,
+        and a replay writes its rows only."""
+        stored = self._store.get_trades_by_sequence_range(trade_id + 1, _LAST, _TRAIL_PAGE)
+        last = stored[-1].trade_id if stored else _LAST
+        found = {trade.trade_id: trade for trade in chain(stored, self._refused_trades)}
+        in_order = [trade for known, trade in sorted(found.items()) if trade_id < known <= last]
+        return [trade for trade in in_order if trade.block_number <= self.projected.block_number]
 
     def _refuse_foreign_trail(self) -> None:
         last = self._trail.last_trade_id

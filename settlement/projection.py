@@ -16,8 +16,8 @@ from matching.blocks import Block
 from matching.codes import EventKind, Side
 from matching.registry import Registry
 from settlement.errors import StoreDamaged
-from settlement.generations import Generations
 from settlement.order_states import SIDES, OrderFold, OrderState, orders_needed
+from settlement.recently_used import RecentlyUsed
 from settlement.stores.base import (
     Balance,
     Before,
@@ -85,8 +85,8 @@ class Projector:
             self.registry.apply(definition.kind, definition.text)
         self._tables = tables
         self._tells_before = tells_before
-        self._orders: Generations[int, OrderState] = Generations(kept)
-        self._balances: Generations[Key, Balance] = Generations(kept)
+        self._orders: RecentlyUsed[int, OrderState] = RecentlyUsed(kept)
+        self._balances: RecentlyUsed[Key, Balance] = RecentlyUsed(kept)
         self._candles: dict[tuple[str, int], Candle] = {}
         self._day: TradingDay | None = None
 

@@ -5,6 +5,8 @@ The CSV trail stays: it is append only, and has the lines already.
 
 from collections.abc import Callable, Iterable
 
+import structlog
+
 from matching.blocks import Block
 from matching.errors import BadBlock
 from settlement.clock import Clock
@@ -16,6 +18,8 @@ from settlement.projection import EmptyTables, Projector
 from settlement.retrying import Patience, Stopped
 from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock
 from settlement.trail import Trail
+
+log = structlog.get_logger(__name__)
 
 _BLOCKS_AT_ONCE = 32
 
@@ -32,15 +36,20 @@ def rebuild(
 ) -> int:
     """Drops what block `from_block` and later ones have set and projects them again; returns the last block projected.
 
-    Stopped or killed half-way it goes on when settlement, or this, starts again. `progress` hears (block, last block).
-    Raises NotReady for a block that is not there, StoreDamaged, StoreError.
+    Stopped or killed while it projects, it goes on when settlement, or this, starts again. Killed while it drops, it
+    has to be started again: then, and wherever nothing is projected, it begins with block 1 whatever `from_block` says.
+    `progress` hears (block, last block). Raises NotReady for a block that is not there, StoreDamaged, StoreError.
     """
     appended = store.appended().block_number
     if not 1 <= from_block <= appended + 1:
         raise NotReady(f"The store holds blocks 1 to {appended}: there is no block {from_block} to begin with.")
+    projected = store.projected().block_number
+    if not projected and from_block > 1:
+        log.warning("nothing is projected, so everything is made again, from block 1 on", asked_for=from_block)
+        from_block = 1  # rows may be left of a rebuild that was killed while it dropped, and earlier ones be gone
     if from_block == 1:
         store.drop_projections()
-    elif from_block <= store.projected().block_number:
+    elif from_block <= projected:
         _go_back(store, from_block, progress)
     for letter in letters.unresolved():
         if letter.block_number >= from_block:
@@ -56,6 +65,19 @@ def rebuild(
         projections.step()
         progress(projections.projected.block_number, appended)
     return projections.projected.block_number
+
+
+def refuse_if_dropped(store: Store, block: int) -> None:
+    """For who has compared tables that were projected to `block`, and found differences.
+
+    Raises NotReady where they are not any more: a rebuild has dropped rows meanwhile, and the differences say nothing.
+    """
+    projected = store.projected().block_number
+    if projected < block:
+        raise NotReady(
+            f"The store was projected to block {block} and has gone back to block {projected} while it was compared, "
+            "for its rows are being made again: compare again when rebuild_projections is done."
+        )
 
 
 def _go_back(store: Store, from_block: int, progress: Callable[[int, int], object]) -> None:

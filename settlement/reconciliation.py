@@ -16,6 +16,7 @@ from settlement.clock import Clock, SystemClock
 from settlement.differences import Difference, Findings
 from settlement.errors import NotReady, SettlementError
 from settlement.models import ReconciliationRun
+from settlement.rebuilding import refuse_if_dropped
 from settlement.stores.base import Balance, Order, Store, StoreError
 
 KEPT_DIFFERENCES = 100
@@ -59,7 +60,8 @@ class _Open(NamedTuple):
 def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: float) -> Report:
     """Compares a state as `matching.client.Client.state` gives it: block, state_hash, balances, open_orders in units.
 
-    Raises NotReady when the store does not project that block within `deadline_s`, and StoreError.
+    Raises NotReady when the store does not project that block within `deadline_s`, or has dropped it before it was
+    compared; and StoreError.
     """
     number = int(state["block"])
     _wait_for_projection(store, number, clock, deadline_s)
@@ -71,6 +73,8 @@ def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: 
         findings.add("block", number, f"hash {state['state_hash']}", found)
     balances = _compare_balances(state, store, last_event, findings)
     orders, changed_since = _compare_orders(state, store, last_event, findings)
+    if findings.count:
+        refuse_if_dropped(store, number)
     return Report(
         ok=not findings.count,
         block=number,

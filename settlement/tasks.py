@@ -7,7 +7,6 @@ from celery import shared_task
 from kombu.exceptions import ChannelError, OperationalError
 
 from matching.errors import MatchingError
-from matching.management import engines
 from settlement import alarm_log, reconciliation, wiring
 from settlement.errors import CannotRun, SettlementError
 from settlement.stores.base import Store, StoreError
@@ -22,7 +21,7 @@ DEADLINE_S = 15.0
 def reconcile(source: reconciliation.Source = "schedule") -> None:
     """The run is kept whatever becomes of it; one that could not run says why."""
     try:
-        reconciliation.run(engines.addresses(), _store, DEADLINE_S, source)
+        reconciliation.run(wiring.engines(_store), _store, DEADLINE_S, source)
     except (SettlementError, StoreError, MatchingError) as error:
         log.warning("reconciliation could not run", error=str(error))
 

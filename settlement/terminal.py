@@ -32,9 +32,13 @@ def write_verification(report: verify.Report, stdout: OutputWrapper) -> None:
     _write_differences(report.differences, report.difference_count, stdout)
     if report.behind:
         stdout.write(f"Projection is behind: {report.behind} blocks are not projected yet and were not compared.")
+    verdict = "In order" if report.ok else "NOT in order"
+    if report.blocks == 0:
+        stdout.write(f"{verdict}: no blocks.")
+        return
     stdout.write(
-        f"{'In order' if report.ok else 'NOT in order'}: blocks {report.from_block} to {report.to_block}, "
-        f"{report.trades} trades, state hash {report.state_hash}."
+        f"{verdict}: blocks {report.from_block} to {report.to_block}, {report.trades} trades, "
+        f"state hash {report.state_hash}."
     )
 
 

@@ -8,11 +8,13 @@ so after a crash the trail may be ahead of the checkpoint, never behind; what is
 import errno
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from io import TextIOWrapper
 from os import SEEK_END
 from pathlib import Path
+from typing import BinaryIO
 
 from matching.disk import AppendFile, Disk, LocalDisk
 from matching.registry import Registry
@@ -63,14 +65,41 @@ def files_of(folder: Path, disk: Disk | None = None) -> list[Path]:
 def lines_of(folder: Path, disk: Disk | None = None) -> Iterator[tuple[str, int, str]]:
     """(file name, line number, line without its end) of all whole lines but headers, oldest first.
 
-    A last line without its end is one that is being written, or was torn by a crash: it is left out.
+    Of the files as they are when the first line is asked for, also where a day is finished meanwhile. A last line
+    without its end is one that is being written, or was torn by a crash: it is left out.
     """
     disk = disk or LocalDisk()
-    for path in files_of(folder, disk):
-        with TextIOWrapper(disk.open(path), encoding="utf-8", errors="replace", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith("\n") and (number > 1 or line.rstrip("\n") != HEADER):
-                    yield path.name, number, line.rstrip("\n")
+    with ExitStack() as held:
+        finished, current = _opened(folder, disk)
+        if current:
+            held.enter_context(current)
+        for path in finished:
+            with disk.open(path) as file:
+                yield from _lines_in(path.name, file)
+        if current:
+            yield from _lines_in(NAME, current)
+
+
+def _opened(folder: Path, disk: Disk) -> tuple[list[Path], BinaryIO | None]:
+    """The finished files, and the current one, opened: it stays the one that follows on them when it is renamed."""
+    while True:
+        finished = [path for path in files_of(folder, disk) if path.name != NAME]
+        try:
+            current = disk.open(folder / NAME)
+        except FileNotFoundError:
+            current = None  # not yet there, or just renamed
+        if finished == [path for path in files_of(folder, disk) if path.name != NAME]:
+            return finished, current
+        if current:
+            current.close()
+
+
+def _lines_in(name: str, file: BinaryIO) -> Iterator[tuple[str, int, str]]:
+    for number, line in enumerate(TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n"), 1):
+        if not line.endswith("\n"):
+            return  # its rest, once it is there, would look like a line
+        if number > 1 or line.rstrip("\n") != HEADER:
+            yield name, number, line.rstrip("\n")
 
 
 class Trail:

@@ -20,6 +20,7 @@ from settlement.chain import stored
 from settlement.differences import Difference, Findings
 from settlement.errors import NotReady, StoreDamaged
 from settlement.projection import EmptyTables, Projector
+from settlement.rebuilding import refuse_if_dropped
 from settlement.stores.base import Definition, Order, Projection, Store, StoredBlock, Trade
 from settlement.trail_audit import TrailAudit
 
@@ -73,7 +74,7 @@ def verify(
     """Compares blocks `from_block` to `to_block`, or all that are projected.
 
     `engine` is a fresh one; blocks before the range are executed, not compared. `progress` hears (block, last block).
-    Raises NotReady where the range is not there, and StoreError.
+    Raises NotReady where the range is not there or is dropped while it is compared, and StoreError.
     """
     appended, projected = store.appended(), store.projected()
     last = projected.block_number if to_block is None else min(to_block, projected.block_number)
@@ -192,7 +193,10 @@ class _Verification:
             self._trail = self._audit(blocks[0].first_event_sequence)
         self._trail.compare(projection.trades, self._projector.registry)
         self._trades += len(projection.trades)
+        known = self._findings.count
         self._compare_history(blocks[0], projection)
+        if self._findings.count > known:
+            refuse_if_dropped(self._store, self._span.last)
 
     # Tables
 
@@ -237,6 +241,8 @@ class _Verification:
         ahead_to = self._compare_end() if self._span.is_to_the_end else _LAST
         trail = self._trail or self._audit(_FIRST)
         trail.finish(self._last_event, ahead_to)
+        if self._findings.count:
+            refuse_if_dropped(self._store, self._span.last)
 
     def _compare_open_orders(self) -> None:
         orders = self._projector.open_orders()

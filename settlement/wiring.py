@@ -1,11 +1,13 @@
 """Settlement's parts, put together from the site's settings. Nothing else in this package reads them."""
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connections
 
+from matching.epochs import Epoch, newest
 from matching.management.engines import replicas
 from matching.wire import Addresses
 from settlement.clock import SystemClock
@@ -14,7 +16,7 @@ from settlement.errors import CannotRun
 from settlement.options import Options
 from settlement.replicas import Listening, to_leader, to_replicas
 from settlement.spill import Spill
-from settlement.stores.base import Store, StoreUnavailable, StoreUninitialized
+from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUninitialized
 from settlement.stores.scylla import ScyllaStore
 from settlement.stores.scylla_schema import options_text
 from settlement.stores.scylla_session import Access
@@ -108,6 +110,20 @@ def options(until_block: int | None = None, store: str | None = None) -> Options
         batch_events=_BATCH_EVENTS[store or settings.SETTLEMENT_STORE],
         until_block=until_block,
     )
+
+
+def newest_epoch(open_store: Callable[[], Store] = store) -> Epoch | None:
+    """That the store knows; None where it knows none or does not answer."""
+    try:
+        return newest(open_store().epochs())
+    except (CannotRun, StoreError):
+        return None
+
+
+def engines(open_store: Callable[[], Store] = store) -> str:
+    """Command addresses, commas between: the settings', and that of an engine that has come to lead meanwhile."""
+    leader = newest_epoch(open_store)
+    return ",".join(dict.fromkeys([*replicas(), *([leader.commands] if leader else [])]))
 
 
 def listening() -> Listening:

@@ -16,6 +16,7 @@ from ledger.filters import BadFilter
 from ledger.paging import PAGE_ROWS, Page, page_before
 from ledger.presentation import instant
 from settlement.dead_letters import DeadLetters
+from settlement.errors import NotReady
 from settlement.stores.base import DeadLetter, Store
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,11 @@ class DeadLetterPages:
 
     def replay(self, request: HttpRequest, number: int) -> HttpResponse:
         """As `manage.py replay_dead_letters --id N`."""
-        error = self.open_letters().replay(self._letter(number))
+        try:
+            error = self.open_letters().replay(self._letter(number))
+        except NotReady as refusal:
+            messages.error(request, str(refusal))
+            return redirect("office:dead_letter", number)
         log.info("dead letter replayed", block=number, by=request.user.get_username(), error=error)
         if error:
             messages.error(request, f"The store refuses the rows again: {error}")

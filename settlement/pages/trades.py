@@ -63,8 +63,8 @@ class Wanted:
             raise BadFilter("An account's trades are read from newer to older: give before, not after.")
         if self.before is not None and self.after is not None:
             raise BadFilter("A page lies before or after a trade: give one of them.")
-        if self.first is not None and self.last is not None and self.first > self.last:
-            raise BadFilter(f"The range begins at {self.first}, after its end {self.last}.")
+        if self.first is not None and self.last is not None:
+            filters.refuse_reversed(self.first, self.last)
 
 
 class TradePages:

@@ -8,7 +8,7 @@ nothing counts and nothing skips.
     StoreError
     ├── StoreUnavailable    transient: retry (no connection, time-out, locked); the write may or may not be done
     └── StoreRejected       permanent: the same call fails again; a projection becomes a dead letter
-        ├── StoreMisconfigured   no row would be taken, whatever is in it: mend the server or the settings
+        ├── StoreMisconfigured   no row would be taken, whatever is in it: mend the server, the database or the settings
         │   └── StoreUninitialized   the tables are not there: `init` makes them
         ├── Fenced               the blocks are of an epoch that has ended: look at `epochs` and go on from there
         └── Outrun               an epoch may not begin there: the store has gone past that block, or holds another
@@ -213,7 +213,7 @@ class Tables(Protocol):
 
 
 class Store(Protocol):
-    """Raises StoreUnavailable or StoreRejected from every method."""
+    """Raises StoreUnavailable or StoreRejected from every method; what else, the method says."""
 
     is_atomic: bool
     """Whether `insert_batch` is done wholly or not at all; else it wants to know `Projection.before`."""
@@ -234,7 +234,9 @@ class Store(Protocol):
     def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
         """Consecutive blocks and the `appended` checkpoint, durable when this returns.
 
-        Raises Fenced, and writes nothing, when one is of an epoch older than one that has begun at or before it.
+        Those that are there already, the same, are a repeat, and the checkpoint never goes back. Raises Fenced, and
+        writes nothing, when one is of an epoch older than one that has begun at or before it; else
+        settlement.errors.StoreReplaced, and writes nothing, when they do not continue what the store holds.
         """
 
     def begin_epoch(self, epoch: Epoch) -> None:
@@ -252,8 +254,13 @@ class Store(Protocol):
 
     def insert_ledger_events(self, events: Sequence[LedgerEvent]) -> None: ...
 
-    def insert_batch(self, projection: Projection) -> None:
-        """All rows of the batch, then the `projected` checkpoint."""
+    def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
+        """All rows of the batch, then the `projected` checkpoint, which never goes back here.
+
+        `follows` is the checkpoint that the batch was made on; None: whatever is there. Raises
+        settlement.errors.StoreReplaced, and writes nothing, where the store is neither there nor past the batch, or
+        does not hold its blocks.
+        """
 
     def insert_rows(self, projection: Projection) -> None:
         """As `insert_batch`, but the checkpoint stays: rows of a dead letter, which newer rows may have overtaken."""

@@ -27,8 +27,10 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
+from settlement.stores.continuity import refuse_leap
 from settlement.stores.scylla_accounts import Accounts
 from settlement.stores.scylla_batches import Outbox, leading
+from settlement.stores.scylla_copies import refuse_too_many
 from settlement.stores.scylla_fences import NOTHING_YET, Fences, digits
 from settlement.stores.scylla_index import OPEN_ORDERS, Index
 from settlement.stores.scylla_keys import BUCKET, GENERATIONS, LEAST, stamp
@@ -61,7 +63,7 @@ class ScyllaStore:
         self._shard = shard
         self._index = Index(self._session, shard)
         self._fences = Fences(self._session, shard)
-        self._blocks = Blocks(self._session, shard, self._fences.appended)
+        self._blocks = Blocks(self._session, shard, self._fences.settle_head)
         self._trades = Trades(self._session, shard, self._index)
         self._orders = Orders(self._session, shard, self._index)
         self._accounts = Accounts(self._session, shard, self._index, self._trades, self._orders, self._last_event)
@@ -83,6 +85,7 @@ class ScyllaStore:
         self._letters.close()
 
     def init(self) -> None:
+        refuse_too_many(self._session)
         for statement in statements(self._session.access.keyspace, self._session.access.replication):
             self._session.run_plain(statement)
         self._letters.init()
@@ -109,8 +112,10 @@ class ScyllaStore:
     def insert_ledger_events(self, events: Sequence[LedgerEvent]) -> None:
         self.insert_rows(Projection(NOTHING_YET, [], [], events, [], [], [], []))
 
-    def insert_batch(self, projection: Projection) -> None:
+    def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
         at, generation = self._projected()
+        if follows is not None:
+            refuse_leap(at, self._fences.written_head(), projection.checkpoint, follows)
         if not self._is_overlay_known:
             self._read_overlay(at, generation)
         number = projection.checkpoint.block_number
@@ -222,7 +227,7 @@ class ScyllaStore:
     # settlement reads
 
     def appended(self) -> Checkpoint:
-        return self._fences.appended()
+        return self._fences.settle_head()
 
     def projected(self) -> Checkpoint:
         return self._projected()[0]

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from matching.epochs import Epoch
 from settlement.stores import scylla_statements as cql
 from settlement.stores.base import Checkpoint, Fenced, Outrun, StoredBlock, StoreRejected, StoreUnavailable
+from settlement.stores.continuity import refuse_gap
 from settlement.stores.scylla_batches import PackedBatch, blob, head, long, longs, routing_key, text
 from settlement.stores.scylla_index import int_value
 from settlement.stores.scylla_keys import BLOCKS, EPOCHS, MOST_BLOCK_BYTES, block_stamp, head_stamp
@@ -38,18 +39,32 @@ class Fences:
     def __init__(self, session: Session, shard: int) -> None:
         self._session = session
         self._shard = shard
+        self._appended_key = shard, "appended"
         self._since_s: int | None = None  # when this began to append, in seconds of 1970
 
     # Blocks
 
     def append(self, blocks: Sequence[StoredBlock]) -> None:
         oldest = min(block.epoch for block in blocks)
+        heads, epochs = self._session.together(
+            (cql.GET_CHECKPOINT, self._appended_key), (cql.EPOCHS_AFTER, (self._shard, oldest))
+        )
         # Blocks that were fenced before shall leave nothing behind; this look alone would not fence a race.
-        _refuse_fenced(blocks, self._after(oldest))
+        _refuse_fenced(blocks, [_known(row) for row in epochs])
+        self._refuse_gap(_checkpoint(heads), blocks)
         self._put_blocks(blocks)
         last = blocks[-1]
         self._put_head(Checkpoint(last.number, last.hash, last.epoch))
         _refuse_fenced(blocks, self._settled(self._after(oldest), lambda epoch: bool(_fenced(blocks, epoch))))
+
+    def _refuse_gap(self, written: Checkpoint, blocks: Sequence[StoredBlock]) -> None:
+        """`written` may be what an epoch has overruled; blocks that follow on it are fenced then."""
+        if (blocks[0].number, blocks[0].prev_hash) != (written.block_number + 1, written.hash):
+            refuse_gap(self.settle_head(), blocks, self._hash_of)
+
+    def _hash_of(self, number: int) -> int | None:
+        row = self._session.one(cql.GET_BLOCK, (self._shard, number // BLOCKS, number))
+        return int(row[1], 16) if row else None
 
     def _put_blocks(self, blocks: Sequence[StoredBlock]) -> None:
         top = head(self._session.query_id(cql.PUT_BLOCK), cql.width(cql.PUT_BLOCK)) + int_value(self._shard)
@@ -80,17 +95,20 @@ class Fences:
 
     # The checkpoint
 
-    def appended(self) -> Checkpoint:
-        """The last block that counts. Voids a proposed epoch that would take it back: what is told here stays."""
-        found = self._written_head()
+    def settle_head(self) -> Checkpoint:
+        """The last block that counts. No mere read: it voids a proposed epoch that would take back what is told here.
+
+        Whoever asks does so, a web page too.
+        """
+        found = self.written_head()
         if found == NOTHING_YET:
             return found
         after = self._settled(self._after(found.epoch), lambda epoch: epoch.first_block <= found.block_number)
         return self._counted(found, after)
 
-    def _written_head(self) -> Checkpoint:
-        row = self._session.one(cql.GET_CHECKPOINT, (self._shard, "appended"))
-        return Checkpoint(row[0], int(row[1], 16), row[2]) if row else NOTHING_YET
+    def written_head(self) -> Checkpoint:
+        """The last block that was written; an epoch may have overruled it."""
+        return _checkpoint(self._session.rows(cql.GET_CHECKPOINT, self._appended_key))
 
     def _counted(self, found: Checkpoint, after: Sequence[_Known]) -> Checkpoint:
         """The checkpoint, or the last block before the epoch that overrules it: an append lost against it."""
@@ -116,7 +134,7 @@ class Fences:
         newest = self._propose(epoch)
         if newest == epoch:
             return
-        head = self._written_head()
+        head = self.written_head()
         head = self._counted(head, self._after(head.epoch))
         try:
             _refuse_outrun(head, epoch)
@@ -211,6 +229,10 @@ def _refuse_outrun(head: Checkpoint, epoch: Epoch) -> None:
 
 def _identity(epoch: Epoch) -> tuple[Any, ...]:
     return epoch.first_block, digits(epoch.prev_hash), *epoch[3:]
+
+
+def _checkpoint(rows: Sequence[tuple[Any, ...]]) -> Checkpoint:
+    return Checkpoint(rows[0][0], int(rows[0][1], 16), rows[0][2]) if rows else NOTHING_YET
 
 
 def _known(row: tuple[Any, ...]) -> _Known:

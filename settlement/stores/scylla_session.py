@@ -1,10 +1,12 @@
-"""The connection to ScyllaDB or Cassandra as the store uses it: one a process, made when it is first needed.
+"""The connection to ScyllaDB or Cassandra as the store uses it: one a process, made when it is first needed, and anew
+where no node has answered on it for long.
 
 Requests are prepared statements, several in flight; each is timed and counted, and what the driver raises comes out in
 the contract's words. A forked process makes a connection of its own and leaves its parent's alone: the driver's
 threads do not live on in it.
 """
 
+import atexit
 import logging
 import os
 import socket
@@ -14,11 +16,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import structlog
-from cassandra import ConsistencyLevel
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile
+from cassandra import ConsistencyLevel, OperationTimedOut
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, NoHostAvailable
+from cassandra.connection import ConnectionException
 from cassandra.cqlengine import connection as registry
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, HostStateListener, TokenAwarePolicy
 from cassandra.query import tuple_factory
@@ -27,6 +31,7 @@ from django_cassandra_engine.connection import CassandraConnection
 from settlement.stores.base import StoreMisconfigured, StoreUnavailable
 from settlement.stores.scylla_batches import PackedBatch, PackingHandler
 from settlement.stores.scylla_errors import DRIVER_ERRORS, translated
+from settlement.stores.scylla_exit import end_event_loop
 from settlement.stores.scylla_layout import COLUMNS, Column, misfit
 from settlement.stores.timing import StatementTimes
 
@@ -41,6 +46,8 @@ PAGE = 1000
 FIRST_PAGE = 64
 """Rows that it asks for first: who fills one page of the back office needs no more. It doubles from there to PAGE."""
 
+_SILENT_S = 10.0
+"""No node has answered for so long: the driver may have given up, as one refused login makes it do for good."""
 _RECONNECT_S = 1.0  # the driver's own way waits up to ten minutes after a long outage
 
 _OWN = "settlement"  # execution profile; cqlengine sets up the default one for itself
@@ -87,9 +94,10 @@ class _Told(HostStateListener):  # type: ignore[misc] # ships no types
 
 
 class _Connected:
-    """The driver's session of this process, with the statements that it has prepared."""
+    """A session of the driver's, with the statements that it has prepared."""
 
-    def __init__(self, access: Access, name: str, timeout_s: float) -> None:
+    def __init__(self, access: Access, timeout_s: float) -> None:
+        self._name = name = f"scylla-{os.getpid()}-{next(_numbers)}"
         # Not `django.db.connections`: Django would connect at the end of each web request, and before workers fork.
         options = {"connection": cluster_options(access, timeout_s)}
         login = {"USER": access.username, "PASSWORD": access.password}
@@ -100,6 +108,30 @@ class _Connected:
         self._prepared: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._has_keyspace = False
+        self._silent_since_s: float | None = None
+        self.replacing = threading.Lock()  # of its own: one of the module could be held while the process forks
+
+    def close(self) -> None:
+        registry.unregister_connection(self._name)
+
+    def note(self, error: Exception | None) -> None:
+        """What came of a request. A time-out says nothing: the node may be there and slow."""
+        if _is_silence(error):
+            if self._silent_since_s is None:
+                self._silent_since_s = time.monotonic()
+        elif not isinstance(error, OperationTimedOut):
+            self._silent_since_s = None
+
+    def may_be_lost(self) -> bool:
+        """Whether no node has answered for long; True to one caller, and again as much later."""
+        since_s, now_s = self._silent_since_s, time.monotonic()
+        if since_s is None or now_s - since_s < _SILENT_S:
+            return False
+        with self._lock:
+            is_first = self._silent_since_s == since_s
+            if is_first:
+                self._silent_since_s = now_s
+            return is_first
 
     def prepare(self, access: Access, statement: str) -> Any:
         prepared = self._prepared.get(statement)
@@ -108,7 +140,11 @@ class _Connected:
                 if not self._has_keyspace:
                     self._use(access.keyspace)
                     self._has_keyspace = True
-                prepared = self._prepared[statement] = self.session.prepare(statement)
+                try:
+                    prepared = self._prepared[statement] = self.session.prepare(statement)
+                except NoHostAvailable as error:
+                    self.note(error)
+                    raise
                 prepared.is_idempotent = True
         return prepared
 
@@ -117,6 +153,14 @@ class _Connected:
         found = misfit(Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=_OWN))
         if found is not None:
             raise StoreMisconfigured(f"Keyspace {keyspace} was made by another version, its {found}.")
+
+
+def _is_silence(error: Exception | None) -> bool:
+    """Whether no node was there to be asked."""
+    if not isinstance(error, NoHostAvailable):
+        return False
+    said = error.errors.values() if isinstance(error.errors, dict) else error.errors
+    return all(isinstance(one, ConnectionException | OSError) for one in said)
 
 
 def cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
@@ -147,6 +191,15 @@ def cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
 
 _connected: dict[tuple[int, Access], _Connected] = {}
 _connecting = threading.Lock()
+_numbers = count()
+
+
+@atexit.register  # after the driver's own, and so run before that
+def _close_all() -> None:
+    for (pid, _), connected in list(_connected.items()):
+        if pid == os.getpid():
+            connected.close()
+    end_event_loop()
 
 
 class Session:
@@ -166,15 +219,38 @@ class Session:
             with self.translating(), _connecting:
                 found = _connected.get(key)
                 if found is None:
-                    found = _connected[key] = _Connected(
-                        self.access, f"scylla-{key[0]}-{len(_connected)}", self._timeout_s
-                    )
+                    found = _connected[key] = _Connected(self.access, self._timeout_s)
+        elif found.may_be_lost():
+            # Beside those who ask: while the servers are away it takes as long as the time-outs say.
+            threading.Thread(target=self._replace, args=(key, found), name="scylla-replace", daemon=True).start()
         return found
+
+    def _replace(self, key: tuple[int, Access], lost: _Connected) -> None:
+        """Connects anew, and only then gives up the connection that may be lost: it may also come back by itself."""
+        if not lost.replacing.acquire(blocking=False):
+            return
+        try:
+            if _connected[key] is not lost:
+                return
+            _connected[key] = _Connected(self.access, self._timeout_s)
+        except DRIVER_ERRORS as error:
+            log.warning("no new connection either", error=str(translated(error, self.access.servers)))
+            return
+        finally:
+            lost.replacing.release()
+        log.warning("connected anew: no node had answered on the old connection", servers=self.access.servers)
+        lost.close()
 
     def rows(self, statement: str, parameters: Sequence[Any] = (), is_serial: bool = False) -> list[Row]:
         """`is_serial`: after every lightweight transaction on these rows that began before."""
         with self.translating():
             return list(self._asked(statement, parameters, is_serial).result())
+
+    def together(self, *asked: tuple[str, Sequence[Any]]) -> list[list[Row]]:
+        """The rows of each, asked for at once."""
+        with self.translating():
+            futures = [self._asked(statement, parameters) for statement, parameters in asked]
+        return [self._answer(future) for future in futures]
 
     def one(self, statement: str, parameters: Sequence[Any] = ()) -> Row | None:
         found = self.rows(statement, parameters)
@@ -232,11 +308,11 @@ class Session:
         with self.translating():
             self.open().session.execute(statement, timeout=max(self._timeout_s, 30))
 
-    def keyspaces(self) -> set[str]:
-        """Those that the servers have."""
+    def keyspaces(self) -> dict[str, dict[str, str]]:
+        """Those that the servers have, and how each is replicated."""
         with self.translating():
-            query = "SELECT keyspace_name FROM system_schema.keyspaces"
-            return {name for (name,) in self.open().session.execute(query, execution_profile=_OWN)}
+            query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
+            return {name: dict(how) for name, how in self.open().session.execute(query, execution_profile=_OWN)}
 
     def query_id(self, statement: str) -> bytes:
         with self.translating():
@@ -294,12 +370,19 @@ class Session:
         future = connected.session.execute_async(
             statement, timeout=self._timeout_s, execution_profile=_OWN, paging_state=state
         )
-        future.add_callbacks(self._note, self._note, (name, began), None, (name, began), None)
+        told = (connected, name, began)
+        future.add_callbacks(self._note_answer, self._note_failure, told, None, told, None)
         return future
 
-    def _note(self, answer: Any, name: str, began: float) -> None:
-        """On the driver's thread."""
+    # On the driver's threads
+
+    def _note_answer(self, answer: Any, connected: _Connected, name: str, began: float) -> None:
         self._times.note(name, began)
+        connected.note(None)
+
+    def _note_failure(self, error: Exception, connected: _Connected, name: str, began: float) -> None:
+        self._times.note(name, began)
+        connected.note(error)
 
     @contextmanager
     def translating(self) -> Iterator[None]:

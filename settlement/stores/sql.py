@@ -31,6 +31,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
+from settlement.stores.continuity import refuse_gap, refuse_leap
 from settlement.stores.sql_session import Row, Session
 
 T = TypeVar("T")
@@ -76,13 +77,22 @@ class SqlStore:
     def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
         if not blocks:
             return
-        last = blocks[-1]
+        first, last = blocks[0], blocks[-1]
+        checkpoint = Checkpoint(last.number, last.hash, last.epoch)
         rows = [(b.number, _digits(b.hash), _digits(b.prev_hash), *b[3:]) for b in blocks]
         with self._session.transaction():
             # The checkpoint first: it makes a `begin_epoch` elsewhere wait for this, or this for that.
-            self._put_checkpoint("appended", Checkpoint(last.number, last.hash, last.epoch))
+            is_next = self._advance("appended", first.number - 1, first.prev_hash, checkpoint)
+            head = checkpoint if is_next else self._locked("appended")
             self._refuse_fenced(blocks)
+            if not is_next:
+                refuse_gap(head, blocks, self._hash_of)
             self._session.write("engine_blocks", sql.PUT_BLOCK, rows)
+            if last.number > head.block_number:
+                self._put_checkpoint("appended", checkpoint)
+
+    def _hash_of(self, number: int) -> int | None:
+        return _only(int(digest, 16) for (digest,) in self._session.rows(sql.GET_BLOCK_HASH, [number]))
 
     def _refuse_fenced(self, blocks: Sequence[StoredBlock]) -> None:
         oldest = min(block.epoch for block in blocks)
@@ -96,13 +106,12 @@ class SqlStore:
 
     def begin_epoch(self, epoch: Epoch) -> None:
         with self._session.transaction():
-            self._session.run(sql.LOCK_APPENDED)
+            head = self._locked("appended")
             newest = max(self.epochs(), default=None)
             if newest == epoch:
                 return
             if newest is not None and newest.number >= epoch.number:
                 raise Fenced(f"Epoch {newest.number} has begun already, at {newest.commands}.")
-            head = self.appended()
             if head.block_number >= epoch.first_block:
                 raise Outrun(f"The store holds block {head.block_number}: no epoch begins with {epoch.first_block}.")
             if head.block_number == epoch.first_block - 1 and head.hash != epoch.prev_hash:
@@ -120,10 +129,16 @@ class SqlStore:
         with self._session.transaction():
             self._session.write("ledger_events", sql.PUT_LEDGER_EVENT, events)
 
-    def insert_batch(self, projection: Projection) -> None:
+    def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
         with self._session.transaction():
+            checkpoint = projection.checkpoint
+            is_next = follows is not None and self._advance("projected", follows[0], follows[1], checkpoint)
+            at = checkpoint if is_next else self._locked("projected")
+            if follows is not None:
+                refuse_leap(at, self.appended(), checkpoint, follows)
             self._put_rows(projection)
-            self._put_checkpoint("projected", projection.checkpoint)
+            if checkpoint.block_number > at.block_number:
+                self._put_checkpoint("projected", checkpoint)
 
     def insert_rows(self, projection: Projection) -> None:
         with self._session.transaction():
@@ -156,6 +171,16 @@ class SqlStore:
         write("balances", sql.PUT_BALANCE, projection.balances)
         write("candles", sql.PUT_CANDLE, projection.candles)
         write("trading_days", sql.PUT_TRADING_DAY, projection.days)
+
+    def _advance(self, stage: str, number: int, digest: int, checkpoint: Checkpoint) -> bool:
+        """Moves a checkpoint, and locks it, if it is at that block with that hash: one statement for the usual case."""
+        values = [checkpoint.block_number, _digits(checkpoint.hash), checkpoint.epoch, stage, number, _digits(digest)]
+        return bool(self._session.rows(sql.ADVANCE_CHECKPOINT, values))
+
+    def _locked(self, stage: str) -> Checkpoint:
+        """A checkpoint that nobody else moves before this transaction has ended."""
+        ((number, digest, epoch),) = self._session.rows(sql.LOCK_CHECKPOINT, [stage])
+        return Checkpoint(number, int(digest, 16), epoch)
 
     def _put_checkpoint(self, stage: str, checkpoint: Checkpoint) -> None:
         row = (stage, checkpoint.block_number, _digits(checkpoint.hash), checkpoint.epoch)

@@ -14,7 +14,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from settlement import metrics
 from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
-from settlement.stores.sql_errors import is_misconfigured, is_transient, is_uninitialized, sentence
+from settlement.stores.sql_errors import (
+    is_damaged,
+    is_misconfigured,
+    is_transient,
+    is_uninitialized,
+    sentence,
+    why_away,
+)
 from settlement.stores.sql_statements import Bulk
 from settlement.stores.timing import StatementTimes
 
@@ -27,6 +34,10 @@ _SQLITE_PRAGMAS = (
     "PRAGMA synchronous=FULL",  # a confirmed block survives a power cut; NORMAL would not promise that in WAL mode
     "PRAGMA wal_autocheckpoint=8000",  # pages: a page that changes often is copied into the database less often
     "PRAGMA cache_size=-65536",  # KiB: the indexes that settlement writes to are hit at random
+)
+
+_DURABLE_IN_POSTGRESQL = (  # whatever role and database say; what waits for standbys in some way stays as it is
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 
 _STATEMENTS_IN_A_LOCK = 10
@@ -67,9 +78,9 @@ class Session:
         if connection.vendor == "sqlite":
             return ([f"PRAGMA busy_timeout={timeout_ms}"] if timeout_ms is not None else []) + [*_SQLITE_PRAGMAS]
         if timeout_ms is None:
-            return []
+            return [_DURABLE_IN_POSTGRESQL]
         statement_ms = timeout_ms * _STATEMENTS_IN_A_LOCK
-        return [f"SET lock_timeout = {timeout_ms}", f"SET statement_timeout = {statement_ms}"]
+        return [_DURABLE_IN_POSTGRESQL, f"SET lock_timeout = {timeout_ms}", f"SET statement_timeout = {statement_ms}"]
 
     def _file_of(self, connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
         """Which file SQLite's database is, None where there is none.
@@ -146,13 +157,19 @@ class Session:
             metrics.DB_ERRORS.labels("unavailable").inc()
             log.warning("store unavailable", statement=statement.split(" ", 1)[0], error=sentence(error))
             connections[self.alias].close_if_unusable_or_obsolete()
-            raise StoreUnavailable(f"The database does not answer: {sentence(error)}") from error
+            raise StoreUnavailable(why_away(error)) from error
 
     def _rejected(self, error: Exception) -> StoreRejected:
         metrics.DB_ERRORS.labels("rejected").inc()
         if is_uninitialized(error):
             return StoreUninitialized(
                 f"The database refuses it (manage.py init_store makes the tables): {sentence(error)}"
+            )
+        if is_damaged(error):
+            name = connections[self.alias].settings_dict["NAME"]
+            return StoreMisconfigured(
+                f"The database {name} is damaged, so nothing more is written to it: {sentence(error)} Keep a copy of "
+                "it, repair it or put back a sound one, run verify_settlement, then start again."
             )
         if is_misconfigured(error):
             return StoreMisconfigured(

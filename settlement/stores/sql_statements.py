@@ -136,10 +136,14 @@ PUT_CANDLE = bulk("candles", Candle, "symbol, minute_ns", newer="last_trade_id")
 PUT_TRADING_DAY = bulk("trading_days", TradingDay, "day", newer="last_trade_id")
 PUT_DEFINITION = bulk("definitions", Definition, "event_sequence")
 PUT_CHECKPOINT = upsert("settlement_checkpoints", f"stage, {CHECKPOINT}", "stage")
-# Before anything has been appended this row is made, so that two transactions on it always wait for each other.
-LOCK_APPENDED = (
-    f"INSERT INTO settlement_checkpoints (stage, {CHECKPOINT}) VALUES ('appended', 0, '{0:016x}', 0) "
-    "ON CONFLICT (stage) DO UPDATE SET epoch = settlement_checkpoints.epoch"
+# Before there is anything this row is made, so that two transactions on it always wait for each other.
+LOCK_CHECKPOINT = (
+    f"INSERT INTO settlement_checkpoints (stage, {CHECKPOINT}) VALUES (%s, 0, '{0:016x}', 0) "
+    f"ON CONFLICT (stage) DO UPDATE SET epoch = settlement_checkpoints.epoch RETURNING {CHECKPOINT}"
+)
+ADVANCE_CHECKPOINT = (
+    "UPDATE settlement_checkpoints SET block_number = %s, hash = %s, epoch = %s "
+    "WHERE stage = %s AND block_number = %s AND hash = %s RETURNING block_number"
 )
 PUT_EPOCH = f"INSERT INTO engine_epochs ({EPOCH}) VALUES ({', '.join(['%s'] * len(Epoch._fields))})"
 EPOCHS = f"SELECT {EPOCH} FROM engine_epochs ORDER BY number"
@@ -148,6 +152,7 @@ PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 
 GET_CHECKPOINT = f"SELECT {CHECKPOINT} FROM settlement_checkpoints WHERE stage = %s"
 GET_BLOCK = f"SELECT {BLOCK} FROM engine_blocks WHERE number = %s"
+GET_BLOCK_HASH = "SELECT hash FROM engine_blocks WHERE number = %s"
 GET_BLOCKS = f"SELECT {BLOCK} FROM engine_blocks WHERE number BETWEEN %s AND %s ORDER BY number LIMIT %s"
 # Blocks without events share their last_event_sequence with the block before, which has the lower number.
 GET_BLOCK_OF_EVENT = (

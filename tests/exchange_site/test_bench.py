@@ -97,7 +97,7 @@ def test_bench_store_leaves_no_keyspace_and_refuses_one_that_is_there(cassandra:
     assert found["ratio_to_bare"] > 0
     assert found["rows_a_request"] > 1
     assert found["bare"]["before"].keys() == {"1", "4", "8", "16"}
-    assert not session.keyspaces() & {settled, f"{settled}_bench"}
+    assert not session.keyspaces().keys() & {settled, f"{settled}_bench"}
     session.run_plain(f"CREATE KEYSPACE {settled}_bench WITH replication = {session.access.replication}")
     try:
         code, out, errors = bench_store("--store", "scylla", *STORE_OPTIONS, environment=environment)

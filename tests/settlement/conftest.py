@@ -39,6 +39,8 @@ STORES = [
 ON_SQL = pytest.mark.parametrize("store", ["sql"], indirect=True)
 """For a test that changes rows in SQL's words."""
 
+ON_SCYLLA = pytest.mark.parametrize("store", STORES[2:], indirect=True)
+
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, db: None) -> Store:

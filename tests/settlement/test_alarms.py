@@ -1,7 +1,7 @@
 """Alarms: raised at once, cleared when the condition has been over for a while, written when the database lets them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from settlement import alarm_log, alarms
 from settlement.alarm_rules import EVENTS, OF_SETTLEMENT, Kind, Readings, Severity, Signal, incident, levels
 from settlement.alarms import OVER_S, TELL_AGAIN_S, Alarms, StoredAlarms
-from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged
+from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged, StoreReplaced
 from settlement.models import Alarm
 from settlement.standing import Standing
 from tests.matching.small_exchange import until
@@ -86,6 +86,7 @@ def test_what_is_an_alarm_and_how_grave(readings: dict[str, Any], told: tuple[st
         (ChainBroken("Block 7 is broken."), "hash_mismatch"),
         (ChainConflict("Block 7 is another."), "chain_conflict"),
         (StoreDamaged("Block 7 is not there."), "store_damaged"),
+        (StoreReplaced("The store ends with block 7."), "store_damaged"),
         (Incident("Block 7 is not in order."), "incident"),
     ],
 )
@@ -171,6 +172,50 @@ def test_who_has_acknowledged_a_warning_has_not_acknowledged_worse(db: None, wat
     watch.write()
     row = Alarm.objects.get()
     assert (row.severity, row.acknowledged_by, row.acknowledged_at) == ("critical", None, None)
+
+
+def test_an_acknowledgement_in_the_middle_of_telling_stays(
+    db: None, watch: Alarms, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.look(quiet(lag=5_000))
+    watch.write()
+    (row,) = Alarm.objects.all()
+    found = alarm_log.raised
+
+    class Meanwhile:
+        """The rows, and somebody who acknowledges one once it was read."""
+
+        def __init__(self, kinds: Collection[Kind]) -> None:
+            self._rows = found(kinds)
+
+        def first(self) -> Alarm | None:
+            read = self._rows.first()
+            assert alarm_log.acknowledge(row.id, "ann", row.raised_at)
+            return read
+
+    monkeypatch.setattr(alarm_log, "raised", Meanwhile)
+    alarm_log.put(Signal(Kind.LAG, Severity.WARNING, "Still behind."), row.raised_at, row.raised_at)
+    (row,) = Alarm.objects.all()
+    assert (row.message, row.acknowledged_by) == ("Still behind.", "ann")
+
+
+def test_of_two_who_acknowledge_at_once_the_first_is_named(
+    db: None, watch: Alarms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.look(quiet(lag=5_000))
+    watch.write()
+    (row,) = Alarm.objects.all()
+
+    class Meanwhile:
+        """What is asked about the row, once it was read."""
+
+        def __contains__(self, kind: str) -> bool:
+            Alarm.objects.update(acknowledged_by="bob", acknowledged_at=row.raised_at)
+            return False
+
+    monkeypatch.setattr(alarm_log, "EVENTS", Meanwhile())
+    assert not alarm_log.acknowledge(row.id, "ann", row.raised_at)
+    assert Alarm.objects.get().acknowledged_by == "bob"
 
 
 def test_nothing_is_written_while_nothing_changes_but_once_a_minute(

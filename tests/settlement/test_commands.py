@@ -1,6 +1,7 @@
 """The management commands: what they print and how they end."""
 
 import json
+import logging
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -8,20 +9,22 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
+import structlog
 from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
 from matching.client import Client
+from matching.epochs import Epoch
 from settlement import lock, wiring, worker
 from settlement.clock import SystemClock
 from settlement.errors import AlreadyRunning
 from settlement.options import Options
-from settlement.stores.base import Store
+from settlement.stores.base import Store, StoreUnavailable
 from settlement.stores.sql import SqlStore
 from tests.settlement.chains import worked_example
 from tests.settlement.fakes import FakeClock, feed_of
-from tests.settlement.rows import letter
+from tests.settlement.rows import epoch, letter
 from tests.settlement.test_reconciliation import state
 
 CHAIN = worked_example()
@@ -91,6 +94,7 @@ def test_list_trades_shows_a_range(settled: Store) -> None:
     assert json.loads(run("list_trades", *span, "7", "--json")) == []
     assert run("list_trades", *span, "8").count("\n") == 1
     assert run("list_trades", *span, "7") == ""
+    assert refused("list_trades", *span, "0") == (2, "The range begins at 1, after its end 0.")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +125,30 @@ def test_lookups_without_a_database_end_2(db: None, monkeypatch: pytest.MonkeyPa
     code, sentence = refused("get_trade", "8")
     assert code == 2
     assert "init_store makes the tables" in sentence
+
+
+def test_a_store_that_is_away_is_said_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*arguments: object, **more: object) -> None:
+        log = structlog.get_logger("settlement.stores.sql_session")
+        log.warning("store unavailable", error="no answer")
+        log.warning("another file is in the place of the database")
+        raise StoreUnavailable("The database does not answer: no answer.")
+
+    monkeypatch.setattr(SqlStore, "get_trade_by_id", away)
+    written, logger = StringIO(), logging.getLogger("settlement.stores.sql_session")
+    handler = logging.StreamHandler(written)
+    logger.addHandler(handler)
+    try:
+        assert refused("get_trade", "8") == (2, "The database does not answer: no answer.")
+    finally:
+        logger.removeHandler(handler)
+    assert "another file" in written.getvalue()
+    assert "store unavailable" not in written.getvalue()
+    assert not logger.filters
+
+
+def test_an_empty_store_is_in_order_and_has_no_blocks(data_dir: Path, store: Store) -> None:
+    assert run("verify_settlement") == "In order: no blocks.\n"
 
 
 def test_a_store_that_there_is_not_ends_2(settings: Settings) -> None:
@@ -183,6 +211,16 @@ def test_replay_dead_letters_writes_what_it_can(settled: Store) -> None:
     assert refused("replay_dead_letters", "--all") == (1, "The store refuses the rows of blocks 4 again.")
 
 
+def test_replay_dead_letters_of_a_block_that_is_not_projected_yet_ends_2(settled: Store) -> None:
+    settled.put_dead_letter(letter(5))
+    code, sentence = refused("replay_dead_letters", "--all")
+    assert code == 2
+    assert sentence == (
+        "The rows of block 5 cannot be replayed yet, for the store is projected to block 4 only: let run_settlement, "
+        "or rebuild_projections, get there first."
+    )
+
+
 ROWS = ("trades", "orders", "ledger_events", "balances", "candles", "days", "definitions")
 
 
@@ -211,6 +249,23 @@ def test_reconcile_without_an_engine_ends_2(settled: Store, free_port: Callable[
     code, sentence = refused("reconcile", "--address", f"tcp://127.0.0.1:{free_port()}", "--deadline", "0.1")
     assert code == 2
     assert "No engine answers" in sentence
+
+
+def test_engines_are_those_of_the_settings_and_the_one_that_leads_by_the_store(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ENGINE_COMMAND_ADDRESS = first = "tcp://127.0.0.1:5701"
+    assert (wiring.newest_epoch(), wiring.engines()) == (None, first)
+    store.begin_epoch(epoch(1)._replace(commands=first))
+    assert wiring.engines() == first
+    store.begin_epoch(epoch(2)._replace(commands="tcp://127.0.0.1:5801"))
+    assert wiring.engines() == f"{first},tcp://127.0.0.1:5801"
+
+    def away(self: Store) -> list[Epoch]:
+        raise StoreUnavailable("The database does not answer.")
+
+    monkeypatch.setattr(SqlStore, "epochs", away)
+    assert wiring.engines() == first
 
 
 def test_the_system_clock_is_a_clock() -> None:

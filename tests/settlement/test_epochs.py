@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from matching import wire
 from matching.blocks import Block
 from matching.epochs import Epoch
+from settlement import metrics
 from settlement.chain import Chain
 from settlement.errors import ChainConflict, SpillOverruled
 from settlement.spill import Spill
@@ -31,7 +31,7 @@ NOTHING_YET = Checkpoint(0, 0, 0)
 
 
 def fenced() -> float:
-    return REGISTRY.get_sample_value("settlement_fenced_blocks_total") or 0.0
+    return metrics.WORKER.get_sample_value("settlement_fenced_blocks_total") or 0.0
 
 
 def no_bytes(number: int) -> bytes | None:
@@ -334,4 +334,4 @@ def test_the_standing_names_epoch_and_leader(store: Store, settle: Settle, clock
     told: list[Standing] = []
     settle(store, two_leaders(clock, [], 0), report=told.append)
     assert (told[-1].epoch, told[-1].leader) == (2, SECOND.commands)
-    assert REGISTRY.get_sample_value("settlement_epoch") == 2
+    assert metrics.WORKER.get_sample_value("settlement_epoch") == 2

@@ -16,6 +16,7 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from scripts.services import Postgres, Running, Server
+from settlement.errors import StoreReplaced
 from settlement.stores import sql_statements
 from settlement.stores.base import (
     Fenced,
@@ -304,7 +305,7 @@ def test_a_wrong_password_and_too_many_connections_are_one_sentence(
     few = {"max_connections": "4", "superuser_reserved_connections": "0", "max_wal_senders": "0"}
     server = launch(Postgres(password="right one", settings=few))
     use(server, "postgres", PASSWORD="wrong one")
-    with pytest.raises(StoreUnavailable, match="password authentication failed") as refusal:
+    with pytest.raises(StoreUnavailable, match=r"login .*DATABASE_URL.*password authentication failed") as refusal:
         SqlStore(ALIAS).connect()
     assert "wrong one" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -340,6 +341,64 @@ def test_a_server_that_was_killed_and_started_again_has_what_was_appended(
     assert store.appended().block_number == 2
 
 
+# What was confirmed
+
+
+@pytest.mark.parametrize("timeout_ms", [None, 5000])
+@pytest.mark.parametrize(
+    ("said", "holds"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply"), ("on", "on")]
+)
+def test_blocks_are_on_disk_before_they_are_confirmed_whatever_the_database_says(
+    other: Raw, database: str, said: str, holds: str, timeout_ms: int | None
+) -> None:
+    other.execute(f"ALTER DATABASE {database} SET synchronous_commit = {said}")
+    store = SqlStore(ALIAS, timeout_ms=timeout_ms)
+    store.append_blocks([block(1)])
+    assert commits_of(ALIAS) == holds
+
+
+def test_blocks_are_on_disk_before_they_are_confirmed_whatever_the_role_says(
+    postgres: Running, other: Raw, database: str, use: Callable[..., None]
+) -> None:
+    role = f"{database}_hasty"
+    other.execute(f"CREATE ROLE {role} SUPERUSER LOGIN")
+    other.execute(f"ALTER ROLE {role} SET synchronous_commit = off")
+    try:
+        use(postgres, database, USER=role)
+        store = SqlStore(ALIAS)
+        for number in (1, 2):
+            store.append_blocks([block(number)])
+            assert commits_of(ALIAS) == "on"
+            store.close()  # the next connection is another one
+    finally:
+        other.execute(f"DROP ROLE {role}")
+
+
+def commits_of(alias: str) -> str:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        return str(cursor.fetchone()[0])
+
+
+def test_a_standby_that_lacks_the_last_blocks_is_told_by_the_next_append(
+    postgres: Running, sql: SqlStore, database: str
+) -> None:
+    """As after a failover to an asynchronous standby: the older database answers under the same name."""
+    older = f"{database}_older"
+    sql.append_blocks([block(2)])
+    sql.close()
+    with closing(raw(postgres)) as admin:
+        admin.execute(f"CREATE DATABASE {older} TEMPLATE {database}")
+        sql.append_blocks([block(3), block(4)])
+        sql.close()
+        admin.execute(f"DROP DATABASE {database} WITH (FORCE)")
+        admin.execute(f"ALTER DATABASE {older} RENAME TO {database}")
+    assert sql.epochs() == []  # what meets the change first
+    with pytest.raises(StoreReplaced, match="Block 5 was about to be stored, but the store ends with block 2"):
+        sql.append_blocks([block(5)])
+    assert [row.number for row in sql.blocks(1)] == [1, 2]
+
+
 # Two at once
 
 
@@ -357,7 +416,7 @@ def test_an_epoch_waits_for_blocks_that_are_being_appended(sql: SqlStore, other:
 def test_blocks_wait_for_an_epoch_that_is_being_begun_and_are_fenced(sql: SqlStore, other: Raw) -> None:
     with ThreadPoolExecutor(1) as pool:
         with other.transaction():
-            other.execute(sql_statements.LOCK_APPENDED)
+            other.execute(sql_statements.LOCK_CHECKPOINT.encode(), ["appended"])
             append = pool.submit(elsewhere, sql, lambda store: store.append_blocks([block(2)]))
             until(lambda: waits_for_a_lock(other), "the blocks to wait")
             values = [*epoch(2, 2)]

@@ -10,13 +10,14 @@ from settlement.dead_letters import DeadLetters, encode
 from settlement.errors import NotReady, StoreDamaged
 from settlement.options import Options
 from settlement.projection import EmptyTables, Projector
+from settlement.stores import scylla_resets
 from settlement.stores.base import Checkpoint, Store
 from settlement.stores.scylla import ScyllaStore
 from settlement.stores.sql import SqlStore
 from settlement.trail import Trail
 from tests.reference.streams import random_commands
 from tests.settlement.chains import chain_of
-from tests.settlement.conftest import ON_SQL, Settle, tables, trail_text
+from tests.settlement.conftest import ON_SCYLLA, ON_SQL, Settle, restarted, tables, trail_text
 from tests.settlement.fakes import Crash, FakeClock, Tripwires, feed_of
 from tests.settlement.rows import MOST, balance, entry, letter, projection
 
@@ -125,7 +126,40 @@ def test_a_dead_letter_of_a_block_that_waits_to_be_projected_is_not_built_upon(
     refused = Projector(EmptyTables(), kept=None).project(BLOCKS)._replace(checkpoint=Checkpoint(9, 0, 1))
     settled.put_dead_letter(letter(9, projection=encode(refused)))
     settled.drop_projections()
+    letters = DeadLetters(settled, folder, clock)
+    with pytest.raises(NotReady, match="is projected to block 0 only"):
+        letters.replay(letters.unresolved()[0])
     settle(settled, feed_of(clock, BLOCKS, announced=LAST))
+    assert tables(settled) == before
+    assert settled.dead_letters() == []
+
+
+@pytest.mark.parametrize("from_block", [1, 5, LAST + 1])
+def test_where_nothing_is_projected_everything_is_made_again(
+    settled: Store, clock: FakeClock, folder: Path, from_block: int
+) -> None:
+    """Whatever block was asked for: nobody knows what a rebuild that was killed has dropped."""
+    before = tables(settled)
+    settled.drop_projections()
+    assert rebuild(settled, folder, clock, from_block) == LAST
+    assert tables(settled) == before
+
+
+@ON_SCYLLA
+@pytest.mark.parametrize("from_block", [1, 5])
+def test_a_rebuild_that_was_killed_while_it_dropped_can_be_started_again(
+    settled: Store, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch, from_block: int
+) -> None:
+    def die(*arguments: object) -> None:
+        raise Crash
+
+    before = tables(settled)
+    with monkeypatch.context() as patched:
+        patched.setattr(scylla_resets.Dropping, "_drop_by_account", die)
+        with pytest.raises(Crash):
+            rebuild(settled, folder, clock, from_block)
+    assert tables(settled) != before
+    assert rebuild(restarted(settled), folder, clock, from_block) == LAST
     assert tables(settled) == before
 
 

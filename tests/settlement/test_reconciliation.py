@@ -21,7 +21,7 @@ from settlement.stores.base import Checkpoint, Store, StoreUnavailable
 from tests.reference.streams import random_commands
 from tests.settlement.chains import chain_of
 from tests.settlement.conftest import ON_SQL, Settle
-from tests.settlement.fakes import FakeClock, feed_of
+from tests.settlement.fakes import FakeClock, feed_of, note_calls
 
 COMMANDS = list(random_commands(5, 300, instruments=2, accounts=4, wild=False))
 CHAIN = chain_of(COMMANDS, 16)
@@ -113,6 +113,16 @@ def test_it_waits_for_the_projection(settled: Store, clock: FakeClock) -> None:
 def test_a_projection_that_does_not_come_is_told(settled: Store, clock: FakeClock) -> None:
     with pytest.raises(NotReady, match="is settlement running"):
         told(settled, clock, {**STATE, "block": LAST + 1})
+
+
+def test_a_store_that_is_dropped_meanwhile_is_not_told_as_different(settled: Store, clock: FakeClock) -> None:
+    note_calls(settled, "get_block", settled.drop_projections)  # as `rebuild_projections` in another process
+    with pytest.raises(NotReady, match=f"was projected to block {LAST} and has gone back to block 0"):
+        recorded(lambda: STATE, lambda: settled, clock, 1, "schedule")
+    (row,) = ReconciliationRun.objects.all()
+    assert (row.difference_count, row.ok) == (0, False)
+    assert "rebuild_projections is done" in (row.error or "")
+    assert raised() is None
 
 
 WORSE = {**STATE, "balances": STATE["balances"][1:]}

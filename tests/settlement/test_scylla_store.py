@@ -3,7 +3,10 @@
 import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cassandra import (
@@ -26,7 +29,7 @@ from matching.engine import Engine
 from matching.epochs import Epoch
 from scripts.services import Running
 from settlement import verify, wiring
-from settlement.stores import scylla_fences, scylla_keys, scylla_statements
+from settlement.stores import scylla_fences, scylla_keys, scylla_session, scylla_statements
 from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
 from settlement.stores.scylla import ScyllaStore
 from settlement.stores.scylla_errors import translated
@@ -36,6 +39,7 @@ from settlement.stores.scylla_models import MODELS
 from settlement.stores.scylla_schema import options_text, script, statements
 from settlement.stores.scylla_session import Access, Session
 from settlement.stores.sql import SqlStore
+from tests.matching.small_exchange import until
 from tests.settlement.conftest import Settle, restarted
 from tests.settlement.fakes import FakeClock, feed_of
 from tests.settlement.rows import MOST, balance, block, day, entry, letter, order, projection, trade
@@ -206,6 +210,47 @@ def test_a_forked_process_makes_a_connection_of_its_own(scylla: ScyllaStore) -> 
 
 
 # Lookups
+
+
+@on_cassandra
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_login_that_is_refused_for_a_while_does_not_end_the_connection_for_good(
+    scylla_access: Access, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """As when a quorum of the nodes that hold the roles is away: the driver never tries that node again by itself."""
+    monkeypatch.setattr(scylla_session, "_SILENT_S", 0.5)
+    session = Session(replace(scylla_access, timeout_ms=2000 + threads))  # so that the connection is this test's own
+    query = "SELECT shard FROM settlement_checkpoints WHERE shard = ? AND stage = ?"
+    assert session.rows(query, (10**6, "appended")) == []
+    lost = session.open()
+    refusals = list[str]()
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        refusals.append("")
+        raise AuthenticationFailed("Unable to perform authentication: Cannot achieve consistency level LOCAL_ONE")
+
+    def answers() -> bool:
+        try:
+            return session.rows(query, (10**6, "appended")) == []
+        except StoreUnavailable:
+            return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lost.session.cluster.connection_class, "factory", refuse)
+        for pool in lost.session._pools.values():
+            for connection in pool.get_connections():
+                connection.defunct(ConnectionShutdown("cut"))
+        lost.session.cluster.control_connection._connection.defunct(ConnectionShutdown("cut"))
+        until(lambda: not answers(), "the loss to be noticed")
+        until(lambda: not answers() and len(refusals) > 4, "another connection to be tried, and refused")
+        assert session.open() is lost
+    with ThreadPoolExecutor(threads) as pool:
+        everyone = [pool.submit(until, answers, "an answer on another connection") for _ in range(threads)]
+        for one in everyone:
+            one.result(60)
+    assert session.open() is not lost
+    until(lambda: lost.session.is_shutdown, "the old connection to be given up")
+    session.query_id("SELECT stage FROM settlement_checkpoints WHERE shard = ? AND stage = ?")
 
 
 @on_cassandra

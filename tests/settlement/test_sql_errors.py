@@ -10,9 +10,10 @@ import pytest
 from django.db import DatabaseError, IntegrityError, InterfaceError, InternalError, OperationalError, connections
 from pytest_django import DjangoDbBlocker
 
-from settlement.stores.base import Store, StoreRejected, StoreUnavailable, StoreUninitialized
+from settlement.errors import StoreReplaced
+from settlement.stores.base import Store, StoreMisconfigured, StoreUnavailable, StoreUninitialized
 from settlement.stores.sql import SqlStore
-from settlement.stores.sql_errors import is_transient, sentence
+from settlement.stores.sql_errors import is_damaged, is_transient, sentence, why_away
 from tests.settlement.rows import block
 
 ALIAS = "file"
@@ -99,6 +100,8 @@ def test_a_database_file_that_was_replaced_is_opened_anew(sql: SqlStore, file: P
         name.unlink()
     file.with_name("copy").replace(file)
     assert appended(sql) == 1
+    with pytest.raises(StoreReplaced, match="ends with block 1"):
+        sql.append_blocks([block(3)])
 
 
 def test_a_folder_in_the_place_of_the_database_passes(sql: SqlStore, file: Path) -> None:
@@ -118,7 +121,7 @@ def test_a_file_that_is_no_database_does_not_pass(sql: SqlStore, file: Path) -> 
     for name in file.parent.glob(f"{file.name}-*"):
         name.unlink()
     file.write_bytes(b"no database at all" * 1000)
-    with pytest.raises(StoreRejected, match="not a database"):
+    with pytest.raises(StoreMisconfigured, match=rf"The database {file} is damaged.*not a database\. Keep a copy"):
         sql.append_blocks([block(2)])
 
 
@@ -217,6 +220,16 @@ def test_states_of_postgresql_that_do_not_pass(state: str) -> None:
     assert not is_transient(wrapped(IntegrityError, error))
 
 
+@pytest.mark.parametrize("state", ["XX000", "XX001", "XX002"])
+def test_damage_that_postgresql_tells_of_is_no_fault_of_the_rows(state: str) -> None:
+    assert is_damaged(wrapped(InternalError, psycopg.errors.lookup(state)("as PostgreSQL says")))
+
+
+@pytest.mark.parametrize("state", ["22003", "23505", "42P01", "53100"])
+def test_what_else_postgresql_refuses_is_no_damage(state: str) -> None:
+    assert not is_damaged(wrapped(OperationalError, psycopg.errors.lookup(state)("as PostgreSQL says")))
+
+
 def test_a_connection_that_was_lost_has_no_code_and_passes() -> None:
     assert is_transient(wrapped(OperationalError, psycopg.OperationalError("connection refused")))
     assert is_transient(wrapped(InterfaceError, psycopg.InterfaceError("the connection is closed")))
@@ -229,3 +242,28 @@ def test_a_damaged_text_does_not_pass() -> None:
 def test_a_sentence_is_the_first_line_of_what_the_database_said() -> None:
     assert sentence(OperationalError("it is full\nDETAIL: row 5")) == "it is full."
     assert sentence(OperationalError()) == "OperationalError."
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'FATAL:  password authentication failed for user "clerk"',
+        "fe_sendauth: no password supplied",
+        'FATAL:  role "nobody" does not exist',
+        'FATAL:  database "nowhere" does not exist',
+        'FATAL:  no pg_hba.conf entry for host "10.0.0.7", user "clerk", database "exchange", no encryption',
+        'FATAL:  role "clerk" is not permitted to log in',
+        'FATAL:  permission denied for database "exchange"',
+    ],
+)
+def test_a_login_that_is_refused_names_the_setting_and_stays_one_that_may_pass(said: str) -> None:
+    error = OperationalError(f'connection failed: connection to server at "127.0.0.1", port 5432 failed: {said}')
+    assert is_transient(error)
+    assert why_away(error).startswith("The database server refuses the login (mend user, password and database name")
+    assert "DATABASE_URL" in why_away(error)
+    assert said in why_away(error)
+
+
+@pytest.mark.parametrize("said", ["Connection refused", "FATAL:  the database system is starting up"])
+def test_a_server_that_is_not_there_does_not_answer(said: str) -> None:
+    assert why_away(OperationalError(said)) == f"The database does not answer: {said}."

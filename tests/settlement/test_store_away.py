@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 
 from matching.engine import Engine
-from settlement import verify
+from settlement import metrics, verify
 from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
 from settlement.spill import Spill, peek
 from settlement.standing import Standing
@@ -342,18 +341,18 @@ def test_metrics_and_report_tell_the_story(store: Store, settle: Settle, clock: 
     feed, outage = feed_of(clock, BLOCKS, per_arrival=1, epoch=1, announced=LAST, halted=True), Outage(store)
     told: list[Standing] = []
     lowest = {"settlement_store_up": 1.0}
-    retries = REGISTRY.get_sample_value("settlement_retries_total") or 0
+    retries = metrics.WORKER.get_sample_value("settlement_retries_total") or 0
 
     def report(standing: Standing) -> None:
         told.append(standing)
         if standing.store_down_for_s > 3:
             outage.end()
-        up = REGISTRY.get_sample_value("settlement_store_up")
+        up = metrics.WORKER.get_sample_value("settlement_store_up")
         assert up == (standing.store_down_for_s == 0)
         lowest["settlement_store_up"] = min(up, lowest["settlement_store_up"])
-        assert REGISTRY.get_sample_value("settlement_spill_blocks") == standing.spill_blocks
-        assert REGISTRY.get_sample_value("settlement_spill_bytes") == standing.spill_bytes
-        assert REGISTRY.get_sample_value("settlement_store_down_seconds") == standing.store_down_for_s
+        assert metrics.WORKER.get_sample_value("settlement_spill_blocks") == standing.spill_blocks
+        assert metrics.WORKER.get_sample_value("settlement_spill_bytes") == standing.spill_bytes
+        assert metrics.WORKER.get_sample_value("settlement_store_down_seconds") == standing.store_down_for_s
 
     settle(store, feed, report=report)
     assert lowest == {"settlement_store_up": 0.0}
@@ -364,7 +363,7 @@ def test_metrics_and_report_tell_the_story(store: Store, settle: Settle, clock: 
     assert told[0].block_lag == LAST
     last = told[-1]
     assert (last.spill_blocks, last.spill_bytes, last.store_down_for_s, last.block_lag) == (0, 0, 0, 0)
-    assert (REGISTRY.get_sample_value("settlement_retries_total") or 0) > retries
+    assert (metrics.WORKER.get_sample_value("settlement_retries_total") or 0) > retries
 
 
 def test_what_was_settled_through_a_spill_verifies(

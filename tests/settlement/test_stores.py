@@ -6,6 +6,7 @@ import pytest
 
 from matching.codes import CommandKind
 from matching.epochs import Epoch
+from settlement.errors import StoreReplaced
 from settlement.stores.base import Checkpoint, Definition, Fenced, Outrun, Projection, Store, StoredBlock
 from tests.settlement.rows import (
     DAY,
@@ -93,6 +94,43 @@ def test_appending_a_block_again_changes_nothing(store: Store) -> None:
     before = everything(store)
     store.append_blocks([block(1), block(2)])
     assert everything(store) == before
+
+
+def test_older_blocks_again_do_not_take_the_checkpoint_back(store: Store) -> None:
+    """As a settlement writes them that stood still while another one went on."""
+    store.append_blocks([block(number) for number in range(1, 6)])
+    before = everything(store)
+    store.append_blocks([block(2), block(3)])
+    assert everything(store) == before
+    store.append_blocks([block(4), block(5), block(6), block(7)])
+    assert store.appended() == Checkpoint(7, 2**64 - 7, 1)
+    assert list(store.blocks(1)) == [block(number) for number in range(1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "says"),
+    [
+        ([block(5), block(6)], "Block 5 was about to be stored, but the store ends with block 3 and lacks"),
+        ([block(4, prev_hash=7)], "holds another block 3 than theirs"),
+        ([block(3, hash=7), block(4, prev_hash=7)], "holds another block 3 than theirs"),
+        ([block(1), block(2, hash=7)], "holds another block 2 than theirs"),
+    ],
+)
+def test_blocks_that_do_not_continue_what_is_stored_are_refused_and_nothing_is_written(
+    store: Store, blocks: list[StoredBlock], says: str
+) -> None:
+    store.append_blocks([block(1), block(2), block(3)])
+    before = everything(store)
+    with pytest.raises(StoreReplaced, match=says):
+        store.append_blocks(blocks)
+    assert everything(store) == before
+
+
+def test_an_empty_store_takes_the_first_block_and_no_other(store: Store) -> None:
+    for blocks in ([block(2)], [block(1, prev_hash=7)]):
+        with pytest.raises(StoreReplaced):
+            store.append_blocks(blocks)
+    assert (store.appended(), list(store.blocks(1))) == (NOTHING_YET, [])
 
 
 def test_epochs_come_back_by_number(store: Store) -> None:
@@ -206,6 +244,39 @@ def test_writing_a_batch_again_changes_nothing(store: Store) -> None:
     store.insert_batch(full())
     before = everything(store)
     store.insert_batch(full())
+    assert everything(store) == before
+
+
+def test_a_batch_that_does_not_follow_on_the_checkpoint_is_refused_and_nothing_is_written(store: Store) -> None:
+    store.append_blocks([block(number) for number in range(1, 6)])
+    store.insert_batch(full(3), NOTHING_YET)
+    before = everything(store)
+    for follows in (NOTHING_YET, projection(2).checkpoint, projection(4).checkpoint, Checkpoint(3, 7, 1)):
+        with pytest.raises(
+            StoreReplaced, match=r"to 5 were about to be projected, but the store is projected to block 3"
+        ):
+            store.insert_batch(projection(5, trades=[trade(21)]), follows)
+    assert everything(store) == before
+    store.insert_batch(projection(5, trades=[trade(21)]), projection(3).checkpoint)
+    assert store.projected().block_number == 5
+
+
+def test_a_batch_of_blocks_that_are_not_there_is_refused_and_nothing_is_written(store: Store) -> None:
+    store.append_blocks([block(1), block(2)])
+    before = everything(store)
+    with pytest.raises(
+        StoreReplaced, match="Blocks 1 to 3 were about to be projected, but the store ends with block 2"
+    ):
+        store.insert_batch(full(3), NOTHING_YET)
+    assert everything(store) == before
+
+
+def test_an_older_batch_again_does_not_take_the_checkpoint_back(store: Store) -> None:
+    store.append_blocks([block(number) for number in range(1, 6)])
+    store.insert_batch(full(1), NOTHING_YET)
+    store.insert_batch(projection(5), projection(1).checkpoint)
+    before = everything(store)
+    store.insert_batch(full(1), NOTHING_YET)
     assert everything(store) == before
 
 

@@ -1,7 +1,9 @@
 """The CSV trail: its form, its rotation, and what a crash may leave of it."""
 
 import errno
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -195,3 +197,61 @@ def test_lines_that_a_power_cut_left_as_zeros_are_cut_off_with_all_that_follows(
     assert trail.last_trade_id == 3
     trail.append(trades, REGISTRY)
     assert file.read_bytes().splitlines(keepends=True) == lines
+
+
+class MidnightDisk(LocalDisk):
+    """Finishes the day when `opened`, or a list of the files, is asked for the first time."""
+
+    def __init__(self, folder: Path, opened: str | None) -> None:
+        self._folder = folder
+        self._opened = opened
+        self._is_over = False
+
+    def names(self, folder: Path, suffix: str) -> list[str]:
+        found = super().names(folder, suffix)
+        self._finish(self._opened is None)
+        return found
+
+    def open(self, path: Path) -> BinaryIO:
+        self._finish(path.name == self._opened)
+        return super().open(path)
+
+    def _finish(self, is_time: bool) -> None:
+        if is_time and not self._is_over:
+            self._is_over = True
+            write(self._folder, trade(5, days=2))
+
+
+@pytest.mark.parametrize("opened", [None, NAME, "settled_trades-2024-10-04.csv"])
+def test_a_reader_misses_nothing_of_a_day_that_is_finished_meanwhile(tmp_path: Path, opened: str | None) -> None:
+    write(tmp_path, trade(1), trade(2), trade(3, days=1), trade(4, days=1))
+    found = [line.split(",")[0] for _, _, line in lines_of(tmp_path, MidnightDisk(tmp_path, opened))]
+    assert found[:4] == ["1", "2", "3", "4"]
+    assert found[4:] in ([], ["5"])  # it came after the reader's time
+
+
+def test_a_reader_between_the_name_and_the_new_file_of_a_day_has_all_of_it(tmp_path: Path) -> None:
+    write(tmp_path, trade(1), trade(2))
+    lines = lines_of(tmp_path)
+    (tmp_path / NAME).rename(tmp_path / "settled_trades-2024-10-04.csv")
+    assert [line.split(",")[0] for _, _, line in lines] == ["1", "2"]
+
+
+class GrowingFile(BytesIO):
+    """A reader comes to its end once, in the middle of a line; then the rest of it is there."""
+
+    def __init__(self, first: str, rest: str) -> None:
+        super().__init__()
+        self._parts = [first.encode(), b"", rest.encode()]
+
+    def read1(self, size: int | None = -1) -> bytes:
+        return self._parts.pop(0) if self._parts else b""
+
+
+def test_a_line_that_is_being_written_is_left_out_with_its_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, trade(1))
+    text = text_of(trade(1), trade(2))
+    monkeypatch.setattr(LocalDisk, "open", lambda disk, path: GrowingFile(text[:-20], text[-20:]))
+    assert [line for _, _, line in lines_of(tmp_path)] == [line_of(trade(1), REGISTRY)]

@@ -21,7 +21,7 @@ from settlement.verify import Report
 from tests.reference.streams import random_commands
 from tests.settlement.chains import chain_of
 from tests.settlement.conftest import Settle
-from tests.settlement.fakes import FakeClock, feed_of
+from tests.settlement.fakes import FakeClock, feed_of, note_calls
 
 CHAIN = chain_of(random_commands(5, 400, instruments=2, accounts=4, wild=False), 16)
 BLOCKS = CHAIN.blocks
@@ -398,3 +398,44 @@ def test_a_settlement_that_goes_on_meanwhile_is_not_taken_for_a_change(
     assert told(report) == []
     assert report.to_block == 12
     assert store.projected() == Checkpoint(LAST, CHAIN.engine.state_hash, 1)
+
+
+@pytest.mark.parametrize("back_at", [None, LAST - 3])
+def test_a_store_that_is_dropped_meanwhile_is_not_told_as_different(
+    settled: Store, settle: Settle, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch, back_at: int | None
+) -> None:
+    """Also where `rebuild_projections` is done before the comparison is."""
+    monkeypatch.setattr(verify, "_BATCH_EVENTS", 30)
+
+    class Rebuilding(Engine):
+        def follow(self, block: Block) -> Block:
+            if block.number == 8:
+                settled.drop_projections()
+            if block.number == back_at:
+                settle(settled, feed_of(clock, BLOCKS, announced=LAST))
+            return super().follow(block)
+
+    with pytest.raises(NotReady, match=f"was projected to block {LAST} and has gone back to block 0"):
+        verify.verify(settled, folder, Rebuilding())
+
+
+def test_a_store_that_is_dropped_at_the_end_is_not_told_as_different(settled: Store, folder: Path) -> None:
+    note_calls(settled, "open_orders", settled.drop_projections)
+    with pytest.raises(NotReady, match="has gone back to block 0"):
+        verify.verify(settled, folder, Engine())
+
+
+def test_a_day_that_is_finished_meanwhile_is_no_difference(
+    verified: Verify, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "_BATCH_EVENTS", 30)
+    (folder / "settled_trades-2020-01-01.csv").write_text(HEADER + "\n")
+
+    class AtMidnight(Engine):
+        def follow(self, block: Block) -> Block:
+            if block.number == LAST - 3:
+                (folder / NAME).rename(folder / "settled_trades-2020-01-02.csv")
+                (folder / NAME).write_text(HEADER + "\n")
+            return super().follow(block)
+
+    assert told(verified(engine=AtMidnight())) == []

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 
 from matching.blocks import Block
 from matching.errors import BadBlock
+from settlement import metrics
 from settlement.chain import stored
 from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged, TrailUnusable
 from settlement.stores.base import Checkpoint, Store
@@ -73,13 +73,13 @@ def test_a_skipped_block_is_asked_for_and_settled_in_its_place(
     store: Store, settle: Settle, clock: FakeClock, folder: Path
 ) -> None:
     undisturbed = expected_rows(store, settle, clock, folder)
-    gaps = REGISTRY.get_sample_value("settlement_sequence_gaps_total") or 0
+    gaps = metrics.WORKER.get_sample_value("settlement_sequence_gaps_total") or 0
     feed = feed_of(clock, BLOCKS)
     feed.arrivals = [[block for block in arrival if block.number not in (4, 5, 9)] for arrival in feed.arrivals]
     settle(store, feed)
     assert (tables(store), trail_text(folder)) == undisturbed
     assert feed.requests[0][0] == 4
-    assert REGISTRY.get_sample_value("settlement_sequence_gaps_total") == gaps + 2
+    assert metrics.WORKER.get_sample_value("settlement_sequence_gaps_total") == gaps + 2
 
 
 def test_blocks_in_any_order_and_twice_are_settled_once(

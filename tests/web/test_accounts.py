@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from ledger.paging import PAGE_ROWS
+from matching.decimals import INT64_MAX
 from settlement.stores.base import Store
 from tests.web.conftest import html, links, next_page, refusal, words
 from tests.web.market import Market
@@ -36,6 +37,16 @@ def test_balances_of_every_account_are_walked_once(operator: Client, market: Mar
     assert seen == [account for account in range(1, 5) for _ in range(3)] + [
         account for account in range(10, 100) for _ in range(2)
     ]
+
+
+def test_accounts_of_the_largest_numbers_are_walked_too(operator: Client, market: Market) -> None:
+    accounts = range(INT64_MAX - PAGE_ROWS - 5, INT64_MAX + 1)
+    for account in accounts:
+        market.deposit(account, "USD", 1_500_000)
+    market.settle()
+    first = operator.get("/admin/accounts/")
+    second = operator.get(f"/admin/accounts/{next_page(first, 'next')}")
+    assert (links(first, "accounts") + links(second, "accounts"))[-len(accounts) :] == list(accounts)
 
 
 def test_balances_are_decimals_with_their_sum(operator: Client, market: Market) -> None:
@@ -76,6 +87,7 @@ def test_a_statement_is_walked_once(operator: Client, market: Market, asset: str
     ("address", "sentence"),
     [
         ("?account=one", "Account is a whole number from 0 to 9223372036854775807, not 'one'."),
+        (f"?after={INT64_MAX + 1}:BTC", "After is an account and an asset such as 7:BTC."),
         ("?after=7", "After is an account and an asset such as 7:BTC."),
         ("1/?asset=b$d", "Asset is 1 to 32 characters of A-Z 0-9 . _ -, not 'B$D'."),
         ("1/?asset=GOLD", "There is no asset GOLD."),

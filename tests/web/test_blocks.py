@@ -50,7 +50,9 @@ def test_a_large_block_leads_to_all_its_trades(operator: Client, market: Market)
 def test_a_block_that_is_not_projected_yet_says_so(operator: Client, market: Market) -> None:
     block = market.store.get_block(1)
     assert block is not None
-    market.store.append_blocks([block._replace(number=2, first_event_sequence=18, last_event_sequence=17)])
+    market.store.append_blocks(
+        [block._replace(number=2, prev_hash=block.hash, first_event_sequence=18, last_event_sequence=17)]
+    )
     page = words(operator.get("/admin/blocks/2/"))
     assert "not projected yet" in page
     assert "Events 0" in page

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from ledger.paging import PAGE_ROWS
 from settlement.dead_letters import FILE_NAME
 from settlement.stores.base import DeadLetter, Store
+from tests.settlement.rows import projection
 from tests.web.conftest import NOON_NS, html, links, next_page, refusal, words
 
 TABLES = ("trades", "orders", "ledger_events", "balances", "candles", "days", "definitions")
@@ -24,6 +25,11 @@ def put(store: Store, number: int, *, resolved: bool = False, **rows: Any) -> No
     error = f"It refuses <{number}>."
     letter = DeadLetter(number, number, error, 3, NOON_NS, NOON_NS + 10**9, resolved_at, json.dumps(projection))
     store.put_dead_letter(letter)
+
+
+@pytest.fixture
+def projected(store: Store) -> None:
+    store.insert_batch(projection(8))
 
 
 def test_nothing_was_refused(operator: Client, store: Store) -> None:
@@ -80,6 +86,7 @@ def test_a_letter_whose_rows_are_gone_can_be_read(operator: Client, store: Store
     assert "its rows were not kept" in words(operator.get("/admin/dead_letters/8/"))
 
 
+@pytest.mark.usefixtures("projected")
 def test_a_replay_writes_the_rows_and_says_who(operator: Client, store: Store, data_dir: Path) -> None:
     put(store, 8, balances=[[1, "BTC", 5, 0, 80]])
     with capture_logs() as lines:
@@ -95,6 +102,7 @@ def test_a_replay_writes_the_rows_and_says_who(operator: Client, store: Store, d
     assert "are written" in words(operator.post("/admin/dead_letters/8/replay/", follow=True))
 
 
+@pytest.mark.usefixtures("projected")
 def test_a_replay_that_is_refused_again_says_why(operator: Client, store: Store, data_dir: Path) -> None:
     put(store, 8, balances=[[1, "BTC", 2**63, 0, 80]])
     page = words(operator.post("/admin/dead_letters/8/replay/", follow=True))
@@ -103,12 +111,22 @@ def test_a_replay_that_is_refused_again_says_why(operator: Client, store: Store,
     assert "Attempts 4" in page
 
 
+@pytest.mark.usefixtures("projected")
+def test_a_replay_before_the_blocks_turn_says_what_to_wait_for(operator: Client, store: Store, data_dir: Path) -> None:
+    put(store, 9, balances=[[1, "BTC", 5, 0, 80]])
+    page = words(operator.post("/admin/dead_letters/9/replay/", follow=True))
+    assert "The rows of block 9 cannot be replayed yet, for the store is projected to block 8 only" in page
+    assert "Attempts 3" in page
+    assert list(store.balances_of(1)) == []
+
+
 def test_a_letter_that_is_not_there_is_not_replayed(operator: Client, store: Store, data_dir: Path) -> None:
     response = operator.post("/admin/dead_letters/9/replay/")
     assert response.status_code == 404
     assert "There is no dead letter 9" in words(response)
 
 
+@pytest.mark.usefixtures("projected")
 def test_who_has_only_this_permission_may_replay(store: Store, data_dir: Path) -> None:
     put(store, 8)
     clerk = User.objects.create_user("clerk", is_staff=True)

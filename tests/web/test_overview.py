@@ -150,7 +150,7 @@ def test_an_empty_exchange_says_what_to_start(operator: Client, store: Store, en
 def test_projection_that_falls_behind_is_counted_in_blocks(operator: Client, market: Market) -> None:
     block = market.store.get_block(1)
     assert isinstance(block, StoredBlock)
-    market.store.append_blocks([block._replace(number=number) for number in (2, 3)])
+    market.store.append_blocks([block._replace(number=number, prev_hash=block.hash) for number in (2, 3)])
     page = words(operator.get("/admin/"))
     assert "Durable 3 9 blocks behind the engine Projected 1 2 blocks behind durable" in page
 

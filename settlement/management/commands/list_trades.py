@@ -1,10 +1,11 @@
 import json
 from typing import Any
 
-from django.core.management import CommandParser
+from django.core.management import CommandError, CommandParser
 
+from ledger import filters
 from settlement import lookups, wiring
-from settlement.commands import ExchangeCommand
+from settlement.commands import COULD_NOT_RUN, ExchangeCommand
 
 
 class Command(ExchangeCommand):
@@ -16,6 +17,10 @@ class Command(ExchangeCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document, a list")
 
     def handle(self, *, from_sequence: int, to_sequence: int, as_json: bool, **options: Any) -> None:
+        try:
+            filters.refuse_reversed(from_sequence, to_sequence)
+        except filters.BadFilter as error:
+            raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         store = wiring.store()
         registry = lookups.registry_of(store)
         separator = "["

@@ -3,7 +3,6 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from matching.management import engines
 from settlement import reconciliation, terminal, wiring
 from settlement.commands import NOT_IN_ORDER, ExchangeCommand
 
@@ -12,12 +11,12 @@ class Command(ExchangeCommand):
     help = "Compare the engine's live balances and open orders with the store's, at one block."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--address", default=engines.addresses(), help="command addresses, commas between")
+        parser.add_argument("--address", help="command addresses, commas between; default: by settings and store")
         parser.add_argument("--deadline", type=float, default=30.0, metavar="SECONDS", help="to wait for either")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
-    def handle(self, *, address: str, deadline: float, as_json: bool, **options: Any) -> None:
-        report = reconciliation.run(address, wiring.store, deadline, "command")
+    def handle(self, *, address: str | None, deadline: float, as_json: bool, **options: Any) -> None:
+        report = reconciliation.run(address or wiring.engines(), wiring.store, deadline, "command")
         if as_json:
             self.stdout.write(json.dumps(report.form()))
         else:

@@ -7,7 +7,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Generations(Generic[K, V]):
+class RecentlyUsed(Generic[K, V]):
     """Keeps at least the last `size` keys that were put or taken, and at most twice as many (and one batch).
 
     Two dictionaries take turns, which costs no bookkeeping a key: what is used moves to the young one, and when that

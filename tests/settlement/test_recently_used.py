@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settlement.generations import Generations
+from settlement.recently_used import RecentlyUsed
 
 KEYS = st.lists(st.integers(0, 30), min_size=1, max_size=6)
 
 
 @given(size=st.integers(1, 10), batches=st.lists(KEYS, max_size=60))
 def test_the_last_keys_used_are_kept_and_memory_is_bounded(size: int, batches: list[list[int]]) -> None:
-    memory: Generations[int, int] = Generations(size)
+    memory: RecentlyUsed[int, int] = RecentlyUsed(size)
     written: dict[int, int] = {}
     used: list[int] = []  # keys, the last used at the end
     for turn, keys in enumerate(batches):
@@ -28,7 +28,7 @@ def test_the_last_keys_used_are_kept_and_memory_is_bounded(size: int, batches: l
 
 @given(batches=st.lists(KEYS, max_size=20))
 def test_without_a_size_nothing_is_forgotten_but_what_one_is_told_to_forget(batches: list[list[int]]) -> None:
-    memory: Generations[int, int] = Generations(None)
+    memory: RecentlyUsed[int, int] = RecentlyUsed(None)
     kept: dict[int, int] = {}
     for turn, keys in enumerate(batches):
         memory.put(dict.fromkeys(keys, turn))
