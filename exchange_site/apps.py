@@ -1,5 +1,8 @@
 from django.apps import AppConfig
 
+from matching.epochs import Epoch
+from matching.management import engines
+
 
 class ExchangeSiteConfig(AppConfig):
     name = "exchange_site"
@@ -9,3 +12,10 @@ class ExchangeSiteConfig(AppConfig):
         from exchange_site import checks, logs  # noqa: F401  (importing checks registers them)
 
         logs.configure()
+        engines.learn_from(_newest_epoch)
+
+
+def _newest_epoch() -> Epoch | None:
+    from settlement import wiring  # the drivers come with it, and few processes ask
+
+    return wiring.newest_epoch()

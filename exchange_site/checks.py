@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -17,12 +18,14 @@ from django.core.exceptions import ImproperlyConfigured
 
 from exchange_site import logs
 from exchange_site.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
+from matching.disk import make_folder
 
 SETTINGS = "exchange_settings"  # what every process needs
 WEB = "exchange_web"  # what only a process that answers browsers needs
 
 INPUT_LOGS = ("memory", "wal", "kafka")
 STORES = ("sql", "scylla")
+_OF_CHOICES = {"SETTLEMENT_STORE": " ScyllaDB and Apache Cassandra are both scylla: they speak one protocol."}
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL")  # with less, what was written need not be read again
 ZMQ_ADDRESSES = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS")
 HTTP_ADDRESSES = ("WEB_ADDRESS", "ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS")
@@ -41,6 +44,7 @@ POSITIVE = (
 )
 # What else the client can be told would change what the log promises.
 KAFKA_CONNECTION = ("security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "client.", "broker.address.", "reconnect.")
+MOST_PORT = 65_535
 SECRET_KEY_CHARACTERS = 32  # fewer could be guessed by a patient machine
 
 Check = Callable[..., Sequence[CheckMessage]]
@@ -155,7 +159,7 @@ def choices_are_known() -> list[CheckMessage]:
     return [
         Error(
             f"{name} is {getattr(settings, name)!r}.",
-            hint=f"It can be {', '.join(known[:-1])} or {known[-1]}.",
+            hint=f"It can be {', '.join(known[:-1])} or {known[-1]}.{_OF_CHOICES.get(name, '')}",
             id="exchange.E006",
         )
         for name, known in choices.items()
@@ -187,6 +191,31 @@ def numbers_are_not_negative() -> list[CheckMessage]:
         for name in ("ENGINE_SNAPSHOT_BLOCKS",)
         if getattr(settings, name) < 0
     ]
+
+
+@_check(SETTINGS)
+def ports_can_be() -> list[CheckMessage]:
+    """Those of ZMQ_ADDRESSES and HTTP_ADDRESSES are judged with their form. A URL is not told: it may hold secrets."""
+    found: list[CheckMessage] = []
+    if settings.SCYLLA_PORT > MOST_PORT:
+        hint = f"It has to be 1 to {MOST_PORT}."
+        found.append(Error(f"SCYLLA_PORT is {settings.SCYLLA_PORT}.", hint=hint, id="exchange.E008"))
+    hint = f"A port is a number from 1 to {MOST_PORT}."
+    if not _has_possible_port(settings.REDIS_URL):
+        found.append(Error("REDIS_URL names a port that cannot be.", hint=hint, id="exchange.E009"))
+    for server in settings.KAFKA_BOOTSTRAP_SERVERS.split(","):
+        if not _has_possible_port(f"//{server.rpartition('://')[2].strip()}"):
+            text = f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()} names a port that cannot be."
+            found.append(Error(text, hint=hint, id="exchange.E009"))
+    return found
+
+
+def _has_possible_port(url: str) -> bool:
+    """Whether its port, where it names one, is one."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 @_check(SETTINGS)
@@ -236,7 +265,7 @@ def data_folder_can_be_used() -> list[CheckMessage]:
     folder = settings.DATA_DIR
     hint = "Name a folder that this account may write to in DATA_DIR."
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         return [Error(f"DATA_DIR {folder} cannot be made: {error.strerror}.", hint=hint, id="exchange.E010")]
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -13,6 +13,7 @@ from exchange_site.epoch_watch import EpochWatch
 from exchange_site.forked_snapshots import ForkedWriter
 from exchange_site.store_history import StoreHistory
 from matching.disk import LocalDisk
+from matching.folder_lock import FolderLock
 from matching.input_logs import kafka_topic
 from matching.input_logs.base import InputLog
 from matching.input_logs.kafka import KafkaLog
@@ -29,6 +30,7 @@ from settlement.claim import Claim
 log = structlog.get_logger(__name__)
 
 _STUCK_S = 2.0
+_LOCK = "engine.lock"
 _ENGINE_ID = "engine-id"
 _ENGINE_ID_BYTES = 8
 _INSTANCE_BYTES = 8
@@ -43,6 +45,16 @@ def plan() -> Plan:
         settings.ENGINE_COMMAND_ADDRESS, settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS
     )
     return Plan(addresses, settings.ENGINE_RING_BLOCKS, settings.ENGINE_RING_BYTES, settings.ENGINE_BLOCK_COMMANDS)
+
+
+def own_folder() -> FolderLock:
+    """DATA_DIR is this engine's alone, until it closes this or dies. Raises FolderInUse, OSError.
+
+    Whatever its role: snapshots and the name that an engine leads by lie there, and a follower may come to lead.
+    """
+    lock = FolderLock(LocalDisk(), settings.DATA_DIR / _LOCK, f"the folder {settings.DATA_DIR}")
+    lock.hold()
+    return lock
 
 
 def services(
@@ -106,7 +118,8 @@ def instance() -> bytes:
 
 def _open_input_log(option: str | None) -> InputLog:
     """What belongs to this engine alone: a replica has nothing of its own."""
-    return WalLog(settings.DATA_DIR / "wal") if input_log_name(option) == "wal" else MemoryLog()
+    folder = settings.DATA_DIR / "wal"
+    return WalLog(folder) if input_log_name(option) == "wal" else MemoryLog(folder)
 
 
 def _engine_id() -> str:
@@ -118,8 +131,13 @@ def _engine_id() -> str:
 
 
 def probes(parts: Parts) -> Mapping[str, health.Probe]:
-    """Whether the loop turns, and whether commands are taken."""
-    return {
-        "loop": health.timed(lambda: time.monotonic() - parts.publisher.last_beat_s < _STUCK_S),
-        "taking_input": health.timed(lambda: not parts.board.halted),
-    }
+    """Whether the loop turns, and whether commands are taken; of a follower, which takes none, if its leader lives."""
+    loop = health.timed(lambda: time.monotonic() - parts.publisher.last_beat_s < _STUCK_S)
+    return health.Changing(lambda: {"loop": loop, **_of_role(parts)})
+
+
+def _of_role(parts: Parts) -> Mapping[str, health.Probe]:
+    follower = parts.follower
+    if follower is not None:
+        return {"following": health.timed(follower.leader_lives)}
+    return {"taking_input": health.timed(lambda: not parts.board.halted)}

@@ -39,7 +39,7 @@ class Environment:
         return self._read(name, _path, default, "be a folder")
 
     def database(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
-        return self._read(name, _database, default, "be sqlite:///FILE or postgres://USER:PASSWORD@HOST/NAME")
+        return self._read(name, _database, default, "be sqlite:///FILE or postgres://USER:PASSWORD@HOST:PORT/NAME")
 
     def _read(self, name: str, parse: Callable[[str], T], default: T, form: str) -> T:
         raw: str = self.source.str(name, default="").strip()

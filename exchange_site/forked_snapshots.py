@@ -6,9 +6,11 @@ import os
 import resource
 import signal
 import time
+from contextlib import suppress
 
 from matching import snapshots
 from matching.engine import Engine
+from matching.errors import BadFile
 from matching.snapshot_files import SnapshotFolder, Written
 
 _LONGEST_S = 600.0
@@ -22,12 +24,13 @@ class ForkedWriter:
         self._longest_s = longest_s
         self._child = 0  # process id; 0: none
         self._block = 0
+        self._state_hash = 0
         self._pause_s = 0.0
         self._began_s = 0.0
         self._failure = ""  # of a fork that did not happen
 
     def begin(self, engine: Engine) -> None:
-        self._block = engine.block_number
+        self._block, self._state_hash = engine.block_number, engine.state_hash
         self._began_s = time.monotonic()
         try:
             child = os.fork()
@@ -45,7 +48,10 @@ class ForkedWriter:
             return self._failed(failure)
         if not self._child:
             return None
-        child, status = os.waitpid(self._child, os.WNOHANG)
+        try:
+            child, status = os.waitpid(self._child, os.WNOHANG)
+        except ChildProcessError:
+            return self._as_its_file_says()
         if child == 0:
             if time.monotonic() - self._began_s < self._longest_s:
                 return None
@@ -55,13 +61,27 @@ class ForkedWriter:
         code = os.waitstatus_to_exitcode(status)
         if code != 0:
             return self._failed(os.strerror(code) if code > 0 else f"its process was ended by signal {-code}")
-        return Written(self._block, self._folder.size_of(self._block) or 0, self._pause_s)
+        return self._written()
 
     def close(self) -> None:
         if self._child:
-            os.kill(self._child, signal.SIGKILL)
-            os.waitpid(self._child, 0)
+            with suppress(ChildProcessError):  # gone, and its number may be another process's by now
+                if os.waitpid(self._child, os.WNOHANG) == (0, 0):
+                    os.kill(self._child, signal.SIGKILL)
+                    os.waitpid(self._child, 0)
             self._child = 0
+
+    def _as_its_file_says(self) -> Written:
+        """The child is gone, and somebody else has taken note of how it ended: a file is there whole or not at all."""
+        self._child = 0
+        try:
+            is_written = self._folder.state_hash(self._block) == self._state_hash
+        except BadFile:
+            is_written = False
+        return self._written() if is_written else self._failed("its process has ended without it, nobody knows why")
+
+    def _written(self) -> Written:
+        return Written(self._block, self._folder.size_of(self._block) or 0, self._pause_s)
 
     def _failed(self, why: str) -> Written:
         return Written(self._block, 0, self._pause_s, why)

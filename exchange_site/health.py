@@ -6,7 +6,7 @@ version, no text of an error.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from django.db import Error as DatabaseError
@@ -23,6 +23,25 @@ class Check:
 
 
 Probe = Callable[[], Check]
+
+
+class Changing(Mapping[str, Probe]):
+    """Probes of a process whose part changes: those that `now` gives each time that they are gone through."""
+
+    def __init__(self, now: Callable[[], Mapping[str, Probe]]) -> None:
+        self._now = now
+
+    def __getitem__(self, name: str) -> Probe:
+        return self._now()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+    def items(self) -> ItemsView[str, Probe]:
+        return self._now().items()  # all of one moment
 
 
 def timed(ask: Callable[[], object], *failures: type[Exception]) -> Probe:

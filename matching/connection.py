@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from matching import leaders, wire
 from matching.blocks import Records
 from matching.errors import BadMessage, EngineRefused, EngineUnreachable, NoAnswer
+from matching.question import Question
 from matching.sockets import AddressUnusable, Kind, Network, Undelivered, ZmqNetwork
 from matching.status import REPLICA, TAKE_COMMANDS
 
@@ -94,8 +95,7 @@ class Connection:
             raise
         self._under_way: dict[int, _UnderWay] = {}  # by first number, oldest first
         self._ready: list[Answered] = []
-        self._question = b""  # correlation id of the one that is open
-        self._answer: bytes | None = None
+        self._question: Question | None = None  # the one that is open
         self._resend_at_s = 0.0
         self._in_doubt = False
         self._heard = False
@@ -180,17 +180,20 @@ class Connection:
         deadline_s = self._heard_at_s + (timeout_s or self.timeout_s)
         # While it is being found out who leads, that one is waited for a little rather than another one asked.
         self._listen_until(min(deadline_s, self._heard_at_s + _SILENT_S), lambda: self._search is None)
-        self._question, self._answer = self._token(8), None
-        while (now_s := self._clock()) < deadline_s:
-            self._post(verb, self._question)
-            is_done = partial(self._is_answered_or_left, self.address)
-            self._listen_until(min(deadline_s, now_s + _ASK_AGAIN_S), is_done)
-            if self._answer is not None:
-                answer = wire.decode_json(self._answer)
-                if "unavailable" in answer:
-                    raise EngineRefused(wire.ENGINE_HALTED, str(answer["unavailable"]))
-                return answer
-        raise self._silence()
+        question = self._question = Question(verb, self._token)
+        try:
+            while question.answer is None and (now_s := self._clock()) < deadline_s:
+                self._post(*question.to_send(self.address))
+                is_done = partial(self._is_answered_or_left, question, self.address)
+                self._listen_until(min(deadline_s, now_s + _ASK_AGAIN_S), is_done)
+        finally:
+            self._question = None
+        if question.answer is None:
+            raise self._silence()
+        answer = wire.decode_json(question.answer)
+        if "unavailable" in answer:
+            raise EngineRefused(wire.ENGINE_HALTED, str(answer["unavailable"]))
+        return answer
 
     def close(self) -> None:
         self._end_search()
@@ -205,8 +208,8 @@ class Connection:
                 self._wait(until_s - now_s)
                 self._drain()
 
-    def _is_answered_or_left(self, address: str) -> bool:
-        return self._answer is not None or self.address != address
+    def _is_answered_or_left(self, question: Question, address: str) -> bool:
+        return question.answer is not None or self.address != address
 
     def _wait(self, seconds: float) -> None:
         if self._search is None:
@@ -233,7 +236,8 @@ class Connection:
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + _STATUS_EVERY_S
             self._post(wire.STATUS, _OWN_QUESTION)
-        if waiting and now_s - self._heard_at_s > _SILENT_S and len(self.known.addresses) > 1:
+        silent_s = self._question.silent_s if self._question else _SILENT_S
+        if waiting and now_s - self._heard_at_s > silent_s and len(self.known.addresses) > 1:
             self._look_for_leader()
         leader = self._search and self._search.look()
         if leader:
@@ -286,8 +290,8 @@ class Connection:
                 self._take_refusal(wire.decode_refused(frames[1]))
             elif len(frames) == 3 and frames[2] == _OWN_QUESTION:
                 self._learn(frames[1])
-            elif len(frames) == 3 and frames[2] == self._question:
-                self._answer = frames[1]
+            elif len(frames) == 3 and self._question is not None:
+                self._question.take(frames[1], frames[2])
 
     def _take_answer(self, answer: wire.Answer) -> None:
         if answer.client != self.client_id:

@@ -76,7 +76,7 @@ class Session:
         elif self._silent_since_s is None:
             self._silent_since_s = self.clock()
         elif self.clock() - self._silent_since_s > self.patience_s:
-            raise trouble
+            raise EngineUnreachable(f"No engine has answered for {self.patience_s:g} s: given up.") from trouble
         if str(trouble) != self._told:
             self._told = str(trouble)
             self.say(self._told)

@@ -36,16 +36,29 @@ class Desk:
         self._board = board
         self._counters = counters
         self._decided: dict[bytes, bytes] = {}  # correlation of a promotion → answer, newest last
+        self._put_off: list[bytes] | None = None  # a costly question, the first thing to read in the next turn
         self.promotions: list[Promotion] = []
 
     def receive(self) -> list[tuple[bytes, wire.Batch]]:
-        """What waits, up to one turn's worth: (sender, batch) in the order of arrival. Questions are answered here."""
+        """What waits, up to one turn's worth: (sender, batch) in the order of arrival. Questions are answered here.
+
+        Of the costly ones one is answered in a turn: the next one ends it, and begins the following turn. The same one
+        again was asked while the answer was being made, and is not answered twice.
+        """
         received: list[tuple[bytes, wire.Batch]] = []
+        costly: list[bytes] | None = None
         commands = 0
         for _ in range(_MESSAGES_A_TURN):
-            if commands >= _COMMANDS_A_TURN or (message := self._socket.receive()) is None:
+            if commands >= _COMMANDS_A_TURN or (message := self._next_message()) is None:
                 break
             sender, *frames = message
+            if frames and frames[0] in wire.COSTLY_QUESTIONS:
+                if message == costly:
+                    continue
+                if costly is not None:
+                    self._put_off = message
+                    break
+                costly = message
             batch = self._read(sender, frames)
             if batch is not None:
                 received.append((sender, batch))
@@ -66,6 +79,10 @@ class Desk:
 
     def deny(self, promotion: Promotion, message: str) -> None:
         self._decide(promotion, {"ok": False, "message": message})
+
+    def _next_message(self) -> list[bytes] | None:
+        message, self._put_off = self._put_off, None
+        return message or self._socket.receive()
 
     def _decide(self, promotion: Promotion, decision: dict[str, object]) -> None:
         """Kept: who asked may have asked several times meanwhile, and what was decided once is not decided anew."""

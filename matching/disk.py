@@ -9,6 +9,9 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+DRAFT = ".part"
+"""Names of files that `write_whole` has not finished end so; who owns the folder removes those of dead processes."""
+
 
 class AppendFile(Protocol):
     """A file that is written at its end only."""
@@ -41,7 +44,10 @@ class Disk(Protocol):
         """For reading."""
 
     def append_to(self, path: Path) -> AppendFile:
-        """Opens a file at its end; makes it, and the folders above, where they are missing."""
+        """Opens a file at its end; makes it, and the folders above, where they are missing.
+
+        Folders that were made are on the disk when this returns.
+        """
 
     def write_whole(self, path: Path, data: bytes) -> None:
         """Puts `data` in the place of `path`, durably: whoever reads finds all of it or what was there before."""
@@ -72,11 +78,11 @@ class LocalDisk:
         return path.open("rb")
 
     def append_to(self, path: Path) -> AppendFile:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         return _LocalFile(path)
 
     def write_whole(self, path: Path, data: bytes) -> None:
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+        draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
         try:
             file = self.append_to(draft)
             try:
@@ -98,7 +104,7 @@ class LocalDisk:
         path.unlink(missing_ok=True)
 
     def hold(self, path: Path) -> Held:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         file = path.open("a")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,11 +114,23 @@ class LocalDisk:
         return file
 
     def sync_folder(self, folder: Path) -> None:
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        _sync_folder(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes it, and those above, where they are missing: what was made is on the disk then. Raises OSError."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in reversed(missing):
+        _sync_folder(made.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 class _LocalFile:

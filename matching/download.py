@@ -17,6 +17,9 @@ class Download:
         self.number = 0
         """Of the block after which it was made, 0 before the first part came."""
         self.whole: bytes | None = None
+        self._pending_since_s: float | None = None  # no part has come since
+        self.pending_s = 0.0
+        """For how long the sender has said that the snapshot is still being made, and sent nothing of one."""
         self.ask()
 
     def ask(self) -> None:
@@ -27,8 +30,16 @@ class Download:
         if self.whole is None and self._clock() - self._asked_at_s >= _ASK_AGAIN_S:
             self.ask()
 
+    def note_pending(self) -> None:
+        """It is being made: the sender lives, and is asked again."""
+        now_s = self._clock()
+        if self._pending_since_s is None:
+            self._pending_since_s = now_s
+        self.pending_s = now_s - self._pending_since_s
+
     def take(self, chunk: SnapshotChunk) -> None:
         """A part that is not the next one is passed over; one of another snapshot begins anew."""
+        self._pending_since_s, self.pending_s = None, 0.0
         if chunk.number != self.number:
             self.number = chunk.number
             self._data.clear()

@@ -186,10 +186,11 @@ class Engine:
         """(account, asset symbol, available, locked) by account and symbol, without rows of two zeros."""
         rows = self.pools.balances[1 : self.pools.state[p.BALANCE_TOP]]
         rows = rows[(rows["available"] != 0) | (rows["locked"] != 0)]
-        symbols = [asset.symbol for asset in self.registry.assets]
-        return sorted(
-            (account, symbols[asset], available, locked) for available, locked, account, asset, _ in rows.tolist()
-        )
+        symbols = np.array([asset.symbol for asset in self.registry.assets], object)
+        # Sorted as columns: sorting a million tuples takes seconds, and leaves them scattered for whoever reads them.
+        rows = rows[np.lexsort((np.argsort(np.argsort(symbols))[rows["asset"]], rows["account"]))]
+        columns = (rows["account"], symbols[rows["asset"]], rows["available"], rows["locked"])
+        return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def open_orders(self) -> list[OpenOrder]:
         """By symbol, buy before sell, price priority, time priority."""

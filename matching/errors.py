@@ -8,6 +8,7 @@ MatchingError
 ├── BadFile             a file that cannot be read as what it should be: name another
 ├── Diverged            two engines gave different bytes for one block: stop both, find out why
 ├── LogUnusable         a log of blocks cannot be read or written: mend the disk
+│   ├── FolderInUse     another engine has its files in this folder: stop that one, or name another folder
 │   ├── LogDamaged      bytes in the middle of it are not what was written: keep the files, look at the disk
 │   └── LogFull         there is no room for more: make room, and what waits is written
 ├── LogNotReady         a log of commands is not there, or not set up as it has to be: mend the set-up
@@ -46,6 +47,10 @@ class Diverged(MatchingError):
 
 
 class LogUnusable(MatchingError):
+    pass
+
+
+class FolderInUse(LogUnusable):
     pass
 
 

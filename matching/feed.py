@@ -202,6 +202,9 @@ class Feed:
         elif frames[0] == wire.SNAPSHOT and self._download:
             self._heard_at_s = self._clock()
             self._download.take(wire.decode_snapshot_chunk(frames[1:]))
+        elif frames[0] == wire.PENDING and self._download:
+            self._heard_at_s = self._clock()
+            self._download.note_pending()
         elif frames[0] == wire.SENT:
             wire.decode_numbers(frames[1:], 1)
             self._ask()  # it sends a part at a time; and what was lost of it is asked for again

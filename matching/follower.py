@@ -30,6 +30,8 @@ _BLOCKS_A_TURN = 256
 _KEPT_AHEAD = 4096
 _LEADER_LIVES_S = 2.0
 """A leader that was heard, or found, within this time is taken to live."""
+_LONGEST_PENDING_S = 900.0
+"""More than the ten minutes after which an engine gives up a snapshot that is not written by then."""
 
 _OTHER_HISTORY = (
     "the leader's history is another one than this follower's, as when it was started again without blocks that only "
@@ -126,9 +128,10 @@ class Follower:
 
     def _leader(self) -> str:
         """Where commands are taken, as far as is known: a leader that is silent may have been replaced."""
-        return self.feed.leader() if self._leader_lives() else ""
+        return self.feed.leader() if self.leader_lives() else ""
 
-    def _leader_lives(self) -> bool:
+    def leader_lives(self) -> bool:
+        """Whether it was heard, or found, lately."""
         return self.feed.silent_for_s() < _LEADER_LIVES_S
 
     # Blocks
@@ -234,6 +237,12 @@ class Follower:
                 f"The leader does not have block {self.engine.block_number + 1} any more, its oldest is {missing[1]}: "
                 "it makes no snapshots, so a follower starts while it still holds its first block."
             )
+        if self.download.pending_s > _LONGEST_PENDING_S:
+            raise HistoryGone(
+                f"The leader does not have block {self._next} any more, and has said for {_LONGEST_PENDING_S / 60:g} "
+                "minutes that it makes a snapshot: its log says why there is none (`snapshot not written`). Make room "
+                "under its DATA_DIR, or mend what it says, and start this follower again."
+            )
         if self.download.whole is not None:
             state = self._state_in(self.download.whole)
             self.download = None
@@ -271,7 +280,7 @@ class Follower:
             if self.promotion is not None:
                 if promotion.correlation != self.promotion.correlation:
                     self.desk.deny(promotion, "This follower is being promoted already.")
-            elif self._leader_lives() and not promotion.forced:
+            elif self.leader_lives() and not promotion.forced:
                 self.desk.deny(
                     promotion, f"The leader lives, it was heard {self.feed.silent_for_s():.1f} s ago: {_STOP}"
                 )

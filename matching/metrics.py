@@ -28,5 +28,6 @@ class EngineMetrics(Collector):
             ("engine_ring_unconfirmed_blocks", "Those that settlement has not confirmed.", board.ring.unconfirmed),
             ("engine_halted", "1 while the ring is full and no commands are taken.", int(bool(board.halted))),
             ("engine_block_number", "Number of the newest block.", board.engine.block_number),
+            ("engine_clients", "Client ids that ever sent a command; none is forgotten.", len(board.engine.clients)),
         ):
             yield GaugeMetricFamily(name, text, value=value)

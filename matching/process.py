@@ -52,6 +52,7 @@ class Parts:
     network: Network
     sockets: tuple[Socket, Socket]
     recovered: Recovered | None = None  # how it became the leader
+    follower: Follower | None = None  # while it follows another engine
 
 
 Ready = Callable[[Parts], None]
@@ -122,6 +123,7 @@ def follow_leader(
         feed = Feed.discover(address, timeout_s, make_network=services.make_network, clock=services.monotonic)
         try:
             follower = Follower(parts.engine, feed, parts.desk, parts.publisher, parts.ring, parts.board.counters)
+            parts.follower = follower
             ready(parts)
             is_promoted = _follow_until_promoted(follower, services, parts, stop)
         finally:
@@ -153,6 +155,7 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
             follower.refuse_promotion(str(error))
             continue
         parts.board.role, parts.board.input_log = status.LEADER, services.input_log.name
+        parts.follower = None
         follower.grant_promotion(parts.engine.epoch)
         log.info("promoted", block=parts.engine.block_number, epoch=parts.engine.epoch)
         return True

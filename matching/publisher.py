@@ -36,8 +36,8 @@ class Snapshotter(Protocol):
     def request(self) -> None:
         """One is wanted soon; asking again while it is made changes nothing."""
 
-    def look(self, engine: Engine) -> object:
-        """Makes one if it is due."""
+    def look(self, engine: Engine, ring: Ring) -> object:
+        """Makes one if it is due; `ring` ends with the chain's newest blocks."""
 
 
 class Publisher:
@@ -73,7 +73,7 @@ class Publisher:
     def make_snapshot_if_due(self, engine: Engine) -> None:
         """For an engine that nobody else looks after: a leader's loop does it when the input log has all."""
         if self._snapshots is not None:
-            self._snapshots.look(engine)
+            self._snapshots.look(engine, self._ring)
 
     def publish(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
@@ -156,7 +156,8 @@ class Publisher:
 
     def _chunk(self, snapshots: Snapshotter, number: int, offset: int) -> wire.SnapshotChunk | None:
         """None where the snapshot is gone, or of a block that nobody may see, or blocks after it are gone."""
-        if number == 0 or not self._ring.first - 1 <= number <= self._ring.last:
+        ring = self._ring
+        if number == 0 or not (ring.first or ring.last + 1) - 1 <= number <= ring.last:
             return None
         total_bytes = snapshots.size_of(number)
         data = snapshots.read(number, offset, wire.SNAPSHOT_CHUNK_BYTES)

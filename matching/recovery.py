@@ -76,6 +76,7 @@ class Recovery:
         Raises CannotLead, Diverged, BadBlock, LogUnusable, HistoryUnavailable.
         """
         self._epochs = epochs
+        self._refuse_what_is_left_behind()
         if self._engine.block_number == 0:
             self._begin_with_snapshot(snapshots)
         else:
@@ -87,6 +88,23 @@ class Recovery:
         self._read_log()
         self._refuse_what_is_missing()
         self._refuse_what_was_fenced()
+
+    def _refuse_what_is_left_behind(self) -> None:
+        """Blocks that were answered, in a log that this engine kept before: an epoch without them would lose them."""
+        left = self._log.left_behind()
+        if left is None or left.newest.number <= self._ring.last:
+            return
+        block = left.newest
+        if self._history.hash_of(block.number) is not None:
+            return
+        known = f"{left.folder} holds blocks up to {block.number}, and settlement has those up to "
+        known += str(self._newest_up_to(block.number, 0))
+        if not admits(self._epochs, block.epoch, block.number):
+            raise CannotLead(f"{known}: epoch {max(self._epochs).number} has overruled the rest, move the folder away.")
+        raise CannotLead(
+            f"{known}: start this engine with that log (ENABLE_LOCAL_WAL=true or --input-log wal) until settlement has "
+            "the rest, or move the folder away to give them up."
+        )
 
     # A snapshot
 

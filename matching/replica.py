@@ -94,7 +94,7 @@ class Replica:
         if not self._gateway.is_busy:
             self._gateway.take(self._desk.receive())
         self._publisher.beat()
-        self._snapshotter.look(self._engine)
+        self._snapshotter.look(self._engine, self._ring)
 
     def waits_for(self, commands: Socket, retransmission: Socket) -> list[object]:
         """What may have something to read that this replica would take now."""

@@ -146,6 +146,13 @@ class Ring:
         """A block that is held, whether readers may see it or not."""
         return self._blocks.get(number)
 
+    def hash_of(self, number: int) -> int | None:
+        """The chain's hash after a block that is held, or that the oldest held one follows; None for all others."""
+        block, following = self.get(number), self.get(number + 1)
+        if block is not None:
+            return block.hash
+        return following.prev_hash if following is not None else None
+
     def index(self) -> None:
         """Makes the newest blocks' requests findable. `find` does it too; done after the answers, it delays none."""
         for block in self._unindexed:

@@ -8,6 +8,7 @@ damage, and nothing is read past it.
 
 import errno
 import struct
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import xxhash
 
 from matching.blocks import Block
-from matching.disk import AppendFile, Disk
+from matching.disk import DRAFT, AppendFile, Disk
 from matching.errors import BadBlock, LogDamaged, LogFull, LogUnusable
 
 SEGMENT_BYTES = 64 << 20
@@ -43,10 +44,33 @@ class Segments:
         self._file: AppendFile | None = None
 
     def blocks(self) -> Iterator[Block]:
-        """Every block held, by number; cuts a torn tail off the last file. Raises LogDamaged, LogUnusable."""
-        names = self._disk.names(self.folder, self._suffix)
+        """Every block held, by number, for who writes here: cuts a torn tail off the last file.
+
+        Raises LogDamaged, LogUnusable.
+        """
+        names = self._opened()
         for name in names:
             yield from self._blocks_of(self.folder / name, is_last=name == names[-1])
+
+    def newest(self) -> Block | None:
+        """The last block held, found from the end, for who does not write here: nothing is changed.
+
+        Raises LogDamaged, LogUnusable.
+        """
+        try:
+            names = self._disk.names(self.folder, self._suffix)
+            for name in reversed(names):
+                path = self.folder / name
+                with self._disk.open(path) as file:
+                    data = file.read()
+                last = deque(_records(data), maxlen=1)
+                good, payload = last[0] if last else (0, b"")
+                self._refuse_damage(path, data, good, is_last=name == names[-1])
+                if payload:
+                    return list(_blocks(path, payload))[-1]
+        except OSError as error:
+            raise LogUnusable(f"{error.filename or self.folder} cannot be read: {error.strerror}.") from error
+        return None
 
     def peek(self) -> Iterator[Block]:
         """The blocks that can be read while another process may be writing or clearing: up to the first that cannot.
@@ -113,6 +137,7 @@ class Segments:
             file = self._disk.append_to(self.folder / f"{first_block:020d}{self._suffix}")
             try:
                 self._disk.sync_folder(self.folder)  # or a crash could lose the file's name
+                self._disk.sync_folder(self.folder.parent)  # who made the folder may have died before its own sync
             except OSError:
                 file.close()
                 raise
@@ -137,12 +162,27 @@ class Segments:
             for end, payload in _records(data):
                 yield from _blocks(path, payload)
                 good = end
-            if good < len(data) and not (is_last and _is_torn(data, good)):
-                raise LogDamaged(f"{path} is damaged at byte {good}: nothing is started from it. {self._remedy}")
+            self._refuse_damage(path, data, good, is_last=is_last)
             if is_last:
                 self._settle(path, data[:good])
         except OSError as error:
             raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
+
+    def _refuse_damage(self, path: Path, data: bytes, good: int, *, is_last: bool) -> None:
+        """Unless all is `good`, but for what may be the torn tail of the last file."""
+        if good < len(data) and not (is_last and _is_torn(data, good)):
+            raise LogDamaged(f"{path} is damaged at byte {good}: nothing is started from it. {self._remedy}")
+
+    def _opened(self) -> list[str]:
+        """Names of the files; removes what `_settle` left when a process died in it, up to a whole file each time."""
+        try:
+            names = self._disk.names(self.folder, "")
+            for name in names:
+                if name.endswith(DRAFT) and f"{self._suffix}." in name:  # others may have files here too
+                    self._disk.remove(self.folder / name)
+        except OSError as error:
+            raise LogUnusable(f"{self.folder} cannot be used: {error.strerror}.") from error
+        return [name for name in names if name.endswith(self._suffix)]
 
     def _settle(self, path: Path, good: bytes) -> None:
         """Cuts a torn tail off, and makes what is left durable.

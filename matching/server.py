@@ -68,7 +68,7 @@ class Leader:
         self.publisher.serve()
         if self.publisher.beat() and self.unlogged is not None:
             self._log(self.unlogged)
-        if self.unlogged is None and self.snapshotter.look(self.board.engine):
+        if self.unlogged is None and self.snapshotter.look(self.board.engine, self.ring):
             self._shorten_log()
 
     def _stop_if_superseded(self) -> None:

@@ -3,7 +3,7 @@
 A snapshot saves time and is never the truth: one that cannot be used is passed over, by name, for the one before it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from matching import snapshots
 from matching.disk import Disk
 from matching.engine import Engine
 from matching.errors import BadFile
+from matching.ring import Ring
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +56,15 @@ class SnapshotFolder:
         """Durable when this returns. Raises OSError."""
         self._disk.write_whole(self._path(number), data)
 
-    def tidy(self) -> None:
-        """Removes all but the newest, and what was left of files that were never finished. Raises OSError."""
-        for number in self.numbers()[: -self._keep]:
+    def tidy(self, apart: Collection[int] = ()) -> None:
+        """Removes all but the newest, and what was left of files that were never finished. Raises OSError.
+
+        Those `apart` take no other one's place: the newest few of them stay beside the others.
+        """
+        numbers = self.numbers()
+        counted = [number for number in numbers if number not in apart]
+        uncounted = [number for number in numbers if number in apart]
+        for number in counted[: -self._keep] + uncounted[: -self._keep]:
             self._disk.remove(self._path(number))
         unusable = self._disk.names(self.folder, _SUFFIX + _UNUSABLE)
         for name in unusable[: -self._keep] + self._disk.names(self.folder, _DRAFT):
@@ -71,6 +78,16 @@ class SnapshotFolder:
                 return file.read(size)
         except OSError:
             return None
+
+    def state_hash(self, number: int) -> int:
+        """Of the state in a snapshot. Raises BadFile."""
+        try:
+            with self._disk.open(self._path(number)) as file:
+                block_number, state_hash = snapshots.place(file)
+        except OSError as error:
+            raise BadFile(f"It cannot be read: {error.strerror}.") from error
+        _check_name(number, block_number)
+        return state_hash
 
     def size_of(self, number: int) -> int | None:
         """In bytes; None where it is gone or unreadable."""
@@ -86,12 +103,16 @@ class SnapshotFolder:
                 engine = snapshots.decode(file.read())
         except OSError as error:
             raise BadFile(f"It cannot be read: {error.strerror}.") from error
-        if engine.block_number != number:
-            raise BadFile(f"It is of block {engine.block_number}, not of the block that its name says.")
+        _check_name(number, engine.block_number)
         return engine
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:020d}{_SUFFIX}"
+
+
+def _check_name(number: int, block_number: int) -> None:
+    if block_number != number:
+        raise BadFile(f"It is of block {block_number}, not of the block that its name says.")
 
 
 class Written(NamedTuple):
@@ -141,7 +162,11 @@ class DirectWriter:
 
 
 class Snapshotter:
-    """Has a snapshot written every `every_blocks` blocks, 0: never, and whenever one was requested."""
+    """Has a snapshot written every `every_blocks` blocks, 0: never, and whenever one was requested.
+
+    Files of earlier lives may be of a history that was given up, as where a leader was replaced by an engine that had
+    less: such a one is put aside once the chain has come to its block, and counts for nothing before.
+    """
 
     def __init__(self, folder: SnapshotFolder, writer: SnapshotWriter, every_blocks: int) -> None:
         self.folder = folder
@@ -150,9 +175,12 @@ class Snapshotter:
         self._begun: int | None = None  # block of the last one that was begun; None: nothing is known of any yet
         self._under_way = False
         self._requested = False
+        self._found: list[int] | None = None  # of earlier lives and not compared yet, oldest first; None: not looked
 
-    def look(self, engine: Engine) -> bool:
+    def look(self, engine: Engine, ring: Ring) -> bool:
         """Once a turn, when all that the engine did is in its input log: whether a snapshot was finished since."""
+        if self._uncompared:
+            self._compare(self._uncompared, engine, ring)
         finished = self._under_way and self._finish()
         if not self._under_way and self._is_due(engine.block_number):
             self._begun = engine.block_number
@@ -165,22 +193,50 @@ class Snapshotter:
         self._requested = not self._under_way
 
     def newest(self) -> int | None:
-        """Block of the newest snapshot, None where there is none."""
-        return max(self.folder.numbers(), default=None)
+        """Block of the newest snapshot that is not of another history, None where there is none."""
+        return max(self._numbers(), default=None)
 
     def oldest(self) -> int | None:
-        return min(self.folder.numbers(), default=None)
+        return min(self._numbers(), default=None)
 
     def read(self, number: int, offset: int, size: int) -> bytes | None:
         """As `SnapshotFolder.read`."""
         return self.folder.read(number, offset, size)
 
     def size_of(self, number: int) -> int | None:
-        """As `SnapshotFolder.size_of`."""
-        return self.folder.size_of(number)
+        """As `SnapshotFolder.size_of`; None, too, where it may be of another history."""
+        return None if number in self._uncompared else self.folder.size_of(number)
 
     def close(self) -> None:
         self._writer.close()
+
+    @property
+    def _uncompared(self) -> list[int]:
+        if self._found is None:
+            self._found = self.folder.numbers()
+        return self._found
+
+    def _numbers(self) -> list[int]:
+        return [number for number in self.folder.numbers() if number not in self._uncompared]
+
+    def _compare(self, waiting: list[int], engine: Engine, ring: Ring) -> None:
+        """With the chain, as far as it has come; what is older than the ring stays, and nobody can go on from it."""
+        oldest_of_use = (ring.first or ring.last + 1) - 1
+        while waiting:
+            number = waiting[0]
+            known = engine.state_hash if number == engine.block_number else ring.hash_of(number)
+            if known is None and number >= oldest_of_use:
+                return
+            del waiting[0]
+            if known is not None and number in self.folder.numbers():
+                self._put_aside_unless(number, known)
+
+    def _put_aside_unless(self, number: int, state_hash: int) -> None:
+        try:
+            if self.folder.state_hash(number) != state_hash:
+                self.folder.pass_over(number, "It is of another history: this engine's chain has another such block.")
+        except BadFile as error:
+            self.folder.pass_over(number, str(error))
 
     def _is_due(self, block: int) -> bool:
         if self._requested:
@@ -195,13 +251,15 @@ class Snapshotter:
         if written is None:
             return False
         self._under_way = False
+        if not written.failure and written.block in self._uncompared:
+            self._uncompared.remove(written.block)  # it has taken that one's place
         if written.failure:
             log.warning("snapshot not written", block=written.block, reason=written.failure)
             return False
         pause_ms = round(written.pause_s * 1000, 1)
         log.info("snapshot written", block=written.block, bytes=written.size_bytes, pause_ms=pause_ms)
         try:
-            self.folder.tidy()
+            self.folder.tidy(self._uncompared)
         except OSError as error:
             log.warning("old snapshots stay", folder=str(self.folder.folder), reason=error.strerror)
         return True

@@ -6,7 +6,7 @@ clients, array sizes); the pools' arrays one after the other, up to the last slo
 
 import json
 import struct
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import xxhash
@@ -77,6 +77,23 @@ def decode(data: bytes) -> Engine:
     engine.timestamp_ns = head["timestamp_ns"]
     engine.pools = _pools(rest[head_end:], head["arrays"])
     return engine
+
+
+def place(file: BinaryIO) -> tuple[int, int]:
+    """Block number and state hash, from the head alone: whether the rest is whole, `decode` tells.
+
+    Raises BadFile, OSError.
+    """
+    try:
+        magic, version, _ = _FRONT.unpack(file.read(_FRONT.size))
+        (size,) = _HEAD_SIZE.unpack(file.read(_HEAD_SIZE.size))
+        if magic == _MAGIC and version == layout.LAYOUT_VERSION and size <= file.seek(0, 2):
+            file.seek(_FRONT.size + _HEAD_SIZE.size)
+            head = json.loads(file.read(size))
+            return int(head["block_number"]), int(head["state_hash"])
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise BadFile("This snapshot is cut or damaged: its head cannot be read.") from error
+    raise BadFile(f"This is no snapshot with layout {layout.LAYOUT_VERSION}, which this program reads.")
 
 
 def _pools(data: memoryview, sizes: dict[str, int]) -> Pools:

@@ -58,6 +58,8 @@ PENDING = b"pending"
 PROMOTIONS = frozenset((PROMOTE, PROMOTE_FORCED))
 QUESTIONS = frozenset((REGISTRY, STATUS, STATE, DEPTH))
 """Verbs of a client that carry only a correlation id, and are answered at once."""
+COSTLY_QUESTIONS = frozenset((STATE,))
+"""Those that take an engine a second where it holds a million balances: not to be asked twice for one answer."""
 
 # Codes of a refusal of a whole message.
 ENGINE_HALTED = "engine_halted"

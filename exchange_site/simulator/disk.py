@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exchange_site.simulator.world import Machine, Process, World
-from matching.disk import AppendFile, Held
+from matching.disk import DRAFT, AppendFile, Held
 
 _SECTOR = 512
 _DANGER = 10.0
@@ -27,10 +27,12 @@ class _File:
 
 
 class SimDrive:
-    """The files of one machine."""
+    """The files of one machine, in folders under `home`, which was there before."""
 
-    def __init__(self, world: World, machine: Machine) -> None:
+    def __init__(self, world: World, machine: Machine, home: Path) -> None:
         self.world = world
+        self.home = home
+        self.folders: dict[Path, bool] = {}  # below `home`; whether the folder above was synced since it was made
         self.files: dict[Path, _File] = {}
         self._removed: dict[Path, _File] = {}  # since their folder was synced
         self.holders: dict[Path, Process] = {}
@@ -48,6 +50,10 @@ class SimDrive:
     def _lose_power(self) -> None:
         rng = self.world.rng
         vanished = set()
+        for folder, has_name in sorted(self.folders.items()):
+            if not has_name and rng.random() < 0.5:
+                self._lose_folder(folder)
+        self.folders = dict.fromkeys(self.folders, True)
         for path, file in sorted(self.files.items()):
             if not file.has_name and rng.random() < 0.5:
                 del self.files[path]
@@ -60,6 +66,13 @@ class SimDrive:
             if path not in self.files and (path in vanished or rng.random() < 0.5):
                 self.files[path] = _File(bytearray(file.synced), file.synced, has_name=True)
         self._removed.clear()
+
+    def _lose_folder(self, folder: Path) -> None:
+        self.world.counts["folder lost"] += 1
+        del self.folders[folder]
+        for files in (self.files, self._removed):
+            for path in [path for path in files if path.parent == folder]:
+                del files[path]
 
     def _left_of(self, file: _File) -> bytes:
         """What of a file is there after the power came back."""
@@ -103,10 +116,11 @@ class SimDisk:
         self.process.io()
         if path not in self.drive.files:
             self._refuse_if_full()
+        self._make_folder(path.parent)
         return SimFile(self, self.drive.files.setdefault(path, _File()))
 
     def write_whole(self, path: Path, data: bytes) -> None:
-        draft = path.with_name(f".{path.name}.part")
+        draft = path.with_name(f".{path.name}{DRAFT}")
         file = self.append_to(draft)
         file.truncate(0)
         file.write(data)
@@ -132,6 +146,9 @@ class SimDisk:
         for path, file in self.drive.files.items():
             if path.parent == folder:
                 file.has_name = True
+        for made in self.drive.folders:
+            if made.parent == folder:
+                self.drive.folders[made] = True
         for path in [path for path in self.drive._removed if path.parent == folder]:
             del self.drive._removed[path]
 
@@ -142,6 +159,13 @@ class SimDisk:
             raise BlockingIOError(errno.EWOULDBLOCK, "Resource temporarily unavailable")
         self.drive.holders[path] = self.process
         return _Lock(self.drive, path)
+
+    def _make_folder(self, folder: Path) -> None:
+        """One level of them is all that there is below the machine's `home`."""
+        if folder == self.drive.home or folder in self.drive.folders:
+            return
+        self.drive.folders[folder] = False
+        self.sync_folder(folder.parent)
 
     def _sync_s(self) -> float:
         return self.drive.world.rng.expovariate(1 / 0.002)

@@ -66,7 +66,7 @@ class Engines:
         world.repeatedly("leader doubled", world.rates.doubled_a_minute, self._start_by_mistake)
 
     def _seat(self, name: str, machine: Machine) -> Seat:
-        drive = SimDrive(self._world, machine)
+        drive = SimDrive(self._world, machine, DATA)
         addresses = wire.Addresses(*(f"tcp://{name}:{socket}" for socket in ("commands", "blocks", "retransmission")))
         return Seat(name, machine, drive, addresses)
 

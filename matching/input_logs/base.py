@@ -5,9 +5,17 @@ every replica makes the same blocks of them.
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from matching.blocks import Block
+
+
+class LeftBehind(NamedTuple):
+    """A log in this engine's folder that the engine kept before and does not read now."""
+
+    folder: Path
+    newest: Block  # that it holds
 
 
 class InputLog(Protocol):
@@ -17,6 +25,12 @@ class InputLog(Protocol):
 
     def blocks(self) -> Iterator[Block]:
         """What the log holds, by number; what was never wholly written is cut off. Raises LogDamaged."""
+
+    def left_behind(self) -> LeftBehind | None:
+        """What an engine with another kind of log has left in this one's folder, which stays as it is.
+
+        Raises LogDamaged.
+        """
 
     def append(self, blocks: Sequence[Block]) -> None:
         """Takes the blocks of one turn; they are as durable as this log promises when it returns.

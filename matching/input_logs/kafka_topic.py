@@ -66,8 +66,8 @@ def find(servers: str, name: str, options: Options | None = None) -> Topic:
     return Topic(name, f"kafka:{cluster}/{name}/{described.topic_id}")
 
 
-def create(servers: str, name: str, copies: int, options: Options | None = None) -> None:
-    """Makes the topic as it has to be. Raises LogNotReady, also where it is there already."""
+def create(servers: str, name: str, copies: int, options: Options | None = None) -> bool:
+    """Makes the topic as it has to be; False where it is there already. Raises LogNotReady."""
     settings = {
         "message.timestamp.type": "LogAppendTime",
         "cleanup.policy": "delete",
@@ -84,7 +84,10 @@ def create(servers: str, name: str, copies: int, options: Options | None = None)
     try:
         admin.create_topics([topic], request_timeout=PATIENCE_S)[name].result()
     except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
         raise _not_ready(servers, name, error) from error
+    return True
 
 
 def _admin(servers: str, options: Options | None) -> AdminClient:

@@ -8,11 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from matching.blocks import Block
-from matching.disk import Disk, Held, LocalDisk
+from matching.disk import Disk, LocalDisk
 from matching.errors import LogUnusable
+from matching.folder_lock import FolderLock
 from matching.segments import SEGMENT_BYTES, Segments
 
+_SUFFIX = ".wal"
 _REMEDY = "Restore the file from a copy; or, if settlement's store holds its blocks, move the folder away."
+_REMEDY_UNREAD = (
+    "It may hold answered blocks that settlement lacks: restore the file from a copy, or move the folder away to give "
+    "them up."
+)
 
 
 class WalLog:
@@ -22,13 +28,16 @@ class WalLog:
 
     def __init__(self, folder: Path, disk: Disk | None = None, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._disk = disk or LocalDisk()
-        self._lock = folder.with_name(f"{folder.name}.lock")
-        self._held: Held | None = None
-        self._segments = Segments(self._disk, folder, ".wal", _REMEDY, segment_bytes)
+        self._lock_file = folder.with_name(f"{folder.name}.lock")
+        self._lock = FolderLock(self._disk, self._lock_file, f"the write-ahead log under {folder}")
+        self._segments = Segments(self._disk, folder, _SUFFIX, _REMEDY, segment_bytes)
 
     def blocks(self) -> Iterator[Block]:
         self._hold()
         return self._segments.blocks()
+
+    def left_behind(self) -> None:
+        """Nothing: this reads the only log that makes files."""
 
     def append(self, blocks: Sequence[Block]) -> None:
         self._hold()
@@ -39,20 +48,19 @@ class WalLog:
 
     def close(self) -> None:
         self._segments.close()
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        self._lock.close()
 
     def _hold(self) -> None:
         """Two engines that write into one log destroy it; reading mends its tail."""
-        if self._held is not None:
-            return
         try:
-            self._held = self._disk.hold(self._lock)
-        except BlockingIOError as error:
-            raise LogUnusable(
-                f"Another engine uses the write-ahead log under {self._segments.folder}: stop it first, or give this "
-                "one a DATA_DIR of its own."
-            ) from error
+            self._lock.hold()
         except OSError as error:
-            raise LogUnusable(f"{self._lock} cannot be opened: {error.strerror}.") from error
+            raise LogUnusable(f"{self._lock_file} cannot be opened: {error.strerror}.") from error
+
+
+def newest_block(folder: Path, disk: Disk | None = None) -> Block | None:
+    """The last block of the log under `folder`, for who does not keep it: nothing is changed, and only its end is read.
+
+    Raises LogDamaged, LogUnusable.
+    """
+    return Segments(disk or LocalDisk(), folder, _SUFFIX, _REMEDY_UNREAD).newest()

@@ -1,6 +1,28 @@
-"""Where engines take commands, as the settings say."""
+"""Where engines take commands: as the settings say, and where else one leads."""
+
+from collections.abc import Callable
 
 from django.conf import settings
+
+from matching.epochs import Epoch
+from matching.errors import EngineUnreachable
+from matching.leaders import known
+
+NewestEpoch = Callable[[], Epoch | None]
+"""The newest epoch that the store knows; None where it knows none or does not answer."""
+
+
+def _unknown() -> Epoch | None:
+    return None
+
+
+_newest_epoch: NewestEpoch = _unknown
+
+
+def learn_from(newest_epoch: NewestEpoch) -> None:
+    """The store stands above this package: who knows it says here how it is asked."""
+    global _newest_epoch
+    _newest_epoch = newest_epoch
 
 
 def replicas() -> list[str]:
@@ -11,3 +33,17 @@ def replicas() -> list[str]:
 def addresses() -> str:
     """The same, as commands take them: commas between."""
     return ",".join(replicas())
+
+
+def unreachable(error: EngineUnreachable, asked: str) -> str:
+    """The error's sentence, and where the newest epoch's engine takes commands, if that is none of those `asked`.
+
+    So it is after a promotion, which changes no settings.
+    """
+    epoch = _newest_epoch()
+    if epoch is None or epoch.commands in known(asked).addresses:
+        return str(error)
+    return (
+        f"{error} By the store the engine at {epoch.commands} leads, in epoch {epoch.number}: "
+        f"try --address {epoch.commands}."
+    )

@@ -42,6 +42,9 @@ def undisturbed() -> Iterator[None]:
 
 def stop_on_signals() -> threading.Event:
     """Set by the first SIGTERM or SIGINT, for a loop that looks at it."""
+    # Ignored by whoever started this program, it would stay so: children would vanish, and nobody could learn how they
+    # ended, or signal one without the risk that its number is another process's by now.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -48,6 +48,12 @@ def test_the_defaults_are_in_order() -> None:
         ("SETTLEMENT_BATCH_MS", -1, "exchange.E008"),
         ("ENGINE_SNAPSHOT_BLOCKS", -1, "exchange.E008"),
         ("ENGINE_SNAPSHOTS_KEPT", 0, "exchange.E008"),
+        ("SCYLLA_PORT", 0, "exchange.E008"),
+        ("SCYLLA_PORT", 65_536, "exchange.E008"),
+        ("REDIS_URL", "redis://127.0.0.1:65536/0", "exchange.E009"),
+        ("REDIS_URL", "redis://127.0.0.1:six/0", "exchange.E009"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092,127.0.0.1:65536", "exchange.E009"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "SASL_SSL://broker:0", "exchange.E009"),
         ("ENGINE_REPLICAS", ["tcp://127.0.0.1:5801"], "exchange.E014"),
         ("KAFKA_OPTIONS", {"acks": 1}, "exchange.E015"),
         ("KAFKA_OPTIONS", {"bootstrap.servers": "127.0.0.1:9092"}, "exchange.E015"),
@@ -66,6 +72,31 @@ def test_a_setting_that_cannot_work_has_its_own_id(settings: Settings, name: str
     assert [one.id for one in found] == [problem]
     assert found[0].hint
     assert name.startswith("SETTING_") or name in str(found[0].msg)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SCYLLA_PORT", 65_535),
+        ("REDIS_URL", "rediss://:pass:word@[::1]:65535/0"),
+        ("REDIS_URL", "redis://broker"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "one:9092, SASL_SSL://two:65535,three,[::1]:9092"),
+    ],
+)
+def test_addresses_of_servers_have_many_forms(settings: Settings, name: str, value: object) -> None:
+    setattr(settings, name, value)
+
+    assert ids() == []
+
+
+def test_a_store_by_the_name_of_cassandra_is_told_that_scylla_means_it_too(settings: Settings) -> None:
+    settings.SETTLEMENT_STORE = "cassandra"
+
+    (found,) = checks.run_checks(tags=[SETTINGS])
+    assert found.hint == (
+        "It can be sql or scylla. ScyllaDB and Apache Cassandra are both scylla: they speak one protocol."
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +182,8 @@ def test_a_process_with_bad_settings_ends_with_status_2_and_a_sentence_for_each(
 
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines() == [
-        "SETTLEMENT_STORE is 'oracle'. It can be sql or scylla. (exchange.E006)",
+        "SETTLEMENT_STORE is 'oracle'. It can be sql or scylla. ScyllaDB and Apache Cassandra are both scylla: they "
+        "speak one protocol. (exchange.E006)",
         "ENGINE_BLOCK_COMMANDS is 0. It has to be 1 or more. (exchange.E008)",
     ]
 
@@ -169,7 +201,7 @@ def test_a_value_of_the_wrong_form_is_one_sentence_and_no_traceback() -> None:
 
     assert done.returncode == 2
     assert "ENGINE_RING_BLOCKS must be a whole number, not 'many'." in done.stderr
-    assert "DATABASE_URL must be sqlite:///FILE or postgres://USER:PASSWORD@HOST/NAME" in done.stderr
+    assert "DATABASE_URL must be sqlite:///FILE or postgres://USER:PASSWORD@HOST:PORT/NAME" in done.stderr
     assert "hunter2" not in done.stderr
     assert "Traceback" not in done.stderr
 

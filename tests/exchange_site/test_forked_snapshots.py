@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from matching.disk import LocalDisk
 from matching.snapshot_files import SnapshotFolder, Written
 from tests.matching.exchanges import KernelExchange
 from tests.matching.small_exchange import DEFINITIONS, deposit, until
+
+
+@pytest.fixture
+def forgotten_children() -> Iterator[None]:
+    """The system takes note of how children end, and nobody can ask it."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.fixture
@@ -113,3 +122,43 @@ def test_what_is_under_way_is_given_up_at_the_end(tmp_path: Path, exchange: Kern
     writer.close()
     assert writer.outcome() is None
     writer.close()
+
+
+@pytest.mark.usefixtures("forgotten_children")
+def test_of_a_child_that_nobody_can_ask_about_its_file_tells(tmp_path: Path, exchange: KernelExchange) -> None:
+    folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 3)
+    writer = ForkedWriter(folder)
+    for _ in range(2):
+        writer.begin(exchange.engine)
+        written = outcome(writer)
+        assert (written.failure, written.size_bytes) == ("", len(snapshots.encode(exchange.engine)))
+    assert folder.numbers() == [3]
+
+
+@pytest.mark.usefixtures("forgotten_children")
+@pytest.mark.parametrize("has_other", [False, True])
+def test_of_a_child_that_nobody_can_ask_about_a_missing_file_is_a_failure(
+    tmp_path: Path, exchange: KernelExchange, has_other: bool
+) -> None:
+    folder = SnapshotFolder(FullDisk(), tmp_path, 3)
+    if has_other:  # of another history
+        exchange.engine.state_hash ^= 1
+        SnapshotFolder(LocalDisk(), tmp_path, 3).write(3, snapshots.encode(exchange.engine))
+        exchange.engine.state_hash ^= 1
+    writer = ForkedWriter(folder)
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "its process has ended without it, nobody knows why"
+
+
+@pytest.mark.usefixtures("forgotten_children")
+def test_a_child_that_nobody_can_ask_about_is_ended_once(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), longest_s=0.2)
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "it took longer than 0.2 s"
+    writer.begin(exchange.engine)
+    child = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()[-1]
+    os.kill(int(child), signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{child}").exists(), "the child to be gone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "kill", lambda *_: pytest.fail("its number may be another process's by now"))
+        writer.close()

@@ -6,10 +6,12 @@ from collections.abc import Callable
 import pytest
 from django.db import OperationalError
 from django.test import Client
+from prometheus_client import REGISTRY
 from pytest_django import Settings
 
 from exchange_site import health
 from exchange_site.health import Check, answer, timed
+from settlement import metrics
 from settlement.stores.base import StoreUnavailable
 from settlement.stores.sql import SqlStore
 
@@ -127,6 +129,22 @@ def test_metrics_are_prometheus_text(client: Client) -> None:
     assert response.status_code == 200
     assert response["Content-Type"].startswith("text/plain")
     assert b"python_info" in response.content
+
+
+@pytest.mark.django_db
+def test_the_web_tells_its_own_statements_and_alarms_and_nothing_of_the_settlement_worker(client: Client) -> None:
+    _ = client.get("/health/ready")  # which asks the store
+    told = {line.split("{")[0].split()[0] for line in client.get("/metrics").content.decode().splitlines()}
+    ours = {name for name in told if name.startswith(("settlement_", "engine_"))}
+
+    assert {name.rpartition("_")[0] for name in ours if name.startswith("settlement_db_latency")}
+    assert {name for name in ours if not name.startswith(("settlement_db_", "settlement_alarm"))} == set()
+
+
+def test_the_settlement_workers_metrics_are_there_while_it_runs() -> None:
+    with metrics.of_worker():
+        assert REGISTRY.get_sample_value("settlement_store_up") is not None
+    assert REGISTRY.get_sample_value("settlement_store_up") is None
 
 
 @pytest.mark.django_db

@@ -11,8 +11,8 @@ import yaml
 from django.conf import settings
 from prometheus_client import REGISTRY
 
-import settlement.metrics  # noqa: F401  (it registers them)
 from matching.metrics import EngineMetrics
+from settlement import metrics
 from settlement.alarm_rules import LAG_CRITICAL_BLOCKS, LAG_WARNING_BLOCKS, Severity
 from settlement.alarms import Alarms
 from tests.settlement.fakes import FakeClock
@@ -32,7 +32,12 @@ OF_PROMETHEUS = {"up"}
 
 def exported() -> set[str]:
     """The names of all samples that engine and settlement have, with or without a value."""
-    families = [*REGISTRY.collect(), *EngineMetrics(MagicMock()).collect(), *Alarms(FakeClock()).collect()]
+    families = [
+        *REGISTRY.collect(),
+        *metrics.WORKER.collect(),
+        *EngineMetrics(MagicMock()).collect(),
+        *Alarms(FakeClock()).collect(),
+    ]
     names = {family.name + suffix for family in families for suffix in SUFFIXES.get(family.type, ("",))}
     return names | OF_PROMETHEUS
 

@@ -12,9 +12,10 @@ from tests.matching.small_exchange import until
 
 
 def new_topic(servers: str, name: str | None = None) -> Topic:
-    """As it has to be, with one copy."""
+    """As it has to be, with one copy. Raises LogNotReady where one of that name is there."""
     name = name or f"test-{secrets.token_hex(6)}"
-    kafka_topic.create(servers, name, copies=1)
+    if not kafka_topic.create(servers, name, copies=1):
+        raise LogNotReady(f"Topic {name} is there.")
     until_known(servers, name)
     return kafka_topic.find(servers, name)
 

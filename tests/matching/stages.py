@@ -157,7 +157,7 @@ class OneSnapshot:
     def request(self) -> None:
         self.requests += 1
 
-    def look(self, engine: Engine) -> None:
+    def look(self, engine: Engine, ring: Ring) -> None:
         """Tests put one here themselves."""
 
 

@@ -8,7 +8,7 @@ from matching.disk import LocalDisk
 from matching.engine import Engine
 from matching.errors import LogDamaged, LogFull, LogUnusable
 from matching.input_logs.memory import MemoryLog
-from matching.input_logs.wal import WalLog
+from matching.input_logs.wal import WalLog, newest_block
 from matching.ring import Ring
 from matching.segments import SEGMENT_BYTES, Segments
 from matching.sequencer import Sequencer
@@ -186,3 +186,33 @@ def test_a_log_that_another_engine_uses_is_left_alone(folder: Path, blocks: list
             use()
     first.close()
     assert [block.number for block in second.blocks()] == [4, 5]
+
+
+def test_what_a_process_left_that_died_while_it_mended_a_tail_is_removed(folder: Path, blocks: list[Block]) -> None:
+    write(folder, [blocks[:2]])
+    (file,) = folder.iterdir()
+    left = folder / f".{file.name}.4711.part"
+    left.write_bytes(file.read_bytes())
+    others = folder / ".somebody-else.4711.part"
+    others.touch()
+    assert [block.number for block in read(folder)] == [4, 5]
+    assert sorted(folder.iterdir()) == sorted([file, others])
+
+
+def test_the_newest_block_is_found_from_the_end_and_nothing_is_changed(folder: Path, blocks: list[Block]) -> None:
+    assert newest_block(folder) is None
+    write(folder, [[block] for block in blocks[:3]], segment_bytes=1)
+    files = sorted(folder.iterdir())
+    files[0].write_bytes(b"damaged, and not looked at")
+    files[2].write_bytes(files[2].read_bytes()[:-1])  # the last record tore
+    before = {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()}
+    newest = newest_block(folder)
+    assert newest is not None
+    assert newest.number == 5
+    assert {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()} == before
+
+
+def test_a_log_that_cannot_be_read_says_so(folder: Path) -> None:
+    (folder / "00000000000000000004.wal").mkdir(parents=True)
+    with pytest.raises(LogUnusable, match=r"00000000000000000004\.wal cannot be read: Is a directory"):
+        newest_block(folder)

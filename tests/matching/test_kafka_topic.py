@@ -1,10 +1,13 @@
 """A topic that cannot be the input log is refused with the setting that is wrong, and with what to do."""
 
 import secrets
+from io import StringIO
 from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
 
 from matching.errors import LogNotReady
 from matching.input_logs import kafka_topic
@@ -134,6 +137,31 @@ def test_a_topic_that_was_made_for_it_is_taken_and_known_again(kafka: Running) -
     delete_topic(kafka.address, first.name)
     until(lambda: is_made_anew(kafka.address, first.name), "the topic to be gone")
     assert kafka_topic.find(kafka.address, first.name).identity != first.identity
+
+
+@kafka_only
+def test_the_command_is_safe_twice_and_refuses_a_topic_that_is_not_as_it_has_to_be(
+    kafka: Running, settings: Settings
+) -> None:
+    settings.KAFKA_BOOTSTRAP_SERVERS = kafka.address
+    settings.KAFKA_COMMAND_TOPIC = name = f"test-{secrets.token_hex(6)}"
+
+    def command() -> str:
+        told = StringIO()
+        call_command("create_command_topic", "--copies", "1", stdout=told)
+        return told.getvalue()
+
+    assert command() == f"made topic {name} with 1 copies\n"
+    until_known(kafka.address, name)
+    assert command() == f"topic {name} is there, and as it has to be\n"
+
+    settings.KAFKA_COMMAND_TOPIC = spoiled = f"test-{secrets.token_hex(6)}"
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    admin.create_topics([NewTopic(spoiled, 2, 1)])[spoiled].result()
+    until_known(kafka.address, spoiled)
+    with pytest.raises(CommandError, match="it has 2 partitions and has to have one") as refused:
+        command()
+    assert refused.value.returncode == 2
 
 
 @kafka_only

@@ -81,6 +81,12 @@ def test_a_snapshot_from_which_nobody_could_go_on_is_not_given_but_one_is_made()
     assert chunk(published.ask_snapshot(3, 100))[:2] == (8, 0)
 
 
+def test_a_snapshot_of_before_an_empty_ring_is_not_given() -> None:
+    snapshotter = OneSnapshot()
+    snapshotter.number, snapshotter.data = 2, b"the ring begins after block 3"
+    assert Published(snapshotter).ask_snapshot()[0] == wire.PENDING
+
+
 def test_a_snapshot_of_a_block_that_readers_may_not_see_is_not_given() -> None:
     snapshotter = OneSnapshot()
     published = Published(snapshotter)

@@ -34,15 +34,6 @@ def test_a_second_engine_is_refused_until_it_takes_over_and_then_the_first_one_s
         assert "Traceback" not in "".join(process.errors)
 
 
-def test_an_engine_that_is_started_twice_is_told_so(start: Start) -> None:
-    first = start("run_engine", "--input-log", "wal").wait_until_ready()
-    second = start("run_engine", "--input-log", "wal", data_dir=first.data_dir)
-    assert second.popen.wait(60) == 1
-    second.stop()
-    assert f"This engine leads already, at {first.address('COMMAND')}: it was started twice." in second.errors[-1]
-    assert first.stop() == 0
-
-
 def test_snapshots_and_the_store_are_named_in_the_line_of_a_restart(start: Start) -> None:
     first = start("run_engine", "--input-log", "wal", "--snapshot-every", "10").wait_until_ready()
     with Client(first.address("COMMAND")) as client:

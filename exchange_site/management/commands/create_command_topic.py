@@ -8,7 +8,10 @@ from matching.input_logs import kafka_topic
 
 
 class Command(BaseCommand):
-    help = "Make the Kafka topic that is the input log (KAFKA_COMMAND_TOPIC), with the settings that it has to have."
+    help = (
+        "Make the Kafka topic that is the input log (KAFKA_COMMAND_TOPIC), with the settings that it has to have; or, "
+        "where it is there already, look whether it has them."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -26,7 +29,9 @@ class Command(BaseCommand):
         if copies < 1:
             raise CommandError("--copies is 1 or more.", returncode=2)
         try:
-            kafka_topic.create(servers, name, copies, settings.KAFKA_OPTIONS)
+            is_new = kafka_topic.create(servers, name, copies, settings.KAFKA_OPTIONS)
+            if not is_new:
+                kafka_topic.find(servers, name, settings.KAFKA_OPTIONS)
         except LogNotReady as error:
             raise CommandError(str(error), returncode=2) from error
-        return f"made topic {name} with {copies} copies"
+        return f"made topic {name} with {copies} copies" if is_new else f"topic {name} is there, and as it has to be"

@@ -56,11 +56,16 @@ class Command(BaseCommand):
     ) -> None:
         stop = stop_on_signals()
         try:
-            history, watch = engine_wiring.history(), engine_wiring.epoch_watch()
-            services = engine_wiring.services(
-                input_log=input_log, snapshot_every=snapshot_every, take_over=take_over, history=history, watch=watch
-            )
             with ExitStack() as opened:
+                opened.enter_context(closing(engine_wiring.own_folder()))
+                history, watch = engine_wiring.history(), engine_wiring.epoch_watch()
+                services = engine_wiring.services(
+                    input_log=input_log,
+                    snapshot_every=snapshot_every,
+                    take_over=take_over,
+                    history=history,
+                    watch=watch,
+                )
 
                 def watched(parts: process.Parts) -> None:
                     probes = engine_wiring.probes(parts)

@@ -7,7 +7,7 @@ from django.core.management import CommandError, CommandParser
 from exchange_site import health, worker_http
 from exchange_site.addresses import AddressError
 from matching.management.interrupting import stop_on_signals
-from settlement import alarms, lock, standing, wiring, worker
+from settlement import alarms, lock, metrics, standing, wiring, worker
 from settlement.clock import SystemClock
 from settlement.commands import COULD_NOT_RUN, ExchangeCommand
 from settlement.options import Options
@@ -47,7 +47,11 @@ def settle(
         tables.connect()
         wiring.make_tables_if_missing(tables)
         trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
-        with worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes), alarms.kept(SystemClock()) as watch:
+        with (
+            metrics.of_worker(),
+            worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes),
+            alarms.kept(SystemClock()) as watch,
+        ):
             listening = wiring.listening()
 
             def report(now: standing.Standing) -> None:

@@ -6,7 +6,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from matching import leaders
 from matching.client import Client
 from matching.demo_session import Session
-from matching.errors import EngineRefused, MatchingError
+from matching.errors import EngineRefused, EngineUnreachable, MatchingError
 from matching.management import engines
 from matching.management.interrupting import stop_on_signals
 
@@ -30,9 +30,9 @@ class Command(BaseCommand):
                 returncode=2,
             )
         stop = stop_on_signals()
-        engines = leaders.known(address)  # what one connection learns the next one knows
+        known = leaders.known(address)  # what one connection learns the next one knows
         session = Session(
-            connect=lambda: Client(engines, timeout_s=_TIMEOUT_S),
+            connect=lambda: Client(known, timeout_s=_TIMEOUT_S),
             seed=seed,
             rate=rate,
             limit=commands,
@@ -45,6 +45,8 @@ class Command(BaseCommand):
             sent = session.run()
         except EngineRefused as error:
             raise CommandError(str(error), returncode=1) from error
+        except EngineUnreachable as error:
+            raise CommandError(engines.unreachable(error, address), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return f"sent {sent} commands"

@@ -6,7 +6,8 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 
 from matching import wire
 from matching.connection import Connection
-from matching.errors import MatchingError
+from matching.errors import EngineUnreachable, MatchingError
+from matching.management import engines
 
 _PATIENCE_S = 3.0
 
@@ -27,6 +28,8 @@ class Command(BaseCommand):
                 status = connection.ask(wire.STATUS)
             finally:
                 connection.close()
+        except EngineUnreachable as error:
+            raise CommandError(engines.unreachable(error, address), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(status) if as_json else text(status)

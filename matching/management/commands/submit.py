@@ -7,7 +7,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from matching.connection import Connection
-from matching.errors import EngineRefused, MatchingError, NoAnswer
+from matching.errors import EngineRefused, EngineUnreachable, MatchingError, NoAnswer
 from matching.management import engines
 from matching.submission import submit
 from matching.wire import MAX_BATCH_COMMANDS
@@ -41,6 +41,8 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be read: {error.strerror}.", returncode=2) from error
         except (NoAnswer, EngineRefused) as error:
             raise CommandError(str(error), returncode=1) from error
+        except EngineUnreachable as error:
+            raise CommandError(engines.unreachable(error, address), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(done.summary())

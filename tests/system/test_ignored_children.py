@@ -1,0 +1,40 @@
+"""An engine that was started by a program which ignores how its children end, and leaves that to them."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from matching.client import Client
+from tests.matching.small_exchange import DEFINITIONS, deposit, until
+from tests.system.conftest import Process, Start
+
+pytestmark = pytest.mark.processes
+
+
+def ignored_by(process: Process) -> set[int]:
+    status = Path(f"/proc/{process.popen.pid}/status").read_text(encoding="ascii")
+    (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigIgn:"))
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def test_an_engine_whose_children_were_to_be_ignored_writes_snapshots_and_goes_on(start: Start) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a new program inherits it
+    try:
+        engine = start("run_engine", "--snapshot-every", "4")
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    engine.wait_until_ready()
+    assert signal.SIGCHLD not in ignored_by(engine)
+    with Client(engine.address("COMMAND")) as client:
+        client.call(DEFINITIONS)
+        for number in range(40):
+            client.call([deposit(1, f"{number}")])
+
+        def is_written() -> bool:
+            return any("snapshot written" in line for line in engine.errors)
+
+        until(lambda: is_written() or engine.popen.poll() is not None, "the snapshot")
+        assert client.call([deposit(1, "after")])[0].rejected is None
+    assert engine.stop() == 0
+    assert not [line for line in engine.errors if "snapshot not written" in line or "Traceback" in line]
