@@ -50,6 +50,7 @@ class ScriptedNetwork:
 
     def __init__(self) -> None:
         self.sockets: dict[str, ScriptedSocket] = {}
+        self.everyone: list[tuple[str, ScriptedSocket]] = []  # all that there ever were, with their addresses
         self.now_s = 100.0
 
     def clock(self) -> float:
@@ -60,6 +61,7 @@ class ScriptedNetwork:
 
     def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> ScriptedSocket:
         self.sockets[address] = ScriptedSocket()
+        self.everyone.append((address, self.sockets[address]))
         return self.sockets[address]
 
     def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:

@@ -45,13 +45,7 @@ class Engines(ScriptedNetwork):
         self.applied: dict[str, int] = {}  # address → last number, of the only client
         self.taken: list[tuple[str, int]] = []  # (address, first number) in the order of arrival
         self.asked: list[str] = []
-        self.everyone: list[tuple[str, ScriptedSocket]] = []
         self.tokens = itertools.count(1)
-
-    def connect(self, *arguments: object, **named: object) -> ScriptedSocket:
-        socket = super().connect(*arguments, **named)  # type: ignore[arg-type]
-        self.everyone.append((str(arguments[1]), socket))
-        return socket
 
     def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:
         for address, socket in self.everyone:

@@ -32,12 +32,6 @@ class Engines(ScriptedNetwork):
         self.dead: set[str] = set()
         self.lost: list[bytes] = []  # verbs of questions of which the next one does not arrive
         self.states: list[str] = []  # who was asked for a state
-        self.everyone: list[tuple[str, ScriptedSocket]] = []
-
-    def connect(self, *arguments: object, **named: object) -> ScriptedSocket:
-        socket = super().connect(*arguments, **named)  # type: ignore[arg-type]
-        self.everyone.append((str(arguments[1]), socket))
-        return socket
 
     def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:
         for address, socket in self.everyone:

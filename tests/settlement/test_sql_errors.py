@@ -14,9 +14,8 @@ from settlement.errors import StoreReplaced
 from settlement.stores.base import Store, StoreMisconfigured, StoreUnavailable, StoreUninitialized
 from settlement.stores.sql import SqlStore
 from settlement.stores.sql_errors import is_damaged, is_transient, sentence, why_away
+from tests.settlement.file_stores import ALIAS, store_in
 from tests.settlement.rows import block
-
-ALIAS = "file"
 
 
 @pytest.fixture
@@ -26,18 +25,10 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sql(file: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[SqlStore]:
-    """A store in a file of its own, that waits for no lock."""
-    settings = {**connections["default"].settings_dict, "ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
-    options = {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}
-    connections.settings[ALIAS] = {**settings, "OPTIONS": options}
-    with django_db_blocker.unblock():
-        store = SqlStore(ALIAS, timeout_ms=1)
-        store.init()
+    """With a block, and it waits for no lock."""
+    with store_in(file, django_db_blocker, timeout_ms=1, init_command="PRAGMA journal_mode=WAL") as store:
         store.append_blocks([block(1)])
         yield store
-        store.close()
-    del connections.settings[ALIAS]
-    del connections[ALIAS]
 
 
 def appended(store: Store) -> int:

@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from settlement.chain import stored
@@ -16,10 +15,10 @@ from settlement.stores.scylla import ScyllaStore
 from settlement.stores.sql import SqlStore
 from tests.settlement.conftest import Settle
 from tests.settlement.fakes import FakeClock, ScriptedFeed, feed_of
+from tests.settlement.file_stores import store_in
 from tests.settlement.test_store_away import at_confirmation
 from tests.settlement.test_worker import BLOCKS, LAST
 
-ALIAS = "put_back"
 COPIED, REPLACED = 4, 8
 """The last block of the copy, and the last that is stored and confirmed when it comes into its place."""
 
@@ -31,16 +30,8 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sql(file: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[SqlStore]:
-    """An empty store in a file of its own."""
-    settings = {**connections["default"].settings_dict, "ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
-    connections.settings[ALIAS] = {**settings, "OPTIONS": {"transaction_mode": "IMMEDIATE"}}
-    with django_db_blocker.unblock():
-        store = SqlStore(ALIAS)
-        store.init()
+    with store_in(file, django_db_blocker) as store:
         yield store
-        store.close()
-    del connections.settings[ALIAS]
-    del connections[ALIAS]
 
 
 def copy_and_put_back(file: Path, feed: ScriptedFeed, store: Store) -> None:

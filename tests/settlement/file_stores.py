@@ -1,0 +1,26 @@
+"""A SQL store in a file of a test's own, which may be copied, damaged and replaced."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+
+from settlement.stores.sql import SqlStore
+
+ALIAS = "file"
+
+
+@contextmanager
+def store_in(file: Path, blocker: DjangoDbBlocker, timeout_ms: int | None = None, **options: str) -> Iterator[SqlStore]:
+    """An empty one; `options` are those of Django's SQLite backend."""
+    settings = {**connections["default"].settings_dict, "ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
+    connections.settings[ALIAS] = {**settings, "OPTIONS": {"transaction_mode": "IMMEDIATE", **options}}
+    with blocker.unblock():
+        store = SqlStore(ALIAS, timeout_ms=timeout_ms)
+        store.init()
+        yield store
+        store.close()
+    del connections.settings[ALIAS]
+    del connections[ALIAS]
