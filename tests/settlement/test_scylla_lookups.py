@@ -127,7 +127,7 @@ def test_every_page_of_an_answer_is_a_request_that_is_timed(
     trades = [trade(BUCKET * number) for number in range(5 * FIRST_PAGE)]
     scylla.insert_rows(projection(trades=trades))
     timed: list[str] = []
-    monkeypatch.setattr(scylla._session, "_note", lambda answer, name, began: timed.append(name))
+    monkeypatch.setattr(scylla._session._times, "note", lambda name, began: timed.append(name))
     requests.forget()
     assert list(scylla._index.walk("trades")) == list(range(5 * FIRST_PAGE))
     pages = requests.statements.count(cql.CHILDREN)
