@@ -13,6 +13,9 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY manage.py ./
 COPY exchange_site exchange_site
+COPY back_office back_office
+COPY benchmarks benchmarks
+COPY simulator simulator
 COPY matching matching
 COPY ledger ledger
 COPY settlement settlement

@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 
-from matching.epochs import Epoch
-from matching.management import engines
+from matching.commandline import engine_addresses
+from matching.core.epochs import Epoch
 
 
 class ExchangeSiteConfig(AppConfig):
@@ -12,7 +12,7 @@ class ExchangeSiteConfig(AppConfig):
         from exchange_site import checks, logs  # noqa: F401  (importing checks registers them)
 
         logs.configure()
-        engines.learn_from(_newest_epoch)
+        engine_addresses.learn_from(_newest_epoch)
 
 
 def _newest_epoch() -> Epoch | None:

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from exchange_site import logs
 from exchange_site.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
-from matching.disk import make_folder
+from matching.storage.disk import make_folder
 
 SETTINGS = "exchange_settings"  # what every process needs
 WEB = "exchange_web"  # what only a process that answers browsers needs

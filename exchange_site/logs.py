@@ -42,7 +42,7 @@ def settings(log_format: str, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": SHARED,
             }
         },
-        "filters": {"one-line": {"()": "exchange_site.outages.OneLine"}},
+        "filters": {"one-line": {"()": "back_office.outages.OneLine"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {

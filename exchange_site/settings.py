@@ -9,7 +9,8 @@ from typing import Any
 
 from django.core.management.utils import get_random_secret_key
 
-from exchange_site import logs, navigation
+from back_office import navigation
+from exchange_site import logs
 from exchange_site.environment import Environment, kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -109,6 +110,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "exchange_site",
+    "back_office",
+    "benchmarks",
+    "simulator",
     "settlement",
     "ledger",
     "matching",

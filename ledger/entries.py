@@ -15,9 +15,9 @@ and takes no number. The order is part of the ledger's form (a leg's number is i
 
 from typing import Literal, NamedTuple
 
-from matching.codes import HOUSE_ACCOUNT, EventKind, Side
-from matching.layout import EVENT
-from matching.registry import Registry
+from matching.core.codes import HOUSE_ACCOUNT, EventKind, Side
+from matching.core.layout import EVENT
+from matching.core.registry import Registry
 
 LegKind = Literal["deposit", "withdrawal", "lock", "unlock", "trade_debit", "trade_credit", "release", "fee"]
 

@@ -16,8 +16,8 @@
         ├── SpillUnusable       the spill cannot be read or cleared: mend the disk
         └── TrailUnusable       the CSV trail cannot be read or written: look at the file
 
-Beside them stand `settlement.stores.base.StoreError` (the database's) and `matching.errors.MatchingError` (the
-engine's). Commands translate them all: `settlement.commands`.
+Beside them stand `settlement.stores.base.StoreError` (the database's) and `matching.core.errors.MatchingError` (the
+engine's). Commands translate them all: `settlement.commandline`.
 """
 
 

@@ -4,11 +4,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ledger.api import MOST_LEGS
-from matching.registry import Instrument, Registry
+from matching.core.registry import Instrument, Registry
+from settlement.project.trail import time_text
 from settlement.stores.base import LedgerEvent, Store, Trade
-from settlement.trail import time_text
 
 _PAGE = 1000
+
+
+class ReversedRange(ValueError):
+    """A range whose end lies before its beginning; its text is one sentence for a person."""
+
+
+def refuse_reversed(first: int, last: int) -> None:
+    """Both ends are included. Raises ReversedRange."""
+    if first > last:
+        raise ReversedRange(f"The range begins at {first}, after its end {last}.")
 
 
 def registry_of(store: Store) -> Registry:

@@ -1,7 +1,7 @@
 """Tables of the SQL store (SQLite and PostgreSQL), and what stays in SQL whatever the store.
 
 One database holds one shard; another shard is another database alias. Integers are 64-bit and in the engine's units
-(matching/layout.py). Hashes are 16 hex digits: no SQL integer holds a uint64, and people compare them with logs.
+(matching/core/layout.py). Hashes are 16 hex digits: no SQL integer holds a uint64, and people compare them with logs.
 `settlement.stores.sql` writes and reads these tables with its own statements; the classes here declare them, and give
 the migrations. Nothing settled is edited, so no class offers more than reading.
 """

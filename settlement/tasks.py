@@ -6,8 +6,10 @@ import structlog
 from celery import shared_task
 from kombu.exceptions import ChannelError, OperationalError
 
-from matching.errors import MatchingError
-from settlement import alarm_log, reconciliation, wiring
+from matching.core.errors import MatchingError
+from settlement import wiring
+from settlement.alarms import records
+from settlement.audit import reconciliation
 from settlement.errors import CannotRun, SettlementError
 from settlement.stores.base import Store, StoreError
 
@@ -38,8 +40,8 @@ def reconcile_soon() -> None:
 @shared_task
 def sweep() -> None:
     """Old reconciliation runs and old alarms that nobody looks up any more."""
-    with alarm_log.told("nothing was swept"):
-        log.info("swept", reconciliation_runs=reconciliation.sweep(), alarms=alarm_log.sweep())
+    with records.told("nothing was swept"):
+        log.info("swept", reconciliation_runs=reconciliation.sweep(), alarms=records.sweep())
 
 
 @cache

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from django.core.management.base import OutputWrapper
 
-from settlement import reconciliation, verify
-from settlement.differences import Difference
+from settlement.audit import reconciliation, verify
+from settlement.audit.differences import Difference
 
 _REDRAW_S = 0.2
 

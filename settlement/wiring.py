@@ -7,21 +7,21 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connections
 
-from matching.epochs import Epoch, newest
-from matching.management.engines import replicas
-from matching.wire import Addresses
+from matching.commandline.engine_addresses import replicas
+from matching.core.epochs import Epoch, newest
+from matching.transport.wire import Addresses
 from settlement.clock import SystemClock
-from settlement.dead_letters import DeadLetters
+from settlement.durable.spill import Spill
 from settlement.errors import CannotRun
 from settlement.options import Options
-from settlement.replicas import Listening, to_leader, to_replicas
-from settlement.spill import Spill
+from settlement.project.dead_letters import DeadLetters
+from settlement.project.trail import Trail
+from settlement.receive.replicas import Listening, to_leader, to_replicas
 from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUninitialized
-from settlement.stores.scylla import ScyllaStore
-from settlement.stores.scylla_schema import options_text
-from settlement.stores.scylla_session import Access
-from settlement.stores.sql import SqlStore
-from settlement.trail import Trail
+from settlement.stores.scylla.connection.session import Access
+from settlement.stores.scylla.store import ScyllaStore
+from settlement.stores.scylla.tables.schema import options_text
+from settlement.stores.sql.store import SqlStore
 
 # ScyllaDB keeps rows by account, and a request holds those of one: the larger a batch, the more each has.
 _BATCH_EVENTS = {"sql": 8192, "scylla": 16_384}

@@ -9,24 +9,24 @@ from contextlib import suppress
 
 import structlog
 
-from matching.blocks import Block
-from matching.errors import BadBlock
-from settlement import metrics, standing
-from settlement.appending import Appending
-from settlement.chain import BytesOf, Chain, Refuse, nobody_else
+from matching.core.blocks import Block
+from matching.core.errors import BadBlock
+from settlement import metrics
 from settlement.clock import Clock
-from settlement.dead_letters import DeadLetters
+from settlement.durable.appending import Appending
+from settlement.durable.spill import Spill
 from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
-from settlement.feed import Feed
-from settlement.gaps import Gaps
-from settlement.leadership import Leadership
 from settlement.options import Options
-from settlement.projecting import Projections
-from settlement.retrying import Patience, Stopped
-from settlement.spill import Spill
-from settlement.standing import Report, Standing
+from settlement.project.dead_letters import DeadLetters
+from settlement.project.projector import Projections
+from settlement.project.trail import Trail
+from settlement.receive.chain import BytesOf, Chain, Refuse, nobody_else
+from settlement.receive.feed import Feed
+from settlement.receive.gaps import Gaps
+from settlement.receive.leadership import Leadership
 from settlement.stores.base import Checkpoint, Fenced, Store, StoreUnavailable
-from settlement.trail import Trail
+from settlement.stores.retrying import Patience, Stopped
+from settlement.worker_status import Report, Standing, tell_metrics
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ def run(
     options: Options,
     *,
     spill: Spill,
-    report: Report = lambda standing: None,
+    report: Report = lambda status: None,
     refuse: Refuse = nobody_else,
 ) -> int:
     """Settles until `stop()` or `options.until_block`; returns how many blocks were appended.
@@ -328,5 +328,5 @@ class _Worker:
             epoch=leader.number if leader else 0,
             leader=leader.commands if leader else None,
         )
-        standing.tell_metrics(now)
+        tell_metrics(now)
         self._report(now)

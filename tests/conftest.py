@@ -19,10 +19,10 @@ from pytest_django import Settings
 from selenium import webdriver
 
 from scripts.services import SERVERS, SERVICES, Running, Server
-from settlement.stores.scylla import ScyllaStore
-from settlement.stores.scylla_schema import statements
-from settlement.stores.scylla_session import Access, Session
-from settlement.stores.sql import SqlStore
+from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.store import ScyllaStore
+from settlement.stores.scylla.tables.schema import statements
+from settlement.stores.sql.store import SqlStore
 
 ROOT = Path(__file__).resolve().parents[1]
 

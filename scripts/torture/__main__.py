@@ -14,7 +14,7 @@ from pathlib import Path
 import django
 
 import scripts.torture
-from matching.errors import MatchingError
+from matching.core.errors import MatchingError
 from scripts.torture.processes import Failed, settings_of
 from scripts.torture.report import Result, table
 

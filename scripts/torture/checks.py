@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matching.blocks import Block
+from matching.core.blocks import Block
 from scripts.torture.clients import Acknowledged
 
 MOST_TOLD = 20

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from matching.client import Client
-from matching.connection import Connection
-from matching.edge import BatchBuilder, Edge
-from matching.errors import EngineRefused, EngineUnreachable, MatchingError
-from matching.registry import Registry
+from matching.client.client import Client
+from matching.client.connection import Connection
+from matching.client.edge import BatchBuilder, Edge
+from matching.core.errors import EngineRefused, EngineUnreachable, MatchingError
+from matching.core.registry import Registry
 
 TIMEOUT_S = 5.0
 _BATCH_COMMANDS = 6  # at most

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from matching import wire
-from matching.connection import Connection
-from matching.disk import LocalDisk
-from matching.epochs import Epoch, newest
-from matching.errors import MatchingError
-from matching.segments import Segments
-from matching.status import FOLLOWER
+from matching.client.connection import Connection
+from matching.core.epochs import Epoch, newest
+from matching.core.errors import MatchingError
+from matching.storage.disk import LocalDisk
+from matching.storage.segments import Segments
+from matching.transport import wire
+from matching.transport.roles import FOLLOWER
 from scripts.torture.processes import LOOK_S, Done, Failed, Life, manage
 from scripts.torture.report import Fault, Outage
 from settlement import wiring

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from matching.blocks import Block
-from matching.errors import MatchingError
+from matching.core.blocks import Block
+from matching.core.errors import MatchingError
 from scripts.smoke import on_free_ports
 from scripts.torture import clients
 from scripts.torture.checks import Comparison, compare

@@ -1,6 +1,6 @@
 """The store contract: what settlement writes and what lookups read, whatever the database.
 
-Units are the engine's (matching/layout.py): ticks, lots, smallest units, nanoseconds; `definitions` gives what is
+Units are the engine's (matching/core/layout.py): ticks, lots, smallest units, nanoseconds; `definitions` gives what is
 needed to turn them into decimals. Every write is absolute and idempotent: the same call again, or a call again with
 part of its rows there already, ends in the same rows. Pages are keyset pages: a `before` or `after` key and a limit;
 nothing counts and nothing skips.
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import NamedTuple, Protocol
 
-from matching.epochs import Epoch
+from matching.core.epochs import Epoch
 
 
 class StoreError(Exception):
@@ -146,10 +146,10 @@ class TradingDay(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """A command on reference data that was applied, in order: `matching.registry.Registry.apply` takes it."""
+    """A command on reference data that was applied, in order: `matching.core.registry.Registry.apply` takes it."""
 
     event_sequence: int
-    kind: int  # matching.codes.CommandKind
+    kind: int  # matching.core.codes.CommandKind
     text: str
 
 
@@ -171,7 +171,9 @@ class DeadLetter(NamedTuple):
     first_failed_at_ns: int
     last_failed_at_ns: int
     resolved_at_ns: int | None
-    projection: str = ""  # the refused rows as JSON (settlement.dead_letters); `dead_letters()` may leave it empty
+    projection: str = (
+        ""  # the refused rows as JSON (settlement.project.dead_letters); `dead_letters()` may leave it empty
+    )
 
 
 class Before(NamedTuple):

@@ -14,8 +14,8 @@ from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from exchange_site import celery, tasks
-from settlement import reconciliation
 from settlement import tasks as settlement_tasks
+from settlement.audit import reconciliation
 from settlement.errors import NotBuiltIn
 from settlement.models import ReconciliationRun
 from settlement.stores.base import Store

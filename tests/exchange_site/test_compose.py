@@ -14,7 +14,7 @@ import yaml
 from confluent_kafka.admin import AdminClient, NewTopic
 from django.conf import settings
 
-from matching.input_logs import kafka_topic
+from matching.storage.input_logs import kafka_topic
 from scripts.services import Running
 from tests.matching.small_exchange import until
 

@@ -6,9 +6,9 @@ import pytest
 
 from ledger.api import MOST_LEGS, NOTHING, Funds, Key, Overdrawn, fold, legs
 from ledger.entries import Leg
-from matching.blocks import Block
-from matching.codes import EventKind
-from matching.registry import Registry
+from matching.core.blocks import Block
+from matching.core.codes import EventKind
+from matching.core.registry import Registry
 from tests.reference.engine import ReferenceExchange
 from tests.reference.streams import random_commands
 from tests.settlement.chains import BTC_USD, Chain, chain_of, deposit, order, worked_example

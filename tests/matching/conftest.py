@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import zmq
 
-from matching import snapshots
-from matching.blocks import Block
-from matching.engine import Engine
-from matching.follower import re_executed
-from matching.sockets import RawSocket
+from matching.core import snapshots
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.node.follower import re_executed
+from matching.transport.sockets import RawSocket
 from tests.matching import small_exchange
 from tests.matching.places import LAST, Place, chain
 

@@ -3,7 +3,7 @@
 import errno
 from pathlib import Path
 
-from matching.disk import AppendFile, LocalDisk
+from matching.storage.disk import AppendFile, LocalDisk
 
 
 class FillingDisk(LocalDisk):

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from matching import layout, snapshots
-from matching.edge import BatchBuilder, Edge
-from matching.engine import Engine
-from matching.jsonlines import block_events, dumps, state_form
+from matching.client.edge import BatchBuilder, Edge
+from matching.client.jsonlines import block_events, dumps, state_form
+from matching.core import layout, snapshots
+from matching.core.engine import Engine
 
 
 class KernelExchange:

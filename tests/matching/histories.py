@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from matching.blocks import Block
-from matching.epochs import Epoch, admits, newest
+from matching.core.blocks import Block
+from matching.core.epochs import Epoch, admits, newest
 
 
 class MemoryHistory:

@@ -3,9 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from matching import layout
-from matching.engine import Engine, OpenOrder
-from matching.kernel import pools as p
+from matching.core import layout
+from matching.core.engine import Engine, OpenOrder
+from matching.core.kernel.structures import pools as p
 
 
 def check_invariants(engine: Engine, supplies: Mapping[str, int]) -> None:

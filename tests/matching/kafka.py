@@ -5,9 +5,9 @@ import secrets
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from matching.errors import LogNotReady
-from matching.input_logs import kafka_topic
-from matching.input_logs.kafka_topic import Topic
+from matching.core.errors import LogNotReady
+from matching.storage.input_logs import kafka_topic
+from matching.storage.input_logs.kafka_topic import Topic
 from tests.matching.small_exchange import until
 
 

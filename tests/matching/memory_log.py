@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from matching.input_logs.base import Logged
+from matching.storage.input_logs.base import Logged
 
 
 @dataclass

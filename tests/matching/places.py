@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matching.blocks import Block
-from matching.disk import LocalDisk
-from matching.engine import Engine
-from matching.epochs import Epoch
-from matching.input_logs.wal import WalLog
-from matching.leadership import take_lead
-from matching.recovery import Recovered
-from matching.ring import Ring
-from matching.sequencer import Sequencer
-from matching.services import Services
-from matching.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
-from matching.wire import Addresses
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.core.epochs import Epoch
+from matching.node.leadership import take_lead
+from matching.node.recovery import Recovered
+from matching.node.sequencer import Sequencer
+from matching.node.services import Services
+from matching.storage.disk import LocalDisk
+from matching.storage.input_logs.wal import WalLog
+from matching.storage.ring import Ring
+from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
+from matching.transport.wire import Addresses
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import DEFINITIONS, batch, deposit, services, trading
 

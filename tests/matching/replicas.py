@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from matching.blocks import Block
+from matching.core.blocks import Block
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import MemoryCommandLog, Shared, command_log
 from tests.matching.small_exchange import (

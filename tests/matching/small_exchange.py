@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matching import process, wire
-from matching.blocks import Block
-from matching.disk import LocalDisk
-from matching.edge import BatchBuilder, Edge
-from matching.engine import Engine
-from matching.epochs import Epoch
-from matching.feed import Feed
-from matching.history import History
-from matching.input_logs.base import CommandLog, InputLog
-from matching.input_logs.memory import MemoryLog
-from matching.ring import Ring
-from matching.sequencer import Sequencer
-from matching.services import Services
-from matching.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
-from matching.sockets import ZmqNetwork
+from matching.client.edge import BatchBuilder, Edge
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.core.epochs import Epoch
+from matching.feed.reader import Feed
+from matching.node import process
+from matching.node.sequencer import Sequencer
+from matching.node.services import Services
+from matching.storage.disk import LocalDisk
+from matching.storage.history import History
+from matching.storage.input_logs.base import CommandLog, InputLog
+from matching.storage.input_logs.memory import MemoryLog
+from matching.storage.ring import Ring
+from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
+from matching.transport import wire
+from matching.transport.sockets import ZmqNetwork
 from tests.conftest import free_ports
 from tests.matching.histories import MemoryHistory
 

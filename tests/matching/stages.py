@@ -5,18 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from matching import layout, wire
-from matching.blocks import Block
-from matching.desk import Desk
-from matching.engine import Engine
-from matching.feed import Feed
-from matching.follower import Follower
-from matching.process import Parts
-from matching.publisher import Publisher
-from matching.ring import Ring
-from matching.sequencer import Sequencer
-from matching.sockets import Kind, Limits
-from matching.status import FOLLOWER, StatusBoard
+from matching.core import layout
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.feed.reader import Feed
+from matching.node.command_endpoint import Desk
+from matching.node.follower import Follower
+from matching.node.process import Parts
+from matching.node.publisher import Publisher
+from matching.node.sequencer import Sequencer
+from matching.node.status import StatusBoard
+from matching.storage.ring import Ring
+from matching.transport import wire
+from matching.transport.roles import FOLLOWER
+from matching.transport.sockets import Kind, Limits
 from tests.matching.small_exchange import batch, deposit
 
 HERE = wire.Addresses("tcp://here:1", "tcp://here:2", "tcp://here:3")

@@ -6,7 +6,7 @@
 import json
 import sys
 
-from matching.replaying import replay
+from matching.client.replay import replay
 from tests.reference.streams import random_lines
 
 

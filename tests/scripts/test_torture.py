@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from matching.blocks import Block
-from matching.engine import Engine
-from matching.ring import Ring
-from matching.sequencer import Sequencer
-from matching.wire import decode_answer
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.node.sequencer import Sequencer
+from matching.storage.ring import Ring
+from matching.transport.wire import decode_answer
 from scripts.torture.checks import Comparison, compare
 from scripts.torture.clients import Acknowledged, Answer
 from scripts.torture.report import Fault, Lengths, Outage, Result, longest_gap, outage_lengths, table

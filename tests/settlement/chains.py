@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from matching import layout
-from matching.blocks import Block
-from matching.edge import BatchBuilder, Edge
-from matching.engine import Engine
+from matching.client.edge import BatchBuilder, Edge
+from matching.core import layout
+from matching.core.blocks import Block
+from matching.core.engine import Engine
 
 START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: soon there is another minute, day and year
 STEP_NS = 500_000_000

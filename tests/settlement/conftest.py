@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from matching.codes import CommandKind
+from matching.core.codes import CommandKind
 from settlement import worker
-from settlement.dead_letters import DeadLetters
+from settlement.durable.spill import Spill
 from settlement.options import Options
-from settlement.projection import day_of
-from settlement.spill import Spill
-from settlement.standing import Report
+from settlement.project.dead_letters import DeadLetters
+from settlement.project.projection import day_of
+from settlement.project.trail import Trail
 from settlement.stores.base import Store
-from settlement.stores.scylla import ScyllaStore
-from settlement.stores.sql import SqlStore
-from settlement.stores.sql_statements import PROJECTED_TABLES
-from settlement.trail import Trail
+from settlement.stores.scylla.store import ScyllaStore
+from settlement.stores.sql.statements import PROJECTED_TABLES
+from settlement.stores.sql.store import SqlStore
+from settlement.worker_status import Report
 from tests.conftest import scylla_shards
 from tests.settlement.fakes import FakeClock, ScriptedFeed
 from tests.settlement.rows import MOST

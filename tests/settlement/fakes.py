@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from matching import wire
-from matching.blocks import Block
+from matching.core.blocks import Block
+from matching.transport import wire
 from settlement.clock import Clock
 from settlement.stores.base import Store, StoreUnavailable
 

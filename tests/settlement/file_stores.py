@@ -7,7 +7,7 @@ from pathlib import Path
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from settlement.stores.sql import SqlStore
+from settlement.stores.sql.store import SqlStore
 
 ALIAS = "file"
 

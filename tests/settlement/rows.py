@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from matching.epochs import Epoch
+from matching.core.epochs import Epoch
 from settlement.stores.base import (
     Balance,
     Candle,

@@ -1,6 +1,6 @@
 """A batch with a row of each table, and all that a small store holds."""
 
-from matching.codes import CommandKind
+from matching.core.codes import CommandKind
 from settlement.stores.base import Definition, Projection, Store
 from tests.settlement.rows import (
     DAY,

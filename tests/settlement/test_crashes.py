@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from settlement import worker
-from settlement.dead_letters import DeadLetters
+from settlement.durable.spill import Spill
 from settlement.options import Options
-from settlement.spill import Spill
+from settlement.project.dead_letters import DeadLetters
+from settlement.project.trail import Trail
 from settlement.stores.base import Store
-from settlement.stores.sql import SqlStore
-from settlement.trail import Trail
+from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain
 from tests.settlement.conftest import empty, restarted, tables, trail_text

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from matching.blocks import Block
-from matching.errors import BadBlock
+from matching.core.blocks import Block
+from matching.core.errors import BadBlock
 from settlement import metrics
-from settlement.chain import stored
 from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged, TrailUnusable
+from settlement.project.trail import NAME, lines_of
+from settlement.receive.chain import stored
 from settlement.stores.base import Checkpoint, Store
-from settlement.trail import NAME, lines_of
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain, chain_of, in_epoch
 from tests.settlement.conftest import Settle, empty, tables, trail_text

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from exchange_site.simulator.defects import DEFECTS
-from exchange_site.simulator.run import simulate
-from exchange_site.simulator.seeds import simulate_all
+from simulator.defects import DEFECTS
+from simulator.run import simulate
+from simulator.seeds import simulate_all
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
 FOUND_BY = {name: int(seed) for name, seed in re.findall(r"^\| `([\w-]+)` \| (\d+) \|", PAGE.read_text("utf-8"), re.M)}

@@ -5,7 +5,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from exchange_site.simulator.run import simulate
+from simulator.run import simulate
 
 
 @pytest.mark.parametrize("seed", [3, 8])

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from matching.client import Client
+from matching.client.client import Client
 from tests.matching.small_exchange import DEFINITIONS, trading
 from tests.system.conftest import Start
 

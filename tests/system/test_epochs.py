@@ -2,7 +2,7 @@
 
 import pytest
 
-from matching.client import Client
+from matching.client.client import Client
 from tests.matching.small_exchange import DEFINITIONS, deposit
 from tests.system.conftest import Start
 

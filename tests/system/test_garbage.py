@@ -9,9 +9,9 @@ from itertools import product
 import pytest
 import zmq
 
-from matching import wire
-from matching.client import Client
-from matching.sockets import RawSocket
+from matching.client.client import Client
+from matching.transport import wire
+from matching.transport.sockets import RawSocket
 from tests.matching.small_exchange import DEFINITIONS, deposit
 from tests.system.conftest import Process, Start
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from matching.client import Client
+from matching.client.client import Client
 from tests.matching.small_exchange import DEFINITIONS, deposit, until
 from tests.system.conftest import Process, Start
 

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from matching.client import Client
+from matching.client.client import Client
 from scripts.services import Postgres, Running, Server
 from tests.conftest import free_ports
 from tests.matching.small_exchange import until

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from matching import wire
-from matching.client import Client
-from matching.errors import EngineRefused
-from matching.feed import Feed
+from matching.client.client import Client
+from matching.core.errors import EngineRefused
+from matching.feed.reader import Feed
+from matching.transport import wire
 from tests.conftest import free_ports
 from tests.matching.small_exchange import DEFINITIONS, deposit, until
 from tests.system.conftest import Process, Start

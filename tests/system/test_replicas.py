@@ -21,11 +21,11 @@ from typing import Any
 
 import pytest
 
-from matching.blocks import Block
-from matching.client import Client, Result
-from matching.engine import Engine
-from matching.errors import MatchingError
-from matching.follower import re_executed
+from matching.client.client import Client, Result
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.core.errors import MatchingError
+from matching.node.follower import re_executed
 from scripts.services import Kafka, Running, Server
 from tests.conftest import free_ports
 from tests.matching.kafka import delete_topic, is_made_anew, new_topic

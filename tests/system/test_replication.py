@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from matching.blocks import Block
-from matching.client import Client
-from matching.codes import EventKind
-from matching.feed import Feed
-from matching.replaying import parse
+from matching.client.client import Client
+from matching.client.replay import parse
+from matching.core.blocks import Block
+from matching.core.codes import EventKind
+from matching.feed.reader import Feed
 from tests.conftest import free_ports
 from tests.matching.small_exchange import BTC, DEFINITIONS, deposit, trading, until
 from tests.system.conftest import ROOT, Process, Start

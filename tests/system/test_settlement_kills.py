@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from matching.client import Client
+from matching.client.client import Client
 from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.reference.streams import random_commands

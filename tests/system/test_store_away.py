@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from matching.client import Client
+from matching.client.client import Client
 from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.system.conftest import Process, Start

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from matching.blocks import Block
-from matching.client import Client, Result
-from matching.engine import Engine
-from matching.follower import re_executed
-from matching.input_logs.wal import WalLog
+from matching.client.client import Client, Result
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.node.follower import re_executed
+from matching.storage.input_logs.wal import WalLog
 from tests.conftest import free_ports
 from tests.reference.streams import random_commands
 from tests.system.conftest import Process, Start

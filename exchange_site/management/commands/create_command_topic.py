@@ -3,8 +3,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from matching.errors import LogNotReady
-from matching.input_logs import kafka_topic
+from matching.core.errors import LogNotReady
+from matching.storage.input_logs import kafka_topic
 
 
 class Command(BaseCommand):

@@ -5,8 +5,8 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import Error as DatabaseError
 
-from exchange_site import first_start
-from matching.kernel import compile_now
+from exchange_site.operations import first_start
+from matching.core.kernel import compile_now
 
 
 class Command(BaseCommand):

@@ -7,23 +7,25 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 from prometheus_client import REGISTRY
 
-from exchange_site import engine_wiring, worker_http
 from exchange_site.addresses import AddressError
-from matching import errors, process
-from matching.epochs import Superseded
-from matching.follower import HistoryGone
-from matching.history import HistoryUnavailable
-from matching.management.interrupting import stop_on_signals
-from matching.metrics import EngineMetrics
-from matching.recovery import CannotLead
-from matching.services import Services
-from matching.sockets import AddressUnusable
+from exchange_site.engine_host import wiring
+from exchange_site.operations import worker_http
+from matching.commandline.interruption import stop_on_signals
+from matching.core import errors
+from matching.core.epochs import Superseded
+from matching.node import process
+from matching.node.follower import HistoryGone
+from matching.node.metrics import EngineMetrics
+from matching.node.recovery import CannotLead
+from matching.node.services import Services
+from matching.storage.history import HistoryUnavailable
+from matching.transport.sockets import AddressUnusable
 from settlement.errors import CannotRun
 from settlement.stores.base import StoreError
 
 _PATIENCE_S = 10.0
 _COULD_NOT_RUN = (
-    engine_wiring.NotAvailable,
+    wiring.NotAvailable,
     AddressUnusable,
     AddressError,
     CannotRun,
@@ -57,9 +59,9 @@ class Command(BaseCommand):
         stop = stop_on_signals()
         try:
             with ExitStack() as opened:
-                opened.enter_context(closing(engine_wiring.own_folder()))
-                history, watch = engine_wiring.history(), engine_wiring.epoch_watch()
-                services = engine_wiring.services(
+                opened.enter_context(closing(wiring.own_folder()))
+                history, watch = wiring.history(), wiring.epoch_watch()
+                services = wiring.services(
                     input_log=input_log,
                     snapshot_every=snapshot_every,
                     take_over=take_over,
@@ -68,13 +70,13 @@ class Command(BaseCommand):
                 )
 
                 def watched(parts: process.Parts) -> None:
-                    probes = engine_wiring.probes(parts)
+                    probes = wiring.probes(parts)
                     opened.enter_context(worker_http.serve(settings.ENGINE_HTTP_ADDRESS, probes))
                     opened.enter_context(watch.running())
                     REGISTRY.register(EngineMetrics(parts.board))
 
                 stages = Stages(watched, self.announce)
-                run(engine_wiring.input_log_name(input_log), follow, services, stages, stop.is_set)
+                run(wiring.input_log_name(input_log), follow, services, stages, stop.is_set)
         except _COULD_NOT_RUN as error:
             raise CommandError(str(error), returncode=2) from error
         except OSError as error:  # a busy HTTP port, or a folder that cannot be read
@@ -107,8 +109,8 @@ class Stages(NamedTuple):
 
 
 def run(input_log: str, follow: str | None, services: Services, stages: Stages, stop: Callable[[], bool]) -> None:
-    """Until `stop()`. Raises what the roles of `matching.process` raise."""
-    plan = engine_wiring.plan()
+    """Until `stop()`. Raises what the roles of `matching.node.process` raise."""
+    plan = wiring.plan()
     if input_log != "kafka":
         if follow:
             process.follow_leader(plan, services, follow, _PATIENCE_S, stages.both, stop)
@@ -116,10 +118,10 @@ def run(input_log: str, follow: str | None, services: Services, stages: Stages, 
             process.lead(plan, services, stages.both, stop)
         return
     if follow:
-        raise engine_wiring.NotAvailable("A replica that reads Kafka follows no engine: leave --follow out.")
-    engine_wiring.warn_if_unlisted()
-    with closing(engine_wiring.command_log()) as command_log:
-        process.replicate(plan, services, command_log, engine_wiring.instance(), stages.watched, stages.ready, stop)
+        raise wiring.NotAvailable("A replica that reads Kafka follows no engine: leave --follow out.")
+    wiring.warn_if_unlisted()
+    with closing(wiring.command_log()) as command_log:
+        process.replicate(plan, services, command_log, wiring.instance(), stages.watched, stages.ready, stop)
 
 
 def _origin(parts: process.Parts) -> str:

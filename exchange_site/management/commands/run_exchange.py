@@ -7,8 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 
-from exchange_site import addresses, readiness, supervisor
+from exchange_site import addresses
 from exchange_site.checks import HTTP_ADDRESSES, ZMQ_ADDRESSES
+from exchange_site.operations import readiness, supervisor
 
 
 class Command(BaseCommand):

@@ -4,12 +4,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
-from exchange_site import health, worker_http
 from exchange_site.addresses import AddressError
-from matching.management.interrupting import stop_on_signals
-from settlement import alarms, lock, metrics, standing, wiring, worker
+from exchange_site.operations import health, worker_http
+from matching.commandline.interruption import stop_on_signals
+from settlement import lock, metrics, wiring, worker, worker_status
+from settlement.alarms import worker_alarms
 from settlement.clock import SystemClock
-from settlement.commands import COULD_NOT_RUN, ExchangeCommand
+from settlement.commandline import COULD_NOT_RUN, ExchangeCommand
 from settlement.options import Options
 from settlement.stores.base import Store, StoreError
 
@@ -22,7 +23,7 @@ class Command(ExchangeCommand):
         parser.add_argument("--until-block", type=int, metavar="N", help="stop once block N is settled")
 
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> str:
-        stop, tables, newest = stop_on_signals().is_set, wiring.patient_store(store), standing.Newest()
+        stop, tables, newest = stop_on_signals().is_set, wiring.patient_store(store), worker_status.Newest()
         probes = {
             "store": health.timed(lambda: wiring.answers(tables) and newest.is_store_there(), StoreError),
             "spill": health.timed(newest.is_room_in_spill),
@@ -40,7 +41,7 @@ def settle(
     tables: Store,
     stop: Callable[[], bool],
     choices: Options,
-    newest: standing.Newest,
+    newest: worker_status.Newest,
     probes: Mapping[str, health.Probe],
 ) -> int:
     with lock.exclusive(wiring.data_dir()):
@@ -50,11 +51,11 @@ def settle(
         with (
             metrics.of_worker(),
             worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes),
-            alarms.kept(SystemClock()) as watch,
+            worker_alarms.kept(SystemClock()) as watch,
         ):
             listening = wiring.listening()
 
-            def report(now: standing.Standing) -> None:
+            def report(now: worker_status.Standing) -> None:
                 now = listening.complete(now)
                 newest(now)
                 watch.hear(now)

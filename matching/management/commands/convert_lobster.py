@@ -7,12 +7,12 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from matching import lobster
-from matching.errors import BadFile
-from matching.files import written_whole
-from matching.jsonlines import dumps
+from matching.client.jsonlines import dumps
+from matching.commandline.interruption import stoppable
+from matching.core.errors import BadFile
 from matching.management.commands.replay import Output, whole
-from matching.management.interrupting import stoppable
+from matching.storage.text_files import written_whole
+from matching.workloads import lobster
 
 
 class Command(BaseCommand):

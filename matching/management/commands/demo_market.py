@@ -3,12 +3,12 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from matching import leaders
-from matching.client import Client
-from matching.demo_session import Session
-from matching.errors import EngineRefused, EngineUnreachable, MatchingError
-from matching.management import engines
-from matching.management.interrupting import stop_on_signals
+from matching.client import leaders
+from matching.client.client import Client
+from matching.commandline import engine_addresses
+from matching.commandline.interruption import stop_on_signals
+from matching.core.errors import EngineRefused, EngineUnreachable, MatchingError
+from matching.workloads.demo_session import Session
 
 _TIMEOUT_S = 3.0
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1, help="another seed, another market; default: 1")
         parser.add_argument("--commands", type=int, metavar="N", help="stop after so many; default: never")
         parser.add_argument("--wait", type=float, default=180.0, metavar="SECONDS", help="for an engine that is silent")
-        parser.add_argument("--address", default=engines.addresses(), help="command addresses, commas between")
+        parser.add_argument("--address", default=engine_addresses.addresses(), help="command addresses, commas between")
 
     def handle(self, *, rate: float, seed: int, commands: int | None, wait: float, address: str, **options: Any) -> str:
         if not 0 < rate <= 1e6 or seed < 0 or (commands is not None and commands < 1) or wait < 0:
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         except EngineRefused as error:
             raise CommandError(str(error), returncode=1) from error
         except EngineUnreachable as error:
-            raise CommandError(engines.unreachable(error, address), returncode=2) from error
+            raise CommandError(engine_addresses.unreachable(error, address), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return f"sent {sent} commands"

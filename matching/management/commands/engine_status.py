@@ -4,10 +4,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from matching import wire
-from matching.connection import Connection
-from matching.errors import EngineUnreachable, MatchingError
-from matching.management import engines
+from matching.client.connection import Connection
+from matching.commandline import engine_addresses
+from matching.core.errors import EngineUnreachable, MatchingError
+from matching.transport import wire
 
 _PATIENCE_S = 3.0
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             finally:
                 connection.close()
         except EngineUnreachable as error:
-            raise CommandError(engines.unreachable(error, address), returncode=2) from error
+            raise CommandError(engine_addresses.unreachable(error, address), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(status) if as_json else text(status)

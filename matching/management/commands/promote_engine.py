@@ -4,10 +4,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from matching import wire
-from matching.connection import Connection
-from matching.errors import MatchingError
-from matching.management.interrupting import stoppable
+from matching.client.connection import Connection
+from matching.commandline.interruption import stoppable
+from matching.core.errors import MatchingError
+from matching.transport import wire
 
 _PATIENCE_S = 3.0
 

@@ -10,11 +10,11 @@ from typing import Any, TextIO
 from django.core.management import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from matching.errors import MatchingError
-from matching.files import lines_of, written_whole
-from matching.jsonlines import dumps
-from matching.kernel import compile_now
-from matching.replaying import MOST_BLOCK_COMMANDS, replay
+from matching.client.jsonlines import dumps
+from matching.client.replay import MOST_BLOCK_COMMANDS, replay
+from matching.core.errors import MatchingError
+from matching.core.kernel import compile_now
+from matching.storage.text_files import lines_of, written_whole
 
 Output = AbstractContextManager[TextIO | TextIOBase]
 

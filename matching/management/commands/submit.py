@@ -6,11 +6,11 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from matching.connection import Connection
-from matching.errors import EngineRefused, EngineUnreachable, MatchingError, NoAnswer
-from matching.management import engines
-from matching.submission import submit
-from matching.wire import MAX_BATCH_COMMANDS
+from matching.client.connection import Connection
+from matching.client.submission import submit
+from matching.commandline import engine_addresses
+from matching.core.errors import EngineRefused, EngineUnreachable, MatchingError, NoAnswer
+from matching.transport.wire import MAX_BATCH_COMMANDS
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, default=500, help=f"commands a message, 1 to {MAX_BATCH_COMMANDS}")
         parser.add_argument("--rate", type=float, metavar="PER_SECOND", help="commands a second; default: no limit")
         parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for the answer to a batch")
-        parser.add_argument("--address", default=engines.addresses(), help="command addresses, commas between")
+        parser.add_argument("--address", default=engine_addresses.addresses(), help="command addresses, commas between")
 
     def handle(
         self, *, file: Path, batch: int, rate: float | None, timeout: float, address: str, **options: Any
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         except (NoAnswer, EngineRefused) as error:
             raise CommandError(str(error), returncode=1) from error
         except EngineUnreachable as error:
-            raise CommandError(engines.unreachable(error, address), returncode=2) from error
+            raise CommandError(engine_addresses.unreachable(error, address), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(done.summary())

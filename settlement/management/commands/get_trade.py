@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management import CommandError, CommandParser
 
 from settlement import lookups, wiring
-from settlement.commands import NOT_IN_ORDER, ExchangeCommand
+from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
 
 
 class Command(ExchangeCommand):

@@ -1,7 +1,7 @@
 from typing import Any
 
 from settlement import wiring
-from settlement.commands import ExchangeCommand
+from settlement.commandline import ExchangeCommand
 
 
 class Command(ExchangeCommand):

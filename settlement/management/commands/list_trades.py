@@ -3,9 +3,8 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from ledger import filters
 from settlement import lookups, wiring
-from settlement.commands import COULD_NOT_RUN, ExchangeCommand
+from settlement.commandline import COULD_NOT_RUN, ExchangeCommand
 
 
 class Command(ExchangeCommand):
@@ -18,8 +17,8 @@ class Command(ExchangeCommand):
 
     def handle(self, *, from_sequence: int, to_sequence: int, as_json: bool, **options: Any) -> None:
         try:
-            filters.refuse_reversed(from_sequence, to_sequence)
-        except filters.BadFilter as error:
+            lookups.refuse_reversed(from_sequence, to_sequence)
+        except lookups.ReversedRange as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         store = wiring.store()
         registry = lookups.registry_of(store)

@@ -3,10 +3,11 @@ from typing import Any
 
 from django.core.management import CommandParser
 
-from matching.management.interrupting import stop_on_signals
-from settlement import lock, rebuilding, terminal, wiring
+from matching.commandline.interruption import stop_on_signals
+from settlement import lock, terminal, wiring
 from settlement.clock import SystemClock
-from settlement.commands import ExchangeCommand
+from settlement.commandline import ExchangeCommand
+from settlement.project import rebuilding
 
 
 class Command(ExchangeCommand):

@@ -3,8 +3,9 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from settlement import reconciliation, terminal, wiring
-from settlement.commands import NOT_IN_ORDER, ExchangeCommand
+from settlement import terminal, wiring
+from settlement.audit import reconciliation
+from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
 
 
 class Command(ExchangeCommand):

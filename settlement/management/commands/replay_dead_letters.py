@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management import CommandError, CommandParser
 
 from settlement import wiring
-from settlement.commands import COULD_NOT_RUN, NOT_IN_ORDER, ExchangeCommand
+from settlement.commandline import COULD_NOT_RUN, NOT_IN_ORDER, ExchangeCommand
 
 
 class Command(ExchangeCommand):

@@ -3,9 +3,10 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from matching.engine import Engine
-from settlement import terminal, verify, wiring
-from settlement.commands import NOT_IN_ORDER, ExchangeCommand
+from matching.core.engine import Engine
+from settlement import terminal, wiring
+from settlement.audit import verify
+from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
 
 
 class Command(ExchangeCommand):

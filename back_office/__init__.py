@@ -1,0 +1,1 @@
+"""Every page that an operator sees."""

@@ -1,0 +1,101 @@
+"""The ledger's pages: find an account, and one account's balances and statement. They read and never write.
+
+The site puts its frame, its login and its refusals around them; what they read from is handed in.
+"""
+
+import re
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from back_office import filters
+from back_office.filters import BadFilter, Query
+from back_office.formats import ReferenceData
+from back_office.paging import PAGE_ROWS, Page, page_before
+from back_office.reader import Entry, LedgerReader
+from back_office.statement import BalanceRow, EntryRow
+from matching.core.decimals import INT64_MAX
+
+_BALANCE_KEY = re.compile(r"([0-9]{1,19}):([A-Z0-9._-]{1,32})", re.ASCII)
+
+
+class AccountPages:
+    def __init__(self, reader: LedgerReader, reference: ReferenceData) -> None:
+        self.reader = reader
+        self.reference = reference
+
+    def accounts(self, request: HttpRequest) -> HttpResponse:
+        """Every balance by account, from an account on; a number in the field leads to that account."""
+        context: dict[str, Any] = {"title": "Accounts", "form": request.GET}
+        try:
+            account = filters.whole(request.GET, "account", "Account")
+            after = _balance_key(request.GET)
+        except BadFilter as refusal:
+            return TemplateResponse(
+                request, "back_office/accounts.html", {**context, "refusal": str(refusal), "page": Page([])}, status=400
+            )
+        if account is not None:
+            return redirect("office:account", account)
+        found = list(self.reader.balances(after, PAGE_ROWS + 1))
+        rows = [BalanceRow.of(balance, self.reference) for balance in found[:PAGE_ROWS]]
+        context["next"] = f"{rows[-1].account}:{rows[-1].asset}" if len(found) > PAGE_ROWS else None
+        context["page"] = Page(rows, is_first=after is None)
+        return TemplateResponse(request, "back_office/accounts.html", context)
+
+    def account(self, request: HttpRequest, account: int) -> TemplateResponse:
+        context: dict[str, Any] = {"title": f"Account {account}", "account": account}
+        context["tabs"] = account_tabs(account, "statement")
+        balances = self.reader.balances_of(account)
+        if not balances:
+            raise Http404(f"Nothing has been settled for account {account}: it has no balance and no entry.")
+        context["balances"] = [BalanceRow.of(balance, self.reference) for balance in balances]
+        try:
+            asset = self._asset(request.GET)
+            before = filters.place(request.GET, "before", "Before")
+        except BadFilter as refusal:
+            context |= {"refusal": str(refusal), "page": Page([])}
+            return TemplateResponse(request, "back_office/account.html", context, status=400)
+        context |= {"asset": asset, "page": self._statement(account, asset, before)}
+        return TemplateResponse(request, "back_office/account.html", context)
+
+    def _asset(self, query: Query) -> str | None:
+        asset = filters.symbol(query, "asset", "Asset")
+        if asset is not None and self.reference.asset(asset) is None:
+            raise BadFilter(f"There is no asset {asset}.")
+        return asset
+
+    def _statement(self, account: int, asset: str | None, before: tuple[int, int] | None) -> Page[EntryRow]:
+        found = self.reader.get_ledger_events_by_account(account, PAGE_ROWS + 1, asset=asset, before=before)
+        page = page_before(found, _place, is_first=before is None)
+        return Page([EntryRow.of(entry, self.reference) for entry in page.rows], page.older, is_first=page.is_first)
+
+
+def account_tabs(account: int, active: str) -> list[dict[str, Any]]:
+    """The pages about one account, for the theme's navigation component; two of them are settlement's."""
+    links = {
+        "statement": reverse("office:account", args=[account]),
+        "orders": f"{reverse('office:orders')}?account={account}",
+        "trades": f"{reverse('office:trades')}?account={account}",
+    }
+    icons = {"statement": "account_balance", "orders": "list_alt", "trades": "swap_horiz"}
+    return [
+        {"title": name.capitalize(), "link": link, "icon": icons[name], "active": name == active}
+        for name, link in links.items()
+    ]
+
+
+def _place(entry: Entry) -> str:
+    return f"{entry.event_sequence}-{entry.leg}"
+
+
+def _balance_key(query: Query) -> tuple[int, str] | None:
+    value = filters.text(query, "after")
+    if not value:
+        return None
+    match = _BALANCE_KEY.fullmatch(value)
+    if not match or int(match[1]) > INT64_MAX:
+        raise BadFilter("After is an account and an asset such as 7:BTC.")
+    return int(match[1]), match[2]

@@ -1,0 +1,114 @@
+"""Alarms: those raised, the gravest first, then what was, newest first."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.timezone import now
+
+from back_office import filters
+from back_office.filters import BadFilter
+from back_office.paging import PAGE_ROWS, Page, page_before
+from settlement.alarms import records
+from settlement.alarms.rules import EVENTS, Kind, Severity
+from settlement.models import Alarm
+
+MAY_ACKNOWLEDGE = "settlement.change_alarm"
+
+_PLACES = {
+    Kind.DEAD_LETTERS: "office:dead_letters",
+    Kind.RECONCILIATION: "office:reconciliations",
+    Kind.GAP: "office:blocks",
+    Kind.HASH_MISMATCH: "office:blocks",
+    Kind.CHAIN_CONFLICT: "office:blocks",
+}
+"""Where an operator looks further; the overview has the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRow:
+    id: int
+    title: str
+    severity: str
+    message: str
+    raised_at: datetime
+    last_seen_at: datetime
+    cleared_at: datetime | None
+    acknowledged_by: str
+    acknowledged_at: datetime | None
+    stays: bool  # until it is acknowledged
+    link: str
+
+    @classmethod
+    def of(cls, alarm: Alarm) -> "AlarmRow":
+        return cls(
+            id=alarm.id,
+            title=alarm.kind.replace("_", " ").capitalize(),
+            severity=alarm.severity,
+            message=alarm.message,
+            raised_at=alarm.raised_at,
+            last_seen_at=alarm.last_seen_at,
+            cleared_at=alarm.cleared_at,
+            acknowledged_by=alarm.acknowledged_by or "",
+            acknowledged_at=alarm.acknowledged_at,
+            stays=alarm.kind in EVENTS,
+            link=reverse(_PLACES.get(Kind(alarm.kind), "office:overview")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedAlarms:
+    rows: list[AlarmRow]  # the gravest first, of those the newest
+
+    @classmethod
+    def read(cls) -> "RaisedAlarms":
+        return cls([AlarmRow.of(alarm) for alarm in _gravest_first(records.raised())])
+
+    @property
+    def critical(self) -> int:
+        return sum(row.severity == Severity.CRITICAL for row in self.rows)
+
+    @property
+    def warnings(self) -> int:
+        return len(self.rows) - self.critical
+
+
+def _gravest_first(alarms: Iterable[Alarm]) -> list[Alarm]:
+    return sorted(alarms, key=lambda alarm: (alarm.severity == Severity.CRITICAL, alarm.id), reverse=True)
+
+
+class AlarmPages:
+    def __init__(self, clock: Callable[[], datetime] = now) -> None:
+        self.clock = clock
+
+    def alarms(self, request: HttpRequest) -> TemplateResponse:
+        context: dict[str, Any] = {"title": "Alarms", "page": Page([]), "raised": RaisedAlarms.read()}
+        context["may_acknowledge"] = request.user.has_perm(MAY_ACKNOWLEDGE)
+        try:
+            before = filters.whole(request.GET, "before", "Before")
+        except BadFilter as refusal:
+            context["refusal"] = str(refusal)
+            return TemplateResponse(request, "back_office/alarms.html", context, status=400)
+        context["page"] = _history(before)
+        return TemplateResponse(request, "back_office/alarms.html", context)
+
+    def acknowledge(self, request: HttpRequest, number: int) -> HttpResponse:
+        if records.acknowledge(number, request.user.get_username(), self.clock()):
+            messages.success(request, "The alarm is acknowledged.")
+        else:
+            messages.info(request, "The alarm is raised no more, or somebody has acknowledged it before.")
+        return redirect("office:alarms")
+
+
+def _history(before: int | None) -> Page[AlarmRow]:
+    found = Alarm.objects.exclude(cleared_at=None).order_by("-id")
+    if before is not None:
+        found = found.filter(id__lt=before)
+    page = page_before(list(found[: PAGE_ROWS + 1]), lambda alarm: alarm.id, is_first=before is None)
+    return Page([AlarmRow.of(alarm) for alarm in page.rows], page.older, is_first=page.is_first)

@@ -1,0 +1,99 @@
+"""Blocks whose rows the store refused: all of them, newest first, and one with its error and a way to replay it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from back_office import filters
+from back_office.filters import BadFilter
+from back_office.formats import instant
+from back_office.paging import PAGE_ROWS, Page, page_before
+from settlement.errors import NotReady
+from settlement.project.dead_letters import DeadLetters
+from settlement.stores.base import DeadLetter, Store
+
+log = structlog.get_logger(__name__)
+
+MAY_REPLAY = "settlement.change_deadletter"
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    block: int
+    error: str
+    attempts: int
+    first_failed: str
+    last_failed: str
+    resolved: str  # "": not yet
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> "LetterRow":
+        return cls(
+            block=letter.block_number,
+            error=letter.error,
+            attempts=letter.attempts,
+            first_failed=instant(letter.first_failed_at_ns),
+            last_failed=instant(letter.last_failed_at_ns),
+            resolved="" if letter.resolved_at_ns is None else instant(letter.resolved_at_ns),
+        )
+
+
+class DeadLetterPages:
+    def __init__(self, store: Store, letters: Callable[[], DeadLetters]) -> None:
+        self.store = store
+        self.open_letters = letters
+
+    def letters(self, request: HttpRequest) -> TemplateResponse:
+        context: dict[str, Any] = {"title": "Dead letters", "page": Page([])}
+        try:
+            before = filters.whole(request.GET, "before", "Before")
+        except BadFilter as refusal:
+            context["refusal"] = str(refusal)
+            return TemplateResponse(request, "back_office/dead_letters.html", context, status=400)
+        found = self.store.newest_dead_letters(PAGE_ROWS + 1, before=before)
+        page = page_before(found, lambda letter: letter.id, is_first=before is None)
+        context["page"] = Page([LetterRow.of(letter) for letter in page.rows], page.older, is_first=page.is_first)
+        return TemplateResponse(request, "back_office/dead_letters.html", context)
+
+    def letter(self, request: HttpRequest, number: int) -> TemplateResponse:
+        letter = self._letter(number)
+        context = {
+            "title": f"Dead letter {number}",
+            "letter": LetterRow.of(letter),
+            "rows": _counts(letter.projection),
+            "may_replay": request.user.has_perm(MAY_REPLAY),
+        }
+        return TemplateResponse(request, "back_office/dead_letter.html", context)
+
+    def replay(self, request: HttpRequest, number: int) -> HttpResponse:
+        """As `manage.py replay_dead_letters --id N`."""
+        try:
+            error = self.open_letters().replay(self._letter(number))
+        except NotReady as refusal:
+            messages.error(request, str(refusal))
+            return redirect("office:dead_letter", number)
+        log.info("dead letter replayed", block=number, by=request.user.get_username(), error=error)
+        if error:
+            messages.error(request, f"The store refuses the rows again: {error}")
+        else:
+            messages.success(request, f"The rows of block {number} are written.")
+        return redirect("office:dead_letter", number)
+
+    def _letter(self, number: int) -> DeadLetter:
+        letter = self.store.get_dead_letter(number)
+        if letter is None:
+            raise Http404(f"There is no dead letter {number}: the store has not refused the rows of that block.")
+        return letter
+
+
+def _counts(projection: str) -> dict[str, int]:
+    """How many rows were refused, by table."""
+    tables = json.loads(projection or "{}")
+    return {name.replace("_", " "): len(rows) for name, rows in tables.items() if rows and name != "checkpoint"}

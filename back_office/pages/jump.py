@@ -1,0 +1,52 @@
+"""The field in the page's head: a number leads to what has it, an instrument's symbol to its trades."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from back_office.formats import ReferenceData
+from matching.core.decimals import INT64_MAX
+from settlement.stores.base import Store
+
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_ADVICE = "Type the number of a trade, an order, an account or a block, or an instrument such as BTC-USD."
+
+
+class JumpPages:
+    def __init__(self, store: Store, reference: ReferenceData) -> None:
+        self.store = store
+        self.reference = reference
+
+    def jump(self, request: HttpRequest) -> HttpResponse:
+        """Straight to the only thing that is meant; a choice where several are."""
+        term = request.GET.get("q", "").strip()
+        context: dict[str, Any] = {"title": "Find", "term": term[:40]}
+        if _NUMBER.fullmatch(term) and int(term) <= INT64_MAX:
+            places = list(self._numbered(int(term)))
+            if len(places) == 1:
+                return redirect(places[0]["link"])
+            return TemplateResponse(request, "back_office/jump.html", {**context, "places": places})
+        instrument = self.reference.instrument(term.upper()) if 0 < len(term) <= 32 else None
+        if instrument is not None:
+            return redirect(f"{reverse('office:trades')}?symbol={instrument.symbol}")
+        return TemplateResponse(request, "back_office/jump.html", {**context, "refusal": _ADVICE}, status=400)
+
+    def _numbered(self, number: int) -> Iterator[dict[str, str]]:
+        """What is stored under a number: each kind is counted for itself, so that there may be up to four."""
+        found = {
+            "trade": self.store.get_trade_by_id(number),
+            "order": self.store.get_orders([number]),
+            "account": self.store.balances_of(number),
+            # Its data is not needed, and may be large: the newest block below the next number is this one, or none.
+            "block": [
+                block for block in self.store.newest_blocks(1, min(number + 1, INT64_MAX)) if block.number == number
+            ],
+        }
+        for name, value in found.items():
+            if value:
+                yield {"title": f"{name.capitalize()} {number}", "link": reverse(f"office:{name}", args=[number])}

@@ -1,0 +1,105 @@
+"""Orders, newest first, and one order with its trades as far as keys lead to them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from back_office import filters
+from back_office.filters import BadFilter, Query
+from back_office.formats import ReferenceData
+from back_office.pages.accounts import account_tabs
+from back_office.paging import PAGE_ROWS, Page, page_before
+from back_office.rows import OrderRow, TradeRow
+from back_office.statement import EntryRow
+from matching.core.codes import HOUSE_ACCOUNT
+from settlement.lookups import entries_of_event
+from settlement.stores.base import Order, Store, Trade
+
+SEARCHED_TRADES = 200
+"""No table is keyed by order, so an order's trades are looked for among this many of its account's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which orders, as far as a store can find them by key."""
+
+    order_id: int | None = None
+    account: int | None = None
+    symbol: str | None = None
+    before: int | None = None
+
+    @classmethod
+    def read(cls, query: Query, reference: ReferenceData) -> "Wanted":
+        """Raises BadFilter."""
+        wanted = cls(
+            order_id=filters.whole(query, "id", "Order id"),
+            account=filters.whole(query, "account", "Account"),
+            symbol=filters.symbol(query, "symbol", "Instrument"),
+            before=filters.whole(query, "before", "Before"),
+        )
+        if wanted.order_id is not None and (wanted.account is not None or wanted.symbol is not None):
+            raise BadFilter("An order id names one order: leave the other fields empty.")
+        if wanted.account is not None and wanted.symbol is not None:
+            raise BadFilter("Account and instrument cannot be combined: give one of them.")
+        if wanted.symbol is not None and reference.instrument(wanted.symbol) is None:
+            raise BadFilter(f"There is no instrument {wanted.symbol}.")
+        return wanted
+
+
+class OrderPages:
+    def __init__(self, store: Store, reference: ReferenceData) -> None:
+        self.store = store
+        self.reference = reference
+
+    def orders(self, request: HttpRequest) -> HttpResponse:
+        context: dict[str, Any] = {"title": "Orders", "form": request.GET, "page": Page([])}
+        context["instruments"] = self.reference.registry().instruments
+        try:
+            wanted = Wanted.read(request.GET, self.reference)
+        except BadFilter as refusal:
+            return TemplateResponse(
+                request, "back_office/orders.html", {**context, "refusal": str(refusal)}, status=400
+            )
+        if wanted.order_id is not None:
+            return redirect("office:order", wanted.order_id)
+        if wanted.account is not None:
+            context |= {"account": wanted.account, "tabs": account_tabs(wanted.account, "orders")}
+        context["page"] = self._page(wanted)
+        return TemplateResponse(request, "back_office/orders.html", context)
+
+    def order(self, request: HttpRequest, order_id: int) -> TemplateResponse:
+        order = next(iter(self.store.get_orders([order_id])), None)
+        if order is None:
+            raise Http404(f"There is no order {order_id}: no order was settled under this command sequence.")
+        trades = self._trades(order)
+        last = [trade for trade in trades if trade.trade_id == order.updated_sequence]
+        parties = [party for trade in last for party in (trade.buyer, trade.seller, HOUSE_ACCOUNT)] or [order.account]
+        instrument = self.reference.instrument(order.symbol)
+        entries = entries_of_event(self.store, order.updated_sequence, parties, instrument)
+        context = {
+            "title": f"Order {order_id}",
+            "order": OrderRow.of(order, self.reference),
+            "trades": [TradeRow.of(trade, self.reference) for trade in trades],
+            "missing": sum(trade.quantity for trade in trades) < order.filled,
+            "searched": SEARCHED_TRADES,
+            "entries": [EntryRow.of(entry, self.reference) for entry in entries],
+        }
+        return TemplateResponse(request, "back_office/order.html", context)
+
+    def _page(self, wanted: Wanted) -> Page[OrderRow]:
+        if wanted.account is not None:
+            found = self.store.get_orders_by_account(wanted.account, PAGE_ROWS + 1, before=wanted.before)
+        else:
+            found = self.store.newest_orders(PAGE_ROWS + 1, before=wanted.before, symbol=wanted.symbol)
+        page = page_before(found, lambda order: order.order_id, is_first=wanted.before is None)
+        return Page([OrderRow.of(order, self.reference) for order in page.rows], page.older, is_first=page.is_first)
+
+    def _trades(self, order: Order) -> list[Trade]:
+        """Of its account's trades up to the order's last event: all of its own, unless it traded long before that."""
+        if not order.filled:
+            return []
+        found = self.store.get_trades_by_account(order.account, SEARCHED_TRADES, before=order.updated_sequence + 1)
+        return [trade for trade in found if order.order_id in (trade.maker_order_id, trade.taker_order_id)]

@@ -1,0 +1,214 @@
+"""What an operator looks at first: is it running, does settlement keep up, where is the market."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from django.core.cache import cache
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from back_office import filters
+from back_office.filters import BadFilter
+from back_office.formats import Figure, ReferenceData, instant
+from back_office.pages.alarms import RaisedAlarms
+from back_office.rows import BlockRow, TradeRow
+from matching.core.codes import name_of
+from matching.core.errors import MatchingError
+from matching.core.registry import Instrument
+from settlement.stores.base import Candle, Store
+
+CANDLES = 90
+LEVELS = 10
+NEWEST_TRADES = 12
+NEWEST_BLOCKS = 12
+COUNTED_LETTERS = 50
+KEPT_S = 3
+"""What costs a row for every instrument is read once so often, however many browsers look."""
+_MINUTE_NS = 60_000_000_000
+
+Depth = Mapping[str, Mapping[str, Sequence[Sequence[int]]]]
+"""{symbol: {"bids": [[price in ticks, lots], …], "asks": …}}, best first."""
+
+
+class EngineReader(Protocol):
+    """A running engine, asked with little patience. Raises MatchingError, mostly EngineUnreachable."""
+
+    def status(self) -> Mapping[str, Any]: ...
+
+    def depth(self) -> Depth: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What the engine says of itself; `absent` is why it says nothing."""
+
+    absent: str = ""
+    role: str = ""
+    block: int = 0
+    state_hash: str = ""
+    waiting_blocks: int = 0  # in the retransmission ring, not confirmed by settlement
+    ring_percent: int = 0  # of its blocks or of its bytes, whichever is nearer to its end
+    halted: bool = False
+    halt_reason: str = ""
+
+    @classmethod
+    def of(cls, status: Mapping[str, Any]) -> "EngineState":
+        ring = status["ring"]
+        shares = ((ring["unconfirmed_blocks"], ring["max_blocks"]), (ring["unconfirmed_bytes"], ring["max_bytes"]))
+        return cls(
+            role=status["role"],
+            block=status["block"],
+            state_hash=status["state_hash"],
+            waiting_blocks=ring["unconfirmed_blocks"],
+            ring_percent=max(100 * used // limit for used, limit in shares),
+            halted=status["halted"],
+            halt_reason=status["halted_reason"] or "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    appended: int
+    projected: int
+    hash: int
+    epoch: int
+    append_lag: int | None  # blocks; None: the engine does not say where it is
+    projection_lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    price: Figure
+    quantity: Figure
+    percent: int  # of the deepest level shown
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    bids: list[Level] = field(default_factory=list)
+    asks: list[Level] = field(default_factory=list)
+    spread: Figure | None = None
+
+
+class OverviewPages:
+    def __init__(
+        self,
+        store: Store,
+        engine: EngineReader,
+        reference: ReferenceData,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.store = store
+        self.engine = engine
+        self.reference = reference
+        self.now_ns = now_ns
+
+    def overview(self, request: HttpRequest) -> TemplateResponse:
+        return self._page(request, "back_office/overview.html")
+
+    def live(self, request: HttpRequest) -> TemplateResponse:
+        """The parts of the overview that change, for the page to put in place of its own."""
+        return self._page(request, "back_office/overview_live.html")
+
+    def _page(self, request: HttpRequest, template: str) -> TemplateResponse:
+        context: dict[str, Any] = {"title": "Overview", "instruments": self.reference.registry().instruments}
+        try:
+            instrument = self._instrument(filters.symbol(request.GET, "symbol", "Instrument"))
+        except BadFilter as refusal:
+            return TemplateResponse(request, template, {**context, "refusal": str(refusal)}, status=400)
+        engine, depth = self._engine()
+        context |= {
+            "engine": engine,
+            "settlement": self._settlement(engine),
+            "alarms": RaisedAlarms.read(),
+            "dead_letters": self._dead_letters(),
+            "minutes": cache.get_or_set("overview-trades-a-minute", self._trades_a_minute, KEPT_S),
+            "trades": [TradeRow.of(trade, self.reference) for trade in self.store.newest_trades(NEWEST_TRADES)],
+            "blocks": [BlockRow.of(block) for block in self.store.newest_blocks(NEWEST_BLOCKS)],
+            "time": instant(self.now_ns()),
+        }
+        if instrument is not None:
+            context |= self._market(instrument, depth)
+        return TemplateResponse(request, template, context)
+
+    def _instrument(self, symbol: str | None) -> Instrument | None:
+        """The one asked for, else the first there is. Raises BadFilter."""
+        if symbol is None:
+            return next(iter(self.reference.registry().instruments), None)
+        instrument = self.reference.instrument(symbol)
+        if instrument is None:
+            raise BadFilter(f"There is no instrument {symbol}.")
+        return instrument
+
+    def _engine(self) -> tuple[EngineState, Depth]:
+        try:
+            return EngineState.of(self.engine.status()), self.engine.depth()
+        except MatchingError as error:
+            return EngineState(absent=str(error)), {}
+
+    def _settlement(self, engine: EngineState) -> Settlement:
+        appended, projected = self.store.appended(), self.store.projected()
+        return Settlement(
+            appended=appended.block_number,
+            projected=projected.block_number,
+            hash=appended.hash,
+            epoch=appended.epoch,
+            # The engine was asked first and settlement goes on meanwhile: then there is no lag.
+            append_lag=None if engine.absent else max(0, engine.block - appended.block_number),
+            projection_lag=max(0, appended.block_number - projected.block_number),
+        )
+
+    def _dead_letters(self) -> str:
+        """How many are not resolved; "": none."""
+        found = len(self.store.newest_dead_letters(COUNTED_LETTERS, unresolved_only=True))
+        return f"{found} or more" if found == COUNTED_LETTERS else str(found or "")
+
+    def _trades_a_minute(self) -> tuple[int, int]:
+        """Of all instruments: in the last full minute, and in this one so far."""
+        this = self.now_ns() // _MINUTE_NS * _MINUTE_NS
+        symbols = list(self.reference.registry().instrument_by_symbol)
+        candles = self.store.get_candles([(symbol, start) for symbol in symbols for start in (this - _MINUTE_NS, this)])
+        full = sum(candle.trade_count for candle in candles if candle.minute_ns < this)
+        return full, sum(candle.trade_count for candle in candles) - full
+
+    def _market(self, instrument: Instrument, depth: Depth) -> dict[str, Any]:
+        candles = self.store.candles(instrument.symbol, CANDLES)
+        status = self.reference.registry().statuses[instrument.id]
+        last = candles[-1] if candles else None
+        return {
+            "instrument": instrument,
+            "instrument_status": name_of(status).replace("_", " "),
+            "last_price": last and self.reference.price(instrument.symbol, last.close),
+            "rising": last is not None and last.close >= last.open,
+            "candles": [_candle(candle, instrument) for candle in candles],
+            "book": _book(depth.get(instrument.symbol, {}), instrument),
+        }
+
+
+def _candle(candle: Candle, instrument: Instrument) -> dict[str, str | int]:
+    """Decimals as text: the chart alone turns them into floats, to draw them."""
+    return {
+        "time": instant(candle.minute_ns)[:16],
+        "open": instrument.tick.text(candle.open),
+        "high": instrument.tick.text(candle.high),
+        "low": instrument.tick.text(candle.low),
+        "close": instrument.tick.text(candle.close),
+        "volume": instrument.lot.text(candle.volume),
+        "trades": candle.trade_count,
+    }
+
+
+def _book(sides: Mapping[str, Sequence[Sequence[int]]], instrument: Instrument) -> Book:
+    bids, asks = sides.get("bids", ())[:LEVELS], sides.get("asks", ())[:LEVELS]
+    deepest = max((lots for _, lots in (*bids, *asks)), default=1)
+
+    def levels(side: Sequence[Sequence[int]]) -> list[Level]:
+        return [
+            Level(Figure.of(price, instrument.tick), Figure.of(lots, instrument.lot), 100 * lots // deepest)
+            for price, lots in side
+        ]
+
+    spread = Figure.of(asks[0][0] - bids[0][0], instrument.tick) if bids and asks else None
+    return Book(levels(bids), levels(asks), spread)

@@ -1,0 +1,159 @@
+"""Trades, newest first, and one trade with everything it did."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from back_office import filters
+from back_office.filters import BadFilter, Query
+from back_office.formats import ReferenceData
+from back_office.pages.accounts import account_tabs
+from back_office.paging import PAGE_ROWS, Page
+from back_office.rows import BlockRow, OrderRow, TradeRow
+from back_office.statement import EntryRow
+from matching.core.codes import HOUSE_ACCOUNT
+from matching.core.decimals import INT64_MAX
+from settlement.lookups import entries_of_event
+from settlement.stores.base import Store, Trade
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which trades, as far as a store can find them by key."""
+
+    trade_id: int | None = None
+    account: int | None = None
+    symbol: str | None = None
+    day: date | None = None
+    first: int | None = None  # of the sequence range, both ends included
+    last: int | None = None
+    before: int | None = None
+    after: int | None = None
+
+    @classmethod
+    def read(cls, query: Query, reference: ReferenceData) -> "Wanted":
+        """Raises BadFilter."""
+        wanted = cls(
+            trade_id=filters.whole(query, "id", "Trade id"),
+            account=filters.whole(query, "account", "Account"),
+            symbol=filters.symbol(query, "symbol", "Instrument"),
+            day=filters.day(query, "day", "Day"),
+            first=filters.whole(query, "first", "From sequence"),
+            last=filters.whole(query, "last", "To sequence"),
+            before=filters.whole(query, "before", "Before"),
+            after=filters.whole(query, "after", "After"),
+        )
+        wanted.refuse_what_no_key_finds()
+        if wanted.symbol is not None and reference.instrument(wanted.symbol) is None:
+            raise BadFilter(f"There is no instrument {wanted.symbol}.")
+        return wanted
+
+    def refuse_what_no_key_finds(self) -> None:
+        others = (self.account, self.symbol, self.day, self.first, self.last)
+        if self.trade_id is not None and any(value is not None for value in others):
+            raise BadFilter("A trade id names one trade: leave the other fields empty.")
+        if self.account is not None and self.symbol is not None:
+            raise BadFilter("Account and instrument cannot be combined: give one of them, with a day or a range.")
+        if self.account is not None and self.after is not None:
+            raise BadFilter("An account's trades are read from newer to older: give before, not after.")
+        if self.before is not None and self.after is not None:
+            raise BadFilter("A page lies before or after a trade: give one of them.")
+        if self.first is not None and self.last is not None:
+            filters.refuse_reversed(self.first, self.last)
+
+
+class TradePages:
+    def __init__(self, store: Store, reference: ReferenceData) -> None:
+        self.store = store
+        self.reference = reference
+
+    def trades(self, request: HttpRequest) -> HttpResponse:
+        context: dict[str, Any] = {"title": "Trades", "form": request.GET, "page": Page([])}
+        context["instruments"] = self.reference.registry().instruments
+        try:
+            wanted = Wanted.read(request.GET, self.reference)
+        except BadFilter as refusal:
+            return TemplateResponse(
+                request, "back_office/trades.html", {**context, "refusal": str(refusal)}, status=400
+            )
+        if wanted.trade_id is not None:
+            return redirect("office:trade", wanted.trade_id)
+        if wanted.account is not None:
+            context |= {"account": wanted.account, "tabs": account_tabs(wanted.account, "trades")}
+        found = self._page(wanted)
+        rows = [TradeRow.of(trade, self.reference) for trade in found.rows]
+        context["page"] = Page(rows, found.older, found.newer, found.is_first)
+        return TemplateResponse(request, "back_office/trades.html", context)
+
+    def trade(self, request: HttpRequest, trade_id: int) -> TemplateResponse:
+        trade = self.store.get_trade_by_id(trade_id)
+        if trade is None:
+            raise Http404(f"There is no trade {trade_id}: no trade was settled under this event sequence.")
+        block = self.store.get_block(trade.block_number)
+        orders = {
+            order.order_id: order for order in self.store.get_orders([trade.maker_order_id, trade.taker_order_id])
+        }
+        parties = trade.buyer, trade.seller, HOUSE_ACCOUNT
+        entries = entries_of_event(self.store, trade_id, parties, self.reference.instrument(trade.symbol))
+        context = {
+            "title": f"Trade {trade_id}",
+            "trade": TradeRow.of(trade, self.reference),
+            "header": block and BlockRow.of(block),
+            "orders": [
+                (role, orders.get(order_id) and OrderRow.of(orders[order_id], self.reference))
+                for role, order_id in (("Maker", trade.maker_order_id), ("Taker", trade.taker_order_id))
+            ],
+            "entries": [EntryRow.of(entry, self.reference) for entry in entries],
+        }
+        return TemplateResponse(request, "back_office/trade.html", context)
+
+    def _page(self, wanted: Wanted) -> Page[Trade]:
+        lowest, highest = wanted.first or 0, INT64_MAX if wanted.last is None else wanted.last
+        if wanted.day is not None:
+            day = self.store.trading_day(wanted.day)
+            if day is None:
+                return Page([])
+            lowest, highest = max(lowest, day.first_trade_id), min(highest, day.last_trade_id)
+        if wanted.after is not None:
+            page = self._newer_than(wanted.after, lowest, highest, wanted.symbol)
+            if page.rows:
+                return page
+        if wanted.before is not None:
+            highest = min(highest, wanted.before - 1)
+        return self._older(wanted, lowest, highest)
+
+    def _older(self, wanted: Wanted, lowest: int, highest: int) -> Page[Trade]:
+        """The newest trades from `highest` down to `lowest`."""
+        if lowest > highest:
+            return Page([], is_first=wanted.before is None)
+        before = None if highest == INT64_MAX else highest + 1
+        after = lowest - 1 if lowest > 0 else None
+        found: Sequence[Trade]
+        if wanted.account is None:
+            found = self.store.newest_trades(PAGE_ROWS + 1, before=before, after=after, symbol=wanted.symbol)
+        else:
+            found = self.store.get_trades_by_account(wanted.account, PAGE_ROWS + 1, before=before)
+            found = [trade for trade in found if trade.trade_id >= lowest]
+        rows, is_first = found[:PAGE_ROWS], wanted.before is None
+        return Page(
+            rows,
+            older=str(rows[-1].trade_id) if len(found) > PAGE_ROWS else None,
+            newer=None if is_first or wanted.account is not None or not rows else str(rows[0].trade_id),
+            is_first=is_first,
+        )
+
+    def _newer_than(self, key: int, lowest: int, highest: int, symbol: str | None) -> Page[Trade]:
+        """The page that ends just above `key`: read upwards, so that it joins the page that it was left for."""
+        lowest = max(lowest, key + 1)
+        if lowest > highest:
+            return Page([])
+        found = self.store.get_trades_by_sequence_range(lowest, highest, PAGE_ROWS + 1, symbol)
+        rows = found[:PAGE_ROWS][::-1]
+        more = len(found) > PAGE_ROWS
+        newer = str(rows[0].trade_id) if more else None
+        return Page(rows, older=str(rows[-1].trade_id) if rows else None, newer=newer, is_first=not more)

@@ -1,0 +1,77 @@
+"""Balances and ledger entries as a page shows them."""
+
+from dataclasses import dataclass
+
+from back_office.formats import Figure, ReferenceData, instant
+from back_office.reader import Balance, Entry
+
+KINDS = {
+    "deposit": "deposit",
+    "withdrawal": "withdrawal",
+    "lock": "locked for an order",
+    "unlock": "unlocked",
+    "trade_debit": "paid in a trade",
+    "trade_credit": "received in a trade",
+    "release": "released: traded at a better price",
+    "fee": "fee",
+}
+"""What each kind of entry means to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    account: int
+    asset: str
+    available: Figure
+    locked: Figure
+    total: Figure
+    sequence: int
+
+    @classmethod
+    def of(cls, balance: Balance, reference: ReferenceData) -> "BalanceRow":
+        return cls(
+            account=balance.account,
+            asset=balance.asset,
+            available=reference.amount(balance.asset, balance.available),
+            locked=reference.amount(balance.asset, balance.locked),
+            total=reference.amount(balance.asset, balance.available + balance.locked),
+            sequence=balance.sequence,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    sequence: int
+    leg: int
+    block: int
+    time: str
+    account: int
+    asset: str
+    kind: str
+    meaning: str
+    delta_available: Figure
+    delta_locked: Figure
+    available_after: Figure
+    locked_after: Figure
+
+    @property
+    def is_trade(self) -> bool:
+        """Its event is a trade, so the event's sequence is a trade's id. A fee is paid on trades only."""
+        return self.kind in ("trade_debit", "trade_credit", "release", "fee")
+
+    @classmethod
+    def of(cls, entry: Entry, reference: ReferenceData) -> "EntryRow":
+        return cls(
+            sequence=entry.event_sequence,
+            leg=entry.leg,
+            block=entry.block_number,
+            time=instant(entry.timestamp_ns),
+            account=entry.account,
+            asset=entry.asset,
+            kind=entry.kind,
+            meaning=KINDS.get(entry.kind, entry.kind),
+            delta_available=reference.amount(entry.asset, entry.delta_available, signed=True),
+            delta_locked=reference.amount(entry.asset, entry.delta_locked, signed=True),
+            available_after=reference.amount(entry.asset, entry.available_after),
+            locked_after=reference.amount(entry.asset, entry.locked_after),
+        )

@@ -1,0 +1,110 @@
+"""How many commands a second an engine applies: in blocks, with funds, fees, events, client order ids and the hash."""
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+from matching.core import kernel
+from matching.core.blocks import Block
+from matching.core.codes import EventKind
+from matching.workloads.generated import Batch, Workload, request_of
+
+BLOCK_COMMANDS = 512
+_TRADE = int(EventKind.TRADE)
+
+
+@dataclass
+class Totals:
+    """What a run of a workload's commands gave, setup apart; the same in every run, on every machine."""
+
+    trades: int = 0
+    traded_quantity: int = 0  # lots
+    events: int = 0
+    state_hash: str = ""
+
+    def add(self, block: Block) -> None:
+        traded = block.events["kind"] == _TRADE
+        self.trades += int(traded.sum())
+        self.traded_quantity += int(block.events["quantity"][traded].sum())
+        self.events += block.event_count
+        self.state_hash = f"{block.hash:016x}"
+
+
+@dataclass
+class Measured:
+    """`resting_before` and `resting_after` are open orders; both lists have one entry a repetition.
+
+    On a machine that others use too, the processor's time says more than the clock's.
+    """
+
+    workload: str
+    instruments: int
+    accounts: int
+    commands: int
+    block_commands: int
+    resting_before: int
+    resting_after: int = 0
+    totals: Totals = field(default_factory=Totals)
+    commands_per_second: list[float] = field(default_factory=list)
+    commands_per_cpu_second: list[float] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        fields = asdict(self)
+        totals = fields.pop("totals")
+        speeds = {name: _spread(fields.pop(name)) for name in ("commands_per_second", "commands_per_cpu_second")}
+        return {**fields, **totals, **speeds, "repetitions": len(self.commands_per_second)}
+
+
+def _spread(rates: list[float]) -> dict[str, int]:
+    return {"median": round(median(rates)), "min": round(min(rates)), "max": round(max(rates))}
+
+
+class Unequal(Exception):
+    """Two runs of the same commands did not give the same: the engine is not deterministic."""
+
+
+def measure(workload: Workload, repetitions: int, progress: Callable[[], object] = lambda: None) -> Measured:
+    """Runs the workload through fresh engines; only `Engine.apply` is timed. Raises Unequal.
+
+    The first run counts and is not timed: it also brings what the kernel needs into memory.
+    """
+    kernel.compile_now()
+    batches = list(workload.stream.batches(BLOCK_COMMANDS))
+    engine = workload.engine()
+    size = len(workload.stream)
+    found = Measured(
+        workload.name, workload.instruments, workload.accounts, size, BLOCK_COMMANDS, engine.open_order_count
+    )
+    for batch in batches:
+        found.totals.add(engine.apply(request_of(len(batch.commands)), batch.commands, batch.texts, 0))
+    found.resting_after = engine.open_order_count
+    progress()
+    for _ in range(repetitions):
+        engine = None  # type: ignore[assignment]  # two of them may be more than fits into memory
+        seconds, cpu_seconds, state_hash = _timed(workload, batches)
+        if state_hash != found.totals.state_hash:
+            raise Unequal(f"One run ended at state {found.totals.state_hash}, another at {state_hash}.")
+        found.commands_per_second.append(size / seconds)
+        found.commands_per_cpu_second.append(size / cpu_seconds)
+        progress()
+    return found
+
+
+def _timed(workload: Workload, batches: list[Batch]) -> tuple[float, float, str]:
+    """Seconds for all blocks, seconds of the processor, and the state hash at the end."""
+    engine = workload.engine()
+    requests = [request_of(len(batch.commands)) for batch in batches]
+    gc.collect()
+    gc.disable()
+    try:
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
+        for request, batch in zip(requests, batches, strict=True):
+            engine.apply(request, batch.commands, batch.texts, 0)
+        seconds, cpu_seconds = time.perf_counter() - began_s, time.process_time() - began_cpu_s
+    finally:
+        gc.enable()
+    return seconds, cpu_seconds, f"{engine.state_hash:016x}"

@@ -1,0 +1,31 @@
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from benchmarks import report
+from benchmarks.processes import BenchError
+from matching.commandline.interruption import stoppable
+
+
+class Command(BaseCommand):
+    help = "Run every benchmark; print a table, and write it and a JSON document to a folder."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        default = settings.BASE_DIR / "bench-results"
+        parser.add_argument("files", nargs="*", type=Path, metavar="FILE.npy", help="order flow to measure as well")
+        parser.add_argument("--output", type=Path, default=default, metavar="FOLDER", help="default: bench-results")
+
+    def handle(self, *, files: list[Path], output: Path, **options: Any) -> str:
+        try:
+            missing = [file for file in files if not file.is_file()]
+            if missing:
+                raise CommandError(f"{missing[0]} is no file.", returncode=2)
+            with stoppable():
+                found = report.measure([file.resolve() for file in files], self.stderr.write)
+            text, document = report.save(found, output)
+        except (BenchError, OSError) as error:
+            raise CommandError(str(error), returncode=2) from error
+        self.stderr.write(f"written to {text} and {document}")
+        return report.table(found)

@@ -1,0 +1,81 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from benchmarks import pipeline_bench
+from benchmarks.processes import BenchError
+from benchmarks.store_bench import STORES
+from matching.commandline.interruption import stoppable
+from matching.core.errors import MatchingError
+from settlement.stores.base import StoreError
+
+
+class Command(BaseCommand):
+    help = "Measure client → engine → settlement → store, on processes, ports and a DATA_DIR of its own."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--commands", type=int, default=400_000, metavar="N", help="sent in batches")
+        parser.add_argument("--samples", type=int, default=4000, metavar="N", help="commands sent one at a time")
+        parser.add_argument("--store", choices=STORES, help="default: SETTLEMENT_STORE")
+        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument(
+            "--folder", type=Path, help="where its DATA_DIR is made; default: where temporary files are"
+        )
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(
+        self,
+        *,
+        store: str | None,
+        commands: int,
+        samples: int,
+        seed: int,
+        folder: Path | None,
+        as_json: bool,
+        **options: Any,
+    ) -> str:
+        if commands < 1 or samples < 1 or seed < 0 or (folder is not None and not folder.is_dir()):
+            raise CommandError("--commands and --samples are 1 or more, --folder is one that exists.", returncode=2)
+        try:
+            with stoppable():
+                name = store or settings.SETTLEMENT_STORE
+                found = pipeline_bench.measure(commands, samples, store=name, seed=seed, parent=folder, say=self.say)
+        except (BenchError, MatchingError, StoreError, OSError) as error:
+            raise CommandError(str(error), returncode=2) from error
+        return json.dumps(found.document()) if as_json else text(found)
+
+    def say(self, line: str) -> None:
+        if sys.stderr.isatty():
+            self.stderr.write(line, self.style.NOTICE)
+
+
+def text(found: pipeline_bench.Pipeline) -> str:
+    through, trading, latency = found.throughput, found.trading, found.latency
+    rates, ratios = through.rates(), latency.ratios()
+    return "\n".join(
+        (
+            f"{found.store}: {through.commands:,} commands in batches of {found.batch_commands}, "
+            f"{through.trades:,} trades, {through.events:,} events, {through.blocks:,} blocks, on {found.cpus} CPUs",
+            f"  answered    {through.seconds_answered:7.2f} s  {rates['commands_per_second_answered']:>9,} commands/s",
+            f"  durable     {through.seconds_durable:7.2f} s  {rates['commands_per_second_durable']:>9,} commands/s  "
+            f"(CPU {shares(through.cpu_seconds_durable)})",
+            f"  projected   {through.seconds_projected:7.2f} s  {rates['trades_per_second_projected']:>9,} trades/s    "
+            f"(CPU {shares(through.cpu_seconds_projected)})",
+            f"{trading.commands:,} commands that do little but trade, {trading.trades:,} trades, "
+            f"{trading.events:,} events",
+            f"  projected   {trading.seconds_projected:7.2f} s  "
+            f"{trading.rates()['trades_per_second_projected']:>9,} trades/s    "
+            f"(CPU {shares(trading.cpu_seconds_projected)})",
+            f"{latency.samples:,} commands one at a time: p50 {latency.p50_us:.0f} µs, p99 {latency.p99_us:.0f} µs",
+            f"  bare ZeroMQ round trip of the same sizes: p50 {latency.bare_p50_us:.0f} µs, "
+            f"p99 {latency.bare_p99_us:.0f} µs; ratios {ratios['p50_ratio']} and {ratios['p99_ratio']}",
+        )
+    )
+
+
+def shares(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {used:.1f} s" for name, used in seconds.items())

@@ -1,0 +1,174 @@
+"""An exchange of a benchmark's own: real processes on free ports, with a DATA_DIR that is removed."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.conf import settings
+
+from exchange_site.operations import readiness
+from matching.client.connection import Connection
+from matching.commandline.interruption import undisturbed
+from matching.transport.wire import STATUS
+
+READY_S = 180.0  # a first start compiles the kernel
+PATIENCE_S = 600.0  # a slow store takes its time to project
+STOP_S = 20.0
+_ASK_AGAIN_S = 0.02
+_LOOK_S = 1.0
+_ZMQ = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS", "BARE_ECHO_ADDRESS")
+_HTTP = ("ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS")
+_APPENDED = "settlement_blocks_appended_total"
+_LAG = "settlement_projection_lag"
+
+
+class BenchError(Exception):
+    """A benchmark that could not be carried through; its text is one sentence, after a process's last words."""
+
+
+@dataclass
+class Exchange:
+    """Running processes by name, and the environment that they were given."""
+
+    environment: dict[str, str]
+    folder: Path
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def start(self, name: str, *arguments: str) -> None:
+        with undisturbed(), self._log(name).open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=settings.BASE_DIR,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def prepare(self) -> None:
+        """Tables, keys and the compiled kernel."""
+        self.start("prepare_run", "manage.py", "prepare_run")
+        try:
+            failed = self.processes["prepare_run"].wait(READY_S)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"The benchmark's tables were not made within {READY_S:g} s.") from error
+        if failed:
+            raise BenchError(f"{self._last_words('prepare_run')}: the benchmark's tables could not be made.")
+        del self.processes["prepare_run"]
+
+    def wait_until_ready(self) -> None:
+        urls = {
+            name: f"http://{self.environment[setting]}/health/ready"
+            for name, setting in zip(("engine", "settlement"), _HTTP, strict=True)
+        }
+        deadline_s = time.monotonic() + READY_S
+        while silent := readiness.wait_until_ready(urls, _LOOK_S):
+            self.check()
+            if time.monotonic() > deadline_s:
+                words = "\n".join(self._last_words(name) for name in silent)
+                raise BenchError(f"{words}: {' and '.join(silent)} did not become ready within {READY_S:g} s.")
+
+    def check(self) -> None:
+        """Raises BenchError when a process has ended."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                raise BenchError(f"{self._last_words(name)}: {name} ended with status {process.returncode}.")
+
+    def wait_until_confirmed(self, connection: Connection, block: int) -> None:
+        """Until settlement has told the engine that everything up to this block is durable."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while connection.ask(STATUS)["ring"]["confirmed"] < block:
+            self._wait(deadline_s, f"block {block} was not confirmed")
+
+    def wait_until_projected(self, block: int) -> None:
+        """Until every table has everything up to this block."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while (found := self._settlement())[_APPENDED] < block or found[_LAG] > 0:
+            self._wait(deadline_s, f"block {block} was not projected")
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """What each process has used so far; nothing where the system does not tell (/proc)."""
+        used = {}
+        for name, process in self.processes.items():
+            stat = Path(f"/proc/{process.pid}/stat")
+            if stat.exists():
+                fields = stat.read_text().rpartition(")")[2].split()
+                used[name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return used
+
+    def stop(self) -> None:
+        """Last started, first stopped; who does not end is killed."""
+        for process in reversed(self.processes.values()):
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _settlement(self) -> dict[str, float]:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://{self.environment['SETTLEMENT_HTTP_ADDRESS']}/metrics", timeout=10) as page:
+            text = page.read().decode()
+        return {name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE)}
+
+    def _wait(self, deadline_s: float, what: str) -> None:
+        self.check()
+        if time.monotonic() > deadline_s:
+            raise BenchError(f"After {PATIENCE_S:g} s {what}.")
+        time.sleep(_ASK_AGAIN_S)
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def _last_words(self, name: str) -> str:
+        return "\n".join(self._log(name).read_text(errors="replace").splitlines()[-5:])
+
+
+@contextmanager
+def exchange(parent: Path | None, store: Mapping[str, str]) -> Iterator[Exchange]:
+    """Starts settlement, engine and the bare echo in a temporary folder, below `parent` or where such folders are.
+
+    `store`: the settings that name settlement's store. The database is the embedded one, whatever DATABASE_URL says.
+    Raises BenchError.
+    """
+    with tempfile.TemporaryDirectory(prefix="exchange-bench-", dir=parent, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        running = Exchange({**_environment(folder / "data"), **store}, folder)
+        try:
+            running.prepare()
+            running.start("settlement", "manage.py", "run_settlement")
+            running.start("engine", "manage.py", "run_engine")
+            running.start("echo", "-m", "benchmarks.bare_echo", running.environment["BARE_ECHO_ADDRESS"])
+            running.wait_until_ready()
+            yield running
+        finally:
+            running.stop()
+
+
+def _environment(data_dir: Path) -> dict[str, str]:
+    ports = iter(_free_ports(len(_ZMQ) + len(_HTTP)))
+    kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    addresses = {name: f"tcp://127.0.0.1:{next(ports)}" for name in _ZMQ}
+    addresses |= {name: f"127.0.0.1:{next(ports)}" for name in _HTTP}
+    return {**kept, **addresses, "DATA_DIR": str(data_dir), "LOG_LEVEL": "WARNING", "PYTHONUNBUFFERED": "1"}
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

@@ -1,0 +1,110 @@
+"""Blocks to settle, for measuring a store: seeded, made by an engine that runs along.
+
+`demo` is the market that `demo_market` makes: eighteen accounts, three instruments, and much trade. The other two are
+those of `matching.workloads`: a hot book of a thousand accounts, and pairs of orders that do little but trade.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from matching.client import jsonlines
+from matching.client.client import Result
+from matching.client.edge import BatchBuilder, Edge
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.core.registry import Registry
+from matching.workloads import demo_session, generated
+from matching.workloads.demo_venue import Command
+
+WORKLOADS = ("demo", "pairs", "hot")
+START_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+_BLOCK_COMMANDS = {"demo": 128, "pairs": 512, "hot": 512}
+_COMMANDS_A_SECOND = 5  # of the blocks' time: two days hold a million, so lookups by day have days to choose from
+
+
+class Blocks(NamedTuple):
+    """`setup` defines, funds and fills the books; `stream` is what is measured."""
+
+    setup: list[Block]
+    stream: list[Block]
+
+    @property
+    def commands(self) -> int:
+        return sum(block.command_count for block in self.stream)
+
+
+def make(name: str, commands: int, *, seed: int = 1) -> Blocks:
+    """About so many commands in `stream`. `name` is one of WORKLOADS."""
+    return _demo(commands, seed) if name == "demo" else _generated(name, commands, seed)
+
+
+class _Recorder:
+    """An engine and the blocks it made; a venue (matching.workloads.demo_session.Venue) to the demo market."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self._engine = Engine()
+        self._builder = BatchBuilder(Edge(self._engine.registry))
+        self._now_ns = START_NS
+
+    @property
+    def registry(self) -> Registry:
+        return self._engine.registry
+
+    def status(self) -> dict[str, Any]:
+        return {"command_sequence": self._engine.next_command_sequence - 1}
+
+    def depth(self) -> dict[str, dict[str, list[list[int]]]]:
+        return {}
+
+    def call(self, commands: Sequence[Command]) -> list[Result]:
+        """One block of them all, but for definitions, which end one."""
+        found: list[Result] = []
+        for command in commands:
+            refusal = self._builder.add(command)
+            assert refusal is None or refusal.event(None)["event"] == "rejected"
+            found.append(Result(None, None, [] if refusal is None else [refusal.event(None)]))
+            if self._builder.ends_block:
+                self.apply(*self._builder.take())
+        if not len(self._builder):
+            return found
+        block = self.apply(*self._builder.take())
+        events: dict[int, list[dict[str, Any]]] = {}
+        for event in jsonlines.block_events(block, self.registry):
+            events.setdefault(event["command_sequence"], []).append(event)
+        applied = iter(range(block.first_command_sequence, block.first_command_sequence + block.command_count))
+        return [one if one.events else Result(n := next(applied), block.number, events.get(n, [])) for one in found]
+
+    def apply(self, commands: Any, texts: bytes) -> Block:
+        requests = generated.request_of(len(commands))
+        block = self._engine.apply(requests, commands, texts, self._now_ns)
+        self._now_ns += len(commands) * 10**9 // _COMMANDS_A_SECOND
+        self.blocks.append(block)
+        return block
+
+
+def _demo(commands: int, seed: int) -> Blocks:
+    recorder = _Recorder()
+    market = demo_session.begin(recorder, seed)
+    setup = len(recorder.blocks)
+    size = _BLOCK_COMMANDS["demo"]
+    for at in range(0, commands, size):
+        sent = [market.next() for _ in range(min(size, commands - at))]
+        for command, result in zip(sent, recorder.call(sent), strict=True):
+            market.saw(command, result.events)
+    return Blocks(recorder.blocks[:setup], recorder.blocks[setup:])
+
+
+def _generated(name: str, commands: int, seed: int) -> Blocks:
+    recorder = _Recorder()
+    size = _BLOCK_COMMANDS[name]
+    work = generated.generate("hot", commands if name == "hot" else 1, seed=seed)
+    recorder.call(work.definitions())
+    stream = work.stream if name == "hot" else generated.pairs(commands, work.accounts, len(work.stream), seed=seed)
+    for part in work.setup:
+        for batch in part.batches(size):
+            recorder.apply(*batch)
+    setup = len(recorder.blocks)
+    for batch in stream.batches(size):
+        recorder.apply(*batch)
+    return Blocks(recorder.blocks[:setup], recorder.blocks[setup:])

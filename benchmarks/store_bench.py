@@ -1,0 +1,263 @@
+"""How fast settlement's store takes blocks and rows, and how soon it finds them again.
+
+One process, no engine: blocks are made beforehand. A store of the benchmark's own (a keyspace, or an SQLite file), so
+that nothing settled is touched. For ScyllaDB and Cassandra the driver alone is measured in the same run, before and
+after, since rows a second mean little without knowing what the machine gives at that hour.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+from django.db import connections
+from prometheus_client import REGISTRY
+
+from benchmarks import bare_scylla, settled_blocks
+from benchmarks.keyspace import own_keyspace
+from benchmarks.processes import BenchError
+from matching.core.blocks import Block
+from settlement import wiring
+from settlement.clock import SystemClock
+from settlement.options import Options
+from settlement.project.dead_letters import DeadLetters
+from settlement.project.projection import day_of
+from settlement.project.projector import Projections
+from settlement.project.trail import Trail
+from settlement.receive.chain import stored
+from settlement.stores.base import Store
+from settlement.stores.retrying import Patience
+from settlement.stores.scylla.connection.session import Access
+from settlement.stores.scylla.store import ScyllaStore
+from settlement.stores.sql.store import SqlStore
+
+STORES = ("sql", "scylla")
+_ALIAS = "bench_store"
+_LOOKUPS = 200
+_BARE_ROWS = 10_000
+_PAGE = 50
+_RANGE = 100
+_SLICE = 1000  # sequences
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """CPU seconds are this process's; the rest of the time it waits for the server."""
+
+    seconds: float
+    cpu_seconds: float
+    requests: int
+
+
+class Turn(NamedTuple):
+    """The driver alone, once for each number of batches in flight."""
+
+    rates: dict[int, int]
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Rows a second of the driver alone, by batches in flight, before and after what is measured; its time in all."""
+
+    before: dict[int, int]
+    after: dict[int, int]
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def of(cls, before: "Turn", after: "Turn") -> "Bare":
+        seconds, cpu_seconds = before.seconds + after.seconds, before.cpu_seconds + after.cpu_seconds
+        return cls(before.rates, after.rates, round(seconds, 3), round(cpu_seconds, 3))
+
+    @property
+    def best(self) -> int:
+        return max(*self.before.values(), *self.after.values())
+
+
+@dataclass(frozen=True)
+class StoreSpeed:
+    store: str
+    workload: str
+    commands: int
+    blocks: int
+    block_bytes: int
+    trades: int
+    appended: Phase
+    projected: Phase
+    rows: dict[str, int]  # that the projection has written, by table
+    bare: Bare | None
+    lookups_ms: dict[str, tuple[float, float]]  # median, 95th percentile
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        rows, wall_s = sum(self.rows.values()), self.projected.seconds
+        return {
+            **asdict(self),
+            "commands_per_second_appended": round(self.commands / self.appended.seconds),
+            "trades_per_second_projected": round(self.trades / wall_s),
+            "rows_per_second_projected": round(rows / wall_s),
+            "rows_per_second_bare": self.bare.best if self.bare else None,
+            "ratio_to_bare": round(rows / wall_s / self.bare.best, 2) if self.bare else None,
+            "rows_a_trade": {table: round(count / max(1, self.trades), 2) for table, count in self.rows.items()},
+            "rows_a_request": round(rows / max(1, self.projected.requests), 1),
+        }
+
+
+def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> StoreSpeed:
+    """Raises BenchError, StoreUnavailable, StoreRejected, CannotRun."""
+    wiring.collect_garbage_rarely()
+    with TemporaryDirectory(prefix="exchange-bench-") as folder, _own_store(name, Path(folder)) as (store, access):
+        say(f"making the workload {workload}")
+        blocks = settled_blocks.make(workload, commands, seed=seed)
+        say("measuring the driver alone")
+        before = _bare(access)
+        say("appending and projecting")
+        options = wiring.options(store=name)
+        projections = _projections(store, Path(folder), options)
+        _append(store, projections, blocks.setup)
+        _project(projections)
+        rows_before = _rows_written()
+        appended = _timed(lambda: _append(store, projections, blocks.stream))
+        projected = _timed(lambda: _project(projections))
+        rows = {table: count - rows_before.get(table, 0) for table, count in _rows_written().items()}
+        say("looking up")
+        lookups = _lookups(store, seed)
+        after = _bare(access)
+        return StoreSpeed(
+            name,
+            workload,
+            blocks.commands,
+            len(blocks.stream),
+            sum(len(block.data) for block in blocks.stream),
+            sum(stored(block).trade_count for block in blocks.stream),
+            appended,
+            projected,
+            {table: count for table, count in rows.items() if count and table != "engine_blocks"},
+            Bare.of(before, after) if before and after else None,
+            lookups,
+        )
+
+
+# A store of its own
+
+
+@contextmanager
+def _own_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]:
+    """Made, and gone afterwards. Dead letters are in SQL with either store."""
+    sqlite = "django.db.backends.sqlite3"
+    made = {**connections.settings["default"], "ENGINE": sqlite, "NAME": str(folder / "store.sqlite3"), "OPTIONS": {}}
+    connections.settings[_ALIAS] = made
+    try:
+        if name == "sql":
+            store = SqlStore(_ALIAS)
+            store.init()
+            yield store, None
+        else:
+            with own_keyspace() as access:
+                scylla = ScyllaStore(access, SqlStore(_ALIAS))
+                scylla.init()
+                scylla.connect()
+                yield scylla, access
+    finally:
+        connections[_ALIAS].close()
+        del connections[_ALIAS], connections.settings[_ALIAS]
+
+
+# What is measured
+
+
+def _bare(access: Access | None) -> Turn | None:
+    if access is None:
+        return None
+    cpu_s, began_s = time.process_time(), time.perf_counter()
+    rates = {width: round(rate) for width, rate in bare_scylla.rates(access, _BARE_ROWS).items()}
+    return Turn(rates, time.perf_counter() - began_s, time.process_time() - cpu_s)
+
+
+def _projections(store: Store, folder: Path, options: Options) -> Projections:
+    clock = SystemClock()
+    patience = Patience(clock.sleep, clock, options)
+    return Projections(store, Trail(folder), DeadLetters(store, folder, clock), clock, options, patience)
+
+
+def _append(store: Store, projections: Projections, blocks: Sequence[Block]) -> None:
+    at_once = wiring.options().receive_blocks
+    for at in range(0, len(blocks), at_once):
+        rows = [stored(block) for block in blocks[at : at + at_once]]
+        store.append_blocks(rows)
+        projections.add(rows)
+
+
+def _project(projections: Projections) -> None:
+    while projections.lag:
+        projections.step()
+
+
+def _timed(action: Callable[[], object]) -> Phase:
+    requests, cpu_s, began_s = _requests(), time.process_time(), time.perf_counter()
+    action()
+    seconds = time.perf_counter() - began_s
+    return Phase(round(seconds, 3), round(time.process_time() - cpu_s, 3), _requests() - requests)
+
+
+def _requests() -> int:
+    return int(REGISTRY.get_sample_value("settlement_db_latency_ms_count") or 0)
+
+
+def _rows_written() -> dict[str, int]:
+    """By table, as the store's own metric counts them."""
+    (metric,) = (one for one in REGISTRY.collect() if one.name == "settlement_db_inserts")
+    return {s.labels["table"]: int(s.value) for s in metric.samples if s.name.endswith("_total")}
+
+
+def _lookups(store: Store, seed: int) -> dict[str, tuple[float, float]]:
+    slices = (store.get_trades_by_sequence_range(first, first + _SLICE - 1, _SLICE) for first in _starts(store))
+    trades = [trade for found in slices for trade in found]
+    if not trades:
+        raise BenchError("The workload has no trades to look up: give --commands a larger number.")
+    random = np.random.default_rng(seed)
+    actions: dict[str, Callable[[Any], object]] = {
+        "get_trade_by_id": lambda trade: store.get_trade_by_id(trade.trade_id),
+        f"get_trades_by_sequence_range, {_RANGE}": lambda trade: store.get_trades_by_sequence_range(
+            trade.trade_id, 1 << 62, _RANGE
+        ),
+        f"get_trades_by_account, {_PAGE}": lambda trade: store.get_trades_by_account(
+            trade.buyer, _PAGE, trade.trade_id
+        ),
+        f"trading_day and its newest {_PAGE}": lambda trade: _newest_of_day(store, trade.timestamp_ns),
+    }
+    return {
+        name: _milliseconds(action, [trades[place] for place in random.integers(0, len(trades), _LOOKUPS)])
+        for name, action in actions.items()
+    }
+
+
+def _starts(store: Store) -> range:
+    """Of slices all over the settled sequence, a hundred at most."""
+    newest = store.newest_trades(1)
+    last = newest[0].trade_id if newest else 0
+    return range(0, last + 1, max(_SLICE, last // 100 + 1))
+
+
+def _newest_of_day(store: Store, at_ns: int) -> object:
+    day = store.trading_day(day_of(at_ns))
+    assert day is not None
+    return store.newest_trades(_PAGE, before=day.last_trade_id + 1)
+
+
+def _milliseconds(action: Callable[[Any], object], keys: Sequence[Any]) -> tuple[float, float]:
+    taken = []
+    for key in keys:
+        began_s = time.perf_counter()
+        action(key)
+        taken.append((time.perf_counter() - began_s) * 1000)
+    median, most = np.percentile(taken, (50, 95)).tolist()
+    return round(median, 2), round(most, 2)

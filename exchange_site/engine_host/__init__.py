@@ -1,0 +1,1 @@
+"""What Django lends to an engine process: wiring, history, snapshots, epochs."""

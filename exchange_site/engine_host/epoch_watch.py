@@ -1,0 +1,48 @@
+"""Looks in the store, from a thread of its own, whether another engine has begun an epoch."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from matching.core.epochs import Epoch, newest
+from settlement.stores.base import Store, StoreError
+
+_EVERY_S = 1.0
+
+
+class EpochWatch:
+    """`newest` is what the store told last, None before it did; `known_s` is when it was asked then, by `clock`."""
+
+    def __init__(self, store: Store, every_s: float = _EVERY_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self.newest: Epoch | None = None
+        self.known_s = -math.inf
+        self._clock = clock
+        self._store = store
+        self._every_s = every_s
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(stop,), name="epoch-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+
+    def _watch(self, stop: threading.Event) -> None:
+        self.look()
+        while not stop.wait(self._every_s):
+            self.look()
+
+    def look(self) -> None:
+        """Once. A store that is away changes nothing: what is not known cannot stop an engine."""
+        asked_s = self._clock()
+        try:
+            self.newest, self.known_s = newest(self._store.epochs()), asked_s
+        except StoreError:
+            return
+        finally:
+            self._store.close()

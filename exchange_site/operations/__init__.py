@@ -1,0 +1,1 @@
+"""Running the processes: supervisor, first start, readiness, health, metrics."""

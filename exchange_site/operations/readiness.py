@@ -1,0 +1,61 @@
+"""Waits until every part of a running exchange says that it is ready, and tells a person what to do next."""
+
+import time
+import urllib.error
+import urllib.request
+
+from django.conf import settings
+
+from exchange_site.addresses import parse_host_port
+from exchange_site.operations.first_start import ADMINISTRATOR
+
+PATIENCE_S = 180.0  # a first start compiles the kernel
+ASK_AGAIN_S = 0.3
+
+
+def parts() -> dict[str, str]:
+    """The address where each part answers whether it is ready."""
+    return {
+        "engine": f"{parse_host_port(settings.ENGINE_HTTP_ADDRESS).url}/health/ready",
+        "settlement": f"{parse_host_port(settings.SETTLEMENT_HTTP_ADDRESS).url}/health/ready",
+        "web": f"{parse_host_port(settings.WEB_ADDRESS).url}/health/ready",
+    }
+
+
+def wait_until_ready(waiting: dict[str, str], patience_s: float = PATIENCE_S) -> list[str]:
+    """Ask until all answer 200; the names of those that did not in time."""
+    deadline = time.monotonic() + patience_s
+    while waiting and time.monotonic() < deadline:
+        waiting = {name: url for name, url in waiting.items() if not is_ready(url)}
+        if waiting:
+            time.sleep(ASK_AGAIN_S)
+    return list(waiting)
+
+
+def is_ready(url: str) -> bool:
+    # No proxy: the environment may name one, and this never leaves the machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):  # refused, timed out, 503, or not HTTP at all
+        return False
+
+
+def welcome() -> str:
+    password_file = settings.ADMIN_PASSWORD_FILE
+    password = password_file.read_text(encoding="ascii").strip() if password_file.exists() else "the one you have set"
+    rule = "-" * 78
+    return "\n".join(
+        [
+            "",
+            rule,
+            "The exchange is running.",
+            f"  admin     {parse_host_port(settings.WEB_ADDRESS).url}/admin/",
+            f"  user      {ADMINISTRATOR}",
+            f"  password  {password}    (kept in {password_file})",
+            "  Ctrl-C stops everything.",
+            rule,
+            "",
+        ]
+    )

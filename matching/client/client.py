@@ -1,0 +1,181 @@
+"""The Python client that every tool here uses: JSON commands in, their events out.
+
+    with Client("tcp://127.0.0.1:5701") as client:
+        for result in client.call([{"command": "cancel_all", "account": 1}]):
+            print(result.command_sequence, result.events)
+
+A command is applied once or not at all, however often it has to be sent, and whoever leads meanwhile; several addresses
+may be given, with commas between. Not thread-safe: one client a thread.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from matching.client import jsonlines, leaders
+from matching.client.connection import Answered, Connection
+from matching.client.stream import CommandStream, Sent
+from matching.core.blocks import Records
+from matching.core.codes import NONE_ID, EventKind
+from matching.core.registry import Registry
+from matching.transport import wire
+from matching.transport.sockets import Network, ZmqNetwork
+
+_BATCH_COMMANDS = 512
+_OF_ASSETS = (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.ASSET_ADDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one command; `events` are in the JSON Lines form.
+
+    No sequence: refused at the edge, with one `rejected` event; or `forgotten`: done before, and the engine does not
+    hold any more what came of it.
+    """
+
+    command_sequence: int | None
+    block_number: int | None
+    events: Sequence[dict[str, Any]]
+    forgotten: bool = False
+
+    @property
+    def rejected(self) -> str | None:
+        """The reason, None for a command that was accepted."""
+        rejections = (str(event["reason"]) for event in self.events if event["event"] == "rejected")
+        return next(rejections, None)
+
+
+class Client:
+    """A context manager. `timeout_s` is how long a batch or a question may be left without an answer."""
+
+    def __init__(
+        self,
+        engines: leaders.Engines,
+        *,
+        timeout_s: float = 10.0,
+        client_id: int | None = None,
+        first_number: int = 1,
+        batch_commands: int = _BATCH_COMMANDS,
+        make_network: Callable[[], Network] = ZmqNetwork,
+        clock: Callable[[], float] = time.monotonic,
+        token: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """The last three as a `Connection` takes them. Raises AddressUnusable; EngineUnreachable: no engine answers."""
+        self.connection = Connection(
+            engines,
+            timeout_s=timeout_s,
+            client_id=client_id,
+            first_number=first_number,
+            make_network=make_network,
+            clock=clock,
+            token=token,
+        )
+        self._stream = CommandStream(self.connection, batch_commands, self._take)
+        self._commands: list[Any] = []
+        self._results: list[Result | None] = []
+        self._answered: list[tuple[Sent, wire.Answer]] = []
+        try:
+            self._stream.refresh()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @property
+    def registry(self) -> Registry:
+        """The engine's assets and instruments as last loaded."""
+        return self._stream.edge.registry
+
+    def refresh(self) -> None:
+        """Loads the registry anew."""
+        self._stream.refresh()
+
+    def call(self, commands: Iterable[object]) -> list[Result]:
+        """Sends commands and waits for all of them: one result each, in order.
+
+        Raises NoAnswer when an answer is late: what was done is not known, and `retry` goes on where this stopped;
+        another `call` gives it up. Raises EngineRefused when the engine takes no commands.
+        """
+        self._stream.abandon()
+        self._commands = list(commands)
+        self._results = []
+        self._answered = []
+        return self._go_on()
+
+    def retry(self) -> list[Result]:
+        """After `call` raised NoAnswer: sends the same requests again, then the rest, and gives the call's results."""
+        self.connection.retry()
+        return self._go_on()
+
+    def status(self) -> dict[str, Any]:
+        """Role, block, state hash, ring, halted or not: see docs of `engine_status`."""
+        return self.connection.ask(wire.STATUS)
+
+    def state(self) -> dict[str, Any]:
+        """Balances and open orders at one block, in units, ticks and lots. Large; the engine waits while it is made."""
+        return self.connection.ask(wire.STATE)
+
+    def depth(self) -> dict[str, dict[str, list[list[int]]]]:
+        """Symbol → best bid and ask, each [[price in ticks, lots]], or [] where there is none."""
+        found: dict[str, dict[str, list[list[int]]]] = self.connection.ask(wire.DEPTH)["depth"]
+        return found
+
+    def _go_on(self) -> list[Result]:
+        while len(self._results) < len(self._commands):
+            self._stream.make_room()
+            position = len(self._results)
+            refusal = self._stream.add(self._commands[position], position)
+            refused = refusal and Result(None, None, [refusal.event(position + 1)])
+            self._results.append(refused or None)
+        self._stream.finish()
+        for sent, answer in self._answered:
+            self._fill_in(sent, answer)
+        return [result for result in self._results if result is not None]
+
+    def _take(self, sent: Sent, answered: Answered) -> None:
+        self._answered.append((sent, answered.answer))
+
+    def _fill_in(self, sent: Sent, answer: wire.Answer) -> None:
+        if any(_names_unknown(segment.events, self.registry) for segment in answer.segments):
+            self._stream.refresh()
+        for token, result in zip(sent.tokens, results(sent, answer, self.registry), strict=True):
+            self._results[token] = result
+
+
+def results(sent: Sent, answer: wire.Answer, registry: Registry) -> Iterator[Result]:
+    """One result for each command of an answered batch, in order."""
+    at = 0
+    for segment in answer.segments:
+        count, first = segment.command_count, segment.first_command_sequence
+        if segment.block_number == 0:
+            yield from [Result(None, None, [], forgotten=True)] * count
+        else:
+            events: list[list[dict[str, Any]]] = [[] for _ in range(count)]
+            commands = sent.commands[at : at + count]
+            for event in jsonlines.events(segment.events, commands, first, sent.texts, registry):
+                events[event["command_sequence"] - first].append(event)
+            for offset, caused in enumerate(events):
+                yield Result(first + offset, segment.block_number, caused)
+        at += count
+
+
+def _names_unknown(events: Records, registry: Registry) -> bool:
+    """Whether an event names what this registry does not know: another client may have added it."""
+    ids = events["instrument"]
+    known = np.where(np.isin(events["kind"], _OF_ASSETS), len(registry.assets), len(registry.instruments))
+    return bool(((ids >= known) & (ids != NONE_ID)).any())

@@ -1,0 +1,138 @@
+"""Which engine takes commands, the leader or one of several replicas: what is known of them, and asking all at once."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from matching.core.errors import BadMessage
+from matching.transport import wire
+from matching.transport.roles import REPLICA, TAKE_COMMANDS
+from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, Socket, Undelivered
+
+_MOST_KNOWN = 32
+_ROUND_S = 0.5
+_GRACE_S = 0.2
+"""How long an engine that leads waits for another one to say that it leads in a newer epoch."""
+_CORRELATION = b"who leads"
+_LIMITS = Limits(frame_bytes=1 << 20, receive_queue=16, send_queue=16)
+
+
+@dataclass
+class Known:
+    """Command addresses of engines of one exchange, and the newest epoch that one led in; connections may share it."""
+
+    addresses: list[str]
+    epoch: int = 0
+
+    def learn(self, addresses: Iterable[str]) -> None:
+        for address in addresses:
+            if address not in self.addresses and len(self.addresses) < _MOST_KNOWN:
+                self.addresses.append(address)
+
+    def __str__(self) -> str:
+        return ", ".join(self.addresses)
+
+
+Engines = str | Sequence[str] | Known
+"""One command address, several with commas between, or in a list; or what another connection has learned."""
+
+
+def known(engines: Engines) -> Known:
+    if isinstance(engines, Known):
+        return engines
+    listed = engines.split(",") if isinstance(engines, str) else engines
+    return Known([address.strip() for address in listed])
+
+
+class Leader(NamedTuple):
+    address: str
+    epoch: int
+
+
+@dataclass
+class Search:
+    """Asks each known engine for its status, again and again until one leads; `sockets` are to be waited on.
+
+    `clock` gives seconds that never run back.
+    """
+
+    network: Network
+    known: Known
+    clock: Callable[[], float]
+    _sockets: dict[str, Socket] = field(default_factory=dict)
+    _silent: set[str] = field(default_factory=set)  # who was asked in this round and has not answered
+    _best: Leader | None = None
+    _decide_at_s: float = 0.0
+    _next_round_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._ask_all()
+
+    @property
+    def sockets(self) -> list[Socket]:
+        return list(self._sockets.values())
+
+    @property
+    def due_s(self) -> float:
+        """When `look` has something to do though nobody answered."""
+        return min(self._next_round_s, self._decide_at_s) if self._best else self._next_round_s
+
+    def look(self) -> Leader | None:
+        """Reads what was answered: who leads in the newest epoch, once all have answered or had time to; or None."""
+        for address, socket in self._sockets.items():
+            while (frames := socket.receive()) is not None:
+                if frames[0] == wire.STATUS and len(frames) == 3:
+                    with suppress(BadMessage):
+                        self._note(address, wire.decode_status(frames[1]))
+        now_s = self.clock()
+        if self._best and (not self._silent or now_s >= self._decide_at_s):
+            return self._best
+        if now_s >= self._next_round_s:
+            self._ask_all()
+        return None
+
+    def close(self) -> None:
+        for socket in self._sockets.values():
+            socket.close()
+        self._sockets.clear()
+
+    def _note(self, address: str, status: wire.Status) -> None:
+        self._silent.discard(address)
+        self.known.learn(replicas(status, address))
+        if status.role not in TAKE_COMMANDS or status.epoch < self.known.epoch:
+            return
+        if status.role == REPLICA and status.fields.get("halted"):
+            return  # another one may go on, while nobody stands in for a leader
+        if self._best is None:
+            self._decide_at_s = self.clock() + _GRACE_S
+        if self._best is None or status.epoch > self._best.epoch:
+            self._best = Leader(address, status.epoch)
+
+    def _ask_all(self) -> None:
+        self._next_round_s = self.clock() + _ROUND_S
+        for address in self.known.addresses:
+            with suppress(AddressUnusable, Undelivered):  # learned from another engine, or its queue is full
+                if address not in self._sockets:
+                    self._sockets[address] = self.network.connect(Kind.DEALER, address, _LIMITS)
+                self._sockets[address].send(wire.STATUS, _CORRELATION)
+                self._silent.add(address)
+
+
+def replicas(status: wire.Status, through: str) -> list[str]:
+    """Command addresses of the followers that an engine, reached at `through`, has told of."""
+    return [reachable(one, through).commands for one in status.replicas]
+
+
+def reachable(addresses: wire.Addresses, through: str) -> wire.Addresses:
+    """An engine that listens everywhere says 0.0.0.0; it is reached by the host that it was found at."""
+    host = urlsplit(through).netloc.rpartition(":")[0]
+
+    def named(address: str) -> str:
+        for everywhere in ("0.0.0.0", "[::]", "*"):  # noqa: S104 (nothing is bound here)
+            if address.startswith(f"tcp://{everywhere}:"):
+                return f"tcp://{host}:{address.rpartition(':')[2]}"
+        return address
+
+    return wire.Addresses(named(addresses.commands), named(addresses.blocks), named(addresses.retransmission))

@@ -1,0 +1,102 @@
+"""Running JSON commands through a fresh engine: the reference form for tests, audits and other people's tools."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from matching.client.edge import BatchBuilder, Edge
+from matching.client.jsonlines import block_events, summary
+from matching.core import layout, snapshots
+from matching.core.codes import EventKind
+from matching.core.engine import Engine
+
+NOT_JSON = object()
+"""Stands for a line that is no JSON: the edge finds it malformed."""
+
+MOST_BLOCK_COMMANDS = 1_000_000
+
+_MOST_DIGITS = 100
+_WHITE_SPACE = " \t\r\n\v\f"
+
+
+def parse(line: str) -> object:
+    """A line's JSON value, or NOT_JSON."""
+    try:
+        return _DECODER.decode(line)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+
+
+def _whole_number(digits: str) -> int | float:
+    """Python reads no integer of thousands of digits, though it is JSON; no field takes a float in its place."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float("inf")
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole_number, parse_constant=_refuse)
+
+
+def replay(
+    lines: Iterable[str],
+    *,
+    block_size: int = 512,
+    snapshot_at: int | None = None,
+    progress: Callable[[], object] = lambda: None,
+) -> Iterator[dict[str, Any]]:
+    """The events of the commands in `lines`, refusals at the edge in their places, then the summary.
+
+    A block has `block_size` commands, or ends with a command on reference data; its timestamp is its number. At the end
+    of the block that holds command `snapshot_at` the engine is written to a snapshot, dropped and restored. `progress`
+    is called for each line.
+    """
+    run = _Run(block_size, snapshot_at)
+    for number, line in enumerate(lines, 1):
+        progress()
+        if line.strip(_WHITE_SPACE):
+            yield from run.add(parse(line), number)
+    yield from run.end_block()
+    yield summary(run.engine, run.trades)
+
+
+class _Run:
+    def __init__(self, block_size: int, snapshot_at: int | None) -> None:
+        self.engine = Engine()
+        self.trades = 0
+        self._block_size = block_size
+        self._snapshot_at = snapshot_at
+        self._builder = BatchBuilder(Edge(self.engine.registry))
+        self._refusals: list[dict[str, Any] | None] = []  # one for each line since the last block, None: a command
+
+    def add(self, command: object, line: int) -> Iterator[dict[str, Any]]:
+        refusal = self._builder.add(command)
+        self._refusals.append(refusal.event(line) if refusal else None)
+        if self._builder.ends_block or len(self._builder) == self._block_size:
+            yield from self.end_block()
+
+    def end_block(self) -> Iterator[dict[str, Any]]:
+        """Applies what was collected; its events and the refusals between, in the order of the lines."""
+        commands, texts = self._builder.take()
+        found: dict[int, list[dict[str, Any]]] = {}
+        sequence = self.engine.next_command_sequence
+        if len(commands):
+            requests = np.array([(0, 0, len(commands), 0)], layout.REQUEST)
+            block = self.engine.apply(requests, commands, texts, self.engine.block_number + 1)
+            self.trades += int((block.events["kind"] == EventKind.TRADE).sum())
+            for event in block_events(block, self.engine.registry):
+                found.setdefault(event["command_sequence"], []).append(event)
+        for refusal in self._refusals:
+            if refusal is not None:
+                yield refusal
+            else:
+                yield from found[sequence]
+                sequence += 1
+        self._refusals.clear()
+        if self._snapshot_at is not None and sequence > self._snapshot_at:
+            self._snapshot_at = None
+            self.engine = snapshots.decode(snapshots.encode(self.engine))
+            self._builder = BatchBuilder(Edge(self.engine.registry))

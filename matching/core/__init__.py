@@ -1,0 +1,1 @@
+"""The deterministic core: record layout, blocks, registry, kernel, engine. Knows no clock, socket or driver."""

@@ -1,0 +1,104 @@
+"""Where two versions of one block differ, in words: the byte, the record and the field that it belongs to."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from matching.core import layout
+from matching.core.blocks import Block, Records
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def difference(expected: Block, found: Block) -> str:
+    """The first difference by bytes, "" where there is none.
+
+    The hash, which differs with anything else, is named only when it differs alone. Where the counts of the header
+    differ, the first record that does follows.
+    """
+    places = _places(expected, found)
+    return "; ".join(place for place, _ in zip(places, range(2), strict=False))
+
+
+def _places(expected: Block, found: Block) -> Iterator[str]:
+    """The first field of the header that differs, but its hash; if that is none or a count, the first record."""
+    names = _differing_fields(_header(expected), _header(found))
+    of_header = [name for name in names if name != "hash"]
+    for name in of_header[:1]:
+        yield _field("the header", name, 0, _header(expected), _header(found))
+    if not of_header or of_header[0].endswith(("_count", "_size")):
+        yield from _in_body(expected, found)
+    if names == ["hash"] and expected.data[_BODY_AT:] == found.data[_BODY_AT:]:
+        yield _field("the header", "hash", 0, _header(expected), _header(found))
+
+
+def _in_body(expected: Block, found: Block) -> Iterator[str]:
+    start = _BODY_AT
+    for what, ours, theirs in (
+        ("request", expected.requests, found.requests),
+        ("command", expected.commands, found.commands),
+        ("event", expected.events, found.events),
+    ):
+        at = _first_differing(_bytes(ours), _bytes(theirs))
+        if at is not None:
+            yield _in_records(what, start, at, ours, theirs)
+            return
+        start += ours.nbytes
+    at = _first_differing(_bytes(expected.texts), _bytes(found.texts))
+    if at is not None:
+        wanted, had = _excerpt(expected.texts, at), _excerpt(found.texts, at)
+        yield f"byte {start + at}, in the texts: {wanted} expected, {had} found"
+
+
+def _in_records(what: str, start: int, at: int, ours: Records, theirs: Records) -> str:
+    index = at // ours.itemsize
+    if index >= min(len(ours), len(theirs)):
+        return f"byte {start + at}: {len(ours)} {what}s expected, {len(theirs)} found"
+    name = next(name for name in _differing_fields(ours[index], theirs[index]))
+    return _field(f"{what} {index}", name, start + index * ours.itemsize, ours[index], theirs[index])
+
+
+def _field(of: str, name: str, record_at: int, ours: Any, theirs: Any) -> str:
+    """`record_at` is the record's offset in the block, in bytes."""
+    fields = ours.dtype.fields
+    first = record_at + int(fields[name][1])
+    within = _first_differing(_bytes(ours[name].tobytes()), _bytes(theirs[name].tobytes())) or 0
+    return f"byte {first + within}, {name} of {of}: {_shown(name, ours)} expected, {_shown(name, theirs)} found"
+
+
+def _shown(name: str, record: Any) -> str:
+    value = record[name]
+    if name.endswith("hash"):
+        return f"{int(value):016x}"
+    return str(value.tolist())
+
+
+def _differing_fields(ours: Any, theirs: Any) -> list[str]:
+    """Names in the order of the bytes; padding is a field as any other."""
+    return [name for name in ours.dtype.names if ours[name].tobytes() != theirs[name].tobytes()]
+
+
+def _header(block: Block) -> Any:
+    return np.frombuffer(block.data, layout.BLOCK_HEADER, 1)[0]
+
+
+def _bytes(of: Records | bytes) -> Bytes:
+    return np.frombuffer(of if isinstance(of, bytes) else of.tobytes(), np.uint8)
+
+
+def _first_differing(ours: Bytes, theirs: Bytes) -> int | None:
+    """Also where one ends and the other goes on; None where they are equal."""
+    common = min(len(ours), len(theirs))
+    different = np.flatnonzero(ours[:common] != theirs[:common])
+    if len(different):
+        return int(different[0])
+    return None if len(ours) == len(theirs) else common
+
+
+def _excerpt(texts: bytes, at: int) -> str:
+    return repr(texts[at : at + 16].decode("ascii", "backslashreplace"))
+
+
+_BODY_AT = layout.BLOCK_HEADER.itemsize

@@ -1,0 +1,169 @@
+"""A block: the unit of sequencing, replication, hashing, publishing and settlement.
+
+Bytes: BLOCK_HEADER, then REQUEST, COMMAND and EVENT records, then the strings that commands point into. Everything is
+read in place: a `Block` keeps the bytes it came in and its arrays are views of them.
+"""
+
+import struct
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from matching.core import layout
+from matching.core.errors import BadBlock, HashMismatch
+
+Records = npt.NDArray[np.void]
+
+_HEADER = struct.Struct("<IIIIqqqqIIIIQQ")
+_BEFORE_HASH = struct.Struct("<IIIIqqqqIIIIQ")
+_HASH = struct.Struct("<Q")
+_HASH_OFFSET = layout.BLOCK_HEADER.fields["hash"][1]  # type: ignore[index]
+_NO_HASH = bytes(_HASH.size)
+assert _HEADER.size == layout.BLOCK_HEADER.itemsize
+assert _BEFORE_HASH.size == _HASH_OFFSET == _HEADER.size - _HASH.size
+
+
+@dataclass
+class Block:
+    """One block, decoded without a copy. Build it with `decode` or `encode`."""
+
+    data: bytes
+    shard: int
+    epoch: int
+    number: int
+    timestamp_ns: int
+    first_command_sequence: int
+    first_event_sequence: int
+    request_count: int
+    command_count: int
+    event_count: int
+    text_size: int
+    prev_hash: int
+    hash: int
+    origin: str = field(default="", compare=False, repr=False)
+    """Which of several replicas this copy came from; no part of the block."""
+
+    @classmethod
+    def encode(
+        cls,
+        *,
+        number: int,
+        timestamp_ns: int,
+        first_command_sequence: int,
+        first_event_sequence: int,
+        prev_hash: int,
+        requests: Records,
+        commands: Records,
+        events: Records,
+        texts: bytes,
+        shard: int = 0,
+        epoch: int = 1,
+    ) -> Self:
+        """The block of these records, its hash computed. `texts` is padded to a multiple of 8 bytes."""
+        texts += bytes(-len(texts) % 8)
+        fields = (
+            layout.BLOCK_MAGIC,
+            layout.LAYOUT_VERSION,
+            shard,
+            epoch,
+            number,
+            timestamp_ns,
+            first_command_sequence,
+            first_event_sequence,
+            len(requests),
+            len(commands),
+            len(events),
+            len(texts),
+            prev_hash,
+        )
+        before_hash = _BEFORE_HASH.pack(*fields)
+        body: tuple[Any, ...] = (requests, commands, events, texts)
+        hasher = xxhash.xxh3_64(before_hash + _NO_HASH)
+        for part in body:
+            hasher.update(part)
+        digest = hasher.intdigest()
+        return cls(b"".join((before_hash, _HASH.pack(digest), *body)), *fields[2:], digest)
+
+    @classmethod
+    def decode(cls, data: bytes | memoryview) -> Self:
+        """Reads a block's header and checks its sizes. Raises BadBlock; the hash is checked by `verify`."""
+        data = bytes(data)
+        if len(data) < _HEADER.size:
+            raise BadBlock(f"A block has at least {_HEADER.size} bytes, these are {len(data)}.")
+        magic, version, *fields = _HEADER.unpack_from(data)
+        if magic != layout.BLOCK_MAGIC:
+            raise BadBlock("These bytes are no block: they do not begin with its mark.")
+        if version != layout.LAYOUT_VERSION:
+            raise BadBlock(f"This block has layout {version}, this program reads layout {layout.LAYOUT_VERSION}.")
+        block = cls(data, *fields)
+        if len(data) != block._texts_at + block.text_size:
+            size = block._texts_at + block.text_size
+            raise BadBlock(f"Block {block.number} says {size} bytes and has {len(data)}: it is cut or damaged.")
+        return block
+
+    def verify(self, number: int, prev_hash: int) -> None:
+        """Checks that the bytes give the hash and that the block continues the chain. Raises HashMismatch."""
+        if self.number != number:
+            raise HashMismatch(f"Block {number} was expected and block {self.number} came.")
+        if self.computed_hash() != self.hash:
+            raise HashMismatch(
+                f"Block {number} carries hash {self.hash:016x}, its bytes give {self.computed_hash():016x}."
+            )
+        if self.prev_hash != prev_hash:
+            raise HashMismatch(
+                f"Block {number} follows hash {self.prev_hash:016x}, the chain's last hash is {prev_hash:016x}."
+            )
+
+    def computed_hash(self) -> int:
+        hasher = xxhash.xxh3_64(memoryview(self.data)[:_HASH_OFFSET])
+        hasher.update(_NO_HASH)
+        hasher.update(memoryview(self.data)[_HASH_OFFSET + _HASH.size :])
+        return int(hasher.intdigest())
+
+    @cached_property
+    def requests(self) -> Records:
+        """REQUEST[request_count], read-only."""
+        return np.frombuffer(self.data, layout.REQUEST, self.request_count, _HEADER.size)
+
+    @cached_property
+    def commands(self) -> Records:
+        """COMMAND[command_count], read-only."""
+        return np.frombuffer(self.data, layout.COMMAND, self.command_count, self._commands_at)
+
+    @cached_property
+    def events(self) -> Records:
+        """EVENT[event_count], read-only."""
+        return np.frombuffer(self.data, layout.EVENT, self.event_count, self._events_at)
+
+    @cached_property
+    def texts(self) -> bytes:
+        return self.data[self._texts_at :]
+
+    def text(self, command: Any) -> str:
+        """The string of one command of this block: client order id, reference or definition; "" where it has none."""
+        offset = int(command["text_offset"])
+        return self.texts[offset : offset + int(command["text_length"])].decode("ascii")
+
+    @property
+    def last_command_sequence(self) -> int:
+        return self.first_command_sequence + self.command_count - 1
+
+    @property
+    def last_event_sequence(self) -> int:
+        return self.first_event_sequence + self.event_count - 1
+
+    @property
+    def _commands_at(self) -> int:
+        return _HEADER.size + self.request_count * layout.REQUEST.itemsize
+
+    @property
+    def _events_at(self) -> int:
+        return self._commands_at + self.command_count * layout.COMMAND.itemsize
+
+    @property
+    def _texts_at(self) -> int:
+        return self._events_at + self.event_count * layout.EVENT.itemsize

@@ -1,0 +1,231 @@
+"""The engine: a replicated state machine. The same requests and commands give the same blocks, byte for byte.
+
+No clock, no socket, no file: whoever calls `apply` brings the timestamp. Reference data (assets, instruments, their
+status) is kept by the registry, everything else by the kernel.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import xxhash
+
+from matching.core import kernel, layout
+from matching.core.blocks import Block, Records
+from matching.core.codes import AMOUNT_LIMIT, HOUSE_ACCOUNT, CommandKind, EventKind, Reason, Side, name_of
+from matching.core.intake import check, check_form
+from matching.core.kernel.structures import pools as p
+from matching.core.registry import Instrument, Registry
+
+_RESERVED_COMMANDS = 1024
+"""Memory is looked after once in so many commands, not in each block."""
+
+_EVENT_KINDS = {
+    CommandKind.ASSET: EventKind.ASSET_ADDED,
+    CommandKind.INSTRUMENT: EventKind.INSTRUMENT_ADDED,
+    CommandKind.INSTRUMENT_STATUS: EventKind.INSTRUMENT_STATUS_CHANGED,
+}
+
+_INSTRUMENT_FIELDS = (
+    "quote_unit",
+    "lot_units",
+    "min_quantity",
+    "max_quantity",
+    "min_notional",
+    "maker_fee",
+    "taker_fee",
+)
+
+
+class OpenOrder(NamedTuple):
+    """Price in ticks, quantity (traded and open) and remaining in lots."""
+
+    order_id: int
+    account: int
+    symbol: str
+    side: str
+    price: int
+    quantity: int
+    remaining: int
+
+
+class Engine:
+    def __init__(self, *, shard: int = 0, epoch: int = 1) -> None:
+        self.shard = shard
+        self.epoch = epoch
+        self.registry = Registry()
+        self.clients: dict[int, int] = {}  # last request number applied
+        self.block_number = 0
+        self.state_hash = 0
+        self.timestamp_ns = 0
+        self.pools = kernel.empty_pools()
+        self._room = 0  # commands for which memory is reserved
+        self._events = np.empty(0, layout.EVENT)
+
+    def become(self, other: "Engine") -> None:
+        """Takes the state of `other`, which is not used any more: whoever holds this engine keeps it."""
+        vars(self).update(vars(other))
+
+    @property
+    def next_command_sequence(self) -> int:
+        return int(self.pools.state.item(p.NEXT_COMMAND_SEQUENCE))
+
+    @property
+    def next_event_sequence(self) -> int:
+        return int(self.pools.state.item(p.NEXT_EVENT_SEQUENCE))
+
+    def check(self, commands: Records, texts: bytes) -> None:
+        """Raises BadMessage for records (a writable array) that no edge makes."""
+        check(commands, texts, self.registry)
+
+    def check_form(self, commands: Records, texts: bytes) -> None:
+        """As `check`; assets and instruments that this engine does not know pass."""
+        check_form(commands, texts, self.registry)
+
+    def apply(self, requests: Records, commands: Records, texts: bytes, timestamp_ns: int) -> Block:
+        """Applies COMMAND records (a writable array) that passed `check` as the next block.
+
+        `requests` (REQUEST records) say whose they are, in order. A command on reference data is the last one. The
+        block's time is `timestamp_ns`, or that of the block before if that is later.
+        """
+        self._reserve(len(commands))
+        first_command, first_event = self.next_command_sequence, self.next_event_sequence
+        count = kernel.process(commands, self._events, self.pools)
+        if self.next_command_sequence < first_command + len(commands):
+            self._apply_reference_data(commands[-1], texts, count)
+            count += 1
+        self.timestamp_ns = max(self.timestamp_ns, timestamp_ns)
+        block = Block.encode(
+            number=self.block_number + 1,
+            timestamp_ns=self.timestamp_ns,
+            first_command_sequence=first_command,
+            first_event_sequence=first_event,
+            prev_hash=self.state_hash,
+            requests=requests,
+            commands=commands,
+            events=self._events[:count],
+            texts=texts,
+            shard=self.shard,
+            epoch=self.epoch,
+        )
+        self.block_number, self.state_hash = block.number, block.hash
+        for client, number, size, _ in requests.tolist():
+            if client:
+                self.clients[client] = number + size - 1
+        return block
+
+    def follow(self, block: Block) -> Block:
+        """Applies the commands of another engine's block at its time; the caller compares the bytes."""
+        texts = block.texts[: int(block.commands["text_length"].sum(dtype=np.int64))]
+        commands = block.commands.copy()  # the kernel is compiled for writable arrays
+        self.check(commands, texts)
+        self.epoch = block.epoch
+        return self.apply(block.requests, commands, texts, block.timestamp_ns)
+
+    def _reserve(self, commands: int) -> None:
+        if commands > self._room:
+            self._room = max(commands, _RESERVED_COMMANDS)
+            self.pools = kernel.reserve(self.pools, self._room)
+            # A command gives at most an acceptance, a partial trade, an end and a count, and an event for each order
+            # that it takes out of the book.
+            events = int(self.pools.state[p.ORDER_COUNT]) + 5 * self._room
+            if events > len(self._events):
+                self._events = np.empty(2 * events, layout.EVENT)
+        self._room -= commands
+
+    def _apply_reference_data(self, command: Any, texts: bytes, count: int) -> None:
+        kind = CommandKind(int(command["kind"]))
+        start = int(command["text_offset"])
+        definition = texts[start : start + int(command["text_length"])].decode("ascii")
+        identity, reason = self.registry.apply(kind, definition)
+        if reason == Reason.NONE:
+            if kind == CommandKind.ASSET:
+                self.pools = kernel.with_asset(self.pools)
+            elif kind == CommandKind.INSTRUMENT:
+                self._add_instrument(self.registry.instruments[identity])
+            else:
+                self.pools.instruments[identity]["status"] = self.registry.statuses[identity]
+        self._events[count] = np.zeros((), layout.EVENT)
+        event = self._events[count]
+        event["sequence"] = self.next_event_sequence
+        event["command_sequence"] = self.next_command_sequence
+        event["kind"] = _EVENT_KINDS[kind] if reason == Reason.NONE else EventKind.REJECTED
+        event["reason"] = reason
+        event["instrument"] = identity
+        self.pools.state[p.NEXT_COMMAND_SEQUENCE] += 1
+        self.pools.state[p.NEXT_EVENT_SEQUENCE] += 1
+
+    def _add_instrument(self, instrument: Instrument) -> None:
+        record = np.zeros(1, layout.INSTRUMENT)
+        for name in _INSTRUMENT_FIELDS:
+            record[name] = getattr(instrument, name)
+        record["notional_limit"] = AMOUNT_LIMIT // instrument.quote_unit
+        record["quantity_limit"] = AMOUNT_LIMIT // instrument.lot_units
+        record["base"], record["quote"] = instrument.base.id, instrument.quote.id
+        record["house_base"] = self._house_balance(instrument.base.id)
+        record["house_quote"] = self._house_balance(instrument.quote.id)
+        self.pools = kernel.with_instrument(self.pools, record)
+        self._room = 0
+
+    def _house_balance(self, asset: int) -> int:
+        """Place of the house's balance, made if it is not there."""
+        self.pools = kernel.reserve(self.pools, 1)
+        self._room = 0
+        return int(kernel.open_balance(self.pools, HOUSE_ACCOUNT, asset))
+
+    # What it holds
+
+    def balances(self) -> list[tuple[int, str, int, int]]:
+        """(account, asset symbol, available, locked) by account and symbol, without rows of two zeros."""
+        rows = self.pools.balances[1 : self.pools.state[p.BALANCE_TOP]]
+        rows = rows[(rows["available"] != 0) | (rows["locked"] != 0)]
+        symbols = np.array([asset.symbol for asset in self.registry.assets], object)
+        # Sorted as columns: sorting a million tuples takes seconds, and leaves them scattered for whoever reads them.
+        rows = rows[np.lexsort((np.argsort(np.argsort(symbols))[rows["asset"]], rows["account"]))]
+        columns = (rows["account"], symbols[rows["asset"]], rows["available"], rows["locked"])
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    def open_orders(self) -> list[OpenOrder]:
+        """By symbol, buy before sell, price priority, time priority."""
+        found: list[OpenOrder] = []
+        for instrument in sorted(self.registry.instruments, key=lambda instrument: instrument.symbol):
+            for side in Side:
+                found.extend(self._queue(instrument, side))
+        return found
+
+    def _queue(self, instrument: Instrument, side: Side) -> list[OpenOrder]:
+        pools = self.pools
+        slots = np.empty(int(pools.state[p.ORDER_COUNT]), np.int64)
+        slots = slots[: kernel.list_slots(pools, instrument.id, int(side), slots)]
+        orders = pools.orders[slots]
+        levels = orders["level"].astype(np.int64)
+        prices = pools.leaves["base"][levels >> 6] + (levels & 63)
+        accounts = pools.traders["account"][orders["trader"]]
+        columns = (
+            orders["order_id"].tolist(),
+            accounts.tolist(),
+            prices.tolist(),
+            (orders["filled"] + orders["remaining"]).tolist(),
+            orders["remaining"].tolist(),
+        )
+        name = name_of(side)
+        return [
+            OpenOrder(order_id, account, instrument.symbol, name, price, quantity, remaining)
+            for order_id, account, price, quantity, remaining in zip(*columns, strict=True)
+        ]
+
+    def depth(self, instrument: Instrument, levels: int) -> dict[str, list[list[int]]]:
+        """The best levels of both sides as [price in ticks, lots], best first."""
+        found = {}
+        for side, name in ((Side.BUY, "bids"), (Side.SELL, "asks")):
+            rows = np.empty((levels, 2), np.int64)
+            found[name] = rows[: kernel.list_levels(self.pools, instrument.id, int(side), rows)].tolist()
+        return found
+
+    @property
+    def open_order_count(self) -> int:
+        return int(self.pools.state[p.ORDER_COUNT])
+
+
+def state_digest(text: str) -> str:
+    """xxh3_64 of the canonical JSON of balances and open orders, as 16 hex digits (semantics, section 7)."""
+    return f"{xxhash.xxh3_64_intdigest(text.encode()):016x}"

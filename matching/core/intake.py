@@ -1,0 +1,89 @@
+"""The last look at records from outside before they are sequenced: the kernel believes what passes here.
+
+The edge makes no record that fails; a client with a bug or bad intent may.
+"""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from matching.core import kernel
+from matching.core.blocks import Records
+from matching.core.codes import FIRST_REFERENCE_COMMAND, NONE_ID, CommandKind
+from matching.core.errors import BadDefinition, BadMessage
+from matching.core.kernel import records
+from matching.core.registry import Registry, status_named
+from matching.core.texts import hashes
+
+_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
+
+_FAULTS = {
+    records.KIND: "a kind that does not exist",
+    records.REFERENCE_DATA_NOT_LAST: "something to say on assets or instruments, which only the last command may",
+    records.INSTRUMENT: "an instrument or asset that does not exist",
+    records.ACCOUNT: "a negative account",
+    records.SIDE: "a side that does not exist",
+    records.ORDER_TYPE: "an order type that does not exist",
+    records.TIME_IN_FORCE: "a time in force that does not exist",
+    records.SELF_TRADE_PREVENTION: "a self-trade mode that does not exist",
+    records.POST_ONLY: "a post_only that is neither 0 nor 1",
+    records.POST_ONLY_NOT_GTC: "post_only and another time in force than gtc",
+    records.MARKET_ORDER: "order type market with a price, post_only or another time in force than ioc",
+    records.QUOTE_QUANTITY: "a quote_quantity that is not alone on a market buy",
+    records.ORDER_ID: "a negative order_id",
+    records.NO_REFERENCE: "no reference, which a deposit or withdrawal needs",
+    records.TEXT_PLACE: "a string that does not follow the one before, or is not the end of the strings",
+    records.TEXT_LENGTH: "a client order id or reference that is too long",
+}
+
+
+class _NotKnown(BadMessage):
+    """A name that another engine's registry may have, or this one's later."""
+
+
+def check(commands: Records, texts: bytes, registry: Registry) -> None:
+    """Raises BadMessage when COMMAND records and their strings are not what an edge makes of valid commands."""
+    _check_records(commands, texts, len(registry.assets), len(registry.instruments))
+    if _defines(commands):
+        _check_definition(commands[-1], texts, registry)
+
+
+def check_form(commands: Records, texts: bytes, registry: Registry) -> None:
+    """As `check`, and what `registry` does not know passes. Raises BadMessage for what no registry would let pass."""
+    _check_records(commands, texts, int(NONE_ID), int(NONE_ID))
+    if _defines(commands):
+        with suppress(_NotKnown):
+            _check_definition(commands[-1], texts, registry)
+
+
+def _defines(commands: Records) -> bool:
+    return bool(len(commands)) and int(commands["kind"][-1]) >= _FIRST_REFERENCE
+
+
+def _check_records(commands: Records, texts: bytes, assets: int, instruments: int) -> None:
+    place, fault = kernel.first_fault(commands, assets, instruments, len(texts))
+    if fault:
+        raise BadMessage(f"Command {place + 1} of the batch has {_FAULTS[fault]}.")
+    if not texts.isascii() or not texts.decode("ascii").isprintable():
+        raise BadMessage("The strings of the batch are not printable ASCII.")
+    if hashes(texts, commands["text_length"].tolist()) != commands["text_hash"].tolist():
+        raise BadMessage("A string of the batch has another hash than the one beside it.")
+
+
+def _check_definition(command: Any, texts: bytes, registry: Registry) -> None:
+    start = int(command["text_offset"])
+    try:
+        definition = json.loads(texts[start:])
+        if not isinstance(definition, dict):
+            raise BadDefinition("A definition is a JSON object.")
+        if command["kind"] == CommandKind.ASSET:
+            registry.asset_from(definition)
+        elif command["kind"] == CommandKind.INSTRUMENT:
+            registry.instrument_from(definition)
+        else:
+            status_named(definition.get("status"))
+            registry.instrument_by_symbol[definition["symbol"]]
+    except KeyError as error:
+        raise _NotKnown(f"The batch defines something on {error.args[0]!r}, which does not exist.") from error
+    except (ValueError, RecursionError, TypeError, BadDefinition) as error:
+        raise BadMessage(f"The batch carries a definition that cannot be: {error}") from error

@@ -1,0 +1,242 @@
+"""Where a taker meets the book: what it would take, and the trades when it does (semantics, sections 5 and 6)."""
+
+from typing import Any
+
+import numpy as np
+
+from matching.core.codes import AMOUNT_LIMIT, Reason, SelfTradePrevention, Side
+from matching.core.kernel import events, funds
+from matching.core.kernel.compiling import inlined
+from matching.core.kernel.structures import book, prices
+from matching.core.layout import NO_ASK
+
+BUY = int(Side.BUY)
+SELL = int(Side.SELL)
+EXPIRE_TAKER = int(SelfTradePrevention.EXPIRE_TAKER)
+EXPIRE_MAKER = int(SelfTradePrevention.EXPIRE_MAKER)
+EXPIRE_BOTH = int(SelfTradePrevention.EXPIRE_BOTH)
+NO_PREVENTION = int(SelfTradePrevention.NONE)
+SELF_TRADE = int(Reason.SELF_TRADE)
+
+ANY_QUANTITY = NO_ASK
+"""Lots wanted by an order that is bounded by money alone."""
+
+
+@inlined
+def other_best_level(instrument: Any, side: Any) -> Any:
+    """The best level of the other side, 0: it is empty."""
+    ask, bid = np.int64(instrument["best_ask_level"]), np.int64(instrument["best_bid_level"])
+    return ask if side == BUY else bid
+
+
+@inlined
+def crosses(instrument: Any, side: Any, price: Any) -> Any:
+    """An order at that price would meet an order of the other side."""
+    # NO_ASK is above and 0, for no bid, below every price that a limit order may have.
+    meets_ask, meets_bid = price >= instrument["best_ask"], price <= instrument["best_bid"]
+    return meets_ask if side == BUY else meets_bid
+
+
+@inlined
+def reckon(pools: Any, instrument_id: Any, account: Any, side: Any, prevention: Any, limit: Any, wanted: Any) -> Any:
+    """(lots, cost) that an order for `wanted` lots would take at `limit` or better, under its own self-trade mode.
+
+    The cost is in quote units; where it would exceed AMOUNT_LIMIT, and so every balance, it is AMOUNT_LIMIT + 1.
+    """
+    instrument = pools.instruments[instrument_id]
+    quote_unit = instrument["quote_unit"]
+    level = other_best_level(instrument, side)
+    lots = np.int64(0)
+    cost = np.int64(0)
+    while level != 0 and lots < wanted:
+        price = prices.price_of(pools, level)
+        if (side == BUY and price > limit) or (side == SELL and price < limit):
+            break
+        slot = np.int64(pools.levels[level]["head"])
+        while slot != 0 and lots < wanted:
+            maker = pools.orders[slot]
+            taken = min(wanted - lots, maker["remaining"])
+            if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
+                if prevention != EXPIRE_MAKER:
+                    return lots, cost
+                taken = np.int64(0)
+            notional = taken * price * quote_unit
+            if notional > AMOUNT_LIMIT - cost:
+                return lots, np.int64(AMOUNT_LIMIT + 1)
+            lots += taken
+            cost += notional
+            slot = np.int64(maker["next"])
+        level = prices.level_above(pools, level) if side == BUY else prices.level_below(pools, level)
+    return lots, cost
+
+
+@inlined
+def match(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    prevention: Any,
+    limit: Any,
+    wanted: Any,
+    money: Any,
+) -> Any:
+    """Trades an order against the book until it is done, cannot go on, or meets its own account.
+
+    `limit` is the worst price, NO_ASK for a market buy; `money` the quote units that an order by quote_quantity may
+    spend, -1 for others; the order's funds are locked. Returns (count, lots left, money left, taker expired).
+    """
+    instrument = pools.instruments[instrument_id]
+    quote_unit = instrument["quote_unit"]
+    account = pools.traders[trader]["account"]
+    while wanted > 0:
+        level = other_best_level(instrument, side)
+        if level == 0 or not crosses(instrument, side, limit):
+            break
+        price = prices.price_of(pools, level)
+        slot = np.int64(pools.levels[level]["head"])
+        maker = pools.orders[slot]
+        lots = min(wanted, maker["remaining"])
+        if money >= 0:
+            lots = min(lots, money // (price * quote_unit))
+            if lots == 0:
+                break
+        if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
+            if prevention != EXPIRE_TAKER:
+                count = cancel_resting(pools, rows, count, instrument_id, slot, price, SELF_TRADE)
+            if prevention != EXPIRE_MAKER:
+                return count, wanted, money, True
+            continue
+        count = _trade(pools, rows, count, instrument_id, order_id, trader, side, limit, slot, price, lots)
+        maker["filled"] += lots
+        maker["remaining"] -= lots
+        pools.levels[level]["quantity"] -= lots
+        if maker["remaining"] == 0:
+            book.dequeue(pools, instrument, slot)
+            book.leave(pools, slot)
+        wanted -= lots
+        if money >= 0:
+            money -= lots * price * quote_unit
+    return count, wanted, money, False
+
+
+@inlined
+def held(instrument: Any, side: Any, price: Any, lots: Any) -> Any:
+    """What an open order holds: quote units for a buy at its own price, base units for a sell."""
+    quote, base = lots * price * instrument["quote_unit"], lots * instrument["lot_units"]
+    return quote if side == BUY else base
+
+
+@inlined
+def paying_balance(trader_row: Any, side: Any) -> Any:
+    quote, base = np.int64(trader_row["quote_balance"]), np.int64(trader_row["base_balance"])
+    return quote if side == BUY else base
+
+
+@inlined
+def cancel(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    price: Any,
+    left: Any,
+    reason: Any,
+) -> Any:
+    """Ends an order with `left` lots open at its price: unlocks what they hold and writes the event."""
+    row = pools.traders[trader]
+    amount = held(pools.instruments[instrument_id], side, price, left)
+    funds.lock(pools, paying_balance(row, side), -amount)
+    return events.write(
+        pools,
+        rows,
+        count,
+        events.ORDER_CANCELLED,
+        side,
+        reason,
+        0,
+        instrument_id,
+        order_id,
+        row["account"],
+        price,
+        left,
+        amount,
+    )
+
+
+@inlined
+def cancel_resting(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, price: Any, reason: Any) -> Any:
+    """Cancels an order of the book, and forgets it."""
+    order = pools.orders[slot]
+    order_id, trader, side = order["order_id"], np.int64(order["trader"]), np.int64(order["side"])
+    left = order["remaining"]
+    count = cancel(pools, rows, count, instrument_id, order_id, trader, side, price, left, reason)
+    book.dequeue(pools, pools.instruments[instrument_id], slot)
+    book.leave(pools, slot)
+    return count
+
+
+@inlined
+def _trade(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    limit: Any,
+    slot: Any,
+    price: Any,
+    lots: Any,
+) -> Any:
+    """One trade at the maker's price: moves the funds of both and of the house, and writes the event."""
+    instrument = pools.instruments[instrument_id]
+    maker = pools.orders[slot]
+    maker_trader = np.int64(maker["trader"])
+    taker_fee, maker_fee = instrument["taker_fee"], instrument["maker_fee"]
+    base = lots * instrument["lot_units"]
+    notional = lots * price * instrument["quote_unit"]
+    buyer = pools.traders[trader if side == BUY else maker_trader]
+    seller = pools.traders[maker_trader if side == BUY else trader]
+    buyer_fee = funds.fee(base, taker_fee if side == BUY else maker_fee)
+    seller_fee = funds.fee(notional, maker_fee if side == BUY else taker_fee)
+    # A market buy has locked what it pays.
+    better_by = limit - price if side == BUY and limit != NO_ASK else np.int64(0)
+    release = lots * better_by * instrument["quote_unit"]
+    balances = pools.balances
+    paid = balances[np.int64(buyer["quote_balance"])]
+    paid["locked"] -= notional + release
+    paid["available"] += release
+    balances[np.int64(buyer["base_balance"])]["available"] += base - buyer_fee
+    balances[np.int64(seller["base_balance"])]["locked"] -= base
+    balances[np.int64(seller["quote_balance"])]["available"] += notional - seller_fee
+    balances[np.int64(instrument["house_base"])]["available"] += buyer_fee
+    balances[np.int64(instrument["house_quote"])]["available"] += seller_fee
+    event = rows[count]
+    count = events.write(
+        pools,
+        rows,
+        count,
+        events.TRADE,
+        side,
+        0,
+        0,
+        instrument_id,
+        order_id,
+        pools.traders[trader]["account"],
+        price,
+        lots,
+        release,
+    )
+    event["other_order_id"] = maker["order_id"]
+    event["other_account"] = pools.traders[maker_trader]["account"]
+    event["buyer_fee"] = buyer_fee
+    event["seller_fee"] = seller_fee
+    return count

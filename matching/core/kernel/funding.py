@@ -1,0 +1,59 @@
+"""Deposits and withdrawals. A reference is applied once for each account, deposits and withdrawals apart."""
+
+from typing import Any
+
+import numpy as np
+
+from matching.core.codes import AMOUNT_LIMIT, Reason
+from matching.core.kernel import events, funds
+from matching.core.kernel.compiling import inlined
+from matching.core.kernel.structures import pools as p
+from matching.core.kernel.structures import tables
+
+INVALID_AMOUNT = int(Reason.INVALID_AMOUNT)
+INSUFFICIENT_BALANCE = int(Reason.INSUFFICIENT_BALANCE)
+SUPPLY_OVERFLOW = int(Reason.SUPPLY_OVERFLOW)
+DUPLICATE_REFERENCE = int(Reason.DUPLICATE_REFERENCE)
+
+
+@inlined
+def deposit(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    asset, account, amount = np.int64(command["instrument"]), command["account"], command["amount"]
+    if amount <= 0:
+        return events.reject(pools, rows, count, command, INVALID_AMOUNT)
+    if amount > AMOUNT_LIMIT - pools.supplies[asset]:
+        return events.reject(pools, rows, count, command, SUPPLY_OVERFLOW)
+    if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:
+        return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
+    _remember_reference(pools, command)
+    pools.supplies[asset] += amount
+    pools.balances[funds.balance_of(pools, account, asset)]["available"] += amount
+    return events.write(pools, rows, count, events.DEPOSITED, 0, 0, 0, asset, 0, account, 0, 0, amount)
+
+
+@inlined
+def withdraw(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    asset, account, amount = np.int64(command["instrument"]), command["account"], command["amount"]
+    if amount <= 0:
+        return events.reject(pools, rows, count, command, INVALID_AMOUNT)
+    if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:
+        return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
+    place = tables.find_balance(pools, account, asset)
+    if place == 0 or pools.balances[place]["available"] < amount:
+        return events.reject(pools, rows, count, command, INSUFFICIENT_BALANCE)
+    _remember_reference(pools, command)
+    pools.supplies[asset] -= amount
+    pools.balances[place]["available"] -= amount
+    return events.write(pools, rows, count, events.WITHDRAWN, 0, 0, 0, asset, 0, account, 0, 0, amount)
+
+
+@inlined
+def _remember_reference(pools: Any, command: Any) -> None:
+    place = pools.state[p.REFERENCE_TOP]
+    pools.state[p.REFERENCE_TOP] += 1
+    reference = pools.references[place]
+    reference["text_hash"] = command["text_hash"]
+    reference["account"] = command["account"]
+    reference["kind"] = command["kind"]
+    key = tables.reference_key(command["account"], np.int64(command["kind"]), command["text_hash"])
+    tables.insert(pools.reference_table, key, place)

@@ -1,0 +1,118 @@
+"""Looking over COMMAND records from outside, in one pass: what an edge never makes is found before it is sequenced."""
+
+from typing import Any
+
+import numpy as np
+
+from matching.core.codes import (
+    FIRST_REFERENCE_COMMAND,
+    MOST_CLIENT_ORDER_ID,
+    MOST_REFERENCE,
+    NONE_ID,
+    CommandKind,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+from matching.core.kernel.compiling import entry, inlined
+
+NO_FAULT = 0
+KIND = 1
+REFERENCE_DATA_NOT_LAST = 2
+INSTRUMENT = 3
+ACCOUNT = 4
+SIDE = 5
+ORDER_TYPE = 6
+TIME_IN_FORCE = 7
+SELF_TRADE_PREVENTION = 8
+POST_ONLY = 9
+POST_ONLY_NOT_GTC = 10
+MARKET_ORDER = 11
+QUOTE_QUANTITY = 12
+ORDER_ID = 13
+NO_REFERENCE = 14
+TEXT_PLACE = 15
+TEXT_LENGTH = 16
+
+ORDER = int(CommandKind.ORDER)
+CANCEL_ALL = int(CommandKind.CANCEL_ALL)
+DEPOSIT = int(CommandKind.DEPOSIT)
+WITHDRAW = int(CommandKind.WITHDRAW)
+FIRST_KIND = int(min(CommandKind))
+LAST_KIND = int(max(CommandKind))
+FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
+BUY = int(Side.BUY)
+LAST_SIDE = int(max(Side))
+MARKET = int(OrderType.MARKET)
+LAST_TYPE = int(max(OrderType))
+GTC = int(TimeInForce.GTC)
+IOC = int(TimeInForce.IOC)
+LAST_TIME_IN_FORCE = int(max(TimeInForce))
+LAST_PREVENTION = int(max(SelfTradePrevention))
+
+
+@entry
+def first_fault(commands: Any, assets: Any, instruments: Any, text_size: Any) -> Any:
+    """(place, fault) of the first record that is wrong, (0, NO_FAULT) if none is.
+
+    `assets` and `instruments` are how many there are; `text_size` is how long the strings are together.
+    """
+    offset = np.int64(0)
+    for place in range(len(commands)):
+        command = commands[place]
+        if command["kind"] < FIRST_KIND or command["kind"] > LAST_KIND:
+            return place, KIND
+        if command["text_offset"] != offset:
+            return place, TEXT_PLACE
+        offset += np.int64(command["text_length"])
+        if command["kind"] >= FIRST_REFERENCE:
+            if place != len(commands) - 1:
+                return place, REFERENCE_DATA_NOT_LAST
+        else:
+            fault = _fault_of(command, assets, instruments)
+            if fault != NO_FAULT:
+                return place, fault
+    if offset != text_size:
+        return max(0, len(commands) - 1), TEXT_PLACE
+    return 0, NO_FAULT
+
+
+@inlined
+def _fault_of(command: Any, assets: Any, instruments: Any) -> Any:
+    kind = command["kind"]
+    funding = kind in (DEPOSIT, WITHDRAW)
+    known = assets if funding else instruments
+    if command["instrument"] >= known and not (kind == CANCEL_ALL and command["instrument"] == NONE_ID):
+        return INSTRUMENT
+    if command["account"] < 0:
+        return ACCOUNT
+    if command["side"] > LAST_SIDE:
+        return SIDE
+    if command["order_type"] > LAST_TYPE:
+        return ORDER_TYPE
+    if command["time_in_force"] > LAST_TIME_IN_FORCE:
+        return TIME_IN_FORCE
+    if command["self_trade_prevention"] > LAST_PREVENTION:
+        return SELF_TRADE_PREVENTION
+    if command["post_only"] > 1:
+        return POST_ONLY
+    if command["post_only"] != 0 and command["time_in_force"] != GTC:
+        return POST_ONLY_NOT_GTC
+    if command["order_id"] < 0:
+        return ORDER_ID
+    if funding and command["text_hash"] == np.uint64(0):
+        return NO_REFERENCE
+    if command["text_length"] > (MOST_REFERENCE if funding else MOST_CLIENT_ORDER_ID):
+        return TEXT_LENGTH
+    return _order_fault(command) if kind == ORDER else NO_FAULT
+
+
+@inlined
+def _order_fault(command: Any) -> Any:
+    market = command["order_type"] == MARKET
+    if market and (command["time_in_force"] != IOC or command["post_only"] != 0 or command["price"] != 0):
+        return MARKET_ORDER
+    if command["amount"] != 0 and (not market or command["side"] != BUY or command["quantity"] != 0):
+        return QUOTE_QUANTITY
+    return NO_FAULT

@@ -1,0 +1,1 @@
+"""The kernel's memory: pools, hash tables, price levels, the book, and prefetching."""

@@ -1,0 +1,193 @@
+"""The engine's memory: preallocated arrays that the kernel works on, and how they grow between blocks.
+
+Slot 0 of every pool is unused, so that 0 means "none". Hash tables (`*_table`) hold the place of a record in its pool.
+"""
+
+import mmap
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from matching.core import layout
+from matching.core.kernel.compiling import inlined
+from matching.core.kernel.structures import tables
+
+Array = npt.NDArray[Any]
+
+# Places in `Pools.state`, all int64.
+NEXT_COMMAND_SEQUENCE = 0
+NEXT_EVENT_SEQUENCE = 1
+ORDER_TOP = 2  # first slot never used
+ORDER_FREE = 3  # list of slots given back
+ORDER_COUNT = 4  # open orders
+LEAF_TOP = 5
+LEAF_FREE = 6
+LEAF_COUNT = 7
+NODE_TOP = 8
+NODE_FREE = 9
+NODE_COUNT = 10
+PAGE_TOP = 11
+PAGE_FREE = 12
+PAGE_COUNT = 13
+ACCOUNT_TOP = 14
+TRADER_TOP = 15
+BALANCE_TOP = 16
+REFERENCE_TOP = 17
+STATE_SIZE = 24
+
+PAGE_BITS = 12
+PAGE_SIZE = 1 << PAGE_BITS
+"""Order ids are command sequences: slot = pages[directory[id >> 12], id & 4095]; a page lives while it holds orders."""
+
+MOST_HEIGHT = 10
+"""A root of this height covers every int64 price: 64 ** 11 > 2 ** 63."""
+
+
+@inlined
+def place(number: Any) -> Any:
+    """A number of `state` as a place in a pool, for the compiler to see that it is not negative."""
+    return np.int64(np.uint32(number))
+
+
+class Pools(NamedTuple):
+    orders: Array  # layout.ORDER
+    levels: Array  # layout.LEVEL, 64 a leaf
+    leaves: Array  # layout.LEAF
+    nodes: Array  # layout.NODE
+    children: Array  # uint32, 64 a node
+    directory: Array  # uint32, page of order ids
+    pages: Array  # uint32, PAGE_SIZE a page: slot of an order
+    page_orders: Array  # int64, open orders of a page; links free pages
+    accounts: Array  # layout.ACCOUNT
+    traders: Array  # layout.TRADER
+    balances: Array  # layout.BALANCE
+    references: Array  # layout.REFERENCE
+    instruments: Array  # layout.INSTRUMENT, by id
+    supplies: Array  # int64, by asset id
+    client_order_table: Array  # uint64
+    account_table: Array
+    trader_table: Array
+    balance_table: Array
+    reference_table: Array
+    state: Array  # int64[STATE_SIZE]
+
+
+def empty_pools() -> Pools:
+    """The memory of an engine that has applied nothing."""
+    state = np.zeros(STATE_SIZE, np.int64)
+    for place in (NEXT_COMMAND_SEQUENCE, NEXT_EVENT_SEQUENCE):
+        state[place] = 1
+    for place in (ORDER_TOP, LEAF_TOP, NODE_TOP, PAGE_TOP, ACCOUNT_TOP, TRADER_TOP, BALANCE_TOP, REFERENCE_TOP):
+        state[place] = 1
+    return Pools(
+        orders=np.zeros(0, layout.ORDER),
+        levels=np.zeros(0, layout.LEVEL),
+        leaves=np.zeros(0, layout.LEAF),
+        nodes=np.zeros(0, layout.NODE),
+        children=np.zeros(0, np.uint32),
+        directory=np.zeros(0, np.uint32),
+        pages=np.zeros(0, np.uint32),
+        page_orders=np.zeros(0, np.int64),
+        accounts=np.zeros(0, layout.ACCOUNT),
+        traders=np.zeros(0, layout.TRADER),
+        balances=np.zeros(0, layout.BALANCE),
+        references=np.zeros(0, layout.REFERENCE),
+        instruments=np.zeros(0, layout.INSTRUMENT),
+        supplies=np.zeros(0, np.int64),
+        client_order_table=np.zeros(0, np.uint64),
+        account_table=np.zeros(0, np.uint64),
+        trader_table=np.zeros(0, np.uint64),
+        balance_table=np.zeros(0, np.uint64),
+        reference_table=np.zeros(0, np.uint64),
+        state=state,
+    )
+
+
+def reserve(pools: Pools, commands: int) -> Pools:
+    """Pools in which a block of that many commands finds room, whatever the commands are: the same ones if they do.
+
+    A command rests at most one order; an order needs at most a leaf, a path of nodes, a page, a trader with its account
+    and two balances; a deposit needs a balance and a reference.
+    """
+    s = pools.state.tolist()
+    room = {
+        "orders": s[ORDER_COUNT] + commands + 1,
+        "leaves": s[LEAF_COUNT] + commands + 1,
+        "nodes": s[NODE_COUNT] + commands * MOST_HEIGHT + 1,
+        "page_orders": s[PAGE_COUNT] + (commands >> PAGE_BITS) + 3,
+        "directory": ((s[NEXT_COMMAND_SEQUENCE] + commands) >> PAGE_BITS) + 1,
+        "accounts": s[ACCOUNT_TOP] + commands,
+        "traders": s[TRADER_TOP] + commands,
+        "balances": s[BALANCE_TOP] + 2 * commands,
+        "references": s[REFERENCE_TOP] + commands,
+    }
+    short = {name: need for name, need in room.items() if need > len(getattr(pools, name))}
+    return _grow(pools, short) if short else pools
+
+
+# Arrays that grow with a pool: so many items for each of its slots.
+_COMPANIONS = {"leaves": ("levels", 64), "nodes": ("children", 64), "page_orders": ("pages", PAGE_SIZE)}
+_TABLES = {
+    "orders": "client_order_table",
+    "accounts": "account_table",
+    "traders": "trader_table",
+    "balances": "balance_table",
+    "references": "reference_table",
+}
+_LEAST = 64
+_SPARSE = 1 << 20
+_HUGE_PAGE = 1 << 21
+
+
+def _grow(pools: Pools, needs: dict[str, int]) -> Pools:
+    grown: dict[str, Array] = {}
+    for name, need in needs.items():
+        size = max(_LEAST, 2 << (need - 1).bit_length())
+        grown[name] = _extended(getattr(pools, name), size)
+        if name in _COMPANIONS:
+            companion, items = _COMPANIONS[name]
+            grown[companion] = _extended(getattr(pools, companion), size * items)
+        if name in _TABLES and _table_size(size) > len(getattr(pools, _TABLES[name])):
+            table = _zeros(_table_size(size), np.dtype(np.uint64))
+            tables.rehash(getattr(pools, _TABLES[name]), table)
+            grown[_TABLES[name]] = table
+    return pools._replace(**grown)
+
+
+def _table_size(pool_size: int) -> int:
+    """Sparse while that fits the caches (a collision is a mispredicted branch), never more than half full."""
+    return max(2 * pool_size, min(4 * pool_size, _SPARSE))
+
+
+def _zeros(size: int, dtype: Any) -> Array:
+    """Zeroed memory that begins with a page, so that no record of 64 bytes lies in two cache lines.
+
+    Huge pages where it is large: in ordinary ones a random access misses the translation of its address as well.
+    """
+    memory = mmap.mmap(-1, size * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if len(memory) >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype)
+
+
+def _extended(array: Array, size: int) -> Array:
+    longer = _zeros(size, array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+def with_instrument(pools: Pools, record: Array) -> Pools:
+    """One more instrument; `record` is layout.INSTRUMENT[1] without its root."""
+    pools = reserve(pools, 1)
+    node = pools.state[NODE_TOP]
+    pools.state[NODE_TOP] += 1
+    pools.state[NODE_COUNT] += 1
+    record["root"], record["height"], record["best_ask"] = node, 1, layout.NO_ASK
+    instruments = _extended(pools.instruments, len(pools.instruments) + 1)
+    instruments[-1:] = record
+    return pools._replace(instruments=instruments)
+
+
+def with_asset(pools: Pools) -> Pools:
+    return pools._replace(supplies=np.append(pools.supplies, np.int64(0)))

@@ -1,0 +1,105 @@
+"""What speaks against an order: the first refusal that applies, in the order of semantics section 4."""
+
+from typing import Any
+
+import numpy as np
+
+from matching.core.codes import AMOUNT_LIMIT, InstrumentStatus, OrderType, Reason, Side, TimeInForce
+from matching.core.kernel import crossing, funds
+from matching.core.kernel.compiling import inlined
+from matching.core.kernel.structures import tables
+from matching.core.layout import NO_ASK
+
+BUY = int(Side.BUY)
+MARKET = int(OrderType.MARKET)
+FOK = int(TimeInForce.FOK)
+TRADING = int(InstrumentStatus.TRADING)
+INT64_MAX = (1 << 63) - 1
+ACCEPTED = int(Reason.NONE)
+INVALID_PRICE = int(Reason.INVALID_PRICE)
+INVALID_QUANTITY = int(Reason.INVALID_QUANTITY)
+INSTRUMENT_HALTED = int(Reason.INSTRUMENT_HALTED)
+NOTIONAL_OVERFLOW = int(Reason.NOTIONAL_OVERFLOW)
+BELOW_MIN_NOTIONAL = int(Reason.BELOW_MIN_NOTIONAL)
+DUPLICATE_CLIENT_ORDER_ID = int(Reason.DUPLICATE_CLIENT_ORDER_ID)
+INSUFFICIENT_BALANCE = int(Reason.INSUFFICIENT_BALANCE)
+POST_ONLY_WOULD_MATCH = int(Reason.POST_ONLY_WOULD_MATCH)
+FOK_NOT_FILLABLE = int(Reason.FOK_NOT_FILLABLE)
+NO_LIQUIDITY = int(Reason.NO_LIQUIDITY)
+QUOTE_QUANTITY_TOO_SMALL = int(Reason.QUOTE_QUANTITY_TOO_SMALL)
+
+
+@inlined
+def judge_order(pools: Any, command: Any, trader: Any) -> Any:
+    """(reason, what the order locks); ACCEPTED where nothing speaks against it."""
+    instrument_id = np.int64(command["instrument"])
+    instrument = pools.instruments[instrument_id]
+    nothing = np.int64(0)
+    if instrument["status"] != TRADING:
+        return INSTRUMENT_HALTED, nothing
+    side = np.int64(command["side"])
+    market = command["order_type"] == MARKET
+    price, quantity, amount = command["price"], command["quantity"], command["amount"]
+    by_quote = market and amount != 0
+    if by_quote:
+        if amount <= 0:
+            return INVALID_QUANTITY, nothing
+        if amount > AMOUNT_LIMIT:
+            return NOTIONAL_OVERFLOW, nothing
+        if amount < instrument["min_notional"]:
+            return BELOW_MIN_NOTIONAL, nothing
+    else:
+        reason = judge_size(instrument, market, price, quantity, np.int64(0))
+        if reason != ACCEPTED:
+            return reason, nothing
+    if trader != 0 and command["text_hash"] != np.uint64(0):
+        if tables.find_client_order(pools, trader, command["text_hash"]) != 0:
+            return DUPLICATE_CLIENT_ORDER_ID, nothing
+
+    account = command["account"]
+    prevention = np.int64(command["self_trade_prevention"])
+    needed = amount
+    if not by_quote:
+        if market and side == BUY:
+            _, needed = crossing.reckon(pools, instrument_id, account, side, prevention, np.int64(NO_ASK), quantity)
+        else:
+            needed = crossing.held(instrument, side, price, quantity)
+    if trader != 0:
+        payer = pools.balances[crossing.paying_balance(pools.traders[trader], side)]
+        enough = payer["available"] >= needed
+    else:
+        asset = np.int64(instrument["quote"]) if side == BUY else np.int64(instrument["base"])
+        enough = funds.available(pools, account, asset) >= needed
+    if not enough:
+        return INSUFFICIENT_BALANCE, nothing
+
+    if not market:
+        if command["post_only"] != 0 and crossing.crosses(instrument, side, price):
+            return POST_ONLY_WOULD_MATCH, nothing
+        if command["time_in_force"] == FOK:
+            lots, _ = crossing.reckon(pools, instrument_id, account, side, prevention, price, quantity)
+            if lots < quantity:
+                return FOK_NOT_FILLABLE, nothing
+        return ACCEPTED, needed
+    if crossing.other_best_level(instrument, side) == 0:
+        return NO_LIQUIDITY, nothing
+    if by_quote and amount < instrument["best_ask"] * instrument["quote_unit"]:
+        return QUOTE_QUANTITY_TOO_SMALL, nothing
+    return ACCEPTED, needed
+
+
+@inlined
+def judge_size(instrument: Any, market: Any, price: Any, quantity: Any, filled: Any) -> Any:
+    """Price and quantity of an order by quantity; `filled` lots have traded before (replace)."""
+    if not market and price <= 0:
+        return INVALID_PRICE
+    if quantity <= 0 or quantity < instrument["min_quantity"] or quantity > instrument["max_quantity"]:
+        return INVALID_QUANTITY
+    if quantity > instrument["quantity_limit"] or filled > INT64_MAX - quantity:
+        return NOTIONAL_OVERFLOW
+    if not market:
+        if funds.product_exceeds(price, quantity, instrument["notional_limit"]):
+            return NOTIONAL_OVERFLOW
+        if price * quantity * instrument["quote_unit"] < instrument["min_notional"]:
+            return BELOW_MIN_NOTIONAL
+    return ACCEPTED

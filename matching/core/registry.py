@@ -1,0 +1,215 @@
+"""Reference data: which assets and instruments exist, and how their decimals become ticks, lots and units.
+
+Both sides of the wire keep one: the engine's is the truth, built from the definitions in its blocks; the edge's is a
+copy. A definition is a dict in the form of semantics section 3, checked by `asset_from` and `instrument_from`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from matching.core.codes import PPM, CommandKind, InstrumentStatus, Reason, name_of
+from matching.core.decimals import INT64_MAX, DoesNotFit, NotPlain, Unit, plain, split
+from matching.core.errors import BadDefinition
+
+_SYMBOL = re.compile(r"[A-Z0-9._-]{1,32}", re.ASCII)
+_MOST_DECIMALS = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    id: int
+    symbol: str
+    unit: Unit
+
+    @property
+    def decimals(self) -> int:
+        return self.unit.scale
+
+    def definition(self) -> dict[str, Any]:
+        """The command that makes this asset."""
+        return {"command": "asset", "symbol": self.symbol, "decimals": self.decimals}
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """Quantities in lots, min_notional in quote units, fees in ppm."""
+
+    id: int
+    symbol: str
+    base: Asset
+    quote: Asset
+    tick: Unit
+    lot: Unit
+    lot_units: int
+    quote_unit: int
+    min_quantity: int
+    max_quantity: int
+    min_notional: int
+    maker_fee: int
+    taker_fee: int
+
+    def definition(self) -> dict[str, Any]:
+        """The command that makes this instrument, decimals in their shortest form."""
+        return {
+            "command": "instrument",
+            "symbol": self.symbol,
+            "base": self.base.symbol,
+            "quote": self.quote.symbol,
+            "tick_size": self.tick.text(1),
+            "lot_size": self.lot.text(1),
+            "min_quantity": self.lot.text(self.min_quantity),
+            "max_quantity": self.lot.text(self.max_quantity),
+            "min_notional": self.quote.unit.text(self.min_notional),
+            "maker_fee": self.maker_fee,
+            "taker_fee": self.taker_fee,
+        }
+
+
+class Registry:
+    """Assets and instruments by id and by symbol, and each instrument's status."""
+
+    def __init__(self) -> None:
+        self.assets: list[Asset] = []
+        self.instruments: list[Instrument] = []
+        self.statuses: list[InstrumentStatus] = []
+        self.asset_by_symbol: dict[str, Asset] = {}
+        self.instrument_by_symbol: dict[str, Instrument] = {}
+
+    def asset_from(self, definition: Mapping[str, Any]) -> Asset:
+        """The asset that `definition` would add. Raises BadDefinition."""
+        symbol, decimals = _symbol(definition), definition.get("decimals")
+        if type(decimals) is not int or not 0 <= decimals <= _MOST_DECIMALS:
+            raise BadDefinition(f"decimals of asset {symbol} is a whole number from 0 to {_MOST_DECIMALS}.")
+        return Asset(len(self.assets), symbol, Unit.of_decimals(decimals))
+
+    def instrument_from(self, definition: Mapping[str, Any]) -> Instrument:
+        """The instrument that `definition` would add. Raises BadDefinition, or KeyError naming an unknown asset."""
+        symbol = _symbol(definition)
+        base, quote = (self._asset_named(definition, field) for field in ("base", "quote"))
+        if base.id == quote.id:
+            raise BadDefinition(f"base and quote of instrument {symbol} are two different assets.")
+        try:
+            tick, lot = Unit.parse(definition.get("tick_size")), Unit.parse(definition.get("lot_size"))
+            min_quantity, max_quantity = (lot.count(definition.get(name)) for name in ("min_quantity", "max_quantity"))
+            min_notional = quote.unit.count(definition.get("min_notional"))
+        except (NotPlain, DoesNotFit) as error:
+            raise BadDefinition(
+                f"Instrument {symbol} has {error.args[0]!r}, which is no multiple of its unit as a decimal string."
+            ) from error
+        maker_fee, taker_fee = _fee(definition, "maker_fee"), _fee(definition, "taker_fee")
+        if not 1 <= min_quantity <= max_quantity or min_notional < 0:
+            raise BadDefinition(f"Instrument {symbol} needs 1 lot <= min_quantity <= max_quantity, min_notional >= 0.")
+        lot_units = _whole(lot.mantissa, base.decimals - lot.scale)
+        quote_unit = _whole(tick.mantissa * lot.mantissa, quote.decimals - tick.scale - lot.scale)
+        if not lot_units or not quote_unit:
+            raise BadDefinition(
+                f"Instrument {symbol}: one lot, and one lot at a price of one tick, must be a whole number of units of "
+                f"{base.symbol} and {quote.symbol}."
+            )
+        return Instrument(
+            id=len(self.instruments),
+            symbol=symbol,
+            base=base,
+            quote=quote,
+            tick=tick,
+            lot=lot,
+            lot_units=lot_units,
+            quote_unit=quote_unit,
+            min_quantity=min_quantity,
+            max_quantity=max_quantity,
+            min_notional=min_notional,
+            maker_fee=maker_fee,
+            taker_fee=taker_fee,
+        )
+
+    def _asset_named(self, definition: Mapping[str, Any], field: str) -> Asset:
+        if not isinstance(definition.get(field), str):
+            raise BadDefinition(f"{field} of an instrument is the symbol of an asset.")
+        return self.asset_by_symbol[definition[field]]
+
+    def add_asset(self, asset: Asset) -> None:
+        self.assets.append(asset)
+        self.asset_by_symbol[asset.symbol] = asset
+
+    def add_instrument(self, instrument: Instrument) -> None:
+        self.instruments.append(instrument)
+        self.statuses.append(InstrumentStatus.TRADING)
+        self.instrument_by_symbol[instrument.symbol] = instrument
+
+    def apply(self, kind: int, text: str) -> tuple[int, Reason]:
+        """Applies a command on reference data, given as the definition that `canonical` wrote.
+
+        Returns the id of the asset or instrument and Reason.NONE, or Reason.ALREADY_EXISTS with nothing changed.
+        Raises BadDefinition or KeyError for what no edge lets through.
+        """
+        definition = json.loads(text)
+        if kind == CommandKind.ASSET:
+            if definition["symbol"] in self.asset_by_symbol:
+                return self.asset_by_symbol[definition["symbol"]].id, Reason.ALREADY_EXISTS
+            asset = self.asset_from(definition)
+            self.add_asset(asset)
+            return asset.id, Reason.NONE
+        if kind == CommandKind.INSTRUMENT:
+            if definition["symbol"] in self.instrument_by_symbol:
+                return self.instrument_by_symbol[definition["symbol"]].id, Reason.ALREADY_EXISTS
+            instrument = self.instrument_from(definition)
+            self.add_instrument(instrument)
+            return instrument.id, Reason.NONE
+        instrument = self.instrument_by_symbol[definition["symbol"]]
+        self.statuses[instrument.id] = status_named(definition["status"])
+        return instrument.id, Reason.NONE
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as JSON: `load` makes an equal registry of it."""
+        return {
+            "assets": [asset.definition() for asset in self.assets],
+            "instruments": [instrument.definition() for instrument in self.instruments],
+            "statuses": [name_of(status) for status in self.statuses],
+        }
+
+    @classmethod
+    def load(cls, dump: Mapping[str, Any]) -> "Registry":
+        registry = cls()
+        for definition in dump["assets"]:
+            registry.add_asset(registry.asset_from(definition))
+        for definition in dump["instruments"]:
+            registry.add_instrument(registry.instrument_from(definition))
+        registry.statuses = [status_named(name) for name in dump["statuses"]]
+        return registry
+
+
+def canonical(definition: Mapping[str, Any]) -> str:
+    """The text that a block carries for a command on reference data."""
+    return json.dumps(definition, separators=(",", ":"), ensure_ascii=True)
+
+
+def status_named(name: object) -> InstrumentStatus:
+    """Raises BadDefinition for what is no status."""
+    for status in InstrumentStatus:
+        if name == name_of(status):
+            return status
+    raise BadDefinition(f"{name!r} is no status: trading, cancel_only or halted.")
+
+
+def _symbol(definition: Mapping[str, Any]) -> str:
+    symbol = definition.get("symbol")
+    if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
+        raise BadDefinition(f"{str(symbol)[:40]!r} is no symbol: 1 to 32 characters of A-Z 0-9 . _ -")
+    return symbol
+
+
+def _fee(definition: Mapping[str, Any], name: str) -> int:
+    fee = definition.get(name)
+    if type(fee) is not int or not 0 <= fee < PPM:
+        raise BadDefinition(f"{name} is a whole number of parts per million from 0 to {PPM - 1}.")
+    return fee
+
+
+def _whole(mantissa: int, exponent: int) -> int:
+    """mantissa × 10^exponent where that is a whole number from 1 that fits int64, else 0."""
+    digits, scale = split(plain(mantissa, max(0, -exponent)))
+    value = digits * 10 ** max(0, exponent)
+    return value if scale == 0 and value <= INT64_MAX else 0

@@ -1,0 +1,270 @@
+"""The block streams of all replicas of one log, read as one: whatever any of them sends comes out of `receive`.
+
+All replicas publish the same blocks, so one that is away leaves no gap. Each block names the replica that it came from
+(`Block.origin`); whoever reads compares the copies, and has a replica `refuse`d that tells another story. A replica is
+found by its command address, and looked for again when it is silent: it may come back elsewhere.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from matching.client.leaders import reachable
+from matching.core.blocks import Block
+from matching.core.errors import BadBlock, BadMessage
+from matching.feed.reader import Feed
+from matching.transport import wire
+from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, Undelivered, ZmqNetwork
+
+log = structlog.get_logger(__name__)
+
+_ASK_EVERY_S = 0.5
+_SILENT_S = 2.0
+_CORRELATION = b"replica"
+_LIMITS = Limits(frame_bytes=1 << 20, receive_queue=16, send_queue=16)
+
+
+class _Member:
+    """One replica. `feed` is None until it was found, and after it was refused."""
+
+    def __init__(self, address: str, network: Network) -> None:
+        """Raises AddressUnusable."""
+        self.address = address
+        self.socket = network.connect(Kind.DEALER, address, _LIMITS)
+        self.feed: Feed | None = None
+        self.addresses: wire.Addresses | None = None
+        self.instance: object = None  # of the process that was found last
+        self.reason = ""  # why that process is refused
+        self.reconfirmed: wire.Status | None = None  # the last status that was looked at for that
+        self.is_lacking = False  # it has said that it does not hold what was asked for last
+
+    @property
+    def silent_for_s(self) -> float:
+        return self.feed.silent_for_s() if self.feed is not None else float("inf")
+
+    @property
+    def is_heard(self) -> bool:
+        return self.silent_for_s < _SILENT_S
+
+    @property
+    def newest(self) -> int:
+        """The newest block that it told of, as long as it is heard."""
+        return self.feed.newest() if self.feed is not None and self.is_heard else 0
+
+    def status(self) -> wire.Status | None:
+        return self.feed.status() if self.feed is not None else None
+
+    def leave(self) -> None:
+        if self.feed is not None:
+            self.feed.close()
+            self.feed = None
+
+
+class ReplicaFeeds:
+    """Keeps the contract of settlement's feed, over the replicas at these command addresses. Not thread-safe."""
+
+    def __init__(
+        self,
+        addresses: Iterable[str],
+        *,
+        make_network: Callable[[], Network] = ZmqNetwork,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds that never run back. Raises AddressUnusable."""
+        self._make_network = make_network
+        self._clock = clock
+        self._network = make_network()
+        self._members = [_Member(address, self._network) for address in addresses]
+        self._began_s = clock()
+        self._next_ask_s = clock()
+        self._confirmed = 0
+        self._wanted: tuple[int, int] | None = None
+        self._asked: _Member | None = None
+        self._turn = 0
+
+    # What settlement's feed is
+
+    def receive(self, timeout_s: float, limit: int) -> list[Block]:
+        """As `Feed.receive`, but what is no block makes its sender refused, as long as there is another replica."""
+        deadline_s = self._clock() + timeout_s
+        while True:
+            now_s = self._clock()
+            self._keep_up(now_s)
+            found = self._read(limit)
+            if found or now_s >= deadline_s:
+                return found
+            self._network.wait(self._sources(), max(0.0, min(deadline_s, self._next_ask_s) - now_s))
+
+    def request(self, first: int, last: int) -> None:
+        self._wanted = (first, last)
+        for member in self._members:
+            member.is_lacking = False
+        self._ask_next()
+
+    def missing(self) -> tuple[int, int] | None:
+        """Once each replica that is heard and has come so far has said that it does not hold the first one any more."""
+        asked = self._asked
+        told = asked.feed.missing() if asked is not None and asked.feed is not None else None
+        if asked is None or told is None or self._wanted is None or told[0] != self._wanted[0]:
+            return None
+        if told[1] <= told[0]:
+            return None  # it has not made it yet
+        asked.is_lacking = True
+        self._ask_next()
+        return told if self._asked is None else None
+
+    def newest(self) -> int:
+        epoch = max((status.epoch for member in self._members if (status := member.status())), default=0)
+        return max((member.newest for member in self._members if _epoch(member) == epoch), default=0)
+
+    def status(self) -> wire.Status | None:
+        """Of the replica that is furthest: one that is heard, in the newest epoch, and that takes commands."""
+        told = [(member, status) for member in self._members if (status := member.status())]
+        if not told:
+            return None
+
+        def standing(one: tuple[_Member, wire.Status]) -> tuple[bool, int, bool, int]:
+            member, status = one
+            return member.is_heard, status.epoch, not status.fields.get("halted"), status.block_number
+
+        return max(told, key=standing)[1]
+
+    def silent_for_s(self) -> float:
+        return min([self._clock() - self._began_s, *(member.silent_for_s for member in self._members)])
+
+    def move(self, addresses: wire.Addresses) -> None:
+        """Listens to this engine, too: a replica that is known, or whoever has begun an epoch that is not the log's."""
+        if all(member.address != addresses.commands for member in self._members):
+            self._members.append(_Member(addresses.commands, self._network))
+
+    def confirm(self, number: int) -> None:
+        self._confirmed = max(self._confirmed, number)
+        for member in self._members:
+            if member.feed is not None:
+                member.feed.confirm(number)
+
+    def close(self) -> None:
+        for member in self._members:
+            member.leave()
+            member.socket.close()
+        self._network.close()
+
+    # Replicas that differ
+
+    def refuse(self, origin: str, reason: str) -> bool:
+        """Listens no more to this replica, until it was started again. False: there is no other, so it is still heard.
+
+        `origin` is that of a block.
+        """
+        if not any(member.address != origin and not member.reason for member in self._members):
+            return False
+        for member in self._members:
+            if member.address == origin and not member.reason:
+                log.error("a replica differs and is not listened to any more", replica=origin, reason=reason)
+                status = member.status()
+                member.instance = _instance(status) if status is not None else member.instance
+                member.reason = reason
+                member.leave()
+        if self._asked is not None and self._asked.feed is None:
+            self._ask_next()
+        return True
+
+    def refused(self) -> dict[str, str]:
+        """Address of each replica that is refused, and why."""
+        return {member.address: member.reason for member in self._members if member.reason}
+
+    def addresses(self) -> Sequence[str]:
+        return [member.address for member in self._members]
+
+    # Reading
+
+    def _read(self, limit: int) -> list[Block]:
+        """From each in turn, so that one that sends a lot does not keep the others waiting."""
+        found: list[Block] = []
+        self._turn += 1
+        for place in range(len(self._members)):
+            member = self._members[(self._turn + place) % len(self._members)]
+            if member.feed is None or len(found) >= limit:
+                continue
+            try:
+                blocks = member.feed.receive(0, limit - len(found))
+            except BadBlock as error:
+                if not self.refuse(member.address, str(error)):
+                    raise
+                continue
+            for block in blocks:
+                block.origin = member.address
+            found += blocks
+        return found
+
+    def _sources(self) -> list[Any]:
+        feeds = [member.feed for member in self._members if member.feed is not None]
+        return [*(socket for feed in feeds for socket in feed.sockets), *(member.socket for member in self._members)]
+
+    def _ask_next(self) -> None:
+        """Another replica than the one that was asked last, if another one holds what is wanted."""
+        if self._wanted is None:
+            return
+        first, last = self._wanted
+        able = [member for member in self._members if member.newest >= first and not member.is_lacking]
+        others = [member for member in able if member is not self._asked]
+        self._asked = next(iter(others or able), None)
+        if self._asked is not None and self._asked.feed is not None:
+            self._asked.feed.request(first, last)
+
+    # Who is there
+
+    def _keep_up(self, now_s: float) -> None:
+        for member in self._members:
+            while (frames := member.socket.receive()) is not None:
+                if frames[0] == wire.STATUS and len(frames) == 3:
+                    with suppress(BadMessage):  # another version's engine: it is not found
+                        self._note(member, wire.decode_status(frames[1]))
+            self._confirm_what_it_has(member)
+        if now_s < self._next_ask_s:
+            return
+        self._next_ask_s = now_s + _ASK_EVERY_S
+        for member in self._members:
+            if not member.is_heard:
+                with suppress(Undelivered):  # nobody is there, and has not been for long
+                    member.socket.send(wire.STATUS, _CORRELATION)
+
+    def _note(self, member: _Member, status: wire.Status) -> None:
+        """It was not heard, and lives: perhaps it is new, was started again, or listens elsewhere."""
+        instance = _instance(status)
+        if member.reason and instance == member.instance:
+            return
+        found = reachable(status.addresses, member.address)
+        if member.feed is None or member.addresses != found:
+            member.leave()
+            with suppress(AddressUnusable):  # that it names itself; it is asked again
+                member.feed = Feed(
+                    found.blocks, found.retransmission, make_network=self._make_network, clock=self._clock
+                )
+                member.feed.confirm(self._confirmed)
+        if member.reason:
+            log.info("a replica that was refused has been started again", replica=member.address)
+        member.addresses, member.instance, member.reason = found, instance, ""
+
+    def _confirm_what_it_has(self, member: _Member) -> None:
+        """A replica that is behind what was confirmed hears of it as far as it has come: else its ring would fill."""
+        status = member.status()
+        if member.feed is None or status is None or status is member.reconfirmed:
+            return
+        member.reconfirmed = status
+        durable = min(self._confirmed, status.block_number)
+        if status.confirmed < durable:
+            member.feed.confirm(durable)
+
+
+def _instance(status: wire.Status) -> object:
+    """Another one after each start: replicas say it, and a leader takes a new epoch."""
+    return status.fields.get("instance", status.epoch)
+
+
+def _epoch(member: _Member) -> int:
+    status = member.status()
+    return status.epoch if status is not None else 0

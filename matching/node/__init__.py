@@ -1,0 +1,1 @@
+"""An engine process: sequencing, serving, publishing, following, replicating, recovering."""

@@ -1,0 +1,143 @@
+"""What an engine tells about itself: the status of every heartbeat, and the answers to its clients' questions."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from matching.core.codes import FIRST_REFERENCE_COMMAND
+from matching.core.engine import Engine
+from matching.core.layout import LAYOUT_VERSION
+from matching.storage.ring import Ring
+from matching.transport import wire
+from matching.transport.roles import REPLICA, TAKE_COMMANDS
+
+_DEPTH_LEVELS = 10
+_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
+
+HALTED = "The ring is full of blocks that settlement has not confirmed: the engine takes no commands until it does."
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the process started."""
+
+    bad_messages: int = 0  # frames that were no message of ours
+    refused_batches: int = 0  # halted, or a follower
+    refused_blocks: int = 0  # of an epoch that is over
+    lost_answers: int = 0  # their client was gone or did not read
+    commands: int = 0
+    events: int = 0
+
+
+@dataclass
+class StatusBoard:
+    """Puts it together when asked; keeps nothing but counts."""
+
+    engine: Engine
+    ring: Ring
+    addresses: wire.Addresses
+    role: str
+    input_log: str
+    counters: Counters = field(default_factory=Counters)
+    replicas: list[wire.Addresses] = field(default_factory=list)  # followers that announced themselves lately
+
+    log_full: str = ""  # why the input log does not take the newest blocks, which nobody may see until it does
+    waits: str = ""  # why a replica takes no commands: its log does not answer, or it has not read all of it yet
+    is_catching_up: bool = False  # a replica that has not read all that its log held when it started
+    instance: str = ""  # a replica's, another one after each start
+    passed_over: int = 0  # messages of a replica's log that were none of ours
+
+    @property
+    def halted(self) -> str:
+        """Why the engine takes no commands; "" while it does. A follower never takes any, and is not halted."""
+        if self.log_full:
+            return self.log_full
+        if self.role in TAKE_COMMANDS and self.ring.full:
+            return HALTED if self.role != REPLICA else f"{HALTED} {self._who_confirms}"
+        return self.waits
+
+    @property
+    def _who_confirms(self) -> str:
+        return f"Settlement confirms to those that its ENGINE_REPLICAS names: {self.addresses.commands} has to be one."
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Number and hash of the newest block that anybody may see."""
+        withheld = self.ring.withheld
+        if withheld is not None:
+            return withheld.number - 1, withheld.prev_hash
+        return self.engine.block_number, self.engine.state_hash
+
+    @property
+    def command_sequence(self) -> int:
+        """The last command of that block."""
+        withheld = self.ring.withheld
+        return (self.engine.next_command_sequence if withheld is None else withheld.first_command_sequence) - 1
+
+    def fields(self) -> dict[str, Any]:
+        engine, ring = self.engine, self.ring
+        number, state_hash = self.block
+        return {
+            **(self._of_replica() if self.role == REPLICA else {}),
+            "role": self.role,
+            "layout_version": LAYOUT_VERSION,
+            "epoch": engine.epoch,
+            "block": number,
+            "state_hash": f"{state_hash:016x}",
+            "timestamp_ns": engine.timestamp_ns,
+            "command_sequence": self.command_sequence,
+            "halted": bool(self.halted),
+            "halted_reason": self.halted or None,
+            "ring": {
+                "blocks": len(ring),
+                "bytes": ring.size_bytes,
+                "unconfirmed_blocks": ring.unconfirmed,
+                "unconfirmed_bytes": ring.unconfirmed_bytes,
+                "max_blocks": ring.max_blocks,
+                "max_bytes": ring.max_bytes,
+                "first": ring.first,
+                "confirmed": ring.confirmed,
+            },
+            "input_log": self.input_log,
+            "addresses": asdict(self.addresses),
+            "replicas": [asdict(one) for one in self.replicas],
+            "counters": asdict(self.counters),
+        }
+
+    def _of_replica(self) -> dict[str, Any]:
+        return {"instance": self.instance, "catching_up": self.is_catching_up, "passed_over": self.passed_over}
+
+    def answer(self, verb: bytes) -> bytes:
+        """JSON for one of `wire.QUESTIONS`."""
+        if verb == wire.STATUS:
+            return wire.encode_json(self.fields())
+        if self.log_full and not (verb == wire.REGISTRY and self._registry_is_logged()):
+            number, state_hash = self.block
+            told = {"block": number, "state_hash": f"{state_hash:016x}", "unavailable": self.log_full}
+            return wire.encode_json(told)
+        if verb == wire.REGISTRY:
+            return wire.encode_json({"block": self.block[0], "registry": self.engine.registry.dump()})
+        if verb == wire.DEPTH:
+            return wire.encode_json({"block": self.engine.block_number, "depth": self._top_of_books()})
+        return wire.encode_json(
+            {
+                "block": self.engine.block_number,
+                "state_hash": f"{self.engine.state_hash:016x}",
+                "balances": self.engine.balances(),
+                "open_orders": self.engine.open_orders(),
+            }
+        )
+
+    def _registry_is_logged(self) -> bool:
+        """Whether nothing that the input log does not have changed it: a client may begin with it while halted."""
+        withheld = self.ring.withheld
+        if withheld is None:
+            return True
+        made = (self.ring.made(number) for number in range(withheld.number, self.engine.block_number + 1))
+        return not any(block and int(block.commands["kind"][-1]) >= _FIRST_REFERENCE for block in made)
+
+    def _top_of_books(self) -> dict[str, Any]:
+        """Symbol → best price levels, as `Engine.depth` gives them."""
+        engine = self.engine
+        return {
+            instrument.symbol: engine.depth(instrument, _DEPTH_LEVELS) for instrument in engine.registry.instruments
+        }

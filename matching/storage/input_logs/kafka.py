@@ -1,0 +1,327 @@
+"""A topic of one partition as the log of commands: Kafka, or whatever speaks its protocol.
+
+Written by an idempotent producer that waits for all in-sync copies, read from an offset that the engine's state holds;
+no consumer group, no committed offset. `kafka_topic` judges the topic before any of this begins.
+"""
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from matching.core.errors import LogUnusable
+from matching.storage.input_logs import frames
+from matching.storage.input_logs.base import Logged
+from matching.storage.input_logs.kafka_topic import PARTITION, Options, Topic
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE_S = 15.0
+_READ_AHEAD_MESSAGES = 128
+_POLL_S = 0.2
+_AWAY_AFTER_S = 2.0
+_STATISTICS_MS = 1000
+_OVERHEAD_BYTES = 4096
+_NS_A_MS = 1_000_000
+
+_BOTH: dict[str, Any] = {
+    "socket.nagle.disable": True,
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1000,
+    "socket.timeout.ms": 10_000,
+    "log_level": 3,  # what matters is told by callbacks
+}
+_PRODUCER: dict[str, Any] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 0,  # a message is a block's worth already
+    # Never given up while this process lives: what is given up may be done all the same, and nobody could tell.
+    "message.timeout.ms": 0,
+    "request.timeout.ms": 10_000,
+    "message.max.bytes": frames.MOST_BYTES + _OVERHEAD_BYTES,
+    "queue.buffering.max.messages": 1000,
+    "compression.type": "none",
+    "statistics.interval.ms": _STATISTICS_MS,
+}
+_CONSUMER: dict[str, Any] = {
+    "group.id": "exchange-replica",  # the client asks for one; nothing is kept under it
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+    # Nobody here writes in transactions: one that a stranger leaves open may not keep messages from their readers.
+    "isolation.level": "read_uncommitted",
+    "enable.partition.eof": True,
+    "check.crcs": True,
+    "fetch.wait.max.ms": 100,
+    "fetch.error.backoff.ms": 50,
+    "fetch.queue.backoff.ms": 20,
+    "max.partition.fetch.bytes": 4 * frames.MOST_BYTES,
+    "queued.max.messages.kbytes": 16_384,
+}
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+"""What the client mends by itself, without a message less: brokers that are away, and a partition that moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    raw: int  # the reading end of a pipe
+
+
+class KafkaLog:
+    """One topic's end to write to and place to read from. Belongs to one thread; another one fetches for it."""
+
+    def __init__(
+        self,
+        servers: str,
+        topic: Topic,
+        options: Options | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`options` come before those here."""
+        self.identity = topic.identity
+        self._servers = servers
+        self._topic = topic.name
+        self._clock = clock
+        shared = {"bootstrap.servers": servers, **_BOTH, "error_cb": self._note_error, **(options or {})}
+        self._producer = Producer({**_PRODUCER, "stats_cb": self._note_statistics, **shared})
+        self._consumer = Consumer({**_CONSUMER, **shared})
+        self._under_way: dict[bytes, float] = {}  # key → when it was appended, oldest first
+        self._lost: list[bytes] = []
+        self._brokers_up = True
+        self._failure = ""
+        self._arrived: queue.Queue[Logged | None] = queue.Queue(_READ_AHEAD_MESSAGES)  # None: the end was reached
+        self._is_at_end = False
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._fetch, name="kafka-fetch", daemon=True)
+        reading, self._writing = os.pipe()
+        os.set_blocking(reading, False)
+        os.set_blocking(self._writing, False)
+        self.arrival = _Arrival(reading)
+
+    def begin(self, offset: int, applied_ns: int) -> int:
+        try:
+            low, end = self._consumer.get_watermark_offsets(self._at(offset), timeout=_PATIENCE_S)
+        except KafkaException as error:
+            raise LogUnusable(f"Kafka at {self._servers} does not tell where {self._topic} ends: {error}.") from error
+        if offset < low:
+            raise LogUnusable(
+                f"Topic {self._topic} begins with message {low}, and this engine needs those from {offset} on: they "
+                "were removed, by retention or by hand. Start a replica that has a newer state, or whose store has."
+            )
+        if offset > end:
+            raise LogUnusable(
+                f"Topic {self._topic} ends before message {end}, and this engine has applied those up to {offset - 1}: "
+                "the brokers have lost what they had taken. Bring their data back, or go on with another topic."
+            )
+        if offset > low:
+            self._refuse_another(offset - 1, applied_ns)
+        self._consumer.assign([self._at(offset)])
+        self._thread.start()
+        return end
+
+    def _refuse_another(self, offset: int, applied_ns: int) -> None:
+        """A message that was taken after this engine had applied one of its place is another one."""
+        message = self._look_at(offset)
+        if message is None:
+            return  # damaged on a broker's disk: this engine does not need it
+        _, time_ms = message.timestamp()
+        if time_ms * _NS_A_MS > applied_ns:
+            raise LogUnusable(
+                f"Message {offset} of topic {self._topic} was taken later than the one that this engine has applied "
+                "from there: the brokers have lost what they had taken, and have taken something else since. Bring "
+                "their data back, or go on with another topic."
+            )
+
+    def _look_at(self, offset: int) -> Message | None:
+        """The message; None where the client cannot read it. Raises LogUnusable where it does not come."""
+        self._consumer.assign([self._at(offset)])
+        ends_s = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < ends_s:
+            message = self._consumer.poll(_POLL_S)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                return message if message.offset() == offset else None
+            if error.code() not in _PASSING:
+                return None
+        raise LogUnusable(f"Kafka at {self._servers} does not give message {offset} of {self._topic}: mend it first.")
+
+    def _at(self, offset: int) -> TopicPartition:
+        return TopicPartition(self._topic, PARTITION, offset)
+
+    def read(self, most: int) -> list[Logged]:
+        self._raise_failure()
+        messages: list[Logged] = []
+        while len(messages) < most:
+            try:
+                message = self._arrived.get_nowait()
+            except queue.Empty:
+                self._empty_pipe()
+                break
+            if message is None:
+                self._is_at_end = True
+            else:
+                messages.append(message)
+        return messages
+
+    def append(self, key: bytes, frame: bytes) -> bool:
+        self._raise_failure()
+        try:
+            self._producer.produce(self._topic, frame, key, PARTITION, on_delivery=self._note_delivery)
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise LogUnusable(f"Kafka takes no message for {self._topic}: {error}.") from error
+        self._under_way[key] = self._clock()
+        return True
+
+    def lost(self) -> list[bytes]:
+        self._producer.poll(0)
+        self._raise_failure()
+        lost, self._lost = self._lost, []
+        return lost
+
+    def away(self) -> str:
+        if not self._brokers_up:
+            return f"Kafka at {self._servers} does not answer: the engine takes no commands until it does."
+        waits_s = self._clock() - next(iter(self._under_way.values()), self._clock())
+        if waits_s < _AWAY_AFTER_S:
+            return ""
+        return f"Kafka at {self._servers} takes no messages: the engine takes no commands until it does."
+
+    def is_at_end(self) -> bool:
+        return self._is_at_end
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE_S)
+        self._consumer.close()
+        self._producer.flush(1.0)  # nobody was answered for what is left
+        for end in (self.arrival.raw, self._writing):
+            os.close(end)
+
+    # What the producer tells, in `poll`
+
+    def _note_delivery(self, error: KafkaError | None, message: Message) -> None:
+        key = message.key()
+        assert isinstance(key, bytes), "every message here has one"
+        self._under_way.pop(key, None)
+        if error is not None:
+            log.warning("Kafka gave up a message", error=error.str())
+            self._lost.append(key)
+
+    def _note_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fail(f"Kafka's client has failed for good ({error.str()}): start this replica again.")
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # the statistics tell
+            log.info("Kafka", error=error.str())
+
+    def _note_statistics(self, text: str) -> None:
+        brokers = json.loads(text)["brokers"].values()
+        known = [broker for broker in brokers if broker["nodeid"] >= 0]
+        self._brokers_up = any(broker["state"] == "UP" for broker in known or brokers)
+
+    def _fail(self, sentence: str) -> None:
+        """The first one stays: what comes after may be its consequence."""
+        self._failure = self._failure or sentence
+        self._wake()
+
+    def _raise_failure(self) -> None:
+        if self._failure:
+            raise LogUnusable(self._failure)
+
+    # The thread that fetches
+
+    def _fetch(self) -> None:
+        try:
+            self._fetch_until_closed()
+        except KafkaException as error:
+            self._fail(f"Topic {self._topic} cannot be read: {error}.")
+        finally:  # whatever else has ended it: nobody may wait for messages that nobody fetches
+            if not self._closing.is_set():
+                self._fail(f"Topic {self._topic} is not read any more, as its reader has ended: see the log above.")
+
+    def _fetch_until_closed(self) -> None:
+        while not self._closing.is_set():
+            # It waits for as many as are asked for: for the first, then not at all.
+            messages = self._consumer.consume(1, _POLL_S)
+            if messages:
+                messages += self._consumer.consume(_READ_AHEAD_MESSAGES, 0)
+            for message in messages:
+                self._take(message)
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            _, time_ms = message.timestamp()
+            offset, key, value = message.offset(), message.key(), message.value()
+            assert offset is not None, "a message that was read has its place"
+            self._put(Logged(offset, time_ms * _NS_A_MS, _bytes(key), _bytes(value)))
+        elif error.code() == KafkaError._PARTITION_EOF:
+            self._put(None)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._fail(
+                f"Topic {self._topic} does not hold the next message any more, or never did: it was made anew, or "
+                "messages were removed. Start this replica again, to see which."
+            )
+        elif error.code() in _PASSING:
+            log.info("Kafka", error=error.str())
+        else:  # the client goes on behind a message that it could not read, and the others may have read it
+            self._fail(f"Topic {self._topic} cannot be read any further: {error.name()}, {error.str()}.")
+
+    def _put(self, message: Logged | None) -> None:
+        """Waits while the engine is behind, so that what was read ahead stays bounded."""
+        while not self._closing.is_set():
+            try:
+                self._arrived.put(message, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            self._wake()
+            return
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._writing, b"\0")
+        except BlockingIOError:
+            return  # it is full of them: the reader is awake
+
+    def _empty_pipe(self) -> None:
+        """Then looks once more: what was put in between has woken nobody."""
+        try:
+            while os.read(self.arrival.raw, 4096):
+                pass
+        except BlockingIOError:
+            pass
+        if not self._arrived.empty():
+            self._wake()
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""

@@ -1,0 +1,251 @@
+"""Blocks in files: what the write-ahead log and settlement's spill are made of.
+
+One record holds the blocks of one `append`, between a header and a trailer that repeats the header's own hash, and is
+on the disk when that returns. Files are named for their first block. A record is written only after the one before it
+is durable, so a record that cannot be read is a torn tail when it is the last, and is cut off; anywhere else it is
+damage, and nothing is read past it.
+"""
+
+import errno
+import struct
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import xxhash
+
+from matching.core.blocks import Block
+from matching.core.errors import BadBlock, LogDamaged, LogFull, LogUnusable
+from matching.storage.disk import DRAFT, AppendFile, Disk
+
+SEGMENT_BYTES = 64 << 20
+
+_HEADER = struct.Struct("<IIQ")  # mark, bytes of the blocks, xxh3_64 of them
+_SEAL = struct.Struct("<Q")  # xxh3_64 of the header, after it and, so that no record ends in zeros, at the end
+_FRAME = _HEADER.size + 2 * _SEAL.size
+_MARK = 0x474F4C58  # b"XLOG" read as a little-endian integer
+_MARK_BYTES = _MARK.to_bytes(4, "little")
+_ALIGNMENT = 8  # every record is a multiple of it
+_BLOCK_SIZE = struct.Struct("<I")  # before each block
+_SECTOR = 512  # what a disk writes as a whole
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Segments:
+    """Files under `folder`, which is made when the first block comes. `remedy` ends the sentence about damage."""
+
+    def __init__(self, disk: Disk, folder: Path, suffix: str, remedy: str, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.folder = folder
+        self._disk = disk
+        self._suffix = suffix
+        self._remedy = remedy
+        self._segment_bytes = segment_bytes
+        self._file: AppendFile | None = None
+
+    def blocks(self) -> Iterator[Block]:
+        """Every block held, by number, for who writes here: cuts a torn tail off the last file.
+
+        Raises LogDamaged, LogUnusable.
+        """
+        names = self._opened()
+        for name in names:
+            yield from self._blocks_of(self.folder / name, is_last=name == names[-1])
+
+    def newest(self) -> Block | None:
+        """The last block held, found from the end, for who does not write here: nothing is changed.
+
+        Raises LogDamaged, LogUnusable.
+        """
+        try:
+            names = self._disk.names(self.folder, self._suffix)
+            for name in reversed(names):
+                path = self.folder / name
+                with self._disk.open(path) as file:
+                    data = file.read()
+                last = deque(_records(data), maxlen=1)
+                good, payload = last[0] if last else (0, b"")
+                self._refuse_damage(path, data, good, is_last=name == names[-1])
+                if payload:
+                    return list(_blocks(path, payload))[-1]
+        except OSError as error:
+            raise LogUnusable(f"{error.filename or self.folder} cannot be read: {error.strerror}.") from error
+        return None
+
+    def peek(self) -> Iterator[Block]:
+        """The blocks that can be read while another process may be writing or clearing: up to the first that cannot.
+
+        Raises LogUnusable.
+        """
+        for name in self._disk.names(self.folder, self._suffix):
+            path = self.folder / name
+            try:
+                with self._disk.open(path) as file:
+                    data = file.read()
+            except FileNotFoundError:  # cleared meanwhile
+                return
+            except OSError as error:
+                raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
+            for _, payload in _records(data):
+                yield from _blocks(path, payload)
+
+    def append(self, blocks: Sequence[Block]) -> None:
+        """Durable when this returns. Raises LogFull, and then holds what it held before; LogUnusable."""
+        payload = b"".join(_BLOCK_SIZE.pack(len(block.data)) + block.data for block in blocks)
+        payload += bytes(-len(payload) % _ALIGNMENT)
+        header = _HEADER.pack(_MARK, len(payload), xxhash.xxh3_64_intdigest(payload))
+        seal = _SEAL.pack(xxhash.xxh3_64_intdigest(header))
+        record = header + seal + payload + seal
+        try:
+            file = self._current(blocks[0].number)
+            self._write(file, record)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise LogFull(f"The disk under {self.folder} is full.") from error
+            raise LogUnusable(f"{self.folder} cannot be written: {error.strerror}.") from error
+
+    def drop_before(self, number: int) -> None:
+        """Removes files that hold only blocks before `number`; the last file stays. Raises LogUnusable."""
+        names = self._disk.names(self.folder, self._suffix)
+        try:
+            for name, following in pairwise(names):
+                if int(following.removesuffix(self._suffix)) <= number:
+                    self._disk.remove(self.folder / name)
+        except OSError as error:
+            raise LogUnusable(f"{self.folder} cannot be cleared: {error.strerror}.") from error
+
+    def clear(self) -> None:
+        """Removes every file. Raises LogUnusable."""
+        self.close()
+        try:
+            names = self._disk.names(self.folder, self._suffix)
+            for name in names:
+                self._disk.remove(self.folder / name)
+            if names:
+                self._disk.sync_folder(self.folder)
+        except OSError as error:
+            raise LogUnusable(f"{self.folder} cannot be cleared: {error.strerror}.") from error
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _current(self, first_block: int) -> AppendFile:
+        if self._file is None or self._file.size >= self._segment_bytes:
+            self.close()
+            file = self._disk.append_to(self.folder / f"{first_block:020d}{self._suffix}")
+            try:
+                self._disk.sync_folder(self.folder)  # or a crash could lose the file's name
+                self._disk.sync_folder(self.folder.parent)  # who made the folder may have died before its own sync
+            except OSError:
+                file.close()
+                raise
+            self._file = file
+        return self._file
+
+    def _write(self, file: AppendFile, record: bytes) -> None:
+        size = file.size
+        try:
+            file.write(record)
+            file.sync()
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                file.truncate(size)  # a part of a record with a good one after it would be damage
+            raise
+
+    def _blocks_of(self, path: Path, *, is_last: bool) -> Iterator[Block]:
+        try:
+            with self._disk.open(path) as file:
+                data = file.read()
+            good = 0
+            for end, payload in _records(data):
+                yield from _blocks(path, payload)
+                good = end
+            self._refuse_damage(path, data, good, is_last=is_last)
+            if is_last:
+                self._settle(path, data[:good])
+        except OSError as error:
+            raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
+
+    def _refuse_damage(self, path: Path, data: bytes, good: int, *, is_last: bool) -> None:
+        """Unless all is `good`, but for what may be the torn tail of the last file."""
+        if good < len(data) and not (is_last and _is_torn(data, good)):
+            raise LogDamaged(f"{path} is damaged at byte {good}: nothing is started from it. {self._remedy}")
+
+    def _opened(self) -> list[str]:
+        """Names of the files; removes what `_settle` left when a process died in it, up to a whole file each time."""
+        try:
+            names = self._disk.names(self.folder, "")
+            for name in names:
+                if name.endswith(DRAFT) and f"{self._suffix}." in name:  # others may have files here too
+                    self._disk.remove(self.folder / name)
+        except OSError as error:
+            raise LogUnusable(f"{self.folder} cannot be used: {error.strerror}.") from error
+        return [name for name in names if name.endswith(self._suffix)]
+
+    def _settle(self, path: Path, good: bytes) -> None:
+        """Cuts a torn tail off, and makes what is left durable.
+
+        Whoever wrote it may have died before its fsync, or of its failure, after which a file system takes pages for
+        written that are not: so it is written anew. The next file must not be on the disk before this one is.
+        """
+        self._disk.write_whole(path, good)
+
+
+def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(offset after it, blocks' bytes) of each good record from the start, up to the first that is not."""
+    at = 0
+    while (payload := _record_at(data, at)) is not None:
+        at += _FRAME + len(payload)
+        yield at, payload
+
+
+def _size_at(data: bytes, at: int) -> int | None:
+    """Bytes of the blocks of the record whose header is there, whole and as it was written."""
+    if len(data) < at + _HEADER.size + _SEAL.size:
+        return None
+    mark, size, _ = _HEADER.unpack_from(data, at)
+    (seal,) = _SEAL.unpack_from(data, at + _HEADER.size)
+    is_good = mark == _MARK and seal == xxhash.xxh3_64_intdigest(data[at : at + _HEADER.size])
+    return int(size) if is_good else None
+
+
+def _record_at(data: bytes, at: int) -> bytes | None:
+    size = _size_at(data, at)
+    if size is None or len(data) < at + _FRAME + size:
+        return None
+    start = at + _HEADER.size + _SEAL.size
+    payload, seal = data[start : start + size], data[start + size : start + size + _SEAL.size]
+    (_, _, digest), known = _HEADER.unpack_from(data, at), data[start - _SEAL.size : start]
+    return payload if xxhash.xxh3_64_intdigest(payload) == digest and seal == known else None
+
+
+def _blocks(path: Path, payload: bytes) -> Iterator[Block]:
+    at = 0
+    while len(payload) - at >= _ALIGNMENT:
+        (size,) = _BLOCK_SIZE.unpack_from(payload, at)
+        at += _BLOCK_SIZE.size
+        try:
+            yield Block.decode(memoryview(payload)[at : at + size])
+        except BadBlock as error:
+            raise LogDamaged(f"{path} holds bytes that are no block of this version: {error}") from error
+        at += size
+
+
+def _is_torn(data: bytes, offset: int) -> bool:
+    """Whether what begins at `offset` and cannot be read is a record that was being written, and not a damaged one.
+
+    A crash in the middle of writing leaves a part of the record, or the whole length with sectors that were never
+    written, which read as zeros (no record has a sector of zeros, and none ends in them); and no good record after it.
+    """
+    at = data.find(_MARK_BYTES, offset + 1)
+    while at >= 0:
+        if at % _ALIGNMENT == 0 and _record_at(data, at) is not None:
+            return False
+        at = data.find(_MARK_BYTES, at + 1)
+    size = _size_at(data, offset)
+    whole = _HEADER.size + _SEAL.size if size is None else _FRAME + size
+    is_cut = len(data) < offset + whole
+    starts = range(offset - offset % _SECTOR, len(data), _SECTOR)
+    return is_cut or any(not any(data[max(start, offset) : start + _SECTOR]) for start in starts)

@@ -1,0 +1,1 @@
+"""Messages between processes: sockets and the wire format."""

@@ -1,0 +1,374 @@
+"""What engine, clients, followers and settlement say to each other, frame by frame.
+
+    command socket (engine ROUTER, clients DEALER)
+        → commands, batch             BATCH, COMMAND[], texts
+        ← answer, segments            ANSWER, then SEGMENT and its EVENT[], several times
+        → registry | status | state | depth, correlation
+        ← the same verb, JSON, correlation
+        → promote | promote_forced, correlation
+        ← promote, JSON, correlation  {"ok": true, "epoch", "block"} or {"ok": false, "message"}
+        ← refused, JSON[, correlation]
+    block socket (engine PUB, readers SUB)
+        ← block, bytes                each block once, in order
+        ← status, JSON                every HEARTBEAT_S
+    retransmission socket (engine ROUTER, readers DEALER)
+        → blocks, first, last         ← block, bytes, several times, then sent, last | or missing, first, oldest held
+        → confirm, number             up to this block everything is durable
+        → status, correlation         ← status, JSON, correlation
+        → following, JSON             addresses of a follower, every FOLLOWING_S; no answer
+        → snapshot, number, offset    0: the newest
+        ← snapshot, number, offset, total size, bytes      perhaps of another snapshot, from offset 0
+            | pending, number         it is being made, ask again | missing, 0, oldest held: none is ever made
+
+Integers in frames of their own are 8 bytes, little-endian. Decoders here raise BadMessage with one sentence, whatever
+the bytes are; the numbers inside command records are judged by `Engine.check`.
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from matching.core import layout
+from matching.core.blocks import Records
+from matching.core.errors import BadMessage
+from matching.transport.sockets import UNBOUNDED, Limits
+
+COMMANDS = b"commands"
+ANSWER = b"answer"
+REFUSED = b"refused"
+REGISTRY = b"registry"
+STATUS = b"status"
+STATE = b"state"
+DEPTH = b"depth"
+PROMOTE = b"promote"
+PROMOTE_FORCED = b"promote_forced"
+BLOCK = b"block"
+BLOCKS = b"blocks"
+SENT = b"sent"
+MISSING = b"missing"
+CONFIRM = b"confirm"
+FOLLOWING = b"following"
+SNAPSHOT = b"snapshot"
+PENDING = b"pending"
+
+PROMOTIONS = frozenset((PROMOTE, PROMOTE_FORCED))
+QUESTIONS = frozenset((REGISTRY, STATUS, STATE, DEPTH))
+"""Verbs of a client that carry only a correlation id, and are answered at once."""
+COSTLY_QUESTIONS = frozenset((STATE,))
+"""Those that take an engine a second where it holds a million balances: not to be asked twice for one answer."""
+
+# Codes of a refusal of a whole message.
+ENGINE_HALTED = "engine_halted"
+FOLLOWER = "follower"
+OUT_OF_ORDER = "out_of_order"
+BAD_MESSAGE = "bad_message"
+TOO_LARGE = "too_large"
+
+MAX_BATCH_COMMANDS = 4096
+MAX_BATCH_BYTES = layout.BATCH.itemsize + 2 * MAX_BATCH_COMMANDS * layout.COMMAND.itemsize
+FIRST_LOG_CLIENT = 0xFFFF_FFFF << 32
+"""Clients from here on are input logs, by which an engine notes how far it has read one; nobody else may be one."""
+MAX_CORRELATION_BYTES = 16
+MAX_NUMBER = (1 << 63) - 1
+HEARTBEAT_S = 0.2
+FOLLOWING_S = 1.0
+FOLLOWERS_KEPT_S = 3.0
+"""A follower that is silent for so long is not told of any more."""
+MOST_FOLLOWERS = 16
+SNAPSHOT_CHUNK_BYTES = 1 << 20
+
+# Twice the largest batch: what is a little too large is still refused in words, what is more closes the connection.
+COMMAND_LIMITS = Limits(frame_bytes=2 * MAX_BATCH_BYTES, receive_queue=64, send_queue=128)
+BLOCK_LIMITS = Limits(frame_bytes=256, receive_queue=64, send_queue=2000)
+RETRANSMIT_LIMITS = Limits(frame_bytes=1024, receive_queue=1000, send_queue=1000)
+READER_LIMITS = Limits(frame_bytes=UNBOUNDED, receive_queue=2000, send_queue=1000)
+
+_BATCH = struct.Struct("<IIQQII")
+_ANSWER = struct.Struct("<QQII")
+_SEGMENT = struct.Struct("<QqqII")
+_NUMBER = struct.Struct("<Q")
+assert _BATCH.size == layout.BATCH.itemsize
+assert _ANSWER.size == layout.ANSWER.itemsize
+assert _SEGMENT.size == layout.SEGMENT.itemsize
+
+
+class TooLarge(BadMessage):
+    """A batch of ours, but larger than the engine takes: send it in parts."""
+
+
+class Batch(NamedTuple):
+    """Commands of one client in one message."""
+
+    client: int
+    first_number: int
+    commands: Records
+    texts: bytes
+
+    @property
+    def last_number(self) -> int:
+        return self.first_number + len(self.commands) - 1
+
+
+class Segment(NamedTuple):
+    """Commands of a batch that one block holds. Block 0: done before, and what came of it is not held any more."""
+
+    first_number: int
+    block_number: int
+    first_command_sequence: int
+    command_count: int
+    events: Records
+
+
+class Answer(NamedTuple):
+    client: int
+    first_number: int
+    command_count: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that was not taken; nothing of it was done that `applied_number` does not cover.
+
+    `applied_number` is the number of the client's last command that was applied, 0 for none. `leader` is the command
+    address of the engine that takes commands, "" where that is not known.
+    """
+
+    code: str
+    message: str
+    client: int = 0
+    first_number: int = 0
+    applied_number: int = 0
+    leader: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where one engine listens."""
+
+    commands: str
+    blocks: str
+    retransmission: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What every reader needs of a status; `fields` is all of it."""
+
+    role: str
+    block_number: int
+    state_hash: int
+    confirmed: int
+    addresses: Addresses
+    fields: Mapping[str, Any]
+    epoch: int = 0  # of its newest block, or the one that it began; 0: it does not say
+    replicas: tuple[Addresses, ...] = ()  # followers that it has heard of lately
+
+
+class SnapshotChunk(NamedTuple):
+    number: int  # of the block after which the snapshot was made
+    offset: int
+    total_bytes: int
+    data: bytes
+
+
+def encode_batch(client: int, first_number: int, commands: Records, texts: bytes) -> bytes:
+    header = _BATCH.pack(layout.BATCH_MAGIC, layout.LAYOUT_VERSION, client, first_number, len(commands), len(texts))
+    return b"".join((header, commands.tobytes(), texts))
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """Raises BadMessage, or TooLarge."""
+    if len(payload) > MAX_BATCH_BYTES:
+        raise TooLarge(f"A batch has at most {MAX_BATCH_BYTES} bytes, this one has {len(payload)}.")
+    if len(payload) < _BATCH.size:
+        raise BadMessage(f"A batch has at least {_BATCH.size} bytes, this one has {len(payload)}.")
+    magic, version, client, first_number, count, text_size = _BATCH.unpack_from(payload)
+    if magic != layout.BATCH_MAGIC:
+        raise BadMessage("These bytes are no batch of commands: they do not begin with its mark.")
+    if version != layout.LAYOUT_VERSION:
+        raise BadMessage(f"This batch has layout {version}, the engine reads layout {layout.LAYOUT_VERSION}.")
+    if count > MAX_BATCH_COMMANDS:
+        raise TooLarge(f"A batch has at most {MAX_BATCH_COMMANDS} commands, this one has {count}.")
+    if count == 0:
+        raise BadMessage("A batch has at least one command.")
+    if client == 0 or not 1 <= first_number <= MAX_NUMBER - count:
+        raise BadMessage("A batch names its client, not 0, and numbers its commands from 1.")
+    if client >= FIRST_LOG_CLIENT:
+        raise BadMessage(f"A batch names a client below {FIRST_LOG_CLIENT}: the others are input logs.")
+    texts_at = _BATCH.size + count * layout.COMMAND.itemsize
+    if len(payload) != texts_at + text_size:
+        raise BadMessage(f"This batch says {texts_at + text_size} bytes and has {len(payload)}.")
+    # A copy that may be written to, as the kernel is compiled for; a message's bytes may not.
+    commands = np.frombuffer(bytearray(payload[_BATCH.size : texts_at]), layout.COMMAND)
+    return Batch(client, first_number, commands, payload[texts_at:])
+
+
+def addressee(payload: bytes) -> tuple[int, int]:
+    """Client and first number of a batch that is refused; (0, 0) where not even these can be read."""
+    if len(payload) < _BATCH.size:
+        return 0, 0
+    magic, version, client, first_number, _, _ = _BATCH.unpack_from(payload)
+    ours = magic == layout.BATCH_MAGIC and version == layout.LAYOUT_VERSION
+    return (client, first_number) if ours else (0, 0)
+
+
+def encode_answer(client: int, first_number: int, command_count: int, segments: Sequence[Segment]) -> bytes:
+    parts = [_ANSWER.pack(client, first_number, command_count, len(segments))]
+    for segment in segments:
+        parts.append(
+            _SEGMENT.pack(
+                segment.first_number,
+                segment.block_number,
+                segment.first_command_sequence,
+                segment.command_count,
+                len(segment.events),
+            )
+        )
+        parts.append(segment.events.tobytes())
+    return b"".join(parts)
+
+
+def decode_answer(payload: bytes) -> Answer:
+    """Raises BadMessage."""
+    if len(payload) < _ANSWER.size:
+        raise BadMessage(f"An answer has at least {_ANSWER.size} bytes, this one has {len(payload)}.")
+    client, first_number, command_count, segment_count = _ANSWER.unpack_from(payload)
+    segments = []
+    at = _ANSWER.size
+    for _ in range(segment_count):
+        if len(payload) < at + _SEGMENT.size:
+            raise BadMessage("This answer ends in the middle of a segment.")
+        number, block, sequence, commands, events = _SEGMENT.unpack_from(payload, at)
+        at += _SEGMENT.size
+        if len(payload) < at + events * layout.EVENT.itemsize:
+            raise BadMessage("This answer ends in the middle of its events.")
+        segments.append(Segment(number, block, sequence, commands, np.frombuffer(payload, layout.EVENT, events, at)))
+        at += events * layout.EVENT.itemsize
+    if at != len(payload) or sum(segment.command_count for segment in segments) != command_count:
+        raise BadMessage("This answer's segments do not add up to its commands and bytes.")
+    return Answer(client, first_number, command_count, tuple(segments))
+
+
+def encode_refused(refused: Refused) -> bytes:
+    return encode_json(asdict(refused))
+
+
+def decode_refused(payload: bytes) -> Refused:
+    """Raises BadMessage."""
+    fields = decode_json(payload)
+    code, message = fields.get("code"), fields.get("message")
+    client, first, applied = (fields.get(name) for name in ("client", "first_number", "applied_number"))
+    if not isinstance(code, str) or not isinstance(message, str):
+        raise BadMessage("This refusal has no code and message.")
+    if type(client) is not int or type(first) is not int or type(applied) is not int:
+        raise BadMessage("This refusal does not say what it refuses.")
+    leader = fields.get("leader", "")
+    if not isinstance(leader, str):
+        raise BadMessage("This refusal names something as the leader that is no address.")
+    return Refused(code, message, client, first, applied, leader)
+
+
+def decode_status(payload: bytes) -> Status:
+    """Raises BadMessage."""
+    fields = decode_json(payload)
+    try:
+        status = Status(
+            role=_text(fields["role"]),
+            block_number=_whole(fields["block"]),
+            state_hash=int(_text(fields["state_hash"]), 16),
+            confirmed=_whole(fields["ring"]["confirmed"]),
+            addresses=_addresses(fields["addresses"]),
+            fields=fields,
+            epoch=_whole(fields.get("epoch", 0)),
+            replicas=tuple(_addresses(one) for one in fields.get("replicas", ())[:MOST_FOLLOWERS]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadMessage("This status lacks a role, a block, its hash or an address.") from error
+    return status
+
+
+def encode_addresses(addresses: Addresses) -> bytes:
+    return encode_json(asdict(addresses))
+
+
+def decode_addresses(payload: bytes) -> Addresses:
+    """Raises BadMessage."""
+    try:
+        return _addresses(decode_json(payload))
+    except (KeyError, TypeError) as error:
+        raise BadMessage("A follower names the three addresses where it listens.") from error
+
+
+def encode_snapshot_chunk(chunk: SnapshotChunk) -> list[bytes]:
+    """The frames after the verb."""
+    return [*encode_numbers(chunk.number, chunk.offset, chunk.total_bytes), chunk.data]
+
+
+def decode_snapshot_chunk(frames: Sequence[bytes]) -> SnapshotChunk:
+    """From the frames after the verb. Raises BadMessage."""
+    if len(frames) != 4:
+        raise BadMessage("A part of a snapshot has three numbers and bytes after its verb.")
+    number, offset, total_bytes = decode_numbers(frames[:3], 3)
+    if offset + len(frames[3]) > total_bytes:
+        raise BadMessage("This part of a snapshot reaches past its end.")
+    return SnapshotChunk(number, offset, total_bytes, frames[3])
+
+
+def encode_json(fields: Any) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode("ascii")
+
+
+def decode_json(payload: bytes) -> dict[str, Any]:
+    """A JSON object. Raises BadMessage."""
+    try:
+        fields = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage("These bytes are no JSON.") from error
+    if not isinstance(fields, dict):
+        raise BadMessage("This JSON is no object.")
+    return fields
+
+
+def encode_numbers(*numbers: int) -> list[bytes]:
+    return [_NUMBER.pack(number) for number in numbers]
+
+
+def decode_numbers(frames: Sequence[bytes], count: int) -> list[int]:
+    """`count` frames of one integer each, at most MAX_NUMBER. Raises BadMessage."""
+    if len(frames) != count or any(len(frame) != _NUMBER.size for frame in frames):
+        raise BadMessage(f"This message needs {count} numbers of {_NUMBER.size} bytes after its verb.")
+    numbers = [int(_NUMBER.unpack(frame)[0]) for frame in frames]
+    if any(number > MAX_NUMBER for number in numbers):
+        raise BadMessage("A number of a message does not exceed 2^63 - 1.")
+    return numbers
+
+
+def decode_question(frames: Sequence[bytes], verbs: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """(verb, correlation id) of a question with one of `verbs`. Raises BadMessage."""
+    if len(frames) != 2 or frames[0] not in verbs:
+        raise BadMessage("This message has no verb that this socket knows, or not two frames.")
+    if not 1 <= len(frames[1]) <= MAX_CORRELATION_BYTES:
+        raise BadMessage(f"A correlation id has 1 to {MAX_CORRELATION_BYTES} bytes.")
+    return frames[0], frames[1]
+
+
+def _addresses(fields: Any) -> Addresses:
+    """Raises KeyError, TypeError."""
+    return Addresses(*(_text(fields[name]) for name in ("commands", "blocks", "retransmission")))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value

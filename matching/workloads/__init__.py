@@ -1,0 +1,1 @@
+"""Streams of commands: the demo market, recorded NASDAQ messages, generated load."""

@@ -1,0 +1,281 @@
+"""NASDAQ messages in LOBSTER form (lobsterdata.com) as commands in the JSON Lines form of semantics section 7.
+
+A message is a line `seconds,message_type,order_id,quantity,price,direction`: quantity in shares, price in 1/10000
+dollar, direction 1 for a buy order and -1 for a sell order, in an execution that of the resting one. A header may come
+first.
+
+    1 new limit order      → order, the recorded id as client_order_id
+    2 part cancelled       → replace to the smaller open quantity
+    3 deleted              → cancel
+    4 executed             → IOC of the executed quantity at that price, from the other side, by a taker, with the id of
+                             the order that the exchange executed as client_order_id
+    5 hidden order executed, 6 auction, 7 trading halt, and what is about orders from before the file → skipped, counted
+"""
+
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matching.core.decimals import plain
+from matching.core.errors import BadFile
+
+Command = dict[str, Any]
+
+QUOTE = "USD"
+QUOTE_DECIMALS = 6
+PRICE_SCALE = 4  # 1/10000 dollar is the tick, so that every recorded price fits exactly
+
+MAKERS = 16
+FIRST_MAKER = 10_000
+FIRST_TAKER = 20_000
+DEPOSITED_DOLLARS = "10000000000"
+DEPOSITED_SHARES = "1000000000"
+MOST_SHARES = 1_000_000_000
+
+NEW, REDUCED, DELETED, EXECUTED, HIDDEN, AUCTION, HALT = range(1, 8)
+_SKIPPED = {HIDDEN: "hidden_order", AUCTION: "auction", HALT: "trading_halt"}
+_SIDES = {1: "buy", -1: "sell"}
+_OTHER_SIDE = {"buy": "sell", "sell": "buy"}
+_COLUMNS = 6
+_MOST_CHARACTERS = 200
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_STOCK = re.compile(r"(?:nasdaq_)?([a-z][a-z.]{0,15})_", re.IGNORECASE | re.ASCII)
+
+
+class Message(NamedTuple):
+    """Quantity in shares, price in 1/10000 dollar, direction 1 or -1."""
+
+    line: int
+    type: int
+    order_id: int
+    quantity: int
+    price: int
+    direction: int
+
+
+@dataclass
+class Counts:
+    """Messages read, commands made of them (the prelude apart), and messages skipped by reason."""
+
+    messages: int = 0
+    commands: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def summary(self) -> Command:
+        return {"messages": self.messages, "commands": self.commands, "skipped": dict(sorted(self.skipped.items()))}
+
+
+@dataclass
+class _Open:
+    """An order as the exchange had it: its account here, its side, and the shares that are open."""
+
+    account: int
+    side: str
+    quantity: int
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Iterator[str]]:
+    """The lines of a .csv or .csv.gz file. Raises BadFile, at once or with the line that cannot be read or unpacked."""
+    with ExitStack() as stack:
+        try:
+            stored = stack.enter_context(file.open("rb"))
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+            raise BadFile(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        content = gzip.GzipFile(fileobj=stored) if file.suffix == ".gz" else stored
+        yield _lines(file, TextIOWrapper(content, encoding="ascii", errors="replace"))
+
+
+def _lines(file: Path, text: TextIOWrapper) -> Iterator[str]:
+    """A longer line than a message has comes in pieces, each as bad as the whole."""
+    try:
+        while line := text.readline(_MOST_CHARACTERS):
+            yield line
+    except gzip.BadGzipFile as error:
+        raise BadFile(f"{file} is no gzip file, or it is damaged.") from error
+    except (EOFError, zlib.error) as error:
+        raise BadFile(f"{file} is damaged: its packed data ends early or makes no sense.") from error
+    except OSError as error:
+        raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def stock_named(file: Path) -> str:
+    """The stock's symbol out of a file name such as AAPL_2012-06-21_…csv; STOCK where there is none."""
+    found = _STOCK.match(file.name)
+    return found[1].upper() if found else "STOCK"
+
+
+def read(lines: Iterable[str]) -> Iterator[Message]:
+    """Messages of a file's lines, blank ones and a header left out. Raises BadFile naming the line."""
+    for number, line in enumerate(lines, 1):
+        fields = line.strip().split(",")
+        if fields == [""] or (number == 1 and _is_header(fields)):
+            continue
+        yield _message(number, fields)
+
+
+def convert(messages: Iterable[Message], stock: str, counts: Counts) -> Iterator[Command]:
+    """The prelude, then the commands of the messages, nothing of none; `counts`, fresh, is kept up to date."""
+    symbol = f"{stock}-{QUOTE}"
+    orders: dict[int, _Open] = {}
+    for message in messages:
+        if not counts.messages:
+            yield from prelude(stock)
+        counts.messages += 1
+        command = _command(message, symbol, orders)
+        if isinstance(command, str):
+            counts.skipped[command] += 1
+        else:
+            counts.commands += 1
+            yield command
+
+
+def prelude(stock: str) -> Iterator[Command]:
+    """Assets, instrument, and funds for every account.
+
+    Buyers and sellers, makers and takers are different accounts, so that nobody ever meets an order of their own.
+    """
+    yield {"command": "asset", "symbol": QUOTE, "decimals": QUOTE_DECIMALS}
+    yield {"command": "asset", "symbol": stock, "decimals": 0}
+    yield {
+        "command": "instrument",
+        "symbol": f"{stock}-{QUOTE}",
+        "base": stock,
+        "quote": QUOTE,
+        "tick_size": plain(1, PRICE_SCALE),
+        "lot_size": "1",
+        "min_quantity": "1",
+        "max_quantity": str(MOST_SHARES),
+        "min_notional": "0",
+        "maker_fee": 0,
+        "taker_fee": 0,
+    }
+    for side, asset, amount in (("buy", QUOTE, DEPOSITED_DOLLARS), ("sell", stock, DEPOSITED_SHARES)):
+        for account in (*(maker(number, side) for number in range(MAKERS)), taker(side)):
+            yield {
+                "command": "deposit",
+                "account": account,
+                "asset": asset,
+                "amount": amount,
+                "reference": f"lobster-{stock}-{account}",
+            }
+
+
+def maker(order_id: int, side: str) -> int:
+    """The account that places this order."""
+    return FIRST_MAKER + order_id % MAKERS + (MAKERS if side == "sell" else 0)
+
+
+def taker(side: str) -> int:
+    """The account that takes from the other side's orders."""
+    return FIRST_TAKER + (1 if side == "sell" else 0)
+
+
+def _command(message: Message, symbol: str, orders: dict[int, _Open]) -> Command | str:
+    """The message as a command, or why it is skipped; `orders` are those that are open at the exchange."""
+    if message.type in _SKIPPED:
+        return _SKIPPED[message.type]
+    order = orders.get(message.order_id)
+    if message.type == NEW:
+        return "order_id_in_use" if order else _placed(message, symbol, orders)
+    if order is None:
+        return "order_not_in_file"
+    order.quantity -= message.quantity
+    if order.quantity <= 0 or message.type == DELETED:
+        del orders[message.order_id]
+    if message.type == EXECUTED:
+        side = _OTHER_SIDE[order.side]
+        return _order(taker(side), symbol, side, message) | {"time_in_force": "ioc"}
+    named = {"account": order.account, "symbol": symbol, "client_order_id": str(message.order_id)}
+    if order.quantity <= 0 or message.type == DELETED:
+        return {"command": "cancel", **named}
+    return {"command": "replace", **named, "price": dollars(message.price), "quantity": str(order.quantity)}
+
+
+def _placed(message: Message, symbol: str, orders: dict[int, _Open]) -> Command:
+    side = _SIDES[message.direction]
+    account = maker(message.order_id, side)
+    orders[message.order_id] = _Open(account, side, message.quantity)
+    return _order(account, symbol, side, message)
+
+
+def _order(account: int, symbol: str, side: str, message: Message) -> Command:
+    return {
+        "command": "order",
+        "account": account,
+        "symbol": symbol,
+        "side": side,
+        "order_type": "limit",
+        "price": dollars(message.price),
+        "quantity": str(message.quantity),
+        "client_order_id": str(message.order_id),
+    }
+
+
+def dollars(price: int) -> str:
+    return plain(price, PRICE_SCALE)
+
+
+def _is_header(fields: list[str]) -> bool:
+    return len(fields) == _COLUMNS and not any(name[:1].isdigit() or name[:1] == "-" for name in fields)
+
+
+def _message(line: int, fields: list[str]) -> Message:
+    if len(fields) != _COLUMNS:
+        raise BadFile(f"Line {line} has {len(fields)} columns: a message in LOBSTER form has {_COLUMNS}.")
+    if not _SECONDS.fullmatch(fields[0]):
+        raise BadFile(f"Line {line}: {fields[0][:40]!r} is no time in seconds.")
+    for text in fields[1:]:
+        if not _WHOLE.fullmatch(text):
+            raise BadFile(f"Line {line}: {text[:40]!r} is no whole number.")
+    message = Message(line, *map(int, fields[1:]))
+    if not NEW <= message.type <= HALT:
+        raise BadFile(f"Line {line}: {message.type} is no message type: LOBSTER has {NEW} to {HALT}.")
+    if message.type <= EXECUTED:
+        _check_order(message)
+    return message
+
+
+def _check_order(message: Message) -> None:
+    if message.order_id <= 0 or not 0 < message.quantity <= MOST_SHARES or message.price <= 0:
+        raise BadFile(f"Line {message.line}: order id, quantity and price are more than 0, quantity to {MOST_SHARES}.")
+    if message.direction not in _SIDES:
+        raise BadFile(f"Line {message.line}: {message.direction} is no direction: 1 buys, -1 sells.")
+
+
+@dataclass
+class Executions:
+    """What became of recorded executions when the commands ran: which order each one hit first."""
+
+    recorded_order: int = 0
+    other_order: int = 0
+    no_order: int = 0
+
+
+def executions(events: Iterable[Mapping[str, Any]]) -> Executions:
+    """Compares, out of the events of an engine that ran the commands, each execution with the exchange's record."""
+    found = Executions()
+    names: dict[int, str] = {}  # order id → client order id
+    taking: int | None = None  # an IOC that has not traded yet
+    for event in events:
+        kind = event.get("event")
+        if taking is not None and kind in ("trade", "order_cancelled"):
+            if kind == "order_cancelled":
+                found.no_order += 1
+            elif names[event["maker_order_id"]] == names[taking]:
+                found.recorded_order += 1
+            else:
+                found.other_order += 1
+            taking = None
+        elif kind == "order_accepted":
+            names[event["order_id"]] = event["client_order_id"]
+            taking = event["order_id"] if event["time_in_force"] == "ioc" else None
+    return found

@@ -1,0 +1,1 @@
+"""Alarms: rules, the worker's alarms, and the record of alarms in the database."""

@@ -1,0 +1,271 @@
+"""The settlement worker's alarms: told to the log at once, to Prometheus when it asks, to the database by a thread.
+
+`look` and `incident` never wait for a database and never fail with it: what changes is kept in memory until it can be
+written, for a database that is away is when alarms matter most.
+
+    with alarms.kept(clock) as watch:
+        worker.run(…, report=watch.hear)
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db import connections
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from settlement.alarms import records, rules
+from settlement.alarms.rules import EVENTS, OF_SETTLEMENT, Kind, Readings, Severity, Signal
+from settlement.clock import Clock
+from settlement.errors import Incident
+from settlement.worker_status import Standing
+
+__all__ = ["Alarms", "Readings", "StoredAlarms", "kept"]
+
+log = structlog.get_logger(__name__)
+
+OVER_S = 5.0
+"""A level clears, or becomes a warning again, when its condition has been over for so long: it must not flicker."""
+TELL_AGAIN_S = 60.0
+"""So often the database hears of an alarm that stays."""
+REST_S = 5.0
+"""Between a failed write and the next, and between two looks whether somebody has acknowledged."""
+CLOSING_S = 5.0
+_MOST_KEPT = 64  # changes of one kind while the database is away; the newest say how it ended
+
+
+class _Change(NamedTuple):
+    signal: Signal | None  # None: cleared
+    raised_at: datetime
+    at: datetime
+
+
+@dataclass(slots=True)
+class _Raised:
+    signal: Signal
+    raised_at: datetime
+    seen_at: datetime
+    told_s: float  # monotonic
+    is_news: bool = False  # seen since it was told
+    over_since_s: float | None = None  # monotonic; None: as grave as it was
+
+
+class Alarms(Collector):
+    """What is raised, in memory. `look` and `incident` belong to one thread, `write` to one, `collect` to any."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._raised: dict[Kind, _Raised] = {}
+        self._unwritten: dict[Kind, deque[_Change]] = {kind: deque(maxlen=_MOST_KEPT) for kind in OF_SETTLEMENT}
+        self._changed = threading.Event()
+        self._closing = threading.Event()
+        self._gaps = 0
+        self._is_loaded = False
+        self._is_away = False
+
+    def look(self, readings: Readings) -> None:
+        """Cheap enough for every turn of the worker. Raises nothing."""
+        now_s = self._clock.monotonic()
+        with self._lock:
+            for kind, signal in rules.levels(readings):
+                if signal is not None:
+                    self._see(signal, now_s)
+                elif kind in self._raised and self._is_over(self._raised[kind], now_s):
+                    self._clear(kind)
+            if readings.gaps > self._gaps:
+                self._gaps = readings.gaps
+                self._see(rules.gap(readings.gaps), now_s)
+            for held in self._raised.values():
+                if held.is_news and now_s - held.told_s >= TELL_AGAIN_S:
+                    self._put(held, now_s)
+
+    def hear(self, standing: Standing) -> None:
+        """`look`, at what the worker reports."""
+        self.look(
+            Readings(
+                lag=standing.block_lag,
+                gaps=standing.gaps,
+                dead_letters=standing.dead_letters,
+                engine_halted=standing.engine_halted,
+                engine_halted_reason=standing.engine_halted_reason,
+                engine_silent_for_s=standing.engine_silent_for_s,
+                store_down_for_s=standing.store_down_for_s,
+                spill_blocks=standing.spill_blocks,
+                spill_full=standing.spill_full,
+                refused_replicas=standing.refused_replicas,
+            )
+        )
+
+    def incident(self, error: Incident) -> None:
+        """What stops settlement. Raises nothing."""
+        with self._lock:
+            self._see(rules.incident(error), self._clock.monotonic())
+
+    def collect(self) -> Iterator[Metric]:
+        """For Prometheus."""
+        with self._lock:
+            yield _gauge(OF_SETTLEMENT, {kind: held.signal.severity for kind, held in self._raised.items()})
+
+    # In memory, under the lock
+
+    def _see(self, signal: Signal, now_s: float) -> None:
+        held = self._raised.get(signal.kind)
+        if held is None or _is_worse(signal, held.signal):
+            self._raise(signal, now_s)
+            records.tell(signal)
+            return
+        held.seen_at, held.is_news = self._now(), True
+        if not _is_worse(held.signal, signal):
+            held.signal, held.over_since_s = signal, None
+        elif signal.kind not in EVENTS and self._is_over(held, now_s):
+            self._raise(signal, now_s)
+
+    def _raise(self, signal: Signal, now_s: float) -> None:
+        """Also where it was raised before, with another severity."""
+        now, before = self._now(), self._raised.get(signal.kind)
+        self._raised[signal.kind] = held = _Raised(signal, before.raised_at if before else now, now, now_s)
+        self._put(held, now_s)
+
+    def _put(self, held: _Raised, now_s: float) -> None:
+        held.told_s, held.is_news = now_s, False
+        self._keep(held.signal.kind, _Change(held.signal, held.raised_at, held.seen_at))
+
+    def _is_over(self, held: _Raised, now_s: float) -> bool:
+        if held.over_since_s is None:
+            held.over_since_s = now_s
+        return now_s - held.over_since_s >= OVER_S
+
+    def _clear(self, kind: Kind) -> None:
+        held = self._raised.pop(kind)
+        self._keep(kind, _Change(None, held.raised_at, self._now()))
+        log.info("alarm cleared", kind=str(kind))
+
+    def _keep(self, kind: Kind, change: _Change) -> None:
+        self._unwritten[kind].append(change)
+        self._changed.set()
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time_ns() / 10**9, UTC)
+
+    # In the database
+
+    def write(self) -> bool:
+        """Writes what has changed, and learns what operators have acknowledged. False: the database is away."""
+        try:
+            self._load()
+            for kind, changes in self._unwritten.items():
+                while changes:
+                    self._write_one(kind)
+            self._forget_acknowledged()
+        except DatabaseError as error:
+            if not self._is_away:
+                log.warning("alarms wait for the database", error=str(error))
+            self._is_away = True
+            return False
+        self._is_away = False
+        return True
+
+    def _load(self) -> None:
+        """What an earlier process left raised goes on here: levels clear if they are over, events stay."""
+        if self._is_loaded:
+            return
+        rows = list(records.raised(OF_SETTLEMENT))
+        with self._lock:
+            for row in rows:
+                signal = Signal(Kind(row.kind), Severity(row.severity), row.message)
+                known = _Raised(signal, row.raised_at, row.last_seen_at, self._clock.monotonic())
+                self._raised.setdefault(signal.kind, known)
+            self._is_loaded = True
+
+    def _write_one(self, kind: Kind) -> None:
+        change = self._unwritten[kind][0]
+        if change.signal:
+            records.put(change.signal, change.raised_at, change.at)
+        else:
+            records.clear(kind, change.at)
+        with self._lock:
+            if self._unwritten[kind][0] is change:  # else it was dropped meanwhile, for newer ones
+                self._unwritten[kind].popleft()
+
+    def _forget_acknowledged(self) -> None:
+        events = [kind for kind in EVENTS if kind in self._raised]
+        if not events:
+            return
+        still = set(records.raised(events).values_list("kind", flat=True))
+        with self._lock:
+            for kind in events:
+                if kind not in still and not self._unwritten[kind]:
+                    del self._raised[kind]
+
+    def write_until_closed(self) -> None:
+        """The body of a thread."""
+        try:
+            while not self._closing.is_set():
+                if self.write():
+                    self._changed.wait(REST_S)
+                else:
+                    connections.close_all()  # it may be the connection that is broken
+                    self._closing.wait(REST_S)
+                self._changed.clear()
+            self.write()
+        finally:
+            connections.close_all()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._changed.set()
+
+
+@contextmanager
+def kept(clock: Clock) -> Iterator[Alarms]:
+    """Alarms with a thread that writes them, and in this process's metrics; an incident that ends the block is one.
+
+    At the end what is left is written, or given up after CLOSING_S.
+    """
+    alarms = Alarms(clock)
+    writer = threading.Thread(target=alarms.write_until_closed, name="alarms", daemon=True)
+    REGISTRY.register(alarms)
+    writer.start()
+    try:
+        yield alarms
+    except Incident as error:
+        alarms.incident(error)
+        raise
+    finally:
+        alarms.close()
+        writer.join(CLOSING_S)
+        REGISTRY.unregister(alarms)
+
+
+class StoredAlarms(Collector):
+    """All kinds, as the database has them: for a process that raises none. Nothing where the database is away."""
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            raised = {Kind(row.kind): Severity(row.severity) for row in records.raised()}
+        except DatabaseError as error:
+            log.warning("alarms cannot be read", error=str(error))
+            return
+        yield _gauge(Kind, raised)
+
+
+def _gauge(kinds: Iterable[Kind], raised: Mapping[Kind, Severity]) -> Metric:
+    told = "1 while an alarm of this kind and severity is raised."
+    gauge = GaugeMetricFamily("settlement_alarm", told, labels=["kind", "severity"])
+    for kind in kinds:
+        for severity in Severity:
+            gauge.add_metric([kind, severity], float(raised.get(kind) is severity))
+    return gauge
+
+
+def _is_worse(one: Signal, other: Signal) -> bool:
+    return one.severity is Severity.CRITICAL and other.severity is Severity.WARNING

@@ -1,0 +1,1 @@
+"""Checks: verify_settlement and reconcile."""

@@ -1,0 +1,197 @@
+"""The engine's live state against the store's balances and open orders, as both were at one block.
+
+The store may have projected later blocks by the time it is asked. A balance's ledger tells what it was then; an order
+that changed since is left to the next run (and counted), for its row holds its last state only.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from matching.client.client import Client
+from matching.core.errors import MatchingError
+from settlement.alarms import records
+from settlement.audit.differences import Difference, Findings
+from settlement.clock import Clock, SystemClock
+from settlement.errors import NotReady, SettlementError
+from settlement.models import ReconciliationRun
+from settlement.project.rebuilding import refuse_if_dropped
+from settlement.stores.base import Balance, Order, Store, StoreError
+
+KEPT_DIFFERENCES = 100
+"""Of one run in the table; the others are counted."""
+KEPT_RUNS = 10_000
+"""About a week of one a minute; runs that found differences stay for good."""
+_ASK_AGAIN_S = 0.05
+
+Source = Literal["command", "schedule", "operator"]
+
+
+class Report(NamedTuple):
+    ok: bool
+    block: int
+    state_hash: str  # the engine's
+    balances: int  # compared
+    open_orders: int  # compared
+    changed_since: int  # orders that later blocks have changed: not compared
+    difference_count: int
+    differences: list[Difference]
+
+    def form(self) -> dict[str, Any]:
+        """The JSON document of `manage.py reconcile --json`."""
+        return {**self._asdict(), "differences": [difference._asdict() for difference in self.differences]}
+
+
+class _Held(NamedTuple):
+    available: int
+    locked: int
+
+
+class _Open(NamedTuple):
+    account: int
+    symbol: str
+    side: str
+    price: int | None
+    quantity: int | None
+    remaining: int
+
+
+def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: float) -> Report:
+    """Compares a state as `matching.client.Client.state` gives it: block, state_hash, balances, open_orders in units.
+
+    Raises NotReady when the store does not project that block within `deadline_s`, or has dropped it before it was
+    compared; and StoreError.
+    """
+    number = int(state["block"])
+    _wait_for_projection(store, number, clock, deadline_s)
+    findings = Findings()
+    block = store.get_block(number)
+    last_event = block.last_event_sequence if block else 0
+    if number and (block is None or f"{block.hash:016x}" != state["state_hash"]):
+        found = f"hash {block.hash:016x}" if block else None
+        findings.add("block", number, f"hash {state['state_hash']}", found)
+    balances = _compare_balances(state, store, last_event, findings)
+    orders, changed_since = _compare_orders(state, store, last_event, findings)
+    if findings.count:
+        refuse_if_dropped(store, number)
+    return Report(
+        ok=not findings.count,
+        block=number,
+        state_hash=state["state_hash"],
+        balances=balances,
+        open_orders=orders,
+        changed_since=changed_since,
+        difference_count=findings.count,
+        differences=findings.kept,
+    )
+
+
+def run(address: str, open_store: Callable[[], Store], deadline_s: float, source: Source) -> Report:
+    """`recorded`, of the engine that takes commands at `address`; either is waited for at most `deadline_s`."""
+
+    def ask() -> dict[str, Any]:
+        with Client(address, timeout_s=deadline_s) as client:
+            return client.state()
+
+    return recorded(ask, open_store, SystemClock(), deadline_s, source)
+
+
+def recorded(
+    ask: Callable[[], Mapping[str, Any]],
+    open_store: Callable[[], Store],
+    clock: Clock,
+    deadline_s: float,
+    source: Source,
+) -> Report:
+    """Asks the engine, compares, and keeps the run, also one that could not run; its alarm follows.
+
+    Raises SettlementError, StoreError and MatchingError, after that is kept.
+    """
+    row = ReconciliationRun(started_at=_now(clock), source=source, block_number=0, difference_count=0, ok=False)
+    row.report = {}
+    try:
+        report = reconcile(ask(), open_store(), clock, deadline_s)
+    except (SettlementError, StoreError, MatchingError) as error:
+        row.error = str(error)
+        _keep(row, clock)
+        raise
+    row.block_number, row.state_hash, row.ok = report.block, report.state_hash, report.ok
+    row.difference_count = report.difference_count
+    row.report = json.loads(json.dumps(report._replace(differences=report.differences[:KEPT_DIFFERENCES]).form()))
+    _keep(row, clock)
+    return report
+
+
+def sweep() -> int:
+    """Removes runs that found nothing, all but the newest; returns how many."""
+    runs = ReconciliationRun.objects
+    last = runs.order_by("-id").values_list("id", flat=True)[KEPT_RUNS : KEPT_RUNS + 1].first()
+    return runs.filter(difference_count=0, id__lte=last or 0).delete()[0]
+
+
+def _keep(row: ReconciliationRun, clock: Clock) -> None:
+    with records.told("reconciliation run not kept"):
+        row.save()
+        records.note_reconciliation(_now(clock))
+
+
+def _now(clock: Clock) -> datetime:
+    return datetime.fromtimestamp(clock.time_ns() / 10**9, UTC)
+
+
+def _wait_for_projection(store: Store, number: int, clock: Clock, deadline_s: float) -> None:
+    deadline = clock.monotonic() + deadline_s
+    while (projected := store.projected().block_number) < number:
+        if clock.monotonic() >= deadline:
+            raise NotReady(
+                f"The engine is at block {number}, the store is projected to block {projected} and does not get "
+                f"further within {deadline_s:g} s: is settlement running?"
+            )
+        clock.sleep(_ASK_AGAIN_S)
+
+
+def _compare_balances(state: Mapping[str, Any], store: Store, last_event: int, findings: Findings) -> int:
+    wanted = {(account, asset): _Held(available, locked) for account, asset, available, locked in state["balances"]}
+    count = len(wanted)
+    for row in store.balances():
+        held = _as_of(row, store, last_event)
+        key = (row.account, row.asset)
+        findings.compare_row("balance", f"{key[0]}:{key[1]}", wanted.pop(key, _Held(0, 0)), held)
+    for (account, asset), held in wanted.items():
+        findings.compare_row("balance", f"{account}:{asset}", held, None)
+    return count
+
+
+def _as_of(row: Balance, store: Store, last_event: int) -> _Held:
+    """The balance after `last_event`: the row's, or that of its newest ledger entry up to there."""
+    if row.sequence <= last_event:
+        return _Held(row.available, row.locked)
+    before = (last_event + 1, 0)
+    entries = store.get_ledger_events_by_account(row.account, 1, asset=row.asset, before=before)
+    return _Held(entries[0].available_after, entries[0].locked_after) if entries else _Held(0, 0)
+
+
+def _compare_orders(state: Mapping[str, Any], store: Store, last_event: int, findings: Findings) -> tuple[int, int]:
+    """How many open orders of the engine were compared, and how many had changed since."""
+    wanted = {order_id: _Open(*fields) for order_id, *fields in state["open_orders"]}
+    changed_since = 0
+    ids = list(wanted)
+    rows = {order.order_id: order for order in store.get_orders(ids)}
+    for order_id, order in wanted.items():
+        row = rows.get(order_id)
+        if row is not None and row.updated_sequence > last_event:
+            changed_since += 1
+        else:
+            findings.compare_row("order", order_id, order, _open(row))
+    for row in store.open_orders():
+        if row.order_id not in wanted and row.updated_sequence <= last_event:
+            findings.compare_row("order", row.order_id, None, _open(row))
+    return len(wanted) - changed_since, changed_since
+
+
+def _open(row: Order | None) -> _Open | None:
+    """None also for an order that is open no more."""
+    if row is None or row.status != "open":
+        return None
+    return _Open(row.account, row.symbol, row.side, row.price, row.quantity, row.remaining)

@@ -1,0 +1,298 @@
+"""Is what the store holds what its blocks give? The blocks are checked, executed again, and projected again.
+
+    chain         numbers, prev_hash, hash, and each block row's columns
+    re-execution  the commands of every block from the first on, through a fresh engine, byte for byte
+    tables        trades, orders, ledger entries, balances, definitions, and the lines of the CSV trail
+
+It runs up to the `projected` checkpoint, beside a settlement that goes on: rows that later blocks have set since are
+left to the next run. Memory holds what the engine holds (open orders and balances), not the history.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from matching.core.blocks import Block
+from matching.core.errors import MatchingError
+from matching.storage.disk import Disk
+from settlement.audit.differences import Difference, Findings
+from settlement.audit.trail_audit import TrailAudit
+from settlement.errors import NotReady, StoreDamaged
+from settlement.project.projection import EmptyTables, Projector
+from settlement.project.rebuilding import refuse_if_dropped
+from settlement.receive.chain import stored
+from settlement.stores.base import Definition, Order, Projection, Store, StoredBlock, Trade
+
+_BATCH_EVENTS = 1024
+_PAGE = 1000
+_FIRST, _LAST = -(1 << 63), (1 << 63) - 1
+
+
+class Follower(Protocol):
+    """What `matching.core.engine.Engine` offers here."""
+
+    def follow(self, block: Block) -> Block:
+        """Executes a block's commands at its time; the block that this gives. Raises MatchingError."""
+
+
+class Report(NamedTuple):
+    ok: bool
+    from_block: int
+    to_block: int
+    blocks: int  # compared
+    trades: int  # compared
+    state_hash: str
+    appended: int
+    behind: int  # blocks that are appended and not projected yet, and so not compared
+    difference_count: int
+    differences: list[Difference]
+
+    def form(self) -> dict[str, Any]:
+        """The JSON document of `manage.py verify_settlement --json`."""
+        return {**self._asdict(), "differences": [difference._asdict() for difference in self.differences]}
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The blocks that are compared."""
+
+    first: int
+    last: int
+    is_to_the_end: bool  # nobody asked to stop earlier
+
+
+def verify(
+    store: Store,
+    trail_folder: Path,
+    engine: Follower,
+    from_block: int | None = None,
+    to_block: int | None = None,
+    progress: Callable[[int, int], object] = lambda done, last: None,
+    disk: Disk | None = None,
+) -> Report:
+    """Compares blocks `from_block` to `to_block`, or all that are projected.
+
+    `engine` is a fresh one; blocks before the range are executed, not compared. `progress` hears (block, last block).
+    Raises NotReady where the range is not there or is dropped while it is compared, and StoreError.
+    """
+    appended, projected = store.appended(), store.projected()
+    last = projected.block_number if to_block is None else min(to_block, projected.block_number)
+    if (to_block or 0) > appended.block_number or (from_block or 1) > max(last, 1):
+        raise NotReady(f"The store is projected to block {projected.block_number}: it has no such range of blocks.")
+    span = _Span(max(1, from_block or 1), last, to_block is None)
+    findings = Findings()
+    state_hash, trades = _Verification(store, trail_folder, engine, span, findings, progress, disk).run()
+    return Report(
+        ok=not findings.count,
+        from_block=span.first,
+        to_block=last,
+        blocks=max(0, last - span.first + 1),
+        trades=trades,
+        state_hash=f"{state_hash:016x}",
+        appended=appended.block_number,
+        behind=appended.block_number - projected.block_number,
+        difference_count=findings.count,
+        differences=findings.kept,
+    )
+
+
+class _Broken(Exception):
+    """The chain cannot be followed any further; the difference is told."""
+
+
+class _Verification:
+    def __init__(
+        self,
+        store: Store,
+        trail_folder: Path,
+        engine: Follower,
+        span: _Span,
+        findings: Findings,
+        progress: Callable[[int, int], object],
+        disk: Disk | None,
+    ) -> None:
+        self._store = store
+        self._trail_folder = trail_folder
+        self._disk = disk
+        self._engine = engine
+        self._span = span
+        self._findings = findings
+        self._newer = Findings()  # rows that claim to be set by a later event than the last one that was executed
+        self._progress = progress
+        self._projector = Projector(EmptyTables(), kept=None)
+        self._definitions: list[Definition] = []
+        self._trail: TrailAudit | None = None
+        self._head = 0, 0  # number and hash of the last block that was checked
+        self._last_command = self._last_event = 0
+        self._trades = 0
+
+    def run(self) -> tuple[int, int]:
+        """State hash at the end, and the number of trades compared."""
+        try:
+            for blocks in self._batches():
+                self._take(blocks)
+            self._compare_state()
+        except _Broken:
+            pass
+        return self._head[1], self._trades
+
+    # Blocks
+
+    def _batches(self) -> Iterator[list[Block]]:
+        """Blocks that were checked and executed, some at a time; a batch does not reach across the span's beginning."""
+        batch: list[Block] = []
+        events = 0
+        for block in self._checked(self._store.blocks(1, self._span.last)):
+            if batch and (events >= _BATCH_EVENTS or block.number == self._span.first):
+                yield batch
+                batch, events = [], 0
+            batch.append(block)
+            events += block.event_count
+        if batch:
+            yield batch
+        if self._head[0] < self._span.last:
+            self._break(self._head[0] + 1, "a block", None)
+
+    def _checked(self, rows: Iterable[StoredBlock]) -> Iterator[Block]:
+        for row in rows:
+            yield self._check(row)
+
+    def _check(self, row: StoredBlock) -> Block:
+        number = self._head[0] + 1
+        try:
+            block = Block.decode(row.data)
+            block.verify(number, self._head[1])
+        except MatchingError as error:
+            self._break(number, "bytes that give the hash and continue the chain", str(error))
+        self._findings.compare_row("block row", number, stored(block)._replace(data=b""), row._replace(data=b""))
+        try:
+            made = self._engine.follow(block)
+        except MatchingError as error:
+            self._break(number, "commands that can be executed", str(error))
+        if made.data != block.data:
+            self._break(number, f"the re-executed block, hash {made.hash:016x}", f"hash {block.hash:016x}")
+        self._head = block.number, block.hash
+        self._progress(number, self._span.last)
+        return block
+
+    def _break(self, number: int, expected: Any, found: Any) -> None:
+        self._findings.add("block", number, expected, found)
+        raise _Broken
+
+    def _take(self, blocks: list[Block]) -> None:
+        try:
+            projection = self._projector.project(blocks)
+        except StoreDamaged as error:  # blocks that the engine makes itself never do
+            self._break(blocks[0].number, "events that fit the balances and orders before them", str(error))
+        self._definitions += projection.definitions
+        self._last_command, self._last_event = blocks[-1].last_command_sequence, blocks[-1].last_event_sequence
+        if blocks[0].number < self._span.first:
+            return
+        if self._trail is None:
+            self._trail = self._audit(blocks[0].first_event_sequence)
+        self._trail.compare(projection.trades, self._projector.registry)
+        self._trades += len(projection.trades)
+        known = self._findings.count
+        self._compare_history(blocks[0], projection)
+        if self._findings.count > known:
+            refuse_if_dropped(self._store, self._span.last)
+
+    # Tables
+
+    def _compare_history(self, first: Block, projection: Projection) -> None:
+        """Trades, ledger entries and closed orders of a batch: they do not change any more."""
+        begins = first.number == 1  # then rows before the first event belong to nothing
+        events = _FIRST if begins else first.first_event_sequence, self._last_event
+        self._findings.compare_rows("trade", projection.trades, self._stored_trades(*events))
+        self._findings.compare_rows(
+            "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
+        )
+        commands = _FIRST if begins else first.first_command_sequence, self._last_command
+        placed = {order.order_id for order in projection.orders if order.order_id >= commands[0]}
+        found = {order.order_id: order for order in self._stored_orders(*commands)}
+        for order_id in found.keys() - placed:
+            self._findings.compare_row("order", order_id, None, found[order_id])
+        closed = [order for order in projection.orders if order.status != "open"]
+        before = [order.order_id for order in closed if order.order_id < commands[0]]
+        found |= {order.order_id: order for order in self._store.get_orders(before)}
+        for order in closed:
+            self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
+
+    def _audit(self, first_sequence: int) -> TrailAudit:
+        return TrailAudit(self._trail_folder, first_sequence, self._findings, self._disk)
+
+    def _stored_trades(self, first: int, last: int) -> Iterator[Trade]:
+        while page := self._store.get_trades_by_sequence_range(first, last, _PAGE):
+            yield from page
+            first = page[-1].trade_id + 1
+
+    def _stored_orders(self, first: int, last: int) -> Iterator[Order]:
+        while page := self._store.get_orders_by_sequence_range(first, last, _PAGE):
+            yield from page
+            first = page[-1].order_id + 1
+
+    def _compare_state(self) -> None:
+        """What is as the last block left it: open orders, balances, definitions, checkpoints."""
+        self._compare_open_orders()
+        self._compare_balances()
+        kept = [d for d in self._store.definitions() if d.event_sequence <= self._last_event]
+        self._findings.compare_rows("definition", self._definitions, kept)
+        ahead_to = self._compare_end() if self._span.is_to_the_end else _LAST
+        trail = self._trail or self._audit(_FIRST)
+        trail.finish(self._last_event, ahead_to)
+        if self._findings.count:
+            refuse_if_dropped(self._store, self._span.last)
+
+    def _compare_open_orders(self) -> None:
+        orders = self._projector.open_orders()
+        for start in range(0, len(orders), _PAGE):
+            page = orders[start : start + _PAGE]
+            found = {order.order_id: order for order in self._store.get_orders([order.order_id for order in page])}
+            for order in page:
+                row = found.get(order.order_id)
+                self._findings_for(row and row.updated_sequence).compare_row("order", order.order_id, order, row)
+        ids = {order.order_id for order in orders}
+        for row in self._store.open_orders():
+            if row.order_id not in ids:
+                self._findings_for(row.updated_sequence).compare_row("order", row.order_id, None, row)
+
+    def _compare_balances(self) -> None:
+        wanted = {(balance.account, balance.asset): balance for balance in self._projector.balances()}
+        for row in self._store.balances():
+            balance = wanted.pop((row.account, row.asset), None)
+            self._findings_for(row.sequence).compare_row("balance", f"{row.account}:{row.asset}", balance, row)
+        for balance in wanted.values():
+            self._findings.compare_row("balance", f"{balance.account}:{balance.asset}", balance, None)
+
+    def _findings_for(self, sequence: int | None) -> Findings:
+        """Where to tell of a row that this event has set: apart, if later blocks may have."""
+        return self._newer if sequence is not None and sequence > self._last_event else self._findings
+
+    def _compare_end(self) -> int:
+        """Where nothing was projected meanwhile, no row tells of an event after the last one; and the blocks that wait
+        for their projection continue the chain. Returns the last event that the trail may tell of."""
+        end = self._store.projected()
+        if end.block_number != self._span.last or self._store.projecting() != self._span.last:
+            return _LAST
+        if (end.block_number, end.hash) != self._head:
+            self._findings.add("checkpoint", "projected", f"hash {self._head[1]:016x}", f"hash {end.hash:016x}")
+        for difference in self._newer.kept:
+            self._findings.add(*difference)
+        after = self._last_event + 1
+        self._findings.compare_rows("trade", [], self._stored_trades(after, _LAST))
+        self._findings.compare_rows("ledger entry", [], self._store.get_ledger_events(after, _LAST), width=2)
+        self._findings.compare_rows("order", [], self._stored_orders(self._last_command + 1, _LAST))
+        return self._check_waiting_blocks()
+
+    def _check_waiting_blocks(self) -> int:
+        """Their last event."""
+        (number, digest), last_event = self._head, self._last_event
+        for row in self._store.blocks(number + 1):
+            number += 1
+            try:
+                Block.decode(row.data).verify(number, digest)
+            except MatchingError as error:
+                self._break(number, "bytes that give the hash and continue the chain", str(error))
+            digest, last_event = row.hash, row.last_event_sequence
+        return last_event

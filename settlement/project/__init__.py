@@ -1,0 +1,1 @@
+"""Durable blocks become rows: trades, orders, ledger entries, balances, the CSV trail, dead letters."""

@@ -1,0 +1,211 @@
+"""Blocks whose projection the store refused for good: kept with their rows, and written again when asked.
+
+The rows are needed for more than the replay: what comes after goes on from the state that they set, although the
+tables do not show it (`WithLetters`).
+"""
+
+import errno
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from itertools import chain
+from os import SEEK_END
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from matching.storage.disk import Disk, LocalDisk
+from settlement import metrics
+from settlement.clock import Clock
+from settlement.errors import CannotRun, NotReady
+from settlement.stores.base import (
+    Balance,
+    Candle,
+    Checkpoint,
+    DeadLetter,
+    Definition,
+    LedgerEvent,
+    Order,
+    Projection,
+    Store,
+    StoreRejected,
+    StoreUnavailable,
+    Tables,
+    Trade,
+    TradingDay,
+)
+
+log = structlog.get_logger(__name__)
+
+FILE_NAME = "dead_letters.jsonl"
+
+R = TypeVar("R")
+
+
+class DeadLetters:
+    """The dead letters of one store, told in the file too. Raises StoreUnavailable while the file's disk is full."""
+
+    def __init__(self, store: Store, folder: Path, clock: Clock, disk: Disk | None = None) -> None:
+        self._store = store
+        self._disk = disk or LocalDisk()
+        self._file = folder / FILE_NAME
+        self._clock = clock
+        self.count: int | None = None  # unresolved, as far as known; None: not asked yet
+
+    def unresolved(self) -> list[DeadLetter]:
+        """With their rows."""
+        letters = [self._store.get_dead_letter(letter.id) for letter in self._store.dead_letters()]
+        found = [letter for letter in letters if letter is not None]
+        self.count = len(found)
+        metrics.DEAD_LETTERS.set(self.count)
+        return found
+
+    def recount(self) -> None:
+        """Asks the store; another process may have replayed some."""
+        self.count = len(self._store.dead_letters())
+        metrics.DEAD_LETTERS.set(self.count)
+
+    def put(self, projection: Projection, error: str) -> DeadLetter:
+        """Keeps the projection of one block that was refused."""
+        number = projection.checkpoint.block_number
+        known = self._store.get_dead_letter(number)
+        now = self._clock.time_ns()
+        letter = DeadLetter(
+            id=number,
+            block_number=number,
+            error=error,
+            attempts=known.attempts + 1 if known else 1,
+            first_failed_at_ns=known.first_failed_at_ns if known else now,
+            last_failed_at_ns=now,
+            resolved_at_ns=None,
+            projection=encode(projection),
+        )
+        self._keep(letter)
+        log.error("dead letter", block=number, error=error, attempts=letter.attempts)
+        return letter
+
+    def replay(self, letter: DeadLetter) -> str | None:
+        """Writes a letter's rows; returns the error where the store refuses them again. Safe twice.
+
+        Raises NotReady where the letter's block is not projected: its rows would stand ahead of the checkpoint.
+        """
+        if letter.resolved_at_ns is not None:
+            return None
+        projected = self._store.projected().block_number
+        if letter.block_number > projected:
+            raise NotReady(
+                f"The rows of block {letter.block_number} cannot be replayed yet, for the store is projected to block "
+                f"{projected} only: let run_settlement, or rebuild_projections, get there first."
+            )
+        try:
+            self._store.insert_rows(decode(letter.projection))
+        except StoreRejected as error:
+            self.put(decode(letter.projection), str(error))
+            return str(error)
+        self.resolve(letter)
+        return None
+
+    def resolve(self, letter: DeadLetter) -> None:
+        self._keep(letter._replace(resolved_at_ns=self._clock.time_ns()))
+        log.info("dead letter resolved", block=letter.block_number)
+
+    def _keep(self, letter: DeadLetter) -> None:
+        self._tell(letter)  # before the row: done again after a failure it may be told twice, but not left out
+        self._store.put_dead_letter(letter)
+        self.recount()
+
+    def _tell(self, letter: DeadLetter) -> None:
+        """A line in the file."""
+        told = letter._asdict()
+        del told["id"], told["projection"]
+        line = json.dumps(told).encode() + b"\n"
+        try:
+            file = self._disk.append_to(self._file)
+            try:
+                file.write(b"\n" + line if file.size and self._is_torn() else line)
+                file.sync()
+            finally:
+                file.close()
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreUnavailable(f"The disk of {self._file} is full: make room.") from error
+            raise CannotRun(f"{self._file} cannot be written: {error.strerror}.") from error
+
+    def _is_torn(self) -> bool:
+        """Whether the last line has no end. It is not cut off: another process may be writing it."""
+        with self._disk.open(self._file) as file:
+            file.seek(-1, SEEK_END)
+            return file.read() != b"\n"
+
+
+def encode(projection: Projection) -> str:
+    """A projection as JSON: rows as arrays in the order of the contract's tuples, days as YYYY-MM-DD."""
+    rows = {name: value for name, value in projection._asdict().items() if name != "before"}
+    return json.dumps(rows, separators=(",", ":"), default=date.isoformat)
+
+
+def decode(text: str) -> Projection:
+    rows = json.loads(text)
+    return Projection(
+        checkpoint=Checkpoint(*rows["checkpoint"]),
+        trades=_rows(Trade, rows["trades"]),
+        orders=_rows(Order, rows["orders"]),
+        ledger_events=_rows(LedgerEvent, rows["ledger_events"]),
+        balances=_rows(Balance, rows["balances"]),
+        candles=_rows(Candle, rows["candles"]),
+        days=[TradingDay(date.fromisoformat(day), first, last) for day, first, last in rows["days"]],
+        definitions=_rows(Definition, rows["definitions"]),
+    )
+
+
+def _rows(make: Callable[..., R], rows: Iterable[Sequence[Any]]) -> list[R]:
+    return [make(*row) for row in rows]
+
+
+class WithLetters:
+    """The tables as they would be, had the dead letters' rows been written: of two rows of a key the newer counts."""
+
+    def __init__(self, tables: Tables, projections: Iterable[Projection]) -> None:
+        """`projections` in the order of their blocks."""
+        self._tables = tables
+        self._orders: dict[int, Order] = {}
+        self._balances: dict[tuple[int, str], Balance] = {}
+        self._candles: dict[tuple[str, int], Candle] = {}
+        self._days: dict[date, TradingDay] = {}
+        for projection in projections:
+            self.add(projection)
+
+    def add(self, projection: Projection) -> None:
+        self._orders |= {order.order_id: order for order in projection.orders}
+        self._balances |= {(balance.account, balance.asset): balance for balance in projection.balances}
+        self._candles |= {(candle.symbol, candle.minute_ns): candle for candle in projection.candles}
+        self._days |= {day.day: day for day in projection.days}
+
+    def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
+        held = [self._orders[order_id] for order_id in order_ids if order_id in self._orders]
+        found = chain(self._tables.get_orders(order_ids), held)
+        return _newest(found, lambda order: order.order_id, lambda order: order.updated_sequence)
+
+    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
+        held = [self._balances[key] for key in keys if key in self._balances]
+        found = chain(self._tables.get_balances(keys), held)
+        return _newest(found, lambda balance: (balance.account, balance.asset), lambda balance: balance.sequence)
+
+    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
+        held = [self._candles[key] for key in keys if key in self._candles]
+        found = chain(self._tables.get_candles(keys), held)
+        return _newest(found, lambda candle: (candle.symbol, candle.minute_ns), lambda candle: candle.last_trade_id)
+
+    def trading_day(self, day: date) -> TradingDay | None:
+        found = [known for known in (self._tables.trading_day(day), self._days.get(day)) if known]
+        return max(found, key=lambda known: known.last_trade_id, default=None)
+
+
+def _newest(rows: Iterable[R], key: Callable[[R], Any], sequence: Callable[[R], int]) -> list[R]:
+    newest: dict[Any, R] = {}
+    for row in rows:
+        known = newest.get(key(row))
+        if known is None or sequence(row) > sequence(known):
+            newest[key(row)] = row
+    return list(newest.values())

@@ -1,0 +1,183 @@
+"""An order's state as events change it: the rows of the `orders` table."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ledger.api import FIELDS, EventRow
+from matching.core.blocks import Block
+from matching.core.codes import EventFlag, EventKind, OrderType, Reason, SelfTradePrevention, Side, TimeInForce, name_of
+from matching.core.layout import COMMAND
+from settlement.stores.base import Order
+
+SIDES = tuple(name_of(side) for side in Side)
+_ORDER_TYPES = tuple(name_of(order_type) for order_type in OrderType)
+_TIMES_IN_FORCE = tuple(name_of(time_in_force) for time_in_force in TimeInForce)
+_PREVENTIONS = tuple(name_of(mode) for mode in SelfTradePrevention)
+_REASONS = {int(reason): name_of(reason) for reason in Reason}
+
+_TRADE = int(EventKind.TRADE)
+_ACCEPTED = int(EventKind.ORDER_ACCEPTED)
+_CANCELLED = int(EventKind.ORDER_CANCELLED)
+_REPLACED = int(EventKind.ORDER_REPLACED)
+_MARKET = int(OrderType.MARKET)
+
+_KIND = FIELDS["kind"]
+_ORDER_ID = FIELDS["order_id"]
+_OTHER_ORDER_ID = FIELDS["other_order_id"]
+
+assert COMMAND.names is not None
+_POST_ONLY = COMMAND.names.index("post_only")
+_PREVENTION = COMMAND.names.index("self_trade_prevention")
+_ORDER_TYPE = COMMAND.names.index("order_type")
+_TIME_IN_FORCE = COMMAND.names.index("time_in_force")
+
+
+@dataclass(slots=True)
+class OrderState:
+    """As `settlement.stores.base.Order`, but changing."""
+
+    order_id: int
+    account: int
+    symbol: str
+    side: str
+    order_type: str
+    time_in_force: str
+    post_only: bool
+    self_trade_prevention: str
+    client_order_id: str | None
+    price: int | None
+    quantity: int | None
+    quote_quantity: int | None
+    filled: int
+    remaining: int
+    status: str
+    reason: str | None
+    placed_at_ns: int
+    updated_at_ns: int
+    updated_sequence: int
+
+    def row(self) -> Order:
+        return Order(
+            self.order_id,
+            self.account,
+            self.symbol,
+            self.side,
+            self.order_type,
+            self.time_in_force,
+            self.post_only,
+            self.self_trade_prevention,
+            self.client_order_id,
+            self.price,
+            self.quantity,
+            self.quote_quantity,
+            self.filled,
+            self.remaining,
+            self.status,
+            self.reason,
+            self.placed_at_ns,
+            self.updated_at_ns,
+            self.updated_sequence,
+        )
+
+    def fill(self, lots: int, at_ns: int, sequence: int) -> None:
+        self.filled += lots
+        if self.quantity is None:
+            # Bought by quote_quantity: it never rests, and if it does not end filled its cancellation follows.
+            self.status = "filled"
+        else:
+            self.remaining -= lots
+            if self.remaining == 0:
+                self.status = "filled"
+        self.updated_at_ns, self.updated_sequence = at_ns, sequence
+
+    def cancel(self, reason: str | None, at_ns: int, sequence: int) -> None:
+        self.remaining = 0
+        self.status, self.reason = "cancelled", reason
+        self.updated_at_ns, self.updated_sequence = at_ns, sequence
+
+    def replace(self, price: int, open_lots: int, at_ns: int, sequence: int) -> None:
+        self.price, self.remaining = price, open_lots
+        self.quantity = self.filled + open_lots
+        self.updated_at_ns, self.updated_sequence = at_ns, sequence
+
+    def end_with_money_left(self, at_ns: int, sequence: int) -> None:
+        """What is left of an order by quote_quantity does not pay for one lot more, or for one at all."""
+        if self.filled:
+            self.updated_at_ns, self.updated_sequence = at_ns, sequence
+        else:
+            self.cancel(None, at_ns, sequence)
+
+
+def orders_needed(events: Iterable[EventRow]) -> set[int]:
+    """The orders that events change and that were placed before them."""
+    needed: set[int] = set()
+    placed: set[int] = set()
+    for event in events:
+        kind = event[_KIND]
+        if kind == _TRADE:
+            needed.add(event[_ORDER_ID])
+            needed.add(event[_OTHER_ORDER_ID])
+        elif kind == _ACCEPTED:
+            placed.add(event[_ORDER_ID])
+        elif kind in (_CANCELLED, _REPLACED):
+            needed.add(event[_ORDER_ID])
+    return needed - placed
+
+
+class OrderFold:
+    """Applies the events of one block to `orders`, which holds those that they change; collects whom they touched."""
+
+    def __init__(self, block: Block, symbols: list[str], orders: dict[int, OrderState]) -> None:
+        self._block = block
+        self._commands: list[tuple[int, ...]] = block.commands.tolist()
+        self._symbols = symbols
+        self._orders = orders
+        self._at_ns = block.timestamp_ns
+
+    def apply(self, event: EventRow, touched: set[int]) -> None:
+        (sequence, command, kind, _, reason, _, _, order_id, _, other_id, _, price, quantity, *_, unlocked) = event
+        if kind == _TRADE:
+            self._orders[order_id].fill(quantity, self._at_ns, sequence)
+            self._orders[other_id].fill(quantity, self._at_ns, sequence)
+            touched.add(other_id)
+        elif kind == _ACCEPTED:
+            self._orders[order_id] = self._placed(event)
+        elif kind == _CANCELLED:
+            self._orders[order_id].cancel(_REASONS[reason], self._at_ns, sequence)
+        elif kind == _REPLACED:
+            self._orders[order_id].replace(price, quantity, self._at_ns, sequence)
+        else:
+            return
+        touched.add(order_id)
+        if unlocked:
+            # An order's id is its command's sequence; the event may be the end of another order of its account.
+            self._orders[command].end_with_money_left(self._at_ns, sequence)
+            touched.add(command)
+
+    def _placed(self, event: EventRow) -> OrderState:
+        (sequence, command_sequence, _, side, _, flags, instrument, order_id, account, *rest) = event
+        _, _, price, quantity, amount, *_ = rest
+        place = command_sequence - self._block.first_command_sequence
+        command = self._commands[place]
+        by_quote = flags & EventFlag.BY_QUOTE
+        return OrderState(
+            order_id=order_id,
+            account=account,
+            symbol=self._symbols[instrument],
+            side=SIDES[side],
+            order_type=_ORDER_TYPES[command[_ORDER_TYPE]],
+            time_in_force=_TIMES_IN_FORCE[command[_TIME_IN_FORCE]],
+            post_only=bool(command[_POST_ONLY]),
+            self_trade_prevention=_PREVENTIONS[command[_PREVENTION]],
+            client_order_id=self._block.text(self._block.commands[place]) or None,
+            price=None if command[_ORDER_TYPE] == _MARKET else price,
+            quantity=None if by_quote else quantity,
+            quote_quantity=amount if by_quote else None,
+            filled=0,
+            remaining=0 if by_quote else quantity,
+            status="open",
+            reason=None,
+            placed_at_ns=self._at_ns,
+            updated_at_ns=self._at_ns,
+            updated_sequence=sequence,
+        )

@@ -1,0 +1,310 @@
+"""What blocks do to the tables: a pure function of the blocks and of what the tables held before them.
+
+    blocks ──▶ legs ──▶ ledger events with balances after, last balances
+           ──▶ trades, 1-minute candles, trading days
+           ──▶ orders (last state)
+           ──▶ definitions (assets, instruments, statuses)
+
+Everything is absolute, never an increment, so writing a projection twice does no harm.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+
+from ledger.api import FIELDS, NOTHING, EventRow, Key, Leg, Overdrawn, fold, legs
+from matching.core.blocks import Block
+from matching.core.codes import EventKind, Side
+from matching.core.registry import Registry
+from settlement.errors import StoreDamaged
+from settlement.project.order_states import SIDES, OrderFold, OrderState, orders_needed
+from settlement.project.recently_used import RecentlyUsed
+from settlement.stores.base import (
+    Balance,
+    Before,
+    Candle,
+    Checkpoint,
+    Definition,
+    LedgerEvent,
+    Order,
+    Projection,
+    Tables,
+    Trade,
+    TradingDay,
+)
+
+MINUTE_NS = 60 * 10**9
+
+_KIND = FIELDS["kind"]
+_COMMAND_SEQUENCE = FIELDS["command_sequence"]
+_TRADE = int(EventKind.TRADE)
+_BUY = int(Side.BUY)
+_new = tuple.__new__  # of a named tuple that is made ten times a trade: half the time of calling its class
+_REFERENCE_EVENTS = (
+    int(EventKind.ASSET_ADDED),
+    int(EventKind.INSTRUMENT_ADDED),
+    int(EventKind.INSTRUMENT_STATUS_CHANGED),
+)
+
+
+class EmptyTables:
+    """As before the first block."""
+
+    def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
+        return []
+
+    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
+        return []
+
+    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
+        return []
+
+    def trading_day(self, day: date) -> TradingDay | None:
+        return None
+
+
+class Projector:
+    """Projects blocks in order, the first being the one after those that `tables` and `definitions` show.
+
+    A projection has to be in the tables before the next call that may have to read it back from there.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        definitions: Iterable[Definition] = (),
+        *,
+        kept: int | None,
+        tells_before: bool = False,
+    ) -> None:
+        """`kept`: how many orders, and balances, to remember; None: all, for tables that stay empty.
+
+        `tells_before`: projections carry `before`, for a store that is not atomic.
+        """
+        self.registry = Registry()
+        for definition in definitions:
+            self.registry.apply(definition.kind, definition.text)
+        self._tables = tables
+        self._tells_before = tells_before
+        self._orders: RecentlyUsed[int, OrderState] = RecentlyUsed(kept)
+        self._balances: RecentlyUsed[Key, Balance] = RecentlyUsed(kept)
+        self._candles: dict[tuple[str, int], Candle] = {}
+        self._day: TradingDay | None = None
+
+    def project(self, blocks: Sequence[Block]) -> Projection:
+        """The projection of consecutive blocks, at least one. Everything is read before anything is remembered.
+
+        Raises what `tables` raises, and may then be called again with the same blocks; StoreDamaged when the tables
+        do not show the state before these blocks.
+        """
+        events: list[list[EventRow]] = [block.events.tolist() for block in blocks]
+        definitions = [d for block, rows in zip(blocks, events, strict=True) for d in self._define(block, rows)]
+        moves = [[(row, legs(row, self.registry)) for row in rows] for rows in events]
+        before = blocks[0].first_event_sequence
+        orders = self._load_orders(orders_needed(row for rows in events for row in rows), before)
+        balances = self._load_balances({leg[:2] for rows in moves for _, found in rows for leg in found}, before)
+        trades = [t for block, rows in zip(blocks, events, strict=True) for t in _trades(block, rows, self.registry)]
+        candles = self._load_candles(trades, before)
+        rows_before = self._before(orders, balances, candles) if self._tells_before else None
+        days = self._fold_days(trades)
+        last_block = blocks[-1]
+        return Projection(
+            checkpoint=Checkpoint(last_block.number, last_block.hash, last_block.epoch),
+            trades=trades,
+            ledger_events=self._fold_ledger(blocks, moves, balances),
+            orders=self._fold_orders(blocks, events, orders),
+            balances=list(balances.values()),
+            candles=self._fold_candles(trades, candles),
+            days=days,
+            definitions=definitions,
+            before=rows_before,
+        )
+
+    def _before(
+        self, orders: dict[int, OrderState], balances: dict[Key, Balance], candles: dict[tuple[str, int], Candle]
+    ) -> Before:
+        return Before([order.row() for order in orders.values()], list(balances.values()), list(candles.values()))
+
+    def open_orders(self) -> list[Order]:
+        """All open orders, by order_id, of a projector that forgets nothing."""
+        return [order.row() for _, order in sorted(self._orders.values().items())]
+
+    def balances(self) -> list[Balance]:
+        """All balances, by (account, asset), of a projector that forgets nothing."""
+        return [balance for _, balance in sorted(self._balances.values().items())]
+
+    def base(self, checkpoint: Checkpoint) -> Projection:
+        """Everything that may change yet, as one projection, of a projector that forgets nothing."""
+        days = [self._day] if self._day else []
+        candles = list(self._candles.values())
+        return Projection(checkpoint, [], self.open_orders(), [], self.balances(), candles, days, [])
+
+    # Definitions
+
+    def _define(self, block: Block, rows: Iterable[EventRow]) -> Iterable[Definition]:
+        """Applies the block's definitions to the registry. Again is harmless: they are there already."""
+        for row in rows:
+            if row[_KIND] in _REFERENCE_EVENTS:
+                command = block.commands[row[_COMMAND_SEQUENCE] - block.first_command_sequence]
+                definition = Definition(row[0], int(command["kind"]), block.text(command))
+                self.registry.apply(definition.kind, definition.text)
+                yield definition
+
+    # Balances and ledger events
+
+    def _load_balances(self, keys: set[Key], before: int) -> dict[Key, Balance]:
+        found = self._balances.take(keys)
+        missing = [key for key in keys if key not in found]
+        for balance in self._tables.get_balances(missing) if missing else ():
+            _refuse_newer(f"balance of account {balance.account} in {balance.asset}", balance.sequence, before)
+            found[balance.account, balance.asset] = balance
+        return found
+
+    def _fold_ledger(
+        self, blocks: Sequence[Block], moves: list[list[tuple[EventRow, list[Leg]]]], balances: dict[Key, Balance]
+    ) -> list[LedgerEvent]:
+        """The ledger events in order; `balances` ends as the last state of each."""
+        funds = {key: (balance.available, balance.locked) for key, balance in balances.items()}
+        set_by: dict[Key, int] = {}
+        ledger_events = []
+        for block, rows in zip(blocks, moves, strict=True):
+            number, at_ns = block.number, block.timestamp_ns
+            for (sequence, *_), found in rows:
+                try:
+                    after = fold(found, funds)
+                except Overdrawn as error:
+                    raise StoreDamaged(f"Event {sequence} does not fit the stored balances: {error}") from error
+                for place, (leg, left) in enumerate(zip(found, after, strict=True)):
+                    set_by[leg[:2]] = sequence
+                    ledger_events.append(_new(LedgerEvent, (sequence, place, number, at_ns, *leg, *left)))
+        for key, sequence in set_by.items():
+            balances[key] = Balance(*key, *funds.get(key, NOTHING), sequence)
+        self._balances.put(balances)
+        return ledger_events
+
+    # Orders
+
+    def _load_orders(self, ids: set[int], before: int) -> dict[int, OrderState]:
+        found = self._orders.take(ids)
+        missing = [order_id for order_id in ids if order_id not in found]
+        for order in self._tables.get_orders(missing) if missing else ():
+            _refuse_newer(f"order {order.order_id}", order.updated_sequence, before)
+            found[order.order_id] = OrderState(*order)
+        if len(found) < len(ids):
+            lost = min(ids - found.keys())
+            raise StoreDamaged(f"The store does not have order {lost}, which event {before} or a later one changes.")
+        return found
+
+    def _fold_orders(
+        self, blocks: Sequence[Block], events: list[list[EventRow]], orders: dict[int, OrderState]
+    ) -> list[Order]:
+        symbols = [instrument.symbol for instrument in self.registry.instruments]
+        touched: set[int] = set()
+        for block, rows in zip(blocks, events, strict=True):
+            orders_of_block = OrderFold(block, symbols, orders)
+            for row in rows:
+                orders_of_block.apply(row, touched)
+        self._orders.put({order_id: order for order_id, order in orders.items() if order.status == "open"})
+        self._orders.forget(order_id for order_id, order in orders.items() if order.status != "open")
+        return [orders[order_id].row() for order_id in sorted(touched)]
+
+    # Candles and days of trades
+
+    def _load_candles(self, trades: Sequence[Trade], before: int) -> dict[tuple[str, int], Candle]:
+        keys = {(trade.symbol, trade.timestamp_ns // MINUTE_NS * MINUTE_NS) for trade in trades}
+        candles = {key: self._candles[key] for key in keys if key in self._candles}
+        missing = [key for key in keys if key not in candles]
+        for candle in self._tables.get_candles(missing) if missing else ():
+            _refuse_newer(f"candle of {candle.symbol}", candle.last_trade_id, before)
+            candles[candle.symbol, candle.minute_ns] = candle
+        return candles
+
+    def _fold_candles(self, trades: Sequence[Trade], candles: dict[tuple[str, int], Candle]) -> list[Candle]:
+        for trade in trades:
+            key = (trade.symbol, trade.timestamp_ns // MINUTE_NS * MINUTE_NS)
+            candles[key] = _with_trade(candles.get(key), trade, key[1])
+        self._candles.update(candles)
+        if trades:
+            # Time never runs back: what is before the newest minute does not change any more.
+            newest = trades[-1].timestamp_ns // MINUTE_NS * MINUTE_NS
+            self._candles = {key: candle for key, candle in self._candles.items() if key[1] == newest}
+        return list(candles.values())
+
+    def _fold_days(self, trades: Sequence[Trade]) -> list[TradingDay]:
+        days: dict[date, TradingDay] = {}
+        for at_ns, trade_id in _ends_of_blocks(trades):
+            day = day_of(at_ns)
+            known = days.get(day) or self._known_day(day)
+            days[day] = TradingDay(day, known.first_trade_id if known else trade_id, trade_id)
+        for trading_day in days.values():
+            self._day = trading_day
+        return list(days.values())
+
+    def _known_day(self, day: date) -> TradingDay | None:
+        return self._day if self._day and self._day.day == day else self._tables.trading_day(day)
+
+
+def trades_of(block: Block, registry: Registry) -> list[Trade]:
+    """The trades of one block; `registry` knows its instruments."""
+    return list(_trades(block, block.events.tolist(), registry))
+
+
+def _trades(block: Block, rows: Iterable[EventRow], registry: Registry) -> Iterable[Trade]:
+    for row in rows:
+        if row[_KIND] != _TRADE:
+            continue
+        sequence, _, _, side, _, _, instrument, taker_order, taker, maker_order, maker, price, quantity, *rest = row
+        _, buyer_fee, seller_fee, _ = rest
+        yield Trade(
+            sequence,
+            block.number,
+            block.timestamp_ns,
+            registry.instruments[instrument].symbol,
+            price,
+            quantity,
+            SIDES[side],
+            maker_order,
+            taker_order,
+            *((taker, maker) if side == _BUY else (maker, taker)),
+            buyer_fee,
+            seller_fee,
+        )
+
+
+def day_of(at_ns: int) -> date:
+    """The UTC day of a time in nanoseconds."""
+    return datetime.fromtimestamp(at_ns // 10**9, UTC).date()
+
+
+def _ends_of_blocks(trades: Sequence[Trade]) -> Iterable[tuple[int, int]]:
+    """(time, id) of the first and last trade of every block, in order; a block has one time."""
+    for place, trade in enumerate(trades):
+        is_first = place == 0 or trades[place - 1].block_number != trade.block_number
+        is_last = place == len(trades) - 1 or trades[place + 1].block_number != trade.block_number
+        if is_first or is_last:
+            yield trade.timestamp_ns, trade.trade_id
+
+
+def _with_trade(candle: Candle | None, trade: Trade, minute_ns: int) -> Candle:
+    price, quantity = trade.price, trade.quantity
+    if candle is None:
+        return Candle(trade.symbol, minute_ns, price, price, price, price, quantity, 1, trade.trade_id)
+    return Candle(
+        candle.symbol,
+        minute_ns,
+        candle.open,
+        max(candle.high, price),
+        min(candle.low, price),
+        price,
+        candle.volume + quantity,
+        candle.trade_count + 1,
+        trade.trade_id,
+    )
+
+
+def _refuse_newer(what: str, sequence: int, before: int) -> None:
+    """A row that a later event has set is not the state before these blocks: nothing right can come of it."""
+    if sequence >= before:
+        raise StoreDamaged(
+            f"The stored {what} was set by event {sequence}, but the store says that it is projected to event "
+            f"{before - 1} only: run rebuild_projections."
+        )

@@ -1,0 +1,247 @@
+"""The second half of settlement: blocks that are durable become rows, many blocks at a time.
+
+Trail, then tables and checkpoint: a crash in between repeats the trades' lines, which the trail knows it has. Blocks
+come from memory where they are still there, else back from the store.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import chain
+
+import structlog
+
+from matching.core.blocks import Block
+from matching.core.errors import BadBlock
+from settlement import metrics
+from settlement.clock import Clock
+from settlement.errors import StoreDamaged, TrailUnusable
+from settlement.options import Options
+from settlement.project.dead_letters import DeadLetters, WithLetters, decode
+from settlement.project.projection import EmptyTables, Projector, trades_of
+from settlement.project.trail import Trail, line_of
+from settlement.stores.base import (
+    Checkpoint,
+    Projection,
+    Store,
+    StoredBlock,
+    StoreMisconfigured,
+    StoreRejected,
+    Trade,
+)
+from settlement.stores.retrying import Patience
+
+log = structlog.get_logger(__name__)
+
+_TRAIL_PAGE = 1000
+
+
+class Projections:
+    """Projects what the store has appended, a batch a step, from the `projected` checkpoint on."""
+
+    def __init__(
+        self, store: Store, trail: Trail, letters: DeadLetters, clock: Clock, options: Options, patience: Patience
+    ) -> None:
+        """Raises StoreDamaged where the checkpoints contradict each other, TrailUnusable for another chain's trail."""
+        self._store = store
+        self._trail = trail
+        self._letters = letters
+        self._clock = clock
+        self._options = options
+        self._patience = patience
+        self._backlog: deque[StoredBlock] = deque()  # follows on what is projected, or is empty
+        self._backlog_bytes = 0
+        self._backlog_trades = 0
+        self._waiting_since = clock.monotonic()
+        self._died_at = 0  # the last block of a batch that did not come to its end
+        self.appended = patience(store.appended).block_number
+        self.projected = patience(store.projected)
+        projected = self.projected.block_number
+        if projected > self.appended:
+            raise StoreDamaged(
+                f"The store is projected to block {projected}, but holds blocks to {self.appended} only."
+            )
+        self._refused_trades: list[Trade] = []  # of the dead letters when `_projector` was made
+        self._tables = WithLetters(EmptyTables(), ())
+        self._projector = patience(self._new_projector)
+        patience(self._mend_trail)
+
+    @property
+    def lag(self) -> int:
+        """Blocks that are durable and not projected."""
+        return self.appended - self.projected.block_number
+
+    @property
+    def due_in_s(self) -> float | None:
+        """Seconds until a batch is due, 0 when it is; None while nothing waits."""
+        if not self.lag:
+            return None
+        is_all_in_memory = len(self._backlog) == self.lag
+        if not is_all_in_memory or self._backlog_trades >= self._options.batch_trades:
+            return 0.0
+        return max(0.0, self._waiting_since + self._options.batch_ms / 1000 - self._clock.monotonic())
+
+    def add(self, blocks: Iterable[StoredBlock]) -> None:
+        """Blocks that were just appended."""
+        for block in blocks:
+            if not self.lag:
+                self._waiting_since = self._clock.monotonic()
+            follows = block.number == self.projected.block_number + 1 + len(self._backlog)
+            if follows and self._backlog_bytes < self._options.backlog_bytes:
+                self._backlog.append(block)
+                self._backlog_bytes += len(block.data)
+                self._backlog_trades += block.trade_count
+            self.appended = block.number
+        metrics.PROJECTION_LAG.set(self.lag)
+
+    def step(self) -> None:
+        """Projects one batch. Raises StoreDamaged, StoreMisconfigured, TrailUnusable, and Stopped while it waits."""
+        blocks = self._next_blocks()
+        try:
+            self._project(blocks)
+        except StoreMisconfigured:
+            raise  # nothing is wrong with the rows: they are written once somebody has mended the server
+        except StoreRejected as error:
+            if not self._was_written(blocks[-1]):
+                log.warning("batch refused, projecting its blocks one by one", error=str(error), blocks=len(blocks))
+                # The projector is ahead of the tables now; a new one begins where they are.
+                self._projector = self._patience(self._new_projector)
+                for block in blocks:
+                    self._project_or_bury(block)
+        self._waiting_since = self._clock.monotonic()
+        metrics.PROJECTION_LAG.set(self.lag)
+
+    # One batch
+
+    def _next_blocks(self) -> list[Block]:
+        """The next blocks, at least one, up to a batch's number of events."""
+        if not self._backlog:
+            self._read_back()
+        blocks: list[Block] = []
+        events = 0
+        while self._backlog and events < self._options.batch_events:
+            row = self._backlog.popleft()
+            self._backlog_bytes -= len(row.data)
+            self._backlog_trades -= row.trade_count
+            block = Block.decode(row.data)
+            events += block.event_count
+            blocks.append(block)
+            if block.number == self._died_at:
+                break  # its checkpoint may show itself late: no row may be past that block until it is there for sure
+        return blocks
+
+    def _read_back(self) -> None:
+        first, head = self.projected.block_number + 1, self.projected
+        rows = self._patience(lambda: _one_batch(self._store.blocks(first, self.appended), self._options))
+        for row in rows:
+            try:
+                Block.decode(row.data).verify(head.block_number + 1, head.hash)
+            except BadBlock as error:
+                raise StoreDamaged(f"Block {head.block_number + 1} of the store is damaged: {error}") from error
+            head = Checkpoint(row.number, row.hash, row.epoch)
+            self._backlog.append(row)
+            self._backlog_bytes += len(row.data)
+            self._backlog_trades += row.trade_count
+        if not rows:
+            raise StoreDamaged(f"The store holds blocks to {self.appended} by its checkpoint, but not block {first}.")
+
+    def _project(self, blocks: list[Block]) -> None:
+        projection = self._patience(lambda: self._projector.project(blocks))
+        self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
+        self._patience(lambda: self._store.insert_batch(projection, self.projected))
+        self.projected = projection.checkpoint
+        metrics.TRADES_PROJECTED.inc(len(projection.trades))
+
+    def _project_or_bury(self, block: Block) -> None:
+        projection = self._patience(lambda: self._projector.project([block]))
+        self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
+        try:
+            self._patience(lambda: self._store.insert_batch(projection, self.projected))
+        except StoreMisconfigured:
+            raise
+        except StoreRejected as error:
+            if not self._was_written(block):
+                self._bury(projection, str(error))
+        self.projected = projection.checkpoint
+
+    def _was_written(self, last: Block) -> bool:
+        """Whether a store that timed out, and refuses the same rows now, had taken them all the same."""
+        known = self._patience(self._store.projected)
+        if known.block_number < last.number:
+            return False
+        self.projected = known
+        return True
+
+    def _bury(self, projection: Projection, error: str) -> None:
+        """Keeps what was refused as a dead letter, and goes on as if it had been written."""
+        self._patience(lambda: self._letters.put(projection, error))
+        self._tables.add(projection)
+        self._patience(lambda: self._store.insert_batch(_nothing(projection.checkpoint), self.projected))
+
+    # The start
+
+    def _new_projector(self) -> Projector:
+        refused: list[Projection] = []
+        for letter in self._letters.unresolved():
+            if letter.block_number <= self.projected.block_number:
+                refused.append(decode(letter.projection))
+            else:  # whoever put it, or a rebuild, died before its checkpoint: the block's turn comes (again)
+                self._letters.resolve(letter)
+        self._refused_trades = [trade for projection in refused for trade in projection.trades]
+        self._died_at = self._store.projecting()
+        self._tables = WithLetters(self._store.at_checkpoint(), refused)
+        definitions = {d.event_sequence: d for d in self._store.definitions()}
+        definitions |= {d.event_sequence: d for projection in refused for d in projection.definitions}
+        in_order = [definition for _, definition in sorted(definitions.items())]
+        kept = self._options.kept_rows
+        return Projector(self._tables, in_order, kept=kept, tells_before=not self._store.is_atomic)
+
+    def _mend_trail(self) -> None:
+        """Writes the projected trades that the trail does not have: somebody took the file, or began a new folder."""
+        self._refuse_foreign_trail()
+        while trades := self._trades_after(self._trail.last_trade_id):
+            log.warning("writing trades that the trail does not have", first=trades[0].trade_id, count=len(trades))
+            self._trail.append(trades, self._projector.registry)
+
+    def _trades_after(self, trade_id: int) -> list[Trade]:
+        """The next projected trades in order, those of the dead letters among them: a refused block has its lines too,
+        and a replay writes its rows only."""
+        stored = self._store.get_trades_by_sequence_range(trade_id + 1, _LAST, _TRAIL_PAGE)
+        last = stored[-1].trade_id if stored else _LAST
+        found = {trade.trade_id: trade for trade in chain(stored, self._refused_trades)}
+        in_order = [trade for known, trade in sorted(found.items()) if trade_id < known <= last]
+        return [trade for trade in in_order if trade.block_number <= self.projected.block_number]
+
+    def _refuse_foreign_trail(self) -> None:
+        last = self._trail.last_trade_id
+        if not last:
+            return
+        row = self._store.block_of_event(last)
+        registry = self._projector.registry
+        if row and row.number > self.projected.block_number:
+            return  # its instrument may not be known yet; the line is checked when settlement starts the next time
+        trades = trades_of(Block.decode(row.data), registry) if row else []
+        if self._trail.last_line not in [line_of(trade, registry) for trade in trades if trade.trade_id == last]:
+            raise TrailUnusable(
+                f"The last line of settled_trades.csv tells of trade {last}, which the stored blocks do not tell like "
+                "that: the file belongs to another chain, or was changed. Move it away; it is written anew."
+            )
+
+
+_LAST = (1 << 63) - 1
+
+
+def _one_batch(rows: Iterable[StoredBlock], options: Options) -> list[StoredBlock]:
+    """The first rows, up to a batch's number of events or the memory that blocks may take."""
+    batch: list[StoredBlock] = []
+    events = size = 0
+    for row in rows:
+        batch.append(row)
+        events += row.last_event_sequence - row.first_event_sequence + 1
+        size += len(row.data)
+        if events >= options.batch_events or size >= options.backlog_bytes:
+            break
+    return batch
+
+
+def _nothing(checkpoint: Checkpoint) -> Projection:
+    return Projection(checkpoint, (), (), (), (), (), (), ())

@@ -1,0 +1,1 @@
+"""Blocks from engines: feeds, replicas, the chain's end, gaps, who leads."""

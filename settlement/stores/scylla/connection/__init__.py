@@ -1,0 +1,1 @@
+"""The connection to ScyllaDB or Cassandra: session, errors, consistency of copies, shutdown."""

@@ -1,0 +1,340 @@
+"""The store contract on ScyllaDB or Cassandra.
+
+Blocks and epochs are in `scylla_fences`, what makes a batch repeatable in `scylla_undo`, keys and write times in
+`scylla_keys`. Dead letters, which an operator reads and which are few, stay in SQL beside Django's own tables. One
+process projects a shard at a time, as with the other stores; any number may read.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from matching.core.epochs import Epoch
+from settlement import metrics
+from settlement.stores.base import (
+    Balance,
+    Candle,
+    Checkpoint,
+    DeadLetter,
+    Definition,
+    LedgerEvent,
+    Order,
+    Projection,
+    Store,
+    StoredBlock,
+    StoreRejected,
+    Tables,
+    Trade,
+    TradingDay,
+)
+from settlement.stores.continuity import refuse_leap
+from settlement.stores.scylla import statements as cql
+from settlement.stores.scylla.batches import Outbox, leading
+from settlement.stores.scylla.connection.copies import refuse_too_many
+from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.fences import NOTHING_YET, Fences, digits
+from settlement.stores.scylla.index import OPEN_ORDERS, Index
+from settlement.stores.scylla.keys import BUCKET, GENERATIONS, LEAST, stamp
+from settlement.stores.scylla.read.accounts import Accounts
+from settlement.stores.scylla.read.lookups import Blocks, Candles, Orders, Trades
+from settlement.stores.scylla.tables.schema import statements
+from settlement.stores.scylla.write.resets import Dropping
+from settlement.stores.scylla.write.rows import Rows
+from settlement.stores.scylla.write.undo import Overlay, TablesAtCheckpoint, UndoLog
+
+_PRUNED_AT_ONCE = 8
+
+
+class ScyllaStore:
+    """One shard in one keyspace. Raises StoreUnavailable and StoreRejected, as the contract says."""
+
+    is_atomic = False
+
+    def __init__(
+        self,
+        access: Access,
+        letters: Store,
+        slow_query_ms: float = 100,
+        timeout_ms: int | None = None,
+        shard: int = 0,
+    ) -> None:
+        """`letters` keeps the dead letters. `timeout_ms`: for the answer to one request; None: as `access` says."""
+        self._session = Session(access, slow_query_ms, timeout_ms)
+        self._letters = letters
+        self._shard = shard
+        self._index = Index(self._session, shard)
+        self._fences = Fences(self._session, shard)
+        self._blocks = Blocks(self._session, shard, self._fences.settle_head)
+        self._trades = Trades(self._session, shard, self._index)
+        self._orders = Orders(self._session, shard, self._index)
+        self._accounts = Accounts(self._session, shard, self._index, self._trades, self._orders, self._last_event)
+        self._candles = Candles(self._session, shard)
+        self._undo = UndoLog(self._session, shard)
+        self._overlay: Overlay | None = None
+        self._is_overlay_known = False
+        self._generation = -1  # that the index's memory is of
+        self._heads: dict[str, bytes] = {}
+        self._tables: dict[bytes, str] = {}  # by how a row of theirs begins
+        self._pruned_to = LEAST
+        self._newest_order = 0
+
+    def connect(self) -> None:
+        self._session.open()
+
+    def close(self) -> None:
+        """The process keeps its connection for the next who needs it; of SQL each thread has its own."""
+        self._letters.close()
+
+    def init(self) -> None:
+        refuse_too_many(self._session)
+        for statement in statements(self._session.access.keyspace, self._session.access.replication):
+            self._session.run_plain(statement)
+        self._letters.init()
+
+    def ping(self) -> None:
+        self.appended()
+
+    # settlement writes
+
+    def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
+        if blocks:
+            self._fences.append(blocks)
+            metrics.DB_INSERTS.labels("engine_blocks").inc(len(blocks))
+
+    def begin_epoch(self, epoch: Epoch) -> None:
+        self._fences.begin(epoch)
+
+    def epochs(self) -> list[Epoch]:
+        return self._fences.epochs()
+
+    def insert_trade(self, trade: Trade) -> None:
+        self.insert_rows(Projection(NOTHING_YET, [trade], [], [], [], [], [], []))
+
+    def insert_ledger_events(self, events: Sequence[LedgerEvent]) -> None:
+        self.insert_rows(Projection(NOTHING_YET, [], [], events, [], [], [], []))
+
+    def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
+        at, generation = self._projected()
+        if follows is not None:
+            refuse_leap(at, self._fences.written_head(), projection.checkpoint, follows)
+        if not self._is_overlay_known:
+            self._read_overlay(at, generation)
+        number = projection.checkpoint.block_number
+        if at.block_number >= number:
+            # A call before this one has come to its end without our hearing of it: no record would be true any more.
+            self._send(self._rows(projection, generation, is_again=True), generation)
+            self._read_overlay(at, generation)
+            return
+        pending = self._overlay
+        if _changes(projection) or pending:
+            # From here on rows may be ahead of the checkpoint, whatever happens.
+            self._overlay = (pending or Overlay(at.block_number)).before(projection)
+            rows = self._rows(projection, generation, is_again=pending is not None)
+            undo = self._undo.batches(generation, at.block_number, self._overlay, at.block_number)
+            self._send(rows, generation, undo)
+            left = self._overlay.after(projection)
+            if left is not None:
+                self._undo.write(generation, number, left, at.block_number)
+            self._put_projected(projection.checkpoint, generation)
+            self._overlay = left
+        else:
+            self._put_projected(projection.checkpoint, generation)
+        self._prune(projection, generation)
+
+    def insert_rows(self, projection: Projection) -> None:
+        _, generation = self._projected()
+        self._send(self._rows(projection._replace(before=None), generation), generation)
+
+    def drop_projections(self) -> None:
+        _, generation = self._projected()
+        self._begin_generation(generation + 1)
+        Dropping(self._session, self._shard, self._index, generation).everything()
+
+    def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
+        _, generation = self._projected()
+        last_command = self._blocks.ends(base.checkpoint.block_number)[1]
+        self._begin_generation(generation + 1)
+        dropping = Dropping(self._session, self._shard, self._index, generation)
+        dropping.since(first_event_sequence, last_command + 1 if last_command else LEAST)
+        rows = self._rows(base._replace(before=None), generation + 1, is_reset=True)
+        self._send(rows, generation + 1)
+        self._put_projected(base.checkpoint, generation + 1)
+
+    def put_dead_letter(self, letter: DeadLetter) -> None:
+        self._letters.put_dead_letter(letter)
+
+    def _rows(self, projection: Projection, generation: int, is_again: bool = False, is_reset: bool = False) -> Rows:
+        """`is_again`: a batch that was cut off may have written rows of these blocks."""
+        before = projection.before
+        placed_before = None if before is None or is_again else {order.order_id for order in before.orders}
+        rows = Rows(self._session, self._shard, generation, self._heads)
+        with self._session.translating():  # a number that no column holds
+            rows.add(projection, placed_before, is_reset)
+        return rows
+
+    def _send(self, rows: Rows, generation: int, undo: Sequence[object] = ()) -> None:
+        """Index entries and the undo record first: the rows may be found, and undone, as soon as they are there."""
+        self._accounts.forget()
+        if self._generation != generation:
+            self._index.forget()
+            self._generation = generation
+        outbox, keys = self._index.missing(rows.entries, generation)
+        self._session.send([*undo, *outbox.batches("INSERT INTO indexes")])  # type: ignore[list-item]
+        if undo:
+            self._undo.written()
+        self._index.remember(keys)
+        self._session.send(rows.outbox.batches("INSERT INTO projected tables"))
+        self._count(outbox)
+        self._count(rows.outbox)
+
+    def _count(self, outbox: Outbox) -> None:
+        if not self._tables:
+            self._tables = {leading(self._session.query_id(write)): cql.table(write) for write in cql.WRITES}
+        for mark, count in outbox.counts().items():
+            metrics.DB_INSERTS.labels(self._tables[mark]).inc(count)
+
+    def _put_projected(self, checkpoint: Checkpoint, generation: int) -> None:
+        number, digest, epoch = checkpoint
+        time = stamp(generation, number)
+        values = self._shard, "projected", number, digits(digest), epoch, generation, time
+        self._session.run(cql.PUT_CHECKPOINT, values)
+
+    def _begin_generation(self, generation: int) -> None:
+        """The checkpoint goes to block 0, at a write time that is later than any of the generation before."""
+        if generation > GENERATIONS:
+            raise StoreRejected(f"Projections were dropped {GENERATIONS} times: settle into another SCYLLA_KEYSPACE.")
+        self._overlay, self._is_overlay_known = None, True
+        self._accounts.forget()
+        self._pruned_to = LEAST
+        self._put_projected(NOTHING_YET, generation)
+
+    def _prune(self, projection: Projection, generation: int) -> None:
+        """Takes buckets without open orders out of the index, a few whenever a new bucket of orders begins."""
+        newest = max((order.order_id for order in projection.orders), default=0)
+        if newest // BUCKET <= self._newest_order // BUCKET:
+            return
+        is_first, self._newest_order = self._newest_order == 0, newest
+        if is_first or self._overlay is not None or self._letters.dead_letters():
+            return  # rows of a dead letter may still come into a bucket that is empty now
+        pruned = 0
+        for bucket in self._index.walk(OPEN_ORDERS, self._pruned_to, newest // BUCKET - 1):
+            if not self._session.rows(cql.ANY_OPEN_IN_BUCKET, (self._shard, bucket)):
+                self._index.drop_leaf(OPEN_ORDERS, bucket, generation)
+            self._pruned_to, pruned = bucket + 1, pruned + 1
+            if pruned == _PRUNED_AT_ONCE:
+                return
+        self._pruned_to = LEAST
+
+    # settlement reads
+
+    def appended(self) -> Checkpoint:
+        return self._fences.settle_head()
+
+    def projected(self) -> Checkpoint:
+        return self._projected()[0]
+
+    def projecting(self) -> int:
+        at, generation = self._projected()
+        return self._undo.to_block(generation, at.block_number)
+
+    def at_checkpoint(self) -> Tables:
+        self._read_overlay(*self._projected())
+        return TablesAtCheckpoint(self, lambda: self._overlay)
+
+    def _read_overlay(self, at: Checkpoint, generation: int) -> None:
+        self._overlay = self._undo.read(generation, at.block_number)
+        self._is_overlay_known = True
+
+    def _projected(self) -> tuple[Checkpoint, int]:
+        """And the generation of the rows."""
+        row = self._session.one(cql.GET_CHECKPOINT, (self._shard, "projected"))
+        return (Checkpoint(row[0], int(row[1], 16), row[2]), row[3]) if row else (NOTHING_YET, 0)
+
+    def _last_event(self) -> int:
+        return self._blocks.ends(self.projected().block_number)[0]
+
+    def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
+        return self._orders.get(order_ids)
+
+    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
+        return self._accounts.get_balances(keys)
+
+    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
+        return self._candles.get(keys)
+
+    def definitions(self) -> list[Definition]:
+        return self._candles.definitions()
+
+    # lookups
+
+    def get_block(self, number: int) -> StoredBlock | None:
+        return self._blocks.get(number)
+
+    def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
+        return self._blocks.between(first, last)
+
+    def block_of_event(self, event_sequence: int) -> StoredBlock | None:
+        return self._blocks.of_event(event_sequence)
+
+    def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
+        return self._blocks.newest(limit, before)
+
+    def get_trade_by_id(self, trade_id: int) -> Trade | None:
+        return next(iter(self._trades.get([trade_id])), None)
+
+    def get_trades_by_sequence_range(self, first: int, last: int, limit: int, symbol: str | None = None) -> list[Trade]:
+        return self._trades.between(first, last, limit, symbol)
+
+    def newest_trades(
+        self, limit: int, *, before: int | None = None, after: int | None = None, symbol: str | None = None
+    ) -> list[Trade]:
+        return self._trades.newest(limit, before, after, symbol)
+
+    def get_trades_by_account(self, account: int, limit: int, before: int | None = None) -> list[Trade]:
+        return self._accounts.trades(account, limit, before)
+
+    def trading_day(self, day: date) -> TradingDay | None:
+        return self._trades.day(day)
+
+    def newest_orders(self, limit: int, *, before: int | None = None, symbol: str | None = None) -> list[Order]:
+        return self._orders.newest(limit, before, symbol)
+
+    def get_orders_by_account(self, account: int, limit: int, before: int | None = None) -> list[Order]:
+        return self._accounts.orders(account, limit, before)
+
+    def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
+        return self._orders.between(first, last, limit)
+
+    def open_orders(self) -> Iterator[Order]:
+        return self._orders.open(self._index.walk(OPEN_ORDERS))
+
+    def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
+        return self._accounts.ledger_between(first_sequence, last_sequence)
+
+    def get_ledger_events_by_account(
+        self, account: int, limit: int, *, asset: str | None = None, before: tuple[int, int] | None = None
+    ) -> list[LedgerEvent]:
+        return self._accounts.ledger(account, limit, asset, before)
+
+    def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
+        return self._accounts.balances(after, limit)
+
+    def balances_of(self, account: int) -> list[Balance]:
+        return self._accounts.balances_of(account)
+
+    def candles(self, symbol: str, limit: int) -> list[Candle]:
+        return self._candles.newest(symbol, limit)
+
+    def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
+        return self._letters.dead_letters(unresolved_only)
+
+    def newest_dead_letters(
+        self, limit: int, *, before: int | None = None, unresolved_only: bool = False
+    ) -> list[DeadLetter]:
+        return self._letters.newest_dead_letters(limit, before=before, unresolved_only=unresolved_only)
+
+    def get_dead_letter(self, id: int) -> DeadLetter | None:
+        return self._letters.get_dead_letter(id)
+
+
+def _changes(projection: Projection) -> bool:
+    return any(projection[1:-1])

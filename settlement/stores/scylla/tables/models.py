@@ -1,0 +1,310 @@
+"""The tables of the ScyllaDB store, declared: `scylla_schema` gives their CQL.
+
+Every partition key begins with the shard and is bounded: a bucket holds so many sequences, an account's rows are in
+one partition for each month and part of the sequence. Integers are in the engine's units (matching/core/layout.py),
+hashes 16 hex digits, as in the SQL store. Writes name their columns' time themselves (`keys`), so a row that somebody
+deletes by hand with today's time stays deleted whatever is written later.
+"""
+
+from typing import Any
+
+from cassandra.cqlengine import columns
+from django_cassandra_engine.models import DjangoCassandraModel
+
+APP = "settlement_scylla"
+"""No installed app: Django's migrations must not see these."""
+
+
+def _key(column: type[columns.Column], **more: Any) -> columns.Column:
+    return column(partition_key=True, primary_key=True, **more)
+
+
+def _cluster(column: type[columns.Column], order: str = "ASC") -> columns.Column:
+    return column(primary_key=True, clustering_order=order)
+
+
+class Table(DjangoCassandraModel):  # type: ignore[misc] # ships no types
+    __abstract__ = True
+
+    class Meta:
+        app_label = APP
+        get_pk_field = "shard"  # where a key has several columns the package wants one named
+        abstract = True
+
+
+class EngineBlock(Table):
+    """The truth: everything else can be made from these. Buckets of 64 blocks."""
+
+    __table_name__ = "engine_blocks"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    number = _cluster(columns.BigInt)
+    hash = columns.Text()
+    prev_hash = columns.Text()
+    epoch = columns.BigInt()
+    timestamp_ns = columns.BigInt()
+    first_command_sequence = columns.BigInt()
+    last_command_sequence = columns.BigInt()
+    first_event_sequence = columns.BigInt()
+    last_event_sequence = columns.BigInt()
+    trade_count = columns.BigInt()
+    data = columns.Blob()
+
+
+class EngineEpoch(Table):
+    """Who led from which block on. The only table that is written by lightweight transactions, and by nothing else."""
+
+    __table_name__ = "engine_epochs"
+    shard = _key(columns.Integer)
+    number = _cluster(columns.BigInt)
+    newest = columns.BigInt(static=True)  # the newest that has begun
+    state = columns.Text()  # proposed, begun or void
+    first_block = columns.BigInt()
+    prev_hash = columns.Text()
+    engine = columns.Text()
+    commands = columns.Text()
+    blocks = columns.Text()
+    retransmission = columns.Text()
+    began_at_ns = columns.BigInt()
+
+
+class SettlementCheckpoint(Table):
+    """Stages `appended` and `projected`."""
+
+    __table_name__ = "settlement_checkpoints"
+    shard = _key(columns.Integer)
+    stage = _cluster(columns.Text)
+    block_number = columns.BigInt()
+    hash = columns.Text()
+    epoch = columns.BigInt()
+    generation = columns.BigInt()  # of the projections: rises when they are dropped or reset
+
+
+class SettledTrade(Table):
+    """Buckets of 10,000 sequences."""
+
+    __table_name__ = "settled_trades"
+    shard = _key(columns.Integer)
+    trade_date = _key(columns.Date)
+    bucket = _key(columns.BigInt)
+    trade_id = _cluster(columns.BigInt)
+    block_number = columns.BigInt()
+    timestamp_ns = columns.BigInt()
+    symbol = columns.Text()
+    price = columns.BigInt()
+    quantity = columns.BigInt()
+    taker_side = columns.Text()
+    maker_order_id = columns.BigInt()
+    taker_order_id = columns.BigInt()
+    buyer = columns.BigInt()
+    seller = columns.BigInt()
+    buyer_fee = columns.BigInt()
+    seller_fee = columns.BigInt()
+
+
+class TradingDay(Table):
+    __table_name__ = "trading_days"
+    shard = _key(columns.Integer)
+    day = _cluster(columns.Date)
+    first_trade_id = columns.BigInt()
+    last_trade_id = columns.BigInt()
+
+
+class Order(Table):
+    """Last states. Buckets of 10,000 sequences."""
+
+    __table_name__ = "orders"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    order_id = _cluster(columns.BigInt)
+    account = columns.BigInt()
+    symbol = columns.Text()
+    side = columns.Text()
+    order_type = columns.Text()
+    time_in_force = columns.Text()
+    post_only = columns.Boolean()
+    self_trade_prevention = columns.Text()
+    client_order_id = columns.Text()
+    price = columns.BigInt()
+    quantity = columns.BigInt()
+    quote_quantity = columns.BigInt()
+    filled = columns.BigInt()
+    remaining = columns.BigInt()
+    status = columns.Text()
+    reason = columns.Text()
+    placed_at_ns = columns.BigInt()
+    updated_at_ns = columns.BigInt()
+    updated_sequence = columns.BigInt()
+
+
+class OpenOrder(Table):
+    """Which orders to look at for the open ones; the row in `orders` says whether one still is."""
+
+    __table_name__ = "open_orders"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    order_id = _cluster(columns.BigInt)
+
+
+class TradeByAccount(Table):
+    """Shares its partition key with `orders_by_account` and `ledger_events`: one batch holds rows of all three."""
+
+    __table_name__ = "trades_by_account"
+    shard = _key(columns.Integer)
+    account = _key(columns.BigInt)
+    month = _key(columns.Integer)  # yyyymm, UTC
+    part = _key(columns.BigInt)  # sequence // 1,000,000
+    trade_id = _cluster(columns.BigInt, "DESC")
+
+
+class OrderByAccount(Table):
+    __table_name__ = "orders_by_account"
+    shard = _key(columns.Integer)
+    account = _key(columns.BigInt)
+    month = _key(columns.Integer)
+    part = _key(columns.BigInt)
+    order_id = _cluster(columns.BigInt, "DESC")
+
+
+class LedgerEvent(Table):
+    """The asset comes first, so that a rare one is found without reading the others."""
+
+    __table_name__ = "ledger_events"
+    shard = _key(columns.Integer)
+    account = _key(columns.BigInt)
+    month = _key(columns.Integer)
+    part = _key(columns.BigInt)
+    asset = _cluster(columns.Text)
+    event_sequence = _cluster(columns.BigInt, "DESC")
+    leg = _cluster(columns.Integer, "DESC")
+    block_number = columns.BigInt()
+    timestamp_ns = columns.BigInt()
+    kind = columns.Text()
+    delta_available = columns.BigInt()
+    delta_locked = columns.BigInt()
+    available_after = columns.BigInt()
+    locked_after = columns.BigInt()
+
+
+class Balance(Table):
+    """Buckets of 256 accounts."""
+
+    __table_name__ = "balances"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    account = _cluster(columns.BigInt)
+    asset = _cluster(columns.Text)
+    available = columns.BigInt()
+    locked = columns.BigInt()
+    sequence = columns.BigInt()
+
+
+class Candle(Table):
+    __table_name__ = "candles"
+    shard = _key(columns.Integer)
+    symbol = _key(columns.Text)
+    month = _key(columns.Integer)
+    minute_ns = _cluster(columns.BigInt, "DESC")
+    open = columns.BigInt()
+    high = columns.BigInt()
+    low = columns.BigInt()
+    close = columns.BigInt()
+    volume = columns.BigInt()
+    trade_count = columns.BigInt()
+    last_trade_id = columns.BigInt()
+
+
+class Definition(Table):
+    __table_name__ = "definitions"
+    shard = _key(columns.Integer)
+    event_sequence = _cluster(columns.BigInt)
+    kind = columns.Integer()
+    text = columns.Text()
+
+
+class ProjectionUndo(Table):
+    """Rows as they were before the batch that is being written; two slots take turns."""
+
+    __table_name__ = "projection_undo"
+    shard = _key(columns.Integer)
+    slot = _key(columns.Integer)
+    chunk = _cluster(columns.Integer)
+    written_us = columns.BigInt()  # the same in all chunks of one record
+    chunks = columns.Integer()
+    generation = columns.BigInt()
+    after_block = columns.BigInt()
+    to_block = columns.BigInt()
+    data = columns.Blob()
+
+
+class BucketTree(Table):
+    """Which buckets hold rows: a tree of 65,536 branches a node, level 0 at the leaves."""
+
+    __table_name__ = "bucket_trees"
+    shard = _key(columns.Integer)
+    tree = _key(columns.Text)
+    level = _key(columns.Integer)
+    prefix = _key(columns.BigInt)
+    child = _cluster(columns.BigInt)
+
+
+class TradeDate(Table):
+    """The dates of the trades in a bucket: mostly one."""
+
+    __table_name__ = "trade_dates"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    trade_date = _cluster(columns.Date)
+
+
+class AccountPart(Table):
+    """Where an account has rows. `kind` is `trades`, `orders` or `ledger`, the latter with an asset."""
+
+    __table_name__ = "account_parts"
+    shard = _key(columns.Integer)
+    account = _key(columns.BigInt)
+    kind = _cluster(columns.Text)
+    asset = _cluster(columns.Text)
+    month = _cluster(columns.Integer)
+    part = _cluster(columns.BigInt)
+
+
+class CandleMonth(Table):
+    __table_name__ = "candle_months"
+    shard = _key(columns.Integer)
+    symbol = _cluster(columns.Text)
+    month = _cluster(columns.Integer)
+
+
+class LedgerAccount(Table):
+    """Whose ledger entries a bucket of 10,000 sequences tells of."""
+
+    __table_name__ = "ledger_accounts"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    account = _cluster(columns.BigInt)
+    asset = _cluster(columns.Text)
+    month = _cluster(columns.Integer)
+
+
+MODELS: tuple[type[Table], ...] = (
+    EngineBlock,
+    EngineEpoch,
+    SettlementCheckpoint,
+    SettledTrade,
+    TradingDay,
+    Order,
+    OpenOrder,
+    TradeByAccount,
+    OrderByAccount,
+    LedgerEvent,
+    Balance,
+    Candle,
+    Definition,
+    ProjectionUndo,
+    BucketTree,
+    TradeDate,
+    AccountPart,
+    CandleMonth,
+    LedgerAccount,
+)

@@ -1,0 +1,1 @@
+"""Writing rows: packing, undo records, resets."""

@@ -1,0 +1,78 @@
+"""Dropping what can be made again from blocks: all of a shard, or what an event and later ones have set.
+
+Partitions are found through the indexes, which stay. A delete carries the last write time of the generation before, so
+it hides nothing that the new generation writes, whichever reaches a node first. Tables are not truncated: other shards
+may have rows in them.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
+from typing import Any
+
+from settlement.stores.scylla import statements as cql
+from settlement.stores.scylla.connection.session import Session
+from settlement.stores.scylla.index import ACCOUNTS, LEDGER, OPEN_ORDERS, ORDERS, TRADES, Index
+from settlement.stores.scylla.keys import BUCKET, LEAST, PART, holders, last_stamp
+
+
+class Dropping:
+    """What to delete of one generation's rows."""
+
+    def __init__(self, session: Session, shard: int, index: Index, generation: int) -> None:
+        """`generation` is the one that ends."""
+        self._session = session
+        self._shard = shard
+        self._index = index
+        self._at = last_stamp(generation)
+
+    def since(self, event: int, order: int) -> None:
+        """Deletes what this event and later ones have set; `order`: what is below was placed before that.
+
+        Of balances and of the list of open orders it deletes all: who resets writes these again. `orders_by_account`
+        stays, for the orders come again.
+        """
+        self._delete(cql.DROP_TRADES, self._trade_buckets(event), event)
+        self._delete(cql.DROP_DAY, ((row[0],) for row in self._rows(cql.TRADING_DAYS) if row[2] >= event))
+        self._drop_by_account(event)
+        self._delete(cql.DROP_BALANCES, [(bucket,) for bucket in holders(self._index.walk(ACCOUNTS))])
+        self._drop_orders(event, order)
+        for symbol, month in self._rows(cql.ALL_CANDLE_MONTHS):
+            newer = takewhile(lambda row: row[-1] >= event, self._candles(symbol, month))
+            oldest = min((row[1] for row in newer), default=None)
+            if oldest is not None:
+                self._delete(cql.DROP_CANDLES, [(symbol, month)], oldest)
+        self._delete(cql.DROP_DEFINITIONS, [()], event)
+
+    def _trade_buckets(self, event: int) -> Iterator[tuple[Any, ...]]:
+        for bucket in self._index.walk(TRADES, event // BUCKET):
+            for on in self._index.dates_of(bucket):
+                yield on, bucket
+
+    def _drop_by_account(self, event: int) -> None:
+        for account in self._index.walk(ACCOUNTS):
+            parts = self._rows(cql.ALL_ACCOUNT_PARTS, account)
+            places = [(kind, asset, (account, month, part)) for kind, asset, month, part in parts]
+            trades = [place for kind, _, place in places if kind == TRADES and place[2] >= event // PART]
+            ledger = [(*place, asset) for kind, asset, place in places if kind == LEDGER and place[2] >= event // PART]
+            self._delete(cql.DROP_ACCOUNT_TRADES, trades, event)
+            self._delete(cql.DROP_LEDGER, ledger, event)
+
+    def _drop_orders(self, event: int, order: int) -> None:
+        self._delete(cql.DROP_OPEN_ORDERS, ((bucket,) for bucket in self._index.walk(OPEN_ORDERS)))
+        for bucket in self._index.walk(ORDERS, order // BUCKET):
+            rows = self._session.rows(cql.ORDER_SEQUENCES, (self._shard, bucket))
+            ids = [order_id for order_id, sequence in rows if sequence >= event]
+            self._delete(cql.DROP_ORDER, ((bucket, order_id) for order_id in ids))
+
+    def everything(self) -> None:
+        self.since(LEAST, LEAST)
+
+    def _candles(self, symbol: str, month: int) -> Iterator[tuple[Any, ...]]:
+        return self._session.iterate(cql.CANDLES, (self._shard, symbol, month))
+
+    def _rows(self, statement: str, *key: Any) -> list[tuple[Any, ...]]:
+        return self._session.rows(statement, (self._shard, *key))
+
+    def _delete(self, statement: str, keys: Iterable[Sequence[Any]], *condition: int) -> None:
+        values = ((self._at, self._shard, *key, *condition) for key in keys)
+        self._session.run_many(statement, values)

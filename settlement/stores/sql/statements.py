@@ -1,0 +1,213 @@
+"""The SQL store's statements, for SQLite and PostgreSQL alike. Columns stand in the order of the contract's tuples.
+
+An upsert of state that changes carries the sequence that set it, and loses against a newer row: a write that comes
+late or twice does no harm.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple, get_args, get_type_hints
+
+from matching.core.epochs import Epoch
+from settlement.stores.base import (
+    Balance,
+    Candle,
+    DeadLetter,
+    Definition,
+    LedgerEvent,
+    Order,
+    StoredBlock,
+    Trade,
+    TradingDay,
+)
+
+LEG_BITS = 4
+"""`ledger_events.entry` is event_sequence * 16 + leg: one integer key that rises, in place of two columns."""
+
+BLOCK = ", ".join(StoredBlock._fields)
+BLOCK_HEAD = ", ".join(StoredBlock._fields[:-1])
+TRADE = ", ".join(Trade._fields)
+ORDER = ", ".join(Order._fields)
+LEDGER_EVENT = (
+    "entry, block_number, timestamp_ns, account, asset, kind, delta_available, delta_locked, available_after, "
+    "locked_after"
+)
+BALANCE = ", ".join(Balance._fields)
+CANDLE = ", ".join(Candle._fields)
+TRADING_DAY = ", ".join(TradingDay._fields)
+DEFINITION = ", ".join(Definition._fields)
+CHECKPOINT = "block_number, hash, epoch"
+EPOCH = ", ".join(Epoch._fields)
+DEAD_LETTER = ", ".join(DeadLetter._fields[1:])
+DEAD_LETTER_HEAD = ", ".join(DeadLetter._fields[1:-1])
+
+PROJECTED_TABLES = (
+    "settled_trades",
+    "orders",
+    "ledger_events",
+    "balances",
+    "candles",
+    "trading_days",
+    "definitions",
+)
+SEQUENCE_OF = {
+    "settled_trades": "trade_id",
+    "orders": "updated_sequence",
+    "balances": "sequence",
+    "candles": "last_trade_id",
+    "trading_days": "last_trade_id",
+    "definitions": "event_sequence",
+}
+"""The event that set a row; of a ledger event it is in `entry`."""
+
+
+def upsert(table: str, columns: str, key: str, set_columns: Sequence[str] = (), newer: str = "") -> str:
+    """Inserts a row, or sets `set_columns` (all but the key, unless given) where `newer` is not older than there."""
+    names = columns.split(", ")
+    keys = key.split(", ")
+    changed = ", ".join(f"{name} = excluded.{name}" for name in set_columns or [n for n in names if n not in keys])
+    guard = f" WHERE excluded.{newer} >= {table}.{newer}" if newer else ""
+    values = ", ".join(["%s"] * len(names))
+    return f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO UPDATE SET {changed}{guard}"
+
+
+class Bulk(NamedTuple):
+    """An upsert of many rows of one kind, in the words of each database."""
+
+    row_by_row: str  # for `executemany`
+    by_column: str
+    """PostgreSQL's: one list a column. Two to five times faster there than row by row; no key may come twice."""
+
+
+POSTGRESQL_TYPES = {int: "bigint", str: "text", bool: "boolean", date: "date"}
+
+
+def bulk(table: str, row: type[NamedTuple], key: str, set_columns: Sequence[str] = (), newer: str = "") -> Bulk:
+    """As `upsert`, of rows whose columns are the fields of `row`."""
+    names: tuple[str, ...] = row._fields
+    one = upsert(table, ", ".join(names), key, set_columns, newer)
+    return Bulk(one, one.replace(_marks(names), f"SELECT * FROM {_columns(row)}"))
+
+
+def _marks(names: Sequence[str]) -> str:
+    return f"VALUES ({', '.join(['%s'] * len(names))})"
+
+
+def _columns(row: type) -> str:
+    """The rows that PostgreSQL makes of one list a field."""
+    types = [POSTGRESQL_TYPES[(get_args(hint) or (hint,))[0]] for hint in get_type_hints(row).values()]
+    return f"unnest({', '.join(f'%s::{name}[]' for name in types)})"
+
+
+def by_keys(table: str, columns: str, key: str) -> str:
+    """Reads the rows of many keys, whose marks take the place of KEYS.
+
+    A join from the keys, in this order: SQLite does not use an index for `(a, b) IN (VALUES …)`.
+    """
+    names = key.split(", ")
+    wanted = ", ".join(f"wanted_{name}" for name in names)
+    equal = " AND ".join(f"{name} = wanted_{name}" for name in names)
+    return f"WITH wanted({wanted}) AS (VALUES KEYS) SELECT {columns} FROM wanted CROSS JOIN {table} WHERE {equal}"
+
+
+PUT_BLOCK = upsert("engine_blocks", BLOCK, "number")
+PUT_TRADE = bulk("settled_trades", Trade, "trade_id")
+PUT_ORDER = bulk(
+    "orders",
+    Order,
+    "order_id",
+    ("price", "quantity", "filled", "remaining", "status", "reason", "updated_at_ns", "updated_sequence"),
+    newer="updated_sequence",
+)
+_put_entry = upsert("ledger_events", LEDGER_EVENT, "entry")
+_entry_marks = _marks(LEDGER_EVENT.split(", "))
+PUT_LEDGER_EVENT = Bulk(
+    _put_entry.replace(
+        _entry_marks, _marks(LedgerEvent._fields).replace("%s, %s", f"CAST(%s AS bigint) * {1 << LEG_BITS} + %s", 1)
+    ),
+    _put_entry.replace(
+        _entry_marks,
+        f"SELECT event_sequence * {1 << LEG_BITS} + leg, {LEDGER_EVENT.partition(', ')[2]} "
+        f"FROM {_columns(LedgerEvent)} AS given({', '.join(LedgerEvent._fields)})",
+    ),
+)
+PUT_BALANCE = bulk("balances", Balance, "account, asset", newer="sequence")
+PUT_CANDLE = bulk("candles", Candle, "symbol, minute_ns", newer="last_trade_id")
+PUT_TRADING_DAY = bulk("trading_days", TradingDay, "day", newer="last_trade_id")
+PUT_DEFINITION = bulk("definitions", Definition, "event_sequence")
+PUT_CHECKPOINT = upsert("settlement_checkpoints", f"stage, {CHECKPOINT}", "stage")
+# Before there is anything this row is made, so that two transactions on it always wait for each other.
+LOCK_CHECKPOINT = (
+    f"INSERT INTO settlement_checkpoints (stage, {CHECKPOINT}) VALUES (%s, 0, '{0:016x}', 0) "
+    f"ON CONFLICT (stage) DO UPDATE SET epoch = settlement_checkpoints.epoch RETURNING {CHECKPOINT}"
+)
+ADVANCE_CHECKPOINT = (
+    "UPDATE settlement_checkpoints SET block_number = %s, hash = %s, epoch = %s "
+    "WHERE stage = %s AND block_number = %s AND hash = %s RETURNING block_number"
+)
+PUT_EPOCH = f"INSERT INTO engine_epochs ({EPOCH}) VALUES ({', '.join(['%s'] * len(Epoch._fields))})"
+EPOCHS = f"SELECT {EPOCH} FROM engine_epochs ORDER BY number"
+FENCES = "SELECT number, first_block FROM engine_epochs WHERE number > %s AND first_block <= %s ORDER BY number"
+PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
+
+GET_CHECKPOINT = f"SELECT {CHECKPOINT} FROM settlement_checkpoints WHERE stage = %s"
+GET_BLOCK = f"SELECT {BLOCK} FROM engine_blocks WHERE number = %s"
+GET_BLOCK_HASH = "SELECT hash FROM engine_blocks WHERE number = %s"
+GET_BLOCKS = f"SELECT {BLOCK} FROM engine_blocks WHERE number BETWEEN %s AND %s ORDER BY number LIMIT %s"
+# Blocks without events share their last_event_sequence with the block before, which has the lower number.
+GET_BLOCK_OF_EVENT = (
+    f"SELECT {BLOCK} FROM engine_blocks WHERE last_event_sequence >= %s ORDER BY last_event_sequence, number LIMIT 1"
+)
+NEWEST_BLOCKS = f"SELECT {BLOCK_HEAD} FROM engine_blocks WHERE number < %s ORDER BY number DESC LIMIT %s"
+
+GET_TRADE = f"SELECT {TRADE} FROM settled_trades WHERE trade_id = %s"
+TRADES_BY_RANGE = f"SELECT {TRADE} FROM settled_trades WHERE trade_id BETWEEN %s AND %s ORDER BY trade_id LIMIT %s"
+SYMBOL_TRADES_BY_RANGE = (
+    f"SELECT {TRADE} FROM settled_trades WHERE symbol = %s AND trade_id BETWEEN %s AND %s ORDER BY trade_id LIMIT %s"
+)
+NEWEST_TRADES = (
+    f"SELECT {TRADE} FROM settled_trades WHERE trade_id > %s AND trade_id < %s ORDER BY trade_id DESC LIMIT %s"
+)
+SYMBOL_NEWEST_TRADES = (
+    f"SELECT {TRADE} FROM settled_trades WHERE symbol = %s AND trade_id > %s AND trade_id < %s "
+    "ORDER BY trade_id DESC LIMIT %s"
+)
+TRADES_BY_BUYER = (
+    f"SELECT {TRADE} FROM settled_trades WHERE buyer = %s AND trade_id < %s ORDER BY trade_id DESC LIMIT %s"
+)
+TRADES_BY_SELLER = (
+    f"SELECT {TRADE} FROM settled_trades WHERE seller = %s AND trade_id < %s ORDER BY trade_id DESC LIMIT %s"
+)
+GET_TRADING_DAY = f"SELECT {TRADING_DAY} FROM trading_days WHERE day = %s"
+
+GET_ORDERS = by_keys("orders", ORDER, "order_id")
+ORDERS_BY_RANGE = f"SELECT {ORDER} FROM orders WHERE order_id BETWEEN %s AND %s ORDER BY order_id LIMIT %s"
+NEWEST_ORDERS = f"SELECT {ORDER} FROM orders WHERE order_id < %s ORDER BY order_id DESC LIMIT %s"
+SYMBOL_NEWEST_ORDERS = f"SELECT {ORDER} FROM orders WHERE symbol = %s AND order_id < %s ORDER BY order_id DESC LIMIT %s"
+ORDERS_BY_ACCOUNT = f"SELECT {ORDER} FROM orders WHERE account = %s AND order_id < %s ORDER BY order_id DESC LIMIT %s"
+# 'open' is written out: a partial index is used only where the statement itself says that its rows are enough.
+OPEN_ORDERS = f"SELECT {ORDER} FROM orders WHERE status = 'open' AND order_id > %s ORDER BY order_id LIMIT %s"
+
+LEDGER_EVENTS = f"SELECT {LEDGER_EVENT} FROM ledger_events WHERE entry BETWEEN %s AND %s ORDER BY entry"
+LEDGER_EVENTS_BY_ASSET = (
+    f"SELECT {LEDGER_EVENT} FROM ledger_events WHERE account = %s AND asset = %s AND entry < %s "
+    "ORDER BY entry DESC LIMIT %s"
+)
+GET_BALANCES = by_keys("balances", BALANCE, "account, asset")
+BALANCES_OF = f"SELECT {BALANCE} FROM balances WHERE account = %s ORDER BY asset"
+FIRST_BALANCES = f"SELECT {BALANCE} FROM balances ORDER BY account, asset LIMIT %s"
+NEXT_BALANCES = f"SELECT {BALANCE} FROM balances WHERE (account, asset) > (%s, %s) ORDER BY account, asset LIMIT %s"
+GET_CANDLES = by_keys("candles", CANDLE, "symbol, minute_ns")
+NEWEST_CANDLES = f"SELECT {CANDLE} FROM candles WHERE symbol = %s ORDER BY minute_ns DESC LIMIT %s"
+DEFINITIONS = f"SELECT {DEFINITION} FROM definitions ORDER BY event_sequence"
+
+DEAD_LETTERS = f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters ORDER BY block_number"
+UNRESOLVED_DEAD_LETTERS = (
+    f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters WHERE resolved_at_ns IS NULL ORDER BY block_number"
+)
+_NEWEST = "block_number < %s ORDER BY block_number DESC LIMIT %s"
+NEWEST_DEAD_LETTERS = f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters WHERE {_NEWEST}"
+NEWEST_UNRESOLVED_DEAD_LETTERS = (
+    f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters WHERE resolved_at_ns IS NULL AND {_NEWEST}"
+)
+GET_DEAD_LETTER = f"SELECT {DEAD_LETTER} FROM dead_letters WHERE block_number = %s"

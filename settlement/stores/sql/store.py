@@ -1,0 +1,403 @@
+"""The store contract on Django's database connection: SQLite (embedded default) and PostgreSQL.
+
+One transaction holds a whole batch and its checkpoint, so rows never run ahead of the checkpoint. Rows are written
+with `executemany` and upserts, not with ORM objects, which would cost more than the rest of settlement together.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from heapq import merge
+from itertools import islice
+from typing import Any, TypeVar
+
+from django.core.management import call_command
+
+from ledger.api import MOST_LEGS
+from matching.core.epochs import Epoch
+from settlement.stores.base import (
+    Balance,
+    Candle,
+    Checkpoint,
+    DeadLetter,
+    Definition,
+    Fenced,
+    LedgerEvent,
+    Order,
+    Outrun,
+    Projection,
+    StoredBlock,
+    Tables,
+    Trade,
+    TradingDay,
+)
+from settlement.stores.continuity import refuse_gap, refuse_leap
+from settlement.stores.sql import statements as sql
+from settlement.stores.sql.session import Row, Session
+
+T = TypeVar("T")
+
+PAGE = 1000
+"""Rows that an iterator holds at a time."""
+BLOCK_PAGE = 16
+"""Blocks that an iterator holds at a time: each may have some hundred kilobytes."""
+ASK_AT_ONCE = 400
+"""Keys in one statement; databases limit its parameters."""
+
+LEAST = -(1 << 63)
+MOST = (1 << 63) - 1
+
+assert 1 << sql.LEG_BITS > MOST_LEGS
+
+
+class SqlStore:
+    """One shard in one database. Raises StoreUnavailable and StoreRejected, as the contract says."""
+
+    is_atomic = True
+
+    def __init__(self, alias: str = "default", slow_query_ms: float = 100, timeout_ms: int | None = None) -> None:
+        """`timeout_ms`: a lock is waited for so long; None: as long as the database's settings say."""
+        self._session = Session(alias, slow_query_ms, timeout_ms)
+
+    def connect(self) -> None:
+        self._session.open()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def init(self) -> None:
+        self._session.open()
+        with self._session.translating("migrate"):
+            call_command("migrate", database=self._session.alias, interactive=False, verbosity=0)
+
+    def ping(self) -> None:
+        self.appended()
+
+    # settlement writes
+
+    def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
+        if not blocks:
+            return
+        first, last = blocks[0], blocks[-1]
+        checkpoint = Checkpoint(last.number, last.hash, last.epoch)
+        rows = [(b.number, _digits(b.hash), _digits(b.prev_hash), *b[3:]) for b in blocks]
+        with self._session.transaction():
+            # The checkpoint first: it makes a `begin_epoch` elsewhere wait for this, or this for that.
+            is_next = self._advance("appended", first.number - 1, first.prev_hash, checkpoint)
+            head = checkpoint if is_next else self._locked("appended")
+            self._refuse_fenced(blocks)
+            if not is_next:
+                refuse_gap(head, blocks, self._hash_of)
+            self._session.write("engine_blocks", sql.PUT_BLOCK, rows)
+            if last.number > head.block_number:
+                self._put_checkpoint("appended", checkpoint)
+
+    def _hash_of(self, number: int) -> int | None:
+        return _only(int(digest, 16) for (digest,) in self._session.rows(sql.GET_BLOCK_HASH, [number]))
+
+    def _refuse_fenced(self, blocks: Sequence[StoredBlock]) -> None:
+        oldest = min(block.epoch for block in blocks)
+        for number, first_block in self._session.rows(sql.FENCES, [oldest, blocks[-1].number]):
+            for block in blocks:
+                if block.epoch < number and block.number >= first_block:
+                    raise Fenced(
+                        f"Block {block.number} is of epoch {block.epoch}, but epoch {number} has begun with block "
+                        f"{first_block}: the engine that made it was replaced."
+                    )
+
+    def begin_epoch(self, epoch: Epoch) -> None:
+        with self._session.transaction():
+            head = self._locked("appended")
+            newest = max(self.epochs(), default=None)
+            if newest == epoch:
+                return
+            if newest is not None and newest.number >= epoch.number:
+                raise Fenced(f"Epoch {newest.number} has begun already, at {newest.commands}.")
+            if head.block_number >= epoch.first_block:
+                raise Outrun(f"The store holds block {head.block_number}: no epoch begins with {epoch.first_block}.")
+            if head.block_number == epoch.first_block - 1 and head.hash != epoch.prev_hash:
+                raise Outrun(f"The store holds another block {head.block_number} than the engine that begins an epoch.")
+            self._session.write("engine_epochs", sql.PUT_EPOCH, [_epoch_row(epoch)])
+
+    def epochs(self) -> list[Epoch]:
+        return [Epoch._make((*row[:2], int(row[2], 16), *row[3:])) for row in self._session.rows(sql.EPOCHS)]
+
+    def insert_trade(self, trade: Trade) -> None:
+        with self._session.transaction():
+            self._session.write("settled_trades", sql.PUT_TRADE, [trade])
+
+    def insert_ledger_events(self, events: Sequence[LedgerEvent]) -> None:
+        with self._session.transaction():
+            self._session.write("ledger_events", sql.PUT_LEDGER_EVENT, events)
+
+    def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
+        with self._session.transaction():
+            checkpoint = projection.checkpoint
+            is_next = follows is not None and self._advance("projected", follows[0], follows[1], checkpoint)
+            at = checkpoint if is_next else self._locked("projected")
+            if follows is not None:
+                refuse_leap(at, self.appended(), checkpoint, follows)
+            self._put_rows(projection)
+            if checkpoint.block_number > at.block_number:
+                self._put_checkpoint("projected", checkpoint)
+
+    def insert_rows(self, projection: Projection) -> None:
+        with self._session.transaction():
+            self._put_rows(projection)
+
+    def drop_projections(self) -> None:
+        with self._session.transaction():
+            for table in sql.PROJECTED_TABLES:
+                self._session.run(f"DELETE FROM {table}")
+            self._put_checkpoint("projected", Checkpoint(0, 0, 0))
+
+    def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
+        with self._session.transaction():
+            for table, sequence in sql.SEQUENCE_OF.items():
+                self._session.run(f"DELETE FROM {table} WHERE {sequence} >= %s", [first_event_sequence])
+            self._session.run("DELETE FROM ledger_events WHERE entry >= %s", [first_event_sequence << sql.LEG_BITS])
+            self._put_rows(base)
+            self._put_checkpoint("projected", base.checkpoint)
+
+    def put_dead_letter(self, letter: DeadLetter) -> None:
+        with self._session.transaction():
+            self._session.write("dead_letters", sql.PUT_DEAD_LETTER, [letter[1:]])
+
+    def _put_rows(self, projection: Projection) -> None:
+        write = self._session.write
+        write("definitions", sql.PUT_DEFINITION, projection.definitions)
+        write("settled_trades", sql.PUT_TRADE, projection.trades)
+        write("orders", sql.PUT_ORDER, projection.orders)
+        write("ledger_events", sql.PUT_LEDGER_EVENT, projection.ledger_events)
+        write("balances", sql.PUT_BALANCE, projection.balances)
+        write("candles", sql.PUT_CANDLE, projection.candles)
+        write("trading_days", sql.PUT_TRADING_DAY, projection.days)
+
+    def _advance(self, stage: str, number: int, digest: int, checkpoint: Checkpoint) -> bool:
+        """Moves a checkpoint, and locks it, if it is at that block with that hash: one statement for the usual case."""
+        values = [checkpoint.block_number, _digits(checkpoint.hash), checkpoint.epoch, stage, number, _digits(digest)]
+        return bool(self._session.rows(sql.ADVANCE_CHECKPOINT, values))
+
+    def _locked(self, stage: str) -> Checkpoint:
+        """A checkpoint that nobody else moves before this transaction has ended."""
+        ((number, digest, epoch),) = self._session.rows(sql.LOCK_CHECKPOINT, [stage])
+        return Checkpoint(number, int(digest, 16), epoch)
+
+    def _put_checkpoint(self, stage: str, checkpoint: Checkpoint) -> None:
+        row = (stage, checkpoint.block_number, _digits(checkpoint.hash), checkpoint.epoch)
+        self._session.write("settlement_checkpoints", sql.PUT_CHECKPOINT, [row])
+
+    # settlement reads
+
+    def appended(self) -> Checkpoint:
+        return self._checkpoint("appended")
+
+    def projected(self) -> Checkpoint:
+        return self._checkpoint("projected")
+
+    def projecting(self) -> int:
+        return self.projected().block_number
+
+    def at_checkpoint(self) -> Tables:
+        return self
+
+    def _checkpoint(self, stage: str) -> Checkpoint:
+        for number, digest, epoch in self._session.rows(sql.GET_CHECKPOINT, [stage]):
+            return Checkpoint(number, int(digest, 16), epoch)
+        return Checkpoint(0, 0, 0)
+
+    def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
+        keys = [(order_id,) for order_id in order_ids if _is_int64(order_id)]
+        return self._by_keys(sql.GET_ORDERS, keys, Order._make)
+
+    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
+        return self._by_keys(sql.GET_BALANCES, keys, Balance._make)
+
+    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
+        return self._by_keys(sql.GET_CANDLES, keys, Candle._make)
+
+    def _by_keys(self, statement: str, keys: Sequence[Row], make: Callable[[Row], T]) -> list[T]:
+        """The rows of many keys of one or two columns, asked for in pieces."""
+        found: list[T] = []
+        for start in range(0, len(keys), ASK_AT_ONCE):
+            piece = keys[start : start + ASK_AT_ONCE]
+            one = "(" + ", ".join(["%s"] * len(piece[0])) + ")"
+            marks = ", ".join([one] * len(piece))
+            values = [value for key in piece for value in key]
+            found += map(make, self._session.rows(statement.replace("KEYS", marks), values))
+        return found
+
+    def definitions(self) -> list[Definition]:
+        return [Definition._make(row) for row in self._session.rows(sql.DEFINITIONS)]
+
+    # lookups: blocks
+
+    def get_block(self, number: int) -> StoredBlock | None:
+        return _only(map(_block, self._session.rows(sql.GET_BLOCK, [number]))) if _is_int64(number) else None
+
+    def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
+        last = MOST if last is None else _int64(last)
+        while True:
+            page = self._session.rows(sql.GET_BLOCKS, [_int64(first), last, BLOCK_PAGE])
+            yield from map(_block, page)
+            if len(page) < BLOCK_PAGE:
+                return
+            first = page[-1][0] + 1
+
+    def block_of_event(self, event_sequence: int) -> StoredBlock | None:
+        if not _is_int64(event_sequence):
+            return None
+        block = _only(map(_block, self._session.rows(sql.GET_BLOCK_OF_EVENT, [event_sequence])))
+        return block if block is not None and block.first_event_sequence <= event_sequence else None
+
+    def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
+        rows = self._session.rows(sql.NEWEST_BLOCKS, [_before(before), limit])
+        return [_block((*row, b"")) for row in rows]
+
+    # lookups: trades
+
+    def get_trade_by_id(self, trade_id: int) -> Trade | None:
+        return _only(self._trades(sql.GET_TRADE, [trade_id])) if _is_int64(trade_id) else None
+
+    def get_trades_by_sequence_range(self, first: int, last: int, limit: int, symbol: str | None = None) -> list[Trade]:
+        span = [_int64(first), _int64(last), limit]
+        if symbol is None:
+            return self._trades(sql.TRADES_BY_RANGE, span)
+        return self._trades(sql.SYMBOL_TRADES_BY_RANGE, [symbol, *span])
+
+    def newest_trades(
+        self, limit: int, *, before: int | None = None, after: int | None = None, symbol: str | None = None
+    ) -> list[Trade]:
+        span = [LEAST if after is None else _int64(after), _before(before), limit]
+        if symbol is None:
+            return self._trades(sql.NEWEST_TRADES, span)
+        return self._trades(sql.SYMBOL_NEWEST_TRADES, [symbol, *span])
+
+    def get_trades_by_account(self, account: int, limit: int, before: int | None = None) -> list[Trade]:
+        if not _is_int64(account):
+            return []
+        key = [account, _before(before), limit]
+        bought, sold = self._trades(sql.TRADES_BY_BUYER, key), self._trades(sql.TRADES_BY_SELLER, key)
+        trades = merge(bought, (t for t in sold if t.buyer != account), key=lambda t: t.trade_id, reverse=True)
+        return list(islice(trades, limit))
+
+    def _trades(self, statement: str, parameters: Sequence[Any]) -> list[Trade]:
+        return [Trade._make(row) for row in self._session.rows(statement, parameters)]
+
+    def trading_day(self, day: date) -> TradingDay | None:
+        rows = self._session.rows(sql.GET_TRADING_DAY, [day])
+        return _only(TradingDay(day, first, last) for _, first, last in rows)
+
+    # lookups: orders
+
+    def newest_orders(self, limit: int, *, before: int | None = None, symbol: str | None = None) -> list[Order]:
+        if symbol is None:
+            return self._orders(sql.NEWEST_ORDERS, [_before(before), limit])
+        return self._orders(sql.SYMBOL_NEWEST_ORDERS, [symbol, _before(before), limit])
+
+    def get_orders_by_account(self, account: int, limit: int, before: int | None = None) -> list[Order]:
+        if not _is_int64(account):
+            return []
+        return self._orders(sql.ORDERS_BY_ACCOUNT, [account, _before(before), limit])
+
+    def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
+        return self._orders(sql.ORDERS_BY_RANGE, [_int64(first), _int64(last), limit])
+
+    def open_orders(self) -> Iterator[Order]:
+        after = LEAST
+        while page := self._orders(sql.OPEN_ORDERS, [after, PAGE]):
+            yield from page
+            after = page[-1].order_id
+
+    def _orders(self, statement: str, parameters: Sequence[Any]) -> list[Order]:
+        return [Order._make(row) for row in self._session.rows(statement, parameters)]
+
+    # lookups: ledger, balances, candles
+
+    def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
+        span = [_int64(first_sequence << sql.LEG_BITS), _int64(((last_sequence + 1) << sql.LEG_BITS) - 1)]
+        return [_ledger_event(row) for row in self._session.rows(sql.LEDGER_EVENTS, span)]
+
+    def get_ledger_events_by_account(
+        self, account: int, limit: int, *, asset: str | None = None, before: tuple[int, int] | None = None
+    ) -> list[LedgerEvent]:
+        if not _is_int64(account):
+            return []
+        entry = MOST if before is None else _int64((before[0] << sql.LEG_BITS) + before[1])
+        assets = [balance.asset for balance in self.balances_of(account)] if asset is None else [asset]
+        # Each page comes newest first, so the newest of all are at the front of one of them.
+        pages = [self._session.rows(sql.LEDGER_EVENTS_BY_ASSET, [account, name, entry, limit]) for name in assets]
+        newest = merge(*pages, key=lambda row: row[0], reverse=True)
+        return [_ledger_event(row) for row in islice(newest, limit)]
+
+    def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
+        left = MOST if limit is None else limit
+        while left > 0:
+            size = min(PAGE, left)
+            if after is None:
+                rows = self._session.rows(sql.FIRST_BALANCES, [size])
+            else:
+                rows = self._session.rows(sql.NEXT_BALANCES, [*after, size])
+            yield from map(Balance._make, rows)
+            if len(rows) < size:
+                return
+            left -= size
+            after = (rows[-1][0], rows[-1][1])
+
+    def balances_of(self, account: int) -> list[Balance]:
+        if not _is_int64(account):
+            return []
+        return [Balance._make(row) for row in self._session.rows(sql.BALANCES_OF, [account])]
+
+    def candles(self, symbol: str, limit: int) -> list[Candle]:
+        return [Candle._make(row) for row in reversed(self._session.rows(sql.NEWEST_CANDLES, [symbol, limit]))]
+
+    # dead letters
+
+    def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
+        rows = self._session.rows(sql.UNRESOLVED_DEAD_LETTERS if unresolved_only else sql.DEAD_LETTERS)
+        return [DeadLetter(row[0], *row) for row in rows]
+
+    def newest_dead_letters(
+        self, limit: int, *, before: int | None = None, unresolved_only: bool = False
+    ) -> list[DeadLetter]:
+        statement = sql.NEWEST_UNRESOLVED_DEAD_LETTERS if unresolved_only else sql.NEWEST_DEAD_LETTERS
+        return [DeadLetter(row[0], *row) for row in self._session.rows(statement, [_before(before), limit])]
+
+    def get_dead_letter(self, id: int) -> DeadLetter | None:
+        rows = self._session.rows(sql.GET_DEAD_LETTER, [id]) if _is_int64(id) else []
+        return _only(DeadLetter(row[0], *row) for row in rows)
+
+
+def _digits(value: int) -> str:
+    return f"{value:016x}"
+
+
+def _epoch_row(epoch: Epoch) -> Row:
+    return (*epoch[:2], _digits(epoch.prev_hash), *epoch[3:])
+
+
+def _block(row: Row) -> StoredBlock:
+    return StoredBlock._make((row[0], int(row[1], 16), int(row[2], 16), *row[3:-1], bytes(row[-1])))
+
+
+def _ledger_event(row: Row) -> LedgerEvent:
+    entry, *rest = row
+    return LedgerEvent(entry >> sql.LEG_BITS, entry & (1 << sql.LEG_BITS) - 1, *rest)
+
+
+def _only(found: Iterable[T]) -> T | None:
+    return next(iter(found), None)
+
+
+def _is_int64(value: int) -> bool:
+    """No column holds another number, and no driver takes one."""
+    return LEAST <= value <= MOST
+
+
+def _int64(value: int) -> int:
+    """The nearest bound of a range that the columns can hold."""
+    return max(LEAST, min(MOST, value))
+
+
+def _before(before: int | None) -> int:
+    return MOST if before is None else _int64(before)

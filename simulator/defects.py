@@ -1,0 +1,288 @@
+"""Mistakes to plant, each of which the simulator has to find: `manage.py simulate --seeds 1-200 --defect NAME`.
+
+A defect takes the place of one function while it is planted; nothing of it is in the code that runs otherwise. Each is
+a mistake that somebody could make, and that tests of one function alone would let pass.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+from matching.core import snapshots
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.core.errors import BadFile, HashMismatch
+from matching.node import server
+from matching.node.recovery import Recovery
+from matching.storage import ring, snapshot_files
+from matching.storage.segments import Segments
+from settlement.durable import appending, spill
+from settlement.project import dead_letters, projector, trail
+from settlement.stores import retrying
+from settlement.stores.base import Projection, StoreUnavailable
+from settlement.stores.sql import statements, store
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """With the mistake of that name in the code. Not to be nested."""
+    with ExitStack() as stack:
+        for patch in DEFECTS[name]():
+            stack.enter_context(patch)
+        yield
+
+
+def _give(value: object) -> Callable[..., object]:
+    """A function that does nothing else."""
+
+    def give(*arguments: object) -> object:
+        return value
+
+    return give
+
+
+def _answer_before_fsync() -> Iterator[Any]:
+    def write(self: Segments, file: Any, record: bytes) -> None:
+        file.write(record)
+
+    yield mock.patch.object(Segments, "_write", write)
+
+
+def _tail_not_made_durable() -> Iterator[Any]:
+    """What a dead process had written and not synced is taken for durable."""
+
+    def settle(self: Segments, path: Any, good: bytes) -> None:
+        file = self._disk.append_to(path)
+        if file.size > len(good):
+            file.truncate(len(good))
+            file.sync()
+        file.close()
+
+    yield mock.patch.object(Segments, "_settle", settle)
+
+
+def _torn_tail_stays() -> Iterator[Any]:
+    yield mock.patch.object(Segments, "_settle", _give(None))
+
+
+def _confirm_before_append() -> Iterator[Any]:
+    real = appending.Appending.put
+
+    def put(self: appending.Appending, blocks: Any) -> None:
+        real(self, blocks)
+        self._confirm(self.head.block_number)
+
+    yield mock.patch.object(appending.Appending, "put", put)
+
+
+def _skip_hash_check() -> Iterator[Any]:
+    def verify(self: Block, number: int, prev_hash: int) -> None:
+        if self.number != number:
+            raise HashMismatch(f"Block {number} was expected and block {self.number} came.")
+
+    yield mock.patch.object(Block, "verify", verify)
+
+
+def _ignore_epoch() -> Iterator[Any]:
+    for module in (
+        "settlement.receive.chain",
+        "settlement.durable.appending",
+        "matching.node.recovery",
+        "exchange_site.engine_host.store_history",
+    ):
+        yield mock.patch(f"{module}.admits", _give(True))
+    yield mock.patch.object(store.SqlStore, "_refuse_fenced", _give(None))
+
+
+def _epoch_begins_anywhere() -> Iterator[Any]:
+    """An epoch is kept without a look at what the store holds."""
+
+    def begin_epoch(self: store.SqlStore, epoch: Any) -> None:
+        with self._session.transaction():
+            if epoch not in self.epochs():
+                self._session.write("engine_epochs", statements.PUT_EPOCH, [store._epoch_row(epoch)])
+
+    yield mock.patch.object(store.SqlStore, "begin_epoch", begin_epoch)
+
+
+def _checkpoint_before_projection() -> Iterator[Any]:
+    def project(self: projector.Projections, blocks: list[Block]) -> None:
+        projection = self._patience(lambda: self._projector.project(blocks))
+        self._trail.append(projection.trades, self._projector.registry)
+        self._patience(lambda: self._store.insert_batch(projector._nothing(projection.checkpoint)))
+        self._patience(lambda: self._store.insert_rows(projection))
+        self.projected = projection.checkpoint
+
+    yield mock.patch.object(projector.Projections, "_project", project)
+
+
+def _forget_clients_in_snapshot() -> Iterator[Any]:
+    """Requests that come again after a recovery get new numbers, and are done again."""
+    real = snapshots.decode
+
+    def decode(data: bytes) -> Engine:
+        engine = real(data)
+        engine.clients.clear()
+        return engine
+
+    yield mock.patch.object(snapshots, "decode", decode)
+
+
+def _increment_balances() -> Iterator[Any]:
+    """A balance is changed by what its entries add, not set to what it is."""
+    real = store.SqlStore._put_rows
+
+    def put_rows(self: store.SqlStore, projection: Projection) -> None:
+        real(self, projection._replace(balances=()))
+        added: Counter[tuple[int, str]] = Counter()
+        for entry in projection.ledger_events:
+            added[entry.account, entry.asset] += entry.delta_available
+        for balance in projection.balances:
+            known = self.get_balances([(balance.account, balance.asset)])
+            available = (known[0].available if known else 0) + added[balance.account, balance.asset]
+            self._session.write("balances", statements.PUT_BALANCE, [balance._replace(available=available)])
+
+    yield mock.patch.object(store.SqlStore, "_put_rows", put_rows)
+
+
+def _drop_last_of_spill() -> Iterator[Any]:
+    real = spill.Spill._write
+
+    def write(self: spill.Spill, blocks: Sequence[Block]) -> bool:
+        return real(self, blocks[:-1]) if len(blocks) > 1 else True
+
+    yield mock.patch.object(spill.Spill, "_write", write)
+
+
+def _accept_empty_snapshot() -> Iterator[Any]:
+    real = snapshot_files.SnapshotFolder._load
+
+    def load(self: snapshot_files.SnapshotFolder, number: int) -> Engine:
+        try:
+            return real(self, number)
+        except BadFile:
+            engine = Engine()
+            engine.block_number = number
+            return engine
+
+    yield mock.patch.object(snapshot_files.SnapshotFolder, "_load", load)
+    yield mock.patch.object(Recovery, "_why_unusable", _give(""))
+
+
+def _accept_newer_snapshot() -> Iterator[Any]:
+    """A snapshot is used although no durable place has its block."""
+    yield mock.patch.object(Recovery, "_why_unusable", _give(""))
+
+
+def _forget_requests() -> Iterator[Any]:
+    """The last number of a client is not kept, so a request that comes again is done again."""
+    real = Engine.apply
+
+    def apply(self: Engine, *arguments: Any, **options: Any) -> Block:
+        known = dict(self.clients)
+        block = real(self, *arguments, **options)
+        if block.number % 5 == 0:
+            self.clients = known
+        return block
+
+    yield mock.patch.object(Engine, "apply", apply)
+
+
+def _take_silence_for_success() -> Iterator[Any]:
+    """A store that does not answer is taken to have done it."""
+
+    def call(self: retrying.Patience, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except StoreUnavailable:
+            return real(self, action) if "append" not in action.__qualname__ else None
+
+    real = retrying.Patience.__call__
+    yield mock.patch.object(retrying.Patience, "__call__", call)
+
+
+def _lose_dead_letter() -> Iterator[Any]:
+    yield mock.patch.object(dead_letters.DeadLetters, "put", _give(None))
+
+
+def _repeat_trail() -> Iterator[Any]:
+    """Lines that are in the trail already are written again."""
+    real = trail.Trail.append
+
+    def append(self: trail.Trail, trades: Any, registry: Any) -> None:
+        self.last_trade_id = 0
+        real(self, trades, registry)
+
+    yield mock.patch.object(trail.Trail, "append", append)
+
+
+def _shorten_log_too_early() -> Iterator[Any]:
+    """The log drops what no snapshot covers and settlement has not confirmed."""
+
+    def shorten(self: server.Leader) -> None:
+        self.input_log.drop_before(self.ring.last + 1)
+
+    yield mock.patch.object(server.Leader, "_shorten_log", shorten)
+
+
+def _drop_unconfirmed() -> Iterator[Any]:
+    """The ring makes room by dropping what settlement has not confirmed."""
+
+    def make_room(self: ring.Ring) -> None:
+        while len(self._blocks) > 20:
+            block = self._blocks.pop(self._first)
+            self._first += 1
+            self.size_bytes -= len(block.data)
+            self.confirmed = max(self.confirmed, block.number)
+            self.index()
+            self._forget_requests(block)
+
+    yield mock.patch.object(ring.Ring, "_make_room", make_room)
+
+
+def _clock_runs_back() -> Iterator[Any]:
+    """Blocks carry the clock's time as it is."""
+    for module in ("matching.node.sequencer", "matching.core.engine"):
+        yield mock.patch(f"{module}.max", lambda *values, **options: values[-1], create=True)
+
+
+def _answer_what_is_not_logged() -> Iterator[Any]:
+    """With a full disk, commands are answered although the log does not have them."""
+    real = server.Leader._log
+
+    def log(self: server.Leader, turn: Any) -> None:
+        self._tell(turn)
+        real(self, turn)
+
+    yield mock.patch.object(server.Leader, "_log", log)
+
+
+DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
+    plant.__name__.removeprefix("_").replace("_", "-"): plant
+    for plant in (
+        _answer_before_fsync,
+        _tail_not_made_durable,
+        _torn_tail_stays,
+        _answer_what_is_not_logged,
+        _shorten_log_too_early,
+        _forget_clients_in_snapshot,
+        _accept_empty_snapshot,
+        _accept_newer_snapshot,
+        _forget_requests,
+        _clock_runs_back,
+        _drop_unconfirmed,
+        _skip_hash_check,
+        _ignore_epoch,
+        _epoch_begins_anywhere,
+        _confirm_before_append,
+        _take_silence_for_success,
+        _drop_last_of_spill,
+        _checkpoint_before_projection,
+        _increment_balances,
+        _lose_dead_letter,
+        _repeat_trail,
+    )
+}
+"""By name."""

@@ -1,0 +1,94 @@
+import json
+import logging
+import os
+import re
+from typing import Any
+
+from django.core.management import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from matching.commandline.interruption import stoppable
+from simulator import defects, seeds
+from simulator.run import Outcome
+
+_MOST_FAILURES = 20
+
+
+class Command(BaseCommand):
+    help = "Run engines, settlement and clients in a simulated world full of faults; a seed decides all of them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--seeds", required=True, metavar="A-B", help="the seeds to run, or one seed")
+        parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="default: one a core")
+        parser.add_argument(
+            "--defect", choices=sorted(defects.DEFECTS), metavar="NAME", help="plant a mistake, to see it found"
+        )
+        parser.add_argument("--stop-at-failure", action="store_true", help="end with the first seed that fails")
+        parser.add_argument("--show-log", action="store_true", help="what the simulated processes log; one process")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, **options: Any) -> None:
+        chosen = _range(options["seeds"])
+        processes = 1 if options["show_log"] or len(chosen) == 1 else max(1, options["processes"])
+        if not options["show_log"]:
+            logging.disable(logging.CRITICAL)
+        try:
+            summary = self.simulate(chosen, processes, options)
+        finally:
+            logging.disable(logging.NOTSET)
+        self.stdout.write(_json(summary) if options["json"] else _text(summary))
+        if summary.failed:
+            failed = ", ".join(str(outcome.seed) for outcome in summary.failed[:_MOST_FAILURES])
+            raise CommandError(f"{len(summary.failed)} of {summary.seeds} seeds failed: {failed}", returncode=1)
+
+    def simulate(self, chosen: range, processes: int, options: dict[str, Any]) -> seeds.Summary:
+        summary = seeds.Summary()
+        with stoppable():
+            told: set[int] = set()
+            progress = tqdm(total=len(chosen), unit="seed", disable=None)
+            for so_far in seeds.simulate_all(
+                chosen, processes=processes, defect=options["defect"], stop_at_failure=options["stop_at_failure"]
+            ):
+                summary = so_far
+                progress.update()
+                if so_far.failed and so_far.failed[-1].seed not in told:
+                    told.add(so_far.failed[-1].seed)
+                    self.stderr.write(_failure(so_far.failed[-1]))
+            progress.close()
+        return summary
+
+
+def _range(text: str) -> range:
+    found = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", text)
+    if found is None or int(found[1]) > int(found[2] or found[1]):
+        raise CommandError(f"--seeds is A-B or one number, as in 1-300; {text[:40]!r} is neither.", returncode=2)
+    return range(int(found[1]), int(found[2] or found[1]) + 1)
+
+
+def _failure(outcome: Outcome) -> str:
+    return "\n".join([f"seed {outcome.seed} failed:", *(f"  {problem}" for problem in outcome.problems[:10])])
+
+
+def _text(summary: seeds.Summary) -> str:
+    lines = [f"{kind:<40} {count:>10,}" for kind, count in sorted(summary.counts.items())]
+    lines.append(
+        f"{summary.seeds - len(summary.failed):,} of {summary.seeds:,} seeds passed: "
+        f"{summary.simulated_s / 3600:,.1f} simulated hours, {summary.blocks:,} blocks, {summary.answered:,} answers, "
+        f"{60 * summary.seeds / max(summary.seconds, 1e-9):,.0f} seeds a minute"
+    )
+    return "\n".join(lines)
+
+
+def _json(summary: seeds.Summary) -> str:
+    return json.dumps(
+        {
+            "ok": not summary.failed,
+            "seeds": summary.seeds,
+            "failed": [{"seed": outcome.seed, "problems": outcome.problems} for outcome in summary.failed],
+            "faults": dict(sorted(summary.counts.items())),
+            "simulated_hours": round(summary.simulated_s / 3600, 2),
+            "blocks": summary.blocks,
+            "answers": summary.answered,
+            "seeds_a_minute": round(60 * summary.seeds / max(summary.seconds, 1e-9), 1),
+        }
+    )

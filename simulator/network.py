@@ -1,0 +1,183 @@
+"""A network that loses, doubles, reorders, delays and changes messages, and whose links are cut for a while.
+
+Behaves as the part of ZeroMQ that is used here: a DEALER's messages wait until a ROUTER listens at the address; a
+ROUTER knows its peers by identity and is told when one is gone; a PUB sends to those that are connected only. More
+faults than TCP lets through come on purpose: nothing here may rely on the transport for what it promises.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from matching.transport import wire
+from matching.transport.sockets import AddressUnusable, Kind, Limits, Undelivered
+from simulator.scheduler import Task
+from simulator.world import Process, World
+
+_LATENCY_S = 0.0004
+_CONNECT_S = 0.002
+_MOST_WAITING = 1000
+
+
+class Wires:
+    """Who listens where, and which machines hear each other."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.listeners: dict[str, SimSocket] = {}
+        self.subscribers: dict[str, list[SimSocket]] = {}
+        self._cut_until_s: dict[frozenset[str], float] = {}
+        self._last_arrival_s: dict[tuple[int, int], float] = {}
+        self._identities = 0
+        world.repeatedly("link cut", world.rates.cuts_a_minute, self._cut)
+
+    def identity(self) -> bytes:
+        self._identities += 1
+        return self._identities.to_bytes(5, "big")
+
+    def _cut(self) -> None:
+        one, other = self.world.rng.sample(self.world.machines, 2)
+        link = frozenset((one.name, other.name))
+        self._cut_until_s[link] = self.world.scheduler.now_s + self.world.rng.uniform(0.1, 8)
+
+    def carry(self, source: "SimSocket", target: "SimSocket", frames: list[bytes]) -> None:
+        """Sends a message on its way, with what may happen to it."""
+        world, rates, now_s = self.world, self.world.rates, self.world.scheduler.now_s
+        link = frozenset((source.process.machine.name, target.process.machine.name))
+        cut_until_s = self._cut_until_s.get(link, 0.0) if world.is_faulty else 0.0
+        if now_s < cut_until_s and world.rng.random() < 0.5:
+            world.counts["lost in a cut"] += 1
+            return
+        if world.happens("message dropped", rates.drop):
+            return
+        key = (id(source), id(target))
+        arrival_s = max(now_s, cut_until_s) + world.rng.expovariate(1 / _LATENCY_S)
+        if world.happens("message delayed", rates.delay):
+            arrival_s += world.rng.uniform(0.01, 3)
+        elif not world.happens("message reordered", rates.reorder):
+            arrival_s = max(arrival_s, self._last_arrival_s.get(key, 0.0))
+            self._last_arrival_s[key] = arrival_s
+        if wire.BLOCK in frames[:2] and world.happens("bit flipped", rates.flip):
+            frames = [*frames[:-1], _flipped(frames[-1], world.rng.randrange(8 * len(frames[-1])))]
+        world.scheduler.at(arrival_s, lambda: target.arrive(frames))
+        if world.happens("message doubled", rates.double):
+            world.scheduler.at(arrival_s + world.rng.uniform(0, 1), lambda: target.arrive(frames))
+
+
+def _flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+class SimNetwork:
+    """`matching.transport.sockets.Network` of one process."""
+
+    def __init__(self, wires: Wires, process: Process) -> None:
+        self._wires = wires
+        self._process = process
+
+    def bind(self, kind: Kind, address: str, limits: Limits) -> "SimSocket":
+        self._process.io()
+        if address in self._wires.listeners:
+            raise AddressUnusable(f"{address} cannot be listened at: another process listens there already.")
+        return SimSocket(self._wires, self._process, kind, address, is_bound=True)
+
+    def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> "SimSocket":
+        self._process.io()
+        return SimSocket(self._wires, self._process, kind, address, topic=topic)
+
+    def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:
+        self._process.io()
+        scheduler = self._process.world.scheduler
+        if not any(socket.inbox for socket in sockets) and timeout_s > 0:
+            task = scheduler.running()
+            for socket in sockets:
+                socket.waiting = task
+            scheduler.park(scheduler.now_s + timeout_s)
+            for socket in sockets:
+                socket.waiting = None
+        return any(socket.inbox for socket in sockets)
+
+    def close(self) -> None:
+        """Its sockets are closed one by one."""
+
+
+class SimSocket:
+    def __init__(
+        self, wires: Wires, process: Process, kind: Kind, address: str, *, is_bound: bool = False, topic: bytes = b""
+    ) -> None:
+        self.process = process
+        self.inbox: deque[list[bytes]] = deque()
+        self.waiting: Task | None = None
+        self.address = address
+        self._wires = wires
+        self._kind = kind
+        self._topic = topic
+        self._is_bound = is_bound
+        self._is_open = True
+        self._identity = wires.identity()
+        self._peers: dict[bytes, SimSocket] = {}  # of a ROUTER
+        self._unsent: deque[list[bytes]] = deque(maxlen=_MOST_WAITING)  # of a DEALER, until somebody listens
+        process.at_end.append(self._close)
+        if is_bound:
+            wires.listeners[address] = self
+        elif kind is Kind.SUB:
+            process.world.scheduler.after(_CONNECT_S, self._subscribe)
+
+    def receive(self) -> list[bytes] | None:
+        if not self.inbox:
+            return None
+        self.process.io()
+        return self.inbox.popleft()
+
+    def send(self, *frames: bytes) -> None:
+        self.process.io()
+        if self._kind is Kind.PUB:
+            for reader in self._wires.subscribers.get(self.address, ()):
+                if frames[0].startswith(reader._topic):
+                    self._wires.carry(self, reader, list(frames))
+        elif self._kind is Kind.ROUTER:
+            peer = self._peers.get(frames[0])
+            if peer is None or not peer._is_open:
+                raise Undelivered("A message was not taken: its reader is gone.")
+            self._wires.carry(self, peer, list(frames[1:]))
+        else:
+            self._unsent.append(list(frames))
+            self._flush()
+
+    def close(self, linger_ms: int = 0) -> None:
+        if self.process.alive:
+            self._close()
+
+    def arrive(self, frames: list[bytes]) -> None:
+        if self._is_open:
+            self.inbox.append(frames)
+            if self.waiting is not None:
+                self.process.world.scheduler.wake(self.waiting)
+
+    def _flush(self) -> None:
+        """What a DEALER has to say goes out once somebody listens at its address."""
+        router = self._wires.listeners.get(self.address)
+        if router is None or not router.process.alive:
+            if self._is_open and self._unsent:
+                self.process.world.scheduler.after(0.1, self._flush)
+            return
+        router._peers[self._identity] = self
+        while self._unsent:
+            self._wires.carry(self, router, [self._identity, *self._unsent.popleft()])
+
+    def _subscribe(self) -> None:
+        if self._is_open:
+            self._wires.subscribers.setdefault(self.address, []).append(self)
+
+    def _close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        self.inbox.clear()
+        if self._is_bound and self._wires.listeners.get(self.address) is self:
+            del self._wires.listeners[self.address]
+        readers = self._wires.subscribers.get(self.address, [])
+        if self in readers:
+            readers.remove(self)

@@ -1,0 +1,155 @@
+"""One seed: a cluster under faults, then in peace until everything has come right or time is up, then the checks."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import xxhash
+
+from settlement.project.dead_letters import DeadLetters
+from simulator import checks
+from simulator.disk import SimDisk
+from simulator.engines import DATA, Engines
+from simulator.network import SimNetwork, Wires
+from simulator.settlers import Settler
+from simulator.stores import Server, empty_database
+from simulator.traffic import Trader, connection_maker
+from simulator.world import Machine, World
+
+_PEACE_S = 240.0
+"""So long after the last fault everything must be done."""
+_STALE_S = 15.0
+"""How long after an epoch began an answer of the leader before may still arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`digest` is of the chain and of what happened: the same seed gives the same one."""
+
+    seed: int
+    problems: tuple[str, ...]
+    counts: Counter[str]
+    simulated_s: float
+    blocks: int
+    answered: int
+    digest: str
+
+
+def simulate(seed: int) -> Outcome:
+    random.seed(seed)  # the jitter of retries
+    empty_database()
+    run = _Run(seed)
+    try:
+        return run.outcome()
+    finally:
+        run.world.scheduler.end()
+
+
+class _Run:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.world = world = World(seed)
+        world.machines = [Machine(name) for name in ("one", "two", "clients")]
+        self.wires = Wires(world)
+        self.server = Server(world)
+        self.has_wal = world.rng.random() < 0.5
+        self.engines = Engines(world, self.wires, self.server, has_wal=self.has_wal)
+        self.settler = Settler(world, self.wires, self.server, self.engines.seats[0])
+        self.traders = [self._trader(number) for number in range(1, world.rng.randint(2, 4))]
+        world.start_nuisances()
+
+    def _trader(self, number: int) -> Trader:
+        process = self.world.process(f"client {number}", self.world.machines[-1], may_crash=False)
+        connect = connection_maker(self.engines.addresses, lambda process: SimNetwork(self.wires, process))
+        trader = Trader(process, connect, random.Random(self.world.rng.random()), number)  # noqa: S311 (seeded)
+        process.start(trader.run)
+        return trader
+
+    def outcome(self) -> Outcome:
+        self.engines.start()
+        self.settler.start()
+        scheduler = self.world.scheduler
+        deadline_s = self.world.faulty_until_s + _PEACE_S
+        is_done = scheduler.run(self._is_done, deadline_s)
+        problems = list(self.settler.incidents)
+        if not is_done:
+            problems += self._what_is_stuck()
+        else:
+            problems += self._problems()
+        chain = checks.chain_of(self.server.store)
+        acknowledged = sum(len(trader.acknowledged) for trader in self.traders)
+        told = f"{[block.hash for block in chain]} {sorted(self.world.counts.items())} {scheduler.now_s} {problems}"
+        return Outcome(
+            self.seed,
+            tuple(problems),
+            self.world.counts,
+            scheduler.now_s,
+            len(chain),
+            acknowledged,
+            xxhash.xxh3_64_hexdigest(told.encode()),
+        )
+
+    def _is_done(self) -> bool:
+        if self.world.is_faulty or not all(trader.is_done for trader in self.traders):
+            return False
+        parts = [seat.parts for seat in self.engines.seats]
+        if any(part is None for part in parts):
+            return False
+        ends = {(part.engine.block_number, part.engine.state_hash) for part in parts if part is not None}
+        projected = self.server.store.projected()
+        return ends == {(projected.block_number, projected.hash)} and self.settler.is_drained
+
+    def _what_is_stuck(self) -> Iterator[str]:
+        yield f"not done {_PEACE_S:g} s after the last fault"
+        for trader in self.traders:
+            if not trader.is_done:
+                yield f"{trader.name} still waits"
+        for seat in self.engines.seats:
+            where = f"at block {seat.parts.engine.block_number} as {seat.parts.board.role}" if seat.parts else "not up"
+            yield f"engine {seat.name} is {where}; it ended before with: {seat.endings[-3:]}"
+        store = self.server.store
+        yield f"settlement has appended {store.appended().block_number}, projected {store.projected().block_number}"
+        yield f"settlement ended before with: {self.settler.endings[-3:]}"
+
+    def _problems(self) -> Iterator[str]:
+        store = self.server.store
+        auditor = self.world.process("auditor", self.settler.machine, may_crash=False)
+        disk = SimDisk(self.settler.drive, auditor)
+        letters = DeadLetters(store, DATA, self.settler.clock_of(auditor), disk)
+        for letter in letters.unresolved():
+            if error := letters.replay(letter):
+                yield f"dead letter {letter.block_number}: {error}"
+        chain = checks.chain_of(store)
+        yield from checks.store_is_in_order(store, DATA, disk)
+        yield from checks.requests_come_once(chain)
+        acknowledged = [told for trader in self.traders for told in trader.acknowledged]
+        yield from checks.answers_are_kept(acknowledged, chain, self._forgiven())
+        told_lost = [at_s for trader in self.traders for at_s in trader.told_lost]
+        yield from checks.nobody_was_told_of_a_loss(told_lost, self._forgiven())
+        yield from checks.blocks_stay("appended", self.server.appended, chain)
+        yield from checks.blocks_stay("confirmed", self._confirmed_for_good(), chain)
+        engines = [(seat.name, seat.parts.engine) for seat in self.engines.seats if seat.parts]
+        yield from checks.engines_agree(engines, chain)
+
+    def _confirmed_for_good(self) -> dict[int, int]:
+        """But for what was still in the spill when somebody else began to lead.
+
+        Either a person told it to take over, or it has neither a log nor, being on another machine, the spill to read.
+        """
+        elsewhere = {seat.name for seat in self.engines.seats if seat.machine is not self.settler.machine}
+        ends = [
+            epoch.first_block
+            for epoch in self.server.store.epochs()
+            if epoch.number in self.server.forced or (epoch.engine in elsewhere and not self.has_wal)
+        ]
+        end = min(ends, default=None)
+        return {n: digest for n, digest in self.settler.confirmed.items() if end is None or n < end}
+
+    def _forgiven(self) -> list[checks.Forgiven]:
+        """With a log, only what a person forced; without one, any new epoch."""
+        return [
+            checks.Forgiven(epoch.first_block, self.server.began_at_s[epoch.number] + _STALE_S)
+            for epoch in self.server.store.epochs()
+            if not self.has_wal or epoch.number in self.server.forced
+        ]

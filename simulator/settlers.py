@@ -1,0 +1,120 @@
+"""Settlement on its machine, started again whenever it ends, and watched for confirming what is nowhere durable."""
+
+from matching.core.errors import MatchingError
+from matching.feed.reader import Feed
+from matching.storage.segments import Segments
+from settlement import worker
+from settlement.durable.spill import SUFFIX, Spill
+from settlement.errors import SettlementError
+from settlement.options import Options
+from settlement.project.dead_letters import DeadLetters
+from settlement.project.trail import Trail
+from settlement.stores.base import StoreError
+from simulator.disk import SimDisk
+from simulator.engines import DATA, Seat
+from simulator.network import SimNetwork, Wires
+from simulator.stores import Server, SimStore
+from simulator.world import Process, World
+
+_SPILL_BYTES = 64 << 10
+_SEGMENT_BYTES = 8 << 10
+
+
+class SimClock:
+    """`settlement.clock.Clock` of one process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def monotonic(self) -> float:
+        return self._process.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self._process.io()
+        self._process.wait(seconds)
+
+    def time_ns(self) -> int:
+        return self._process.time_ns()
+
+
+class WatchedFeed(Feed):
+    """The feed, with an eye on what settlement confirms through it."""
+
+    settler: "Settler"
+
+    def confirm(self, number: int) -> None:
+        self.settler.note_confirmation(number)
+        super().confirm(number)
+
+
+class Settler:
+    """One at a time. Runs on the first engine's machine, whose recovery reads the spill."""
+
+    def __init__(self, world: World, wires: Wires, server: Server, seat: Seat) -> None:
+        self.machine = seat.machine
+        self.drive = seat.drive
+        self.incidents: list[str] = []
+        self.endings: list[str] = []
+        self.confirmed: dict[int, int] = {}  # block number → hash
+        self._world = world
+        self._wires = wires
+        self._server = server
+        self._addresses = seat.addresses
+        self._process: Process | None = None
+        self._waiting_blocks = world.rng.choice((4, 64))
+
+    @property
+    def is_drained(self) -> bool:
+        return not any(path.suffix == SUFFIX and file.data for path, file in self.drive.files.items())
+
+    def clock_of(self, process: Process) -> SimClock:
+        return SimClock(process)
+
+    def start(self) -> None:
+        running = self._process = self._world.process("settlement", self.machine, may_crash=True)
+        running.at_end.append(lambda: self._world.scheduler.after(self._world.rng.uniform(0.1, 3), self.start))
+        running.start(lambda: self._run(running))
+
+    def _run(self, running: Process) -> None:
+        try:
+            self._settle(running)
+        except (SettlementError, MatchingError, StoreError, OSError) as error:
+            self.endings.append(f"{self._world.scheduler.now_s:.3f} {type(error).__name__}: {error}")
+            self._world.counts[f"settlement stopped: {type(error).__name__}"] += 1
+        finally:
+            running.end()
+
+    def _settle(self, running: Process) -> None:
+        clock, disk = SimClock(running), SimDisk(self.drive, running)
+        store = SimStore(self._server, running)
+        feed = WatchedFeed(
+            self._addresses.blocks,
+            self._addresses.retransmission,
+            make_network=lambda: SimNetwork(self._wires, running),
+            clock=running.monotonic,
+        )
+        feed.settler = self
+        spill = Spill(DATA / "spill", _SPILL_BYTES, disk, _SEGMENT_BYTES)
+        trail, letters = Trail(DATA, disk), DeadLetters(store, DATA, clock, disk)
+        options = Options(waiting_blocks=self._waiting_blocks)
+        worker.run(feed, store, trail, letters, clock, lambda: False, options, spill=spill)
+
+    def note_confirmation(self, number: int) -> None:
+        """What is confirmed must be in the store, or synced in the spill."""
+        if number == 0 or number in self.confirmed:
+            return
+        digest = self._server.appended.get(number)
+        if digest is None:
+            digest = self._spilled().get(number)
+        if digest is None:
+            self.incidents.append(f"block {number} was confirmed and is neither in the store nor synced in the spill")
+        else:
+            self.confirmed[number] = digest
+
+    def _spilled(self) -> dict[int, int]:
+        watcher = self._world.process("watcher", self.machine, may_crash=False)
+        try:
+            segments = Segments(SimDisk(self.drive, watcher), DATA / "spill", SUFFIX, "")
+            return {block.number: block.hash for block in segments.peek()}
+        finally:
+            watcher.end()

@@ -1,0 +1,167 @@
+"""Clients: what they send, and what they were answered."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from matching.client.connection import Connection
+from matching.client.edge import BatchBuilder, Edge, Encoded
+from matching.core.errors import EngineRefused, EngineUnreachable
+from matching.core.registry import Registry
+from matching.transport.sockets import Network
+from matching.transport.wire import OUT_OF_ORDER, Answer
+from matching.workloads.demo_venue import LISTINGS
+from simulator.world import Process
+
+_SYMBOL = LISTINGS[0].symbol
+_DEFINITIONS: tuple[dict[str, Any], ...] = (
+    {"command": "asset", "symbol": "BTC", "decimals": 8},
+    {"command": "asset", "symbol": "USD", "decimals": 6},
+    LISTINGS[0].definition(),
+)
+_ACCOUNTS = range(101, 107)
+_TIMEOUT_S = 4.0
+_UNDER_WAY = 4
+
+Command = dict[str, Any]
+
+
+class Acknowledged(NamedTuple):
+    """Commands of one client that were answered, and what they were told."""
+
+    client: int
+    first_number: int
+    command_count: int
+    block_number: int  # 0: done before, and not held any more
+    first_command_sequence: int
+    events: bytes
+    at_s: float
+
+
+class Trader:
+    """Sends its share of batches, through whatever happens, and keeps every answer."""
+
+    def __init__(
+        self, process: Process, make_connection: Callable[[int, Process], Connection], rng: random.Random, number: int
+    ) -> None:
+        self.name = process.name
+        self.acknowledged: list[Acknowledged] = []
+        self.told_lost: list[float] = []  # when it was told that the engine does not have what was answered
+        self.is_done = False
+        self._process = process
+        self._make_connection = make_connection
+        self._rng = rng
+        self._client_id = number * 1_000_000
+        self._left = rng.randint(10, 60)
+        self._commands = _commands(rng, number)
+        self._pause_s = rng.choice((0.02, 0.1, 0.4))
+
+    def run(self) -> None:
+        while self._left > 0:
+            try:
+                self._trade()
+            except EngineRefused as error:
+                # Nothing of it was done, or what was answered is gone: a new client, and the definitions once more.
+                if error.code == OUT_OF_ORDER:
+                    self.told_lost.append(self._process.monotonic())
+                self._process.wait(self._rng.uniform(0.05, 0.5))
+        self.is_done = True
+
+    def _trade(self) -> None:
+        self._client_id += 1
+        connection = self._make_connection(self._client_id, self._process)
+        try:
+            edge = Edge(Registry())
+            builder = BatchBuilder(edge)
+            for definition in _DEFINITIONS:
+                encoded = edge.encode(definition)
+                assert isinstance(encoded, Encoded), encoded
+                self._send(connection, builder, [definition])
+                self._collect(connection, 0)
+                edge.registry.apply(encoded.kind, encoded.text)
+            while self._left > 0:
+                self._send(connection, builder, [next(self._commands) for _ in range(self._rng.randint(1, 8))])
+                self._left -= 1
+                self._collect(connection, _UNDER_WAY)
+                self._process.wait(self._rng.expovariate(1 / self._pause_s))
+            self._collect(connection, 0)
+        finally:
+            connection.close()
+
+    def _send(self, connection: Connection, builder: BatchBuilder, commands: list[Command]) -> None:
+        for command in commands:
+            refusal = builder.add(command)
+            assert refusal is None, (command, refusal)
+        connection.send(*builder.take())
+
+    def _collect(self, connection: Connection, most_under_way: int) -> None:
+        """Answers, until no more batches than that are under way."""
+        while connection.under_way > most_under_way:
+            try:
+                answers = connection.receive(1.0)
+            except EngineUnreachable:
+                connection.retry()
+                continue
+            for answered in answers:
+                self._keep(answered.answer)
+
+    def _keep(self, answer: Answer) -> None:
+        for segment in answer.segments:
+            self.acknowledged.append(
+                Acknowledged(
+                    answer.client,
+                    segment.first_number,
+                    segment.command_count,
+                    segment.block_number,
+                    segment.first_command_sequence,
+                    segment.events.tobytes(),
+                    self._process.monotonic(),
+                )
+            )
+
+
+def connection_maker(
+    addresses: str, make_network: Callable[[Process], Network]
+) -> Callable[[int, Process], Connection]:
+    def make(client_id: int, process: Process) -> Connection:
+        return Connection(
+            addresses,
+            timeout_s=_TIMEOUT_S,
+            client_id=client_id,
+            make_network=lambda: make_network(process),
+            clock=process.monotonic,
+        )
+
+    return make
+
+
+def _commands(rng: random.Random, number: int) -> Iterator[Command]:
+    """An endless stream for one trader: funds first, then orders around one price, some of which trade."""
+    placed: list[tuple[int, str]] = []
+    for at in range(10**9):
+        account = rng.choice(_ACCOUNTS)
+        name = f"{number}-{at}"
+        what = rng.random() if at > 8 else 0.0
+        if what < 0.15:
+            asset = rng.choice(("BTC", "USD"))
+            amount = "10" if asset == "BTC" else "1000000"
+            yield {"command": "deposit", "account": account, "asset": asset, "amount": amount, "reference": name}
+        elif what < 0.18:
+            yield {"command": "withdraw", "account": account, "asset": "USD", "amount": "50", "reference": name}
+        elif what < 0.3 and placed:
+            owner, client_order_id = placed.pop(rng.randrange(len(placed)))
+            yield {"command": "cancel", "account": owner, "symbol": _SYMBOL, "client_order_id": client_order_id}
+        elif what < 0.32:
+            yield {"command": "cancel_all", "account": account}
+        else:
+            placed.append((account, name))
+            yield {
+                "command": "order",
+                "account": account,
+                "symbol": _SYMBOL,
+                "side": rng.choice(("buy", "sell")),
+                "order_type": "limit",
+                "price": f"{rng.randint(63_990, 64_010)}.00",
+                "quantity": f"0.{rng.randint(1, 9)}",
+                "client_order_id": name,
+            }

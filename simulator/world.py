@@ -1,0 +1,205 @@
+"""Machines, processes and faults: what a seed decides.
+
+A seed draws which kinds of fault there are and how often each comes, so that some runs know one kind only and others
+know all of them at once. Faults end at `faulty_until_s`; from then on everything has to come right.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from simulator.scheduler import Crashed, Scheduler, Task
+
+_START_NS = 1_767_225_600 * 10**9  # 2026-01-01, UTC
+_JUMP_S = (-86_400.0, -60.0, -0.5, 0.5, 60.0, 90_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Probabilities, each of one operation, unless the name says otherwise."""
+
+    crash: float = 0.0  # at an I/O of an engine or settlement
+    power: float = 0.0  # of a crash: that the machine goes, not just the process
+    drop: float = 0.0
+    double: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
+    flip: float = 0.0  # a bit of a block on its way
+    cuts_a_minute: float = 0.0
+    disk_full_a_minute: float = 0.0
+    store_slow: float = 0.0
+    store_before: float = 0.0
+    store_after: float = 0.0
+    store_away_a_minute: float = 0.0
+    store_refuses: float = 0.0
+    jumps_a_minute: float = 0.0
+    pauses_a_minute: float = 0.0
+    spoil: float = 0.0  # a snapshot, while its engine is down
+    promote: float = 0.0  # of a leader's end: that the follower is promoted
+    doubled_a_minute: float = 0.0  # a second engine is started as leader
+
+
+_MOST = Rates(
+    crash=0.01,
+    power=1.0,
+    drop=0.05,
+    double=0.05,
+    reorder=0.05,
+    delay=0.05,
+    flip=0.01,
+    cuts_a_minute=12,
+    disk_full_a_minute=6,
+    store_slow=0.1,
+    store_before=0.1,
+    store_after=0.05,
+    store_away_a_minute=12,
+    store_refuses=0.2,
+    jumps_a_minute=10,
+    pauses_a_minute=30,
+    spoil=0.7,
+    promote=1.0,
+    doubled_a_minute=8,
+)
+
+
+def drawn(rng: random.Random) -> Rates:
+    """Each kind is there with probability 0.6, at a random part of its highest rate."""
+    most = {name: getattr(_MOST, name) for name in Rates.__slots__}
+    return Rates(**{name: rate * rng.random() ** 1.5 if rng.random() < 0.6 else 0.0 for name, rate in most.items()})
+
+
+@dataclass
+class Machine:
+    """What its processes share, and lose together when the power goes."""
+
+    name: str
+    clock_offset_ns: int = 0
+    lose_power: list[Callable[[], None]] = field(default_factory=list)  # what its disk does then
+
+
+class Process:
+    """One incarnation of a process; everything that it opens asks here whether it still lives."""
+
+    def __init__(self, world: "World", name: str, machine: Machine, *, may_crash: bool) -> None:
+        self.world = world
+        self.name = name
+        self.machine = machine
+        self.alive = True
+        self.takes_over = False  # an engine that was told to lead whoever led before
+        self.frozen_until_s = 0.0
+        self._may_crash = may_crash
+        self._task: Task | None = None
+        self.at_end: list[Callable[[], None]] = []
+
+    def start(self, body: Callable[[], None]) -> None:
+        self._task = self.world.scheduler.spawn(self.name, body)
+
+    def io(self, latency_s: float = 0.0, danger: float = 1.0) -> None:
+        """Called at each operation on the outside: may be the end, `danger` times as often. Raises Crashed."""
+        if not self.alive:
+            raise Crashed
+        world = self.world
+        if self._may_crash and world.happens("crash", danger * world.rates.crash):
+            self.crash(power=world.rng.random() < world.rates.power)
+            raise Crashed
+        if latency_s:
+            self.wait(latency_s)
+        pause_s = self.frozen_until_s - world.scheduler.now_s
+        if pause_s > 0:
+            self.wait(pause_s)
+
+    def wait(self, seconds: float) -> None:
+        if not self.alive:
+            raise Crashed
+        if self.world.running() is not None:  # else it is a check afterwards, for which no time passes
+            self.world.scheduler.sleep(seconds)
+
+    def monotonic(self) -> float:
+        return self.world.scheduler.now_s
+
+    def time_ns(self) -> int:
+        return _START_NS + int(self.world.scheduler.now_s * 1e9) + self.machine.clock_offset_ns
+
+    def crash(self, *, power: bool = False) -> None:
+        """Kills it; with `power` its whole machine."""
+        if power:
+            self.world.counts["power loss"] += 1
+            self.world.lose_power(self.machine)
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """It is gone: whatever it has open closes, without another word."""
+        if not self.alive:
+            return
+        self.alive = False
+        for action in self.at_end:
+            action()
+        task = self._task
+        if task is not None and not task.dead and task is not self.world.running():
+            self.world.scheduler.kill(task)
+
+
+class World:
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)  # noqa: S311 (no secret: the same seed has to give the same run)
+        self.scheduler = Scheduler()
+        self.rates = drawn(self.rng)
+        self.counts: Counter[str] = Counter()
+        self.faulty_until_s = self.rng.uniform(5, 25)
+        self.machines: list[Machine] = []
+        self.processes: list[Process] = []
+
+    @property
+    def is_faulty(self) -> bool:
+        return self.scheduler.now_s < self.faulty_until_s
+
+    def running(self) -> Task | None:
+        return self.scheduler.running()
+
+    def happens(self, kind: str, rate: float) -> bool:
+        """Whether a fault with this probability comes now; counts it."""
+        if not rate or not self.is_faulty or self.rng.random() >= rate:
+            return False
+        self.counts[kind] += 1
+        return True
+
+    def process(self, name: str, machine: Machine, *, may_crash: bool = True) -> Process:
+        made = Process(self, name, machine, may_crash=may_crash)
+        self.processes = [process for process in self.processes if process.alive] + [made]
+        return made
+
+    def lose_power(self, machine: Machine) -> None:
+        for process in self.processes:
+            if process.machine is machine:
+                process.end()
+        for lose in machine.lose_power:
+            lose()
+
+    def repeatedly(self, kind: str, a_minute: float, action: Callable[[], None]) -> None:
+        """Does `action` at random times while faults last."""
+        if not a_minute:
+            return
+
+        def act() -> None:
+            if self.is_faulty:
+                self.counts[kind] += 1
+                action()
+                self.scheduler.after(self.rng.expovariate(a_minute / 60), act)
+
+        self.scheduler.after(self.rng.expovariate(a_minute / 60), act)
+
+    def start_nuisances(self) -> None:
+        """Clocks that jump and processes that are stopped for a while and go on."""
+        self.repeatedly("clock jump", self.rates.jumps_a_minute, self._jump)
+        self.repeatedly("pause", self.rates.pauses_a_minute, self._pause)
+
+    def _jump(self) -> None:
+        machine = self.rng.choice(self.machines)
+        machine.clock_offset_ns += int(self.rng.choice(_JUMP_S) * 1e9)
+
+    def _pause(self) -> None:
+        alive = [process for process in self.processes if process.alive]
+        if alive:
+            self.rng.choice(alive).frozen_until_s = self.scheduler.now_s + self.rng.uniform(0.1, 6)

@@ -1,0 +1,196 @@
+"""Who may see the back office, and what nobody may do there."""
+
+import logging
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from back_office import outages, urls
+from exchange_site import logs
+from matching.core.decimals import INT64_MAX
+from settlement.stores.base import DeadLetter, StoreUnavailable
+from tests.back_office.conftest import html, words
+from tests.back_office.market import Market
+
+PAGES = [
+    reverse("office:overview"),
+    reverse("office:live"),
+    reverse("office:trades"),
+    reverse("office:trade", args=[20]),
+    reverse("office:orders"),
+    reverse("office:order", args=[18]),
+    reverse("office:accounts"),
+    reverse("office:account", args=[1]),
+    reverse("office:blocks"),
+    reverse("office:block", args=[1]),
+    reverse("office:jump") + "?q=BTC-USD",
+    reverse("office:dead_letters"),
+    reverse("office:dead_letter", args=[1]),
+]
+OWN_PAGES = [
+    reverse("office:alarms"),
+    reverse("office:reconciliations"),
+    reverse("office:reconciliation", args=[1]),
+]
+"""They read the site's own database and need no store."""
+PAGES += OWN_PAGES
+ACTIONS = {
+    reverse("office:acknowledge", args=[1]): "settlement.change_alarm",
+    reverse("office:reconcile"): "settlement.add_reconciliationrun",
+    reverse("office:replay", args=[1]): "settlement.change_deadletter",
+}
+NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter"]
+
+
+def test_every_address_is_among_those_tested() -> None:
+    assert len(PAGES) + len(ACTIONS) == len(urls.urlpatterns)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_stranger_and_a_trader_do_nothing(action: str) -> None:
+    trader = Client()
+    trader.force_login(User.objects.create_user("trader"))
+    for client in (Client(), trader):
+        response = client.post(action)
+        assert response.status_code == 302
+        assert response["Location"].startswith("/admin/login/?next=/admin/")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_staff_without_the_permission_is_told_which_it_is(action: str) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("clerk", is_staff=True))
+    response = client.post(action)
+    assert response.status_code == 403
+    assert f"it needs the permission {ACTIONS[action]}." in words(response)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_nothing_is_done_by_following_a_link(operator: Client, action: str) -> None:
+    assert operator.get(action).status_code == 405
+    assert operator.head(action).status_code == 405
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", ACTIONS)
+def test_nothing_is_done_for_another_site(action: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("operator"))
+    assert client.post(action).status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", PAGES)
+def test_a_stranger_is_sent_to_the_login(page: str) -> None:
+    response = Client().get(page)
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/login/?next=/admin/")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", PAGES)
+def test_a_user_who_is_no_staff_is_sent_to_the_login(page: str) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("trader"))
+    response = client.get(page)
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/login/?next=/admin/")
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_nothing_can_be_written(operator: Client, page: str, method: str) -> None:
+    assert operator.generic(method.upper(), page).status_code == 405
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_form_that_writes_leads_to_an_action(operator: Client, market: Market, page: str) -> None:
+    market.run(3)
+    market.store.put_dead_letter(DeadLetter(1, 1, "It does not fit.", 1, market.time_ns, market.time_ns, None))
+    page_html = html(operator.get(page))
+    ours = page_html.partition('class="office"')[2]
+    for form in re.findall(r"<form[^>]*>", ours):
+        action = re.search(r'action="([^"]*)"', form)
+        assert 'method="get"' in form or ('method="post"' in form and action and action[1] in ACTIONS)
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_what_is_not_there_is_a_page_that_says_so(operator: Client, market: Market, name: str) -> None:
+    response = operator.get(reverse(f"office:{name}", args=[4_000_000]))
+    assert response.status_code == 404
+    assert "4000000" in words(response)
+    assert "Traceback" not in html(response)
+    assert "Go to the overview" in words(response)
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+@pytest.mark.parametrize("number", [INT64_MAX, INT64_MAX + 1, 10**40])
+def test_a_number_that_no_store_holds_is_not_found(operator: Client, market: Market, name: str, number: int) -> None:
+    assert operator.get(f"/admin/{name}s/{number}/").status_code == 404
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_PAGES])
+def test_a_store_that_is_away_is_one_sentence(
+    operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    def away(*args: object, **options: object) -> None:
+        raise StoreUnavailable("The database is locked.")
+
+    for method in (
+        "definitions",
+        "get_trade_by_id",
+        "get_orders",
+        "balances",
+        "balances_of",
+        "newest_blocks",
+        "get_block",
+        "newest_dead_letters",
+        "get_dead_letter",
+    ):
+        monkeypatch.setattr(type(market.store), method, away)
+    urls.reference.forget()
+    response = operator.get(page)
+    assert response.status_code == 503
+    assert "The database is locked." in words(response)
+
+
+@pytest.mark.parametrize("page", [*OWN_PAGES, reverse("office:overview")])
+def test_a_database_without_what_a_page_needs_is_one_sentence(operator: Client, market: Market, page: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE alarms")
+        cursor.execute("DROP TABLE reconciliation_runs")
+    response = operator.get(page)
+    assert response.status_code == 503
+    assert "The site's database does not answer." in words(response)
+
+
+def test_a_database_that_does_not_know_who_asks_is_one_sentence_and_one_line(
+    operator: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any page runs, as with a database that is away."""
+    configured = logs.settings("keyvalue", "INFO")["loggers"]["django.request"]["filters"]
+    assert configured == ["one-line"]
+    monkeypatch.setattr(logging.getLogger("django.request"), "filters", [outages.OneLine()])
+    operator.raise_request_exception = False
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE django_session")
+    for response in (operator.get(reverse("office:overview")), operator.get(reverse("admin:auth_user_changelist"))):
+        assert response.status_code == 503
+        assert "The site's database does not answer." in words(response)
+    lines = [record for record in caplog.records if record.name == "django.request"]
+    assert [(line.getMessage(), line.exc_info) for line in lines] == [
+        ("database does not answer: no such table: django_session", None)
+    ] * 2
+
+
+def test_users_and_groups_stand_in_the_same_frame(operator: Client) -> None:
+    for page in ("auth_user_changelist", "auth_user_add", "auth_group_changelist", "password_change"):
+        response = operator.get(reverse(f"admin:{page}"))
+        assert response.status_code == 200
+        assert "Overview" in words(response)

@@ -1,0 +1,131 @@
+"""The back office as an operator uses it: a real Chromium, a real server, clicks."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django.live_server_helper import LiveServer
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.wait import WebDriverWait
+
+from settlement.stores.sql.store import SqlStore
+from tests.back_office.conftest import NOON_NS, Engine
+from tests.back_office.market import Market
+
+pytestmark = [pytest.mark.services("browser"), pytest.mark.django_db(transaction=True)]
+
+PATIENCE_S = 20
+FIRST_TRADE = "#live-trades tbody tr:first-child td:first-child a"
+
+
+@pytest.fixture
+def market(transactional_db: None) -> Market:
+    store = SqlStore()
+    store.connect()
+    opened = Market(store, NOON_NS)
+    opened.open()
+    opened.run(120)
+    return opened
+
+
+@pytest.fixture
+def office(browser: Chrome, live_server: LiveServer, market: Market) -> Iterator[Chrome]:
+    """Logged in, through the form, and on the overview."""
+    User.objects.create_superuser("operator", password="let me in")
+    browser.get(f"{live_server.url}/admin/")
+    browser.find_element(By.NAME, "username").send_keys("operator")
+    browser.find_element(By.NAME, "password").send_keys("let me in")
+    browser.find_element(By.NAME, "password").submit()
+    until(browser, lambda page: page.find_elements(By.ID, "live-tiles"))
+    yield browser
+    log = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    complaints = [entry["message"] for entry in log if entry["level"] == "SEVERE"]
+    browser.delete_all_cookies()
+    browser.get("about:blank")
+    assert not complaints
+
+
+def until(browser: Chrome, condition: Callable[[WebDriver], object]) -> None:
+    WebDriverWait(browser, PATIENCE_S).until(condition)
+
+
+def heading(browser: Chrome) -> str:
+    return browser.find_element(By.TAG_NAME, "h1").text
+
+
+def click(browser: Chrome, selector: str) -> None:
+    """Follows a link and waits for the page behind it."""
+    link = browser.find_element(By.CSS_SELECTOR, selector)
+    target = link.get_attribute("href")
+    link.click()
+    until(browser, lambda page: page.current_url == target)
+
+
+def test_from_the_overview_to_a_trade_its_order_and_the_account(office: Chrome, market: Market) -> None:
+    newest = market.settled[-1]
+    click(office, FIRST_TRADE)
+    assert f"Trade {newest.trade_id}" in heading(office)
+    click(office, "#orders tbody tr:first-child td:nth-child(2) a")
+    assert f"Order {newest.maker_order_id}" in heading(office)
+    click(office, ".office-facts a")
+    maker = newest.seller if newest.taker_side == "buy" else newest.buyer
+    assert heading(office).endswith(f"Account {maker}")
+    assert "BTC" in office.find_element(By.ID, "balances").text
+    click(office, '.office-tabs a[href*="trades"]')
+    assert len(office.find_elements(By.CSS_SELECTOR, "#trades tbody tr")) == 50
+    click(office, "#older")
+    assert office.find_elements(By.ID, "newest")
+
+
+def test_the_overview_follows_the_market_by_itself(office: Chrome, market: Market, engine: Engine) -> None:
+    office.execute_script("window.untouched = true")
+    candles = "return Chart.getChart('price-chart').data.labels.filter(Boolean).length"
+    minutes = office.execute_script(candles)
+    engine.fields["block"] = 4_321
+    market.time_ns += 60_000_000_000
+    trade = market.trade("BTC-USD", 6_600_000, 5_000, maker=1, taker=2)
+    market.settle()
+    until(office, lambda page: page.find_element(By.CSS_SELECTOR, FIRST_TRADE).text == str(trade.trade_id))
+    until(office, lambda page: "4321" in page.find_element(By.ID, "tile-block").text)
+    until(office, lambda page: page.execute_script(candles) == minutes + 1)
+    assert "66000.00" in office.find_element(By.ID, "live-market").text
+    assert office.execute_script("return window.untouched"), "the page was loaded anew"
+
+
+def test_another_instrument_is_chosen(office: Chrome) -> None:
+    office.find_element(By.CSS_SELECTOR, "#instrument option:last-child").click()
+    until(office, lambda page: "symbol=ETH-USD" in page.current_url)
+    assert "has not traded yet" in office.find_element(By.ID, "live-market").text
+
+
+def test_an_engine_that_goes_away_and_comes_back_shows(office: Chrome, engine: Engine) -> None:
+    assert "taking commands" in office.find_element(By.ID, "tile-engine").text
+    engine.absent = True
+    until(office, lambda page: "not reachable" in page.find_element(By.ID, "tile-engine").text)
+    engine.absent = False
+    until(office, lambda page: "taking commands" in page.find_element(By.ID, "tile-engine").text)
+
+
+def test_a_session_that_ends_leads_to_the_login(office: Chrome) -> None:
+    office.delete_all_cookies()
+    until(office, lambda page: page.find_elements(By.NAME, "username"))
+
+
+def test_the_field_in_the_head_leads_to_a_trade(office: Chrome, market: Market) -> None:
+    trade = market.settled[-1]
+    field = office.find_element(By.CSS_SELECTOR, ".office-jump input")
+    field.send_keys(str(trade.trade_id))
+    field.submit()
+    until(office, lambda page: page.current_url.endswith(f"/admin/trades/{trade.trade_id}/"))
+
+
+def test_dark_mode_draws_on_dark(office: Chrome) -> None:
+    office.execute_script("localStorage.setItem('adminTheme', '\"dark\"')")
+    office.refresh()
+    until(office, lambda page: "dark" in (page.find_element(By.TAG_NAME, "html").get_attribute("class") or ""))
+    table = office.find_element(By.CSS_SELECTOR, ".office-table")
+    shade = office.execute_script("return getComputedStyle(arguments[0]).backgroundColor", table)
+    office.execute_script("localStorage.removeItem('adminTheme')")
+    assert shade != "rgb(255, 255, 255)"

@@ -1,0 +1,96 @@
+"""What pages cost on SQL: the same few statements over a small store and a large one, found by key.
+
+`test_scylla_requests` is the same for the store that is no SQL.
+"""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from back_office.paging import PAGE_ROWS
+from settlement.models import Alarm, ReconciliationRun
+from tests.back_office.conftest import ON_SQL
+from tests.back_office.market import Market
+
+pytestmark = ON_SQL
+
+PAGES = [
+    "/admin/",
+    "/admin/overview/live/?symbol=BTC-USD",
+    "/admin/trades/",
+    "/admin/trades/?before=200",
+    "/admin/trades/?after=40",
+    "/admin/trades/?symbol=BTC-USD&after=40",
+    "/admin/trades/?symbol=BTC-USD",
+    "/admin/trades/?account=1",
+    "/admin/trades/?account=1&day=2026-01-01",
+    "/admin/trades/?day=2026-01-01&symbol=BTC-USD",
+    "/admin/trades/?first=10&last=300",
+    "/admin/trades/20/",
+    "/admin/orders/",
+    "/admin/orders/?symbol=BTC-USD",
+    "/admin/orders/?account=2&before=900",
+    "/admin/orders/18/",
+    "/admin/accounts/",
+    "/admin/accounts/?after=1:BTC",
+    "/admin/accounts/1/",
+    "/admin/accounts/1/?asset=BTC&before=500-0",
+    "/admin/blocks/",
+    "/admin/blocks/?before=10",
+    "/admin/blocks/2/",
+    "/admin/find/?q=20",
+    "/admin/alarms/",
+    "/admin/alarms/?before=40",
+    "/admin/reconciliations/",
+    "/admin/reconciliations/?before=40",
+    "/admin/reconciliations/?only=differences",
+    "/admin/dead_letters/",
+    "/admin/dead_letters/?before=40",
+]
+
+
+def history(rows: int) -> None:
+    """So many runs, every second one with a difference, and so many alarms that have been."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(rows):
+        run = ReconciliationRun(started_at=at, block_number=number, difference_count=number % 2, ok=not number % 2)
+        run.report = {}
+        run.save()
+        Alarm.objects.create(kind="lag", severity="warning", message="!", raised_at=at, last_seen_at=at, cleared_at=at)
+
+
+def statements(operator: Client, page: str) -> list[str]:
+    operator.get(page)  # reads the definitions, which are kept
+    with CaptureQueriesContext(connection) as queries:
+        response = operator.get(page)
+    assert response.status_code in (200, 302)
+    return [query["sql"] for query in queries]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_costs_the_same_however_much_there_is(operator: Client, market: Market, page: str) -> None:
+    market.run(PAGE_ROWS + 30)
+    history(2 * PAGE_ROWS + 30)
+    few = statements(operator, page)
+    market.run(10 * PAGE_ROWS)
+    history(2 * PAGE_ROWS)
+    many = statements(operator, page)
+    assert len(many) == len(few) <= 20
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_counted_skipped_or_sorted(operator: Client, market: Market, page: str) -> None:
+    market.run(PAGE_ROWS + 30)
+    history(2 * PAGE_ROWS + 30)
+    for statement in statements(operator, page):
+        text = statement.upper()
+        assert "COUNT(" not in text
+        assert "OFFSET" not in text
+        assert not text.startswith(("INSERT", "UPDATE", "DELETE"))
+        if connection.vendor == "sqlite" and text.startswith("SELECT"):
+            with connection.cursor() as cursor:
+                plan = cursor.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            assert not [step for step in plan if "TEMP B-TREE" in step[-1]], statement

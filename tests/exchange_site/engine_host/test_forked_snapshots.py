@@ -1,0 +1,164 @@
+"""Snapshots from a forked process: the engine goes on, and whatever becomes of the child is noticed."""
+
+import errno
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from exchange_site.engine_host.forked_snapshots import ForkedWriter
+from matching.core import snapshots
+from matching.storage.disk import LocalDisk
+from matching.storage.snapshot_files import SnapshotFolder, Written
+from tests.matching.exchanges import KernelExchange
+from tests.matching.small_exchange import DEFINITIONS, deposit, until
+
+
+@pytest.fixture
+def forgotten_children() -> Iterator[None]:
+    """The system takes note of how children end, and nobody can ask it."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.fixture
+def exchange() -> KernelExchange:
+    """At block 3."""
+    made = KernelExchange()
+    for definition in DEFINITIONS:
+        made.submit(definition)
+    return made
+
+
+def outcome(writer: ForkedWriter) -> Written:
+    found: list[Written] = []
+
+    def looked() -> object:
+        written = writer.outcome()
+        if written is not None:
+            found.append(written)
+        return found
+
+    until(looked, "the child to end")
+    return found[0]
+
+
+def test_what_is_written_is_the_engine_at_the_fork(tmp_path: Path, exchange: KernelExchange) -> None:
+    folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 3)
+    writer = ForkedWriter(folder)
+    expected = snapshots.encode(exchange.engine)
+    writer.begin(exchange.engine)
+    exchange.submit(deposit(1, "later"))
+    written = outcome(writer)
+    assert written == Written(3, len(expected), written.pause_s)
+    assert 0 < written.pause_s < 1
+    assert folder.read(3, 0, len(expected)) == expected
+    assert writer.outcome() is None
+
+
+class StuckDisk(LocalDisk):
+    """Never writes, and never returns."""
+
+    def write_whole(self, path: Path, data: bytes) -> None:
+        while True:
+            signal.pause()
+
+
+class FullDisk(LocalDisk):
+    def write_whole(self, path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_child_that_fails_says_why(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(FullDisk(), tmp_path, 3))
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "No space left on device"
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "No space left on device"
+
+
+def test_a_child_that_hangs_is_ended(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), longest_s=0.2)
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "it took longer than 0.2 s"
+    with suppress(ChildProcessError):  # there is no child at all; or others, which live
+        assert os.waitpid(-1, os.WNOHANG) == (0, 0)
+
+
+def test_a_child_that_is_killed_is_noticed(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
+    writer.begin(exchange.engine)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    assert outcome(writer).failure == "its process was ended by signal 9"
+
+
+def test_a_child_holds_no_port_of_its_parent(tmp_path: Path, exchange: KernelExchange) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
+    writer.begin(exchange.engine)
+    listener.close()
+
+    def refused() -> bool:
+        try:
+            socket.create_connection(address).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    until(refused, "the port to be free")
+    writer.close()
+
+
+def test_what_is_under_way_is_given_up_at_the_end(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
+    writer.begin(exchange.engine)
+    writer.close()
+    assert writer.outcome() is None
+    writer.close()
+
+
+@pytest.mark.usefixtures("forgotten_children")
+def test_of_a_child_that_nobody_can_ask_about_its_file_tells(tmp_path: Path, exchange: KernelExchange) -> None:
+    folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 3)
+    writer = ForkedWriter(folder)
+    for _ in range(2):
+        writer.begin(exchange.engine)
+        written = outcome(writer)
+        assert (written.failure, written.size_bytes) == ("", len(snapshots.encode(exchange.engine)))
+    assert folder.numbers() == [3]
+
+
+@pytest.mark.usefixtures("forgotten_children")
+@pytest.mark.parametrize("has_other", [False, True])
+def test_of_a_child_that_nobody_can_ask_about_a_missing_file_is_a_failure(
+    tmp_path: Path, exchange: KernelExchange, has_other: bool
+) -> None:
+    folder = SnapshotFolder(FullDisk(), tmp_path, 3)
+    if has_other:  # of another history
+        exchange.engine.state_hash ^= 1
+        SnapshotFolder(LocalDisk(), tmp_path, 3).write(3, snapshots.encode(exchange.engine))
+        exchange.engine.state_hash ^= 1
+    writer = ForkedWriter(folder)
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "its process has ended without it, nobody knows why"
+
+
+@pytest.mark.usefixtures("forgotten_children")
+def test_a_child_that_nobody_can_ask_about_is_ended_once(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), longest_s=0.2)
+    writer.begin(exchange.engine)
+    assert outcome(writer).failure == "it took longer than 0.2 s"
+    writer.begin(exchange.engine)
+    child = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()[-1]
+    os.kill(int(child), signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{child}").exists(), "the child to be gone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "kill", lambda *_: pytest.fail("its number may be another process's by now"))
+        writer.close()

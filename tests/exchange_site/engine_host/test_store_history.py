@@ -1,0 +1,155 @@
+"""The store as the engine's history: what it holds, what waits in the spill, and a store that is away."""
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exchange_site.engine_host.epoch_watch import EpochWatch
+from exchange_site.engine_host.store_history import StoreHistory
+from matching.core.blocks import Block
+from matching.core.engine import Engine
+from matching.core.epochs import Epoch
+from matching.storage.history import HistoryUnavailable
+from settlement.durable.claim import Claim
+from settlement.receive.chain import stored
+from settlement.stores.base import Fenced, StoreUnavailable
+from settlement.stores.sql.store import SqlStore
+from tests.matching.places import chain
+from tests.matching.small_exchange import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def blocks() -> list[Block]:
+    return chain(Engine(), 150)
+
+
+@pytest.fixture
+def store() -> SqlStore:
+    made = SqlStore()
+    made.connect()
+    return made
+
+
+class NoClaim(Claim):
+    """Of an engine that shares no machine with settlement."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"))
+
+    def make(self, newest_epoch: int) -> None:
+        pass
+
+    def withdraw(self) -> None:
+        pass
+
+
+NO_CLAIM = NoClaim()
+
+
+def history(store: SqlStore, spilled: Iterable[Block] = ()) -> StoreHistory:
+    return StoreHistory(store, lambda: iter(spilled), NO_CLAIM, sleep=lambda seconds: None)
+
+
+def epoch(number: int, first_block: int, prev_hash: int, engine: str = "one") -> Epoch:
+    return Epoch(number, first_block, prev_hash, engine, "a", "b", "c", 1)
+
+
+def numbers(found: Iterator[Block]) -> list[int]:
+    return [block.number for block in found]
+
+
+def test_blocks_come_page_by_page_and_then_the_spill(store: SqlStore, blocks: list[Block]) -> None:
+    store.append_blocks([stored(block) for block in blocks[:140]])
+    found = history(store, blocks[135:])
+    assert numbers(found.blocks(1)) == list(range(1, 151))
+    assert numbers(found.blocks(139)) == list(range(139, 151))
+    assert numbers(found.blocks(145)) == list(range(145, 151))
+    assert (found.hash_of(140), found.hash_of(150)) == (blocks[139].hash, blocks[149].hash)
+    assert (found.hash_of(0), found.hash_of(151)) == (None, None)
+
+
+def test_what_an_epoch_overruled_in_the_spill_is_not_there(store: SqlStore, blocks: list[Block]) -> None:
+    store.append_blocks([stored(block) for block in blocks[:140]])
+    store.begin_epoch(epoch(1, 141, blocks[139].hash))
+    store.begin_epoch(epoch(2, 146, blocks[144].hash))
+    found = history(store, blocks[140:])
+    assert numbers(found.blocks(141)) == [141, 142, 143, 144, 145]
+    assert found.hash_of(146) is None
+
+
+def test_an_epoch_that_came_too_late_is_begun_by_nobody(store: SqlStore, blocks: list[Block]) -> None:
+    store.append_blocks([stored(block) for block in blocks[:10]])
+    found = history(store)
+    assert not found.begin_epoch(epoch(1, 10, blocks[8].hash)), "the store has gone past it"
+    assert not found.begin_epoch(epoch(1, 11, 1)), "the store has another block there"
+    assert found.begin_epoch(epoch(1, 11, blocks[9].hash))
+    assert not found.begin_epoch(epoch(1, 11, blocks[9].hash, engine="two"))
+    assert found.epochs() == [epoch(1, 11, blocks[9].hash)]
+
+
+def test_the_first_engine_is_fenced_in_the_store_when_another_takes_over(store: SqlStore, blocks: list[Block]) -> None:
+    found = history(store)
+    assert found.begin_epoch(epoch(1, 1, 0))
+    store.append_blocks([stored(block) for block in blocks[:10]])
+    assert found.begin_epoch(epoch(2, 11, blocks[9].hash, engine="two"))
+    with pytest.raises(Fenced):
+        store.append_blocks([stored(block) for block in blocks[10:12]])
+
+
+class AwayStore(SqlStore):
+    """Does not answer so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def epochs(self) -> list[Epoch]:
+        if self.times:
+            self.times -= 1
+            raise StoreUnavailable("The database does not answer.")
+        return super().epochs()
+
+
+def test_a_store_that_is_away_for_a_while_is_waited_for() -> None:
+    waits: list[float] = []
+    found = StoreHistory(AwayStore(4), lambda: iter(()), NO_CLAIM, sleep=waits.append)
+    assert found.epochs() == []
+    assert len(waits) == 4
+    assert waits[0] < waits[-1]
+
+
+def test_a_store_that_stays_away_is_said_in_its_own_words() -> None:
+    found = StoreHistory(AwayStore(10), lambda: iter(()), NO_CLAIM, patience_s=0)
+    with pytest.raises(HistoryUnavailable, match=r"The database does not answer\."):
+        found.epochs()
+
+
+def test_the_watch_sees_a_newer_epoch_and_is_not_troubled_by_a_store_that_is_away(store: SqlStore) -> None:
+    away = AwayStore(1)
+    watch = EpochWatch(away)
+    watch.look()
+    assert watch.newest is None
+    store.begin_epoch(epoch(1, 1, 0))
+    watch.look()
+    assert watch.newest == epoch(1, 1, 0)
+    away.times = 1
+    watch.look()
+    assert watch.newest == epoch(1, 1, 0), "what is known stays known"
+
+
+def test_the_watch_looks_at_once_and_says_how_far_it_is_up_to_date(store: SqlStore) -> None:
+    store.begin_epoch(epoch(1, 1, 0))
+    times_s = iter((5.0, 7.0))
+    away = AwayStore(0)
+    watch = EpochWatch(away, every_s=3600, clock=lambda: next(times_s))
+    assert watch.known_s == -math.inf
+    with watch.running():
+        until(lambda: watch.known_s == 5.0, "the first look")
+    assert watch.newest == epoch(1, 1, 0)
+    away.times = 1
+    watch.look()
+    assert watch.known_s == 5.0

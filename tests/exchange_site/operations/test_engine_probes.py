@@ -1,0 +1,37 @@
+"""What an engine's `/health/ready` says: whether it takes commands, or follows a leader that lives."""
+
+import json
+from contextlib import ExitStack
+
+from django.core.management import call_command
+
+from exchange_site.engine_host import wiring
+from exchange_site.operations import health
+from matching.node.process import Parts
+from tests.matching.small_exchange import follower, leader, plan, until
+
+
+def checks(parts: Parts) -> tuple[int, dict[str, bool]]:
+    status, body = health.answer(wiring.probes(parts))
+    return status, {name: check["ok"] for name, check in json.loads(body)["checks"].items()}
+
+
+def test_a_follower_is_ready_while_its_leader_lives_and_takes_input_once_it_leads_itself() -> None:
+    with ExitStack() as first:
+        one = first.enter_context(leader(plan()))
+        assert checks(one.parts) == (200, {"loop": True, "taking_input": True})
+        with follower(plan(), one.commands) as second:
+            assert checks(second.parts) == (200, {"loop": True, "following": True})
+            first.close()
+            until(lambda: checks(second.parts) == (503, {"loop": True, "following": False}), "the silence to be told")
+
+            call_command("promote_engine", "--address", second.commands)
+            until(lambda: checks(second.parts) == (200, {"loop": True, "taking_input": True}), "it to take commands")
+
+
+def test_probes_that_are_gone_through_are_of_one_moment() -> None:
+    roles = iter([{"following": health.timed(lambda: True)}, {"taking_input": health.timed(lambda: True)}])
+    changing = health.Changing(lambda: next(roles))
+
+    assert [(name, probe().ok) for name, probe in changing.items()] == [("following", True)]
+    assert [(name, probe().ok) for name, probe in changing.items()] == [("taking_input", True)]

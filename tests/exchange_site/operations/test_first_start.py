@@ -1,0 +1,94 @@
+"""A first start makes what is missing, and a second one leaves it alone."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import authenticate, get_user_model
+from django.core.management import call_command
+from pytest_django import Settings
+
+from exchange_site.management.commands.run_exchange import environment
+from exchange_site.operations import first_start, readiness
+
+
+def mode(file: Path) -> int:
+    return file.stat().st_mode & 0o777
+
+
+def test_a_secret_is_kept_for_this_account_alone(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+
+    assert first_start.keep_secret(file, 48) is True
+    kept = file.read_text()
+    assert first_start.keep_secret(file, 48) is False
+
+    assert file.read_text() == kept
+    assert len(kept.strip()) == 64
+    assert mode(file) == 0o600
+
+
+@pytest.mark.django_db
+def test_a_first_start_makes_key_and_administrator(data_dir: Path, settings: Settings) -> None:
+    settings.SECRET_KEY_IS_GIVEN = False
+
+    call_command("prepare_run")
+    call_command("prepare_run")
+
+    password = (data_dir / "admin-password").read_text().strip()
+    administrator = get_user_model().objects.get()
+    assert authenticate(username="admin", password=password) == administrator
+    assert administrator.is_superuser
+    assert (mode(data_dir / "admin-password"), mode(data_dir / "secret-key")) == (0o600, 0o600)
+    assert password in readiness.welcome()
+
+
+@pytest.mark.django_db
+def test_a_key_from_the_environment_is_not_written_down(data_dir: Path) -> None:
+    call_command("prepare_run")
+
+    assert not (data_dir / "secret-key").exists()
+
+
+@pytest.mark.django_db
+def test_an_administrator_who_is_there_keeps_the_password(data_dir: Path) -> None:
+    get_user_model().objects.create_superuser(username="admin", password="chosen by hand")
+
+    call_command("prepare_run")
+
+    assert authenticate(username="admin", password="chosen by hand")
+    assert not (data_dir / "admin-password").exists()
+    assert "the one you have set" in readiness.welcome()
+
+
+def test_programs_find_this_python_first() -> None:
+    assert environment()["PATH"].startswith(str(Path(sys.executable).parent) + os.pathsep)
+
+
+def test_who_is_not_ready_in_time_is_named(process_environment: dict[str, str]) -> None:
+    silent = f"http://{process_environment['WEB_ADDRESS']}/health/ready"
+
+    assert readiness.wait_until_ready({"web": silent}, patience_s=0.5) == ["web"]
+
+
+@pytest.mark.processes
+def test_a_busy_port_is_one_sentence_that_names_the_setting(process_environment: dict[str, str]) -> None:
+    host, _, port = process_environment["WEB_ADDRESS"].partition(":")
+    with socket.create_server((host, int(port))):
+        done = subprocess.run(
+            [sys.executable, "manage.py", "run_exchange"],
+            env=process_environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.strip().endswith(
+        f"WEB_ADDRESS: {host}:{port} cannot be used: Address already in use. Stop what runs there, or set WEB_ADDRESS."
+    )
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,195 @@
+"""Several programs run as one: order, goodbyes, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exchange_site.operations import supervisor
+from exchange_site.operations.supervisor import ProcfileError, Program, read_procfile, supervise
+
+pytestmark = pytest.mark.processes
+
+SLEEPER = """
+import signal, sys
+stopped = []
+signal.signal(signal.SIGTERM, lambda *_: (print("goodbye", flush=True), sys.exit(0)))
+print("ready", flush=True)
+while True: signal.pause()
+"""
+STUBBORN = """
+import signal
+for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)
+print("ready", flush=True)
+while True: signal.pause()
+"""
+WITH_CHILD = """
+import subprocess, sys, signal
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+print("child", child.pid, flush=True)
+signal.pause()
+"""
+WITH_PID = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
+
+
+def python(name: str, code: str) -> Program:
+    return Program(name, (sys.executable, "-c", code))
+
+
+class Lines:
+    """Collects what is said, and sends this process a signal once everything that is waited for was said."""
+
+    def __init__(self, *awaited: str, send: signal.Signals = signal.SIGTERM) -> None:
+        self.all: list[str] = []
+        self._awaited = list(awaited)
+        self._send = send
+        self._lock = threading.Lock()
+
+    def __call__(self, line: str) -> None:
+        with self._lock:
+            self.all.append(line)
+            if self._awaited:
+                self._awaited = [text for text in self._awaited if text not in line]
+                if not self._awaited:
+                    os.kill(os.getpid(), self._send)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    # Ended, but not yet fetched by whoever inherited it.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def await_gone(pid: int) -> None:
+    ended = threading.Event()
+    for _ in range(500):
+        if is_gone(pid):
+            return
+        ended.wait(0.01)
+    pytest.fail(f"process {pid} is still there")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_programs_stop_in_reverse_order(stop: signal.Signals) -> None:
+    said = Lines("settlement | ready", "engine     | ready", send=stop)
+
+    status = supervise([python("settlement", SLEEPER), python("engine", SLEEPER)], os.environ, said)
+
+    assert status == 0
+    assert said.all[-2:] == ["engine     | goodbye", "settlement | goodbye"]
+
+
+def test_handlers_are_as_before_afterwards() -> None:
+    before = [signal.getsignal(number) for number in supervisor.STOP_SIGNALS]
+
+    supervise([python("a", "")], os.environ, Lines())
+
+    assert [signal.getsignal(number) for number in supervisor.STOP_SIGNALS] == before
+
+
+def test_one_that_ends_takes_the_others_with_it() -> None:
+    said = Lines()
+
+    status = supervise([python("stays", SLEEPER), python("ends", "import sys; sys.exit(3)")], os.environ, said)
+
+    assert status == 1
+    assert "ends ended with status 3; stopping the others" in said.all
+
+
+def test_one_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PATIENCE_S", 0.2)
+    said = Lines("stubborn   | ready")
+
+    assert supervise([python("stubborn", STUBBORN)], os.environ, said) == 0
+
+    assert said.all[-1] == "stubborn does not end; killing it"
+
+
+def test_a_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "SECOND_SIGNAL_S", 0.0)
+    monkeypatch.setattr(supervisor, "PATIENCE_S", 120.0)
+    said = Lines("stubborn   | ready", send=signal.SIGINT)
+    again = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    again.start()
+
+    assert supervise([python("stubborn", STUBBORN)], os.environ, said) == 0
+
+    again.join()
+    assert said.all[-1] == "stubborn does not end; killing it"
+
+
+def test_what_a_program_leaves_behind_is_ended() -> None:
+    said = Lines("child")
+
+    supervise([python("parent", WITH_CHILD)], os.environ, said)
+
+    await_gone(int(said.all[0].split()[-1]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_programs_end_even_where_the_supervisor_is_killed() -> None:
+    code = (
+        "import os, sys\n"
+        "from exchange_site.operations.supervisor import Program, supervise\n"
+        f"program = Program('a', (sys.executable, '-c', {WITH_PID!r}))\n"
+        "supervise([program], os.environ, lambda line: print(line, flush=True))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        pid = int(killed.stdout.readline().split()[-1])
+        killed.kill()
+
+    await_gone(pid)
+
+
+def test_a_command_that_is_not_there_stops_what_was_started() -> None:
+    said = Lines()
+
+    with pytest.raises(FileNotFoundError):
+        supervise([python("a", SLEEPER), Program("b", ("no-such-program",))], os.environ, said)
+
+
+def test_output_that_is_not_text_is_shown_all_the_same() -> None:
+    said = Lines()
+
+    supervise([python("a", "import sys; sys.stdout.buffer.write(b'\\xff\\xfe broken')")], os.environ, said)
+
+    assert any("broken" in line for line in said.all)
+
+
+@pytest.fixture
+def procfile(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        (tmp_path / "Procfile").write_text(text)
+        return tmp_path / "Procfile"
+
+    return write
+
+
+def test_a_procfile_is_read_in_order(procfile: Callable[[str], Path]) -> None:
+    file = procfile("# comment\n\nweb: gunicorn --bind '127.0.0.1:1' site\nengine-2: python manage.py run_engine\n")
+
+    assert read_procfile(file) == [
+        Program("web", ("gunicorn", "--bind", "127.0.0.1:1", "site")),
+        Program("engine-2", ("python", "manage.py", "run_engine")),
+    ]
+
+
+@pytest.mark.parametrize("line", ["web", "web:", ": gunicorn", "we b: x"])
+def test_a_line_of_another_form_is_named(procfile: Callable[[str], Path], line: str) -> None:
+    with pytest.raises(ProcfileError, match="is not `name: command`"):
+        read_procfile(procfile(line))
+
+
+def test_our_own_procfile_starts_whoever_feeds_others_first() -> None:
+    names = [program.name for program in read_procfile(Path("Procfile"))]
+
+    assert names == ["settlement", "engine", "web", "worker", "demo"]

@@ -1,0 +1,340 @@
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import pytest
+import zmq
+
+from matching.client.client import Client
+from matching.client.connection import Connection
+from matching.client.edge import BatchBuilder, Edge
+from matching.core.errors import EngineRefused, EngineUnreachable, NoAnswer
+from matching.transport import wire
+from matching.transport.sockets import AddressUnusable, RawSocket
+from tests.conftest import free_ports
+from tests.matching.histories import MemoryHistory
+from tests.matching.small_exchange import (
+    BTC,
+    BTC_USD,
+    DEFINITIONS,
+    USD,
+    Running,
+    deposit,
+    follower_with,
+    leader_with,
+    order,
+    plan,
+    services,
+    trading,
+    until,
+)
+
+
+@pytest.fixture
+def client(running_leader: Running) -> Iterator[Client]:
+    with Client(running_leader.commands) as made:
+        yield made
+
+
+def test_each_command_gets_its_sequence_and_its_events(client: Client) -> None:
+    results = client.call([*DEFINITIONS, *trading(2)])
+    assert [result.command_sequence for result in results] == [1, 2, 3, 4, 5, 6, 7]
+    assert [[event["event"] for event in result.events] for result in results] == [
+        ["asset_added"],
+        ["asset_added"],
+        ["instrument_added"],
+        ["deposited"],
+        ["deposited"],
+        ["order_accepted"],
+        ["order_accepted", "trade"],
+    ]
+    assert results[-1].events[1]["price"] == "100"
+    assert results[-1].rejected is None
+
+
+def test_refusals_stand_where_their_commands_stood(client: Client) -> None:
+    client.call(DEFINITIONS)
+    results = client.call(
+        [deposit(1, "a"), "nonsense", order(1, "sell", "1.001"), order(9, "sell", "1.00"), order(1, "sell", "1.00")]
+    )
+    assert [result.rejected for result in results] == [
+        None,
+        "malformed",
+        "invalid_price",
+        "insufficient_balance",
+        None,
+    ]
+    assert [result.command_sequence for result in results] == [4, None, None, 5, 6]
+    assert results[1].events == [
+        {"event": "rejected", "sequence": None, "line": 2, "command": None, "reason": "malformed"}
+    ]
+
+
+def test_many_commands_go_in_many_batches_and_come_back_in_order(running_leader: Running) -> None:
+    with Client(running_leader.commands, batch_commands=7) as client:
+        results = client.call([*DEFINITIONS, *trading(500)])
+    assert [result.command_sequence for result in results] == list(range(1, 506))
+    assert sum(event["event"] == "trade" for result in results for event in result.events) == 250
+
+
+def test_names_that_another_client_added_are_looked_up(running_leader: Running, client: Client) -> None:
+    with Client(running_leader.commands) as other:
+        other.call(DEFINITIONS)
+    results = client.call([order(1, "buy", "1.00"), deposit(1, "a", asset="ETH"), deposit(1, "a", asset="USD")])
+    assert [result.rejected for result in results] == ["insufficient_balance", "unknown_asset", None]
+
+
+def test_events_of_instruments_that_another_client_added_can_be_read(running_leader: Running, client: Client) -> None:
+    with Client(running_leader.commands) as other:
+        other.call([*DEFINITIONS, deposit(1, "a"), order(1, "sell", "1.00")])
+    (result,) = client.call([{"command": "cancel_all", "account": 1}])
+    assert [event["event"] for event in result.events] == ["order_cancelled", "orders_cancelled"]
+    assert result.events[0]["symbol"] == "BTC-USD"
+
+
+def test_definitions_that_exist_are_rejected(client: Client) -> None:
+    client.call([BTC, USD, BTC_USD])
+    assert [result.rejected for result in client.call([BTC, BTC_USD])] == ["already_exists", "already_exists"]
+
+
+def test_status_state_and_depth(client: Client) -> None:
+    client.call([*DEFINITIONS, *trading(2), order(1, "sell", "101.00", "2"), order(2, "buy", "99.50")])
+    status, state = client.status(), client.state()
+    assert (status["role"], status["block"], status["halted"]) == ("leader", state["block"], False)
+    assert status["state_hash"] == state["state_hash"]
+    assert [1, "BTC", 99999700000000, 200000000] in state["balances"]
+    assert state["open_orders"] == [
+        [9, 2, "BTC-USD", "buy", 9950, 10000, 10000],
+        [8, 1, "BTC-USD", "sell", 10100, 20000, 20000],
+    ]
+    assert client.depth() == {"BTC-USD": {"bids": [[9950, 10000]], "asks": [[10100, 20000]]}}
+
+
+def test_a_request_that_comes_again_is_answered_from_what_was_done(running_leader: Running) -> None:
+    commands = [deposit(1, "a"), deposit(1, "a"), deposit(2, "b")]
+    with Client(running_leader.commands) as client:
+        client.call(DEFINITIONS)
+    with Client(running_leader.commands, client_id=77) as client:
+        first = client.call(commands)
+    with Client(running_leader.commands, client_id=77) as client:
+        again = client.call(commands)
+    assert again == first
+    assert [result.rejected for result in first] == [None, "duplicate_reference", None]
+
+
+def test_nobody_there_is_said_in_time() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(EngineUnreachable, match=f"No engine answers at tcp://127.0.0.1:{port}"):
+        Client(f"tcp://127.0.0.1:{port}", timeout_s=0.2)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://127.0.0.1:notaport", ""])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(AddressUnusable, match="is no address to connect to"):
+        Client(address)
+
+
+Script = Callable[[RawSocket, list[bytes], wire.Batch, int], None]
+
+
+@contextmanager
+def between(engine_address: str, script: Script) -> Iterator[str]:
+    """A router before an engine that forwards everything but batches: each goes to `script`, with its count."""
+    (port,) = free_ports(1)
+    context: zmq.Context[RawSocket] = zmq.Context()
+    stop = threading.Event()
+
+    def run() -> None:
+        with context.socket(zmq.ROUTER) as front, context.socket(zmq.DEALER) as back:
+            front.bind(f"tcp://127.0.0.1:{port}")
+            back.connect(engine_address)
+            sender, seen = b"", 0
+            while not stop.is_set():
+                if front.poll(5):
+                    sender, *frames = front.recv_multipart()
+                    if frames[0] == wire.COMMANDS:
+                        seen += 1
+                        script(back, frames, wire.decode_batch(frames[1]), seen)
+                    else:
+                        back.send_multipart(frames)
+                while back.poll(0):
+                    front.send_multipart([sender, *back.recv_multipart()])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield f"tcp://127.0.0.1:{port}"
+    finally:
+        stop.set()
+        thread.join()
+        context.destroy(linger=0)
+
+
+def test_a_lost_batch_is_sent_again_with_the_same_number(running_leader: Running) -> None:
+    with Client(running_leader.commands) as client:
+        client.call(DEFINITIONS)
+    numbers = []
+
+    def lose_the_first(back: RawSocket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
+        numbers.append((batch.client, batch.first_number))
+        if count > 1:
+            back.send_multipart(frames)
+
+    with between(running_leader.commands, lose_the_first) as address, Client(address) as client:
+        (result,) = client.call([deposit(1, "a")])
+    assert result.rejected is None
+    assert len(numbers) == 2
+    assert numbers[0] == numbers[1]
+
+
+def test_batches_after_a_lost_one_keep_their_order(running_leader: Running) -> None:
+    with Client(running_leader.commands) as client:
+        client.call(DEFINITIONS)
+
+    def lose_the_second(back: RawSocket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
+        if count != 2:
+            back.send_multipart(frames)
+
+    with (
+        between(running_leader.commands, lose_the_second) as address,
+        Client(address, batch_commands=1) as client,
+    ):
+        results = client.call([deposit(account, "a") for account in range(1, 7)])
+    assert [result.command_sequence for result in results] == [4, 5, 6, 7, 8, 9]
+    assert [result.events[0]["account"] for result in results] == [1, 2, 3, 4, 5, 6]
+
+
+def test_no_answer_raises_and_a_retry_goes_on_where_it_stopped(running_leader: Running) -> None:
+    with Client(running_leader.commands) as client:
+        client.call([BTC])
+    open_gate = threading.Event()
+
+    def wait_for_the_gate(back: RawSocket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
+        if open_gate.is_set():
+            back.send_multipart(frames)
+
+    with (
+        between(running_leader.commands, wait_for_the_gate) as address,
+        Client(address, timeout_s=0.3, batch_commands=2) as client,
+    ):
+        with pytest.raises(NoAnswer, match=r"did not answer within 0\.3 s"):
+            client.call([deposit(1, "a"), deposit(1, "b"), deposit(1, "c"), USD, deposit(1, "d", asset="USD")])
+        open_gate.set()
+        results = client.retry()
+        assert [result.command_sequence for result in results] == [2, 3, 4, 5, 6]
+        assert [result.rejected for result in results] == [None] * 5
+
+
+def test_after_no_answer_another_call_gives_up_what_is_in_doubt(running_leader: Running) -> None:
+    with Client(running_leader.commands) as client:
+        client.call([BTC])
+    references = []
+
+    def lose_the_first_client(back: RawSocket, frames: list[bytes], batch: wire.Batch, count: int) -> None:
+        references.append((batch.client, batch.texts))
+        if batch.client != references[0][0]:
+            back.send_multipart(frames)
+
+    with (
+        between(running_leader.commands, lose_the_first_client) as address,
+        Client(address, timeout_s=0.2) as client,
+    ):
+        with pytest.raises(NoAnswer):
+            client.call([deposit(1, "a")])
+        (result,) = client.call([deposit(1, "b")])
+    assert result.command_sequence == 2
+    assert references[-1][1] == b"b"
+
+
+def test_lost_history_is_told_and_the_next_call_works(running_leader: Running) -> None:
+    with Client(running_leader.commands, client_id=77, first_number=500) as client:
+        with pytest.raises(EngineRefused, match="is not the next") as caught:
+            client.call([BTC])
+        assert caught.value.code == "out_of_order"
+        assert client.call([BTC])[0].rejected is None
+
+
+def test_batches_can_be_sent_as_records_with_a_window(running_leader: Running) -> None:
+    with Client(running_leader.commands) as client:
+        client.call(DEFINITIONS)
+        builder = BatchBuilder(Edge(client.registry))
+        connection = Connection(running_leader.commands, window=4)
+        try:
+            answered = []
+            for number in range(30):
+                for account in range(10):
+                    assert builder.add(deposit(account, f"{number}")) is None
+                while connection.full:
+                    answered += connection.receive(1.0)
+                connection.send(*builder.take())
+                assert connection.under_way <= 4
+            while connection.under_way:
+                answered += connection.receive(0.1)
+        finally:
+            connection.close()
+    assert [one.answer.first_number for one in answered] == list(range(1, 301, 10))
+    assert sum(len(segment.events) for one in answered for segment in one.answer.segments) == 300
+
+
+@contextmanager
+def leader_and_follower(history: MemoryHistory) -> Iterator[tuple[ExitStack, Running, Running]]:
+    """The leader ends with the stack. Settlement would keep blocks in `history`."""
+    with ExitStack() as leading:
+        first = leading.enter_context(leader_with(plan(), services(history, engine="first")))
+        with follower_with(plan(), services(history, engine="second"), first.commands) as second:
+            until(lambda: first.parts.board.replicas, "the follower to announce itself")
+            yield leading, first, second
+
+
+def promoted(address: str) -> dict[str, Any]:
+    """What the follower at `address` answers in the end, asked until its leader is silent for long enough."""
+    with closing(Connection(address, roams=False, timeout_s=60)) as connection:
+        answers: list[dict[str, Any]] = []
+
+        def is_granted() -> bool:
+            answers.append(connection.ask(wire.PROMOTE))
+            return bool(answers[-1]["ok"])
+
+        until(is_granted, "the promotion")
+        return answers[-1]
+
+
+def learn_of(follower: Running, client: Client) -> None:
+    def is_known() -> bool:
+        client.status()
+        return follower.commands in client.connection.known.addresses
+
+    until(is_known, "the client to learn of the follower")
+
+
+def test_a_client_goes_on_with_the_follower_that_is_promoted() -> None:
+    with (
+        leader_and_follower(MemoryHistory()) as (leading, first, second),
+        Client(first.commands, timeout_s=60) as client,
+    ):
+        client.call([*DEFINITIONS, *trading(10)])
+        until(lambda: second.parts.ring.last == first.parts.ring.last, "the follower to catch up")
+        learn_of(second, client)
+        leading.close()
+        answers: list[dict[str, Any]] = []
+        promoting = threading.Thread(target=lambda: answers.append(promoted(second.commands)))
+        promoting.start()
+        results = client.call([deposit(3, "after"), *trading(10)[2:]])
+        promoting.join()
+        assert [result.rejected for result in results] == [None] * 11
+        assert [result.command_sequence for result in results] == list(range(16, 27))
+        assert client.connection.address == second.commands
+        assert answers == [{"ok": True, "epoch": 2, "block": results[0].block_number}]
+        assert client.status()["epoch"] == 2
+
+
+def test_a_request_that_the_old_leader_did_is_answered_by_the_new_one_from_what_was_done() -> None:
+    with leader_and_follower(MemoryHistory()) as (leading, first, second):
+        with Client(first.commands, client_id=77) as client:
+            done = client.call([*DEFINITIONS, deposit(1, "a")])
+        until(lambda: second.parts.ring.last == first.parts.ring.last, "the follower to catch up")
+        leading.close()
+        promoted(second.commands)
+        with Client([first.commands, second.commands], client_id=77) as client:
+            assert client.call([*DEFINITIONS, deposit(1, "a")]) == done

@@ -1,0 +1,267 @@
+"""What is refused at the edge, in the order of the contract, whatever comes."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matching.client.edge import BatchBuilder, Edge, Refusal
+from matching.core.codes import FIRST_REFERENCE_COMMAND, CommandKind, Reason, name_of
+from matching.core.engine import Engine
+from matching.core.intake import check
+from tests.matching.examples import examples
+from tests.matching.small_exchange import BTC, BTC_USD, DEFINITIONS, defined_engine, deposit, order
+from tests.reference import edge as reference_edge
+from tests.reference.engine import ReferenceExchange
+from tests.reference.nonsense import FIELDS, WRONG_VALUES
+
+Json = dict[str, Any]
+GONE = object()
+LIMIT_ORDER = order(1, "buy", "100.00", client_order_id="a", post_only=False, self_trade_prevention="none")
+MARKET_BUY = {"command": "order", "account": 1, "symbol": "BTC-USD", "side": "buy", "order_type": "market"}
+CANCEL = {"command": "cancel", "account": 1, "symbol": "BTC-USD", "client_order_id": "a"}
+REPLACE = {**CANCEL, "command": "replace", "price": "100.00", "quantity": "2"}
+WITHDRAW = {**deposit(1, "t-1"), "command": "withdraw"}
+STATUS = {"command": "instrument_status", "symbol": "BTC-USD", "status": "halted"}
+NEW_INSTRUMENT = {**BTC_USD, "symbol": "USD-BTC.2"}
+VALID: list[Json] = [
+    *(LIMIT_ORDER, {**MARKET_BUY, "quantity": "1"}, {**MARKET_BUY, "quote_quantity": "5"}, CANCEL, REPLACE, WITHDRAW),
+    *(
+        deposit(1, "t-1"),
+        {"command": "cancel_all", "account": 1},
+        {"command": "cancel", **CANCEL, "account": 2**63 - 1},
+    ),
+    *({**BTC, "symbol": "ETH"}, NEW_INSTRUMENT, STATUS),
+]
+
+Fault = tuple[str, object, str]
+ACCOUNT: list[Fault] = [("account", value, "malformed") for value in (GONE, -1, 2**63, "1", 1.0, True, None)]
+SYMBOL: list[Fault] = [("symbol", GONE, "malformed"), ("symbol", 5, "malformed"), ("symbol", "NO-NE", "unknown_symbol")]
+PRICE: list[Fault] = [("price", GONE, "malformed"), ("price", 100, "malformed"), ("price", "0.001", "invalid_price")]
+QUANTITY: list[Fault] = [
+    ("quantity", GONE, "malformed"),
+    ("quantity", "1e5", "malformed"),
+    ("quantity", "0.00001", "invalid_quantity"),
+]
+CLIENT_ORDER_ID: list[Fault] = [("client_order_id", value, "malformed") for value in ("", "x" * 37, "é", "a\tb", 7)]
+
+# For each command its fields in the order in which they are judged: what is wrong with one, and the reason.
+FAULTS: dict[str, tuple[Json, list[list[Fault]]]] = {
+    "order": (
+        LIMIT_ORDER,
+        [
+            ACCOUNT,
+            SYMBOL,
+            [("side", GONE, "malformed"), ("side", "hold", "invalid_side")],
+            [("order_type", 1, "malformed"), ("order_type", "stop", "invalid_order_type")],
+            [("time_in_force", [], "malformed"), ("time_in_force", "day", "invalid_time_in_force")],
+            [("post_only", "yes", "malformed"), ("post_only", 1, "malformed")],
+            [("self_trade_prevention", 0, "malformed"), ("self_trade_prevention", "all", "malformed")],
+            CLIENT_ORDER_ID,
+            [("quote_quantity", "5", "invalid_quantity"), ("quote_quantity", 5, "invalid_quantity")],
+            PRICE,
+            QUANTITY,
+        ],
+    ),
+    "market order": (
+        {**MARKET_BUY, "quantity": "1"},
+        [
+            ACCOUNT,
+            SYMBOL,
+            [("side", GONE, "malformed"), ("side", "hold", "invalid_side")],
+            [("time_in_force", "gtc", "invalid_time_in_force"), ("post_only", True, "invalid_time_in_force")],
+            [("self_trade_prevention", "all", "malformed")],
+            CLIENT_ORDER_ID,
+            [("quote_quantity", "5", "invalid_quantity")],
+            [("price", "100.00", "invalid_price"), ("price", False, "invalid_price")],
+            QUANTITY[1:],  # without one, the order is by quote_quantity
+        ],
+    ),
+    "cancel": (CANCEL, [ACCOUNT, SYMBOL, [("client_order_id", GONE, "malformed"), ("order_id", 1, "malformed")]]),
+    "cancel_all": ({"command": "cancel_all", "account": 1}, [ACCOUNT, SYMBOL[1:]]),
+    "replace": (REPLACE, [ACCOUNT, SYMBOL, CLIENT_ORDER_ID, PRICE, QUANTITY]),
+    "deposit": (
+        deposit(1, "t-1"),
+        [
+            ACCOUNT,
+            [("asset", GONE, "malformed"), ("asset", {}, "malformed"), ("asset", "DOGE", "unknown_asset")],
+            [("amount", 1, "malformed"), ("amount", "0.000000001", "invalid_amount")],
+            [("reference", value, "malformed") for value in (GONE, "", "x" * 65, "a\nb")],
+        ],
+    ),
+    "instrument": (
+        NEW_INSTRUMENT,
+        [
+            [("symbol", "usd", "malformed")],
+            [("base", "DOGE", "unknown_asset"), ("base", None, "malformed")],
+            [("quote", "DOGE", "unknown_asset"), ("quote", 1, "malformed")],
+            [("tick_size", "0", "malformed"), ("base", "USD", "malformed"), ("maker_fee", -1, "malformed")],
+        ],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def edge() -> Edge:
+    return Edge(defined_engine().registry)
+
+
+@pytest.fixture(scope="module")
+def reference() -> ReferenceExchange:
+    exchange = ReferenceExchange()
+    for definition in DEFINITIONS:
+        exchange.submit(definition)
+    return exchange
+
+
+def changed(command: Json, changes: Json) -> Json:
+    return {name: value for name, value in {**command, **changes}.items() if value is not GONE}
+
+
+def refusal(edge: Edge, command: object) -> tuple[str | None, str] | None:
+    encoded = edge.encode(command)
+    return (encoded.command, name_of(encoded.reason)) if isinstance(encoded, Refusal) else None
+
+
+def refusal_of_reference(exchange: ReferenceExchange, command: object) -> tuple[str | None, str] | None:
+    """By its edge alone: the exchange stays as it is."""
+    name = reference_edge.command_name(command)
+    try:
+        exchange.edge.read(command)
+    except reference_edge.Refused as refused:
+        return name, refused.reason
+    return None
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_first_of_two_faults_gives_the_reason(name: str, edge: Edge) -> None:
+    command, judged = FAULTS[name]
+    assert refusal(edge, command) is None
+    for earlier, later in combinations(judged, 2):
+        for field, value, reason in earlier:
+            assert refusal(edge, changed(command, {field: value})) == (command["command"], reason), (field, value)
+            for other, wrong, _ in later:
+                both = changed(command, {other: wrong, field: value})
+                assert refusal(edge, both) == (command["command"], reason), both
+    for field, value, reason in judged[-1]:
+        assert refusal(edge, changed(command, {field: value})) == (command["command"], reason), (field, value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"quantity": GONE}, None),
+        ({"quantity": None}, None),
+        ({"price": None, "time_in_force": None, "post_only": None, "client_order_id": None, "quantity": None}, None),
+        ({"quantity": "1"}, "invalid_quantity"),
+        ({"side": "sell"}, "invalid_quantity"),
+        ({"order_type": "limit", "price": "1"}, "invalid_quantity"),
+        ({"quote_quantity": "0.0000001"}, "invalid_quantity"),
+        ({"quote_quantity": 5}, "malformed"),
+        ({"quote_quantity": "0"}, None),  # the engine says what is wrong with it
+        ({"quote_quantity": "-1"}, None),
+        ({"quote_quantity": "0.0000001", "price": "1"}, "invalid_price"),
+        ({"time_in_force": "fok"}, "invalid_time_in_force"),
+        ({"post_only": False}, None),
+    ],
+)
+def test_a_market_buy_by_quote_quantity_has_nothing_else(changes: Json, reason: str | None, edge: Edge) -> None:
+    command = changed({**MARKET_BUY, "quote_quantity": "5"}, changes)
+    assert refusal(edge, command) == (reason and ("order", reason))
+
+
+def test_post_only_goes_with_gtc_alone(edge: Edge) -> None:
+    for time_in_force, post_only, reason in (
+        ("gtc", True, None),
+        (None, True, None),
+        ("ioc", False, None),
+        ("ioc", True, "invalid_time_in_force"),
+        ("fok", True, "invalid_time_in_force"),
+    ):
+        command = {**LIMIT_ORDER, "time_in_force": time_in_force, "post_only": post_only}
+        assert refusal(edge, command) == (reason and ("order", reason)), command
+
+
+def test_what_is_no_command_has_no_name(edge: Edge) -> None:
+    for value in (
+        None,
+        1,
+        "order",
+        [],
+        [LIMIT_ORDER],
+        {},
+        {"command": None},
+        {"command": ["order"]},
+        {"command": "fly"},
+    ):
+        assert refusal(edge, value) == (None, "malformed")
+    event = {"event": "rejected", "sequence": None, "line": 9, "command": None, "reason": "malformed"}
+    assert Refusal(None, Reason.MALFORMED).event(9) == event
+
+
+def test_fields_that_a_command_does_not_have_are_not_looked_at(edge: Edge) -> None:
+    for command in VALID:
+        assert refusal(edge, {**command, "colour": object(), "": 1}) is None
+
+
+# Whatever comes
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.sampled_from(WRONG_VALUES),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=5,
+)
+field_names = st.sampled_from(sorted({*FIELDS, *(name for command in VALID for name in command)}))
+spoiled = st.builds(
+    lambda command, changes, dropped: changed(command, {**changes, **dict.fromkeys(dropped, GONE)}),
+    st.sampled_from(VALID),
+    st.dictionaries(field_names, json_values | st.sampled_from(WRONG_VALUES), max_size=3),
+    st.lists(field_names, max_size=1),
+)
+
+
+@examples(800)
+@given(command=spoiled | json_values)
+def test_anything_is_judged_as_by_the_reference_and_nothing_raises(
+    command: object, edge: Edge, reference: ReferenceExchange
+) -> None:
+    assert refusal(edge, command) == refusal_of_reference(reference, command)
+
+
+@examples(250)
+@given(commands=st.lists(spoiled, max_size=8))
+def test_what_the_edge_lets_through_the_engine_takes(commands: list[Json], edge: Edge) -> None:
+    builder = BatchBuilder(edge)
+    for command in commands:
+        if not builder.ends_block:
+            builder.add(command)
+    kept = len(builder)
+    records, texts = builder.take()
+    assert len(records) == kept
+    assert len(builder) == 0
+    check(records, texts, edge.registry)
+    assert np.all(records["kind"][:-1] < FIRST_REFERENCE_COMMAND)
+
+
+def test_a_builder_says_when_a_command_ends_the_block(edge: Edge) -> None:
+    builder = BatchBuilder(edge)
+    assert builder.add(LIMIT_ORDER) is None
+    assert not builder.ends_block
+    assert builder.add({"command": "fly"}) == Refusal(None, Reason.MALFORMED)
+    assert builder.add({**BTC, "symbol": "ETH"}) is None
+    assert builder.ends_block
+    records, texts = builder.take()
+    assert records["kind"].tolist() == [CommandKind.ORDER, CommandKind.ASSET]
+    assert texts == b'a{"command":"asset","symbol":"ETH","decimals":8}'
+    assert not builder.ends_block
+
+
+def test_the_edge_sees_what_its_registry_learns() -> None:
+    engine = Engine()
+    edge = Edge(engine.registry)
+    assert refusal(edge, deposit(1, "t-1")) == ("deposit", "unknown_asset")
+    engine.registry.add_asset(engine.registry.asset_from(BTC))
+    assert refusal(edge, deposit(1, "t-1")) is None

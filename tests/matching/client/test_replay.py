@@ -1,0 +1,262 @@
+"""`manage.py replay`: the vectors in every way of running them, and what it does with bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from matching.client import replay as replaying
+from matching.client.jsonlines import dumps
+from matching.client.replay import replay
+from matching.core import snapshots
+from matching.core.engine import Engine
+from matching.core.kernel import compile_now
+from tests.matching.small_exchange import until
+from tests.reference.engine import ReferenceExchange
+from tests.reference.nonsense import NONSENSE_LINES
+from tests.reference.streams import random_lines
+
+ROOT = Path(__file__).parents[3]
+VECTORS = ROOT / "tests" / "vectors"
+NAMES = sorted(path.name.removesuffix(".commands.jsonl") for path in VECTORS.glob("*.commands.jsonl"))
+ASSET = '{"command":"asset","symbol":"BTC","decimals":8}'
+ASSET_ADDED = '{"event":"asset_added","sequence":1,"command_sequence":1,"symbol":"BTC","decimals":8}'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Before any process, which would say that it compiles."""
+    compile_now()
+
+
+def commands_of(name: str) -> Path:
+    return VECTORS / f"{name}.commands.jsonl"
+
+
+def lines_of_vector(name: str) -> list[str]:
+    return commands_of(name).read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+def expected_of(name: str) -> list[str]:
+    return (VECTORS / f"{name}.events.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+def without_blocks(summary: str) -> str:
+    """A vector's summary says nothing about blocks, as it holds for any block size."""
+    fields = json.loads(summary)
+    return dumps({name: value for name, value in fields.items() if name not in ("block", "state_hash")})
+
+
+def replayed(lines: list[str], block_size: int = 512, snapshot_at: int | None = None) -> list[str]:
+    return [dumps(event) for event in replay(lines, block_size=block_size, snapshot_at=snapshot_at)]
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "replay", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def malformed(line: int, command: str | None = None) -> str:
+    return dumps({"event": "rejected", "sequence": None, "line": line, "command": command, "reason": "malformed"})
+
+
+# The vectors
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 512])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_vector_gives_its_bytes_from_genesis_and_from_a_snapshot(name: str, block_size: int) -> None:
+    lines, (*events, summary) = lines_of_vector(name), expected_of(name)
+    *found, found_summary = replayed(lines, block_size)
+    assert found == events
+    assert without_blocks(found_summary) == summary
+    middle = json.loads(summary)["commands"] // 2
+    assert replayed(lines, block_size, snapshot_at=middle) == [*found, found_summary]
+
+
+def test_a_snapshot_after_each_command_changes_nothing() -> None:
+    lines = lines_of_vector("worked_example")
+    plain = replayed(lines, 3)
+    for at in range(1, len(lines) + 2):
+        assert replayed(lines, 3, snapshot_at=at) == plain
+
+
+def test_the_engine_goes_on_from_the_snapshot_after_the_block_of_that_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    restored: list[tuple[int, int]] = []
+
+    def decode(data: bytes) -> Engine:
+        engine = snapshots.decode(data)
+        restored.append((engine.next_command_sequence - 1, engine.block_number))
+        return engine
+
+    monkeypatch.setattr(replaying, "snapshots", SimpleNamespace(encode=snapshots.encode, decode=decode))
+    for snapshot_at, block_size in ((1, 1), (5, 1), (5, 3), (8, 512), (9, 1)):
+        replayed(lines_of_vector("worked_example"), block_size, snapshot_at)
+    # The three definitions are a block each; after command 8 there are no more.
+    assert restored == [(1, 1), (5, 5), (6, 4), (8, 4)]
+
+
+@pytest.mark.processes
+def test_the_command_prints_a_vector_or_writes_it_to_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    *events, summary = expected_of("every_rule_1")
+    printed = run(commands_of("every_rule_1"))
+    assert (printed.returncode, printed.stderr) == (0, "")
+    *lines, last = printed.stdout.splitlines()
+    assert lines == events
+    assert without_blocks(last) == summary
+
+    written = run(commands_of("every_rule_1"), "--events", file, "--snapshot-at", 300)
+    assert (written.returncode, written.stdout, written.stderr) == (0, "", "")
+    assert file.read_text(encoding="utf-8") == printed.stdout
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.processes
+def test_the_state_hash_does_not_depend_on_the_hash_seed() -> None:
+    runs = [run(commands_of("every_rule_2"), "--block-size", 7, PYTHONHASHSEED=seed) for seed in ("1", "2")]
+    assert runs[0].stdout == runs[1].stdout
+    assert len(json.loads(runs[0].stdout.splitlines()[-1])["state_hash"]) == 16
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_lines_of_any_kind_give_the_events_of_the_reference(seed: int) -> None:
+    lines = [*NONSENSE_LINES, *random_lines(seed, 1500), *NONSENSE_LINES]
+    reference = ReferenceExchange()
+    expected = [dumps(event) for at, line in enumerate(lines, 1) for event in reference.submit_line(line, at)]
+    *found, summary = replayed(lines, 100)
+    assert found == expected
+    assert without_blocks(summary) == dumps(reference.summary())
+
+
+# Files as people have them
+
+
+@pytest.mark.parametrize(
+    "text", [ASSET, f"{ASSET}\n", f"{ASSET}\r\n", f"\n  \n\r\n\t\n{ASSET}\r\n\r\n", f"  {ASSET} \n\n"]
+)
+def test_line_ends_and_blank_lines_do_not_matter(text: str, tmp_path: Path) -> None:
+    assert outcome(text.encode(), tmp_path)[0] == ASSET_ADDED
+
+
+def test_a_blank_line_counts_as_a_line() -> None:
+    assert replayed(["\n", "junk\n", "\r\n", ASSET])[:2] == [malformed(2), ASSET_ADDED]
+
+
+def test_an_empty_file_gives_the_summary_of_nothing(tmp_path: Path) -> None:
+    nothing = {"summary": True, "commands": 0, "events": 0, "trades": 0, "block": 0, "state_hash": "0" * 16}
+    (summary,) = outcome(b"", tmp_path)
+    assert json.loads(summary).items() >= nothing.items()
+
+
+def test_junk_and_long_lines_are_malformed_and_the_run_goes_on(tmp_path: Path) -> None:
+    long = b'{"command":"asset","symbol":"' + b"X" * (3 << 20) + b'"}'
+    padded = ASSET.encode() + b" " * (2 << 20)
+    junk = bytes(range(10)) + b"\x0b\x7f\xe2\x80\xa8\xef\xbb\xbf"
+    lines = [long, junk, b"\x00" * 100, b'{"command":"fly"}', b"\xc2\xa0", padded, b"[" * (1 << 19), ASSET.encode()]
+    *refused, added, _ = outcome(b"\n".join(lines), tmp_path)
+    assert refused == [malformed(line) for line in range(1, len(lines))]
+    assert added == ASSET_ADDED
+
+
+def outcome(content: bytes, folder: Path) -> list[str]:
+    file, events = folder / "commands.jsonl", folder / "events.jsonl"
+    file.write_bytes(content)
+    call_command("replay", str(file), events=events)
+    return events.read_text(encoding="utf-8").splitlines()
+
+
+# What cannot be run
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["no such file"], "no such file cannot be read: No such file or directory."),
+        ([str(VECTORS)], "cannot be read: Is a directory."),
+        (["{junk}"], "is not UTF-8 text: invalid start byte."),
+        (["{vector}", "--block-size", "0"], "--block-size is 1 to 1000000, --snapshot-at is 1 or more."),
+        (["{vector}", "--block-size", "many"], "argument --block-size: invalid int value: 'many'"),
+        (["{vector}", "--events", "{junk}/events"], "cannot be written: Not a directory."),
+    ],
+)
+def test_what_cannot_be_run_is_one_sentence_and_exit_code_2(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    junk = tmp_path / "junk"
+    junk.write_bytes(f"{ASSET}\n".encode() + b"\xff\xfe\x00")
+    known = {"{junk}": str(junk), "{vector}": str(commands_of("worked_example")), "{junk}/events": f"{junk}/events"}
+    done = run(*(known.get(argument, argument) for argument in arguments))
+    assert done.returncode == 2
+    assert done.stderr.rstrip().endswith(sentence)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("wrong", [{"block_size": -1}, {"block_size": 1_000_001}, {"snapshot_at": 0}])
+def test_numbers_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(CommandError, match=r"--block-size is 1 to 1000000, --snapshot-at is 1 or more\.") as refused:
+        call_command("replay", str(commands_of("worked_example")), **wrong)
+    assert refused.value.returncode == 2
+
+
+def test_a_run_that_fails_leaves_the_file_of_events_as_it_was(tmp_path: Path) -> None:
+    commands, events = tmp_path / "commands", tmp_path / "events"
+    events.write_text("earlier")
+    commands.write_bytes(f"{ASSET}\n".encode() * 5000 + b"\xff\n")
+    with pytest.raises(CommandError, match="is not UTF-8 text"):
+        call_command("replay", str(commands), events=events)
+    assert events.read_text() == "earlier"
+    assert sorted(tmp_path.iterdir()) == [commands, events]
+
+
+def test_the_commands_are_not_overwritten_with_their_events(tmp_path: Path) -> None:
+    commands, same = tmp_path / "commands", tmp_path / "same"
+    commands.write_text(ASSET)
+    same.symlink_to(commands)
+    with pytest.raises(CommandError, match="name another file for the events"):
+        call_command("replay", str(commands), events=same)
+    assert commands.read_text() == ASSET
+
+
+@pytest.mark.processes
+def test_a_reader_that_goes_away_and_a_full_disk_are_told(tmp_path: Path) -> None:
+    replay_vector = f"{sys.executable} manage.py replay {commands_of('every_rule_3')}"
+    for target, sentence in (("| head -n 1", "Broken pipe."), ("> /dev/full", "No space left on device.")):
+        script = f"set -o pipefail; {replay_vector} {target}"
+        done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr == f"CommandError: standard output cannot be written: {sentence}\n"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_and_no_half_file_is_left(number: signal.Signals, tmp_path: Path) -> None:
+    commands, events = tmp_path / "commands", tmp_path / "events"
+    os.mkfifo(commands)  # so that it waits for more
+    command = [sys.executable, "manage.py", "replay", str(commands), "--events", str(events)]
+    heeds_signals = partial(signal.signal, number, signal.SIG_DFL)  # whatever started the tests may ignore them
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_signals)
+    with process, commands.open("w") as pipe:  # opens when the other end is open
+        pipe.write(f"{ASSET}\n" * 1000)
+        pipe.flush()
+        until(lambda: list(tmp_path.glob(".events.*")) or process.poll() is not None, "the run to begin")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "CommandError: Stopped.\n")
+    assert list(tmp_path.iterdir()) == [commands]

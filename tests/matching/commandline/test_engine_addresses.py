@@ -1,0 +1,45 @@
+"""Where engines are looked for, and what is said where none answers."""
+
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from matching.commandline import engine_addresses
+from matching.core.epochs import Epoch
+from tests.conftest import free_ports
+
+LEADER = "tcp://127.0.0.1:5801"
+EPOCH = Epoch(2, 10, 0, "another", LEADER, "tcp://127.0.0.1:5802", "tcp://127.0.0.1:5803", 0)
+
+
+@pytest.fixture
+def promoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the store another engine leads than that of the settings."""
+    monkeypatch.setattr(engine_addresses, "_newest_epoch", lambda: EPOCH)
+
+
+def refused(*arguments: str) -> tuple[int, str]:
+    with pytest.raises(CommandError) as ended:
+        call_command(*arguments)
+    return ended.value.returncode, str(ended.value)
+
+
+def test_where_no_engine_answers_the_leader_that_the_store_knows_is_named(promoted: None, tmp_path: Path) -> None:
+    silent = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    (tmp_path / "commands.jsonl").write_text('{"kind": "halt_trading", "symbol": "X"}\n')
+    said = (
+        f"No engine answers at {silent}: start it, or name another address. By the store the engine at {LEADER} leads, "
+        f"in epoch 2: try --address {LEADER}."
+    )
+    assert refused("engine_status", "--address", silent) == (2, said)
+    assert refused("submit", str(tmp_path / "commands.jsonl"), "--timeout", "1", "--address", silent) == (2, said)
+
+
+def test_a_leader_that_was_asked_itself_is_not_named_again(promoted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    monkeypatch.setattr(engine_addresses, "_newest_epoch", lambda: EPOCH._replace(commands=silent))
+    assert refused("engine_status", "--address", silent) == (
+        2,
+        f"No engine answers at {silent}: start it, or name another address.",
+    )

@@ -1,0 +1,143 @@
+"""Memory that grows many times, across snapshots: orders, price levels, accounts, balances, references, pages of ids.
+
+Too many commands for the reference engine: what must come out is worked out here.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from matching.core import layout, snapshots
+from matching.core.blocks import Block, Records
+from matching.core.codes import CommandKind, EventKind, Side
+from matching.core.engine import Engine, OpenOrder
+from matching.core.kernel.structures import pools as p
+from matching.core.texts import hashes
+from tests.matching.exchanges import KernelExchange
+from tests.matching.invariants import check_invariants
+
+BLOCK = 2000
+TRADERS = 24_000
+Numbers = npt.NDArray[np.int64]
+
+POOLS = ("orders", "leaves", "nodes", "accounts", "traders", "balances", "references")
+TABLES = ("client_order_table", "account_table", "trader_table", "balance_table", "reference_table")
+
+
+def two_instruments() -> Engine:
+    exchange = KernelExchange()
+    limits = {"min_quantity": "1", "max_quantity": str(2**62), "min_notional": "0", "maker_fee": 0, "taker_fee": 0}
+    for symbol in ("A", "B"):
+        exchange.submit({"command": "asset", "symbol": symbol, "decimals": 0})
+    for base, quote in (("A", "B"), ("B", "A")):
+        names = {"symbol": f"{base}-{quote}", "base": base, "quote": quote, "tick_size": "1", "lot_size": "1"}
+        exchange.submit({"command": "instrument", **names, **limits})
+    return exchange.engine
+
+
+def commands(kind: CommandKind, count: int, texts: str = "", **fields: Any) -> tuple[Records, bytes]:
+    """`count` COMMAND records; a field is one value or an array; `texts` is formatted with the number."""
+    records = np.zeros(count, layout.COMMAND)
+    records["kind"] = kind
+    for name, value in fields.items():
+        records[name] = value
+    strings = [texts.format(at).encode() for at in range(count)] if texts else [b""] * count
+    lengths = np.array([len(string) for string in strings], np.int64)
+    records["text_length"], records["text_offset"] = lengths, np.cumsum(lengths) - lengths
+    records["text_hash"] = hashes(b"".join(strings), lengths)
+    return records, b"".join(strings)
+
+
+def apply(engine: Engine, records: Records, texts: bytes) -> list[Block]:
+    """In blocks of 2,000, each checked as a client's would be."""
+    blocks = []
+    for start in range(0, len(records), BLOCK):
+        part = records[start : start + BLOCK].copy()
+        first = int(part["text_offset"][0])
+        part["text_offset"] -= np.uint32(first)
+        strings = texts[first : first + int(part["text_length"].sum(dtype=np.int64))]
+        engine.check(part, strings)
+        requests = np.array([(1, 1, len(part), 0)], layout.REQUEST)
+        blocks.append(engine.apply(requests, part, strings, engine.block_number + 1))
+    return blocks
+
+
+def events_of(blocks: list[Block], kind: EventKind) -> Records:
+    events = np.concatenate([block.events for block in blocks])
+    assert (events["kind"] == kind).all(), "something was refused"
+    return events
+
+
+def restored(engine: Engine) -> Engine:
+    return snapshots.decode(snapshots.encode(engine))
+
+
+def sizes(engine: Engine) -> dict[str, int]:
+    return {name: len(getattr(engine.pools, name)) for name in (*POOLS, *TABLES, "levels", "children")}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_thousands_of_accounts_prices_and_orders_come_and_go(restarts: bool) -> None:
+    engine = two_instruments()
+    before = sizes(engine)
+    at: Numbers = np.arange(TRADERS, dtype=np.int64)
+    accounts, prices = 5 + at * 3_000_017, 1 + (at * 7919 % TRADERS) * (2**18 + 1)
+    deposits = apply(engine, *commands(CommandKind.DEPOSIT, TRADERS, "d{}", account=accounts, amount=5))
+    events_of(deposits, EventKind.DEPOSITED)
+    first = engine.next_command_sequence
+    for turn in np.split(at, 4):
+        engine = restored(engine) if restarts else engine
+        terms = {"account": accounts[turn], "side": Side.SELL, "price": prices[turn], "quantity": 5}
+        events_of(apply(engine, *commands(CommandKind.ORDER, len(turn), "c{}", **terms)), EventKind.ORDER_ACCEPTED)
+
+    grown = sizes(engine)
+    assert all(grown[name] > 2 * before[name] for name in POOLS), (before, grown)
+    assert all(grown[name] > before[name] for name in (*TABLES, "levels", "children")), (before, grown)
+    expected = [
+        OpenOrder(first + int(k), int(accounts[k]), "A-B", "sell", int(prices[k]), 5, 5) for k in np.argsort(prices)
+    ]
+    assert engine.open_orders() == expected
+    check_invariants(engine, {"A": 5 * TRADERS})
+
+    odd = at[1::2]
+    cancels = commands(CommandKind.CANCEL, len(odd), account=accounts[odd], order_id=first + odd)
+    events_of(apply(engine, *cancels), EventKind.ORDER_CANCELLED)
+    engine = restored(engine) if restarts else engine
+    assert engine.open_orders() == [order for order in expected if (order.order_id - first) % 2 == 0]
+    check_invariants(engine, {"A": 5 * TRADERS})
+    blocks = apply(engine, *commands(CommandKind.CANCEL_ALL, TRADERS, account=accounts))
+    events = np.concatenate([block.events for block in blocks])
+    counts = events[events["kind"] == EventKind.ORDERS_CANCELLED]["quantity"]
+    assert counts.tolist() == [1, 0] * (TRADERS // 2)
+    check_invariants(engine, {"A": 5 * TRADERS})
+
+
+def test_orders_far_apart_in_time_hold_a_page_each_and_give_it_back() -> None:
+    engine = two_instruments()
+    apply(engine, *commands(CommandKind.DEPOSIT, 1, "d", account=1, amount=10**6))
+    first_size = len(engine.pools.page_orders)
+    nobody = commands(CommandKind.CANCEL, p.PAGE_SIZE - 1, account=9, order_id=2**40)
+    order = commands(CommandKind.ORDER, 1, account=1, side=Side.SELL, price=7, quantity=1)
+    resting = []
+    for turn in range(3 * first_size):
+        resting.append(engine.next_command_sequence)
+        apply(engine, *order)
+        apply(engine, *nobody)
+        if turn % 50 == 7:
+            engine = restored(engine)
+    assert len(engine.pools.page_orders) > 2 * first_size
+    assert [order.order_id for order in engine.open_orders()] == resting
+    check_invariants(engine, {"A": 10**6})
+    for order_id in resting[::2]:
+        apply(engine, *commands(CommandKind.CANCEL, 1, account=1, order_id=order_id))
+    check_invariants(engine, {"A": 10**6})
+    (block,) = apply(engine, *commands(CommandKind.CANCEL_ALL, 1, account=1))
+    assert block.events["order_id"].tolist() == [*resting[1::2], 0]
+    assert engine.pools.state[p.PAGE_COUNT] == 0
+    for _ in range(2 * first_size):  # pages given back are taken again
+        apply(engine, *order)
+        apply(engine, *nobody)
+    assert engine.pools.state[p.PAGE_TOP] == 3 * first_size + 1
+    check_invariants(engine, {"A": 10**6})

@@ -1,0 +1,114 @@
+"""Snapshots: the engine that comes out goes on as the one that went in, and no damaged one is taken."""
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from matching.core import layout, snapshots
+from matching.core.engine import Engine
+from matching.core.errors import BadFile
+from tests.matching.exchanges import KernelExchange, lines
+from tests.matching.small_exchange import DEFINITIONS, deposit, order, trading
+from tests.reference.streams import random_commands
+
+
+def engine_of(commands: list[dict[str, object]]) -> Engine:
+    exchange = KernelExchange()
+    for command in commands:
+        exchange.submit(command)
+    return exchange.engine
+
+
+@pytest.fixture(scope="module")
+def small() -> bytes:
+    """With open orders, a client order id and references."""
+    return snapshots.encode(engine_of([*DEFINITIONS, *trading(5), order(1, "sell", "200.00", client_order_id="a")]))
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_a_restored_engine_goes_on_byte_for_byte(seed: int) -> None:
+    one, other = KernelExchange(), KernelExchange()
+    for number, command in enumerate(random_commands(seed, 1500, instruments=3, accounts=9)):
+        if number % 100 == 50:
+            other.restart()
+        assert lines(one.submit(command)) == lines(other.submit(command)), f"command {number}: {command}"
+        assert one.engine.state_hash == other.engine.state_hash, f"command {number}: {command}"
+    assert one.state() == other.state()
+
+
+def test_a_restored_engine_is_the_same_in_all_that_counts(small: bytes) -> None:
+    before = snapshots.decode(small)
+    before.clients[7] = 99
+    after = snapshots.decode(snapshots.encode(before))
+    for name in ("shard", "epoch", "clients", "block_number", "state_hash", "timestamp_ns"):
+        assert getattr(after, name) == getattr(before, name), name
+    assert after.next_command_sequence == before.next_command_sequence
+    assert after.next_event_sequence == before.next_event_sequence
+    assert after.registry.dump() == before.registry.dump()
+    assert after.balances() == before.balances()
+    assert after.open_orders() == before.open_orders()
+
+
+def test_the_same_engine_gives_the_same_bytes(small: bytes) -> None:
+    assert snapshots.encode(snapshots.decode(small)) == small
+
+
+def test_the_engine_that_was_written_may_go_on(small: bytes) -> None:
+    exchange = KernelExchange()
+    exchange.engine = snapshots.decode(small)
+    kept = snapshots.encode(exchange.engine)
+    exchange.submit(deposit(3, "later"))
+    assert kept == small
+    assert snapshots.encode(exchange.engine) != small
+
+
+def test_an_empty_engine_is_written_and_restored() -> None:
+    restored = snapshots.decode(snapshots.encode(Engine(shard=3, epoch=2)))
+    assert (restored.shard, restored.epoch, restored.block_number, restored.balances()) == (3, 2, 0, [])
+
+
+def test_only_slots_in_use_are_written() -> None:
+    pools = engine_of(DEFINITIONS).pools
+    unused = pools.orders.nbytes + pools.levels.nbytes + pools.children.nbytes
+    assert unused > 1 << 20
+    assert len(snapshots.encode(engine_of(DEFINITIONS))) < sum(array.nbytes for array in pools) - unused + 1000
+
+
+def test_every_cut_is_refused(small: bytes) -> None:
+    for size in [*range(200), *range(200, len(small), 997), len(small) - 1]:
+        with pytest.raises(BadFile, match=r"\.$"):
+            snapshots.decode(small[:size])
+    with pytest.raises(BadFile, match="cut or damaged"):
+        snapshots.decode(small + b"\0")
+
+
+def test_flipped_bits_are_refused(small: bytes) -> None:
+    random = Random(1)
+    bits = [*range(8 * 200), *(random.randrange(8 * len(small)) for _ in range(300))]
+    for bit in bits:
+        data = bytearray(small)
+        data[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BadFile):
+            snapshots.decode(bytes(data))
+
+
+def test_another_layout_is_refused_by_its_number(small: bytes) -> None:
+    other = np.uint32(layout.LAYOUT_VERSION + 1)
+    with pytest.raises(BadFile, match=rf"has layout {other}, this program reads layout {layout.LAYOUT_VERSION}\."):
+        snapshots.decode(small[:4] + other.tobytes() + small[8:])
+
+
+@pytest.mark.parametrize("data", [b"", b"XSNP", b"XBLK" + bytes(100), bytes(1000), b"XSNP" + bytes(20)])
+def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
+    with pytest.raises(BadFile, match=r"\.$"):
+        snapshots.decode(data)
+
+
+def test_random_bytes_are_refused_and_nothing_else(small: bytes) -> None:
+    random = Random(2)
+    for _ in range(10_000):
+        data = random.randbytes(random.randrange(120))
+        kept = random.choice((0, 4, 8, 16, 24))
+        with pytest.raises(BadFile):
+            snapshots.decode(small[:kept] + data)

@@ -1,0 +1,231 @@
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+import zmq
+
+from matching.client.client import Client
+from matching.core.blocks import Block
+from matching.core.errors import BadBlock, EngineUnreachable
+from matching.feed.reader import Feed
+from matching.transport import wire
+from matching.transport.sockets import RawSocket
+from tests.conftest import free_ports
+from tests.matching.small_exchange import (
+    DEFINITIONS,
+    Running,
+    defined_engine,
+    deposit,
+    leader,
+    plan,
+    until,
+    until_heard,
+)
+from tests.matching.stages import LEADER, Stage
+
+
+@pytest.fixture
+def client(running_leader: Running) -> Iterator[Client]:
+    with Client(running_leader.commands) as made:
+        made.call(DEFINITIONS)
+        yield made
+
+
+def feed_of(running: Running) -> Feed:
+    feed = Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)
+    until_heard(feed, feed.status, "the first heartbeat")
+    return feed
+
+
+def collect(feed: Feed, count: int) -> list[Block]:
+    found: list[Block] = []
+
+    def all_there() -> bool:
+        found.extend(feed.receive(0.1, 10))
+        return len(found) >= count
+
+    until(all_there, f"{count} blocks")
+    return found
+
+
+def test_blocks_come_as_they_are_made(running_leader: Running, client: Client) -> None:
+    with closing(feed_of(running_leader)) as feed:
+        for number in range(5):
+            client.call([deposit(1, f"{number}")])
+        blocks = collect(feed, 5)
+        assert [block.number for block in blocks] == [4, 5, 6, 7, 8]
+        assert feed.newest() == 8
+        for block in blocks[1:]:
+            block.verify(block.number, blocks[block.number - 5].hash)
+
+
+def test_what_was_missed_is_asked_for_again_however_much_it_is() -> None:
+    with leader(plan(block_commands=1)) as running, Client(running.commands) as client:
+        client.call(DEFINITIONS)
+        client.call([deposit(1, f"{number}") for number in range(700)])
+        with closing(feed_of(running)) as feed:
+            assert feed.newest() == 703
+            feed.request(2, 703)
+            blocks = collect(feed, 702)
+            assert [block.number for block in blocks] == list(range(2, 704))
+            assert feed.missing() is None
+            assert feed.receive(0.7, 10) == [], "nothing is asked for once more when all of it came"
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 3), (1, 1), (100, 200)])
+def test_what_the_engine_does_not_hold_is_missing(first: int, last: int) -> None:
+    with leader(plan(ring_blocks=4)) as running, Client(running.commands) as client:
+        client.call(DEFINITIONS)
+        with closing(feed_of(running)) as feed:
+            for number in range(4, 8):
+                feed.confirm(number - 1)
+                client.call([deposit(1, f"{number}")])
+            until_heard(feed, lambda: running.parts.ring.first == 4, "the first blocks to be dropped")
+            feed.request(first, last)
+            until_heard(feed, feed.missing, "the engine to say so")
+            assert feed.missing() == (first, 4)
+            feed.request(5, 6)
+            assert feed.missing() is None
+            assert [block.number for block in collect(feed, 2)] == [5, 6]
+
+
+def test_a_confirmation_is_told_again_to_an_engine_that_does_not_know_it(
+    running_leader: Running, client: Client
+) -> None:
+    with closing(feed_of(running_leader)) as feed:
+        ring = running_leader.parts.ring
+        feed.confirm(5)  # there is no block 5 yet: the engine does not take it
+        client.call([deposit(1, "a"), deposit(1, "b")])
+        client.call([deposit(1, "c")])
+        until_heard(feed, lambda: ring.confirmed == 5, "the confirmation")
+
+
+@pytest.mark.parametrize("of", [lambda a: a.commands, lambda a: a.blocks, lambda a: a.retransmission])
+def test_an_engine_is_discovered_through_any_of_its_addresses(
+    running_leader: Running, client: Client, of: Callable[[wire.Addresses], str]
+) -> None:
+    with closing(Feed.discover(of(running_leader.plan.addresses), 10)) as feed:
+        feed.request(1, 3)
+        assert [block.number for block in collect(feed, 3)] == [1, 2, 3]
+
+
+def test_nobody_to_discover_is_said_in_time() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(EngineUnreachable, match=f"No engine answers at tcp://127.0.0.1:{port}"):
+        Feed.discover(f"tcp://127.0.0.1:{port}", 0.3)
+
+
+def test_an_engine_that_listens_everywhere_is_reached_where_it_was_found(context: zmq.Context[RawSocket]) -> None:
+    ports = free_ports(3)
+    publisher = context.socket(zmq.PUB)
+    publisher.bind(f"tcp://127.0.0.1:{ports[0]}")
+    status = {
+        "role": "leader",
+        "block": 9,
+        "state_hash": "ff",
+        "ring": {"confirmed": 0},
+        "addresses": {
+            "commands": f"tcp://0.0.0.0:{ports[1]}",
+            "blocks": f"tcp://0.0.0.0:{ports[0]}",
+            "retransmission": f"tcp://0.0.0.0:{ports[2]}",
+        },
+    }
+
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(0.02):
+            publisher.send_multipart([wire.STATUS, wire.encode_json(status)])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        with closing(Feed.discover(f"tcp://127.0.0.1:{ports[0]}", 10)) as feed:
+            until_heard(feed, lambda: feed.newest() == 9, "a heartbeat")
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_bytes_that_are_no_block_raise_and_noise_is_passed_over(context: zmq.Context[RawSocket]) -> None:
+    ports = free_ports(2)
+    publisher = context.socket(zmq.XPUB)
+    publisher.bind(f"tcp://127.0.0.1:{ports[0]}")
+    retransmission = context.socket(zmq.ROUTER)
+    retransmission.bind(f"tcp://127.0.0.1:{ports[1]}")
+    with closing(Feed(f"tcp://127.0.0.1:{ports[0]}", f"tcp://127.0.0.1:{ports[1]}")) as feed:
+        assert publisher.poll(10_000), "the feed subscribes"
+        for frames in ([b"status", b"{}"], [b"sent"], [b"missing", b"1"], [b"nonsense"], [b""], [b"refused", b"x"]):
+            publisher.send_multipart(frames)
+        publisher.send_multipart([b"block", b"garbage"])
+        with pytest.raises(BadBlock, match="at least 80 bytes"):
+            until_heard(feed, lambda: False, "the bad block")
+
+
+OTHER = wire.Addresses("tcp://other:1", "tcp://other:2", "tcp://other:3")
+
+
+def heartbeat(stage: Stage, address: str, epoch: int, confirmed: int = 0) -> None:
+    stage.leader.epoch = epoch
+    stage.say(confirmed)
+    stage.network.sockets[address].inbox.append(stage.network.sockets[LEADER.blocks].inbox.pop())
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage(defined_engine(), defined_engine())
+
+
+def test_a_feed_that_moves_forgets_what_the_other_engine_said_but_tells_what_is_confirmed(stage: Stage) -> None:
+    feed = stage.feed
+    heartbeat(stage, LEADER.blocks, 1)
+    stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(1, 2)])
+    feed.confirm(3)
+    feed.request(1, 2)
+    feed.receive(0, 10)
+    assert (feed.newest(), feed.missing(), feed.status() is None) == (3, (1, 2), False)
+    before = [stage.network.sockets[address] for address in (LEADER.blocks, LEADER.retransmission)]
+    feed.move(OTHER)
+    assert [socket.is_closed for socket in before] == [True, True]
+    assert (feed.newest(), feed.missing(), feed.status()) == (0, None, None)
+    assert list(feed.sockets) == [stage.network.sockets[OTHER.blocks], stage.network.sockets[OTHER.retransmission]]
+    heartbeat(stage, OTHER.blocks, 2)
+    feed.receive(0, 10)
+    assert stage.network.sockets[OTHER.retransmission].sent == [[wire.CONFIRM, *wire.encode_numbers(3)]]
+    stage.network.now_s += 1
+    feed.receive(0, 10)
+    assert stage.network.sockets[OTHER.retransmission].take_sent(wire.BLOCKS) == [], "what was wanted is forgotten"
+
+
+def test_after_a_move_what_an_older_epoch_publishes_is_passed_over(stage: Stage) -> None:
+    feed = stage.feed
+    (old,) = stage.make()
+    heartbeat(stage, LEADER.blocks, 2)
+    feed.receive(0, 10)
+    feed.move(OTHER)
+    stage.network.now_s += 5
+    heartbeat(stage, OTHER.blocks, 1)
+    blocks, retransmission = (stage.network.sockets[address] for address in (OTHER.blocks, OTHER.retransmission))
+    blocks.inbox.append([wire.BLOCK, old.data])
+    assert feed.receive(0, 10) == []
+    assert (feed.status(), feed.newest(), feed.silent_for_s()) == (None, 0, 5)
+    # Asked for again, a block that was made before the newest epoch began is right.
+    feed.request(4, 4)
+    retransmission.inbox.append([wire.BLOCK, old.data])
+    assert [block.number for block in feed.receive(0, 10)] == [4]
+    heartbeat(stage, OTHER.blocks, 2)
+    feed.receive(0, 10)
+    assert feed.newest() == 4
+
+
+def test_how_long_an_engine_is_silent_is_known(stage: Stage) -> None:
+    stage.network.now_s += 3
+    assert stage.feed.silent_for_s() == 3
+    stage.say()
+    stage.feed.receive(0, 10)
+    assert stage.feed.silent_for_s() == 0
+    stage.network.now_s += 2
+    stage.show(*stage.make())
+    stage.feed.receive(0, 10)
+    assert stage.feed.silent_for_s() == 0

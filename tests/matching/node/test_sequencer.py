@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+
+from matching.core.blocks import Block
+from matching.core.codes import EventKind
+from matching.core.engine import Engine
+from matching.node.follower import re_executed
+from matching.node.sequencer import Sequenced, Sequencer
+from matching.storage.ring import Ring
+from matching.transport import wire
+from tests.matching.small_exchange import BTC, DEFINITIONS, batch, defined_engine, deposit
+
+
+def sequencer_of(engine: Engine, block_commands: int = 4, ring_blocks: int = 100) -> tuple[Sequencer, Ring]:
+    ring = Ring(ring_blocks, 1 << 20)
+    return Sequencer(engine, ring, lambda: 1_000, block_commands), ring
+
+
+def deposits(first: int, last: int) -> list[dict[str, object]]:
+    return [deposit(number, f"reference {number}") for number in range(first, last + 1)]
+
+
+def answer(done: Sequenced, index: int = 0) -> wire.Answer:
+    encoded = done.answers[index]
+    assert isinstance(encoded, bytes)
+    return wire.decode_answer(encoded)
+
+
+def shape(answered: wire.Answer) -> list[tuple[int, int, int, int, list[int]]]:
+    return [
+        (
+            segment.first_number,
+            segment.block_number,
+            segment.first_command_sequence,
+            segment.command_count,
+            segment.events["account"].tolist(),
+        )
+        for segment in answered.segments
+    ]
+
+
+def test_small_batches_share_a_block_and_each_gets_its_own_events(engine: Engine) -> None:
+    sequencer, _ = sequencer_of(engine)
+    done = sequencer.sequence([batch(engine, 7, 1, deposits(1, 2)), batch(engine, 8, 1, deposits(3, 3))])
+    (block,) = done.blocks
+    assert block.requests.tolist() == [(7, 1, 2, 0), (8, 1, 1, 0)]
+    assert shape(answer(done, 0)) == [(1, 4, 4, 2, [1, 2])]
+    assert shape(answer(done, 1)) == [(1, 4, 6, 1, [3])]
+    assert [block.text(command) for command in block.commands] == ["reference 1", "reference 2", "reference 3"]
+
+
+def test_a_block_ends_when_it_is_full(engine: Engine) -> None:
+    sequencer, _ = sequencer_of(engine)
+    done = sequencer.sequence([batch(engine, 7, 1, deposits(1, 3)), batch(engine, 8, 1, deposits(4, 10))])
+    assert [block.command_count for block in done.blocks] == [4, 4, 2]
+    assert shape(answer(done, 1)) == [(1, 4, 7, 1, [4]), (2, 5, 8, 4, [5, 6, 7, 8]), (6, 6, 12, 2, [9, 10])]
+    assert [block.text(command) for block in done.blocks for command in block.commands] == [
+        f"reference {number}" for number in range(1, 11)
+    ]
+
+
+def test_a_block_ends_after_a_command_on_reference_data() -> None:
+    engine = Engine()
+    sequencer, _ = sequencer_of(engine)
+    done = sequencer.sequence([batch(engine, 7, 1, [BTC])])
+    done = sequencer.sequence(
+        [batch(engine, 7, 2, [deposit(1, "a"), DEFINITIONS[1]]), batch(engine, 8, 1, [deposit(2, "b")])]
+    )
+    assert [block.command_count for block in done.blocks] == [2, 1]
+    assert done.blocks[0].events["kind"].tolist() == [EventKind.DEPOSITED, EventKind.ASSET_ADDED]
+
+
+def test_a_repeated_batch_is_answered_from_what_was_done(engine: Engine) -> None:
+    sequencer, _ = sequencer_of(engine)
+    repeated = batch(engine, 7, 1, deposits(1, 6))
+    first = sequencer.sequence([repeated])
+    again = sequencer.sequence([repeated])
+    assert again.blocks == []
+    assert again.answers == first.answers
+    assert sequencer.answer_repeated(repeated) == first.answers[0]
+
+
+def test_of_a_partly_repeated_batch_only_the_rest_is_done(engine: Engine) -> None:
+    sequencer, _ = sequencer_of(engine)
+    sequencer.sequence([batch(engine, 7, 1, deposits(1, 2))])
+    done = sequencer.sequence([batch(engine, 7, 1, deposits(1, 4))])
+    assert [block.command_count for block in done.blocks] == [2]
+    assert shape(answer(done)) == [(1, 4, 4, 2, [1, 2]), (3, 5, 6, 2, [3, 4])]
+    assert engine.clients[7] == 4
+    assert sequencer.answer_repeated(batch(engine, 7, 1, deposits(1, 5))) is None
+
+
+def test_a_batch_that_comes_twice_in_one_turn_is_done_once(engine: Engine) -> None:
+    sequencer, _ = sequencer_of(engine)
+    twice = batch(engine, 7, 1, deposits(1, 3))
+    done = sequencer.sequence([twice, twice])
+    assert [block.command_count for block in done.blocks] == [3]
+    assert done.answers[0] == done.answers[1]
+
+
+def test_a_batch_that_skips_numbers_is_refused_and_taken_in_its_turn(engine: Engine) -> None:
+    sequencer, _ = sequencer_of(engine)
+    first, second = batch(engine, 7, 1, deposits(1, 2)), batch(engine, 7, 3, deposits(3, 4))
+    done = sequencer.sequence([second])
+    assert done.blocks == []
+    (refused,) = done.answers
+    assert isinstance(refused, wire.Refused)
+    assert (refused.code, refused.client, refused.first_number, refused.applied_number) == ("out_of_order", 7, 3, 0)
+    done = sequencer.sequence([second, first, second])
+    assert [type(one) for one in done.answers] == [wire.Refused, bytes, bytes]
+    assert engine.clients[7] == 4
+
+
+def test_what_the_ring_does_not_hold_any_more_is_answered_as_done_before(engine: Engine) -> None:
+    sequencer, ring = sequencer_of(engine, ring_blocks=1)
+    for first in (1, 5, 9):
+        ring.release()
+        ring.confirm(ring.last)
+        sequencer.sequence([batch(engine, 7, first, deposits(first, first + 3))])
+    done = sequencer.sequence([batch(engine, 7, 3, deposits(3, 10))])
+    assert done.blocks == []
+    assert shape(answer(done)) == [(3, 0, 0, 6, []), (9, 6, 12, 2, [9, 10])]
+
+
+def test_time_never_runs_back(engine: Engine) -> None:
+    times = iter([5_000, 4_000, 6_000])
+    sequencer = Sequencer(engine, Ring(100, 1 << 20), lambda: next(times), 4)
+    blocks = [sequencer.sequence([batch(engine, 7, n, deposits(n, n))]).blocks[0] for n in (1, 2, 3)]
+    assert [block.timestamp_ns for block in blocks] == [5_000, 5_000, 6_000]
+
+
+@pytest.mark.parametrize("block_commands", [1, 3, 1000])
+def test_the_blocks_can_be_executed_again(block_commands: int) -> None:
+    engine = defined_engine()
+    sequencer, _ = sequencer_of(engine, block_commands)
+    blocks: list[Block] = []
+    numbers = dict.fromkeys(range(1, 6), 1)
+    random = np.random.default_rng(1)
+    for turn in range(20):
+        batches = []
+        for _ in range(int(random.integers(1, 6))):
+            client, size = int(random.integers(1, 6)), int(random.integers(1, 8))
+            first = numbers[client]
+            numbers[client] += size
+            batches.append(
+                batch(engine, client, first, [deposit(client, f"{turn} {first + at}") for at in range(size)])
+            )
+        blocks += sequencer.sequence(batches).blocks
+    again = defined_engine()
+    for block in blocks:
+        re_executed(again, block)
+    assert (again.state_hash, again.clients) == (engine.state_hash, engine.clients)

@@ -1,0 +1,95 @@
+"""Messages of the command log: what replicas write is read back, and of any other bytes all think the same."""
+
+import struct
+
+import numpy as np
+import pytest
+import xxhash
+
+from matching.core import layout
+from matching.core.engine import Engine
+from matching.core.errors import BadMessage
+from matching.storage.input_logs import frames
+from matching.transport import wire
+from tests.matching.small_exchange import BTC, batch, deposit
+
+_DIGEST_AT = 16
+
+
+def payloads(engine: Engine) -> list[bytes]:
+    batches = [
+        batch(engine, client, 1, [deposit(client, f"f-{client}"), deposit(client, f"g-{client}")]) for client in (5, 6)
+    ]
+    return [wire.encode_batch(*one) for one in batches]
+
+
+def sealed(frame: bytes) -> bytes:
+    """With the hash that these bytes give."""
+    digest = xxhash.xxh3_64_intdigest(frame[frames.EMPTY_SIZE :])
+    return frame[:_DIGEST_AT] + struct.pack("<Q", digest) + frame[frames.EMPTY_SIZE :]
+
+
+def test_what_is_encoded_is_decoded(engine: Engine) -> None:
+    found = frames.decode(frames.encode(payloads(engine)))
+    assert not isinstance(found, frames.OtherVersion)
+    assert [wire.encode_batch(*one) for one in found] == payloads(engine)
+    assert len(frames.encode(payloads(engine))) == frames.EMPTY_SIZE + sum(map(frames.size_of, payloads(engine)))
+
+
+def test_every_cut_and_every_flipped_byte_is_refused(engine: Engine) -> None:
+    frame = frames.encode(payloads(engine))
+    for at in range(len(frame)):
+        with pytest.raises(BadMessage):
+            frames.decode(frame[:at])
+        changed = bytearray(frame)
+        changed[at] ^= 0x40
+        if 4 <= at < 8:  # versions: whose message it is, whoever may read it
+            assert isinstance(frames.decode(bytes(changed)), frames.OtherVersion)
+        elif not 12 <= at < _DIGEST_AT:  # bytes that mean nothing yet
+            with pytest.raises(BadMessage):
+                frames.decode(bytes(changed))
+
+
+def test_a_hash_that_fits_does_not_make_it_a_message(engine: Engine) -> None:
+    first, second = payloads(engine)
+    frame = frames.encode([first, second])
+    for bad, reason in [
+        (frame[:-1], "ends in the middle of a batch"),
+        (frame + b"\1", "ends in the middle of a size"),
+        (frame + struct.pack("<I", 3) + b"abc", "at least"),
+        (frames.encode([]), "has 0"),
+        (frame[:8] + struct.pack("<I", 3) + frame[12:], "says 3 batches and has 2"),
+    ]:
+        with pytest.raises(BadMessage, match=reason):
+            frames.decode(sealed(bad))
+
+
+def test_a_definition_before_the_end_is_refused(engine: Engine) -> None:
+    definition = wire.encode_batch(*batch(engine, 7, 1, [BTC]))
+    with pytest.raises(BadMessage, match="not the last one"):
+        frames.decode(frames.encode([definition, *payloads(engine)]))
+    assert len(frames.decode(frames.encode([*payloads(engine), definition]))) == 3
+
+
+def test_nobody_sends_commands_in_the_name_of_a_log(engine: Engine) -> None:
+    one = batch(engine, 7, 1, [deposit(1, "x")])
+    for client in (wire.FIRST_LOG_CLIENT, (1 << 64) - 1):
+        payload = wire.encode_batch(client, 1, one.commands, one.texts)
+        with pytest.raises(BadMessage, match="the others are input logs"):
+            wire.decode_batch(payload)
+        with pytest.raises(BadMessage, match="the others are input logs"):
+            frames.decode(frames.encode([payload]))
+
+
+def test_the_largest_batch_is_a_message() -> None:
+    commands = np.zeros(wire.MAX_BATCH_COMMANDS, layout.COMMAND)
+    commands["kind"] = 1
+    texts = bytes(wire.MAX_BATCH_BYTES - layout.BATCH.itemsize - commands.nbytes)
+    found = frames.decode(frames.encode([wire.encode_batch(1, 1, commands, texts)]))
+    assert not isinstance(found, frames.OtherVersion)
+    assert [len(one.commands) for one in found] == [wire.MAX_BATCH_COMMANDS]
+
+
+def test_too_many_bytes_are_refused_before_they_are_looked_at() -> None:
+    with pytest.raises(BadMessage, match="to 1000000 bytes"):
+        frames.decode(bytes(frames.MOST_BYTES + 1))

@@ -1,0 +1,192 @@
+"""Snapshots that an engine finds in its folder and that are of a history which was given up, as a replaced leader's."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from matching.client.client import Client
+from matching.core import snapshots
+from matching.core.engine import Engine
+from matching.feed.reader import Feed
+from matching.node.publisher import Publisher
+from matching.node.status import StatusBoard
+from matching.storage.disk import LocalDisk
+from matching.storage.ring import Ring
+from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
+from matching.transport import wire
+from matching.transport.roles import FOLLOWER
+from tests.matching.histories import MemoryHistory
+from tests.matching.small_exchange import (
+    DEFINITIONS,
+    Running,
+    defined_engine,
+    deposit,
+    follower,
+    follower_with,
+    leader_with,
+    plan,
+    services,
+    until,
+)
+from tests.matching.stages import HERE, ScriptedNetwork, ScriptedSocket, one_block
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SnapshotFolder:
+    return SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 3)
+
+
+class Life:
+    """An engine at block 3 that begins with this folder, and its ring; `branch` tells its blocks from others'."""
+
+    def __init__(self, folder: SnapshotFolder, branch: str, every_blocks: int = 0, ring_blocks: int = 100) -> None:
+        self.engine = defined_engine()
+        self.ring = Ring(ring_blocks, 1 << 20)
+        self.ring.begin_after(3)
+        self.snapshotter = Snapshotter(folder, DirectWriter(folder), every_blocks)
+        self.branch = branch
+
+    def make(self, upto: int) -> None:
+        """One block a turn."""
+        while self.engine.block_number < upto:
+            block = one_block(self.engine, [deposit(1, f"{self.branch} {self.engine.block_number}")])
+            self.ring.append(block)
+            self.ring.confirm(block.number)
+            self.turn()
+
+    def turn(self) -> None:
+        self.snapshotter.look(self.engine, self.ring)
+
+
+def dead_branch(folder: SnapshotFolder) -> None:
+    """Leaves snapshots of blocks 20, 30 and 40."""
+    Life(folder, "dead", 10).make(41)
+    assert folder.numbers() == [20, 30, 40]
+
+
+def passed_over(logs: Iterable[Mapping[str, object]]) -> list[tuple[str, object]]:
+    return [
+        (Path(str(entry["file"])).name.lstrip("0"), entry["reason"])
+        for entry in logs
+        if entry["event"] == "snapshot passed over"
+    ]
+
+
+def test_they_take_no_place_of_new_ones(folder: SnapshotFolder) -> None:
+    dead_branch(folder)
+    life = Life(folder, "living", 3)
+    life.make(19)
+    assert (life.snapshotter.oldest(), life.snapshotter.newest()) == (10, 19)
+    assert folder.numbers() == [10, 13, 16, 19, 20, 30, 40]
+
+
+def test_each_is_put_aside_once_the_chain_has_come_to_its_block(folder: SnapshotFolder) -> None:
+    dead_branch(folder)
+    life = Life(folder, "living")
+    with capture_logs() as logs:
+        life.make(19)
+        assert passed_over(logs) == []
+        life.make(35)
+    reason = "It is of another history: this engine's chain has another such block."
+    assert passed_over(logs) == [("20.snapshot", reason), ("30.snapshot", reason)]
+    assert folder.numbers() == [40]
+    assert len(list(folder.folder.glob("*.snapshot.unusable"))) == 2
+
+
+def test_those_of_the_same_history_stay_and_count_from_their_block_on(folder: SnapshotFolder) -> None:
+    dead_branch(folder)
+    life = Life(folder, "dead")
+    life.make(25)
+    assert life.snapshotter.newest() == 20
+    life.make(41)
+    assert (life.snapshotter.oldest(), life.snapshotter.newest(), folder.numbers()) == (20, 40, [20, 30, 40])
+
+
+def test_those_from_before_the_ring_stay_for_a_recovery_to_judge(folder: SnapshotFolder) -> None:
+    dead_branch(folder)
+    life = Life(folder, "living", ring_blocks=4)
+    earlier = life.snapshotter
+    life.snapshotter = Snapshotter(SnapshotFolder(LocalDisk(), folder.folder / "elsewhere", 3), DirectWriter(folder), 0)
+    life.make(33)  # as one that joined by a snapshot
+    life.snapshotter = earlier
+    life.turn()
+    assert folder.numbers() == [20, 40], "block 30 is told by the ring, block 20 is older"
+    assert earlier.newest() == 20
+
+
+def test_a_snapshot_that_is_asked_for_is_made_although_there_is_a_newer_number(folder: SnapshotFolder) -> None:
+    dead_branch(folder)
+    life = Life(folder, "living")
+    life.make(10)
+    life.snapshotter.request()
+    life.turn()
+    life.turn()
+    assert life.snapshotter.newest() == 10
+
+
+def test_one_whose_head_cannot_be_read_is_put_aside(folder: SnapshotFolder) -> None:
+    whole = snapshots.encode(defined_engine())
+    for number, data in ((5, b""), (6, whole[:30]), (7, b"nonsense" * 10), (8, whole)):
+        folder.write(number, data)
+    with capture_logs() as logs:
+        Life(folder, "living").make(9)
+    assert [name for name, _ in passed_over(logs)] == [f"{number}.snapshot" for number in (5, 6, 7, 8)]
+    assert passed_over(logs)[-1][1] == "It is of block 3, not of the block that its name says."
+
+
+def test_none_is_given_to_a_follower_that_joins(folder: SnapshotFolder) -> None:
+    dead_branch(folder)
+    life = Life(folder, "living")
+    network, retransmission = ScriptedNetwork(), ScriptedSocket()
+    board = StatusBoard(life.engine, life.ring, HERE, FOLLOWER, "none")
+    publisher = Publisher(ScriptedSocket(), retransmission, life.ring, board, network.clock, life.snapshotter)
+
+    def given(number: int) -> int:
+        """Block of the snapshot that is given to who asks for this one; 0: it has to wait."""
+        retransmission.inbox.append([b"joiner", wire.SNAPSHOT, *wire.encode_numbers(number, 0)])
+        publisher.serve()
+        _, verb, *frames = retransmission.sent.pop()
+        return wire.decode_snapshot_chunk(frames).number if verb == wire.SNAPSHOT else 0
+
+    assert [given(number) for number in (0, 20, 40)] == [0, 0, 0]
+    life.make(19)
+    assert [given(number) for number in (0, 20, 40)] == [4, 4, 4], "made when it was asked for"
+    life.ring.append(one_block(life.engine, [deposit(1, "20")]))
+    assert [given(number) for number in (0, 20, 40)] == [4, 4, 4], "not compared yet"
+    life.make(35)
+    assert [given(number) for number in (0, 20, 40)] == [4, 4, 4]
+
+
+@contextmanager
+def late_leader(folder: SnapshotFolder) -> Iterator[Running]:
+    """At block 8, of which its ring holds the last few; it makes a snapshot when it is asked to."""
+    own = services(MemoryHistory(), snapshotter=Snapshotter(folder, DirectWriter(folder), 0))
+    with leader_with(plan(ring_blocks=4), own) as running, Client(running.commands) as client:
+        client.call(DEFINITIONS)
+        with closing(Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)) as feed:
+            for number in range(4, 9):
+                feed.confirm(number - 1)
+                client.call([deposit(1, f"{number}")])
+            until(lambda: running.parts.ring.first == 5, "the first blocks to be dropped")
+            yield running
+
+
+def test_a_follower_that_has_some_lets_others_join(tmp_path: Path) -> None:
+    used = SnapshotFolder(LocalDisk(), tmp_path / "second", 1)
+    for number in (7, 8, 9, 5000):
+        other = Engine()
+        other.block_number, other.state_hash = number, 1
+        used.write(number, snapshots.encode(other))
+    own = services(MemoryHistory(), snapshotter=Snapshotter(used, DirectWriter(used), 0), engine="second")
+    with (
+        late_leader(SnapshotFolder(LocalDisk(), tmp_path / "first", 1)) as running,
+        follower_with(plan(), own, running.commands) as second,
+    ):
+        until(lambda: second.parts.ring.last == 8, "the second to join")
+        with follower(plan(), second.commands) as third:
+            until(lambda: third.parts.ring.last == 8 or third.failures, "the third to join")
+            assert third.failures == []
+            assert third.parts.engine.state_hash == running.parts.engine.state_hash

@@ -1,0 +1,232 @@
+"""Snapshots on disk: what cannot be used is passed over by name, and a new one is written when it is due."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from matching.core import layout, snapshots
+from matching.core.engine import Engine
+from matching.storage.disk import LocalDisk
+from matching.storage.ring import Ring
+from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter, SnapshotWriter, Written
+from tests.matching.exchanges import KernelExchange
+from tests.matching.small_exchange import DEFINITIONS, deposit
+
+
+@pytest.fixture
+def exchange() -> KernelExchange:
+    """At block 3."""
+    made = KernelExchange()
+    for definition in DEFINITIONS:
+        made.submit(definition)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SnapshotFolder:
+    return SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 3)
+
+
+def file_of(folder: SnapshotFolder, number: int) -> Path:
+    return folder.folder / f"{number:020d}.snapshot"
+
+
+def passed_over(folder: SnapshotFolder) -> list[tuple[str, str]]:
+    """(file, reason) of each, once everything was looked at."""
+    with capture_logs() as logs:
+        list(folder.newest_first())
+    return [(Path(log["file"]).name, log["reason"]) for log in logs if log["event"] == "snapshot passed over"]
+
+
+def write(folder: SnapshotFolder, engine: Engine) -> None:
+    folder.write(engine.block_number, snapshots.encode(engine))
+
+
+def test_the_newest_comes_first(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    write(folder, exchange.engine)
+    exchange.submit(deposit(1, "a"))
+    write(folder, exchange.engine)
+    assert [engine.block_number for engine in folder.newest_first()] == [4, 3]
+    assert folder.numbers() == [3, 4]
+
+
+def test_a_folder_that_is_not_there_holds_nothing(folder: SnapshotFolder) -> None:
+    assert list(folder.newest_first()) == []
+    assert (folder.read(3, 0, 10), folder.size_of(3)) == (None, None)
+
+
+def test_a_cut_snapshot_is_passed_over_wherever_it_was_cut(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    write(folder, exchange.engine)
+    exchange.submit(deposit(1, "a"))
+    data = snapshots.encode(exchange.engine)
+    for size in [*range(120), *range(120, len(data), 9973), len(data) - 1]:
+        folder.write(4, data[:size])
+        with capture_logs() as logs:
+            assert [engine.block_number for engine in folder.newest_first()] == [3]
+        assert logs[0]["file"] == str(file_of(folder, 4))
+        assert logs[0]["reason"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"),
+    [
+        (0, 0x41, "they do not begin with its mark"),
+        (4, layout.LAYOUT_VERSION + 1, f"has layout {layout.LAYOUT_VERSION + 1}"),
+        (9, None, "cut or damaged"),
+        (5000, None, "cut or damaged"),
+    ],
+)
+def test_a_damaged_snapshot_is_put_aside_with_a_reason(
+    folder: SnapshotFolder, exchange: KernelExchange, offset: int, value: int | None, reason: str
+) -> None:
+    data = bytearray(snapshots.encode(exchange.engine))
+    data[offset] = data[offset] ^ 1 if value is None else value
+    folder.write(3, bytes(data))
+    ((name, why),) = passed_over(folder)
+    assert name == file_of(folder, 3).name
+    assert reason in why
+    assert folder.numbers() == []
+    aside = folder.folder / f"{name}.unusable"
+    assert aside.read_bytes() == data, "somebody may look at it"
+    assert passed_over(folder) == [], "said once"
+
+
+def test_a_snapshot_of_another_block_than_its_name_says_is_passed_over(
+    folder: SnapshotFolder, exchange: KernelExchange
+) -> None:
+    folder.write(7, snapshots.encode(exchange.engine))
+    assert passed_over(folder) == [(file_of(folder, 7).name, "It is of block 3, not of the block that its name says.")]
+
+
+def test_files_of_others_are_left_alone(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    write(folder, exchange.engine)
+    other = folder.folder / "notes.snapshot"
+    other.write_text("mine", encoding="utf-8")
+    assert [engine.block_number for engine in folder.newest_first()] == [3]
+    folder.tidy()
+    assert other.exists()
+
+
+def test_a_part_of_a_snapshot_is_read_for_a_follower(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    write(folder, exchange.engine)
+    data = snapshots.encode(exchange.engine)
+    assert folder.read(3, 10, 20) == data[10:30]
+    assert folder.read(3, len(data), 20) == b""
+    assert folder.size_of(3) == len(data)
+
+
+def look(snapshotter: Snapshotter, engine: Engine) -> bool:
+    """With a ring from which no earlier block can be told."""
+    ring = Ring(100, 1 << 20)
+    ring.begin_after(engine.block_number)
+    return snapshotter.look(engine, ring)
+
+
+def at_each_block(snapshotter: Snapshotter, exchange: KernelExchange, count: int) -> list[int]:
+    """Blocks after which a look said that one was finished."""
+    finished = []
+    for _ in range(count):
+        exchange.submit(deposit(1, f"{exchange.engine.block_number}"))
+        if look(snapshotter, exchange.engine):
+            finished.append(exchange.engine.block_number)
+    return finished
+
+
+def test_one_is_written_every_so_many_blocks_and_the_newest_few_stay(
+    folder: SnapshotFolder, exchange: KernelExchange
+) -> None:
+    snapshotter = Snapshotter(folder, DirectWriter(folder), 5)
+    assert at_each_block(snapshotter, exchange, 40) == [6, 11, 16, 21, 26, 31, 36, 41]
+    assert folder.numbers() == [30, 35, 40]
+    assert (snapshotter.oldest(), snapshotter.newest()) == (30, 40)
+
+
+def test_after_a_restart_it_counts_from_the_newest(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    write(folder, exchange.engine)
+    at_each_block(Snapshotter(folder, DirectWriter(folder), 5), exchange, 6)
+    assert folder.numbers() == [3, 8]
+
+
+def test_never_is_never_but_for_whoever_asks(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    snapshotter = Snapshotter(folder, DirectWriter(folder), 0)
+    assert at_each_block(snapshotter, exchange, 10) == []
+    snapshotter.request()
+    at_each_block(snapshotter, exchange, 3)
+    assert folder.numbers() == [14]
+    snapshotter.request()
+    at_each_block(snapshotter, exchange, 1)
+    assert folder.numbers() == [14, 17]
+
+
+def test_what_is_there_already_is_not_written_again(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    write(folder, exchange.engine)
+    snapshotter = Snapshotter(folder, DirectWriter(folder), 0)
+    before = file_of(folder, 3).stat().st_mtime_ns
+    snapshotter.request()
+    look(snapshotter, exchange.engine)
+    assert not look(snapshotter, exchange.engine)
+    assert file_of(folder, 3).stat().st_mtime_ns == before
+
+
+class SlowWriter(SnapshotWriter):
+    """Ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.outcomes: Iterator[Written | None] = iter(())
+
+    def begin(self, engine: Engine) -> None:
+        self.begun.append(engine.block_number)
+
+    def outcome(self) -> Written | None:
+        return next(self.outcomes, None)
+
+    def close(self) -> None: ...
+
+
+def test_one_at_a_time(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    writer = SlowWriter()
+    snapshotter = Snapshotter(folder, writer, 2)
+    at_each_block(snapshotter, exchange, 9)
+    snapshotter.request()
+    assert writer.begun == [4]
+    writer.outcomes = iter([Written(4, 10, 0.0)])
+    assert at_each_block(snapshotter, exchange, 1) == [13]
+    assert writer.begun == [4, 13], "the next is due at once, and the request was for the one under way"
+
+
+def test_asking_again_while_one_is_written_asks_for_no_other(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    writer = SlowWriter()
+    snapshotter = Snapshotter(folder, writer, 0)
+    snapshotter.request()
+    at_each_block(snapshotter, exchange, 3)
+    snapshotter.request()
+    writer.outcomes = iter([Written(4, 10, 0.0)])
+    assert at_each_block(snapshotter, exchange, 3) == [7]
+    assert writer.begun == [4]
+
+
+def test_a_failed_one_is_said_and_the_next_is_tried(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    class FullDisk(LocalDisk):
+        def write_whole(self, path: Path, data: bytes) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    full = SnapshotFolder(FullDisk(), folder.folder, 3)
+    with capture_logs() as logs:
+        assert at_each_block(Snapshotter(full, DirectWriter(full), 2), exchange, 8) == []
+    assert [(log["event"], log["block"], log["reason"]) for log in logs[:2]] == [
+        ("snapshot not written", 4, "No space left on device"),
+        ("snapshot not written", 6, "No space left on device"),
+    ]
+
+
+def test_what_was_never_finished_is_cleared_away(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    write(folder, exchange.engine)
+    draft = folder.folder / ".00000000000000000004.snapshot.123.part"
+    draft.write_bytes(b"half")
+    folder.tidy()
+    assert not draft.exists()
+    assert folder.numbers() == [3]

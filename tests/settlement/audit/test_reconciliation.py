@@ -1,0 +1,261 @@
+"""The engine's live state against the store's, also when the store is behind or ahead of the answer."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from structlog.testing import capture_logs
+
+from matching.core.engine import Engine
+from matching.core.errors import EngineUnreachable
+from settlement.alarms import records
+from settlement.alarms.rules import Kind
+from settlement.audit import reconciliation
+from settlement.audit.reconciliation import KEPT_DIFFERENCES, recorded
+from settlement.errors import NotReady
+from settlement.models import ReconciliationRun
+from settlement.stores.base import Checkpoint, Store, StoreUnavailable
+from tests.reference.streams import random_commands
+from tests.settlement.chains import chain_of
+from tests.settlement.conftest import ON_SQL, Settle
+from tests.settlement.fakes import FakeClock, feed_of, note_calls
+
+COMMANDS = list(random_commands(5, 300, instruments=2, accounts=4, wild=False))
+CHAIN = chain_of(COMMANDS, 16)
+BLOCKS = CHAIN.blocks
+LAST = BLOCKS[-1].number
+
+
+def state(engine: Engine) -> dict[str, Any]:
+    """As it comes from the wire."""
+    answer = {
+        "block": engine.block_number,
+        "state_hash": f"{engine.state_hash:016x}",
+        "balances": engine.balances(),
+        "open_orders": engine.open_orders(),
+    }
+    return json.loads(json.dumps(answer))  # type: ignore[no-any-return]
+
+
+STATE = state(CHAIN.engine)
+
+
+@pytest.fixture
+def settled(store: Store, settle: Settle, clock: FakeClock) -> Store:
+    settle(store, feed_of(clock, BLOCKS))
+    return store
+
+
+def told(store: Store, clock: FakeClock, answer: dict[str, Any] = STATE) -> list[str]:
+    report = reconciliation.reconcile(answer, store, clock, deadline_s=1)
+    assert report.ok is not bool(report.differences)
+    return [f"{found.what} {found.key}" for found in report.differences]
+
+
+def test_engine_and_store_agree(settled: Store, clock: FakeClock) -> None:
+    report = reconciliation.reconcile(STATE, settled, clock, deadline_s=1)
+    assert report.ok
+    assert report.block == LAST
+    assert report.balances == len(STATE["balances"]) > 8
+    assert report.open_orders == len(STATE["open_orders"]) > 10
+    assert report.changed_since == 0
+
+
+def test_an_empty_engine_and_an_empty_store_agree(store: Store, clock: FakeClock) -> None:
+    assert told(store, clock, state(Engine())) == []
+
+
+@pytest.mark.parametrize("number", range(5, LAST, 4))
+def test_a_store_that_has_gone_on_is_compared_as_it_was(settled: Store, clock: FakeClock, number: int) -> None:
+    engine = Engine()
+    for block in BLOCKS[:number]:
+        engine.follow(block)
+    report = reconciliation.reconcile(state(engine), settled, clock, deadline_s=1)
+    assert report.differences == []
+    assert report.open_orders + report.changed_since == len(engine.open_orders())
+
+
+@pytest.mark.parametrize("field", ["balances", "open_orders"])
+def test_what_the_engine_has_more_or_less_is_named(settled: Store, clock: FakeClock, field: str) -> None:
+    rows = STATE[field]
+    shorter = {**STATE, field: rows[1:]}
+    name = f"balance {rows[0][0]}:{rows[0][1]}" if field == "balances" else f"order {rows[0][0]}"
+    assert told(settled, clock, shorter) == [name]
+    place = 2 if field == "balances" else 6
+    changed = [*rows[0][:place], rows[0][place] + 1, *rows[0][place + 1 :]]
+    assert told(settled, clock, {**STATE, field: [changed, *rows[1:]]}) == [name]
+    assert len(told(settled, clock, {**STATE, field: [*rows, [10**9, *rows[0][1:]]]})) == 1
+
+
+@ON_SQL
+def test_a_changed_balance_and_a_changed_order_of_the_store_are_named(settled: Store, clock: FakeClock) -> None:
+    order_id = STATE["open_orders"][0][0]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE balances SET locked = locked + 1 WHERE account = 1 AND asset = 'BTC'")
+        cursor.execute("UPDATE orders SET remaining = remaining + 1 WHERE order_id = %s", [order_id])
+    assert sorted(told(settled, clock)) == ["balance 1:BTC", f"order {order_id}"]
+
+
+def test_another_chain_is_named(settled: Store, clock: FakeClock) -> None:
+    assert told(settled, clock, {**STATE, "state_hash": "0" * 16}) == [f"block {LAST}"]
+
+
+def test_it_waits_for_the_projection(settled: Store, clock: FakeClock) -> None:
+    behind = iter([Checkpoint(LAST - 2, 0, 1)] * 3)
+    projected = settled.projected
+    settled.projected = lambda: next(behind, None) or projected()  # type: ignore[method-assign]
+    assert told(settled, clock) == []
+
+
+def test_a_projection_that_does_not_come_is_told(settled: Store, clock: FakeClock) -> None:
+    with pytest.raises(NotReady, match="is settlement running"):
+        told(settled, clock, {**STATE, "block": LAST + 1})
+
+
+def test_a_store_that_is_dropped_meanwhile_is_not_told_as_different(settled: Store, clock: FakeClock) -> None:
+    note_calls(settled, "get_block", settled.drop_projections)  # as `rebuild_projections` in another process
+    with pytest.raises(NotReady, match=f"was projected to block {LAST} and has gone back to block 0"):
+        recorded(lambda: STATE, lambda: settled, clock, 1, "schedule")
+    (row,) = ReconciliationRun.objects.all()
+    assert (row.difference_count, row.ok) == (0, False)
+    assert "rebuild_projections is done" in (row.error or "")
+    assert raised() is None
+
+
+WORSE = {**STATE, "balances": STATE["balances"][1:]}
+
+
+def away() -> dict[str, Any]:
+    raise EngineUnreachable("No engine answers at tcp://127.0.0.1:5701.")
+
+
+Run = Callable[[Callable[[], dict[str, Any]]], None]
+
+
+@pytest.fixture
+def run(settled: Store, clock: FakeClock) -> Run:
+    """run(ask): one run on schedule, whatever becomes of it."""
+
+    def once(ask: Callable[[], dict[str, Any]]) -> None:
+        with suppress(EngineUnreachable):
+            recorded(ask, lambda: settled, clock, 1, "schedule")
+
+    return once
+
+
+def raised() -> tuple[str, str] | None:
+    """(severity, message)"""
+    alarm = records.raised([Kind.RECONCILIATION]).first()
+    return (alarm.severity, alarm.message) if alarm else None
+
+
+def test_every_run_is_recorded(settled: Store, clock: FakeClock) -> None:
+    recorded(lambda: STATE, lambda: settled, clock, 1, "command")
+    recorded(lambda: WORSE, lambda: settled, clock, 1, "schedule")
+    worse, good = ReconciliationRun.objects.all()
+    assert (good.ok, good.block_number, good.difference_count) == (True, LAST, 0)
+    assert (good.source, good.error) == ("command", None)
+    assert (worse.ok, worse.difference_count, worse.source) == (False, 1, "schedule")
+    assert worse.report["differences"][0]["what"] == "balance"
+
+
+def test_a_run_keeps_its_first_differences_and_the_number_of_all(settled: Store, clock: FakeClock) -> None:
+    many = [*STATE["balances"], *([10**9 + extra, "BTC", 1, 0] for extra in range(KEPT_DIFFERENCES + 5))]
+    report = recorded(lambda: {**STATE, "balances": many}, lambda: settled, clock, 1, "command")
+    (kept,) = ReconciliationRun.objects.all()
+    assert kept.difference_count == report.difference_count == len(report.differences) == KEPT_DIFFERENCES + 5
+    assert len(kept.report["differences"]) == KEPT_DIFFERENCES
+
+
+def test_a_run_that_could_not_run_is_kept_with_the_reason(settled: Store, clock: FakeClock) -> None:
+    def closed() -> Store:
+        raise StoreUnavailable("The database does not answer: it is locked.")
+
+    for ask, store in (
+        (away, lambda: settled),
+        (lambda: STATE, closed),
+        (lambda: {**STATE, "block": 10**6}, lambda: settled),
+    ):
+        with pytest.raises((EngineUnreachable, StoreUnavailable, NotReady)):
+            recorded(ask, store, clock, 1, "schedule")
+    behind, locked, unreachable = ReconciliationRun.objects.all()
+    assert unreachable.error == "No engine answers at tcp://127.0.0.1:5701."
+    assert locked.error == "The database does not answer: it is locked."
+    assert "is settlement running" in (behind.error or "")
+    assert {(row.ok, row.difference_count, row.report == {}) for row in (behind, locked, unreachable)} == {
+        (False, 0, True)
+    }
+
+
+def test_a_run_that_cannot_be_kept_is_a_line_in_the_log(
+    settled: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(self: ReconciliationRun) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(ReconciliationRun, "save", locked)
+    with capture_logs() as lines:
+        assert recorded(lambda: STATE, lambda: settled, clock, 1, "schedule").ok
+    assert lines == [{"event": "reconciliation run not kept", "log_level": "error", "error": "database is locked"}]
+
+
+def test_differences_are_an_alarm_until_a_run_finds_none(run: Run) -> None:
+    run(lambda: STATE)
+    assert raised() is None
+    run(lambda: WORSE)
+    assert raised() == (
+        "critical",
+        f"1 difference between the engine's live state and the store at block {LAST}: see which in the newest "
+        "reconciliation, then run manage.py verify_settlement, which tells whether the store is wrong.",
+    )
+    for _ in range(5):
+        run(away)
+    assert (raised() or "")[0] == "critical"
+    run(lambda: STATE)
+    assert raised() is None
+
+
+def test_three_runs_in_a_row_that_could_not_run_are_an_alarm(run: Run) -> None:
+    run(away)
+    run(away)
+    run(lambda: STATE)
+    run(away)
+    run(away)
+    assert raised() is None
+    run(away)
+    assert raised() == (
+        "warning",
+        "Engine and store could not be compared 3 times in a row: No engine answers at tcp://127.0.0.1:5701.",
+    )
+    run(lambda: WORSE)
+    assert (raised() or "")[0] == "critical"
+
+
+def test_an_alarm_is_logged_once_and_once_when_it_clears(run: Run) -> None:
+    with capture_logs() as lines:
+        for state in (WORSE, WORSE, STATE, STATE):
+            run(lambda state=state: state)  # type: ignore[misc]
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("alarm raised", "error"),
+        ("alarm cleared", "info"),
+    ]
+
+
+def test_old_runs_go_and_those_with_differences_stay(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciliation, "KEPT_RUNS", 3)
+    for number in range(1, 9):
+        found = int(number in (2, 7))
+        ReconciliationRun.objects.create(
+            started_at=datetime(2026, 1, 1, tzinfo=UTC),
+            block_number=number,
+            ok=not found,
+            difference_count=found,
+            report={},
+        )
+    assert reconciliation.sweep() == 4
+    assert reconciliation.sweep() == 0
+    assert [row.block_number for row in ReconciliationRun.objects.all()] == [8, 7, 6, 2]

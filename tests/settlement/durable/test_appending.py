@@ -1,0 +1,65 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from matching.core.blocks import Block
+from matching.core.epochs import Epoch
+from settlement.durable.appending import Appending
+from settlement.durable.spill import Spill
+from settlement.errors import ChainBroken
+from settlement.options import Options
+from settlement.receive.chain import stored
+from settlement.stores.base import Fenced, Store, StoredBlock, StoreUnavailable
+from settlement.stores.retrying import Patience
+from tests.settlement.fakes import FakeClock
+from tests.settlement.test_worker import BLOCKS
+
+
+@pytest.mark.parametrize(
+    ("later", "says"),
+    [
+        ([BLOCKS[2]], "Block 3 was about to be stored after block 1"),
+        ([BLOCKS[1], BLOCKS[3]], "Block 4 was about to be stored after block 2"),
+        ([BLOCKS[0]], "Block 1 was about to be stored after block 1"),
+        ([replace(BLOCKS[1], prev_hash=7)], "Block 2 was about to be stored after block 1"),
+    ],
+)
+def test_what_does_not_follow_is_not_made_durable(
+    store: Store, clock: FakeClock, folder: Path, later: list[Block], says: str
+) -> None:
+    confirmed: list[int] = []
+    options = Options()
+    spill = Spill(folder / "spill", 1 << 20)
+    patience = Patience(clock.sleep, clock, options)
+    appending = Appending(store, spill, confirmed.append, clock, options, patience)
+    appending.begin([])
+    appending.put(BLOCKS[:1])
+    with pytest.raises(ChainBroken, match=says):
+        appending.put(later)
+    assert [row.number for row in appending.step()] == [1]
+    assert (confirmed, store.appended().block_number) == ([1], 1)
+    spill.close()
+
+
+def test_a_batch_that_an_epoch_overtook_while_the_store_was_away_is_fenced_and_no_damage(
+    store: Store, clock: FakeClock, folder: Path
+) -> None:
+    options = Options()
+    spill = Spill(folder / "spill", 1 << 20)
+    appending = Appending(store, spill, lambda number: None, clock, options, Patience(clock.sleep, clock, options))
+    store.append_blocks([stored(block) for block in BLOCKS[:2]])
+    appending.begin([])
+    appending.put(BLOCKS[2:6])
+
+    def taken_in_part(blocks: Sequence[StoredBlock]) -> None:
+        """As a store without transactions does it: the answer is lost, and an epoch begins in the midst of the rows."""
+        append(blocks[:2])
+        store.begin_epoch(Epoch(2, 5, BLOCKS[3].hash, "other", "", "", "", 0))
+        raise StoreUnavailable("The database timed out.")
+
+    append, store.append_blocks = store.append_blocks, taken_in_part  # type: ignore[method-assign]
+    with pytest.raises(Fenced, match="An epoch has begun before block 6"):
+        appending.step()
+    spill.close()

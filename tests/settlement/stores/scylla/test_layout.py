@@ -1,0 +1,114 @@
+"""Tables that are not those of this version: nothing is written to them, and no block is skipped."""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from matching.core.engine import Engine
+from scripts.services import Running
+from settlement import wiring
+from settlement.audit import verify
+from settlement.stores.base import StoreMisconfigured
+from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.store import ScyllaStore
+from settlement.stores.scylla.tables.layout import Column, declared, misfit
+from settlement.stores.scylla.tables.models import MODELS
+from settlement.stores.scylla.tables.schema import statements
+from settlement.stores.sql.store import SqlStore
+from tests.settlement.conftest import Settle
+from tests.settlement.fakes import FakeClock, feed_of
+from tests.settlement.project.test_rebuilding import rebuild
+from tests.settlement.rows import block
+from tests.settlement.test_worker import BLOCKS, LAST
+
+REMEDY = "drop the table, then run manage.py init_store and rebuild_projections, or settle into another SCYLLA_KEYSPACE"
+keyspaces = count()
+
+
+@pytest.fixture
+def own_keyspace(cassandra: Running, db: None) -> Iterator[Session]:
+    """With its tables, for a test that spoils them."""
+    access = Access((cassandra.host,), cassandra.port, f"settlement_own_{os.getpid()}_{next(keyspaces)}")
+    session = Session(access)
+    for statement in statements(access.keyspace, access.replication):
+        session.run_plain(statement)
+    yield session
+    session.run_plain(f"DROP KEYSPACE {access.keyspace}")
+
+
+OLD_BALANCES = (
+    "CREATE TABLE {}.balances (shard int, account bigint, asset text, available bigint, locked bigint, "
+    "sequence bigint, PRIMARY KEY ((shard, account), asset))"
+)
+"""As an earlier layout had it."""
+
+
+@pytest.mark.services("cassandra")
+@pytest.mark.parametrize(
+    ("table", "change", "says"),
+    [
+        ("balances", OLD_BALANCES, "table balances has no column bucket: drop the table, then run"),
+        ("orders", "ALTER TABLE {}.orders DROP filled", "table orders has no column filled: drop the table, then run"),
+        (
+            "candle_months",
+            "CREATE TABLE {}.candle_months (shard int, symbol text, month bigint, PRIMARY KEY (shard, symbol, month))",
+            "table candle_months has month bigint (clustering key 2 asc) where month int (clustering key 2 asc) should",
+        ),
+        (
+            "engine_epochs",
+            "ALTER TABLE {}.engine_epochs DROP blocks",
+            "table engine_epochs has no column blocks: settle into another SCYLLA_KEYSPACE.",
+        ),
+    ],
+)
+def test_a_keyspace_that_another_version_made_is_refused_by_whoever_opens_it(
+    own_keyspace: Session, table: str, change: str, says: str
+) -> None:
+    access = own_keyspace.access
+    if change.startswith("CREATE"):
+        own_keyspace.run_plain(f"DROP TABLE {access.keyspace}.{table}")
+    own_keyspace.run_plain(change.format(access.keyspace))
+    store = ScyllaStore(access, SqlStore())
+    store.init()
+    for ask in (store.ping, lambda: wiring.make_tables_if_missing(store), lambda: store.append_blocks([block(1)])):
+        with pytest.raises(StoreMisconfigured, match=f"Keyspace {access.keyspace} was made by another version") as told:
+            ask()
+        assert says in str(told.value)
+        assert type(told.value) is StoreMisconfigured
+
+
+def test_columns_that_somebody_added_do_no_harm_unless_they_are_part_of_a_key() -> None:
+    assert misfit([Column("candles", "note", "text", "regular", -1, "none")]) == (
+        "table candles has no column shard: " + REMEDY
+    )
+    fitting = [column for model in MODELS for column in declared(model)]
+    assert misfit(fitting) is None
+    assert misfit([*fitting, Column("candles", "note", "text", "regular", -1, "none")]) is None
+    assert misfit([*fitting, Column("candles", "note", "text", "clustering", 1, "asc")]) == (
+        f"table candles has note text (clustering key 2 asc), which does not belong there: {REMEDY}"
+    )
+
+
+@pytest.mark.services("cassandra")
+def test_a_column_that_is_dropped_while_settlement_runs_stops_it_and_no_block_is_skipped(
+    own_keyspace: Session, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    access = own_keyspace.access
+    store = ScyllaStore(access, SqlStore())
+    half = LAST // 2
+    settle(store, feed_of(clock, BLOCKS), until_block=half)
+    own_keyspace.run_plain(f"ALTER TABLE {access.keyspace}.balances DROP available")
+    for _ in range(2):
+        with pytest.raises(StoreMisconfigured, match=r"init_store says what to do.*available"):
+            settle(store, feed_of(clock, BLOCKS[store.appended().block_number :]))
+    assert (list(store.dead_letters()), store.projected().block_number) == ([], half)
+
+    own_keyspace.run_plain(f"DROP TABLE {access.keyspace}.balances")
+    store.init()
+    rebuild(store, folder, clock)
+    settle(store, feed_of(clock, BLOCKS[store.appended().block_number :]))
+    report = verify.verify(store, folder, Engine())
+    assert (report.differences, report.to_block) == ([], LAST)

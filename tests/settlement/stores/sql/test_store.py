@@ -1,0 +1,156 @@
+"""What is the SQL store's own: indexes, durability, errors, metrics."""
+
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from settlement.stores.base import StoreRejected, StoreUnavailable
+from settlement.stores.sql import statements as sql_statements
+from settlement.stores.sql.store import SqlStore
+from tests.settlement.rows import balance, block, order, projection, trade
+
+WHOLE_TABLE = {"DEFINITIONS", "DEAD_LETTERS", "EPOCHS"}
+"""Small tables that are read whole."""
+READS = [name for name, text in vars(sql_statements).items() if str(text).startswith(("SELECT ", "WITH "))]
+
+sqlite_only = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="how SQLite plans, locks and is tuned")
+
+
+@pytest.fixture
+def sql(db: None) -> SqlStore:
+    return SqlStore()
+
+
+def plan(statement: str) -> list[str]:
+    """SQLite's plan of one of the store's statements."""
+    one = ", ".join(["%s"] * statement.count(" = wanted_"))
+    statement = statement.replace("KEYS", f"({one}), ({one})")
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + statement, [1] * statement.count("%s"))
+        return [row[3] for row in cursor.fetchall()]
+
+
+@sqlite_only
+@pytest.mark.parametrize("name", [name for name in READS if name not in WHOLE_TABLE])
+def test_no_lookup_reads_a_whole_table_or_sorts(name: str, db: None) -> None:
+    steps = plan(getattr(sql_statements, name))
+    tables = [step for step in steps if re.match(r"(SEARCH|SCAN) [a-z]", step) and "wanted" not in step]
+    assert tables, steps
+    for step in steps:
+        assert "TEMP B-TREE" not in step, steps
+        walks_in_order = name in ("FIRST_BALANCES", "UNRESOLVED_DEAD_LETTERS") and "USING INDEX" in step
+        assert walks_in_order or not re.match(r"SCAN (?!wanted)[a-z]", step), steps
+
+
+@sqlite_only
+def test_blocks_are_appended_to_a_log_that_survives_a_power_cut(transactional_db: None) -> None:
+    SqlStore().append_blocks([block(1)])
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        assert cursor.fetchone() == ("wal",)
+        cursor.execute("PRAGMA synchronous")
+        assert cursor.fetchone() == (2,)  # FULL
+
+
+@sqlite_only
+def test_a_new_connection_is_tuned_again(transactional_db: None) -> None:
+    store = SqlStore()
+    store.connect()
+    store.close()
+    store.ping()
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_autocheckpoint")
+        assert cursor.fetchone() == (8000,)
+
+
+@pytest.fixture
+def locked(transactional_db: None) -> Iterator[None]:
+    """Another connection holds the database's write lock, and nobody waits for it."""
+    inside, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            inside.set()
+            done.wait()
+            cursor.execute("ROLLBACK")
+        connections["default"].close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    inside.wait()
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout = 1")
+    yield
+    done.set()
+    holder.join()
+    connection.close()
+
+
+@sqlite_only
+def test_a_locked_database_is_unavailable_and_nothing_is_written(locked: None) -> None:
+    store = SqlStore()
+    before = errors("unavailable")
+    with pytest.raises(StoreUnavailable, match=r"does not answer: database is locked\.$"):
+        store.append_blocks([block(1)])
+    assert errors("unavailable") == before + 1
+    assert store.appended().block_number == 0
+
+
+def test_a_row_that_the_database_refuses_is_rejected_in_one_sentence(sql: SqlStore) -> None:
+    before = errors("rejected")
+    nameless: Any = None
+    with pytest.raises(StoreRejected) as refusal:
+        sql.insert_batch(projection(1, trades=[trade(1)], orders=[order(1, symbol=nameless)]))
+    assert str(refusal.value).count("\n") == 0
+    assert str(refusal.value).startswith("The database refuses it: ")
+    assert errors("rejected") == before + 1
+    assert sql.get_trade_by_id(1) is None
+    assert sql.projected().block_number == 0
+
+
+def test_a_number_beyond_64_bits_is_rejected(sql: SqlStore) -> None:
+    with pytest.raises(StoreRejected):
+        sql.insert_batch(projection(1, balances=[balance(2**63)]))
+
+
+def test_missing_tables_are_rejected_with_what_to_do(sql: SqlStore) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE settled_trades RENAME TO elsewhere")
+    with pytest.raises(StoreRejected, match="init_store makes the tables"):
+        sql.get_trade_by_id(1)
+
+
+def test_rows_and_statements_are_counted(sql: SqlStore) -> None:
+    trades, statements = inserts("settled_trades"), sample("settlement_db_latency_ms_count")
+    sql.insert_batch(projection(1, trades=[trade(1), trade(2)]))
+    assert inserts("settled_trades") == trades + 2
+    assert (
+        sample("settlement_db_latency_ms_count") == statements + 3
+    )  # checkpoint, trades, checkpoint: no rows, no statement
+
+
+def test_a_slow_statement_is_logged_with_its_duration(db: None) -> None:
+    with capture_logs() as logs:
+        SqlStore(slow_query_ms=-1).get_trade_by_id(1)
+    (line,) = [line for line in logs if line["event"] == "slow statement"]
+    assert line["statement"] == sql_statements.GET_TRADE
+    assert line["duration_ms"] >= 0
+
+
+def errors(kind: str) -> float:
+    return sample("settlement_db_errors_total", kind=kind)
+
+
+def inserts(table: str) -> float:
+    return sample("settlement_db_inserts_total", table=table)
+
+
+def sample(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0

@@ -1,0 +1,276 @@
+"""The management commands: what they print and how they end."""
+
+import json
+import logging
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import pytest
+import structlog
+from django.core.management import CommandError, call_command
+from django.db import connection
+from pytest_django import Settings
+
+from matching.client.client import Client
+from matching.core.epochs import Epoch
+from settlement import lock, wiring, worker
+from settlement.clock import SystemClock
+from settlement.errors import AlreadyRunning
+from settlement.options import Options
+from settlement.stores.base import Store, StoreUnavailable
+from settlement.stores.sql.store import SqlStore
+from tests.settlement.audit.test_reconciliation import state
+from tests.settlement.chains import worked_example
+from tests.settlement.fakes import FakeClock, feed_of
+from tests.settlement.rows import epoch, letter
+
+CHAIN = worked_example()
+
+
+@pytest.fixture
+def store(db: None) -> Store:
+    """That of the default settings, which the commands open."""
+    made = SqlStore()
+    made.connect()
+    return made
+
+
+@pytest.fixture
+def settled(data_dir: Path, store: Store, clock: FakeClock) -> Store:
+    """The worked example: one trade, number 8."""
+    feed, trail = feed_of(clock, CHAIN.blocks), wiring.trail()
+    letters, spill = wiring.dead_letters(store), wiring.spill()
+    worker.run(feed, store, trail, letters, clock, feed.is_silent, Options(), spill=spill)
+    trail.close()
+    return store
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def refused(*arguments: str) -> tuple[int, str]:
+    """(exit code, sentence) of a command that ends with an error."""
+    with pytest.raises(CommandError) as ended:
+        run(*arguments)
+    assert "\n" not in str(ended.value)
+    return ended.value.returncode, str(ended.value)
+
+
+TRADE = {
+    "trade_id": 8,
+    "time": "2025-12-31T23:59:51.500000000Z",
+    "symbol": "BTC-USD",
+    "price": "20000",
+    "quantity": "0.5",
+    "taker_side": "buy",
+    "maker_order_id": 6,
+    "taker_order_id": 7,
+    "buyer": 2,
+    "seller": 1,
+    "buyer_fee": "0.001",
+    "buyer_fee_asset": "BTC",
+    "seller_fee": "10",
+    "seller_fee_asset": "USD",
+    "block_number": 4,
+}
+
+
+def test_get_trade_shows_a_trade_and_ends_1_where_there_is_none(settled: Store) -> None:
+    assert json.loads(run("get_trade", "8", "--json")) == TRADE
+    assert "0.5 at 20000, taker buy; buyer 2 (fee 0.001 BTC), seller 1 (fee 10 USD)" in run("get_trade", "8")
+    assert refused("get_trade", "9") == (1, "There is no settled trade 9.")
+    assert refused("get_trade", str(10**30))[0] == 1
+
+
+def test_list_trades_shows_a_range(settled: Store) -> None:
+    span = ["--from-sequence", "1", "--to-sequence"]
+    assert json.loads(run("list_trades", *span, "100", "--json")) == [TRADE]
+    assert json.loads(run("list_trades", *span, "7", "--json")) == []
+    assert run("list_trades", *span, "8").count("\n") == 1
+    assert run("list_trades", *span, "7") == ""
+    assert refused("list_trades", *span, "0") == (2, "The range begins at 1, after its end 0.")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with TemporaryFile("w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        call_command("list_trades", "--from-sequence", "1", "--to-sequence", "9", stdout=Closed())
+        stdout.write("more")
+        stdout.flush()
+        stdout.seek(0, 2)
+        assert stdout.tell() == 0  # it leads nowhere now
+
+
+def test_ctrl_c_ends_in_a_word(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("settlement.audit.verify.verify", interrupt)
+    assert refused("verify_settlement") == (130, "Stopped.")
+
+
+def test_lookups_without_a_database_end_2(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE settled_trades RENAME TO elsewhere")
+    code, sentence = refused("get_trade", "8")
+    assert code == 2
+    assert "init_store makes the tables" in sentence
+
+
+def test_a_store_that_is_away_is_said_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*arguments: object, **more: object) -> None:
+        log = structlog.get_logger("settlement.stores.sql.session")
+        log.warning("store unavailable", error="no answer")
+        log.warning("another file is in the place of the database")
+        raise StoreUnavailable("The database does not answer: no answer.")
+
+    monkeypatch.setattr(SqlStore, "get_trade_by_id", away)
+    written, logger = StringIO(), logging.getLogger("settlement.stores.sql.session")
+    handler = logging.StreamHandler(written)
+    logger.addHandler(handler)
+    try:
+        assert refused("get_trade", "8") == (2, "The database does not answer: no answer.")
+    finally:
+        logger.removeHandler(handler)
+    assert "another file" in written.getvalue()
+    assert "store unavailable" not in written.getvalue()
+    assert not logger.filters
+
+
+def test_an_empty_store_is_in_order_and_has_no_blocks(data_dir: Path, store: Store) -> None:
+    assert run("verify_settlement") == "In order: no blocks.\n"
+
+
+def test_a_store_that_there_is_not_ends_2(settings: Settings) -> None:
+    settings.SETTLEMENT_STORE = "paper"
+    assert refused("get_trade", "8") == (2, "There is no store 'paper': SETTLEMENT_STORE is sql or scylla.")
+
+
+def test_init_store_is_safe_twice(data_dir: Path, db: None) -> None:
+    assert run("init_store") == run("init_store") == "The store's tables are there.\n"
+
+
+def test_verify_settlement_ends_0_in_order_and_1_with_every_difference_printed(settled: Store) -> None:
+    assert run("verify_settlement").startswith("In order: blocks 1 to 4, 1 trades, state hash ")
+    report = json.loads(run("verify_settlement", "--json"))
+    assert {name: report[name] for name in ("ok", "blocks", "trades", "differences")} == {
+        "ok": True,
+        "blocks": 4,
+        "trades": 1,
+        "differences": [],
+    }
+    assert report["state_hash"] == f"{CHAIN.engine.state_hash:016x}"
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE settled_trades SET quantity = 4999")
+    out = StringIO()
+    with pytest.raises(CommandError) as ended:
+        call_command("verify_settlement", stdout=out, stderr=StringIO())
+    assert ended.value.returncode == 1
+    assert out.getvalue().splitlines()[0] == "trade 8: expected quantity 5000, found quantity 4999"
+    assert "NOT in order" in out.getvalue()
+
+
+def test_verify_settlement_of_a_range_that_is_not_there_ends_2(settled: Store) -> None:
+    assert refused("verify_settlement", "--from-block", "9")[0] == 2
+
+
+def test_rebuild_projections_says_how_far_it_came(settled: Store) -> None:
+    assert run("rebuild_projections") == "Projected blocks 1 to 4 of 4.\n"
+    assert json.loads(run("rebuild_projections", "--from-block", "3", "--json"))["projected"] == 4
+    assert refused("rebuild_projections", "--from-block", "9")[0] == 2
+
+
+def test_nothing_settles_beside_another_settlement(settled: Store, data_dir: Path) -> None:
+    with lock.exclusive(data_dir):
+        assert refused("rebuild_projections") == (2, f"Another process settles into {data_dir}: stop it first.")
+        assert refused("run_settlement")[0] == 2
+        with pytest.raises(AlreadyRunning), lock.exclusive(data_dir):
+            pass
+    run("rebuild_projections")
+
+
+def test_replay_dead_letters_writes_what_it_can(settled: Store) -> None:
+    assert run("replay_dead_letters", "--all") == "0 of 0 dead letters were replayed.\n"
+    assert refused("replay_dead_letters", "--id", "3") == (2, "There is no dead letter 3.")
+    rows: dict[str, Any] = {name: [] for name in ROWS}
+    settled.put_dead_letter(letter(3, projection=json.dumps({"checkpoint": [3, 0, 1], **rows})))
+    assert json.loads(run("replay_dead_letters", "--id", "3", "--json")) == {"replayed": 1, "refused": {}}
+    assert settled.dead_letters() == []
+    rows["orders"] = [[1] + [None] * 18]
+    settled.put_dead_letter(letter(4, projection=json.dumps({"checkpoint": [4, 0, 1], **rows})))
+    assert refused("replay_dead_letters", "--all") == (1, "The store refuses the rows of blocks 4 again.")
+
+
+def test_replay_dead_letters_of_a_block_that_is_not_projected_yet_ends_2(settled: Store) -> None:
+    settled.put_dead_letter(letter(5))
+    code, sentence = refused("replay_dead_letters", "--all")
+    assert code == 2
+    assert sentence == (
+        "The rows of block 5 cannot be replayed yet, for the store is projected to block 4 only: let run_settlement, "
+        "or rebuild_projections, get there first."
+    )
+
+
+ROWS = ("trades", "orders", "ledger_events", "balances", "candles", "days", "definitions")
+
+
+def test_reconcile_asks_the_engine(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[dict[str, Any]] = [state(CHAIN.engine)] * 2
+
+    def ask(client: Client) -> dict[str, Any]:
+        return answers.pop()
+
+    def connect(self: Client, address: str, timeout_s: float) -> None:
+        self.connection = Closed()  # type: ignore[assignment]
+
+    class Closed:
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(Client, "__init__", connect)
+    monkeypatch.setattr(Client, "state", ask)
+    assert run("reconcile").startswith("In order: block 4, 6 balances, 1 open orders")
+    assert json.loads(run("reconcile", "--json"))["ok"] is True
+    answers.append({**state(CHAIN.engine), "open_orders": []})
+    assert refused("reconcile")[0] == 1
+
+
+def test_reconcile_without_an_engine_ends_2(settled: Store, free_port: Callable[[], int]) -> None:
+    code, sentence = refused("reconcile", "--address", f"tcp://127.0.0.1:{free_port()}", "--deadline", "0.1")
+    assert code == 2
+    assert "No engine answers" in sentence
+
+
+def test_engines_are_those_of_the_settings_and_the_one_that_leads_by_the_store(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ENGINE_COMMAND_ADDRESS = first = "tcp://127.0.0.1:5701"
+    assert (wiring.newest_epoch(), wiring.engines()) == (None, first)
+    store.begin_epoch(epoch(1)._replace(commands=first))
+    assert wiring.engines() == first
+    store.begin_epoch(epoch(2)._replace(commands="tcp://127.0.0.1:5801"))
+    assert wiring.engines() == f"{first},tcp://127.0.0.1:5801"
+
+    def away(self: Store) -> list[Epoch]:
+        raise StoreUnavailable("The database does not answer.")
+
+    monkeypatch.setattr(SqlStore, "epochs", away)
+    assert wiring.engines() == first
+
+
+def test_the_system_clock_is_a_clock() -> None:
+    clock = SystemClock()
+    before = clock.monotonic()
+    clock.sleep(0)
+    assert clock.monotonic() >= before
+    assert clock.time_ns() > 1_700_000_000 * 10**9
