@@ -327,7 +327,7 @@ class Connection:
         elif oldest <= refused.applied_number + 1:
             self._resend_at_s = min(self._resend_at_s, self._clock() + _OVERTAKEN_PAUSE_S)
         elif refused.first_number == oldest:
-            self._bear_lost_commands(refused)
+            self._handle_lost_commands(refused)
 
     def _leave_follower(self, refused: wire.Refused) -> None:
         """To the leader that it names, if it does; a search that is under way asks that one, too."""
@@ -351,7 +351,7 @@ class Connection:
         if is_long and self._is_replica and self._roams and len(self.known.addresses) > 1:
             self._look_for_leader()
 
-    def _bear_lost_commands(self, refused: wire.Refused) -> None:
+    def _handle_lost_commands(self, refused: wire.Refused) -> None:
         """Believed when it is said again and again, and nothing is answered: one may have been long under way."""
         now_s = self._clock()
         if not self._behind:

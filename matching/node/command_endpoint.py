@@ -28,7 +28,7 @@ class Promotion(NamedTuple):
     forced: bool
 
 
-class Desk:
+class CommandEndpoint:
     """`socket` is a ROUTER. A follower's `promotions` wait for whoever may decide; a leader refuses them."""
 
     def __init__(self, socket: Socket, engine: Engine, board: StatusBoard, counters: Counters) -> None:

@@ -16,7 +16,7 @@ from matching.core.engine import Engine
 from matching.core.errors import BadFile, BadMessage, Diverged, MatchingError
 from matching.feed.download import Download
 from matching.feed.reader import Feed
-from matching.node.command_endpoint import Desk, Promotion
+from matching.node.command_endpoint import CommandEndpoint, Promotion
 from matching.node.publisher import Publisher
 from matching.node.server import run_turns
 from matching.node.status import Counters
@@ -52,7 +52,7 @@ class Follower:
 
     engine: Engine
     feed: Feed
-    desk: Desk
+    endpoint: CommandEndpoint
     publisher: Publisher
     ring: Ring
     counters: Counters
@@ -66,9 +66,9 @@ class Follower:
 
     def turn(self) -> None:
         """What waits on the sockets, and what the leader has sent. Raises Diverged, HistoryGone, BadBlock."""
-        for sender, batch in self.desk.receive():
+        for sender, batch in self.endpoint.receive():
             refused = wire.Refused(wire.FOLLOWER, REFUSAL, batch.client, batch.first_number, leader=self._leader())
-            self.desk.refuse(sender, refused)
+            self.endpoint.refuse(sender, refused)
         came = self.feed.receive(0, _BLOCKS_A_TURN)
         for block in came:
             self._keep(block)
@@ -117,13 +117,13 @@ class Follower:
     def grant_promotion(self, epoch: int) -> None:
         """This engine leads from now on, in `epoch`: tells who asked for it."""
         assert self.promotion is not None, "somebody asked"
-        self.desk.grant(self.promotion, epoch, self.engine.block_number + 1)
+        self.endpoint.grant(self.promotion, epoch, self.engine.block_number + 1)
         self.promotion = None
 
     def refuse_promotion(self, sentence: str) -> None:
         """Tells who asked for it why not; `follow` may go on."""
         assert self.promotion is not None, "somebody asked"
-        self.desk.deny(self.promotion, sentence)
+        self.endpoint.deny(self.promotion, sentence)
         self.promotion = None
         self._forget_what_is_applied()
 
@@ -276,13 +276,13 @@ class Follower:
     # Promotion
 
     def _consider_promotion(self) -> None:
-        asked, self.desk.promotions = self.desk.promotions, []
+        asked, self.endpoint.promotions = self.endpoint.promotions, []
         for promotion in asked:
             if self.promotion is not None:
                 if promotion.correlation != self.promotion.correlation:
-                    self.desk.deny(promotion, "This follower is being promoted already.")
+                    self.endpoint.deny(promotion, "This follower is being promoted already.")
             elif self.leader_lives() and not promotion.forced:
-                self.desk.deny(
+                self.endpoint.deny(
                     promotion, f"The leader lives, it was heard {self.feed.silent_for_s():.1f} s ago: {_STOP}"
                 )
             else:

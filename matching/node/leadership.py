@@ -3,7 +3,8 @@
 A leader begins one of its own. The replicas of a log share the log's: the first one begins it, the others join.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, newest
@@ -29,6 +30,7 @@ def take_lead(
     ring: Ring,
     addresses: wire.Addresses,
     services: Services,
+    *,
     objection: Objection = lambda holder: "",
     stop: Callable[[], bool] = lambda: False,
 ) -> Recovered:
@@ -38,13 +40,26 @@ def take_lead(
     Raises Stopped as soon as `stop()`, without an epoch; CannotLead, LogUnusable, HistoryUnavailable, and `ring` and
     `engine` then stand at a block of the chain, and may go on as a follower's; Diverged, BadBlock.
     """
-    try:
-        return _take_lead(engine, ring, addresses, services, stop, objection)
-    except HistoryUnavailable:
-        raise  # perhaps the epoch has begun, and what was claimed counts
-    except MatchingError:
-        services.history.withdraw()
-        raise
+    history = services.history
+    is_follower = engine.block_number > 0  # it followed an engine that led, and so an epoch has begun
+    recovery = Recovery(engine, ring, history, services.input_log, services.monotonic, stop)
+    with _claim_withdrawn_on_failure(history):
+        while True:
+            epochs = history.epochs()
+            holder = newest(epochs)
+            if holder is not None:
+                _refuse_if_led(holder, addresses, services)
+            recovery.run(epochs, services.snapshotter.folder)
+            _refuse_other_store(engine, holder.number if holder is not None else int(not is_follower), history)
+            if stop():
+                raise Stopped
+            reason = objection(holder)
+            if reason:
+                raise CannotLead(reason)
+            epoch = _next_epoch(holder, engine, addresses, services.engine, services)
+            if history.begin_epoch(epoch):
+                engine.epoch = epoch.number
+                return recovery.recovered
 
 
 def take_part(
@@ -53,52 +68,49 @@ def take_part(
     addresses: wire.Addresses,
     services: Services,
     log_identity: str,
+    *,
     stop: Callable[[], bool] = lambda: False,
 ) -> Recovered:
-    """Brings a fresh `engine` to the newest durable block and into the epoch of its log, begun if it is not the newest.
+    """Brings a fresh `engine` to the newest durable block and into its log's epoch, which it begins if there is none.
 
     `addresses` are this replica's. Raises what `take_lead` raises.
     """
-    try:
-        return _take_part(engine, ring, addresses, services, log_identity, stop)
-    except HistoryUnavailable:
-        raise  # perhaps the epoch has begun, and what was claimed counts
-    except MatchingError:
-        services.history.withdraw()
-        raise
-
-
-def _take_part(
-    engine: Engine,
-    ring: Ring,
-    addresses: wire.Addresses,
-    services: Services,
-    log_identity: str,
-    stop: Callable[[], bool],
-) -> Recovered:
     history = services.history
     recovery = Recovery(engine, ring, history, services.input_log, services.monotonic, stop)
-    while True:
-        epochs = history.epochs()
-        holder = newest(epochs)
-        joins = holder is not None and holder.engine == log_identity
-        if holder is not None and not joins and not services.take_over:
-            raise CannotLead(
-                f"Engine {holder.engine} at {holder.commands} leads (epoch {holder.number}), and it does not read the "
-                f"log {log_identity}: start this one with --take-over when that engine is gone for good."
-            )
-        recovery.run(epochs, services.snapshotter.folder)
-        if stop():
-            raise Stopped
-        if holder is not None and joins:
-            _refuse_if_behind(engine, holder, history)
-            history.withdraw()
-            engine.epoch = holder.number
-            return recovery.recovered
-        epoch = _next_epoch(holder, engine, addresses, log_identity, services)
-        if history.begin_epoch(epoch):
-            engine.epoch = epoch.number
-            return recovery.recovered
+    with _claim_withdrawn_on_failure(history):
+        while True:
+            epochs = history.epochs()
+            holder = newest(epochs)
+            joins = holder is not None and holder.engine == log_identity
+            if holder is not None and not joins and not services.take_over:
+                raise CannotLead(
+                    f"Engine {holder.engine} at {holder.commands} leads (epoch {holder.number}), and it does not read "
+                    f"the log {log_identity}: start this one with --take-over when that engine is gone for good."
+                )
+            recovery.run(epochs, services.snapshotter.folder)
+            if stop():
+                raise Stopped
+            if holder is not None and joins:
+                _refuse_if_behind(engine, holder, history)
+                history.withdraw()
+                engine.epoch = holder.number
+                return recovery.recovered
+            epoch = _next_epoch(holder, engine, addresses, log_identity, services)
+            if history.begin_epoch(epoch):
+                engine.epoch = epoch.number
+                return recovery.recovered
+
+
+@contextmanager
+def _claim_withdrawn_on_failure(history: History) -> Iterator[None]:
+    """An engine that does not come to lead withdraws the claim on the spill that its recovery made."""
+    try:
+        yield
+    except HistoryUnavailable:
+        raise  # the epoch may have begun, and then the claim counts
+    except MatchingError:
+        history.withdraw()
+        raise
 
 
 def _refuse_if_behind(engine: Engine, holder: Epoch, history: History) -> None:
@@ -131,35 +143,6 @@ def _next_epoch(
         retransmission=addresses.retransmission,
         began_at_ns=services.time_ns(),
     )
-
-
-def _take_lead(
-    engine: Engine,
-    ring: Ring,
-    addresses: wire.Addresses,
-    services: Services,
-    stop: Callable[[], bool],
-    objection: Objection,
-) -> Recovered:
-    history = services.history
-    followed = engine.block_number > 0  # and so somebody has led, who began an epoch
-    recovery = Recovery(engine, ring, history, services.input_log, services.monotonic, stop)
-    while True:
-        epochs = history.epochs()
-        holder = newest(epochs)
-        if holder is not None:
-            _refuse_if_led(holder, addresses, services)
-        recovery.run(epochs, services.snapshotter.folder)
-        _refuse_other_store(engine, holder.number if holder is not None else int(not followed), history)
-        if stop():
-            raise Stopped
-        reason = objection(holder)
-        if reason:
-            raise CannotLead(reason)
-        epoch = _next_epoch(holder, engine, addresses, services.engine, services)
-        if history.begin_epoch(epoch):
-            engine.epoch = epoch.number
-            return recovery.recovered
 
 
 def _refuse_other_store(engine: Engine, known: int, history: History) -> None:

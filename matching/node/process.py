@@ -15,7 +15,7 @@ from matching.core.epochs import Epoch
 from matching.core.errors import BadBlock, Diverged, MatchingError
 from matching.feed.reader import Feed
 from matching.node import replica
-from matching.node.command_endpoint import Desk
+from matching.node.command_endpoint import CommandEndpoint
 from matching.node.follower import Follower, follow
 from matching.node.leadership import Objection, take_lead, take_part
 from matching.node.publisher import Publisher
@@ -50,7 +50,7 @@ class Parts:
     engine: Engine
     ring: Ring
     board: StatusBoard
-    desk: Desk
+    endpoint: CommandEndpoint
     publisher: Publisher
     network: Network
     sockets: tuple[Socket, Socket]
@@ -94,22 +94,22 @@ def replicate(
     with _opened(plan, services, REPLICA, "kafka") as parts:
         addresses = parts.board.addresses
         try:
-            parts.recovered = take_part(parts.engine, parts.ring, addresses, services, command_log.identity, stop)
+            parts.recovered = take_part(parts.engine, parts.ring, addresses, services, command_log.identity, stop=stop)
         except Stopped:
             return
         one = replica.Replica(
-            parts.engine,
-            parts.ring,
-            parts.desk,
-            parts.publisher,
-            parts.board,
-            command_log,
-            services.snapshotter,
-            services.superseded,
-            services.known_s,
-            services.monotonic,
-            plan.block_commands,
-            instance,
+            engine=parts.engine,
+            ring=parts.ring,
+            endpoint=parts.endpoint,
+            publisher=parts.publisher,
+            board=parts.board,
+            command_log=command_log,
+            snapshotter=services.snapshotter,
+            superseded=services.superseded,
+            known_s=services.known_s,
+            monotonic=services.monotonic,
+            block_commands=plan.block_commands,
+            instance=instance,
         )
         joined(parts)
         replica.serve(one, parts.publisher, parts.network, parts.sockets, lambda: ready(parts), stop)
@@ -125,7 +125,7 @@ def follow_leader(
     with _opened(plan, services, FOLLOWER, "none") as parts:
         feed = Feed.discover(address, timeout_s, make_network=services.make_network, clock=services.monotonic)
         try:
-            follower = Follower(parts.engine, feed, parts.desk, parts.publisher, parts.ring, parts.board.counters)
+            follower = Follower(parts.engine, feed, parts.endpoint, parts.publisher, parts.ring, parts.board.counters)
             parts.follower = follower
             ready(parts)
             is_promoted = _follow_until_promoted(follower, services, parts, stop)
@@ -146,7 +146,12 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
             # Whoever promotes decides that the old leader is gone; its epoch ends with the new one.
             services = replace(services, take_over=True)
             parts.recovered = take_lead(
-                parts.engine, parts.ring, parts.board.addresses, services, _objection(follower, services.engine), stop
+                parts.engine,
+                parts.ring,
+                parts.board.addresses,
+                services,
+                objection=_objection(follower, services.engine),
+                stop=stop,
             )
         except Stopped:
             follower.refuse_promotion("This engine is being stopped: ask another one.")
@@ -184,15 +189,15 @@ def _objection(follower: Follower, own_name: str) -> Objection:
 
 def _serve(plan: Plan, services: Services, parts: Parts, stop: Callable[[], bool]) -> None:
     leader = Leader(
-        parts.desk,
-        Sequencer(parts.engine, parts.ring, services.time_ns, plan.block_commands),
-        services.input_log,
-        parts.publisher,
-        parts.ring,
-        parts.board,
-        plan.block_commands,
-        services.snapshotter,
-        services.superseded,
+        endpoint=parts.endpoint,
+        sequencer=Sequencer(parts.engine, parts.ring, services.time_ns, plan.block_commands),
+        input_log=services.input_log,
+        publisher=parts.publisher,
+        ring=parts.ring,
+        board=parts.board,
+        block_commands=plan.block_commands,
+        snapshotter=services.snapshotter,
+        superseded=services.superseded,
     )
     serve(leader, parts.network, parts.sockets, stop)
 
@@ -212,9 +217,9 @@ def _opened(plan: Plan, services: Services, role: str, input_log: str) -> Iterat
         commands, blocks, retransmission = opened
         engine, ring = Engine(), Ring(plan.ring_blocks, plan.ring_bytes)
         board = StatusBoard(engine, ring, plan.addresses, role, input_log)
-        desk = Desk(commands, engine, board, board.counters)
+        endpoint = CommandEndpoint(commands, engine, board, board.counters)
         publisher = Publisher(blocks, retransmission, ring, board, services.monotonic, services.snapshotter)
-        yield Parts(engine, ring, board, desk, publisher, network, (commands, retransmission))
+        yield Parts(engine, ring, board, endpoint, publisher, network, (commands, retransmission))
     finally:
         services.snapshotter.close()
         services.input_log.close()

@@ -13,9 +13,9 @@ import xxhash
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import BadMessage, LogUnusable
-from matching.node.command_endpoint import Desk
+from matching.node.client_batches import ClientBatches, Waiting
+from matching.node.command_endpoint import CommandEndpoint
 from matching.node.publisher import Publisher
-from matching.node.replica_endpoint import Gateway, Waiting
 from matching.node.sequencer import LogPosition, Sequenced, Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.input_logs import frames
@@ -45,9 +45,10 @@ class Replica:
 
     def __init__(
         self,
+        *,
         engine: Engine,
         ring: Ring,
-        desk: Desk,
+        endpoint: CommandEndpoint,
         publisher: Publisher,
         board: StatusBoard,
         command_log: CommandLog,
@@ -61,7 +62,7 @@ class Replica:
         """Raises LogUnusable where the log does not hold what comes next."""
         self._engine = engine
         self._ring = ring
-        self._desk = desk
+        self._endpoint = endpoint
         self._publisher = publisher
         self._board = board
         self._log = command_log
@@ -73,7 +74,15 @@ class Replica:
         self._time_ns = 0
         self._client = log_client(command_log.identity)
         self._sequencer = Sequencer(engine, ring, lambda: self._time_ns, _COMMANDS_A_BLOCK)
-        self._gateway = Gateway(command_log, desk, engine, self._sequencer, board, block_commands, instance)
+        self._client_batches = ClientBatches(
+            log=command_log,
+            endpoint=endpoint,
+            engine=engine,
+            sequencer=self._sequencer,
+            board=board,
+            block_commands=block_commands,
+            instance=instance,
+        )
         self._next_offset = engine.clients.get(self._client, 0)
         self._ready_at = command_log.begin(self._next_offset, engine.timestamp_ns)
         self._is_told = False
@@ -91,15 +100,15 @@ class Replica:
         self._publisher.serve()  # first, as a confirmation makes room for blocks
         self._apply_what_came()
         self._look_at_log()
-        if not self._gateway.is_busy:
-            self._gateway.take(self._desk.receive())
+        if not self._client_batches.is_busy:
+            self._client_batches.take(self._endpoint.receive())
         self._publisher.beat()
         self._snapshotter.look(self._engine, self._ring)
 
     def waits_for(self, commands: Socket, retransmission: Socket) -> list[object]:
         """What may have something to read that this replica would take now."""
         sources: list[object] = [retransmission]
-        if not self._gateway.is_busy:
+        if not self._client_batches.is_busy:
             sources.append(commands)
         if not self._ring.full:
             sources.append(self._log.arrival)
@@ -117,7 +126,7 @@ class Replica:
         """Is it there, and has all been applied that it held at the start?"""
         for key in self._log.lost():
             # Perhaps it was done, perhaps not: a refusal would say that it was not. Who sent it asks again.
-            self._gateway.claim(key)
+            self._client_batches.claim(key)
         if self._board.is_catching_up and (self._next_offset >= self._ready_at or self._log.is_at_end()):
             self._finish_catching_up()
         away = self._log.away()
@@ -159,7 +168,7 @@ class Replica:
             self._next_offset = message.offset + 1
 
     def _apply(self, message: Logged) -> None:
-        waiting = self._gateway.claim(message.key)
+        waiting = self._client_batches.claim(message.key)
         batches = self._batches(message)
         taken: list[wire.Batch] = []
         reasons: dict[int, str] = {}  # place of a batch in the message → why it is none
@@ -175,7 +184,7 @@ class Replica:
         self._tell(done, [one for place, one in enumerate(waiting) if place not in reasons])
         for place, reason in reasons.items():
             for one in waiting[place : place + 1]:
-                self._gateway.refuse(one, wire.BAD_MESSAGE, reason)
+                self._client_batches.refuse(one, wire.BAD_MESSAGE, reason)
 
     def _batches(self, message: Logged) -> list[wire.Batch]:
         """None for bytes that are no message of ours: every replica passes those over."""
@@ -205,9 +214,9 @@ class Replica:
         # Answers first: on few cores a reader of blocks that wakes up would keep the client waiting.
         for one, answer in zip(waiting, done.answers, strict=False):
             if isinstance(answer, wire.Refused):
-                self._desk.refuse(one.sender, answer)
+                self._endpoint.refuse(one.sender, answer)
             else:
-                self._desk.answer(one.sender, answer)
+                self._endpoint.answer(one.sender, answer)
         self._publisher.publish(done.blocks)
         self._ring.index()
 

@@ -15,7 +15,7 @@ from matching.core.blocks import Block
 from matching.core.codes import FIRST_REFERENCE_COMMAND
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import LogFull
-from matching.node.command_endpoint import Desk
+from matching.node.command_endpoint import CommandEndpoint
 from matching.node.publisher import Publisher
 from matching.node.sequencer import Sequenced, Sequencer
 from matching.node.status import HALTED, StatusBoard
@@ -31,7 +31,7 @@ _FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
 
 
 @dataclass(frozen=True, slots=True)
-class _Unlogged:
+class _PendingTurn:
     """A turn whose blocks the input log has not taken: applied, and to be answered and published when it has."""
 
     done: Sequenced
@@ -42,11 +42,11 @@ class _Unlogged:
         return batch.last_number >= self.first_numbers.get(batch.client, wire.MAX_NUMBER + 1)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Leader:
     """Everything that a turn needs, injected."""
 
-    desk: Desk
+    endpoint: CommandEndpoint
     sequencer: Sequencer
     input_log: InputLog
     publisher: Publisher
@@ -55,20 +55,20 @@ class Leader:
     block_commands: int
     snapshotter: Snapshotter
     superseded: Callable[[], Epoch | None]
-    unlogged: _Unlogged | None = field(default=None, init=False)
+    pending: _PendingTurn | None = field(default=None, init=False)
 
     def turn(self) -> None:
         """Everything that waits on the sockets, once. Raises Superseded, LogUnusable."""
         self._stop_if_superseded()
         if self.ring.full:
             self.publisher.serve()  # first, as a confirmation makes room; else nobody who sends commands waits for it
-        admitted = self._admitted(self.desk.receive())
+        admitted = self._admitted(self.endpoint.receive())
         if admitted:
             self._sequence(admitted)
         self.publisher.serve()
-        if self.publisher.beat() and self.unlogged is not None:
-            self._log(self.unlogged)
-        if self.unlogged is None and self.snapshotter.look(self.board.engine, self.ring):
+        if self.publisher.beat() and self.pending is not None:
+            self._log(self.pending)
+        if self.pending is None and self.snapshotter.look(self.board.engine, self.ring):
             self._shorten_log()
 
     def _stop_if_superseded(self) -> None:
@@ -88,7 +88,7 @@ class Leader:
     def _admitted(self, received: Sequence[tuple[bytes, wire.Batch]]) -> list[tuple[bytes, wire.Batch]]:
         """Those for whose blocks the ring has room; the others are refused, or answered if they are repetitions."""
         admitted = []
-        room = 0 if self.unlogged else self.ring.room * self.block_commands
+        room = 0 if self.pending else self.ring.room * self.block_commands
         for sender, batch in received:
             if room > 0:
                 admitted.append((sender, batch))
@@ -101,50 +101,52 @@ class Leader:
         return admitted
 
     def _refuse(self, sender: bytes, batch: wire.Batch) -> None:
-        unlogged = self.unlogged
+        pending = self.pending
         done = applied = self.board.engine.clients.get(batch.client, 0)
-        if unlogged is not None:
-            applied = min(done, unlogged.first_numbers.get(batch.client, applied + 1) - 1)
-        if unlogged is not None and unlogged.holds(batch) and batch.first_number <= done:
+        if pending is not None:
+            applied = min(done, pending.first_numbers.get(batch.client, applied + 1) - 1)
+        if pending is not None and pending.holds(batch) and batch.first_number <= done:
             return  # it is done, and answered once the log has it: a refusal would say that it is not
         answer = self.sequencer.answer_repeated(batch)
         if answer is not None:
-            self.desk.answer(sender, answer)
+            self.endpoint.answer(sender, answer)
             return
         reason = self.board.halted or HALTED
-        self.desk.refuse(sender, wire.Refused(wire.ENGINE_HALTED, reason, batch.client, batch.first_number, applied))
+        self.endpoint.refuse(
+            sender, wire.Refused(wire.ENGINE_HALTED, reason, batch.client, batch.first_number, applied)
+        )
 
     def _sequence(self, admitted: Sequence[tuple[bytes, wire.Batch]]) -> None:
         done = self.sequencer.sequence([batch for _, batch in admitted])
-        self._log(_Unlogged(done, [sender for sender, _ in admitted], {}))
+        self._log(_PendingTurn(done, [sender for sender, _ in admitted], {}))
 
-    def _log(self, turn: _Unlogged) -> None:
+    def _log(self, turn: _PendingTurn) -> None:
         """Makes the turn's blocks as durable as the input log promises; only then does anybody hear of them."""
         try:
             if turn.done.blocks:
                 self.input_log.append(turn.done.blocks)
         except LogFull as error:
-            if self.unlogged is None:
+            if self.pending is None:
                 log.warning("halted", reason=str(error), block=turn.done.blocks[0].number)
-                self.unlogged = _Unlogged(turn.done, turn.senders, _first_numbers(turn.done.blocks))
+                self.pending = _PendingTurn(turn.done, turn.senders, _first_numbers(turn.done.blocks))
                 self.board.log_full = f"{error} The engine takes no commands until there is room."
             return
-        if self.unlogged is not None:
+        if self.pending is not None:
             log.info("goes on", block=turn.done.blocks[-1].number)
-            self.unlogged = None
+            self.pending = None
             self.board.log_full = ""
         self._tell(turn)
 
-    def _tell(self, turn: _Unlogged) -> None:
+    def _tell(self, turn: _PendingTurn) -> None:
         blocks = turn.done.blocks
         self.ring.release()
         self._count(blocks)
         # Answers first: on few cores a reader of blocks that wakes up would keep the client waiting.
         for sender, answer in zip(turn.senders, turn.done.answers, strict=True):
             if isinstance(answer, wire.Refused):
-                self.desk.refuse(sender, answer)
+                self.endpoint.refuse(sender, answer)
             else:
-                self.desk.answer(sender, answer)
+                self.endpoint.answer(sender, answer)
         self.publisher.publish(blocks)
         self.ring.index()
 

@@ -9,7 +9,7 @@ from matching.core import layout
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.feed.reader import Feed
-from matching.node.command_endpoint import Desk
+from matching.node.command_endpoint import CommandEndpoint
 from matching.node.follower import Follower
 from matching.node.process import Parts
 from matching.node.publisher import Publisher
@@ -90,9 +90,9 @@ class Stage:
         self.feed = Feed(
             LEADER.blocks, LEADER.retransmission, make_network=lambda: self.network, clock=self.network.clock
         )
-        self.desk = Desk(self.commands, engine, self.board, self.board.counters)
+        self.endpoint = CommandEndpoint(self.commands, engine, self.board, self.board.counters)
         publisher = Publisher(self.published, self.retransmission, self.ring, self.board, self.network.clock)
-        self.follower = Follower(engine, self.feed, self.desk, publisher, self.ring, self.board.counters)
+        self.follower = Follower(engine, self.feed, self.endpoint, publisher, self.ring, self.board.counters)
         self._number = 0
 
     @property
@@ -130,7 +130,7 @@ class Stage:
         """What the process of this follower holds."""
         publisher = self.follower.publisher
         return Parts(
-            self.follower.engine, self.ring, self.board, self.desk, publisher, self.network, (self.commands,) * 2
+            self.follower.engine, self.ring, self.board, self.endpoint, publisher, self.network, (self.commands,) * 2
         )
 
     def ask_promotion(self, correlation: bytes = b"1", *, forced: bool = False) -> None:

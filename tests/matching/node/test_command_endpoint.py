@@ -1,8 +1,8 @@
-"""Questions that cost an engine much, at its desk: one a turn, and none twice."""
+"""Questions that cost an engine much, at its endpoint: one a turn, and none twice."""
 
 import pytest
 
-from matching.node.command_endpoint import Desk
+from matching.node.command_endpoint import CommandEndpoint
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
@@ -19,10 +19,10 @@ def socket() -> ScriptedSocket:
 
 
 @pytest.fixture
-def desk(socket: ScriptedSocket) -> Desk:
+def endpoint(socket: ScriptedSocket) -> CommandEndpoint:
     engine = defined_engine()
     board = StatusBoard(engine, Ring(100, 1 << 20), HERE, LEADER, "none")
-    return Desk(socket, engine, board, board.counters)
+    return CommandEndpoint(socket, engine, board, board.counters)
 
 
 def answered(socket: ScriptedSocket) -> list[tuple[bytes, bytes, bytes]]:
@@ -31,17 +31,21 @@ def answered(socket: ScriptedSocket) -> list[tuple[bytes, bytes, bytes]]:
     return [(client, verb, correlation) for client, verb, _, correlation in sent]
 
 
-def test_a_state_that_is_asked_for_again_while_it_is_made_is_made_once(desk: Desk, socket: ScriptedSocket) -> None:
+def test_a_state_that_is_asked_for_again_while_it_is_made_is_made_once(
+    endpoint: CommandEndpoint, socket: ScriptedSocket
+) -> None:
     socket.inbox = [[b"a", wire.STATE, FIRST]] * 4
-    desk.receive()
+    endpoint.receive()
     assert answered(socket) == [(b"a", wire.STATE, FIRST)]
     assert socket.inbox == []
     socket.inbox = [[b"a", wire.STATE, FIRST]]
-    desk.receive()
+    endpoint.receive()
     assert answered(socket) == [(b"a", wire.STATE, FIRST)], "the answer was lost"
 
 
-def test_one_state_is_made_a_turn_and_all_are_answered_in_order(desk: Desk, socket: ScriptedSocket) -> None:
+def test_one_state_is_made_a_turn_and_all_are_answered_in_order(
+    endpoint: CommandEndpoint, socket: ScriptedSocket
+) -> None:
     socket.inbox = [
         [b"a", wire.STATE, FIRST],
         [b"a", wire.STATUS, SECOND],
@@ -51,7 +55,7 @@ def test_one_state_is_made_a_turn_and_all_are_answered_in_order(desk: Desk, sock
     ]
     turns = []
     for _ in range(4):
-        desk.receive()
+        endpoint.receive()
         turns.append(answered(socket))
     assert turns == [
         [(b"a", wire.STATE, FIRST), (b"a", wire.STATUS, SECOND)],
@@ -61,15 +65,17 @@ def test_one_state_is_made_a_turn_and_all_are_answered_in_order(desk: Desk, sock
     ]
 
 
-def test_commands_before_a_state_that_is_put_off_are_taken_in_this_turn(desk: Desk, socket: ScriptedSocket) -> None:
+def test_commands_before_a_state_that_is_put_off_are_taken_in_this_turn(
+    endpoint: CommandEndpoint, socket: ScriptedSocket
+) -> None:
     made = batch(defined_engine(), 7, 1, [deposit(1, "a")])
     commands = [b"a", wire.COMMANDS, wire.encode_batch(7, 1, made.commands, made.texts)]
     socket.inbox = [[b"a", wire.STATE, FIRST], commands, [b"b", wire.STATE, FIRST], commands]
-    assert [len(desk.receive()) for _ in range(3)] == [1, 1, 0]
+    assert [len(endpoint.receive()) for _ in range(3)] == [1, 1, 0]
 
 
-def test_what_only_looks_like_a_state_is_refused(desk: Desk, socket: ScriptedSocket) -> None:
+def test_what_only_looks_like_a_state_is_refused(endpoint: CommandEndpoint, socket: ScriptedSocket) -> None:
     socket.inbox = [[b"a", wire.STATE], [b"a"], [b"a", wire.STATE, FIRST, b""]]
-    desk.receive()
-    desk.receive()
+    endpoint.receive()
+    endpoint.receive()
     assert [frames[1] for frames in socket.sent] == [wire.REFUSED] * 3

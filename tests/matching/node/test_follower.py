@@ -408,10 +408,10 @@ def test_a_promotion_that_is_granted_is_told_however_often_it_is_asked_for(stage
     stage.board.role = "leader"
     stage.follower.grant_promotion(2)
     stage.ask_promotion()  # the answer was lost
-    stage.desk.receive()
+    stage.endpoint.receive()
     assert stage.promotion_answers() == [{"ok": True, "epoch": 2, "block": 4}] * 2
     stage.ask_promotion(b"3")
-    stage.desk.receive()
+    stage.endpoint.receive()
     assert stage.promotion_answers() == [{"ok": False, "message": "This engine leads already."}]
 
 

@@ -156,7 +156,7 @@ def test_an_objection_comes_after_catching_up_and_before_the_epoch(place: Place,
         return "Not now."
 
     with pytest.raises(CannotLead, match=r"Not now\."):
-        take_lead(place.engine, place.ring, HERE, place.services(), objection)
+        take_lead(place.engine, place.ring, HERE, place.services(), objection=objection)
     assert asked == [(LAST, None)]
     assert place.history.begun == []
 

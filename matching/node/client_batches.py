@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from matching.core.codes import FIRST_REFERENCE_COMMAND
 from matching.core.engine import Engine
-from matching.node.command_endpoint import Desk
+from matching.node.command_endpoint import CommandEndpoint
 from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.input_logs import frames
@@ -35,13 +35,14 @@ class Waiting:
         return self.batch.client, self.batch.first_number, len(self.batch.commands)
 
 
-class Gateway:
+class ClientBatches:
     """`instance` is a name that no other process has: it begins the keys of this one's messages."""
 
     def __init__(
         self,
+        *,
         log: CommandLog,
-        desk: Desk,
+        endpoint: CommandEndpoint,
         engine: Engine,
         sequencer: Sequencer,
         board: StatusBoard,
@@ -49,7 +50,7 @@ class Gateway:
         instance: bytes,
     ) -> None:
         self._log = log
-        self._desk = desk
+        self._endpoint = endpoint
         self._engine = engine
         self._sequencer = sequencer
         self._board = board
@@ -73,7 +74,7 @@ class Gateway:
             if under_way is not None:
                 under_way.sender = sender  # it asks again, perhaps over another connection
             elif (answer := self._sequencer.answer_repeated(batch)) is not None:
-                self._desk.answer(sender, answer)
+                self._endpoint.answer(sender, answer)
             elif self._board.halted or len(self._messages) >= MOST_UNDER_WAY:
                 self.refuse(one, wire.ENGINE_HALTED, self._board.halted or _FULL)
             else:
@@ -91,7 +92,7 @@ class Gateway:
     def refuse(self, one: Waiting, code: str, message: str) -> None:
         batch = one.batch
         applied = self._engine.clients.get(batch.client, 0)
-        self._desk.refuse(one.sender, wire.Refused(code, message, batch.client, batch.first_number, applied))
+        self._endpoint.refuse(one.sender, wire.Refused(code, message, batch.client, batch.first_number, applied))
 
     def _send(self, new: Sequence[Waiting]) -> None:
         together: list[Waiting] = []
