@@ -107,12 +107,12 @@ class Edge:
         market = order_type == OrderType.MARKET
         default = TimeInForce.IOC if market else TimeInForce.GTC
         time_in_force = _choice(command, "time_in_force", TimeInForce, Reason.INVALID_TIME_IN_FORCE, default)
+        if market and time_in_force != TimeInForce.IOC:
+            raise _Refused(Reason.INVALID_TIME_IN_FORCE)
         post_only = command.get("post_only")
         if post_only is not None and not isinstance(post_only, bool):
             raise _Refused(Reason.MALFORMED)
-        if (market and time_in_force != TimeInForce.IOC) or (
-            post_only and (market or time_in_force != TimeInForce.GTC)
-        ):
+        if post_only and time_in_force != TimeInForce.GTC:
             raise _Refused(Reason.INVALID_TIME_IN_FORCE)
         prevention = _choice(
             command,
