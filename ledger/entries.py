@@ -1,4 +1,4 @@
-"""Ledger legs: what an event does to balances, as a pure function of the event (semantics, section 6).
+"""Ledger legs: what an event does to balances, as a pure function of the event (docs/semantics.md, section 6).
 
 Legs of an event are numbered from 0 in the order in which `legs` gives them; a leg that changes nothing is left out
 and takes no number. The order is part of the ledger's form (a leg's number is in its key):

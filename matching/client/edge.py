@@ -1,7 +1,7 @@
 """The edge: JSON commands with names and decimals become COMMAND records with ids, ticks, lots and units.
 
 It runs in the client's process. What can be refused without the engine's state is refused here, in the order of
-semantics section 4, and takes no sequence number.
+docs/semantics.md, section 4, and takes no sequence number.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,7 +88,7 @@ class Edge:
         }
 
     def encode(self, command: object) -> Encoded | Refusal:
-        """One command in the form of semantics section 3. Fields that the command does not have are not looked at."""
+        """One command in the form of docs/semantics.md, section 3; fields that it does not have are ignored."""
         name = command.get("command") if isinstance(command, dict) else None
         if not isinstance(command, dict) or not isinstance(name, str) or name not in self._encoders:
             return Refusal(None, Reason.MALFORMED)

@@ -1,4 +1,4 @@
-"""Events, balances and open orders in the JSON Lines form of semantics section 7."""
+"""Events, balances and open orders in the JSON Lines form of docs/semantics.md, section 7."""
 
 import json
 from collections.abc import Iterator

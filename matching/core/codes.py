@@ -87,7 +87,7 @@ class Reason(IntEnum):
     """Why a command was rejected, or (from USER on) why an order was cancelled."""
 
     NONE = 0
-    # Refused at the edge, before a command has a sequence (semantics, section 4).
+    # Refused at the edge, before a command has a sequence (docs/semantics.md, section 4).
     MALFORMED = 1
     UNKNOWN_ASSET = 2
     UNKNOWN_SYMBOL = 3

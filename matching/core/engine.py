@@ -227,5 +227,5 @@ class Engine:
 
 
 def state_digest(text: str) -> str:
-    """xxh3_64 of the canonical JSON of balances and open orders, as 16 hex digits (semantics, section 7)."""
+    """xxh3_64 of the canonical JSON of balances and open orders, as 16 hex digits (docs/semantics.md, section 7)."""
     return f"{xxhash.xxh3_64_intdigest(text.encode()):016x}"

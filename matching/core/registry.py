@@ -1,7 +1,7 @@
 """Reference data: which assets and instruments exist, and how their decimals become ticks, lots and units.
 
 Both sides of the wire keep one: the engine's is the truth, built from the definitions in its blocks; the edge's is a
-copy. A definition is a dict in the form of semantics section 3, checked by `asset_from` and `instrument_from`.
+copy. A definition is a dict in the form of docs/semantics.md, section 3, checked by `asset_from` and `instrument_from`.
 """
 
 import json

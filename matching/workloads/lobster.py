@@ -1,4 +1,4 @@
-"""NASDAQ messages in LOBSTER form (lobsterdata.com) as commands in the JSON Lines form of semantics section 7.
+"""NASDAQ messages in LOBSTER form (lobsterdata.com) as commands (docs/semantics.md, section 7).
 
 A message is a line `seconds,message_type,order_id,quantity,price,direction`: quantity in shares, price in 1/10000
 dollar, direction 1 for a buy order and -1 for a sell order, in an execution that of the resting one. A header may come

@@ -1,4 +1,4 @@
-"""Ledger legs of events, judged by the contract's worked example and by the reference exchange."""
+"""Ledger legs of events, judged by the worked example of docs/semantics.md and by the reference exchange."""
 
 from collections import defaultdict
 

@@ -1,4 +1,4 @@
-"""What an order must satisfy to be accepted or replaced, judged in the order of the contract."""
+"""What an order must satisfy to be accepted or replaced, judged in the order of docs/semantics.md, section 4."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
 """The edge: a parsed JSON value becomes a command, or is refused before it takes a sequence number.
 
-Fields are judged one by one, in the order of the contract; the first that is wrong decides the reason.
+Fields are judged one by one, in the order of docs/semantics.md, section 4; the first that is wrong decides the reason.
 An optional field that is null counts as not given, as events write null where there is none. Fields that a command
 does not know are ignored.
 """

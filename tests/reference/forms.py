@@ -1,4 +1,4 @@
-"""The JSON fields of events and of the summary, in the contract's order, with plain decimals."""
+"""The JSON fields of events and of the summary, in the order of docs/semantics.md, section 7, with plain decimals."""
 
 from fractions import Fraction
 from typing import Any

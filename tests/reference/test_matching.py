@@ -1,4 +1,4 @@
-"""Section 5 of the contract as tapes: what meets what, in which order, and what is left."""
+"""docs/semantics.md, sections 5 and 6, as tapes: what meets what, in which order, and what is left."""
 
 import pytest
 

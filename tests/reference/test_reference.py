@@ -1,4 +1,4 @@
-"""The reference engine against the vectors, and against every section of the contract."""
+"""The reference engine against the vectors, and against docs/semantics.md."""
 
 import json
 from pathlib import Path

@@ -89,7 +89,7 @@ def order(account: int, side: str, price: str, quantity: str, **more: Any) -> di
 
 
 def worked_example() -> Chain:
-    """The example of semantics, section 6."""
+    """The example of docs/semantics.md, section 6."""
     return chain_of(
         [
             *BTC_USD,

@@ -1,4 +1,4 @@
-"""What each command does: a block's commands in, its events out (semantics, sections 3 to 6).
+"""What each command does: a block's commands in, its events out (docs/semantics.md, sections 3 to 6).
 
 No allocation, no exception, no object: pools are large enough before a block begins (`pools.reserve`), and what cannot
 be done is a `rejected` event. Integers are int64 throughout; a uint64 is a set of bits or a hash.

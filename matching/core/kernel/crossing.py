@@ -1,4 +1,7 @@
-"""Where a taker meets the book: what it would take, and the trades when it does (semantics, sections 5 and 6)."""
+"""Where a taker meets the book: what it would take, and the trades when it does.
+
+The rules are those of docs/semantics.md, sections 5 and 6.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What speaks against an order: the first refusal that applies, in the order of semantics section 4."""
+"""What speaks against an order: the first refusal that applies, in the order of docs/semantics.md, section 4."""
 
 from typing import Any
 

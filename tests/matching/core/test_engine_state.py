@@ -1,4 +1,4 @@
-"""What an engine holds, in the order that the semantics give."""
+"""What an engine holds, in the order that docs/semantics.md, section 7, gives."""
 
 import random
 
