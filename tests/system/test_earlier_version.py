@@ -1,8 +1,8 @@
 """A DATA_DIR that an earlier version left behind: this version reads all of it and goes on.
 
 `data/layout_1.tar.xz` was made by commit f511f97 with the write-ahead log on and a snapshot every 20 blocks: 1,400
-random commands, settlement stopped after block 65, the engine killed at block 101. It holds the SQLite store, the CSV trail,
-the write-ahead log and the snapshots of blocks 72 and 96.
+random commands, settlement stopped after block 65, the engine killed at block 101. It holds the SQLite store, the CSV
+trail, the write-ahead log and the snapshots of blocks 72 and 96.
 """
 
 import shutil
