@@ -4,26 +4,17 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from matching.core.decimals import Unit
 from matching.core.registry import Asset, Instrument, Registry
+from settlement.lookups import registry_of
+from settlement.stores.base import Definition
 
 _MAX_AGE_S = 15.0
 """An instrument's status may change without a new symbol showing up; after this long it is read again."""
-
-
-class Definition(Protocol):
-    """A command on reference data that was applied."""
-
-    @property
-    def kind(self) -> int: ...
-
-    @property
-    def text(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +97,7 @@ class ReferenceData:
 
     def _read(self) -> None:
         # Built aside and put in place whole: other threads read the old one meanwhile.
-        registry = Registry()
-        for definition in self._definitions():
-            registry.apply(definition.kind, definition.text)
-        self._registry, self._read_at = registry, self._clock()
+        self._registry, self._read_at = registry_of(self._definitions()), self._clock()
 
 
 def instant(nanoseconds: int) -> str:

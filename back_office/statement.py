@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from back_office.formats import Figure, ReferenceData, instant
-from back_office.reader import Balance, Entry
+from settlement.stores.base import Balance, LedgerEvent
 
 KINDS = {
     "deposit": "deposit",
@@ -60,7 +60,7 @@ class EntryRow:
         return self.kind in ("trade_debit", "trade_credit", "release", "fee")
 
     @classmethod
-    def of(cls, entry: Entry, reference: ReferenceData) -> "EntryRow":
+    def of(cls, entry: LedgerEvent, reference: ReferenceData) -> "EntryRow":
         return cls(
             sequence=entry.event_sequence,
             leg=entry.leg,

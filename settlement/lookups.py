@@ -6,7 +6,7 @@ from typing import Any
 from ledger.api import MOST_LEGS
 from matching.core.registry import Instrument, Registry
 from settlement.project.trail import time_text
-from settlement.stores.base import LedgerEvent, Store, Trade
+from settlement.stores.base import Definition, LedgerEvent, Store, Trade
 
 _PAGE = 1000
 
@@ -21,10 +21,10 @@ def refuse_reversed(first: int, last: int) -> None:
         raise ReversedRange(f"The range begins at {first}, after its end {last}.")
 
 
-def registry_of(store: Store) -> Registry:
-    """The assets and instruments that the store knows."""
+def registry_of(definitions: Iterable[Definition]) -> Registry:
+    """The assets and instruments that these definitions, in their order, have made."""
     registry = Registry()
-    for definition in store.definitions():
+    for definition in definitions:
         registry.apply(definition.kind, definition.text)
     return registry
 

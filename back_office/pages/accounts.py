@@ -1,4 +1,4 @@
-"""The ledger's pages: find an account, and one account's balances and statement. They read and never write.
+"""Accounts: find an account, and one account's balances and statement. They read and never write.
 
 The site puts its frame, its login and its refusals around them; what they read from is handed in.
 """
@@ -15,16 +15,16 @@ from back_office import filters
 from back_office.filters import BadFilter, Query
 from back_office.formats import ReferenceData
 from back_office.paging import PAGE_ROWS, Page, page_before
-from back_office.reader import Entry, LedgerReader
 from back_office.statement import BalanceRow, EntryRow
 from matching.core.decimals import INT64_MAX
+from settlement.stores.base import LedgerEvent, Store
 
 _BALANCE_KEY = re.compile(r"([0-9]{1,19}):([A-Z0-9._-]{1,32})", re.ASCII)
 
 
 class AccountPages:
-    def __init__(self, reader: LedgerReader, reference: ReferenceData) -> None:
-        self.reader = reader
+    def __init__(self, store: Store, reference: ReferenceData) -> None:
+        self.store = store
         self.reference = reference
 
     def accounts(self, request: HttpRequest) -> HttpResponse:
@@ -39,7 +39,7 @@ class AccountPages:
             )
         if account is not None:
             return redirect("office:account", account)
-        found = list(self.reader.balances(after, PAGE_ROWS + 1))
+        found = list(self.store.balances(after, PAGE_ROWS + 1))
         rows = [BalanceRow.of(balance, self.reference) for balance in found[:PAGE_ROWS]]
         context["next"] = f"{rows[-1].account}:{rows[-1].asset}" if len(found) > PAGE_ROWS else None
         context["page"] = Page(rows, is_first=after is None)
@@ -48,7 +48,7 @@ class AccountPages:
     def account(self, request: HttpRequest, account: int) -> TemplateResponse:
         context: dict[str, Any] = {"title": f"Account {account}", "account": account}
         context["tabs"] = account_tabs(account, "statement")
-        balances = self.reader.balances_of(account)
+        balances = self.store.balances_of(account)
         if not balances:
             raise Http404(f"Nothing has been settled for account {account}: it has no balance and no entry.")
         context["balances"] = [BalanceRow.of(balance, self.reference) for balance in balances]
@@ -68,13 +68,13 @@ class AccountPages:
         return asset
 
     def _statement(self, account: int, asset: str | None, before: tuple[int, int] | None) -> Page[EntryRow]:
-        found = self.reader.get_ledger_events_by_account(account, PAGE_ROWS + 1, asset=asset, before=before)
+        found = self.store.get_ledger_events_by_account(account, PAGE_ROWS + 1, asset=asset, before=before)
         page = page_before(found, _place, is_first=before is None)
         return Page([EntryRow.of(entry, self.reference) for entry in page.rows], page.older, is_first=page.is_first)
 
 
 def account_tabs(account: int, active: str) -> list[dict[str, Any]]:
-    """The pages about one account, for the theme's navigation component; two of them are settlement's."""
+    """The pages about one account, for the theme's navigation component."""
     links = {
         "statement": reverse("office:account", args=[account]),
         "orders": f"{reverse('office:orders')}?account={account}",
@@ -87,7 +87,7 @@ def account_tabs(account: int, active: str) -> list[dict[str, Any]]:
     ]
 
 
-def _place(entry: Entry) -> str:
+def _place(entry: LedgerEvent) -> str:
     return f"{entry.event_sequence}-{entry.leg}"
 
 

@@ -19,10 +19,11 @@ from matching.storage.disk import Disk
 from settlement.audit.differences import Difference, Findings
 from settlement.audit.trail_audit import TrailAudit
 from settlement.errors import NotReady, StoreDamaged
+from settlement.lookups import trades_between
 from settlement.project.projection import EmptyTables, Projector
 from settlement.project.rebuilding import refuse_if_dropped
 from settlement.receive.chain import stored
-from settlement.stores.base import Definition, Order, Projection, Store, StoredBlock, Trade
+from settlement.stores.base import Definition, Order, Projection, Store, StoredBlock
 
 _BATCH_EVENTS = 1024
 _PAGE = 1000
@@ -204,7 +205,7 @@ class _Verification:
         """Trades, ledger entries and closed orders of a batch: they do not change any more."""
         begins = first.number == 1  # then rows before the first event belong to nothing
         events = _FIRST if begins else first.first_event_sequence, self._last_event
-        self._findings.compare_rows("trade", projection.trades, self._stored_trades(*events))
+        self._findings.compare_rows("trade", projection.trades, trades_between(self._store, *events))
         self._findings.compare_rows(
             "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
         )
@@ -221,11 +222,6 @@ class _Verification:
 
     def _audit(self, first_sequence: int) -> TrailAudit:
         return TrailAudit(self._trail_folder, first_sequence, self._findings, self._disk)
-
-    def _stored_trades(self, first: int, last: int) -> Iterator[Trade]:
-        while page := self._store.get_trades_by_sequence_range(first, last, _PAGE):
-            yield from page
-            first = page[-1].trade_id + 1
 
     def _stored_orders(self, first: int, last: int) -> Iterator[Order]:
         while page := self._store.get_orders_by_sequence_range(first, last, _PAGE):
@@ -280,7 +276,7 @@ class _Verification:
         for difference in self._newer.kept:
             self._findings.add(*difference)
         after = self._last_event + 1
-        self._findings.compare_rows("trade", [], self._stored_trades(after, _LAST))
+        self._findings.compare_rows("trade", [], trades_between(self._store, after, _LAST))
         self._findings.compare_rows("ledger entry", [], self._store.get_ledger_events(after, _LAST), width=2)
         self._findings.compare_rows("order", [], self._stored_orders(self._last_command + 1, _LAST))
         return self._check_waiting_blocks()

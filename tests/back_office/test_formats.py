@@ -4,10 +4,10 @@ import pytest
 
 from back_office import filters
 from back_office.filters import BadFilter
-from back_office.formats import Definition, Figure, ReferenceData, digest, instant
+from back_office.formats import Figure, ReferenceData, digest, instant
 from matching.core.decimals import Unit
 from matching.core.registry import canonical
-from settlement.stores.base import Definition as Stored
+from settlement.stores.base import Definition
 from tests.back_office.market import DEFINITIONS
 
 
@@ -63,7 +63,7 @@ class Definitions:
 
     def read(self) -> list[Definition]:
         self.asked += 1
-        return [Stored(n, kind, canonical(text)) for n, (kind, text) in enumerate(DEFINITIONS[: self.known])]
+        return [Definition(n, kind, canonical(text)) for n, (kind, text) in enumerate(DEFINITIONS[: self.known])]
 
 
 def test_reference_data_are_kept_and_read_again_for_an_unknown_symbol() -> None:

@@ -19,5 +19,5 @@ class Command(ExchangeCommand):
         trade = store.get_trade_by_id(trade_id)
         if trade is None:
             raise CommandError(f"There is no settled trade {trade_id}.", returncode=NOT_IN_ORDER)
-        registry = lookups.registry_of(store)
+        registry = lookups.registry_of(store.definitions())
         return json.dumps(lookups.trade_form(trade, registry)) if as_json else lookups.trade_text(trade, registry)

@@ -21,7 +21,7 @@ class Command(ExchangeCommand):
         except lookups.ReversedRange as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         store = wiring.store()
-        registry = lookups.registry_of(store)
+        registry = lookups.registry_of(store.definitions())
         separator = "["
         for trade in lookups.trades_between(store, from_sequence, to_sequence):
             if as_json:

@@ -133,7 +133,7 @@ def of_blocks(store: Store) -> Iterator[Any]:
 def test_every_lookup_finds_the_same_rows_in_the_same_order(both: tuple[Store, Store]) -> None:
     plain, other = both
     assert tables(other) == tables(plain)
-    registry = lookups.registry_of(plain)
+    registry = lookups.registry_of(plain.definitions())
     named = [NO_NAME, *registry.instrument_by_symbol]
     symbols = [None, *named]
     assets = [None, NO_NAME, *registry.asset_by_symbol]
