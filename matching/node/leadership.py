@@ -6,6 +6,7 @@ A leader begins one of its own. The replicas of a log share the log's: the first
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from matching.block_time import usable_ns
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, newest
 from matching.core.errors import BadMessage, MatchingError
@@ -141,7 +142,7 @@ def _next_epoch(
         commands=addresses.commands,
         blocks=addresses.blocks,
         retransmission=addresses.retransmission,
-        began_at_ns=services.time_ns(),
+        began_at_ns=usable_ns(services.time_ns()),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from matching.block_time import BlockClock, LogTime
 from matching.core import kernel
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch
@@ -108,6 +109,7 @@ def replicate(
             superseded=services.superseded,
             known_s=services.known_s,
             monotonic=services.monotonic,
+            log_time=LogTime(services.time_ns, parts.board),
             block_commands=plan.block_commands,
             instance=instance,
         )
@@ -188,9 +190,10 @@ def _objection(follower: Follower, own_name: str) -> Objection:
 
 
 def _serve(plan: Plan, services: Services, parts: Parts, stop: Callable[[], bool]) -> None:
+    clock = BlockClock(services.time_ns, services.monotonic, parts.board, parts.engine.timestamp_ns)
     leader = Leader(
         endpoint=parts.endpoint,
-        sequencer=Sequencer(parts.engine, parts.ring, services.time_ns, plan.block_commands),
+        sequencer=Sequencer(parts.engine, parts.ring, clock, plan.block_commands),
         input_log=services.input_log,
         publisher=parts.publisher,
         ring=parts.ring,

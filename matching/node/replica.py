@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import structlog
 import xxhash
 
+from matching.block_time import LogTime
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import BadMessage, LogUnusable
@@ -56,6 +57,7 @@ class Replica:
         superseded: Callable[[], Epoch | None],
         known_s: Callable[[], float],
         monotonic: Callable[[], float],
+        log_time: LogTime,
         block_commands: int,
         instance: bytes,
     ) -> None:
@@ -71,9 +73,9 @@ class Replica:
         self._known_s = known_s
         self._monotonic = monotonic
         self._caught_up_s: float | None = None
-        self._time_ns = 0
+        self._log_time = log_time
         self._client = log_client(command_log.identity)
-        self._sequencer = Sequencer(engine, ring, lambda: self._time_ns, _COMMANDS_A_BLOCK)
+        self._sequencer = Sequencer(engine, ring, lambda: log_time.now_ns, _COMMANDS_A_BLOCK)
         self._client_batches = ClientBatches(
             log=command_log,
             endpoint=endpoint,
@@ -179,7 +181,7 @@ class Replica:
             except BadMessage as error:
                 reasons[place] = str(error)
         self._pass_over(message, reasons)
-        self._time_ns = message.time_ns
+        self._log_time.take(message.time_ns)
         done = self._sequencer.sequence(taken, LogPosition(self._client, message.offset + 1))
         self._tell(done, [one for place, one in enumerate(waiting) if place not in reasons])
         for place, reason in reasons.items():

@@ -24,6 +24,7 @@ class Counters:
     refused_batches: int = 0  # halted, or a follower
     refused_blocks: int = 0  # of an epoch that is over
     lost_answers: int = 0  # their client was gone or did not read
+    clock_jumps: int = 0  # times that a clock was found implausible, after it had been plausible
     commands: int = 0
     events: int = 0
 
@@ -42,6 +43,7 @@ class StatusBoard:
 
     log_full: str = ""  # why the input log does not take the newest blocks, which nobody may see until it does
     waits: str = ""  # why a replica takes no commands: its log does not answer, or it has not read all of it yet
+    clock_fault: str = ""  # what is wrong with the clock that blocks would be dated by
     is_catching_up: bool = False  # a replica that has not read all that its log held when it started
     instance: str = ""  # a replica's, another one after each start
     passed_over: int = 0  # messages of a replica's log that were none of ours
@@ -84,6 +86,7 @@ class StatusBoard:
             "block": number,
             "state_hash": f"{state_hash:016x}",
             "timestamp_ns": engine.timestamp_ns,
+            "clock_fault": self.clock_fault or None,
             "command_sequence": self.command_sequence,
             "halted": bool(self.halted),
             "halted_reason": self.halted or None,

@@ -1,7 +1,7 @@
 """A log of commands in memory, for faults that a real one does not show when it is asked to."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,10 +13,11 @@ class Shared:
     """The order that all readers see; an offset is a place in it."""
 
     messages: list[Logged] = field(default_factory=list)
+    time_ns: Callable[[int], int] = lambda offset: (1 + offset) * 1_000_000
 
     def put(self, key: bytes, frame: bytes) -> None:
         at = len(self.messages)
-        self.messages.append(Logged(at, (1 + at) * 1_000_000, key, frame))
+        self.messages.append(Logged(at, self.time_ns(at), key, frame))
 
 
 @dataclass

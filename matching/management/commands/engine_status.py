@@ -47,6 +47,7 @@ def text(status: dict[str, Any]) -> str:
             f"ring        {ring['blocks']} of {ring['max_blocks']} blocks, "
             f"{ring['bytes']} of {ring['max_bytes']} bytes, {ring['unconfirmed_blocks']} unconfirmed",
             f"halted      {status['halted_reason'] or 'no'}",
+            f"clock       {status.get('clock_fault') or 'plausible'}",
             f"followers   {', '.join(replica['commands'] for replica in status['replicas']) or 'none'}",
         )
     )

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from matching.block_time import usable_ns
 from matching.core.errors import LogUnusable
 from matching.storage.input_logs import frames
 from matching.storage.input_logs.base import Logged
@@ -150,7 +151,7 @@ class KafkaLog:
         if message is None:
             return  # damaged on a broker's disk: this engine does not need it
         _, time_ms = message.timestamp()
-        if time_ms * _NS_A_MS > applied_ns:
+        if usable_ns(time_ms * _NS_A_MS) > applied_ns:
             raise LogUnusable(
                 f"Message {offset} of topic {self._topic} was taken later than the one that this engine has applied "
                 "from there: the brokers have lost what they had taken, and have taken something else since. Bring "

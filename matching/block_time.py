@@ -1,0 +1,114 @@
+"""Which time a block gets: a clock's reading, as far as it is plausible.
+
+The time of blocks never runs back, so one reading that is far ahead would date every block after it. It is judged once,
+by whoever makes the block; everybody else takes the time from the block. A leader goes by its machine's clock. Replicas
+go by the log's time of each message alone, so that all of them decide alike.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from matching.node.status import StatusBoard
+
+LAST_TIMESTAMP_NS = 7_258_118_400 * 10**9
+"""2200-01-01 UTC: no block gets a later time. An int64 of nanoseconds ends in 2262."""
+
+MOST_AHEAD_NS = 86_400 * 10**9
+"""A clock that gains more than a day on the time that has passed has jumped."""
+
+_BEYOND = "reads a time after the year 2199"
+_RESTART = "Correct the clock; if it is right now, as after the machine was suspended, restart this engine."
+
+log = structlog.get_logger(__name__)
+
+
+def usable_ns(reading_ns: int) -> int:
+    """The reading, or 0, which is later than no block, where no block may have that time."""
+    return reading_ns if reading_ns <= LAST_TIMESTAMP_NS else 0
+
+
+class BlockClock:
+    """The clock of an engine that leads. Called, it gives nanoseconds since the Unix epoch, never over the last one.
+
+    A reading that is not plausible is not used: time then goes on from the last one that was, by the monotonic clock.
+    Before there is one it gives 0, and a block has the time of the block before.
+    """
+
+    def __init__(
+        self, time_ns: Callable[[], int], monotonic: Callable[[], float], board: StatusBoard, newest_ns: int
+    ) -> None:
+        """`monotonic` gives seconds that never run back; `newest_ns` is the time of the newest block, 0 for none."""
+        self._time_ns = time_ns
+        self._monotonic = monotonic
+        self._report = _Report(board)
+        self._newest_ns = newest_ns
+        self._anchor_ns: int | None = None  # the newest usable reading, and when it was read
+        self._anchor_s = 0.0
+
+    def __call__(self) -> int:
+        reading_ns, now_s = self._time_ns(), self._monotonic()
+        if self._anchor_ns is None:
+            expected_ns = 0
+            reason = _BEYOND if usable_ns(reading_ns) != reading_ns else ""
+        else:
+            expected_ns = min(self._anchor_ns + int((now_s - self._anchor_s) * 1e9), LAST_TIMESTAMP_NS)
+            reason = _why_not(reading_ns, reading_ns - expected_ns)
+        self._report.tell(reason and f"This machine's clock {reason}: blocks are not dated by it. {_RESTART}")
+        if reason:
+            return expected_ns
+        if self._anchor_ns is None:
+            self._compare_with_newest(reading_ns)
+        if reading_ns >= expected_ns:
+            self._anchor_ns, self._anchor_s = reading_ns, now_s
+        return reading_ns
+
+    def _compare_with_newest(self, reading_ns: int) -> None:
+        """Nobody can say how long the engine was off, so this is no reason to refuse the clock."""
+        ahead_ns = reading_ns - self._newest_ns
+        if self._newest_ns and ahead_ns > MOST_AHEAD_NS:
+            log.warning("engine.clock_far_after_newest_block", days=ahead_ns // MOST_AHEAD_NS)
+
+
+class LogTime:
+    """The time of a log's messages, as the replicas of that log use it. A function of the message's time alone.
+
+    This machine's clock only shows whether the log's clock has jumped.
+    """
+
+    def __init__(self, time_ns: Callable[[], int], board: StatusBoard) -> None:
+        self._time_ns = time_ns
+        self._report = _Report(board)
+        self.now_ns = 0
+
+    def take(self, message_ns: int) -> None:
+        """Goes on to the time of this message."""
+        self.now_ns = usable_ns(message_ns)
+        reason = _why_not(message_ns, message_ns - self._time_ns())
+        self._report.tell(reason and f"The log's clock {reason}: correct its brokers' clocks, or this machine's.")
+
+
+class _Report:
+    """Counts and logs that a clock is not plausible any more, once until it is again; the status says so meanwhile."""
+
+    def __init__(self, board: StatusBoard) -> None:
+        self._board = board
+
+    def tell(self, sentence: str) -> None:
+        """`sentence` is "" while the clock is fine."""
+        told = self._board.clock_fault
+        self._board.clock_fault = sentence
+        if sentence and not told:
+            self._board.counters.clock_jumps += 1
+            log.warning("engine.clock_implausible", reason=sentence)
+        elif told and not sentence:
+            log.info("engine.clock_plausible_again")
+
+
+def _why_not(reading_ns: int, ahead_ns: int) -> str:
+    """What is wrong with a reading that is `ahead_ns` later than the time that has passed says; "" if nothing is."""
+    if usable_ns(reading_ns) != reading_ns:
+        return _BEYOND
+    if ahead_ns > MOST_AHEAD_NS:
+        return f"has jumped ahead by {ahead_ns // MOST_AHEAD_NS} days"
+    return ""
