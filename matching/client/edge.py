@@ -13,6 +13,7 @@ import numpy as np
 from matching.core import layout
 from matching.core.blocks import Records
 from matching.core.codes import (
+    AMOUNT_LIMIT,
     MOST_CLIENT_ORDER_ID,
     MOST_REFERENCE,
     NONE_ID,
@@ -197,6 +198,9 @@ class Edge:
             instrument = self.registry.instrument_from(command)
         except KeyError as error:
             raise _Refused(Reason.UNKNOWN_ASSET) from error
+        # Only here: blocks of earlier versions may define an instrument of which not one lot can be traded.
+        if max(instrument.lot_units, instrument.quote_unit) > AMOUNT_LIMIT:
+            raise _Refused(Reason.MALFORMED)
         return Encoded(CommandKind.INSTRUMENT, 0, canonical(instrument.definition()))
 
     def _status(self, command: Mapping[str, Any]) -> Encoded:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 from tests.reference import plain_decimal
+from tests.reference.admission import NOTIONAL_LIMIT
 from tests.reference.commands import (
     AddAsset,
     AddInstrument,
@@ -178,8 +179,10 @@ def _read_instrument(fields: Fields) -> Command:
     tick_size, lot_size = fields.decimal("tick_size"), fields.decimal("lot_size")
     lot_units = plain_decimal.steps(lot_size, base.unit)
     quote_unit = plain_decimal.steps(tick_size * lot_size, quote.unit)
-    if base == quote or lot_units is None or lot_units < 1 or quote_unit is None or quote_unit < 1:
+    if base == quote or not _is_tradable(lot_units) or not _is_tradable(quote_unit):
         raise Refused("malformed")
+    assert lot_units is not None
+    assert quote_unit is not None
     instrument = Instrument(
         symbol=symbol,
         base=base,
@@ -197,6 +200,11 @@ def _read_instrument(fields: Fields) -> Command:
     if not 1 <= instrument.min_quantity <= instrument.max_quantity or instrument.min_notional < 0:
         raise Refused("malformed")
     return AddInstrument(instrument)
+
+
+def _is_tradable(units: int | None) -> bool:
+    """Whether one lot at a price of one tick stays within what an order may be worth."""
+    return units is not None and 1 <= units <= NOTIONAL_LIMIT
 
 
 def _read_status(fields: Fields) -> Command:

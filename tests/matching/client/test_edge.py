@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matching.client.edge import BatchBuilder, Edge, Refusal
+from matching.core import layout, snapshots
 from matching.core.codes import FIRST_REFERENCE_COMMAND, CommandKind, Reason, name_of
 from matching.core.engine import Engine
 from matching.core.intake import check
+from matching.core.registry import canonical
+from matching.core.texts import text_hash
+from matching.node.follower import re_executed
 from tests.matching.examples import examples
 from tests.matching.small_exchange import BTC, BTC_USD, DEFINITIONS, defined_engine, deposit, order
 from tests.reference import edge as reference_edge
@@ -258,6 +262,47 @@ def test_a_builder_says_when_a_command_ends_the_block(edge: Edge) -> None:
     assert records["kind"].tolist() == [CommandKind.ORDER, CommandKind.ASSET]
     assert texts == b'a{"command":"asset","symbol":"ETH","decimals":8}'
     assert not builder.ends_block
+
+
+UNTRADABLE = [
+    {**NEW_INSTRUMENT, "lot_size": str(lot), "tick_size": tick, "min_quantity": str(lot), "max_quantity": str(lot)}
+    for lot, tick in (
+        (46_116_860_185, "0.000001"),  # 46 116 860 185 * 10^8 base units: over 2^62, and under 2^63
+        (92_233_720_368, "0.000001"),
+        (1, "4611686018428"),  # the same for quote units
+    )
+]
+
+
+@pytest.mark.parametrize("definition", UNTRADABLE)
+def test_an_instrument_of_which_no_lot_can_be_traded_is_refused(
+    definition: Json, edge: Edge, reference: ReferenceExchange
+) -> None:
+    assert refusal(edge, definition) == refusal_of_reference(reference, definition) == ("instrument", "malformed")
+
+
+def test_one_lot_may_be_as_many_units_as_an_order_may_be_worth(edge: Edge, reference: ReferenceExchange) -> None:
+    lot = "46116860184.27387904"  # 2^62 base units
+    largest = {**NEW_INSTRUMENT, "lot_size": lot, "tick_size": "1", "min_quantity": lot, "max_quantity": lot}
+    units = {**largest, "base": "USD", "quote": "BTC", "lot_size": "1", "min_quantity": "1", "max_quantity": "1"}
+    largest_quote = {**units, "tick_size": lot}
+    for definition in (largest_quote, {**largest_quote, "tick_size": "1"}):
+        assert refusal(edge, definition) is refusal_of_reference(reference, definition) is None
+
+
+@pytest.mark.parametrize("definition", UNTRADABLE)
+def test_blocks_and_snapshots_that_have_such_an_instrument_stay_readable(definition: Json) -> None:
+    engine = defined_engine()
+    made = engine.registry.instrument_from(definition).definition()
+    text = canonical(made).encode()
+    command = np.zeros(1, layout.COMMAND)
+    command["kind"], command["text_length"], command["text_hash"] = CommandKind.INSTRUMENT, len(text), text_hash(text)
+    engine.check(command, text)
+    request = np.array([(7, 1, 1, 0)], layout.REQUEST)
+    block = engine.apply(request, command.copy(), text, 1)
+    again = defined_engine()
+    assert re_executed(again, block).data == block.data
+    assert snapshots.decode(snapshots.encode(again)).registry.dump() == engine.registry.dump()
 
 
 def test_the_edge_sees_what_its_registry_learns() -> None:
