@@ -6,10 +6,10 @@ A leader begins one of its own. The replicas of a log share the log's: the first
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from matching.block_time import usable_ns
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, newest
 from matching.core.errors import BadMessage, MatchingError
+from matching.core.timestamps import usable_ns
 from matching.node.recovery import CannotLead, Recovered, Recovery, Stopped
 from matching.node.services import Services
 from matching.storage.history import History, HistoryUnavailable

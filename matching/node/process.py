@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from matching.block_time import BlockClock, LogTime
 from matching.core import kernel
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch
 from matching.core.errors import BadBlock, Diverged, MatchingError
 from matching.feed.reader import Feed
 from matching.node import replica
+from matching.node.block_clock import BlockClock, LogTime
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.follower import Follower, follow
 from matching.node.leadership import Objection, take_lead, take_part

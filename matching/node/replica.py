@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import structlog
 import xxhash
 
-from matching.block_time import LogTime
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import BadMessage, LogUnusable
+from matching.node.block_clock import LogTime
 from matching.node.client_batches import ClientBatches, Waiting
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.publisher import Publisher

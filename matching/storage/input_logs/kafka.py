@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from matching.block_time import usable_ns
 from matching.core.errors import LogUnusable
+from matching.core.timestamps import usable_ns
 from matching.storage.input_logs import frames
 from matching.storage.input_logs.base import Logged
 from matching.storage.input_logs.kafka_topic import PARTITION, Options, Topic

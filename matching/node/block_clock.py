@@ -9,10 +9,8 @@ from collections.abc import Callable
 
 import structlog
 
+from matching.core.timestamps import LAST_TIMESTAMP_NS, usable_ns
 from matching.node.status import StatusBoard
-
-LAST_TIMESTAMP_NS = 7_258_118_400 * 10**9
-"""2200-01-01 UTC: no block gets a later time. An int64 of nanoseconds ends in 2262."""
 
 MOST_AHEAD_NS = 86_400 * 10**9
 """A clock that gains more than a day on the time that has passed has jumped."""
@@ -21,11 +19,6 @@ _BEYOND = "reads a time after the year 2199"
 _RESTART = "Correct the clock; if it is right now, as after the machine was suspended, restart this engine."
 
 log = structlog.get_logger(__name__)
-
-
-def usable_ns(reading_ns: int) -> int:
-    """The reading, or 0, which is later than no block, where no block may have that time."""
-    return reading_ns if reading_ns <= LAST_TIMESTAMP_NS else 0
 
 
 class BlockClock:

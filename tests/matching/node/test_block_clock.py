@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 import pytest
 from structlog.testing import capture_logs
 
-from matching.block_time import LAST_TIMESTAMP_NS, MOST_AHEAD_NS, BlockClock
 from matching.client.client import Client
 from matching.core.engine import Engine
+from matching.core.timestamps import LAST_TIMESTAMP_NS
+from matching.node.block_clock import MOST_AHEAD_NS, BlockClock
 from matching.node.metrics import EngineMetrics
 from matching.node.sequencer import Sequencer
-from matching.node.status import LEADER, StatusBoard
+from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
+from matching.transport.roles import LEADER
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log
 from tests.matching.places import HERE
