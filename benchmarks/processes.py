@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from django.conf import settings
 
 from exchange_site.operations import readiness
+from exchange_site.operations.free_addresses import ZMQ_SETTINGS, NoFreePort, free_addresses
 from matching.client.connection import Connection
 from matching.commandline.interruption import undisturbed
 from matching.transport.wire import STATUS
@@ -25,8 +25,6 @@ PATIENCE_S = 600.0  # a slow store takes its time to project
 STOP_S = 20.0
 _ASK_AGAIN_S = 0.02
 _LOOK_S = 1.0
-_ZMQ = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS", "BARE_ECHO_ADDRESS")
-_HTTP = ("ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS")
 _APPENDED = "settlement_blocks_appended_total"
 _LAG = "settlement_projection_lag"
 
@@ -68,7 +66,7 @@ class Exchange:
     def wait_until_ready(self) -> None:
         urls = {
             name: f"http://{self.environment[setting]}/health/ready"
-            for name, setting in zip(("engine", "settlement"), _HTTP, strict=True)
+            for name, setting in (("engine", "ENGINE_HTTP_ADDRESS"), ("settlement", "SETTLEMENT_HTTP_ADDRESS"))
         }
         deadline_s = time.monotonic() + READY_S
         while silent := readiness.wait_until_ready(urls, _LOOK_S):
@@ -156,19 +154,9 @@ def exchange(parent: Path | None, store: Mapping[str, str]) -> Iterator[Exchange
 
 
 def _environment(data_dir: Path) -> dict[str, str]:
-    ports = iter(_free_ports(len(_ZMQ) + len(_HTTP)))
     kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    addresses = {name: f"tcp://127.0.0.1:{next(ports)}" for name in _ZMQ}
-    addresses |= {name: f"127.0.0.1:{next(ports)}" for name in _HTTP}
-    return {**kept, **addresses, "DATA_DIR": str(data_dir), "LOG_LEVEL": "WARNING", "PYTHONUNBUFFERED": "1"}
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
     try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+        addresses = free_addresses(zmq=(*ZMQ_SETTINGS, "BARE_ECHO_ADDRESS"))
+    except NoFreePort as error:
+        raise BenchError(str(error)) from error
+    return {**kept, **addresses, "DATA_DIR": str(data_dir), "LOG_LEVEL": "WARNING", "PYTHONUNBUFFERED": "1"}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Starts the exchange as a stranger would, sees trades settled, stops it, and looks at what is left.
 
-    scripts/smoke.py     `make run` on free ports with a DATA_DIR of its own, removed afterwards
+    python -m scripts.smoke   `make run` on free ports with a DATA_DIR of its own, removed afterwards
 
 Exit 0 when all of it went well; 1 and one sentence, after the exchange's own last lines, when it did not.
 """
@@ -12,7 +12,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,20 +21,14 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from exchange_site.operations.free_addresses import free_addresses
+
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 240.0  # a first start on two cores compiles the kernel
 TRADES_S = 120.0
 STOP_S = 60.0
 ASK_AGAIN_S = 1.0
 SHOWN_LINES = 40
-ADDRESSES = {
-    "ENGINE_COMMAND_ADDRESS": "tcp://127.0.0.1:{}",
-    "ENGINE_BLOCK_ADDRESS": "tcp://127.0.0.1:{}",
-    "ENGINE_RETRANSMIT_ADDRESS": "tcp://127.0.0.1:{}",
-    "ENGINE_HTTP_ADDRESS": "127.0.0.1:{}",
-    "SETTLEMENT_HTTP_ADDRESS": "127.0.0.1:{}",
-    "WEB_ADDRESS": "127.0.0.1:{}",
-}
 
 
 class SmokeError(Exception):
@@ -48,7 +41,7 @@ class Exchange:
     def __init__(self, folder: Path) -> None:
         self.data_dir = folder / "data"
         self.log = folder / "log.txt"
-        self.environment = {**os.environ, **on_free_ports(), "DATA_DIR": str(self.data_dir)}
+        self.environment = {**os.environ, **free_addresses(), "DATA_DIR": str(self.data_dir)}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 ["make", "run"],
@@ -103,16 +96,6 @@ class Exchange:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
-
-
-def on_free_ports() -> dict[str, str]:
-    probes = [socket.socket() for _ in ADDRESSES]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return {name: form.format(port) for (name, form), port in zip(ADDRESSES.items(), ports, strict=True)}
 
 
 def browser() -> urllib.request.OpenerDirector:

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from packaging.utils import canonicalize_name
 from pytest_django import Settings
 from selenium import webdriver
 
+from exchange_site.operations.free_addresses import FIRST_PORT, LAST_PORT, free_addresses, free_ports, use_range
 from scripts.services import SERVERS, SERVICES, Running, Server
 from settlement.stores.scylla.connection.session import Access, Session
 from settlement.stores.scylla.store import ScyllaStore
@@ -41,23 +41,33 @@ def modules_for_tests_only() -> list[str]:
     ]
 
 
-# pytest-django has loaded tests.settings by now; processes that tests start run with the real ones, and with what an
-# operator has installed.
-os.environ["DJANGO_SETTINGS_MODULE"] = "exchange_site.settings"
-os.environ["PYTHONPATH"] = str(ROOT / "tests" / "installed")
-os.environ["HIDDEN_MODULES"] = ",".join(modules_for_tests_only())
-
-ADDRESSES = {
-    "ENGINE_COMMAND_ADDRESS": "tcp://127.0.0.1:{}",
-    "ENGINE_BLOCK_ADDRESS": "tcp://127.0.0.1:{}",
-    "ENGINE_RETRANSMIT_ADDRESS": "tcp://127.0.0.1:{}",
-    "ENGINE_HTTP_ADDRESS": "127.0.0.1:{}",
-    "SETTLEMENT_HTTP_ADDRESS": "127.0.0.1:{}",
-    "WEB_ADDRESS": "127.0.0.1:{}",
-}
 NASDAQ_HOUR = "nasdaq_*.csv.gz"
 missing_services: Counter[str] = Counter()
 scylla_shards = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepares the process that runs tests, not the one that hands them out to several (pytest-xdist)."""
+    if hasattr(config, "workerinput"):
+        use_share_of_ports(int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"])
+    elif config.getoption("numprocesses"):
+        return
+    # pytest-django has loaded tests.settings by now; processes that tests start run with the real ones, and with what
+    # an operator has installed.
+    os.environ["DJANGO_SETTINGS_MODULE"] = "exchange_site.settings"
+    os.environ["PYTHONPATH"] = str(ROOT / "tests" / "installed")
+    os.environ["HIDDEN_MODULES"] = ",".join(modules_for_tests_only())
+
+
+def use_share_of_ports(worker: int, workers: int) -> None:
+    """Workers give out ports of their own; the upper half is left to the programs that tests start."""
+    share = (LAST_PORT - FIRST_PORT) // 2 // workers
+    use_range(FIRST_PORT + worker * share, FIRST_PORT + (worker + 1) * share - 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: "system" not in item.path.parts)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -79,18 +89,6 @@ def lacks(name: str, reason: str) -> NoReturn:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, tests in sorted(missing_services.items()):
         terminalreporter.write_line(f"{name}: missing, {tests} tests were skipped")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @pytest.fixture(scope="session")
@@ -131,11 +129,9 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
 @pytest.fixture
 def process_environment(tmp_path: Path) -> dict[str, str]:
     """The environment of processes that a test starts: a DATA_DIR and ports of their own."""
-    ports = free_ports(len(ADDRESSES))
-    addresses = {name: form.format(port) for (name, form), port in zip(ADDRESSES.items(), ports, strict=True)}
     folder = tmp_path / "process-data"
     folder.mkdir()
-    return {**os.environ, **addresses, "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **free_addresses(), "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture(scope="session")

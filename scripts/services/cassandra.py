@@ -5,9 +5,9 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from exchange_site.operations.free_addresses import HOST
 from scripts.services.errors import ServiceError
 from scripts.services.packages import CONFIG, install_jars, jars_folder, java_17
-from scripts.services.processes import HOST
 from scripts.services.service import Server, converse
 
 _VERSION = 4

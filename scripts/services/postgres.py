@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exchange_site.operations.free_addresses import HOST
 from scripts.services.errors import ServiceError
 from scripts.services.packages import install_packages
-from scripts.services.processes import HOST
 from scripts.services.service import Server, ask
 
 _PROTOCOL = 3 << 16

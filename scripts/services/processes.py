@@ -1,17 +1,11 @@
-"""Processes by their number and birth, and ports on loopback."""
+"""Processes by their number and birth."""
 
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from scripts.services.errors import ServiceError
-
-HOST = "127.0.0.1"
-_HIGHEST_PORT = 65_535
-_TRIES = 100
 _STATE, _PARENT, _BIRTH = 0, 1, 19
 
 
@@ -53,28 +47,3 @@ def signal_all(members: Iterable[int], number: signal.Signals) -> None:
     for pid in members:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def are_free(first: int, count: int) -> bool:
-    return first + count - 1 <= _HIGHEST_PORT and all(is_free(first + more) for more in range(count))
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports that nobody listens on."""
-    for _ in range(_TRIES):
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            first: int = probe.getsockname()[1]
-        if are_free(first, count):
-            return first
-    raise ServiceError(f"no {count} neighbouring ports are free on {HOST}")

@@ -4,9 +4,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from exchange_site.operations.free_addresses import HOST
 from scripts.services.errors import ServiceError
 from scripts.services.packages import install_packages
-from scripts.services.processes import HOST
 from scripts.services.service import Server, ask
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from exchange_site.operations.free_addresses import HOST, NoFreePort, are_free, free_ports
 from scripts.services.errors import ServiceError
 from scripts.services.packages import CONFIG, only_one_at_a_time
-from scripts.services.processes import HOST, are_free, birth, family, free_ports, signal_all
+from scripts.services.processes import birth, family, signal_all
 
 LOOK_S = 0.05
 _ANSWER_S = 2.0
@@ -157,7 +158,7 @@ class Server(Service):
             if folder.exists():
                 shutil.rmtree(folder)
             usual = are_free(self.default_port, self.ports)
-            self.launch(folder, self.default_port if usual else free_ports(self.ports))
+            self.launch(folder, self.default_port if usual else self._free_port())
 
     def stop(self) -> None:
         """The log stays to be read."""
@@ -172,7 +173,7 @@ class Server(Service):
 
         Without `port`: the one that it had in this folder, else a free one.
         """
-        port = port or self._earlier_port(folder) or free_ports(self.ports)
+        port = port or self._earlier_port(folder) or self._free_port()
         if not are_free(port, self.ports):
             raise ServiceError(f"{self.name}: port {port} is taken, or the one after it; free it, or choose another")
         data = folder / "data"
@@ -196,6 +197,13 @@ class Server(Service):
         (folder / _NOTE).write_text(json.dumps(note) + "\n")
         self._await(running)
         return running
+
+    def _free_port(self) -> int:
+        """The first of as many as it needs."""
+        try:
+            return free_ports(self.ports)[0]
+        except NoFreePort as error:
+            raise ServiceError(f"{self.name}: {error}") from error
 
     def identity(self) -> dict[str, Any]:
         """What makes subprocess step down from root to the server's account."""

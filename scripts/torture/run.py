@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from exchange_site.operations.free_addresses import free_addresses
 from matching.core.blocks import Block
 from matching.core.errors import MatchingError
-from scripts.smoke import on_free_ports
 from scripts.torture import clients
 from scripts.torture.checks import Comparison, compare
 from scripts.torture.clients import Crowd
@@ -70,7 +70,7 @@ def _exchange(folder: Path, moments: random.Random) -> Exchange:
 
     def machine(name: str, data_dir: str, mark: str, **settings: str) -> Machine:
         (folder / data_dir).mkdir(exist_ok=True)
-        environment = {**common, **on_free_ports(), "DATA_DIR": str(folder / data_dir), **settings}
+        environment = {**common, **free_addresses(), "DATA_DIR": str(folder / data_dir), **settings}
         own = random.Random(moments.random())  # noqa: S311
         return Machine(name, environment, mark.format(**environment), own)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exchange_site.operations.free_addresses import free_ports
 from matching.client.edge import BatchBuilder, Edge
 from matching.core.blocks import Block
 from matching.core.engine import Engine
@@ -25,7 +26,6 @@ from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
 from matching.transport.sockets import ZmqNetwork
-from tests.conftest import free_ports
 from tests.matching.histories import MemoryHistory
 
 PATIENCE_S = 30.0

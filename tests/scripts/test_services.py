@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from exchange_site.operations.free_addresses import HOST, free_ports, is_free
 from scripts.services import SERVERS, SERVICES, Browser, Redis, Running, Server, ServiceError, __main__, packages
-from scripts.services.processes import HOST, birth, free_ports, is_free
+from scripts.services.processes import birth
 from scripts.services.service import ask
 
 ECHO = """
@@ -56,7 +57,7 @@ class Broken(Echo):
 def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Echo]:
     """As the shared one of another account."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    server = Echo(free_ports(1))
+    server = Echo(free_ports(1)[0])
     yield server
     server.stop()
 

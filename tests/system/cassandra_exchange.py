@@ -11,8 +11,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from exchange_site.operations.free_addresses import free_http_address
 from scripts.services import Cassandra, Running
-from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.system.conftest import Process, Start
 from tests.system.test_postgres import ends_well
@@ -81,13 +81,11 @@ class Exchange:
     def __init__(self, start: Start, settings: dict[str, str]) -> None:
         self._start = start
         self.engine: Process = start("run_engine", **settings).wait_until_ready()
-        self.address = f"127.0.0.1:{free_ports(1)[0]}"
+        self.address = free_http_address()
         self.shared: dict[str, Any] = {
             **settings,
             "data_dir": self.engine.data_dir,
-            "ENGINE_COMMAND_ADDRESS": self.engine.address("COMMAND"),
-            "ENGINE_BLOCK_ADDRESS": self.engine.address("BLOCK"),
-            "ENGINE_RETRANSMIT_ADDRESS": self.engine.address("RETRANSMIT"),
+            **self.engine.stream_settings,
             "SETTLEMENT_HTTP_ADDRESS": self.address,
         }
         self.settle()

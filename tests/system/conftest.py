@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_ports
+from exchange_site.operations.free_addresses import ZMQ_SETTINGS, free_addresses
 from tests.matching.small_exchange import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,6 +52,11 @@ class Process:
 
     def address(self, name: str) -> str:
         return self.environment[f"ENGINE_{name}_ADDRESS"]
+
+    @property
+    def stream_settings(self) -> dict[str, str]:
+        """For another process that connects to this engine."""
+        return {name: self.environment[name] for name in ZMQ_SETTINGS}
 
     def wait_until_ready(self) -> "Process":
         """Until its first line; an engine prints it once it takes commands."""
@@ -108,15 +113,11 @@ def start(tmp_path: Path, empty_store: Path) -> Iterator[Start]:
         if not folder.exists():
             folder.mkdir()
             shutil.copy(empty_store, folder)
-        ports = free_ports(4)
         environment = {
             **os.environ,
             "DATA_DIR": str(folder),
             "ENABLE_LOCAL_WAL": "false",
-            "ENGINE_COMMAND_ADDRESS": f"tcp://127.0.0.1:{ports[0]}",
-            "ENGINE_BLOCK_ADDRESS": f"tcp://127.0.0.1:{ports[1]}",
-            "ENGINE_RETRANSMIT_ADDRESS": f"tcp://127.0.0.1:{ports[2]}",
-            "ENGINE_HTTP_ADDRESS": f"127.0.0.1:{ports[3]}",
+            **free_addresses(http=["ENGINE_HTTP_ADDRESS"]),
             **settings,
         }
         started.append(Process(arguments, environment))

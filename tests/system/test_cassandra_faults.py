@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_ports, lacks
+from exchange_site.operations.free_addresses import free_http_address
+from tests.conftest import lacks
 from tests.matching.small_exchange import until
 from tests.system import forking_site
 from tests.system.cassandra_exchange import PATIENCE_S, Exchange, OwnCassandra, refused, waited
@@ -139,7 +140,7 @@ def test_each_forked_worker_connects_for_itself_and_goes_on_when_cassandra_is_ba
     start: Start, cassandra_of_ours: OwnCassandra
 ) -> None:
     server = cassandra_of_ours
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = free_http_address()
     exchange = Exchange(start, {**server.settings(), "WEB_ADDRESS": address})
     operator = {"DJANGO_SUPERUSER_USERNAME": "operator", "DJANGO_SUPERUSER_PASSWORD": forking_site.PASSWORD}
     ends_well(start, "createsuperuser", "--noinput", "--email", "", **exchange.shared, **operator)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import free_ports
+from exchange_site.operations.free_addresses import free_http_address
 from tests.matching.small_exchange import until
 from tests.system.conftest import Process, Start
 
@@ -25,10 +25,8 @@ def test_the_hour_settles_in_order(start: Start, lobster_sample: Path, tmp_path:
     engine = start("run_engine").wait_until_ready()
     shared: dict[str, Any] = {
         "data_dir": engine.data_dir,
-        "ENGINE_COMMAND_ADDRESS": engine.address("COMMAND"),
-        "ENGINE_BLOCK_ADDRESS": engine.address("BLOCK"),
-        "ENGINE_RETRANSMIT_ADDRESS": engine.address("RETRANSMIT"),
-        "SETTLEMENT_HTTP_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}",
+        **engine.stream_settings,
+        "SETTLEMENT_HTTP_ADDRESS": free_http_address(),
     }
     start("run_settlement", **shared)
     submitted = json.loads(finished(start("submit", str(commands), **shared)).lines[-1])

@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from exchange_site.operations.free_addresses import free_http_address
 from matching.client.client import Client
 from scripts.services import Postgres, Running, Server
-from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.system.conftest import Process, Start
 from tests.system.test_settlement_kills import market
@@ -58,13 +58,11 @@ def test_a_postgresql_that_is_killed_under_load_loses_nothing(
     url = f"postgres://postgres@{server.address}/postgres"
     ends_well(start, "init_store", DATABASE_URL=url)
     engine = start("run_engine", DATABASE_URL=url).wait_until_ready()
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = free_http_address()
     shared: dict[str, Any] = {
         "data_dir": engine.data_dir,
         "DATABASE_URL": url,
-        "ENGINE_COMMAND_ADDRESS": engine.address("COMMAND"),
-        "ENGINE_BLOCK_ADDRESS": engine.address("BLOCK"),
-        "ENGINE_RETRANSMIT_ADDRESS": engine.address("RETRANSMIT"),
+        **engine.stream_settings,
         "SETTLEMENT_HTTP_ADDRESS": address,
     }
     settlement = start("run_settlement", **shared)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from exchange_site.operations.free_addresses import free_http_address
 from matching.client.client import Client
 from matching.core.errors import EngineRefused
 from matching.feed.reader import Feed
 from matching.transport import wire
-from tests.conftest import free_ports
 from tests.matching.small_exchange import DEFINITIONS, deposit, until
 from tests.system.conftest import Process, Start
 
@@ -101,7 +101,7 @@ def test_a_follower_that_joined_late_is_promoted_when_its_leader_is_killed_under
     start(
         "run_settlement",
         data_dir=leader.data_dir,
-        SETTLEMENT_HTTP_ADDRESS=f"127.0.0.1:{free_ports(1)[0]}",
+        SETTLEMENT_HTTP_ADDRESS=free_http_address(),
         **addresses,
     )
     with load(leader.address("COMMAND")) as market:

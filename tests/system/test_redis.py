@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from exchange_site.operations.free_addresses import free_http_address
 from scripts.services import Redis, Running, Server
-from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.system.conftest import ROOT, Start
 from tests.system.forking_site import Program
@@ -65,9 +65,7 @@ def exchange(start: Start, redis_server: Running) -> dict[str, str]:
     engine = start("run_engine").wait_until_ready()
     environment = {**engine.environment, "REDIS_URL": f"redis://{redis_server.address}/0"}
     addresses = {name: value for name, value in environment.items() if name.startswith("ENGINE_")}
-    start(
-        "run_settlement", data_dir=engine.data_dir, SETTLEMENT_HTTP_ADDRESS=f"127.0.0.1:{free_ports(1)[0]}", **addresses
-    )
+    start("run_settlement", data_dir=engine.data_dir, SETTLEMENT_HTTP_ADDRESS=free_http_address(), **addresses)
     return environment
 
 

@@ -21,13 +21,13 @@ from typing import Any
 
 import pytest
 
+from exchange_site.operations.free_addresses import free_addresses, free_http_address
 from matching.client.client import Client, Result
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import MatchingError
 from matching.node.follower import re_executed
 from scripts.services import Kafka, Running, Server
-from tests.conftest import free_ports
 from tests.matching.kafka import delete_topic, is_made_anew, new_topic
 from tests.matching.small_exchange import DEFINITIONS, deposit, until
 from tests.reference.streams import random_commands
@@ -147,14 +147,7 @@ class Exchange:
 def exchange(start: Start, tmp_path: Path, empty_store: Path) -> Callable[[str], Exchange]:
     def run(servers: str) -> Exchange:
         topic = new_topic(servers)
-        ports = free_ports(5)
-        own = [
-            {
-                f"ENGINE_{name}_ADDRESS": form.format(port)
-                for (name, form), port in zip(ADDRESSES.items(), free_ports(4), strict=True)
-            }
-            for _ in range(2)
-        ]
+        own = [free_addresses(http=["ENGINE_HTTP_ADDRESS"]) for _ in range(2)]
         store = tmp_path / "store.sqlite3"
         store.write_bytes(empty_store.read_bytes())
         shared = {
@@ -164,23 +157,15 @@ def exchange(start: Start, tmp_path: Path, empty_store: Path) -> Callable[[str],
             "ENGINE_REPLICAS": ",".join(one["ENGINE_COMMAND_ADDRESS"] for one in own),
             "ENGINE_SNAPSHOT_BLOCKS": "100",
             "DATABASE_URL": f"sqlite:///{store}",
-            "SETTLEMENT_HTTP_ADDRESS": f"127.0.0.1:{ports[4]}",
+            "SETTLEMENT_HTTP_ADDRESS": free_http_address(),
         }
         replicas = [start("run_engine", **{**shared, **one}) for one in own]
-        settlement = start("run_settlement", **{**shared, **own[0], "ENGINE_HTTP_ADDRESS": f"127.0.0.1:{ports[0]}"})
+        settlement = start("run_settlement", **{**shared, **own[0], "ENGINE_HTTP_ADDRESS": free_http_address()})
         for one in replicas:
             one.wait_until_ready()
         return Exchange(start, shared, replicas, settlement, store)
 
     return run
-
-
-ADDRESSES = {
-    "COMMAND": "tcp://127.0.0.1:{}",
-    "BLOCK": "tcp://127.0.0.1:{}",
-    "RETRANSMIT": "tcp://127.0.0.1:{}",
-    "HTTP": "127.0.0.1:{}",
-}
 
 
 def check(exchange: Exchange, made: list[Trader], seed: int) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from exchange_site.operations.free_addresses import free_http_address
 from matching.client.client import Client
 from matching.client.replay import parse
 from matching.core.blocks import Block
 from matching.core.codes import EventKind
 from matching.feed.reader import Feed
-from tests.conftest import free_ports
 from tests.matching.small_exchange import BTC, DEFINITIONS, deposit, trading, until
 from tests.system.conftest import ROOT, Process, Start
 
@@ -183,7 +183,7 @@ def test_engine_and_settlement_start_in_an_empty_folder(start: Start, tmp_path: 
         "--until-block",
         str(status(engine)["block"]),
         data_dir=folder,
-        SETTLEMENT_HTTP_ADDRESS=f"127.0.0.1:{free_ports(1)[0]}",
+        SETTLEMENT_HTTP_ADDRESS=free_http_address(),
         **addresses,
     )
     until(lambda: settlement.popen.poll() is not None, "settlement", 120)

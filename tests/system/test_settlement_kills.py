@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from exchange_site.operations.free_addresses import free_http_address
 from matching.client.client import Client
-from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.reference.streams import random_commands
 from tests.system.conftest import Process, Start
@@ -75,10 +75,8 @@ def test_fifty_kills_at_random_moments_leave_settlement_in_order(start: Start) -
     engine = start("run_engine").wait_until_ready()
     shared: dict[str, Any] = {
         "data_dir": engine.data_dir,
-        "ENGINE_COMMAND_ADDRESS": engine.address("COMMAND"),
-        "ENGINE_BLOCK_ADDRESS": engine.address("BLOCK"),
-        "ENGINE_RETRANSMIT_ADDRESS": engine.address("RETRANSMIT"),
-        "SETTLEMENT_HTTP_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}",
+        **engine.stream_settings,
+        "SETTLEMENT_HTTP_ADDRESS": free_http_address(),
     }
     appended: list[int] = []
     with market(engine, seed):

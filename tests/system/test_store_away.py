@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from exchange_site.operations.free_addresses import free_http_address
 from matching.client.client import Client
-from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.system.conftest import Process, Start
 from tests.system.test_settlement_kills import appended_block, market
@@ -76,12 +76,10 @@ def spill_files(engine: Process) -> list[Path]:
 
 def test_an_outage_of_the_store_loses_nothing_and_can_be_seen(start: Start) -> None:
     engine = start("run_engine").wait_until_ready()
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = free_http_address()
     shared: dict[str, Any] = {
         "data_dir": engine.data_dir,
-        "ENGINE_COMMAND_ADDRESS": engine.address("COMMAND"),
-        "ENGINE_BLOCK_ADDRESS": engine.address("BLOCK"),
-        "ENGINE_RETRANSMIT_ADDRESS": engine.address("RETRANSMIT"),
+        **engine.stream_settings,
         "SETTLEMENT_HTTP_ADDRESS": address,
         "SETTLEMENT_STORE_TIMEOUT_MS": "200",
     }

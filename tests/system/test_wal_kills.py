@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from exchange_site.operations.free_addresses import free_addresses
 from matching.client.client import Client, Result
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.node.follower import re_executed
 from matching.storage.input_logs.wal import WalLog
-from tests.conftest import free_ports
 from tests.reference.streams import random_commands
 from tests.system.conftest import Process, Start
 
@@ -88,14 +88,10 @@ def test_fifty_kills_lose_nothing_that_was_answered(start: Start) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")  # noqa: T201
     moments = random.Random(seed)
-    ports = free_ports(4)
     shared: dict[str, Any] = {
         "ENABLE_LOCAL_WAL": "true",
         "ENGINE_SNAPSHOT_BLOCKS": "150",
-        "ENGINE_COMMAND_ADDRESS": f"tcp://127.0.0.1:{ports[0]}",
-        "ENGINE_BLOCK_ADDRESS": f"tcp://127.0.0.1:{ports[1]}",
-        "ENGINE_RETRANSMIT_ADDRESS": f"tcp://127.0.0.1:{ports[2]}",
-        "ENGINE_HTTP_ADDRESS": f"127.0.0.1:{ports[3]}",
+        **free_addresses(http=["ENGINE_HTTP_ADDRESS"]),
     }
     engine = start("run_engine", **shared).wait_until_ready()
     shared["data_dir"] = engine.data_dir

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import zmq
 
+from exchange_site.operations.free_addresses import free_ports
 from matching.client.client import Client
 from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge
 from matching.core.errors import EngineRefused, EngineUnreachable, NoAnswer
 from matching.transport import wire
 from matching.transport.sockets import AddressUnusable, RawSocket
-from tests.conftest import free_ports
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
     BTC,

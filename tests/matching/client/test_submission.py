@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 
+from exchange_site.operations.free_addresses import free_zmq_address
 from matching.client.connection import Answered, Connection
 from matching.client.stream import Sent
 from matching.client.submission import Submission, submit
 from matching.core import layout
 from matching.core.errors import EngineUnreachable
 from matching.transport import wire
-from tests.conftest import free_ports
 from tests.matching.small_exchange import DEFINITIONS, Running, deposit, order, trading
 
 
@@ -55,7 +55,7 @@ def test_an_empty_file_is_fine(running_leader: Running) -> None:
 
 
 def test_nobody_there() -> None:
-    connection = Connection(f"tcp://127.0.0.1:{free_ports(1)[0]}", timeout_s=0.2)
+    connection = Connection(free_zmq_address(), timeout_s=0.2)
     with pytest.raises(EngineUnreachable):
         submit(connection, [], batch_commands=1)
     connection.close()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from exchange_site.operations.free_addresses import free_zmq_address
 from matching.commandline import engine_addresses
 from matching.core.epochs import Epoch
-from tests.conftest import free_ports
 
 LEADER = "tcp://127.0.0.1:5801"
 EPOCH = Epoch(2, 10, 0, "another", LEADER, "tcp://127.0.0.1:5802", "tcp://127.0.0.1:5803", 0)
@@ -26,7 +26,7 @@ def refused(*arguments: str) -> tuple[int, str]:
 
 
 def test_where_no_engine_answers_the_leader_that_the_store_knows_is_named(promoted: None, tmp_path: Path) -> None:
-    silent = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    silent = free_zmq_address()
     (tmp_path / "commands.jsonl").write_text('{"kind": "halt_trading", "symbol": "X"}\n')
     said = (
         f"No engine answers at {silent}: start it, or name another address. By the store the engine at {LEADER} leads, "
@@ -37,7 +37,7 @@ def test_where_no_engine_answers_the_leader_that_the_store_knows_is_named(promot
 
 
 def test_a_leader_that_was_asked_itself_is_not_named_again(promoted: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    silent = free_zmq_address()
     monkeypatch.setattr(engine_addresses, "_newest_epoch", lambda: EPOCH._replace(commands=silent))
     assert refused("engine_status", "--address", silent) == (
         2,

@@ -4,8 +4,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from exchange_site.operations.free_addresses import free_zmq_address
 from matching.management.commands import engine_status
-from tests.conftest import free_ports
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import Running, follower, plan, until
 
@@ -23,7 +23,7 @@ def failure(*arguments: str) -> tuple[int, str]:
 
 
 def test_nobody_there_is_said_with_exit_code_2() -> None:
-    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    address = free_zmq_address()
     assert failure("--address", address) == (
         2,
         f"No engine answers at {address}: start it, or name another address.",

@@ -5,13 +5,13 @@ from contextlib import closing
 import pytest
 import zmq
 
+from exchange_site.operations.free_addresses import free_ports
 from matching.client.client import Client
 from matching.core.blocks import Block
 from matching.core.errors import BadBlock, EngineUnreachable
 from matching.feed.reader import Feed
 from matching.transport import wire
 from matching.transport.sockets import RawSocket
-from tests.conftest import free_ports
 from tests.matching.small_exchange import (
     DEFINITIONS,
     Running,

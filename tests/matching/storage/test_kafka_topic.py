@@ -9,11 +9,11 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from exchange_site.operations.free_addresses import free_http_address
 from matching.core.errors import LogNotReady
 from matching.storage.input_logs import kafka_topic
 from matching.storage.input_logs.kafka_topic import Found
 from scripts.services import Running
-from tests.conftest import free_ports
 from tests.matching.kafka import delete_topic, is_made_anew, new_topic, until_known
 from tests.matching.small_exchange import until
 
@@ -173,7 +173,7 @@ def test_a_topic_that_is_not_there_is_said_with_the_remedy(kafka: Running) -> No
 def test_a_kafka_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_topic, "PATIENCE_S", 1.0)
     with pytest.raises(LogNotReady, match="does not answer: start it, or mend KAFKA_BOOTSTRAP_SERVERS"):
-        kafka_topic.find(f"127.0.0.1:{free_ports(1)[0]}", "any")
+        kafka_topic.find(free_http_address(), "any")
 
 
 @kafka_only

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from exchange_site.operations.free_addresses import free_zmq_address
 from matching.client.client import Client
 from matching.core.blocks import Block
 from matching.core.epochs import Epoch
@@ -17,7 +18,6 @@ from matching.transport.roles import REPLICA
 from settlement.errors import ChainBroken, ChainConflict
 from settlement.receive.chain import Chain
 from settlement.stores.base import Checkpoint, Store
-from tests.conftest import free_ports
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log
 from tests.matching.small_exchange import (
@@ -280,7 +280,7 @@ def test_blocks_come_from_whoever_is_there_and_a_replica_that_comes_back_is_foun
 
 def test_what_is_no_address_is_said() -> None:
     with pytest.raises(MatchingError, match="nonsense is no address"):
-        ReplicaFeeds([f"tcp://127.0.0.1:{free_ports(1)[0]}", "nonsense"])
+        ReplicaFeeds([free_zmq_address(), "nonsense"])
 
 
 def test_a_replica_that_is_behind_is_confirmed_as_far_as_it_has_come() -> None:
