@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from exchange_site.operations.free_addresses import free_ports
 from matching.client import Client
 from matching.storage.input_logs.wal import WalLog
-from tests.conftest import free_ports
 from tests.matching.small_exchange import until
 from tests.system.conftest import ROOT, Process, Start
 
