@@ -16,6 +16,7 @@ DEV := $(VENV)/.installed-dev
 
 help:
 	@echo "make run            start the exchange: engine, settlement, web admin, background work, demo market"
+	@echo "                    RUN_ARGS=--verbose shows every line that the programs log"
 	@echo "make test           install what tests need and run them all"
 	@echo "make check          lint, format check, types, import contracts"
 	@echo "make format         let ruff lay out the code"
@@ -49,7 +50,7 @@ install: $(RUNTIME)
 install-dev: $(DEV)
 
 run: $(RUNTIME)
-	@exec $(PY) manage.py run_exchange
+	@exec $(PY) manage.py run_exchange $(RUN_ARGS)
 
 test: $(DEV)
 	@$(PY) -m pytest $(PYTEST_ARGS)

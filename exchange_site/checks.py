@@ -41,6 +41,8 @@ POSITIVE = (
     "SCYLLA_TIMEOUT_MS",
     "SCYLLA_IN_FLIGHT",
     "WEB_THREADS",
+    "LOG_FILE_BYTES",
+    "LOG_FILES_KEPT",
 )
 # What else the client can be told would change what the log promises.
 KAFKA_CONNECTION = ("security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "client.", "broker.address.", "reconnect.")

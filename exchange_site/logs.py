@@ -1,5 +1,6 @@
 """Structured logs on standard error, one line an event, from our own code and from libraries alike."""
 
+import re
 from typing import Any
 
 import structlog
@@ -15,6 +16,8 @@ SHARED: list[Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+_ROUTINE = re.compile(r"""^timestamp='[^']*' level='(?:debug|info)' |^\{.*"level": "(?:debug|info)"[,}]""")
+"""A line in either form whose level is below warning."""
 
 _PROCESSORS: list[Processor] = [*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
 """One list, however often it is configured: loggers that were used before keep it."""
@@ -52,6 +55,11 @@ def settings(log_format: str, level: str) -> dict[str, Any]:
             "django.request": {"filters": ["one-line"]},
         },
     }
+
+
+def is_routine(line: str) -> bool:
+    """Whether a line that one of our programs logged is below a warning; what is no log line is not."""
+    return bool(_ROUTINE.match(line))
 
 
 def _rendering(log_format: str) -> list[Processor]:

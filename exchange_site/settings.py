@@ -218,3 +218,6 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 LOG_FORMAT = _env.text("LOG_FORMAT", "keyvalue")  # keyvalue or json
 LOG_LEVEL = _env.text("LOG_LEVEL", "INFO").upper()
 LOGGING = logs.settings(LOG_FORMAT, LOG_LEVEL if LOG_LEVEL in logs.LEVELS else "INFO")
+PROGRAM_LOG_FOLDER = DATA_DIR / "logs"  # what the programs of `make run` write
+LOG_FILE_BYTES = _env.whole("LOG_FILE_BYTES", 10 * 1024**2)  # then a new file is begun there
+LOG_FILES_KEPT = _env.whole("LOG_FILES_KEPT", 3)  # full files of each program, beside the one that is written

@@ -123,6 +123,7 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
     settings.SECRET_KEY_FILE = folder / "secret-key"
     settings.ADMIN_PASSWORD_FILE = folder / "admin-password"
     settings.CELERY_FOLDER = folder / "celery"
+    settings.PROGRAM_LOG_FOLDER = folder / "logs"
     return folder
 
 

@@ -54,6 +54,7 @@ def welcome() -> str:
             f"  admin     {parse_host_port(settings.WEB_ADDRESS).url}/admin/",
             f"  user      {ADMINISTRATOR}",
             f"  password  {password}    (kept in {password_file})",
+            f"  logs      {settings.PROGRAM_LOG_FOLDER}/NAME.log    (warnings and errors are shown here too)",
             "  Ctrl-C stops everything.",
             rule,
             "",

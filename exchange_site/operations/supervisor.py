@@ -1,4 +1,4 @@
-"""Runs several programs as one: starts them in order, shows their output, stops them in reverse order.
+"""Runs several programs as one: starts them in order, passes on their output, stops them in reverse order.
 
 The order matters. Whoever stands later in the Procfile feeds on those before; so the demo market stops before the
 engine, and the engine before settlement, which takes what the engine still has to hand over. Each program leads a
@@ -30,6 +30,9 @@ PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str], None]
 
+LONGEST_LINE_BYTES = 1 << 16
+"""A longer one is taken in parts of this length: a program must not fill the supervisor's memory."""
+
 
 class ProcfileError(ValueError):
     """A line of the Procfile is not `name: command`."""
@@ -39,6 +42,21 @@ class ProcfileError(ValueError):
 class Program:
     name: str
     command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One that a program wrote, without its end."""
+
+    program: str
+    text: str
+    is_error: bool  # on standard error, where our programs log
+
+    def __str__(self) -> str:
+        return f"{self.program:<10} | {self.text}"
+
+
+Show = Callable[[Line], None]
 
 
 def read_procfile(file: Path) -> list[Program]:
@@ -53,18 +71,21 @@ def read_procfile(file: Path) -> list[Program]:
     return programs
 
 
-def supervise(programs: Sequence[Program], environment: Mapping[str, str], say: Say) -> int:
+def supervise(programs: Sequence[Program], environment: Mapping[str, str], say: Say, show: Show | None = None) -> int:
     """Run until a stop signal comes (0) or one of the programs ends (1); then end the others.
 
-    `say` writes one line and is called from several threads. Call this in the main thread: it handles signals, and
-    the programs end with the thread that started them, even where the supervisor itself is killed.
+    `say` writes a line of the supervisor's own, `show` takes each line that a program writes; without it they are said
+    too. Both are called from several threads. Call this in the main thread: it handles signals, and the programs end
+    with the thread that started them, even where the supervisor itself is killed.
     """
+    show = show or (lambda line: say(str(line)))
     running: list[_Running] = []
     with _stop_signals() as received_at:
         try:
             for program in programs:
                 if not received_at:
-                    running.append(_Running(program, environment, say))
+                    say(f"starting {program.name}")
+                    running.append(_Running(program, environment, say, show))
             ended = _wait(running, received_at)
             if ended:
                 say(f"{ended.program.name} ended with status {ended.process.returncode}; stopping the others")
@@ -106,27 +127,33 @@ def _stop_signals() -> Iterator[list[float]]:
 
 
 class _Running:
-    """One program, its process group, and the thread that shows its output."""
+    """One program, its process group, and the threads that read its output."""
 
-    def __init__(self, program: Program, environment: Mapping[str, str], say: Say) -> None:
+    def __init__(self, program: Program, environment: Mapping[str, str], say: Say, show: Show) -> None:
         self.program = program
         self._say = say
+        self._show = show
         self.process = subprocess.Popen(
             program.command,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             start_new_session=True,
             preexec_fn=_end_with_parent,
         )
         assert self.process.stdout is not None
-        self._reader = threading.Thread(target=self._show, args=(self.process.stdout,), daemon=True)
-        self._reader.start()
+        assert self.process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._read, args=(output, is_error), daemon=True)
+            for output, is_error in ((self.process.stdout, False), (self.process.stderr, True))
+        ]
+        for reader in self._readers:
+            reader.start()
 
-    def _show(self, output: IO[bytes]) -> None:
-        for line in output:
-            self._say(f"{self.program.name:<10} | {line.decode(errors='replace').rstrip()}")
+    def _read(self, output: IO[bytes], is_error: bool) -> None:
+        for part in iter(lambda: output.readline(LONGEST_LINE_BYTES), b""):
+            self._show(Line(self.program.name, part.decode(errors="replace").rstrip(), is_error))
 
     def stop(self, hurry: Callable[[], bool]) -> None:
         """Ask the program to end, insist after PATIENCE_S or when asked to hurry, and clear its group."""
@@ -140,7 +167,8 @@ class _Running:
         with suppress(ProcessLookupError):  # the usual case: nothing is left of the group
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self._reader.join(timeout=PATIENCE_S)
+        for reader in self._readers:
+            reader.join(timeout=PATIENCE_S)
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -58,3 +58,15 @@ def test_key_value_lines_stay_one_line(capsys: pytest.CaptureFixture[str]) -> No
     assert "block_number=7" in ours
     assert "event='slow by 12 ms'" in theirs
     assert "ValueError: what went wrong" in failure
+
+
+@pytest.mark.parametrize("log_format", logs.FORMATS)
+def test_a_line_tells_whether_it_is_routine(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    assert [logs.is_routine(line) for line in lines(log_format, capsys)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "Traceback (most recent call last):", "CommandError: No engine answers.", "level='info'", '{"a": 1}']
+)
+def test_what_is_no_log_line_is_not_routine(line: str) -> None:
+    assert not logs.is_routine(line)

@@ -1,32 +1,54 @@
 import os
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, call_command
+from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 
 from exchange_site import addresses
 from exchange_site.checks import HTTP_ADDRESSES, ZMQ_ADDRESSES
 from exchange_site.operations import readiness, supervisor
+from exchange_site.operations.program_logs import ProgramLogs
+from exchange_site.operations.supervisor import Program
 
 
 class Command(BaseCommand):
     help = "Start everything in the Procfile, say when it is ready and how to log in, stop it all on Ctrl-C."
 
-    def handle(self, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--verbose", action="store_true", help="show every line that the programs write, not only warnings"
+        )
+
+    def handle(self, *, verbose: bool, **options: Any) -> None:
         try:
             refuse_ports_in_use()
             call_command("prepare_run")
             programs = supervisor.read_procfile(settings.BASE_DIR / "Procfile")
+            logs = self.open_logs(programs, verbose=verbose)
         except (OSError, ValueError) as error:
             raise CommandError(str(error), returncode=2) from error
         watch = threading.Thread(target=self.announce, daemon=True)
         watch.start()
-        ended = supervisor.supervise(programs, environment(), self.say)
+        with closing(logs):
+            ended = supervisor.supervise(programs, environment(), self.say, logs)
         if ended:
-            raise CommandError("one of the programs ended; its last lines say why")
+            raise CommandError(f"one of the programs ended; its last lines in {settings.PROGRAM_LOG_FOLDER} say why")
+
+    def open_logs(self, programs: list[Program], *, verbose: bool) -> ProgramLogs:
+        opened = ProgramLogs(
+            settings.PROGRAM_LOG_FOLDER,
+            max_bytes=settings.LOG_FILE_BYTES,
+            kept=settings.LOG_FILES_KEPT,
+            say=self.say,
+            verbose=verbose,
+        )
+        for program in programs:
+            opened.open(program.name)
+        return opened
 
     def announce(self) -> None:
         silent = readiness.wait_until_ready(readiness.parts())

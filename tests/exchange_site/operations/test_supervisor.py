@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exchange_site.operations import supervisor
-from exchange_site.operations.supervisor import ProcfileError, Program, read_procfile, supervise
+from exchange_site.operations.supervisor import Line, ProcfileError, Program, read_procfile, supervise
 
 pytestmark = pytest.mark.processes
 
@@ -131,7 +131,7 @@ def test_what_a_program_leaves_behind_is_ended() -> None:
 
     supervise([python("parent", WITH_CHILD)], os.environ, said)
 
-    await_gone(int(said.all[0].split()[-1]))
+    await_gone(int(said.all[-1].split()[-1]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
@@ -144,6 +144,7 @@ def test_programs_end_even_where_the_supervisor_is_killed() -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout is not None
+        assert killed.stdout.readline() == "starting a\n"
         pid = int(killed.stdout.readline().split()[-1])
         killed.kill()
 
@@ -163,6 +164,24 @@ def test_output_that_is_not_text_is_shown_all_the_same() -> None:
     supervise([python("a", "import sys; sys.stdout.buffer.write(b'\\xff\\xfe broken')")], os.environ, said)
 
     assert any("broken" in line for line in said.all)
+
+
+def test_each_line_is_passed_on_with_its_program_and_its_stream() -> None:
+    shown: list[Line] = []
+    code = "import sys; print('result'); print('trouble', file=sys.stderr)"
+
+    supervise([python("a", code)], os.environ, Lines(), shown.append)
+
+    assert sorted(shown, key=str) == [Line("a", "result", is_error=False), Line("a", "trouble", is_error=True)]
+
+
+def test_a_line_without_an_end_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LONGEST_LINE_BYTES", 10)
+    shown: list[Line] = []
+
+    supervise([python("a", "print('x' * 25, end='')")], os.environ, Lines(), shown.append)
+
+    assert [line.text for line in shown] == ["x" * 10, "x" * 10, "x" * 5]
 
 
 @pytest.fixture
