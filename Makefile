@@ -1,5 +1,5 @@
 # A fresh machine needs Python >= 3.11 and make; everything else is installed into .venv.
-# PYTHON=python3.12 make run   chooses the Python; the rest of the settings are in exchange_site/settings.py.
+# PYTHON=python3.12 make run   chooses the Python; the rest of the settings are in docs/settings.md.
 
 PYTHON ?= python3
 VENV := .venv

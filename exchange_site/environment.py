@@ -1,4 +1,4 @@
-"""Reads one environment variable at a time and remembers what could not be read.
+"""Reads one environment variable at a time, and remembers what could not be read and what each one means.
 
 A value of the wrong form must end as one sentence of a system check, not as a traceback out of an import;
 so a bad one leaves the default in place and a note in `problems`, and `checks.py` refuses to start.
@@ -15,31 +15,70 @@ from environ import Env
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What `docs/settings.md` says of one setting."""
+
+    name: str
+    group: str
+    meaning: str
+    unit: str  # of a number; "": none
+    read_by: str
+    default: str
+
+
 @dataclass
 class Environment:
+    """Its readers take what a person needs to know of a setting, so that it is said in one place.
+
+    `unit`: of a number. `read_by`: the programs, where they are others than those of the group. `shown`: the default in
+    words, where its value depends on the machine or on other settings.
+    """
+
     source: Env = field(default_factory=Env)
     problems: list[str] = field(default_factory=list)
+    descriptions: list[Description] = field(default_factory=list)
+    _group: str = ""
+    _readers: str = ""
 
-    def text(self, name: str, default: str = "") -> str:
+    def group(self, title: str, *, read_by: str) -> None:
+        """What is read from here on stands under this title."""
+        self._group, self._readers = title, read_by
+
+    def text(self, name: str, default: str = "", meaning: str = "", **more: str) -> str:
+        self._describe(name, default, meaning, **more)
         return self._read(name, str, default, "be text")
 
-    def whole(self, name: str, default: int) -> int:
+    def whole(self, name: str, default: int, meaning: str = "", **more: str) -> int:
+        self._describe(name, str(default), meaning, **more)
         return self._read(name, int, default, "be a whole number")
 
-    def flag(self, name: str, default: bool) -> bool:
+    def flag(self, name: str, default: bool, meaning: str = "", **more: str) -> bool:
+        self._describe(name, str(default).lower(), meaning, **more)
         return self._read(name, _flag, default, "be true or false")
 
-    def words(self, name: str, default: list[str]) -> list[str]:
+    def words(self, name: str, default: list[str], meaning: str = "", **more: str) -> list[str]:
+        self._describe(name, ",".join(default), meaning, **more)
         return self._read(name, _words, default, "be names with commas between them")
 
-    def table(self, name: str, default: dict[str, object]) -> dict[str, object]:
+    def table(self, name: str, default: dict[str, object], meaning: str = "", **more: str) -> dict[str, object]:
+        self._describe(name, json.dumps(default), meaning, **more)
         return self._read(name, _table, default, "be a JSON object")
 
-    def path(self, name: str, default: Path) -> Path:
+    def path(self, name: str, default: Path, meaning: str = "", **more: str) -> Path:
+        self._describe(name, str(default), meaning, **more)
         return self._read(name, _path, default, "be a folder")
 
-    def database(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
+    def database(self, name: str, default: dict[str, Any], meaning: str = "", **more: str) -> dict[str, Any]:
+        self._describe(name, "", meaning, **more)
         return self._read(name, _database, default, "be sqlite:///FILE or postgres://USER:PASSWORD@HOST:PORT/NAME")
+
+    def _describe(
+        self, name: str, default: str, meaning: str, *, unit: str = "", read_by: str = "", shown: str = ""
+    ) -> None:
+        readers = read_by or self._readers
+        default = shown or (f"`{default}`" if default else "not set")
+        self.descriptions.append(Description(name, self._group, meaning, unit, readers, default))
 
     def _read(self, name: str, parse: Callable[[str], T], default: T, form: str) -> T:
         raw: str = self.source.str(name, default="").strip()

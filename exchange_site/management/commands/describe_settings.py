@@ -1,0 +1,13 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand
+
+from exchange_site import settings_page
+
+
+class Command(BaseCommand):
+    help = "Print docs/settings.md: every setting with its default and what it means."
+
+    def handle(self, **options: Any) -> None:
+        self.stdout.write(settings_page.page(settings.SETTING_DESCRIPTIONS), ending="")

@@ -1,0 +1,67 @@
+"""docs/settings.md says of every setting what it means, and nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings as site
+
+from exchange_site import settings_page
+from exchange_site.environment import Description, Environment
+
+PAGE = Path(site.BASE_DIR) / "docs" / "settings.md"
+OTHER_VALUES = {"INPUT_LOG": "wal", "DEBUG": "true", "LOG_LEVEL": "ERROR", "SCYLLA_PORT": "1", "DATABASE_URL": "x"}
+UNITS = {"_MS": "ms", "_BYTES": "bytes", "_BLOCKS": "blocks", "_TRADES": "trades", "_COMMANDS": "commands"}
+
+
+def described() -> list[Description]:
+    found: list[Description] = site.SETTING_DESCRIPTIONS
+    return found
+
+
+def test_the_page_is_what_the_settings_say() -> None:
+    again = "run `manage.py describe_settings > docs/settings.md`"
+    assert PAGE.read_text(encoding="utf-8") == settings_page.page(described()), again
+
+
+@pytest.mark.processes
+def test_the_command_prints_the_page_whatever_is_set_here(tmp_path: Path) -> None:
+    environment = {**os.environ, **OTHER_VALUES, "DATABASE_URL": "", "DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "describe_settings"],
+        cwd=site.BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("setting", described(), ids=lambda setting: setting.name)
+def test_every_setting_says_what_it_means_and_who_reads_it(setting: Description) -> None:
+    assert setting.meaning.endswith("."), f"{setting.name} has no meaning in exchange_site/settings.py"
+    assert setting.group
+    assert setting.read_by
+
+
+@pytest.mark.parametrize("setting", described(), ids=lambda setting: setting.name)
+def test_the_unit_in_a_name_is_the_unit_on_the_page(setting: Description) -> None:
+    for ending, unit in UNITS.items():
+        if setting.name.endswith(ending):
+            assert setting.unit == unit
+
+
+def test_a_setting_stands_on_the_page_once() -> None:
+    names = [setting.name for setting in described()]
+    assert len(names) == len(set(names)) > 40
+
+
+def test_a_bar_in_a_meaning_does_not_end_its_cell() -> None:
+    environment = Environment()
+    environment.group("Some", read_by="web")
+    environment.text("X", "a", "One of a|b.")
+    assert "| `X` | `a` | | One of a\\|b. | web |" in settings_page.page(environment.descriptions)
