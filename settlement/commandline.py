@@ -6,8 +6,8 @@ Exit 0: in order. 1: what was checked or received is not in order. 2: could not 
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError
@@ -15,6 +15,7 @@ from django.core.management import BaseCommand, CommandError
 from matching.commandline.interruption import stoppable
 from matching.core.errors import MatchingError
 from settlement.errors import Incident, SettlementError
+from settlement.stores import timing
 from settlement.stores.base import StoreError
 
 NOT_IN_ORDER = 1
@@ -22,14 +23,18 @@ COULD_NOT_RUN = 2
 
 _STORES = ("settlement.stores.sql.session", "settlement.stores.scylla.connection.session")
 _AWAY = "store unavailable"
+_VERBOSE = 2
 
 
 class ExchangeCommand(BaseCommand):
     """A command over the domain: it lets errors of the domain through, and this class tells them."""
 
+    tells_slow_statements = False
+    """Whether they are logged without `--verbosity 2`: for a program that keeps a log, not for a terminal."""
+
     def execute(self, *arguments: Any, **options: Any) -> str | None:
         try:
-            with stoppable(), _said_once():
+            with stoppable(), _said_once(), self._statement_times(options["verbosity"]):
                 return super().execute(*arguments, **options)
         except Incident as error:
             raise CommandError(str(error), returncode=NOT_IN_ORDER) from error
@@ -40,22 +45,31 @@ class ExchangeCommand(BaseCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return None
 
+    def _statement_times(self, verbosity: int) -> AbstractContextManager[None]:
+        told = self.tells_slow_statements or verbosity >= _VERBOSE
+        return nullcontext() if told else _unlogged(timing.SLOW, [timing.__name__])
 
-@contextmanager
-def _said_once() -> Iterator[None]:
+
+def _said_once() -> AbstractContextManager[None]:
     """What a store logs when it does not answer stays unsaid: the command's last sentence says it.
 
     Where a command asks again, whoever does that logs it with the attempt (`settlement.stores.retrying`).
     """
+    return _unlogged(_AWAY, _STORES)
 
-    def is_news(record: logging.LogRecord) -> bool:
-        return not (isinstance(record.msg, dict) and record.msg.get("event") == _AWAY)
 
-    loggers = [logging.getLogger(name) for name in _STORES]
+@contextmanager
+def _unlogged(event: str, names: Iterable[str]) -> Iterator[None]:
+    """Leaves out this event of these loggers."""
+
+    def is_another(record: logging.LogRecord) -> bool:
+        return not (isinstance(record.msg, dict) and record.msg.get("event") == event)
+
+    loggers = [logging.getLogger(name) for name in names]
     for logger in loggers:
-        logger.addFilter(is_news)
+        logger.addFilter(is_another)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeFilter(is_news)
+            logger.removeFilter(is_another)

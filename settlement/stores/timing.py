@@ -1,5 +1,6 @@
 """How long the store takes for a statement: a metric of all, and a log line of those that take too long."""
 
+import re
 import threading
 import time
 
@@ -9,14 +10,23 @@ from settlement import metrics
 
 log = structlog.get_logger(__name__)
 
+SLOW = "slow statement"
+"""The event of such a line."""
+
+SHOWN_CHARACTERS = 200
+"""Of a statement in a log line."""
+
 _SAME_EVERY_S = 1.0
+
+_PLACES = re.compile(r"(%s|\?)(?:, ?(?:%s|\?))+")
+_ROWS = re.compile(r"(\((?:%s|\?)(?:, …)?\))(?:, ?\((?:%s|\?)(?:, …)?\))+")
 
 
 class StatementTimes:
     """May be told from several threads.
 
     A store under load is slow for many requests at once: of one statement a line a second is written, and the next one
-    says how many were left out.
+    says how many were left out. Statements that differ only in how many values they take count as one.
     """
 
     def __init__(self, slow_ms: float) -> None:
@@ -32,10 +42,17 @@ class StatementTimes:
         metrics.DB_LATENCY_MS.observe(duration_ms)
         if duration_ms <= self._slow_ms:
             return
+        statement = shortened(statement)
         with self._lock:
             if now_s < self._told_s.get(statement, float("-inf")) + _SAME_EVERY_S:
                 self._untold[statement] = self._untold.get(statement, 0) + 1
                 return
             self._told_s[statement] = now_s
             untold = self._untold.pop(statement, 0)
-        log.warning("slow statement", statement=statement, duration_ms=round(duration_ms, 1), more_before=untold)
+        log.warning(SLOW, statement=statement, duration_ms=round(duration_ms, 1), more_before=untold)
+
+
+def shortened(statement: str) -> str:
+    """One line of SHOWN_CHARACTERS at most; of many places for values it shows the first."""
+    line = _ROWS.sub(r"\1, …", _PLACES.sub(r"\1, …", " ".join(statement.split())))
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

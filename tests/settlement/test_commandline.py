@@ -14,12 +14,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
+from exchange_site import logs
+from exchange_site.management.commands import run_settlement
 from matching.client.client import Client
 from matching.core.epochs import Epoch
 from settlement import lock, wiring, worker
 from settlement.clock import SystemClock
 from settlement.errors import AlreadyRunning
 from settlement.options import Options
+from settlement.stores import timing
 from settlement.stores.base import Store, StoreUnavailable
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.audit.test_reconciliation import state
@@ -274,3 +277,37 @@ def test_the_system_clock_is_a_clock() -> None:
     clock.sleep(0)
     assert clock.monotonic() >= before
     assert clock.time_ns() > 1_700_000_000 * 10**9
+
+
+USER_COMMANDS = [
+    ["verify_settlement"],
+    ["list_trades", "--from-sequence", "1", "--to-sequence", "100"],
+    ["get_trade", "8"],
+    ["rebuild_projections"],
+    ["replay_dead_letters", "--all"],
+    ["init_store"],
+]
+
+
+@pytest.mark.parametrize("arguments", USER_COMMANDS, ids=lambda arguments: arguments[0])
+def test_a_slow_statement_is_on_the_terminal_only_when_asked_for(
+    settled: Store, settings: Settings, caplog: pytest.LogCaptureFixture, arguments: list[str]
+) -> None:
+    settings.SETTLEMENT_SLOW_QUERY_MS = -1  # every statement is slow
+    logs.configure()
+
+    def slow_statements() -> list[str]:
+        events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+        caplog.clear()
+        return [event["statement"] for event in events if event["event"] == "slow statement"]
+
+    run(*arguments)
+    assert slow_statements() == []
+    run(*arguments, "--verbosity", "2")
+    shown = slow_statements()
+    assert shown
+    assert max(map(len, shown)) <= timing.SHOWN_CHARACTERS
+
+
+def test_the_settlement_worker_logs_slow_statements() -> None:
+    assert run_settlement.Command.tells_slow_statements

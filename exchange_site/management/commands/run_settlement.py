@@ -17,6 +17,7 @@ from settlement.stores.base import Store, StoreError
 
 class Command(ExchangeCommand):
     help = "Receive the engine's blocks, make them durable and project them into the store."
+    tells_slow_statements = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--store", choices=("sql", "scylla"), help="default: as the settings say")
