@@ -1,12 +1,11 @@
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm
 
 from benchmarks.engine_bench import Measured, Unequal, measure
+from matching.commandline import progress
 from matching.commandline.interruption import stoppable
 from matching.core.errors import BadFile
 from matching.workloads import generated
@@ -32,11 +31,11 @@ class Command(BaseCommand):
         names = workload or list(generated.SHAPES)
         with (
             stoppable(),
-            tqdm(total=len(names) * (repetitions + 1), unit=" runs", disable=not sys.stderr.isatty()) as bar,
+            progress.bar("bench_engine", "runs", total=len(names) * (repetitions + 1)) as shown,
         ):
             try:
                 refuse_impossible(repetitions, **options)
-                found = [measure(made(name, **options), repetitions, bar.update) for name in names]
+                found = [measure(made(name, **options), repetitions, shown.update) for name in names]
             except BadFile as error:
                 raise CommandError(str(error), returncode=2) from error
             except OSError as error:

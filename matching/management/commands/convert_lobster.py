@@ -1,13 +1,12 @@
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm
 
 from matching.client.jsonlines import dumps
+from matching.commandline import progress
 from matching.commandline.interruption import stoppable
 from matching.core.errors import BadFile
 from matching.management.commands.replay import Output, whole
@@ -32,7 +31,7 @@ class Command(BaseCommand):
         target: Output = written_whole(output) if output else whole(self.stdout)
         try:
             with stoppable(), lobster.opened(file) as lines, target as commands:
-                messages = lobster.read(tqdm(lines, file.name, unit=" messages", disable=not sys.stderr.isatty()))
+                messages = lobster.read(progress.bar(file.name, "messages", over=lines))
                 commands.writelines(dumps(command) + "\n" for command in lobster.convert(messages, stock, counts))
         except BadFile as error:
             raise CommandError(str(error), returncode=2) from error

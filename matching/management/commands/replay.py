@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from django.core.management import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm
 
 from matching.client.jsonlines import dumps
 from matching.client.replay import MOST_BLOCK_COMMANDS, replay
+from matching.commandline import progress
 from matching.core.errors import MatchingError
 from matching.core.kernel import compile_now
 from matching.storage.text_files import lines_of, written_whole
@@ -44,19 +44,14 @@ class Command(BaseCommand):
         target: Output = written_whole(events) if events else whole(self.stdout)
         try:
             lines = lines_of(file)
-            with sigterm_interrupts(), bar(file) as progress, target as output:
+            with sigterm_interrupts(), progress.bar(file.name, "lines") as shown, target as output:
                 compile_now()
-                done = replay(lines, block_size=block_size, snapshot_at=snapshot_at, progress=progress.update)
+                done = replay(lines, block_size=block_size, snapshot_at=snapshot_at, progress=shown.update)
                 output.writelines(dumps(event) + "\n" for event in done)
         except MatchingError as error:
             raise CommandError(str(error), returncode=_COULD_NOT_RUN) from error
         except KeyboardInterrupt as error:
             raise CommandError("Stopped.", returncode=_INTERRUPTED) from error
-
-
-def bar(file: Path) -> "tqdm[Any]":
-    """On standard error, and only where that is a terminal."""
-    return tqdm(desc=file.name, unit=" lines", disable=not sys.stderr.isatty(), mininterval=0.2)
 
 
 @contextmanager

@@ -1,14 +1,12 @@
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm
 
 from matching.client.connection import Connection
 from matching.client.submission import submit
-from matching.commandline import engine_addresses
+from matching.commandline import engine_addresses, progress
 from matching.core.errors import EngineRefused, EngineUnreachable, MatchingError, NoAnswer
 from matching.transport.wire import MAX_BATCH_COMMANDS
 
@@ -31,10 +29,10 @@ class Command(BaseCommand):
                 f"--batch is 1 to {MAX_BATCH_COMMANDS}; --rate and --timeout are more than 0.", returncode=2
             )
         try:
-            with file.open(encoding="utf-8", errors="replace") as lines, bar(file) as progress:
+            with file.open(encoding="utf-8", errors="replace") as lines, progress.bar(file.name, "commands") as shown:
                 connection = Connection(address, timeout_s=timeout)
                 try:
-                    done = submit(connection, lines, batch_commands=batch, rate=rate, progress=progress.update)
+                    done = submit(connection, lines, batch_commands=batch, rate=rate, progress=shown.update)
                 finally:
                     connection.close()
         except OSError as error:
@@ -46,8 +44,3 @@ class Command(BaseCommand):
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(done.summary())
-
-
-def bar(file: Path) -> "tqdm[Any]":
-    """On standard error, and only where that is a terminal."""
-    return tqdm(desc=file.name, unit=" commands", disable=not sys.stderr.isatty(), mininterval=0.2)

@@ -3,8 +3,9 @@ from typing import Any
 
 from django.core.management import CommandParser
 
+from matching.commandline import progress
 from matching.commandline.interruption import stop_on_signals
-from settlement import lock, terminal, wiring
+from settlement import lock, wiring
 from settlement.clock import SystemClock
 from settlement.commandline import ExchangeCommand
 from settlement.project import rebuilding
@@ -20,10 +21,10 @@ class Command(ExchangeCommand):
     def handle(self, *, from_block: int, as_json: bool, **options: Any) -> str:
         store, stop = wiring.store(), stop_on_signals().is_set
         wiring.collect_garbage_rarely()
-        with lock.exclusive(wiring.data_dir()), terminal.progress("rebuilding", self.stderr) as progress:
+        with lock.exclusive(wiring.data_dir()), progress.blocks("rebuilding") as reach:
             trail, letters = wiring.trail(), wiring.dead_letters(store)
             clock, choices = SystemClock(), wiring.options()
-            projected = rebuilding.rebuild(store, trail, letters, clock, stop, choices, from_block, progress)
+            projected = rebuilding.rebuild(store, trail, letters, clock, stop, choices, from_block, reach)
         appended = store.appended().block_number
         if as_json:
             return json.dumps({"from_block": from_block, "projected": projected, "appended": appended})

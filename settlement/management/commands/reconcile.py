@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from settlement import terminal, wiring
-from settlement.audit import reconciliation
+from settlement import wiring
+from settlement.audit import reconciliation, report_text
 from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
 
 
@@ -21,7 +21,7 @@ class Command(ExchangeCommand):
         if as_json:
             self.stdout.write(json.dumps(report.form()))
         else:
-            terminal.write_reconciliation(report, self.stdout)
+            report_text.write_reconciliation(report, self.stdout)
         if not report.ok:
             found = f"{report.difference_count} differences were found."
             raise CommandError(f"The store is not what the engine holds: {found}", returncode=NOT_IN_ORDER)

@@ -3,9 +3,10 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
+from matching.commandline import progress
 from matching.core.engine import Engine
-from settlement import terminal, wiring
-from settlement.audit import verify
+from settlement import wiring
+from settlement.audit import report_text, verify
 from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
 
 
@@ -19,12 +20,12 @@ class Command(ExchangeCommand):
 
     def handle(self, *, from_block: int | None, to_block: int | None, as_json: bool, **options: Any) -> None:
         wiring.collect_garbage_rarely()
-        with terminal.progress("verifying", self.stderr) as progress:
-            report = verify.verify(wiring.store(), wiring.data_dir(), Engine(), from_block, to_block, progress)
+        with progress.blocks("verifying") as reach:
+            report = verify.verify(wiring.store(), wiring.data_dir(), Engine(), from_block, to_block, reach)
         if as_json:
             self.stdout.write(json.dumps(report.form(), default=str))
         else:
-            terminal.write_verification(report, self.stdout)
+            report_text.write_verification(report, self.stdout)
         if not report.ok:
             found = f"{report.difference_count} differences were found."
             raise CommandError(f"The store is not what its blocks give: {found}", returncode=NOT_IN_ORDER)

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm
 
+from matching.commandline import progress
 from matching.commandline.interruption import stoppable
 from simulator import defects, seeds
 from simulator.run import Outcome
@@ -43,18 +43,16 @@ class Command(BaseCommand):
 
     def simulate(self, chosen: range, processes: int, options: dict[str, Any]) -> seeds.Summary:
         summary = seeds.Summary()
-        with stoppable():
-            told: set[int] = set()
-            progress = tqdm(total=len(chosen), unit="seed", disable=None)
+        told: set[int] = set()
+        with stoppable(), progress.bar("simulating", "seeds", total=len(chosen)) as shown:
             for so_far in seeds.simulate_all(
                 chosen, processes=processes, defect=options["defect"], stop_at_failure=options["stop_at_failure"]
             ):
                 summary = so_far
-                progress.update()
+                shown.update()
                 if so_far.failed and so_far.failed[-1].seed not in told:
                     told.add(so_far.failed[-1].seed)
                     self.stderr.write(_failure(so_far.failed[-1]))
-            progress.close()
         return summary
 
 

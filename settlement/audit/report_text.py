@@ -1,31 +1,11 @@
-"""Reports and progress as a person at a terminal reads them."""
+"""Reports as a person at a terminal reads them."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from django.core.management.base import OutputWrapper
 
 from settlement.audit import reconciliation, verify
 from settlement.audit.differences import Difference
-
-_REDRAW_S = 0.2
-
-
-@contextmanager
-def progress(what: str, stderr: OutputWrapper) -> Iterator[Callable[[int, int], None]]:
-    """A line that counts blocks, on a terminal only; to be called with (block, last block)."""
-    drawn_at = time.monotonic()
-
-    def draw(done: int, last: int) -> None:
-        nonlocal drawn_at
-        if stderr.isatty() and time.monotonic() - drawn_at >= _REDRAW_S:
-            drawn_at = time.monotonic()
-            stderr.write(f"\r{what}: block {done} of {last} ", ending="")
-
-    yield draw
-    if stderr.isatty():
-        stderr.write("\r\x1b[K", ending="")
 
 
 def write_verification(report: verify.Report, stdout: OutputWrapper) -> None:
