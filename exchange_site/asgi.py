@@ -4,8 +4,8 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from exchange_site.startup import set_up
+from exchange_site.web import set_up_web
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
-set_up(web=True)
+set_up_web()
 application = get_asgi_application()

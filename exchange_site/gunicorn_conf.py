@@ -9,10 +9,10 @@ from django.conf import settings
 from gunicorn import glogging
 from gunicorn.config import Config
 
-from exchange_site.startup import set_up
+from exchange_site.web import set_up_web
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
-set_up(web=True)  # here, not in the worker: gunicorn starts a worker that exits again and again
+set_up_web()  # here, not in the worker: gunicorn starts a worker that exits again and again
 
 
 class Logger(glogging.Logger):

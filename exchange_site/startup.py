@@ -30,5 +30,3 @@ def set_up(*, web: bool = False) -> None:
     if refused:
         sys.stderr.write("\n".join(sentences(refused)) + "\n")
         raise SystemExit(COULD_NOT_RUN)
-    if web:
-        import exchange_site.celery  # noqa: F401  (a page that starts a task must find the app and its broker)
