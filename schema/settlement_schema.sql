@@ -85,3 +85,9 @@ CREATE INDEX "reconciliation_runs_differing" ON "reconciliation_runs" ("id") WHE
 --
 CREATE UNIQUE INDEX "alarms_raised" ON "alarms" ("kind") WHERE "cleared_at" IS NULL;
 COMMIT;
+BEGIN;
+--
+-- Create model EngineBlockPart
+--
+CREATE TABLE "engine_block_parts" ("number" bigint NOT NULL, "part" bigint NOT NULL, "parts" bigint NOT NULL, "data" BLOB NOT NULL, PRIMARY KEY ("number", "part"));
+COMMIT;

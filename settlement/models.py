@@ -48,6 +48,19 @@ class EngineBlock(models.Model):
         indexes = [models.Index(fields=["last_event_sequence", "number"], name="engine_blocks_by_event")]
 
 
+class EngineBlockPart(models.Model):
+    """What does not fit into the row of a large block (`settlement.stores.block_parts`)."""
+
+    pk = models.CompositePrimaryKey("number", "part")
+    number = models.BigIntegerField()
+    part = models.BigIntegerField()  # 1, 2, …
+    parts = models.BigIntegerField()  # the last one of the block
+    data = models.BinaryField()
+
+    class Meta:
+        db_table = "engine_block_parts"
+
+
 class SettledTrade(models.Model):
     trade_id = SequenceField(primary_key=True)
     block_number = models.BigIntegerField()

@@ -18,16 +18,19 @@ from typing import Any, NamedTuple
 
 from matching.core.epochs import Epoch
 from settlement.stores.base import Checkpoint, Fenced, Outrun, StoredBlock, StoreRejected, StoreUnavailable
+from settlement.stores.block_parts import in_row, parts_of
 from settlement.stores.continuity import refuse_gap
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.batches import PackedBatch, blob, head, long, longs, routing_key, text
 from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.index import int_value
-from settlement.stores.scylla.keys import BLOCKS, EPOCHS, MOST_BLOCK_BYTES, block_stamp, head_stamp
+from settlement.stores.scylla.keys import BLOCKS, EPOCHS, block_stamp, head_stamp
 
 NOTHING_YET = Checkpoint(0, 0, 0)
 
 _BLOCK = longs(8)
+_PARTS_AT_ONCE = 4
+"""Cassandra refuses a client that has more than a fortieth of its memory in requests under way."""
 
 
 class _Known(NamedTuple):
@@ -63,28 +66,39 @@ class Fences:
             refuse_gap(self.settle_head(), blocks, self._hash_of)
 
     def _hash_of(self, number: int) -> int | None:
-        row = self._session.one(cql.GET_BLOCK, (self._shard, number // BLOCKS, number))
+        row = self._session.one(cql.GET_BLOCK_HEAD, (self._shard, number // BLOCKS, number))
         return int(row[1], 16) if row else None
 
     def _put_blocks(self, blocks: Sequence[StoredBlock]) -> None:
-        top = head(self._session.query_id(cql.PUT_BLOCK), cql.width(cql.PUT_BLOCK)) + int_value(self._shard)
+        """The parts of large blocks first: a block's row is written when the rest of it is there."""
         if self._since_s is None:
             self._since_s = int(time.time())
         with self._session.translating():  # a number that no column holds
-            self._session.send(self._block_batches(top, blocks, self._since_s))
+            large = [block for block in blocks if in_row(block.data) != block.data]
+            if large:
+                parts = self._part_batches(self._top(cql.PUT_BLOCK_PART), large, self._since_s)
+                self._session.send(parts, _PARTS_AT_ONCE)
+            self._session.send(self._block_batches(self._top(cql.PUT_BLOCK), blocks, self._since_s))
+
+    def _top(self, statement: str) -> bytes:
+        return head(self._session.query_id(statement), cql.width(statement)) + int_value(self._shard)
+
+    def _part_batches(self, top: bytes, blocks: Sequence[StoredBlock], since_s: int) -> Iterator[PackedBatch]:
+        for block in blocks:
+            digest, time = text(digits(block.hash)), long(block_stamp(block.epoch, since_s))
+            for number, part, parts, data in parts_of(block):
+                key = long(number), digest, int_value(part)
+                row = b"".join((top, *key, int_value(parts), blob(data), time))
+                where = routing_key(top[-4:], *(value[4:] for value in key))
+                yield PackedBatch(where, [row], "INSERT INTO engine_block_parts")
 
     def _block_batches(self, top: bytes, blocks: Sequence[StoredBlock], since_s: int) -> Iterator[PackedBatch]:
         """One for each block: they are large."""
         for block in blocks:
-            if len(block.data) > MOST_BLOCK_BYTES:
-                raise StoreRejected(
-                    f"Block {block.number} has {len(block.data)} bytes, this store takes {MOST_BLOCK_BYTES} at most: "
-                    "settle this chain into SETTLEMENT_STORE=sql."
-                )
             bucket = long(block.number // BLOCKS)
             numbers = (block.number, *block[3:-1])
             values = _BLOCK.pack(*(part for number in numbers for part in (8, number)))
-            texts = text(digits(block.hash)) + text(digits(block.prev_hash)) + blob(block.data)
+            texts = text(digits(block.hash)) + text(digits(block.prev_hash)) + blob(in_row(block.data))
             row = b"".join((top, bucket, values, texts, long(block_stamp(block.epoch, since_s))))
             yield PackedBatch(routing_key(top[-4:], bucket[4:]), [row], "INSERT INTO engine_blocks")
 
@@ -117,7 +131,7 @@ class Fences:
             return found
         if first == 1:
             return NOTHING_YET
-        row = self._session.one(cql.GET_BLOCK, (self._shard, (first - 1) // BLOCKS, first - 1))
+        row = self._session.one(cql.GET_BLOCK_HEAD, (self._shard, (first - 1) // BLOCKS, first - 1))
         if row is None:
             raise StoreRejected(f"The store does not hold block {first - 1}, but a later one: run verify_settlement.")
         return Checkpoint(first - 1, int(row[1], 16), row[3])

@@ -32,8 +32,6 @@ _LAST = (1 << _SEQUENCE_BITS) - 1
 _BLOCK_BITS = 34  # five years at 100 blocks a second; as seconds, 544 years
 EPOCHS = 1 << 16
 """Later ones would be stamped with times of the future."""
-MOST_BLOCK_BYTES = 15 << 20
-"""One cell has to fit into one request: 16 MiB, by the servers' defaults."""
 _DAY_NS = 86_400 * 10**9
 
 assert PART % BUCKET == 0

@@ -39,6 +39,7 @@ PUT_BLOCK = insert(
     "shard, bucket, number, epoch, timestamp_ns, first_command_sequence, last_command_sequence, first_event_sequence, "
     "last_event_sequence, trade_count, hash, prev_hash, data",
 )
+PUT_BLOCK_PART = insert("engine_block_parts", "shard, number, hash, part, parts, data")
 PUT_TRADE = insert(
     "settled_trades",
     "shard, trade_date, bucket, trade_id, block_number, timestamp_ns, price, quantity, maker_order_id, taker_order_id, "
@@ -107,7 +108,9 @@ _CHECKPOINT = "block_number, hash, epoch, generation"
 GET_CHECKPOINT = f"SELECT {_CHECKPOINT} FROM settlement_checkpoints WHERE shard = ? AND stage = ?"
 _OF_BLOCKS = "FROM engine_blocks WHERE shard = ? AND bucket = ?"
 GET_BLOCK = f"SELECT {BLOCK} {_OF_BLOCKS} AND number = ?"
+GET_BLOCK_HEAD = f"SELECT {BLOCK_HEAD} {_OF_BLOCKS} AND number = ?"
 GET_BLOCK_END = f"SELECT last_event_sequence, last_command_sequence {_OF_BLOCKS} AND number = ?"
+GET_BLOCK_PART = "SELECT parts, data FROM engine_block_parts WHERE shard = ? AND number = ? AND hash = ? AND part = ?"
 BLOCKS_IN_BUCKET = f"SELECT {BLOCK} {_OF_BLOCKS} AND number >= ? AND number <= ? LIMIT ?"
 NEWEST_BLOCKS = f"SELECT {BLOCK_HEAD} {_OF_BLOCKS} AND number < ? ORDER BY number DESC LIMIT ?"
 

@@ -20,6 +20,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
+from settlement.stores.block_parts import Part
 
 LEG_BITS = 4
 """`ledger_events.entry` is event_sequence * 16 + leg: one integer key that rises, in place of two columns."""
@@ -111,6 +112,7 @@ def by_keys(table: str, columns: str, key: str) -> str:
 
 
 PUT_BLOCK = upsert("engine_blocks", BLOCK, "number")
+PUT_BLOCK_PART = upsert("engine_block_parts", ", ".join(Part._fields), "number, part")
 PUT_TRADE = bulk("settled_trades", Trade, "trade_id")
 PUT_ORDER = bulk(
     "orders",
@@ -153,6 +155,8 @@ PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 GET_CHECKPOINT = f"SELECT {CHECKPOINT} FROM settlement_checkpoints WHERE stage = %s"
 GET_BLOCK = f"SELECT {BLOCK} FROM engine_blocks WHERE number = %s"
 GET_BLOCK_HASH = "SELECT hash FROM engine_blocks WHERE number = %s"
+# Of one part, with how many there are.
+GET_BLOCK_PART = "SELECT parts, data FROM engine_block_parts WHERE number = %s AND part = %s"
 GET_BLOCKS = f"SELECT {BLOCK} FROM engine_blocks WHERE number BETWEEN %s AND %s ORDER BY number LIMIT %s"
 # Blocks without events share their last_event_sequence with the block before, which has the lower number.
 GET_BLOCK_OF_EVENT = (

@@ -7,7 +7,7 @@ with `executemany` and upserts, not with ORM objects, which would cost more than
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from heapq import merge
-from itertools import islice
+from itertools import count, islice
 from typing import Any, TypeVar
 
 from django.core.management import call_command
@@ -30,6 +30,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
+from settlement.stores.block_parts import in_row, joined, may_go_on, parts_of
 from settlement.stores.continuity import refuse_gap, refuse_leap
 from settlement.stores.sql import statements as sql
 from settlement.stores.sql.session import Row, Session
@@ -39,7 +40,7 @@ T = TypeVar("T")
 PAGE = 1000
 """Rows that an iterator holds at a time."""
 BLOCK_PAGE = 16
-"""Blocks that an iterator holds at a time: each may have some hundred kilobytes."""
+"""Rows of blocks that an iterator holds at a time: each has up to a megabyte."""
 ASK_AT_ONCE = 400
 """Keys in one statement; databases limit its parameters."""
 
@@ -79,7 +80,7 @@ class SqlStore:
             return
         first, last = blocks[0], blocks[-1]
         checkpoint = Checkpoint(last.number, last.hash, last.epoch)
-        rows = [(b.number, _digits(b.hash), _digits(b.prev_hash), *b[3:]) for b in blocks]
+        rows = [(b.number, _digits(b.hash), _digits(b.prev_hash), *b[3:-1], in_row(b.data)) for b in blocks]
         with self._session.transaction():
             # The checkpoint first: it makes a `begin_epoch` elsewhere wait for this, or this for that.
             is_next = self._advance("appended", first.number - 1, first.prev_hash, checkpoint)
@@ -88,6 +89,8 @@ class SqlStore:
             if not is_next:
                 refuse_gap(head, blocks, self._hash_of)
             self._session.write("engine_blocks", sql.PUT_BLOCK, rows)
+            for part in (part for block in blocks for part in parts_of(block)):
+                self._session.write("engine_block_parts", sql.PUT_BLOCK_PART, [part])
             if last.number > head.block_number:
                 self._put_checkpoint("appended", checkpoint)
 
@@ -232,13 +235,13 @@ class SqlStore:
     # lookups: blocks
 
     def get_block(self, number: int) -> StoredBlock | None:
-        return _only(map(_block, self._session.rows(sql.GET_BLOCK, [number]))) if _is_int64(number) else None
+        return _only(self._whole_blocks(self._session.rows(sql.GET_BLOCK, [number]))) if _is_int64(number) else None
 
     def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
         last = MOST if last is None else _int64(last)
         while True:
             page = self._session.rows(sql.GET_BLOCKS, [_int64(first), last, BLOCK_PAGE])
-            yield from map(_block, page)
+            yield from self._whole_blocks(page)
             if len(page) < BLOCK_PAGE:
                 return
             first = page[-1][0] + 1
@@ -246,12 +249,26 @@ class SqlStore:
     def block_of_event(self, event_sequence: int) -> StoredBlock | None:
         if not _is_int64(event_sequence):
             return None
-        block = _only(map(_block, self._session.rows(sql.GET_BLOCK_OF_EVENT, [event_sequence])))
+        block = _only(self._whole_blocks(self._session.rows(sql.GET_BLOCK_OF_EVENT, [event_sequence])))
         return block if block is not None and block.first_event_sequence <= event_sequence else None
 
     def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
         rows = self._session.rows(sql.NEWEST_BLOCKS, [_before(before), limit])
         return [_block((*row, b"")) for row in rows]
+
+    def _whole_blocks(self, rows: Iterable[Row]) -> Iterator[StoredBlock]:
+        for block in map(_block, rows):
+            yield joined(block, self._parts(block.number)) if may_go_on(block) else block
+
+    def _parts(self, number: int) -> Iterator[bytes]:
+        """The bytes of a block that are not in its own row, as far as they are there."""
+        for part in count(1):
+            row = _only(self._session.rows(sql.GET_BLOCK_PART, [number, part]))
+            if row is None:
+                return
+            yield bytes(row[1])
+            if part == row[0]:
+                return
 
     # lookups: trades
 

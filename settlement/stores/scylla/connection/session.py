@@ -28,11 +28,11 @@ from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPoli
 from cassandra.query import tuple_factory
 from django_cassandra_engine.connection import CassandraConnection
 
-from settlement.stores.base import StoreMisconfigured, StoreUnavailable
+from settlement.stores.base import StoreMisconfigured, StoreUnavailable, StoreUninitialized
 from settlement.stores.scylla.batches import PackedBatch, PackingHandler
 from settlement.stores.scylla.connection.errors import DRIVER_ERRORS, translated
 from settlement.stores.scylla.connection.exit import end_event_loop
-from settlement.stores.scylla.tables.layout import COLUMNS, Column, misfit
+from settlement.stores.scylla.tables.layout import COLUMNS, Column, misfit, missing
 from settlement.stores.timing import StatementTimes
 
 log = structlog.get_logger(__name__)
@@ -150,9 +150,15 @@ class _Connected:
 
     def _use(self, keyspace: str) -> None:
         self.session.set_keyspace(keyspace)
-        found = misfit(Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=_OWN))
+        columns = [Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=_OWN)]
+        found = misfit(columns)
         if found is not None:
             raise StoreMisconfigured(f"Keyspace {keyspace} was made by another version, its {found}.")
+        lacking = missing(columns)
+        if lacking:
+            raise StoreUninitialized(
+                f"Keyspace {keyspace} lacks {', '.join(lacking)}: manage.py init_store makes keyspace and tables."
+            )
 
 
 def _is_silence(error: Exception | None) -> bool:
@@ -319,14 +325,15 @@ class Session:
             prepared = self.open().prepare(self.access, statement)
         return bytes(prepared.query_id)
 
-    def send(self, batches: Iterable[PackedBatch]) -> None:
-        """All of them, some at once, durable when this returns. When it raises, some are."""
+    def send(self, batches: Iterable[PackedBatch], at_once: int | None = None) -> None:
+        """All of them, `at_once` in flight, durable when this returns. When it raises, some are."""
+        at_once = at_once or self.access.in_flight
         waiting: deque[Any] = deque()
         try:
             for batch in batches:
                 with self.translating():
                     waiting.append(self._sent(batch))
-                if len(waiting) >= self.access.in_flight:
+                if len(waiting) >= at_once:
                     self._answer(waiting.popleft())
         finally:
             # Also after a failure: whoever writes again must not be overtaken by what is on its way.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from settlement.stores.base import (
@@ -14,6 +14,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
+from settlement.stores.block_parts import joined, may_go_on
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import PAGE, Row, Session
 from settlement.stores.scylla.index import ORDERS, TRADES, Index, orders_of, trades_of
@@ -28,7 +29,7 @@ Place = tuple[date, int, int]
 """Day, bucket and id of a trade."""
 
 BLOCK_PAGE = 16
-"""Blocks that an iterator holds at a time: each may have some hundred kilobytes."""
+"""Rows of blocks that an iterator holds at a time: each has up to a megabyte."""
 ASK_AT_ONCE = 100
 """Keys in one statement: the server asks for them one by one."""
 
@@ -56,7 +57,7 @@ class Blocks:
             bucket = first // BLOCKS
             end = min(last, (bucket + 1) * BLOCKS - 1)
             page = self._session.rows(cql.BLOCKS_IN_BUCKET, (self._shard, bucket, first, end, BLOCK_PAGE))
-            yield from map(_block, page)
+            yield from map(self._whole, page)
             first = page[-1][0] + 1 if len(page) == BLOCK_PAGE else end + 1
 
     def of_event(self, event_sequence: int) -> StoredBlock | None:
@@ -90,7 +91,20 @@ class Blocks:
 
     def _row(self, number: int) -> StoredBlock | None:
         row = self._session.one(cql.GET_BLOCK, (self._shard, number // BLOCKS, number))
-        return _block(row) if row else None
+        return self._whole(row) if row else None
+
+    def _whole(self, row: Row) -> StoredBlock:
+        """A block with the bytes that are not in its own row, as far as they are there."""
+        block = _block(row)
+        if not may_go_on(block):
+            return block
+        place = self._shard, block.number, row[1]
+        second = self._session.one(cql.GET_BLOCK_PART, (*place, 1))
+        if second is None:
+            return block
+        keys = [(*place, part) for part in range(2, second[0] + 1)]
+        rest = (data for rows in self._session.many(cql.GET_BLOCK_PART, keys) for _, data in rows)
+        return joined(block, chain([second[1]], rest))
 
 
 class Trades:

@@ -7,7 +7,14 @@ without a word, so the servers' own description is compared before the first sta
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from settlement.stores.scylla.tables.models import MODELS, EngineBlock, EngineEpoch, SettlementCheckpoint, Table
+from settlement.stores.scylla.tables.models import (
+    MODELS,
+    EngineBlock,
+    EngineBlockPart,
+    EngineEpoch,
+    SettlementCheckpoint,
+    Table,
+)
 
 COLUMNS = (
     "SELECT table_name, column_name, type, kind, position, clustering_order FROM system_schema.columns "
@@ -26,14 +33,14 @@ class Column(NamedTuple):
     order: str  # asc, desc, none
 
 
-_NOT_PROJECTED = (EngineBlock, EngineEpoch, SettlementCheckpoint)
+_NOT_PROJECTED = (EngineBlock, EngineBlockPart, EngineEpoch, SettlementCheckpoint)
 _ANOTHER_KEYSPACE = "settle into another SCYLLA_KEYSPACE"
 # A column that is added again hides what is written: its write times are before that of the drop.
 _OR_ANEW = f"drop the table, then run manage.py init_store and rebuild_projections, or {_ANOTHER_KEYSPACE}"
 
 
 def misfit(found: Iterable[Column]) -> str | None:
-    """The first thing about the tables that are there which does not fit, and what to do; missing tables do fit."""
+    """The first thing about the tables that are there which does not fit, and what to do."""
     tables: dict[str, dict[str, Column]] = {}
     for column in found:
         tables.setdefault(column.table, {})[column.name] = column
@@ -45,6 +52,12 @@ def misfit(found: Iterable[Column]) -> str | None:
                 remedy = _ANOTHER_KEYSPACE if model in _NOT_PROJECTED else _OR_ANEW
                 return f"table {model.__table_name__} {difference}: {remedy}"
     return None
+
+
+def missing(found: Iterable[Column]) -> list[str]:
+    """The tables that are not there: none of them are yet, or an older version made the others."""
+    there = {column.table for column in found}
+    return [model.__table_name__ for model in MODELS if model.__table_name__ not in there]
 
 
 def _differences(wanted: dict[str, Column], there: dict[str, Column]) -> Iterator[str]:

@@ -51,6 +51,21 @@ class EngineBlock(Table):
     data = columns.Blob()
 
 
+class EngineBlockPart(Table):
+    """What does not fit into the row of a large block (`settlement.stores.block_parts`).
+
+    Each part is a partition of its own. The hash is in the key, so that parts of two copies of a block do not mix.
+    """
+
+    __table_name__ = "engine_block_parts"
+    shard = _key(columns.Integer)
+    number = _key(columns.BigInt)
+    hash = _key(columns.Text)
+    part = _key(columns.Integer)  # 1, 2, …
+    parts = columns.Integer()  # the last one of the block
+    data = columns.Blob()
+
+
 class EngineEpoch(Table):
     """Who led from which block on. The only table that is written by lightweight transactions, and by nothing else."""
 
@@ -289,6 +304,7 @@ class LedgerAccount(Table):
 
 MODELS: tuple[type[Table], ...] = (
     EngineBlock,
+    EngineBlockPart,
     EngineEpoch,
     SettlementCheckpoint,
     SettledTrade,

@@ -44,4 +44,4 @@ def _create_table(keyspace: str, model: type[Table]) -> str:
         ")",
     ]
     order = ", ".join(f"{name} {column.clustering_order or 'ASC'}" for name, column in clustering)
-    return "\n".join(table) + f" WITH CLUSTERING ORDER BY ({order})"
+    return "\n".join(table) + (f" WITH CLUSTERING ORDER BY ({order})" if order else "")

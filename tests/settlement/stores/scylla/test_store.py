@@ -31,7 +31,7 @@ from scripts.services import Running
 from settlement import wiring
 from settlement.audit import verify
 from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
-from settlement.stores.scylla import fences, keys
+from settlement.stores.scylla import keys
 from settlement.stores.scylla import statements as scylla_statements
 from settlement.stores.scylla.connection import session as scylla_session
 from settlement.stores.scylla.connection.errors import translated
@@ -306,12 +306,7 @@ def test_a_bucket_is_not_pruned_while_a_dead_letter_may_bring_orders_into_it(scy
 
 
 @on_cassandra
-def test_what_one_request_cannot_hold_is_refused_in_a_sentence(
-    scylla: ScyllaStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fences, "MOST_BLOCK_BYTES", len(block(1).data) - 1)
-    with pytest.raises(StoreRejected, match=r"Block 1 has \d+ bytes, this store takes \d+ at most"):
-        scylla.append_blocks([block(1)])
+def test_an_epoch_that_write_times_cannot_hold_is_refused_in_a_sentence(scylla: ScyllaStore) -> None:
     with pytest.raises(StoreRejected, match="Epoch 65537 cannot begin"):
         scylla.begin_epoch(Epoch(keys.EPOCHS + 1, 1, 0, "A", "", "", "", 1))
     assert (scylla.appended().block_number, scylla.epochs()) == (0, [])

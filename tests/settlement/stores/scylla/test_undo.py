@@ -62,8 +62,8 @@ class Dying:
         session = store._session
         send, sent, asked = session.send, session._sent, session._asked
 
-        def shuffled(batches: Iterable[PackedBatch]) -> None:
-            send(list(batches)[::-1] if is_reversed else batches)
+        def shuffled(batches: Iterable[PackedBatch], at_once: int | None = None) -> None:
+            send(list(batches)[::-1] if is_reversed else batches, at_once)
 
         session.send = shuffled  # type: ignore[method-assign]
         session._sent = self._tripping(sent)  # type: ignore[method-assign]
