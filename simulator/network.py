@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matching.transport import wire
-from matching.transport.sockets import AddressUnusable, Kind, Limits, Undelivered
+from matching.transport.sockets import AddressUnusable, Frame, Kind, Limits, Undelivered
 from simulator.scheduler import Task
 from simulator.world import Process, World
 
@@ -131,19 +131,20 @@ class SimSocket:
         self.process.io()
         return self.inbox.popleft()
 
-    def send(self, *frames: bytes) -> None:
+    def send(self, *parts: Frame) -> None:
         self.process.io()
+        frames = [bytes(part) for part in parts]
         if self._kind is Kind.PUB:
             for reader in self._wires.subscribers.get(self.address, ()):
                 if frames[0].startswith(reader._topic):
-                    self._wires.carry(self, reader, list(frames))
+                    self._wires.carry(self, reader, frames)
         elif self._kind is Kind.ROUTER:
             peer = self._peers.get(frames[0])
             if peer is None or not peer._is_open:
                 raise Undelivered("A message was not taken: its reader is gone.")
-            self._wires.carry(self, peer, list(frames[1:]))
+            self._wires.carry(self, peer, frames[1:])
         else:
-            self._unsent.append(list(frames))
+            self._unsent.append(frames)
             self._flush()
 
     def close(self, linger_ms: int = 0) -> None:

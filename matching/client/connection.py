@@ -285,8 +285,8 @@ class Connection:
         while (frames := self._socket.receive()) is not None:
             self._heard = True
             self._heard_at_s = self._clock()
-            if frames[0] == wire.ANSWER and len(frames) == 2:
-                self._take_answer(wire.decode_answer(frames[1]))
+            if frames[0] == wire.ANSWER and len(frames) > 1:
+                self._take_answer(wire.decode_answer(wire.joined(frames[1:])))
             elif frames[0] == wire.REFUSED and len(frames) == 2:
                 self._take_refusal(wire.decode_refused(frames[1]))
             elif len(frames) == 3 and frames[2] == _OWN_QUESTION:

@@ -17,6 +17,8 @@ from matching.transport import wire
 from matching.transport.sockets import Kind, Limits, Network, Socket, Undelivered, ZmqNetwork
 
 _ASK_AGAIN_S = 0.5
+_LONGEST_PATIENCE_S = 8.0
+"""What was asked for may be a large block on its way over a slow network, and is sent once more each time."""
 _STATUS_FRAME_BYTES = 1 << 20
 _CORRELATION = b"discovery"
 _DISCOVERY_LIMITS = Limits(frame_bytes=_STATUS_FRAME_BYTES, receive_queue=16, send_queue=16)
@@ -52,6 +54,7 @@ class Feed:
         self._newest = 0
         self._wanted: tuple[int, int] | None = None
         self._asked_at_s = 0.0
+        self._patience_s = _ASK_AGAIN_S
         self._missing: tuple[int, int] | None = None
         self._download: Download | None = None
         self._heard_at_s = self._clock()
@@ -123,6 +126,7 @@ class Feed:
         Asked for once more by itself until the last one came, so that one call is enough; a later call replaces it.
         """
         self._wanted = (first, last)
+        self._patience_s = _ASK_AGAIN_S
         self._missing = None
         self._ask()
 
@@ -177,8 +181,8 @@ class Feed:
         frames = socket.receive()
         if frames is None:
             return False
-        if frames[0] == wire.BLOCK and len(frames) == 2:
-            self._take_block(Block.decode(frames[1]), found, is_new=socket is self._blocks)
+        if frames[0] == wire.BLOCK and len(frames) > 1:
+            self._take_block(Block.decode(wire.joined(frames[1:])), found, is_new=socket is self._blocks)
             return True
         with suppress(BadMessage):  # another version's engine; its blocks will tell
             self._note(frames)
@@ -228,12 +232,13 @@ class Feed:
     def _heard_of(self, number: int) -> None:
         """A block that was asked for came. One that overtook another, or whose predecessor was lost, is no news."""
         if self._wanted and number == self._wanted[0]:
-            self._asked_at_s = self._clock()
+            self._asked_at_s, self._patience_s = self._clock(), _ASK_AGAIN_S
             first, last = number + 1, self._wanted[1]
             self._wanted = (first, last) if first <= last else None
 
     def _ask_again_if_silent(self) -> None:
-        if self._wanted and self._clock() - self._asked_at_s >= _ASK_AGAIN_S:
+        if self._wanted and self._clock() - self._asked_at_s >= self._patience_s:
+            self._patience_s = min(2 * self._patience_s, _LONGEST_PATIENCE_S)
             self._ask()
 
     def _ask(self) -> None:

@@ -10,7 +10,7 @@ from matching.core.errors import BadMessage
 from matching.node.status import Counters, StatusBoard
 from matching.transport import wire
 from matching.transport.roles import LEADER, REPLICA, TAKE_COMMANDS
-from matching.transport.sockets import Socket, Undelivered
+from matching.transport.sockets import Frame, Socket, Undelivered
 
 _MESSAGES_A_TURN = 512
 _COMMANDS_A_TURN = 8192
@@ -67,7 +67,7 @@ class CommandEndpoint:
         return received
 
     def answer(self, client: bytes, payload: bytes) -> None:
-        self._send(client, wire.ANSWER, payload)
+        self._send(client, wire.ANSWER, *wire.in_parts(payload))
 
     def refuse(self, client: bytes, refused: wire.Refused) -> None:
         """A refusal of a batch."""
@@ -138,7 +138,7 @@ class CommandEndpoint:
             return None
         return batch
 
-    def _send(self, client: bytes, *frames: bytes) -> None:
+    def _send(self, client: bytes, *frames: Frame) -> None:
         try:
             self._socket.send(client, *frames)
         except Undelivered:

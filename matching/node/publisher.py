@@ -13,7 +13,7 @@ from matching.core.errors import BadMessage
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
-from matching.transport.sockets import Socket, Undelivered
+from matching.transport.sockets import Frame, Socket, Undelivered
 
 _REQUESTS_A_TURN = 64
 _BLOCKS_AN_ANSWER = 256
@@ -77,7 +77,7 @@ class Publisher:
 
     def publish(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
-            self._blocks.send(wire.BLOCK, block.data)
+            self._blocks.send(wire.BLOCK, *wire.in_parts(block.data))
 
     def beat(self) -> bool:
         """Sends a heartbeat if one is due; says whether it was."""
@@ -134,11 +134,14 @@ class Publisher:
         number = first
         for number in range(first, min(last, first + _BLOCKS_AN_ANSWER - 1) + 1):
             block = self._ring.get(number)
-            if block is None or size > _BYTES_AN_ANSWER or not self._send(sender, wire.BLOCK, block.data):
+            if block is None or size > _BYTES_AN_ANSWER or not self._send_block(sender, block):
                 number -= 1
                 break
             size += len(block.data)
         self._send(sender, wire.SENT, *wire.encode_numbers(number))
+
+    def _send_block(self, sender: bytes, block: Block) -> bool:
+        return self._send(sender, wire.BLOCK, *wire.in_parts(block.data))
 
     def _send_snapshot(self, sender: bytes, number: int, offset: int) -> None:
         """A part of the snapshot that is asked for, if it is still of use, else the beginning of the newest."""
@@ -174,7 +177,7 @@ class Publisher:
                 del self._followers[addresses]
                 self._board.replicas = list(self._followers)
 
-    def _send(self, reader: bytes, *frames: bytes) -> bool:
+    def _send(self, reader: bytes, *frames: Frame) -> bool:
         try:
             self._retransmission.send(reader, *frames)
         except Undelivered:

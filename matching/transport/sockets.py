@@ -22,6 +22,9 @@ UNBOUNDED = -1
 """`frame_bytes` of a socket that hears only what it chose to connect to."""
 
 
+Frame = bytes | memoryview
+
+
 class AddressUnusable(MatchingError):
     """An address that is busy, not ours, or none: name another."""
 
@@ -50,8 +53,11 @@ class Socket(Protocol):
     def receive(self) -> list[bytes] | None:
         """The frames of a message that is there; None when there is none."""
 
-    def send(self, *frames: bytes) -> None:
-        """One message. Raises Undelivered where there is no room for it, or its reader is gone."""
+    def send(self, *frames: Frame) -> None:
+        """One message, which arrives whole or not at all.
+
+        Raises Undelivered where there is no room for it, or its reader is gone.
+        """
 
     def close(self, linger_ms: int = 0) -> None:
         """What was sent may go on its way for so long. Safe twice."""
@@ -143,11 +149,11 @@ class ZmqSocket:
             return None
         return self.raw.recv_multipart(_LAST)
 
-    def send(self, *frames: bytes) -> None:
+    def send(self, *frames: Frame) -> None:
         raw, last = self.raw, frames[-1]
         try:
             for frame in frames[:-1]:
-                raw.send(frame, _MORE)
+                raw.send(frame, _MORE, copy=len(frame) < _WORTH_SHARING_BYTES)
             raw.send(last, _LAST, copy=len(last) < _WORTH_SHARING_BYTES)
         except zmq.ZMQError as error:
             if error.errno not in (errno.EAGAIN, errno.EHOSTUNREACH):

@@ -2,17 +2,17 @@
 
     command socket (engine ROUTER, clients DEALER)
         → commands, batch             BATCH, COMMAND[], texts
-        ← answer, segments            ANSWER, then SEGMENT and its EVENT[], several times
+        ← answer, part, …             ANSWER, then SEGMENT and its EVENT[], several times
         → registry | status | state | depth, correlation
         ← the same verb, JSON, correlation
         → promote | promote_forced, correlation
         ← promote, JSON, correlation  {"ok": true, "epoch", "block"} or {"ok": false, "message"}
         ← refused, JSON[, correlation]
     block socket (engine PUB, readers SUB)
-        ← block, bytes                each block once, in order
+        ← block, part, …              each block once, in order
         ← status, JSON                every HEARTBEAT_S
     retransmission socket (engine ROUTER, readers DEALER)
-        → blocks, first, last         ← block, bytes, several times, then sent, last | or missing, first, oldest held
+        → blocks, first, last         ← block, part, …, several times, then sent, last | or missing, first, oldest held
         → confirm, number             up to this block everything is durable
         → status, correlation         ← status, JSON, correlation
         → following, JSON             addresses of a follower, every FOLLOWING_S; no answer
@@ -20,8 +20,10 @@
         ← snapshot, number, offset, total size, bytes      perhaps of another snapshot, from offset 0
             | pending, number         it is being made, ask again | missing, 0, oldest held: none is ever made
 
-Integers in frames of their own are 8 bytes, little-endian. Decoders here raise BadMessage with one sentence, whatever
-the bytes are; the numbers inside command records are judged by `Engine.check`.
+A block and an answer have any size: they come in frames of at most PART_BYTES, whose bytes are put together again. A
+message arrives with all of its frames or not at all. Integers in frames of their own are 8 bytes, little-endian.
+Decoders here raise BadMessage with one sentence, whatever the bytes are; the numbers inside command records are judged
+by `Engine.check`.
 """
 
 import json
@@ -35,7 +37,7 @@ import numpy as np
 from matching.core import layout
 from matching.core.blocks import Records
 from matching.core.errors import BadMessage
-from matching.transport.sockets import UNBOUNDED, Limits
+from matching.transport.sockets import UNBOUNDED, Frame, Limits
 
 COMMANDS = b"commands"
 ANSWER = b"answer"
@@ -80,6 +82,7 @@ FOLLOWERS_KEPT_S = 3.0
 """A follower that is silent for so long is not told of any more."""
 MOST_FOLLOWERS = 16
 SNAPSHOT_CHUNK_BYTES = 1 << 20
+PART_BYTES = 1 << 20
 
 # Twice the largest batch: what is a little too large is still refused in words, what is more closes the connection.
 COMMAND_LIMITS = Limits(frame_bytes=2 * MAX_BATCH_BYTES, receive_queue=64, send_queue=128)
@@ -215,6 +218,21 @@ def addressee(payload: bytes) -> tuple[int, int]:
     magic, version, client, first_number, _, _ = _BATCH.unpack_from(payload)
     ours = magic == layout.BATCH_MAGIC and version == layout.LAYOUT_VERSION
     return (client, first_number) if ours else (0, 0)
+
+
+def in_parts(data: bytes) -> list[Frame]:
+    """The frames that carry a block or an answer after its verb; they share its bytes."""
+    if len(data) <= PART_BYTES:
+        return [data]
+    view = memoryview(data)
+    return [view[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
+
+
+def joined(frames: Sequence[bytes]) -> bytes:
+    """What came in parts, from the frames after the verb. Raises BadMessage."""
+    if not frames:
+        raise BadMessage("This message has nothing after its verb.")
+    return frames[0] if len(frames) == 1 else b"".join(frames)
 
 
 def encode_answer(client: int, first_number: int, command_count: int, segments: Sequence[Segment]) -> bytes:

@@ -18,7 +18,7 @@ from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
 from matching.transport.roles import FOLLOWER
-from matching.transport.sockets import Kind, Limits
+from matching.transport.sockets import Frame, Kind, Limits
 from tests.matching.small_exchange import batch, deposit
 
 HERE = wire.Addresses("tcp://here:1", "tcp://here:2", "tcp://here:3")
@@ -34,8 +34,8 @@ class ScriptedSocket:
     def receive(self) -> list[bytes] | None:
         return self.inbox.pop(0) if self.inbox else None
 
-    def send(self, *frames: bytes) -> None:
-        self.sent.append(list(frames))
+    def send(self, *frames: Frame) -> None:
+        self.sent.append([bytes(frame) for frame in frames])
 
     def close(self, linger_ms: int = 0) -> None:
         self.is_closed = True
