@@ -91,3 +91,9 @@ BEGIN;
 --
 CREATE TABLE "engine_block_parts" ("number" bigint NOT NULL, "part" bigint NOT NULL, "parts" bigint NOT NULL, "data" BLOB NOT NULL, PRIMARY KEY ("number", "part"));
 COMMIT;
+BEGIN;
+--
+-- Create model ProjectionProgress
+--
+CREATE TABLE "projection_progress" ("block_number" integer NOT NULL PRIMARY KEY, "event_sequence" bigint NOT NULL);
+COMMIT;

@@ -189,6 +189,16 @@ class SettlementCheckpoint(models.Model):
         db_table = "settlement_checkpoints"
 
 
+class ProjectionProgress(models.Model):
+    """How far the block after the `projected` checkpoint is projected, if that is done in slices; one row at most."""
+
+    block_number = SequenceField(primary_key=True)
+    event_sequence = models.BigIntegerField()
+
+    class Meta:
+        db_table = "projection_progress"
+
+
 class EngineEpoch(models.Model):
     """Who has led from which block on; `append_blocks` refuses what an older epoch makes past it."""
 

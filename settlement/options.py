@@ -17,6 +17,7 @@ class Options:
     letters_every_s: float = 5.0  # so often it is asked whether dead letters are still there, while some are
     backlog_bytes: int = 64 << 20  # appended blocks held in memory for projection; beyond it they are read back
     batch_events: int = 8192  # a batch is closed at so many: it must not keep appends waiting for long
+    slice_events: int = 16_384  # a block with more is projected in slices of so many: each event may give a dozen rows
 
     kept_rows: int = 100_000  # orders, and balances, remembered before the store is asked again: 200 MB at most
 

@@ -13,7 +13,14 @@ from settlement.stores.sql.store import SqlStore
 from simulator.world import Process, World
 
 ALIAS = "simulation"
-_TABLES = ("engine_blocks", "engine_block_parts", "engine_epochs", "settlement_checkpoints", "dead_letters")
+_TABLES = (
+    "engine_blocks",
+    "engine_block_parts",
+    "projection_progress",
+    "engine_epochs",
+    "settlement_checkpoints",
+    "dead_letters",
+)
 _LATENCY_S = 0.001
 _PROJECTS = ("insert_batch", "insert_rows")
 _WRITES = ("append_blocks", "begin_epoch", "put_dead_letter", *_PROJECTS)

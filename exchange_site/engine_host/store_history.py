@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _PAGE_BLOCKS = 64
+_PAGE_BYTES = 32 << 20
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
 
@@ -111,8 +112,18 @@ class StoreHistory:
         self._is_open = False
 
     def _page(self, first: int) -> list[Block]:
-        stored = self._patiently(lambda: list(self._store.blocks(first, first + _PAGE_BLOCKS - 1)))
-        return [Block.decode(one.data) for one in stored]
+        return self._patiently(lambda: self._read(first))
+
+    def _read(self, first: int) -> list[Block]:
+        """Some blocks from `first` on: one at least, where it is there."""
+        page: list[Block] = []
+        size = 0
+        for stored in self._store.blocks(first, first + _PAGE_BLOCKS - 1):
+            page.append(Block.decode(stored.data))
+            size += len(stored.data)
+            if size >= _PAGE_BYTES:
+                break
+        return page
 
     def _spilled(self) -> Iterator[Block]:
         """Those that settlement can still write: an epoch may have begun since they came."""

@@ -11,7 +11,7 @@ left to the next run. Memory holds what the engine holds (open orders and balanc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from matching.core.blocks import Block
 from matching.core.errors import MatchingError
@@ -20,12 +20,14 @@ from settlement.audit.differences import Difference, Findings
 from settlement.audit.trail_audit import TrailAudit
 from settlement.errors import NotReady, StoreDamaged
 from settlement.lookups import trades_between
-from settlement.project.projection import EmptyTables, Projector
+from settlement.project.projection import EmptyTables, Projector, slices_of
 from settlement.project.rebuilding import refuse_if_dropped
 from settlement.receive.chain import stored
-from settlement.stores.base import Definition, Order, Projection, Store, StoredBlock
+from settlement.stores.base import WHOLE, Definition, Order, Projection, Slice, Store, StoredBlock
 
 _BATCH_EVENTS = 1024
+_SLICE_EVENTS = 16_384
+"""A block with more is projected and compared in slices of so many."""
 _PAGE = 1000
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
@@ -141,11 +143,13 @@ class _Verification:
     # Blocks
 
     def _batches(self) -> Iterator[list[Block]]:
-        """Blocks that were checked and executed, some at a time; a batch does not reach across the span's beginning."""
+        """Blocks that were checked and executed, some at a time; a batch does not reach across the span's beginning,
+        and a large block comes alone."""
         batch: list[Block] = []
         events = 0
         for block in self._checked(self._store.blocks(1, self._span.last)):
-            if batch and (events >= _BATCH_EVENTS or block.number == self._span.first):
+            is_large = block.event_count > _SLICE_EVENTS
+            if batch and (is_large or events >= _BATCH_EVENTS or block.number == self._span.first):
                 yield batch
                 batch, events = [], 0
             batch.append(block)
@@ -177,48 +181,72 @@ class _Verification:
         self._progress(number, self._span.last)
         return block
 
-    def _break(self, number: int, expected: Any, found: Any) -> None:
+    def _break(self, number: int, expected: Any, found: Any) -> NoReturn:
         self._findings.add("block", number, expected, found)
         raise _Broken
 
     def _take(self, blocks: list[Block]) -> None:
+        first, last = blocks[0], blocks[-1]
+        is_compared = first.number >= self._span.first
+        placed: dict[int, Order] = {}
+        for part in slices_of(first, _SLICE_EVENTS) if len(blocks) == 1 else (WHOLE,):
+            projection = self._projected(blocks, part)
+            self._definitions += projection.definitions
+            self._last_command, self._last_event = last.last_command_sequence, part.through or last.last_event_sequence
+            if is_compared:
+                self._compare(first, projection, placed)
+        if is_compared:
+            self._checking(lambda: self._compare_placed(first, placed))
+
+    def _projected(self, blocks: list[Block], part: Slice) -> Projection:
         try:
-            projection = self._projector.project(blocks)
+            return self._projector.project(blocks, part)
         except StoreDamaged as error:  # blocks that the engine makes itself never do
             self._break(blocks[0].number, "events that fit the balances and orders before them", str(error))
-        self._definitions += projection.definitions
-        self._last_command, self._last_event = blocks[-1].last_command_sequence, blocks[-1].last_event_sequence
-        if blocks[0].number < self._span.first:
-            return
-        if self._trail is None:
-            self._trail = self._audit(blocks[0].first_event_sequence)
-        self._trail.compare(projection.trades, self._projector.registry)
-        self._trades += len(projection.trades)
-        known = self._findings.count
-        self._compare_history(blocks[0], projection)
-        if self._findings.count > known:
-            refuse_if_dropped(self._store, self._span.last)
 
     # Tables
 
-    def _compare_history(self, first: Block, projection: Projection) -> None:
-        """Trades, ledger entries and closed orders of a batch: they do not change any more."""
-        begins = first.number == 1  # then rows before the first event belong to nothing
-        events = _FIRST if begins else first.first_event_sequence, self._last_event
+    def _compare(self, first: Block, projection: Projection, placed: dict[int, Order]) -> None:
+        """Collects the orders that the blocks of a batch `placed`: with its last slice each has its last state."""
+        after = projection.slice.after
+        begins = after + 1 if after else first.first_event_sequence
+        if self._trail is None:
+            self._trail = self._audit(begins)
+        self._trail.compare(projection.trades, self._projector.registry)
+        self._trades += len(projection.trades)
+        self._checking(lambda: self._compare_history(first, begins, projection))
+        for order in projection.orders:
+            if order.order_id >= first.first_command_sequence:
+                placed[order.order_id] = order
+
+    def _checking(self, compare: Callable[[], None]) -> None:
+        known = self._findings.count
+        compare()
+        if self._findings.count > known:
+            refuse_if_dropped(self._store, self._span.last)
+
+    def _compare_history(self, first: Block, begins: int, projection: Projection) -> None:
+        """Trades, ledger entries and closed older orders of a batch: they do not change any more."""
+        events = _FIRST if begins == 1 else begins, self._last_event  # rows before event 1 belong to nothing
         self._findings.compare_rows("trade", projection.trades, trades_between(self._store, *events))
         self._findings.compare_rows(
             "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
         )
-        commands = _FIRST if begins else first.first_command_sequence, self._last_command
-        placed = {order.order_id for order in projection.orders if order.order_id >= commands[0]}
-        found = {order.order_id: order for order in self._stored_orders(*commands)}
-        for order_id in found.keys() - placed:
-            self._findings.compare_row("order", order_id, None, found[order_id])
-        closed = [order for order in projection.orders if order.status != "open"]
-        before = [order.order_id for order in closed if order.order_id < commands[0]]
-        found |= {order.order_id: order for order in self._store.get_orders(before)}
+        older = (order for order in projection.orders if order.order_id < first.first_command_sequence)
+        closed = [order for order in older if order.status != "open"]
+        found = {order.order_id: order for order in self._store.get_orders([order.order_id for order in closed])}
         for order in closed:
             self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
+
+    def _compare_placed(self, first: Block, placed: dict[int, Order]) -> None:
+        """Those that are closed, and that the store has no others."""
+        begins = _FIRST if first.number == 1 else first.first_command_sequence
+        found = {order.order_id: order for order in self._stored_orders(begins, self._last_command)}
+        for order_id in found.keys() - placed:
+            self._findings.compare_row("order", order_id, None, found[order_id])
+        for order in placed.values():
+            if order.status != "open":
+                self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
 
     def _audit(self, first_sequence: int) -> TrailAudit:
         return TrailAudit(self._trail_folder, first_sequence, self._findings, self._disk)

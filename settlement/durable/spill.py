@@ -25,6 +25,7 @@ SUFFIX = ".spill"
 SEGMENT_BYTES = 8 << 20
 """So much is read at a time, and given back to the disk at a time."""
 _BYTES_AN_APPEND = 4 << 20
+_BYTES_A_READ = 32 << 20
 _OVERHEAD_BYTES = 32  # a block's share of its record, at most
 _REMEDY = "Where the store or the engine holds its blocks, move the folder away; otherwise restore it from a copy."
 
@@ -100,10 +101,15 @@ class Spill:
         return taken
 
     def read(self, most: int, may: Callable[[Block], bool] = lambda block: True) -> list[Block]:
-        """The next blocks, up to `most`, and up to the first that `may` not. Raises SpillDamaged, SpillUnusable."""
+        """The next blocks: up to `most`, or a few megabytes, or the first that `may` not be taken.
+
+        Raises SpillDamaged, SpillUnusable.
+        """
         blocks: list[Block] = []
-        while len(blocks) < most and self.head and self._next_number <= self.last_number:
+        size = 0
+        while len(blocks) < most and self.head and self._next_number <= self.last_number and size < _BYTES_A_READ:
             block = self._read_one()
+            size += len(block.data)
             if not may(block):
                 self._read_ahead = block
                 break

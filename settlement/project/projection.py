@@ -8,7 +8,7 @@
 Everything is absolute, never an increment, so writing a projection twice does no harm.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 
 from ledger.api import FIELDS, NOTHING, EventRow, Key, Leg, Overdrawn, fold, legs
@@ -19,6 +19,7 @@ from settlement.errors import StoreDamaged
 from settlement.project.order_states import SIDES, OrderFold, OrderState, orders_needed
 from settlement.project.recently_used import RecentlyUsed
 from settlement.stores.base import (
+    WHOLE,
     Balance,
     Before,
     Candle,
@@ -27,6 +28,7 @@ from settlement.stores.base import (
     LedgerEvent,
     Order,
     Projection,
+    Slice,
     Tables,
     Trade,
     TradingDay,
@@ -90,16 +92,18 @@ class Projector:
         self._candles: dict[tuple[str, int], Candle] = {}
         self._day: TradingDay | None = None
 
-    def project(self, blocks: Sequence[Block]) -> Projection:
-        """The projection of consecutive blocks, at least one. Everything is read before anything is remembered.
+    def project(self, blocks: Sequence[Block], part: Slice = WHOLE) -> Projection:
+        """The projection of consecutive blocks, at least one, or of a slice of a single one.
+
+        Everything is read before anything is remembered.
 
         Raises what `tables` raises, and may then be called again with the same blocks; StoreDamaged when the tables
         do not show the state before these blocks.
         """
-        events: list[list[EventRow]] = [block.events.tolist() for block in blocks]
+        events = [_events_of(block, part) for block in blocks]
         definitions = [d for block, rows in zip(blocks, events, strict=True) for d in self._define(block, rows)]
         moves = [[(row, legs(row, self.registry)) for row in rows] for rows in events]
-        before = blocks[0].first_event_sequence
+        before = part.after + 1 if part.after else blocks[0].first_event_sequence
         orders = self._load_orders(orders_needed(row for rows in events for row in rows), before)
         balances = self._load_balances({leg[:2] for rows in moves for _, found in rows for leg in found}, before)
         trades = [t for block, rows in zip(blocks, events, strict=True) for t in _trades(block, rows, self.registry)]
@@ -117,6 +121,7 @@ class Projector:
             days=days,
             definitions=definitions,
             before=rows_before,
+            slice=part,
         )
 
     def _before(
@@ -243,9 +248,33 @@ class Projector:
         return self._day if self._day and self._day.day == day else self._tables.trading_day(day)
 
 
-def trades_of(block: Block, registry: Registry) -> list[Trade]:
-    """The trades of one block; `registry` knows its instruments."""
-    return list(_trades(block, block.events.tolist(), registry))
+def slices_of(block: Block, most_events: int, after: int = 0) -> Iterator[Slice]:
+    """The slices of a block, of so many events each, that follow on event `after`; WHOLE for one that is not larger.
+
+    They end at the same events wherever they begin.
+    """
+    first, last = block.first_event_sequence, block.last_event_sequence
+    while True:
+        done = after + 1 - first if after else 0
+        through = first + (done // most_events + 1) * most_events - 1
+        if through >= last:
+            yield Slice(after, 0)
+            return
+        yield Slice(after, through)
+        after = through
+
+
+def _events_of(block: Block, part: Slice) -> list[EventRow]:
+    first = block.first_event_sequence
+    start = part.after + 1 - first if part.after else 0
+    stop = part.through + 1 - first if part.through else block.event_count
+    rows: list[EventRow] = block.events[start:stop].tolist()
+    return rows
+
+
+def trades_of(block: Block, registry: Registry, part: Slice = WHOLE) -> list[Trade]:
+    """The trades of one block, or of a slice of it; `registry` knows its instruments."""
+    return list(_trades(block, _events_of(block, part), registry))
 
 
 def _trades(block: Block, rows: Iterable[EventRow], registry: Registry) -> Iterable[Trade]:

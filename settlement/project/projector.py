@@ -17,11 +17,12 @@ from settlement.clock import Clock
 from settlement.errors import StoreDamaged, TrailUnusable
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters, WithLetters, decode
-from settlement.project.projection import EmptyTables, Projector, trades_of
+from settlement.project.projection import EmptyTables, Projector, slices_of, trades_of
 from settlement.project.trail import Trail, line_of
 from settlement.stores.base import (
     Checkpoint,
     Projection,
+    Slice,
     Store,
     StoredBlock,
     StoreMisconfigured,
@@ -62,6 +63,7 @@ class Projections:
             )
         self._refused_trades: list[Trade] = []  # of the dead letters when `_projector` was made
         self._tables = WithLetters(EmptyTables(), ())
+        self._within = patience(store.projected_within)  # event to which the next block is projected, 0: none
         self._projector = patience(self._new_projector)
         patience(self._mend_trail)
 
@@ -76,7 +78,7 @@ class Projections:
         if not self.lag:
             return None
         is_all_in_memory = len(self._backlog) == self.lag
-        if not is_all_in_memory or self._backlog_trades >= self._options.batch_trades:
+        if self._within or not is_all_in_memory or self._backlog_trades >= self._options.batch_trades:
             return 0.0
         return max(0.0, self._waiting_since + self._options.batch_ms / 1000 - self._clock.monotonic())
 
@@ -95,6 +97,17 @@ class Projections:
 
     def step(self) -> None:
         """Projects one batch. Raises StoreDamaged, StoreMisconfigured, TrailUnusable, and Stopped while it waits."""
+        if not self._backlog:
+            self._read_back()
+        large = self._large_block()
+        if large is None:
+            self._step_of_blocks()
+        else:
+            self._project_slice(large)
+        self._waiting_since = self._clock.monotonic()
+        metrics.PROJECTION_LAG.set(self.lag)
+
+    def _step_of_blocks(self) -> None:
         blocks = self._next_blocks()
         try:
             self._project(blocks)
@@ -107,27 +120,53 @@ class Projections:
                 self._projector = self._patience(self._new_projector)
                 for block in blocks:
                     self._project_or_bury(block)
-        self._waiting_since = self._clock.monotonic()
-        metrics.PROJECTION_LAG.set(self.lag)
 
     # One batch
 
     def _next_blocks(self) -> list[Block]:
-        """The next blocks, at least one, up to a batch's number of events."""
-        if not self._backlog:
-            self._read_back()
+        """The next blocks, at least one, up to a batch's number of events; a large one comes alone."""
         blocks: list[Block] = []
         events = 0
-        while self._backlog and events < self._options.batch_events:
-            row = self._backlog.popleft()
-            self._backlog_bytes -= len(row.data)
-            self._backlog_trades -= row.trade_count
-            block = Block.decode(row.data)
+        while self._backlog and events < self._options.batch_events and self._large_block() is None:
+            block = self._take_one()
             events += block.event_count
             blocks.append(block)
             if block.number == self._died_at:
                 break  # its checkpoint may show itself late: no row may be past that block until it is there for sure
         return blocks
+
+    def _take_one(self) -> Block:
+        row = self._backlog.popleft()
+        self._backlog_bytes -= len(row.data)
+        self._backlog_trades -= row.trade_count
+        return Block.decode(row.data)
+
+    def _large_block(self) -> Block | None:
+        """The next block, if it is projected in slices."""
+        row = self._backlog[0]
+        events = row.last_event_sequence - row.first_event_sequence + 1
+        return Block.decode(row.data) if self._within or events > self._options.slice_events else None
+
+    def _project_slice(self, block: Block) -> None:
+        """The next slice of a large block. Others than those of small blocks, its rows do not become a dead letter:
+        there are too many of them to be kept a second time."""
+        part = next(slices_of(block, self._options.slice_events, self._within))
+        projection = self._patience(lambda: self._projector.project([block], part))
+        self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
+        try:
+            self._patience(lambda: self._store.insert_batch(projection, self.projected))
+        except StoreMisconfigured:
+            raise
+        except StoreRejected as error:
+            raise StoreMisconfigured(
+                f"The store refuses rows of block {block.number}, which has {block.event_count} events and so is too "
+                f"large for a dead letter: mend what the store says, then start again. {error}"
+            ) from error
+        metrics.TRADES_PROJECTED.inc(len(projection.trades))
+        self._within = part.through
+        if not part.through:
+            self._take_one()
+            self.projected = projection.checkpoint
 
     def _read_back(self) -> None:
         first, head = self.projected.block_number + 1, self.projected
@@ -209,7 +248,11 @@ class Projections:
         last = stored[-1].trade_id if stored else _LAST
         found = {trade.trade_id: trade for trade in chain(stored, self._refused_trades)}
         in_order = [trade for known, trade in sorted(found.items()) if trade_id < known <= last]
-        return [trade for trade in in_order if trade.block_number <= self.projected.block_number]
+        return [
+            trade
+            for trade in in_order
+            if trade.block_number <= self.projected.block_number or trade.trade_id <= self._within
+        ]
 
     def _refuse_foreign_trail(self) -> None:
         last = self._trail.last_trade_id
@@ -219,8 +262,8 @@ class Projections:
         registry = self._projector.registry
         if row and row.number > self.projected.block_number:
             return  # its instrument may not be known yet; the line is checked when settlement starts the next time
-        trades = trades_of(Block.decode(row.data), registry) if row else []
-        if self._trail.last_line not in [line_of(trade, registry) for trade in trades if trade.trade_id == last]:
+        trades = trades_of(Block.decode(row.data), registry, Slice(last - 1, last)) if row else []
+        if self._trail.last_line not in [line_of(trade, registry) for trade in trades]:
             raise TrailUnusable(
                 f"The last line of settled_trades.csv tells of trade {last}, which the stored blocks do not tell like "
                 "that: the file belongs to another chain, or was changed. Move it away; it is written anew."

@@ -13,7 +13,7 @@ from settlement.clock import Clock
 from settlement.errors import NotReady, StoreDamaged
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
-from settlement.project.projection import EmptyTables, Projector
+from settlement.project.projection import EmptyTables, Projector, slices_of
 from settlement.project.projector import Projections
 from settlement.project.trail import Trail
 from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock
@@ -21,7 +21,7 @@ from settlement.stores.retrying import Patience, Stopped
 
 log = structlog.get_logger(__name__)
 
-_BLOCKS_AT_ONCE = 32
+_EVENTS_AT_ONCE = 8192
 
 
 def rebuild(
@@ -96,6 +96,7 @@ def state_after(rows: Iterable[StoredBlock], progress: Callable[[int, int], obje
     projector = Projector(EmptyTables(), kept=None)
     head = Checkpoint(0, 0, 0)
     batch: list[Block] = []
+    events = 0
     for row in rows:
         try:
             block = Block.decode(row.data)
@@ -104,10 +105,20 @@ def state_after(rows: Iterable[StoredBlock], progress: Callable[[int, int], obje
             raise StoreDamaged(f"Block {head.block_number + 1} of the store is damaged: {error}") from error
         head = Checkpoint(block.number, block.hash, block.epoch)
         batch.append(block)
-        if len(batch) == _BLOCKS_AT_ONCE:
-            projector.project(batch)
+        events += block.event_count
+        if events >= _EVENTS_AT_ONCE:
+            _project(projector, batch)
             progress(block.number, block.number)
-            batch = []
+            batch, events = [], 0
     if batch:
-        projector.project(batch)
+        _project(projector, batch)
     return projector.base(head)
+
+
+def _project(projector: Projector, blocks: list[Block]) -> None:
+    """Only the last of them may be a large one."""
+    *others, last = blocks
+    if others:
+        projector.project(others)
+    for part in slices_of(last, _EVENTS_AT_ONCE):
+        projector.project([last], part)

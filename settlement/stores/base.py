@@ -184,8 +184,18 @@ class Before(NamedTuple):
     candles: Sequence[Candle]
 
 
+class Slice(NamedTuple):
+    """The events of a large block that are projected as one batch."""
+
+    after: int  # the event before them; 0: they begin with the block
+    through: int  # the last of them; 0: they end with the block
+
+
+WHOLE = Slice(0, 0)
+
+
 class Projection(NamedTuple):
-    """What some consecutive blocks do to the tables, ready to be written as one batch.
+    """What some consecutive blocks, or a slice of one, do to the tables, ready to be written as one batch.
 
     `orders`, `balances`, `candles` and `days` hold the last state only, one row a key. `before` is for a store that is
     not atomic, None for others and for batches that a projector did not make.
@@ -200,6 +210,7 @@ class Projection(NamedTuple):
     days: Sequence[TradingDay]
     definitions: Sequence[Definition]
     before: Before | None = None
+    slice: Slice = WHOLE  # of the checkpoint's block
 
 
 class Tables(Protocol):
@@ -261,7 +272,8 @@ class Store(Protocol):
 
         `follows` is the checkpoint that the batch was made on; None: whatever is there. Raises
         settlement.errors.StoreReplaced, and writes nothing, where the store is neither there nor past the batch, or
-        does not hold its blocks.
+        does not hold its blocks. Of a slice that is not the block's last the checkpoint stays where it is, and
+        `projected_within` moves.
         """
 
     def insert_rows(self, projection: Projection) -> None:
@@ -285,11 +297,16 @@ class Store(Protocol):
 
     def projected(self) -> Checkpoint: ...
 
+    def projected_within(self) -> int:
+        """The event to which the block after `projected` is projected: its slices up to there are; 0: none of them."""
+
     def projecting(self) -> int:
-        """The newest block that rows may tell of: past `projected` while a batch is written, or after it failed."""
+        """The newest block that rows may tell of: past `projected` while a batch is written, or after it failed, and
+        between the slices of a block."""
 
     def at_checkpoint(self) -> Tables:
-        """The rows as the `projected` block left them, and as the batches leave them that this store writes then."""
+        """The rows as the `projected` block, or the slices after it, left them; and as the batches leave them that this
+        store writes then."""
 
     def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
         """Those that exist, in any order; ids may be many (the store asks in pieces)."""

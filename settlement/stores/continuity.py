@@ -7,7 +7,7 @@ take over, while some other statement meets the change first and connects again 
 from collections.abc import Callable, Sequence
 
 from settlement.errors import StoreReplaced
-from settlement.stores.base import Checkpoint, StoredBlock
+from settlement.stores.base import Checkpoint, Slice, StoredBlock
 
 
 def refuse_gap(head: Checkpoint, blocks: Sequence[StoredBlock], hash_of: Callable[[int], int | None]) -> None:
@@ -49,3 +49,13 @@ def refuse_leap(at: Checkpoint, head: Checkpoint, batch: Checkpoint, follows: Ch
         f"Blocks {follows.block_number + 1} to {batch.block_number} were about to be projected, but the store {is_at}. "
         "Give settlement the one that it had, or start it again: it goes on from where this one is."
     )
+
+
+def refuse_skip(within: int, block_number: int, part: Slice) -> None:
+    """Lets a slice through that follows on event `within`, to which the block is projected. Raises StoreReplaced."""
+    if part.after != within:
+        raise StoreReplaced(
+            f"Block {block_number} was about to be projected after event {part.after}, but the store is projected to "
+            f"event {within} of it: it is an older copy, or another store. Give settlement the one that it had, or "
+            "start it again: it goes on from where this one is."
+        )

@@ -24,7 +24,14 @@ from tests.conftest import scylla_shards
 from tests.settlement.fakes import FakeClock, ScriptedFeed
 from tests.settlement.rows import MOST
 
-TABLES = ("engine_blocks", "engine_block_parts", "engine_epochs", "settlement_checkpoints", *PROJECTED_TABLES)
+TABLES = (
+    "engine_blocks",
+    "engine_block_parts",
+    "projection_progress",
+    "engine_epochs",
+    "settlement_checkpoints",
+    *PROJECTED_TABLES,
+)
 """Of the SQL store."""
 
 STORES = [

@@ -67,6 +67,7 @@ PUT_CANDLE = insert(
 PUT_TRADING_DAY = insert("trading_days", "shard, day, first_trade_id, last_trade_id")
 PUT_DEFINITION = insert("definitions", "shard, event_sequence, kind, text")
 PUT_UNDO = insert("projection_undo", "shard, slot, chunk, written_us, chunks, generation, after_block, to_block, data")
+PUT_PROGRESS = insert("projection_progress", "shard, generation, block_number, event_sequence")
 PUT_CHECKPOINT = insert("settlement_checkpoints", "shard, stage, block_number, hash, epoch, generation")
 
 PUT_CHILD = insert("bucket_trees", "shard, tree, level, prefix, child")
@@ -106,6 +107,7 @@ def table(write: str) -> str:
 
 _CHECKPOINT = "block_number, hash, epoch, generation"
 GET_CHECKPOINT = f"SELECT {_CHECKPOINT} FROM settlement_checkpoints WHERE shard = ? AND stage = ?"
+GET_PROGRESS = "SELECT generation, block_number, event_sequence FROM projection_progress WHERE shard = ?"
 _OF_BLOCKS = "FROM engine_blocks WHERE shard = ? AND bucket = ?"
 GET_BLOCK = f"SELECT {BLOCK} {_OF_BLOCKS} AND number = ?"
 GET_BLOCK_HEAD = f"SELECT {BLOCK_HEAD} {_OF_BLOCKS} AND number = ?"

@@ -26,7 +26,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
-from settlement.stores.continuity import refuse_leap
+from settlement.stores.continuity import refuse_leap, refuse_skip
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.batches import Outbox, leading
 from settlement.stores.scylla.connection.copies import refuse_too_many
@@ -42,6 +42,7 @@ from settlement.stores.scylla.write.rows import Rows
 from settlement.stores.scylla.write.undo import Overlay, TablesAtCheckpoint, UndoLog
 
 _PRUNED_AT_ONCE = 8
+_LISTS = tuple(name for name in Projection._fields if name not in ("checkpoint", "before", "slice"))
 
 
 class ScyllaStore:
@@ -70,6 +71,7 @@ class ScyllaStore:
         self._candles = Candles(self._session, shard)
         self._undo = UndoLog(self._session, shard)
         self._overlay: Overlay | None = None
+        self._within = 0  # event to which the block after the checkpoint is projected; known with the overlay
         self._is_overlay_known = False
         self._generation = -1  # that the index's memory is of
         self._heads: dict[str, bytes] = {}
@@ -118,27 +120,36 @@ class ScyllaStore:
             refuse_leap(at, self._fences.written_head(), projection.checkpoint, follows)
         if not self._is_overlay_known:
             self._read_overlay(at, generation)
-        number = projection.checkpoint.block_number
-        if at.block_number >= number:
+        number, part = projection.checkpoint.block_number, projection.slice
+        if at.block_number >= number or (part.through and self._within >= part.through):
             # A call before this one has come to its end without our hearing of it: no record would be true any more.
             self._send(self._rows(projection, generation, is_again=True), generation)
             self._read_overlay(at, generation)
             return
-        pending = self._overlay
+        refuse_skip(self._within, number, part)
+        place, pending = _place(at.block_number, self._within), self._overlay
         if _changes(projection) or pending:
             # From here on rows may be ahead of the checkpoint, whatever happens.
             self._overlay = (pending or Overlay(at.block_number)).before(projection)
             rows = self._rows(projection, generation, is_again=pending is not None)
-            undo = self._undo.batches(generation, at.block_number, self._overlay, at.block_number)
-            self._send(rows, generation, undo)
+            self._send(rows, generation, self._undo.batches(generation, place, self._overlay, place))
             left = self._overlay.after(projection)
             if left is not None:
-                self._undo.write(generation, number, left, at.block_number)
-            self._put_projected(projection.checkpoint, generation)
+                self._undo.write(generation, _place(number, part.through), left, place)
+            self._put_progress(projection, generation)
             self._overlay = left
         else:
-            self._put_projected(projection.checkpoint, generation)
+            self._put_progress(projection, generation)
         self._prune(projection, generation)
+
+    def _put_progress(self, projection: Projection, generation: int) -> None:
+        number, through = projection.checkpoint.block_number, projection.slice.through
+        if through:
+            values = self._shard, generation, number, through, stamp(generation, through)
+            self._session.run(cql.PUT_PROGRESS, values)
+        else:
+            self._put_projected(projection.checkpoint, generation)
+        self._within = through
 
     def insert_rows(self, projection: Projection) -> None:
         _, generation = self._projected()
@@ -202,7 +213,7 @@ class ScyllaStore:
         """The checkpoint goes to block 0, at a write time that is later than any of the generation before."""
         if generation > GENERATIONS:
             raise StoreRejected(f"Projections were dropped {GENERATIONS} times: settle into another SCYLLA_KEYSPACE.")
-        self._overlay, self._is_overlay_known = None, True
+        self._overlay, self._is_overlay_known, self._within = None, True, 0
         self._accounts.forget()
         self._pruned_to = LEAST
         self._put_projected(NOTHING_YET, generation)
@@ -234,14 +245,24 @@ class ScyllaStore:
 
     def projecting(self) -> int:
         at, generation = self._projected()
-        return self._undo.to_block(generation, at.block_number)
+        within = self._progress(at, generation)
+        found = self._undo.to_block(generation, _place(at.block_number, within))
+        return max(found, at.block_number + (1 if within else 0))
+
+    def projected_within(self) -> int:
+        return self._progress(*self._projected())
+
+    def _progress(self, at: Checkpoint, generation: int) -> int:
+        row = self._session.one(cql.GET_PROGRESS, (self._shard,))
+        return row[2] if row and row[:2] == (generation, at.block_number + 1) else 0
 
     def at_checkpoint(self) -> Tables:
         self._read_overlay(*self._projected())
         return TablesAtCheckpoint(self, lambda: self._overlay)
 
     def _read_overlay(self, at: Checkpoint, generation: int) -> None:
-        self._overlay = self._undo.read(generation, at.block_number)
+        self._within = self._progress(at, generation)
+        self._overlay = self._undo.read(generation, _place(at.block_number, self._within))
         self._is_overlay_known = True
 
     def _projected(self) -> tuple[Checkpoint, int]:
@@ -337,4 +358,10 @@ class ScyllaStore:
 
 
 def _changes(projection: Projection) -> bool:
-    return any(projection[1:-1])
+    return any(getattr(projection, name) for name in _LISTS)
+
+
+def _place(block_number: int, within: int) -> int:
+    """Where a batch begins or ends, as undo records name it: a block's number, or within the block after it an event's,
+    negative."""
+    return -within or block_number

@@ -147,6 +147,9 @@ ADVANCE_CHECKPOINT = (
     "UPDATE settlement_checkpoints SET block_number = %s, hash = %s, epoch = %s "
     "WHERE stage = %s AND block_number = %s AND hash = %s RETURNING block_number"
 )
+PUT_PROGRESS = upsert("projection_progress", "block_number, event_sequence", "block_number", newer="event_sequence")
+DROP_PROGRESS = "DELETE FROM projection_progress WHERE block_number <> %s"
+GET_PROGRESS = "SELECT event_sequence FROM projection_progress WHERE block_number = %s"
 PUT_EPOCH = f"INSERT INTO engine_epochs ({EPOCH}) VALUES ({', '.join(['%s'] * len(Epoch._fields))})"
 EPOCHS = f"SELECT {EPOCH} FROM engine_epochs ORDER BY number"
 FENCES = "SELECT number, first_block FROM engine_epochs WHERE number > %s AND first_block <= %s ORDER BY number"

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from ledger.api import MOST_LEGS
 from matching.core.epochs import Epoch
 from settlement.stores.base import (
+    WHOLE,
     Balance,
     Candle,
     Checkpoint,
@@ -31,7 +32,7 @@ from settlement.stores.base import (
     TradingDay,
 )
 from settlement.stores.block_parts import in_row, joined, may_go_on, parts_of
-from settlement.stores.continuity import refuse_gap, refuse_leap
+from settlement.stores.continuity import refuse_gap, refuse_leap, refuse_skip
 from settlement.stores.sql import statements as sql
 from settlement.stores.sql.session import Row, Session
 
@@ -134,6 +135,9 @@ class SqlStore:
 
     def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
         with self._session.transaction():
+            if projection.slice != WHOLE:
+                self._insert_slice(projection, follows)
+                return
             checkpoint = projection.checkpoint
             is_next = follows is not None and self._advance("projected", follows[0], follows[1], checkpoint)
             at = checkpoint if is_next else self._locked("projected")
@@ -143,6 +147,26 @@ class SqlStore:
             if checkpoint.block_number > at.block_number:
                 self._put_checkpoint("projected", checkpoint)
 
+    def _insert_slice(self, projection: Projection, follows: Checkpoint | None) -> None:
+        checkpoint, part, at = projection.checkpoint, projection.slice, self._locked("projected")
+        if follows is not None:
+            refuse_leap(at, self.appended(), checkpoint, follows)
+        is_new = at.block_number < checkpoint.block_number
+        within = self._progress(checkpoint.block_number)
+        if is_new and not (part.through and within >= part.through):
+            refuse_skip(within, checkpoint.block_number, part)
+        self._put_rows(projection)
+        if is_new and part.through:
+            self._session.run(sql.DROP_PROGRESS, [checkpoint.block_number])
+            row = (checkpoint.block_number, part.through)
+            self._session.write("projection_progress", sql.PUT_PROGRESS, [row])
+        elif is_new:
+            self._session.run(sql.DROP_PROGRESS, [0])
+            self._put_checkpoint("projected", checkpoint)
+
+    def _progress(self, number: int) -> int:
+        return _only(event for (event,) in self._session.rows(sql.GET_PROGRESS, [number])) or 0
+
     def insert_rows(self, projection: Projection) -> None:
         with self._session.transaction():
             self._put_rows(projection)
@@ -151,6 +175,7 @@ class SqlStore:
         with self._session.transaction():
             for table in sql.PROJECTED_TABLES:
                 self._session.run(f"DELETE FROM {table}")
+            self._session.run(sql.DROP_PROGRESS, [0])
             self._put_checkpoint("projected", Checkpoint(0, 0, 0))
 
     def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
@@ -158,6 +183,7 @@ class SqlStore:
             for table, sequence in sql.SEQUENCE_OF.items():
                 self._session.run(f"DELETE FROM {table} WHERE {sequence} >= %s", [first_event_sequence])
             self._session.run("DELETE FROM ledger_events WHERE entry >= %s", [first_event_sequence << sql.LEG_BITS])
+            self._session.run(sql.DROP_PROGRESS, [0])
             self._put_rows(base)
             self._put_checkpoint("projected", base.checkpoint)
 
@@ -197,8 +223,12 @@ class SqlStore:
     def projected(self) -> Checkpoint:
         return self._checkpoint("projected")
 
+    def projected_within(self) -> int:
+        return self._progress(self.projected().block_number + 1)
+
     def projecting(self) -> int:
-        return self.projected().block_number
+        number = self.projected().block_number
+        return number + 1 if self._progress(number + 1) else number
 
     def at_checkpoint(self) -> Tables:
         return self

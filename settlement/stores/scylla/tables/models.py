@@ -252,6 +252,16 @@ class ProjectionUndo(Table):
     data = columns.Blob()
 
 
+class ProjectionProgress(Table):
+    """How far the block after the `projected` checkpoint is projected, where that is done in slices."""
+
+    __table_name__ = "projection_progress"
+    shard = _key(columns.Integer)
+    generation = columns.BigInt()
+    block_number = columns.BigInt()
+    event_sequence = columns.BigInt()
+
+
 class BucketTree(Table):
     """Which buckets hold rows: a tree of 65,536 branches a node, level 0 at the leaves."""
 
@@ -318,6 +328,7 @@ MODELS: tuple[type[Table], ...] = (
     Candle,
     Definition,
     ProjectionUndo,
+    ProjectionProgress,
     BucketTree,
     TradeDate,
     AccountPart,

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from math import inf
 from typing import Any, NamedTuple
 
 from settlement.stores.base import Balance, Candle, Order, Projection, Tables, TradingDay
@@ -32,16 +33,17 @@ _NUMBERS = longs(3)
 
 @dataclass
 class Overlay:
-    """Rows by key as the checkpoint's block left them; None: not there yet."""
+    """Rows by key as the checkpoint's block, or a slice after it, left them; None: not there yet."""
 
     to_block: int
+    to_event: int = 0  # where only slices of that block are written; 0: to its end
     orders: dict[int, Order | None] = field(default_factory=dict)
     balances: dict[tuple[int, str], Balance | None] = field(default_factory=dict)
     candles: dict[tuple[str, int], Candle | None] = field(default_factory=dict)
 
     def before(self, projection: Projection) -> "Overlay":
         """This, and what the batch changes besides; every key of it, too, that was not there."""
-        made = Overlay(max(self.to_block, projection.checkpoint.block_number))
+        made = Overlay(*max(self._to, _end_of(projection), key=_place))
         known = projection.before
         made.orders = {row.order_id: None for row in projection.orders}
         made.balances = {(row.account, row.asset): None for row in projection.balances}
@@ -57,29 +59,44 @@ class Overlay:
 
     def after(self, projection: Projection) -> "Overlay | None":
         """As the batch leaves it; None where the checkpoint comes to all that rows may tell of."""
-        if projection.checkpoint.block_number >= self.to_block:
+        if _place(_end_of(projection)) >= _place(self._to):
             return None
-        made = Overlay(self.to_block, {**self.orders}, {**self.balances}, {**self.candles})
+        made = Overlay(*self._to, {**self.orders}, {**self.balances}, {**self.candles})
         made.orders |= {row.order_id: row for row in projection.orders}
         made.balances |= {(row.account, row.asset): row for row in projection.balances}
         made.candles |= {(row.symbol, row.minute_ns): row for row in projection.candles}
         return made
 
+    @property
+    def _to(self) -> tuple[int, int]:
+        return self.to_block, self.to_event
+
     def encode(self) -> bytes:
         orders = [[key, row] for key, row in self.orders.items()]
         balances = [[*key, row] for key, row in self.balances.items()]
         candles = [[*key, row] for key, row in self.candles.items()]
-        return json.dumps([orders, balances, candles], separators=(",", ":")).encode()
+        return json.dumps([orders, balances, candles, self.to_event], separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, to_block: int, data: bytes) -> "Overlay":
-        orders, balances, candles = json.loads(data)
+        orders, balances, candles, *rest = json.loads(data)  # older versions write three
         return cls(
             to_block,
+            rest[0] if rest else 0,
             {key: Order(*row) if row else None for key, row in orders},
             {(account, asset): Balance(*row) if row else None for account, asset, row in balances},
             {(symbol, minute): Candle(*row) if row else None for symbol, minute, row in candles},
         )
+
+
+def _end_of(projection: Projection) -> tuple[int, int]:
+    """Block and event to which a batch goes; event 0: to the block's end."""
+    return projection.checkpoint.block_number, projection.slice.through
+
+
+def _place(end: tuple[int, int]) -> tuple[int, float]:
+    """What compares two of them."""
+    return end[0], end[1] or inf
 
 
 class _Record(NamedTuple):

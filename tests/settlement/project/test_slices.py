@@ -1,0 +1,280 @@
+"""Large blocks, projected in slices of their events: the same rows as those of whole blocks, wherever it is cut off."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matching.core.engine import Engine
+from settlement import worker
+from settlement.audit import verify
+from settlement.durable.spill import Spill
+from settlement.errors import StoreReplaced
+from settlement.options import Options
+from settlement.project import rebuilding
+from settlement.project.dead_letters import DeadLetters
+from settlement.project.projection import EmptyTables, Projector, slices_of, trades_of
+from settlement.project.trail import NAME, Trail
+from settlement.receive.chain import stored
+from settlement.stores.base import WHOLE, Slice, Store, StoreMisconfigured, StoreRejected
+from settlement.stores.scylla.store import ScyllaStore
+from settlement.stores.sql.store import SqlStore
+from tests.reference.streams import random_commands
+from tests.settlement.chains import Chain
+from tests.settlement.conftest import ON_SQL, STORES, Settle, empty, restarted, tables, trail_text
+from tests.settlement.fakes import Crash, FakeClock, Tripwires, feed_of
+from tests.settlement.stores.scylla.test_undo import Dying
+from tests.settlement.test_crashes import STEPS
+
+CHAIN = Chain(step_ns=10**9).add(*random_commands(7, 160, instruments=1, accounts=3, wild=False), block_size=70)
+BLOCKS = CHAIN.blocks
+LAST = BLOCKS[-1].number
+LARGE = max(BLOCKS, key=lambda block: block.event_count)
+SIZE = 13
+
+assert LARGE.event_count > 4 * SIZE
+assert LARGE.number < LAST
+
+
+def settled_in_slices(
+    store: Store, clock: FakeClock, folder: Path, size: int = SIZE, wires: Tripwires | None = None
+) -> int:
+    """As a process that starts, and is killed where the wires say."""
+    store, feed = restarted(store), feed_of(clock, BLOCKS, per_arrival=4, announced=LAST)
+    folder.mkdir(exist_ok=True)
+    trail = Trail(folder)
+    try:
+        for name, wrapped in (("feed", feed), ("store", store), ("trail", trail)):
+            if wires is not None:
+                wires.wrap(wrapped, [method for method in STEPS[name] if hasattr(wrapped, method)])
+        options = Options(batch_trades=5, batch_events=25, slice_events=size, kept_rows=2)
+        letters, spill = DeadLetters(store, folder, clock), Spill(folder / "spill", 1 << 20)
+        return worker.run(feed, store, trail, letters, clock, feed.is_silent, options, spill=spill)
+    finally:
+        trail.close()
+
+
+@pytest.fixture
+def expected(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> tuple[Any, Any]:
+    """Tables and trail of a settlement that slices nothing; the store is empty again."""
+    settle(store, feed_of(clock, BLOCKS))
+    found = tables(store), trail_text(folder)
+    empty(store)
+    return found
+
+
+def until_within(store: Store, parts: int) -> None:
+    """Projects the blocks before the large one, and so many slices of it."""
+    store.append_blocks([stored(block) for block in BLOCKS])
+    projector = Projector(store.at_checkpoint(), kept=None, tells_before=not store.is_atomic)
+    for block in BLOCKS[: LARGE.number - 1]:
+        store.insert_batch(projector.project([block]))
+    for part, _ in zip(slices_of(LARGE, SIZE), range(parts), strict=False):
+        store.insert_batch(projector.project([LARGE], part), store.projected())
+
+
+# Cutting
+
+
+def test_slices_follow_on_each_other_and_end_with_the_block() -> None:
+    parts = list(slices_of(LARGE, SIZE))
+    first, last = LARGE.first_event_sequence, LARGE.last_event_sequence
+    ends = [0, *range(first + SIZE - 1, last, SIZE), 0]
+    assert parts == [Slice(after, through) for after, through in pairwise(ends)]
+    assert list(slices_of(LARGE, SIZE, after=parts[2].after)) == parts[2:]
+    assert list(slices_of(LARGE, SIZE, after=parts[2].after + 3))[1:] == parts[3:], "the ends stay"
+    assert list(slices_of(LARGE, LARGE.event_count)) == [WHOLE]
+    assert list(slices_of(Chain().end_block(), 1)) == [WHOLE], "a block without events"
+
+
+@pytest.mark.parametrize("size", [1, 2, SIZE, 1000])
+def test_slices_give_the_rows_of_the_whole_block(size: int) -> None:
+    one, other = (Projector(EmptyTables(), kept=None) for _ in range(2))
+    for block in BLOCKS:
+        whole = one.project([block])
+        parts = [other.project([block], part) for part in slices_of(block, size)]
+        for name in ("trades", "ledger_events", "definitions"):
+            assert [row for part in parts for row in getattr(part, name)] == list(getattr(whole, name))
+        for name, key in (("orders", 1), ("balances", 2), ("candles", 2), ("days", 1)):
+            last = {row[:key]: row for part in parts for row in getattr(part, name)}
+            assert sorted(last.values()) == sorted(getattr(whole, name))
+        assert {part.checkpoint for part in parts} == {whole.checkpoint}
+        assert trades_of(block, other.registry) == list(whole.trades)
+    assert one.base(whole.checkpoint) == other.base(whole.checkpoint)
+
+
+# Settling
+
+
+@pytest.mark.parametrize("size", [SIZE, 40])
+def test_a_chain_that_is_settled_in_slices_leaves_the_same_tables_and_trail(
+    store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any], size: int
+) -> None:
+    folder = tmp_path / "slices"
+    assert settled_in_slices(store, clock, folder, size) == LAST
+    assert (tables(store), trail_text(folder)) == expected
+    assert (store.projected_within(), store.projecting()) == (0, LAST)
+
+
+@ON_SQL
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_at_any_step_between_slices_leaves_the_same_tables_and_trail(
+    store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any], after: bool
+) -> None:
+    step = 0
+    while True:
+        step += 3
+        empty(store)
+        folder = tmp_path / str(step)
+        try:
+            settled_in_slices(store, clock, folder, wires=Tripwires(at=step, after=after))
+        except Crash:
+            settled_in_slices(store, clock, folder)
+        else:
+            break
+        assert (tables(store), trail_text(folder)) == expected, f"crash at call {step}"
+    assert step > 50
+
+
+@pytest.mark.slow
+@pytest.mark.services("cassandra")
+@pytest.mark.django_db
+@pytest.mark.parametrize(("is_reversed", "sizes"), [(True, (SIZE, SIZE)), (False, (7, 40))])
+def test_a_crash_at_any_request_of_a_slice_leaves_the_same_tables(
+    new_scylla: Callable[[], ScyllaStore], clock: FakeClock, tmp_path: Path, is_reversed: bool, sizes: tuple[int, int]
+) -> None:
+    """Also where the slices are cut otherwise afterwards."""
+    undisturbed = new_scylla()
+    settled_in_slices(undisturbed, clock, tmp_path / "undisturbed", 1000)
+    wanted = tables(undisturbed)
+    for at in range(15, 220, 12):
+        store = new_scylla()
+        until_within(store, 1)
+        dying = restarted(store)
+        assert isinstance(dying, ScyllaStore)
+        Dying(dying, at, is_reversed)
+        options = Options(slice_events=sizes[0], kept_rows=2)
+        with pytest.raises(Crash):
+            rebuild_rest(dying, clock, tmp_path / f"{at}", options)
+        assert store.projecting() >= LARGE.number
+        rebuild_rest(restarted(store), clock, tmp_path / f"{at}", Options(slice_events=sizes[1], kept_rows=2))
+        assert tables(store) == wanted, f"crash at request {at}"
+
+
+def rebuild_rest(store: Store, clock: FakeClock, folder: Path, options: Options) -> None:
+    """Projects what is appended."""
+    folder.mkdir(exist_ok=True)
+    trail = Trail(folder)
+    try:
+        letters = DeadLetters(store, folder, clock)
+        rebuilding.rebuild(store, trail, letters, clock, lambda: False, options, LAST + 1)
+    finally:
+        trail.close()
+
+
+# Between two slices
+
+
+def test_between_slices_the_checkpoint_stays_and_readers_are_told_that_rows_are_ahead(store: Store) -> None:
+    until_within(store, 3)
+    for one in (store, restarted(store)):
+        assert one.projected().block_number == LARGE.number - 1
+        assert one.projected_within() == LARGE.first_event_sequence + 3 * SIZE - 1
+        assert one.projecting() == LARGE.number
+
+
+def test_verification_between_slices_finds_nothing(
+    store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any]
+) -> None:
+    until_within(store, 3)
+    folder = tmp_path / "verified"
+    rebuild_lines(store, clock, folder)
+    report = verify.verify(restarted(store), folder, Engine())
+    assert (report.differences, report.to_block) == ([], LARGE.number - 1)
+
+
+def rebuild_lines(store: Store, clock: FakeClock, folder: Path) -> None:
+    """The trail of what is projected, in a new folder."""
+    folder.mkdir(exist_ok=True)
+    trail = Trail(folder)
+    try:
+        letters = DeadLetters(store, folder, clock)
+        rebuilding.rebuild(store, trail, letters, clock, lambda: True, Options(slice_events=SIZE), LAST + 1)
+    finally:
+        trail.close()
+
+
+def test_a_trail_that_is_taken_away_between_slices_is_written_anew(
+    store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any]
+) -> None:
+    until_within(store, 4)
+    assert settled_in_slices(store, clock, tmp_path / "new") == 0
+    assert (tables(store), trail_text(tmp_path / "new")) == expected
+    assert (tmp_path / "new" / NAME).exists()
+
+
+@ON_SQL
+def test_a_store_that_is_put_back_between_slices_is_refused(store: Store) -> None:
+    until_within(store, 2)
+    projector = Projector(store.at_checkpoint(), store.definitions(), kept=None)
+    parts = list(slices_of(LARGE, SIZE))
+    projector.project([LARGE], parts[2])
+    fourth = projector.project([LARGE], parts[3])
+    with pytest.raises(StoreReplaced, match=f"projected to event {parts[1].through} of it"):
+        store.insert_batch(fourth, store.projected())
+
+
+@pytest.mark.parametrize("store", STORES, indirect=True)
+def test_slices_that_are_written_again_change_nothing(store: Store) -> None:
+    projector = Projector(EmptyTables(), kept=None, tells_before=not store.is_atomic)
+    store.append_blocks([stored(block) for block in BLOCKS])
+    for block in BLOCKS:
+        for part in slices_of(block, SIZE):
+            batch, follows = projector.project([block], part), store.projected()
+            store.insert_batch(batch, follows)
+            known = tables(store)
+            within = store.projected_within()
+            store.insert_batch(batch, follows)
+            assert store.projected_within() == within
+            if block is LARGE:
+                assert tables(store) == known
+
+
+def test_dropping_projections_between_slices_begins_anew(
+    store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any]
+) -> None:
+    for first_block in (LARGE.number, 1):
+        empty(store)
+        until_within(store, 3)
+        folder = tmp_path / str(first_block)
+        folder.mkdir()
+        trail, letters = Trail(folder), DeadLetters(store, folder, clock)
+        options = Options(slice_events=SIZE, kept_rows=2)
+        rebuilding.rebuild(restarted(store), trail, letters, clock, lambda: False, options, first_block)
+        trail.close()
+        assert (tables(store), trail_text(folder)) == expected
+
+
+@ON_SQL
+def test_a_slice_that_the_store_refuses_stops_settlement_which_goes_on_there_once_that_is_mended(
+    store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = SqlStore._put_rows
+    refused = list(slices_of(LARGE, SIZE))[2]
+
+    def refusing(self: SqlStore, projection: Any) -> None:
+        if projection.slice == refused:
+            raise StoreRejected("The database refuses it: a trigger.")
+        insert(self, projection)
+
+    folder = tmp_path / "refused"
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "_put_rows", refusing)
+        with pytest.raises(StoreMisconfigured, match=rf"rows of block {LARGE.number}, .* a trigger"):
+            settled_in_slices(store, clock, folder)
+    assert store.projected_within() == refused.after
+    settled_in_slices(store, clock, folder)
+    assert (tables(store), trail_text(folder)) == expected
+    assert store.dead_letters() == []

@@ -1,0 +1,146 @@
+"""One client command that gives a block of 128 MiB, settled into every store by real processes with bounded memory."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from cassandra.cluster import Cluster
+
+from matching.client.client import Client
+from matching.client.edge import BatchBuilder, Edge
+from matching.core import layout
+from scripts.services import Running
+from tests.conftest import free_ports
+from tests.matching.small_exchange import DEFINITIONS, deposit, order, until
+from tests.system.cassandra_exchange import new_keyspace, on
+from tests.system.conftest import Process, Start
+from tests.system.test_postgres import ends_well
+from tests.system.test_store_away import is_calm, last_block, metrics, ready
+
+pytestmark = [pytest.mark.processes, pytest.mark.acceptance, pytest.mark.timeout(7200)]
+
+BLOCK_BYTES = int(os.environ.get("LARGE_BLOCK_MIB", "128")) << 20
+ORDERS = BLOCK_BYTES // layout.EVENT.itemsize + 1
+MOST_MEMORY_BYTES = 2 << 30
+AT_ONCE = 40_000
+PATIENCE_S = 3600
+
+CANCEL_ALL: list[dict[str, Any]] = [{"command": "cancel_all", "account": 1}]
+SWEEP: list[dict[str, Any]] = [order(2, "buy", "2.00", quantity=f"{ORDERS // 10_000 + 1}")]
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Of an exchange whose store is empty."""
+    kind = request.param
+    if kind == "scylla":
+        server: Running = request.getfixturevalue("cassandra")
+        keyspace = new_keyspace()
+        yield on(server, keyspace)
+        cluster = Cluster([server.host], server.port)
+        cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {keyspace}", timeout=120)
+        cluster.shutdown()
+    elif kind == "postgres":
+        server = request.getfixturevalue("postgres")
+        name = f"large_block_{os.getpid()}"
+        administer(server, f"CREATE DATABASE {name}")
+        yield {"DATABASE_URL": f"postgres://postgres@{server.address}/{name}"}
+        administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+    else:
+        yield {}
+
+
+def administer(server: Running, statement: str) -> None:
+    with psycopg.connect(
+        host=server.host, port=server.port, user="postgres", dbname="postgres", autocommit=True
+    ) as connection:
+        connection.execute(statement.encode())
+
+
+def peak_bytes(process: Process) -> int:
+    """The most that was resident of the living process."""
+    lines = Path(f"/proc/{process.popen.pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+
+
+def place_orders(client: Client) -> None:
+    client.call([*DEFINITIONS, deposit(1, "btc", "BTC", "100000"), deposit(2, "usd", "USD", "1000000000")])
+    for start in range(0, ORDERS, AT_ONCE):
+        one = order(1, "sell", "1.00", quantity="0.0001")
+        client.call([one] * min(AT_ONCE, ORDERS - start))
+
+
+def send(client: Client, commands: list[dict[str, Any]]) -> int:
+    """Without making JSON of the answer; how many events it has."""
+    builder = BatchBuilder(Edge(client.registry))
+    for command in commands:
+        assert builder.add(command) is None
+    client.connection.send(*builder.take())
+    answers: list[Any] = []
+
+    def answered() -> bool:
+        answers.extend(client.connection.receive(1.0))
+        return bool(answers)
+
+    until(answered, "the answer", 300)
+    return sum(len(segment.events) for segment in answers[0].answer.segments)
+
+
+STORES = {
+    "sql": pytest.param("sql", id="sql"),
+    "postgres": pytest.param("postgres", id="postgres", marks=pytest.mark.services("postgres")),
+    "scylla": pytest.param("scylla", id="scylla", marks=pytest.mark.services("cassandra")),
+}
+
+
+@pytest.mark.parametrize("settings", STORES.values(), indirect=True)
+def test_a_cancel_all_whose_block_has_128_mib_is_settled_within_2_gib_of_memory(
+    start: Start, settings: dict[str, str]
+) -> None:
+    check(start, settings, CANCEL_ALL)
+
+
+@pytest.mark.parametrize("settings", [STORES["sql"]], indirect=True)
+def test_a_sweep_whose_block_has_128_mib_is_settled_within_2_gib_of_memory(
+    start: Start, settings: dict[str, str]
+) -> None:
+    check(start, settings, SWEEP)
+
+
+def check(start: Start, settings: dict[str, str], commands: list[dict[str, Any]]) -> None:
+    ends_well(start, "init_store", **settings)
+    engine = start("run_engine", **settings).wait_until_ready()
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    shared: dict[str, Any] = {
+        **settings,
+        "data_dir": engine.data_dir,
+        "ENGINE_COMMAND_ADDRESS": engine.address("COMMAND"),
+        "ENGINE_BLOCK_ADDRESS": engine.address("BLOCK"),
+        "ENGINE_RETRANSMIT_ADDRESS": engine.address("RETRANSMIT"),
+        "SETTLEMENT_HTTP_ADDRESS": address,
+    }
+    settlement = start("run_settlement", **shared)
+    until(lambda: ready(address)[0] == 200, "settlement to be ready", PATIENCE_S)
+    with Client(engine.address("COMMAND"), timeout_s=300) as client:
+        place_orders(client)
+        assert send(client, commands) > ORDERS
+        client.call([deposit(3, "after")])
+    last = last_block(engine)
+    until(lambda: is_settled(settlement, address, last), f"block {last} to be settled", PATIENCE_S)
+    peak = peak_bytes(settlement)
+    print(f"{BLOCK_BYTES >> 20} MiB, {settings}: settlement's memory {peak >> 20} MiB at most")  # noqa: T201
+    assert peak < MOST_MEMORY_BYTES
+    reconciled = ends_well(start, "reconcile", "--json", **shared)
+    assert json.loads("".join(reconciled.lines))["ok"]
+    assert settlement.stop() == 0, settlement.errors
+    assert not [line for line in settlement.errors if "Traceback" in line]
+
+
+def is_settled(settlement: Process, address: str, last: int) -> bool:
+    assert settlement.popen.poll() is None, settlement.errors[-3:]
+    found = metrics(address)
+    return is_calm(found) and found["settlement_blocks_appended_total"] >= last
