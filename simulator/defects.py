@@ -111,7 +111,7 @@ def _checkpoint_before_projection() -> Iterator[Any]:
     def project(self: projector.Projections, blocks: list[Block]) -> None:
         projection = self._patience(lambda: self._projector.project(blocks))
         self._trail.append(projection.trades, self._projector.registry)
-        self._patience(lambda: self._store.insert_batch(projector._nothing(projection.checkpoint)))
+        self._patience(lambda: self._store.insert_batch(projector._nothing_of(projection)))
         self._patience(lambda: self._store.insert_rows(projection))
         self.projected = projection.checkpoint
 

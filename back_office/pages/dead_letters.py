@@ -1,6 +1,7 @@
 """Blocks whose rows the store refused: all of them, newest first, and one with its error and a way to replay it."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from back_office.filters import BadFilter
 from back_office.formats import instant
 from back_office.paging import PAGE_ROWS, Page, page_before
 from settlement.errors import NotReady
-from settlement.project.dead_letters import DeadLetters
+from settlement.project.dead_letters import NO_ROWS, DeadLetters
 from settlement.stores.base import DeadLetter, Store
 
 log = structlog.get_logger(__name__)
@@ -95,5 +96,8 @@ class DeadLetterPages:
 
 def _counts(projection: str) -> dict[str, int]:
     """How many rows were refused, by table."""
-    tables = json.loads(projection or "{}")
-    return {name.replace("_", " "): len(rows) for name, rows in tables.items() if rows and name != "checkpoint"}
+    counts: Counter[str] = Counter()
+    found = json.loads(projection or "{}")
+    for tables in found if isinstance(found, list) else [found]:  # of slices of a large block there are several
+        counts.update({name.replace("_", " "): len(rows) for name, rows in tables.items() if name not in NO_ROWS})
+    return dict(+counts)

@@ -20,6 +20,7 @@ from settlement import metrics
 from settlement.clock import Clock
 from settlement.errors import CannotRun, NotReady
 from settlement.stores.base import (
+    WHOLE,
     Balance,
     Candle,
     Checkpoint,
@@ -28,7 +29,9 @@ from settlement.stores.base import (
     LedgerEvent,
     Order,
     Projection,
+    Slice,
     Store,
+    StoreMisconfigured,
     StoreRejected,
     StoreUnavailable,
     Tables,
@@ -39,6 +42,11 @@ from settlement.stores.base import (
 log = structlog.get_logger(__name__)
 
 FILE_NAME = "dead_letters.jsonl"
+MOST_BYTES = 64 << 20
+"""Of the rows of one letter, as JSON: they are held in memory as long as it is not resolved."""
+
+NO_ROWS = ("checkpoint", "slice")
+"""What a projection's JSON form has besides lists of rows."""
 
 R = TypeVar("R")
 
@@ -67,7 +75,10 @@ class DeadLetters:
         metrics.DEAD_LETTERS.set(self.count)
 
     def put(self, projection: Projection, error: str) -> DeadLetter:
-        """Keeps the projection of one block that was refused."""
+        """Keeps the projection of one block, or of a slice of it, that was refused; the slices of a block together.
+
+        Raises StoreMisconfigured where these are too many to be kept.
+        """
         number = projection.checkpoint.block_number
         known = self._store.get_dead_letter(number)
         now = self._clock.time_ns()
@@ -79,10 +90,9 @@ class DeadLetters:
             first_failed_at_ns=known.first_failed_at_ns if known else now,
             last_failed_at_ns=now,
             resolved_at_ns=None,
-            projection=encode(projection),
+            projection=_bounded([*_earlier(known, projection), projection], error),
         )
-        self._keep(letter)
-        log.error("dead letter", block=number, error=error, attempts=letter.attempts)
+        self._keep_refused(letter)
         return letter
 
     def replay(self, letter: DeadLetter) -> str | None:
@@ -99,9 +109,11 @@ class DeadLetters:
                 f"{projected} only: let run_settlement, or rebuild_projections, get there first."
             )
         try:
-            self._store.insert_rows(decode(letter.projection))
+            for projection in decode(letter.projection):
+                self._store.insert_rows(projection)
         except StoreRejected as error:
-            self.put(decode(letter.projection), str(error))
+            attempts, now = letter.attempts + 1, self._clock.time_ns()
+            self._keep_refused(letter._replace(error=str(error), attempts=attempts, last_failed_at_ns=now))
             return str(error)
         self.resolve(letter)
         return None
@@ -109,6 +121,10 @@ class DeadLetters:
     def resolve(self, letter: DeadLetter) -> None:
         self._keep(letter._replace(resolved_at_ns=self._clock.time_ns()))
         log.info("dead letter resolved", block=letter.block_number)
+
+    def _keep_refused(self, letter: DeadLetter) -> None:
+        self._keep(letter)
+        log.error("dead letter", block=letter.block_number, error=letter.error, attempts=letter.attempts)
 
     def _keep(self, letter: DeadLetter) -> None:
         self._tell(letter)  # before the row: done again after a failure it may be told twice, but not left out
@@ -139,14 +155,43 @@ class DeadLetters:
             return file.read() != b"\n"
 
 
-def encode(projection: Projection) -> str:
-    """A projection as JSON: rows as arrays in the order of the contract's tuples, days as YYYY-MM-DD."""
-    rows = {name: value for name, value in projection._asdict().items() if name != "before"}
-    return json.dumps(rows, separators=(",", ":"), default=date.isoformat)
+def encode(projections: Sequence[Projection]) -> str:
+    """The projection of a block as JSON: rows as arrays in the order of the contract's tuples, days as YYYY-MM-DD.
+
+    Of slices a list of such objects.
+    """
+    forms = [one._asdict() for one in projections]
+    for form in forms:
+        del form["before"]
+    whole = len(forms) == 1 and forms[0]["slice"] == WHOLE
+    return json.dumps(forms[0] if whole else forms, separators=(",", ":"), default=date.isoformat)
 
 
-def decode(text: str) -> Projection:
-    rows = json.loads(text)
+def decode(text: str) -> list[Projection]:
+    """That of a block, or those of its slices."""
+    found = json.loads(text)
+    return [_projection(rows) for rows in (found if isinstance(found, list) else [found])]
+
+
+def _bounded(projections: Sequence[Projection], error: str) -> str:
+    text = encode(projections)
+    if len(text) > MOST_BYTES:
+        raise StoreMisconfigured(
+            f"The store refuses more rows of block {projections[0].checkpoint.block_number} than a dead letter keeps "
+            f"({MOST_BYTES >> 20} MiB): mend what it says, then start settlement again, which goes on there. {error}"
+        )
+    return text
+
+
+def _earlier(known: DeadLetter | None, projection: Projection) -> list[Projection]:
+    """The slices before this one that the letter of its block holds."""
+    after = projection.slice.after
+    if known is None or known.resolved_at_ns is not None or not after:
+        return []
+    return [one for one in decode(known.projection) if 0 < one.slice.through <= after]
+
+
+def _projection(rows: dict[str, Any]) -> Projection:
     return Projection(
         checkpoint=Checkpoint(*rows["checkpoint"]),
         trades=_rows(Trade, rows["trades"]),
@@ -156,6 +201,7 @@ def decode(text: str) -> Projection:
         candles=_rows(Candle, rows["candles"]),
         days=[TradingDay(date.fromisoformat(day), first, last) for day, first, last in rows["days"]],
         definitions=_rows(Definition, rows["definitions"]),
+        slice=Slice(*rows.get("slice", WHOLE)),  # letters of older versions have none
     )
 
 

@@ -21,6 +21,7 @@ from settlement.project.projection import EmptyTables, Projector, slices_of, tra
 from settlement.project.trail import Trail, line_of
 from settlement.stores.base import (
     Checkpoint,
+    DeadLetter,
     Projection,
     Slice,
     Store,
@@ -148,8 +149,7 @@ class Projections:
         return Block.decode(row.data) if self._within or events > self._options.slice_events else None
 
     def _project_slice(self, block: Block) -> None:
-        """The next slice of a large block. Others than those of small blocks, its rows do not become a dead letter:
-        there are too many of them to be kept a second time."""
+        """The next slice of a large block."""
         part = next(slices_of(block, self._options.slice_events, self._within))
         projection = self._patience(lambda: self._projector.project([block], part))
         self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
@@ -158,15 +158,19 @@ class Projections:
         except StoreMisconfigured:
             raise
         except StoreRejected as error:
-            raise StoreMisconfigured(
-                f"The store refuses rows of block {block.number}, which has {block.event_count} events and so is too "
-                f"large for a dead letter: mend what the store says, then start again. {error}"
-            ) from error
+            if not self._was_slice_written(block, part):
+                self._bury(projection, str(error))
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
         self._within = part.through
         if not part.through:
             self._take_one()
             self.projected = projection.checkpoint
+
+    def _was_slice_written(self, block: Block, part: Slice) -> bool:
+        """As `_was_written`."""
+        if self._patience(self._store.projected).block_number >= block.number:
+            return True
+        return bool(part.through) and self._patience(self._store.projected_within) >= part.through
 
     def _read_back(self) -> None:
         first, head = self.projected.block_number + 1, self.projected
@@ -214,17 +218,17 @@ class Projections:
         """Keeps what was refused as a dead letter, and goes on as if it had been written."""
         self._patience(lambda: self._letters.put(projection, error))
         self._tables.add(projection)
-        self._patience(lambda: self._store.insert_batch(_nothing(projection.checkpoint), self.projected))
+        self._patience(lambda: self._store.insert_batch(_nothing_of(projection), self.projected))
 
     # The start
 
     def _new_projector(self) -> Projector:
         refused: list[Projection] = []
         for letter in self._letters.unresolved():
-            if letter.block_number <= self.projected.block_number:
-                refused.append(decode(letter.projection))
-            else:  # whoever put it, or a rebuild, died before its checkpoint: the block's turn comes (again)
+            counted = self._counted(letter)
+            if not counted:  # whoever put it, or a rebuild, died before its checkpoint: the block's turn comes (again)
                 self._letters.resolve(letter)
+            refused += counted
         self._refused_trades = [trade for projection in refused for trade in projection.trades]
         self._died_at = self._store.projecting()
         self._tables = WithLetters(self._store.at_checkpoint(), refused)
@@ -233,6 +237,14 @@ class Projections:
         in_order = [definition for _, definition in sorted(definitions.items())]
         kept = self._options.kept_rows
         return Projector(self._tables, in_order, kept=kept, tells_before=not self._store.is_atomic)
+
+    def _counted(self, letter: DeadLetter) -> list[Projection]:
+        """Those of a letter's projections that are not to be made again."""
+        if letter.block_number <= self.projected.block_number:
+            return decode(letter.projection)
+        if letter.block_number == self.projected.block_number + 1 and self._within:
+            return [one for one in decode(letter.projection) if 0 < one.slice.through <= self._within]
+        return []
 
     def _mend_trail(self) -> None:
         """Writes the projected trades that the trail does not have: somebody took the file, or began a new folder."""
@@ -286,5 +298,6 @@ def _one_batch(rows: Iterable[StoredBlock], options: Options) -> list[StoredBloc
     return batch
 
 
-def _nothing(checkpoint: Checkpoint) -> Projection:
-    return Projection(checkpoint, (), (), (), (), (), (), ())
+def _nothing_of(projection: Projection) -> Projection:
+    """What moves the checkpoint, or the progress within a block, and no row."""
+    return Projection(projection.checkpoint, (), (), (), (), (), (), (), slice=projection.slice)

@@ -49,7 +49,7 @@ def rebuild(
         from_block = 1  # rows may be left of a rebuild that was killed while it dropped, and earlier ones be gone
     if from_block == 1:
         store.drop_projections()
-    elif from_block <= projected:
+    elif from_block <= store.projecting():  # a part of the block after `projected` may be there
         _go_back(store, from_block, progress)
     for letter in letters.unresolved():
         if letter.block_number >= from_block:

@@ -270,7 +270,7 @@ def test_a_line_stands_by_itself_whatever_a_crash_has_left_before_it(
 
 def test_a_projection_survives_its_json_form() -> None:
     made = Projector(EmptyTables(), kept=None).project(BLOCKS)
-    assert decode(encode(made)) == made
+    assert decode(encode([made])) == [made]
 
 
 @ON_SQL

@@ -113,7 +113,7 @@ def test_a_rebuild_that_was_killed_goes_on_with_settlement(
 
 def test_dead_letters_of_rebuilt_blocks_are_resolved(settled: Store, clock: FakeClock, folder: Path) -> None:
     for number in (3, 9):
-        settled.put_dead_letter(letter(number, projection=encode(projection(number))))
+        settled.put_dead_letter(letter(number, projection=encode([projection(number)])))
     rebuild(settled, folder, clock, from_block=5)
     assert [found.id for found in settled.dead_letters()] == [3]
 
@@ -124,7 +124,7 @@ def test_a_dead_letter_of_a_block_that_waits_to_be_projected_is_not_built_upon(
     """A rebuild was killed between dropping the rows and resolving the letters."""
     before = tables(settled)
     refused = Projector(EmptyTables(), kept=None).project(BLOCKS)._replace(checkpoint=Checkpoint(9, 0, 1))
-    settled.put_dead_letter(letter(9, projection=encode(refused)))
+    settled.put_dead_letter(letter(9, projection=encode([refused])))
     settled.drop_projections()
     letters = DeadLetters(settled, folder, clock)
     with pytest.raises(NotReady, match="is projected to block 0 only"):

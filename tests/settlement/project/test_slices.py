@@ -13,7 +13,7 @@ from settlement.audit import verify
 from settlement.durable.spill import Spill
 from settlement.errors import StoreReplaced
 from settlement.options import Options
-from settlement.project import rebuilding
+from settlement.project import dead_letters, rebuilding
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.projection import EmptyTables, Projector, slices_of, trades_of
 from settlement.project.trail import NAME, Trail
@@ -257,24 +257,78 @@ def test_dropping_projections_between_slices_begins_anew(
         assert (tables(store), trail_text(folder)) == expected
 
 
+# Refused
+
+
+class Refusing:
+    """The store refuses the rows of these slices of the large block."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *refused: Slice) -> None:
+        self.refused = refused
+        insert = SqlStore._put_rows
+
+        def put(store: SqlStore, projection: Any) -> None:
+            if projection.slice in self.refused and projection.ledger_events:
+                raise StoreRejected("The database refuses it: a trigger.")
+            insert(store, projection)
+
+        monkeypatch.setattr(SqlStore, "_put_rows", put)
+
+
 @ON_SQL
-def test_a_slice_that_the_store_refuses_stops_settlement_which_goes_on_there_once_that_is_mended(
+@pytest.mark.parametrize("places", [(0,), (2, 3), (-1,), (0, 2, -1)])
+def test_slices_that_the_store_refuses_are_one_dead_letter_whose_replay_gives_all_rows(
+    store: Store,
+    clock: FakeClock,
+    tmp_path: Path,
+    expected: tuple[Any, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    places: tuple[int, ...],
+) -> None:
+    parts, folder = list(slices_of(LARGE, SIZE)), tmp_path / "refused"
+    refusing = Refusing(monkeypatch, *(parts[place] for place in places))
+    assert settled_in_slices(store, clock, folder) == LAST
+    (letter,) = store.dead_letters()
+    assert (letter.block_number, letter.attempts) == (LARGE.number, len(places))
+    refusing.refused = ()
+    letters = DeadLetters(store, folder, clock)
+    assert [letters.replay(one) for one in letters.unresolved()] == [None]
+    assert (tables(store), trail_text(folder)) == expected
+
+
+@ON_SQL
+def test_a_crash_at_any_step_among_refused_slices_loses_none_of_their_rows(
     store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert = SqlStore._put_rows
-    refused = list(slices_of(LARGE, SIZE))[2]
-
-    def refusing(self: SqlStore, projection: Any) -> None:
-        if projection.slice == refused:
-            raise StoreRejected("The database refuses it: a trigger.")
-        insert(self, projection)
-
-    folder = tmp_path / "refused"
-    with monkeypatch.context() as patch:
-        patch.setattr(SqlStore, "_put_rows", refusing)
-        with pytest.raises(StoreMisconfigured, match=rf"rows of block {LARGE.number}, .* a trigger"):
+    parts = list(slices_of(LARGE, SIZE))
+    refusing = Refusing(monkeypatch)
+    for step in range(1, 400, 7):
+        empty(store)
+        refusing.refused = (parts[1], parts[3])
+        folder = tmp_path / str(step)
+        try:
+            settled_in_slices(store, clock, folder, wires=Tripwires(at=step, after=bool(step % 2)))
+        except Crash:
             settled_in_slices(store, clock, folder)
-    assert store.projected_within() == refused.after
+        refusing.refused = ()
+        letters = DeadLetters(store, folder, clock)
+        assert [letters.replay(one) for one in letters.unresolved()] == [None]
+        assert (tables(store), trail_text(folder)) == expected, f"crash at call {step}"
+
+
+@ON_SQL
+def test_more_refused_rows_than_a_letter_keeps_stop_settlement_which_goes_on_there_once_that_is_mended(
+    store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, folder = list(slices_of(LARGE, SIZE)), tmp_path / "refused"
+    refusing = Refusing(monkeypatch, parts[2])
+    with monkeypatch.context() as patch:
+        patch.setattr(dead_letters, "MOST_BYTES", 100)
+        for _ in range(2):
+            with pytest.raises(StoreMisconfigured, match=rf"more rows of block {LARGE.number} than .* a trigger"):
+                settled_in_slices(store, clock, folder)
+    assert store.projected_within() == parts[2].after
+    refusing.refused = ()
     settled_in_slices(store, clock, folder)
     assert (tables(store), trail_text(folder)) == expected
     assert store.dead_letters() == []
