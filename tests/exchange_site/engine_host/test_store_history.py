@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from exchange_site.engine_host import store_history
 from exchange_site.engine_host.epoch_watch import EpochWatch
 from exchange_site.engine_host.store_history import StoreHistory
 from matching.core.blocks import Block
@@ -70,6 +71,16 @@ def test_blocks_come_page_by_page_and_then_the_spill(store: SqlStore, blocks: li
     assert numbers(found.blocks(145)) == list(range(145, 151))
     assert (found.hash_of(140), found.hash_of(150)) == (blocks[139].hash, blocks[149].hash)
     assert (found.hash_of(0), found.hash_of(151)) == (None, None)
+
+
+def test_large_blocks_are_read_a_few_at_a_time(
+    store: SqlStore, blocks: list[Block], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_history, "_PAGE_BYTES", len(blocks[0].data) + 1)
+    store.append_blocks([stored(block) for block in blocks[:20]])
+    found = history(store, blocks[18:25])
+    assert numbers(found.blocks(1)) == list(range(1, 26))
+    assert len(found._page(1)) == 2
 
 
 def test_what_an_epoch_overruled_in_the_spill_is_not_there(store: SqlStore, blocks: list[Block]) -> None:

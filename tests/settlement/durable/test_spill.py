@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from matching.storage.disk import AppendFile, LocalDisk
+from settlement.durable import spill as spill_module
 from settlement.durable.spill import SUFFIX, Spill, peek
 from settlement.errors import SpillDamaged, SpillUnusable
 from settlement.stores.base import Checkpoint
@@ -39,6 +40,17 @@ def test_blocks_come_back_in_order_until_they_are_written(tmp_path: Path) -> Non
     spill.reread()
     assert spill.first_number == 7
     assert spill.read(3) == BLOCKS[6:9]
+
+
+def test_large_blocks_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill_module, "_BYTES_A_READ", len(BLOCKS[0].data) + 1)
+    spill = spill_in(tmp_path)
+    spill.append(BLOCKS)
+    found = []
+    while blocks := spill.read(100):
+        assert sum(len(block.data) for block in blocks[:-1]) <= len(BLOCKS[0].data)
+        found += blocks
+    assert found == BLOCKS
 
 
 def test_nothing_is_left_on_the_disk_when_everything_is_written(tmp_path: Path) -> None:
