@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from cassandra.cluster import Cluster
 
+from exchange_site.operations.free_addresses import free_ports
 from matching.client.client import Client
 from matching.client.edge import BatchBuilder, Edge
 from matching.core import layout
 from scripts.services import Running
-from tests.conftest import free_ports
 from tests.matching.small_exchange import DEFINITIONS, deposit, order, until
 from tests.system.cassandra_exchange import new_keyspace, on
 from tests.system.conftest import Process, Start
