@@ -1,10 +1,9 @@
 """What the rooms above may use of the ledger."""
 
 from ledger.balances import NOTHING, Funds, Key, Overdrawn, fold
-from ledger.entries import FIELDS, MOST_LEGS, EventRow, Leg, LegKind, legs
+from ledger.entries import MOST_LEGS, EventRow, Leg, LegKind, event_rows, legs
 
 __all__ = [
-    "FIELDS",
     "MOST_LEGS",
     "NOTHING",
     "EventRow",
@@ -13,6 +12,7 @@ __all__ = [
     "Leg",
     "LegKind",
     "Overdrawn",
+    "event_rows",
     "fold",
     "legs",
 ]

@@ -15,24 +15,46 @@ and takes no number. The order is part of the ledger's form (a leg's number is i
 
 from typing import Literal, NamedTuple
 
+from matching.core.blocks import Records
 from matching.core.codes import HOUSE_ACCOUNT, EventKind, Side
 from matching.core.layout import EVENT
 from matching.core.registry import Registry
 
 LegKind = Literal["deposit", "withdrawal", "lock", "unlock", "trade_debit", "trade_credit", "release", "fee"]
 
-EventRow = tuple[int, ...]
-"""One EVENT record as `records.tolist()` gives it: plain integers, in the order of the record's fields."""
+
+class EventRow(NamedTuple):
+    """One EVENT record (matching/core/layout.py) as plain integers, in the order of the record's fields."""
+
+    sequence: int
+    command_sequence: int
+    kind: int
+    side: int
+    reason: int
+    flags: int
+    instrument: int
+    order_id: int
+    account: int
+    other_order_id: int
+    other_account: int
+    price: int
+    quantity: int
+    amount: int
+    buyer_fee: int
+    seller_fee: int
+    taker_unlock: int
+
+
+assert EventRow._fields == EVENT.names, "an event row has the fields of an EVENT record"
+
+
+def event_rows(records: Records) -> list[EventRow]:
+    """EVENT records as rows: several times faster to read field by field than NumPy records."""
+    return [EventRow._make(record) for record in records.tolist()]
+
 
 MOST_LEGS = 10
 """No event has more: nine of a trade, and the unlock of what a quote_quantity order leaves over."""
-
-assert EVENT.names is not None
-FIELDS = {name: place for place, name in enumerate(EVENT.names)}
-"""Where a field of an event stands in its row."""
-
-_TAKER_UNLOCK = FIELDS["taker_unlock"]
-_KIND = FIELDS["kind"]
 
 # Plain integers: comparing with an IntEnum member costs several times as much, and this runs for every event.
 _TRADE = int(EventKind.TRADE)
@@ -56,7 +78,7 @@ class Leg(NamedTuple):
 
 def legs(event: EventRow, registry: Registry) -> list[Leg]:
     """The legs of one event; none for an event that moves nothing. `registry` knows its asset or instrument."""
-    kind = event[_KIND]
+    kind = event.kind
     if kind == _TRADE:
         return _trade(event, registry)
     if kind in (_ACCEPTED, _CANCELLED, _REPLACED):
@@ -67,51 +89,47 @@ def legs(event: EventRow, registry: Registry) -> list[Leg]:
 
 
 def _trade(event: EventRow, registry: Registry) -> list[Leg]:
-    (_, _, _, taker_side, _, _, instrument_id, _, taker, _, maker, price, quantity, released, *ends) = event
-    buyer_fee, seller_fee, unlocked = ends
-    instrument = registry.instruments[instrument_id]
+    instrument = registry.instruments[event.instrument]
     base, quote = instrument.base.symbol, instrument.quote.symbol
-    base_amount = quantity * instrument.lot_units
-    quote_amount = quantity * price * instrument.quote_unit
-    buyer, seller = (taker, maker) if taker_side == _BUY else (maker, taker)
+    base_amount = event.quantity * instrument.lot_units
+    quote_amount = event.quantity * event.price * instrument.quote_unit
+    taker, maker = event.account, event.other_account
+    buyer, seller = (taker, maker) if event.side == _BUY else (maker, taker)
     result = [Leg(buyer, quote, "trade_debit", 0, -quote_amount)]
-    if released:
-        result.append(Leg(buyer, quote, "release", released, -released))
+    if event.amount:
+        result.append(Leg(buyer, quote, "release", event.amount, -event.amount))
     result.append(Leg(buyer, base, "trade_credit", base_amount, 0))
-    if buyer_fee:
-        result.append(Leg(buyer, base, "fee", -buyer_fee, 0))
+    if event.buyer_fee:
+        result.append(Leg(buyer, base, "fee", -event.buyer_fee, 0))
     result.append(Leg(seller, base, "trade_debit", 0, -base_amount))
     result.append(Leg(seller, quote, "trade_credit", quote_amount, 0))
-    if seller_fee:
-        result.append(Leg(seller, quote, "fee", -seller_fee, 0))
-    if buyer_fee:
-        result.append(Leg(HOUSE_ACCOUNT, base, "fee", buyer_fee, 0))
-    if seller_fee:
-        result.append(Leg(HOUSE_ACCOUNT, quote, "fee", seller_fee, 0))
-    if unlocked:
-        result.append(Leg(taker, quote, "unlock", unlocked, -unlocked))
+    if event.seller_fee:
+        result.append(Leg(seller, quote, "fee", -event.seller_fee, 0))
+    if event.buyer_fee:
+        result.append(Leg(HOUSE_ACCOUNT, base, "fee", event.buyer_fee, 0))
+    if event.seller_fee:
+        result.append(Leg(HOUSE_ACCOUNT, quote, "fee", event.seller_fee, 0))
+    if event.taker_unlock:
+        result.append(Leg(taker, quote, "unlock", event.taker_unlock, -event.taker_unlock))
     return result
 
 
 def _order(event: EventRow, registry: Registry) -> list[Leg]:
-    (_, _, kind, side, _, _, instrument_id, _, account, _, _, _, _, amount, *ends) = event
-    instrument = registry.instruments[instrument_id]
-    asset = instrument.quote.symbol if side == _BUY else instrument.base.symbol
-    locked = -amount if kind == _CANCELLED else amount
+    instrument = registry.instruments[event.instrument]
+    asset = instrument.quote.symbol if event.side == _BUY else instrument.base.symbol
+    locked = -event.amount if event.kind == _CANCELLED else event.amount
     result = []
     if locked:
-        result.append(Leg(account, asset, "lock" if locked > 0 else "unlock", -locked, locked))
-    unlocked = ends[2]
-    if unlocked:
+        result.append(Leg(event.account, asset, "lock" if locked > 0 else "unlock", -locked, locked))
+    if event.taker_unlock:
         # The command's account: it is the event's too, since an order that is cancelled within another order's
         # command was that account's own (self-trade prevention).
-        result.append(Leg(account, instrument.quote.symbol, "unlock", unlocked, -unlocked))
+        result.append(Leg(event.account, instrument.quote.symbol, "unlock", event.taker_unlock, -event.taker_unlock))
     return result
 
 
 def _transfer(event: EventRow, registry: Registry) -> list[Leg]:
-    (_, _, kind, _, _, _, asset_id, _, account, _, _, _, _, amount, *_) = event
-    asset = registry.assets[asset_id].symbol
-    if kind == _DEPOSITED:
-        return [Leg(account, asset, "deposit", amount, 0)]
-    return [Leg(account, asset, "withdrawal", -amount, 0)]
+    asset = registry.assets[event.instrument].symbol
+    if event.kind == _DEPOSITED:
+        return [Leg(event.account, asset, "deposit", event.amount, 0)]
+    return [Leg(event.account, asset, "withdrawal", -event.amount, 0)]

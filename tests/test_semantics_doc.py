@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ledger.api import MOST_LEGS, Funds, Key, fold, legs
+from ledger.api import MOST_LEGS, Funds, Key, event_rows, fold, legs
 from matching.client.jsonlines import dumps
 from matching.client.replay import replay
 from matching.core import layout
@@ -144,11 +144,11 @@ def test_the_ledger_entries_of_the_worked_example_are_those_that_stand_there() -
     balances: dict[Key, Funds] = {}
     found = []
     for block in chain.blocks:
-        for event in block.events.tolist():
+        for event in event_rows(block.events):
             moved = legs(event, chain.engine.registry)
             for place, (leg, after) in enumerate(zip(moved, fold(moved, balances), strict=True)):
                 amounts = (plain(amount, DECIMALS[leg.asset]) for amount in (*leg[3:], *after))
-                found.append([str(event[0]), str(place), str(leg.account), leg.asset, f"`{leg.kind}`", *amounts])
+                found.append([str(event.sequence), str(place), str(leg.account), leg.asset, f"`{leg.kind}`", *amounts])
     example = section(6).partition("Its ledger entries:")[2]
     assert table(example, "event") == found
 

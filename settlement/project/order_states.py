@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ledger.api import FIELDS, EventRow
+from ledger.api import EventRow
 from matching.core.blocks import Block
 from matching.core.codes import EventFlag, EventKind, OrderType, Reason, SelfTradePrevention, Side, TimeInForce, name_of
 from matching.core.layout import COMMAND
@@ -21,9 +21,6 @@ _CANCELLED = int(EventKind.ORDER_CANCELLED)
 _REPLACED = int(EventKind.ORDER_REPLACED)
 _MARKET = int(OrderType.MARKET)
 
-_KIND = FIELDS["kind"]
-_ORDER_ID = FIELDS["order_id"]
-_OTHER_ORDER_ID = FIELDS["other_order_id"]
 
 assert COMMAND.names is not None
 _POST_ONLY = COMMAND.names.index("post_only")
@@ -113,14 +110,14 @@ def orders_needed(events: Iterable[EventRow]) -> set[int]:
     needed: set[int] = set()
     placed: set[int] = set()
     for event in events:
-        kind = event[_KIND]
+        kind = event.kind
         if kind == _TRADE:
-            needed.add(event[_ORDER_ID])
-            needed.add(event[_OTHER_ORDER_ID])
+            needed.add(event.order_id)
+            needed.add(event.other_order_id)
         elif kind == _ACCEPTED:
-            placed.add(event[_ORDER_ID])
+            placed.add(event.order_id)
         elif kind in (_CANCELLED, _REPLACED):
-            needed.add(event[_ORDER_ID])
+            needed.add(event.order_id)
     return needed - placed
 
 
@@ -135,49 +132,47 @@ class OrderFold:
         self._at_ns = block.timestamp_ns
 
     def apply(self, event: EventRow, touched: set[int]) -> None:
-        (sequence, command, kind, _, reason, _, _, order_id, _, other_id, _, price, quantity, *_, unlocked) = event
+        sequence, order_id, kind = event.sequence, event.order_id, event.kind
         if kind == _TRADE:
-            self._orders[order_id].fill(quantity, self._at_ns, sequence)
-            self._orders[other_id].fill(quantity, self._at_ns, sequence)
-            touched.add(other_id)
+            self._orders[order_id].fill(event.quantity, self._at_ns, sequence)
+            self._orders[event.other_order_id].fill(event.quantity, self._at_ns, sequence)
+            touched.add(event.other_order_id)
         elif kind == _ACCEPTED:
             self._orders[order_id] = self._placed(event)
         elif kind == _CANCELLED:
-            self._orders[order_id].cancel(_REASONS[reason], self._at_ns, sequence)
+            self._orders[order_id].cancel(_REASONS[event.reason], self._at_ns, sequence)
         elif kind == _REPLACED:
-            self._orders[order_id].replace(price, quantity, self._at_ns, sequence)
+            self._orders[order_id].replace(event.price, event.quantity, self._at_ns, sequence)
         else:
             return
         touched.add(order_id)
-        if unlocked:
+        if event.taker_unlock:
             # An order's id is its command's sequence; the event may be the end of another order of its account.
-            self._orders[command].end_with_money_left(self._at_ns, sequence)
-            touched.add(command)
+            self._orders[event.command_sequence].end_with_money_left(self._at_ns, sequence)
+            touched.add(event.command_sequence)
 
     def _placed(self, event: EventRow) -> OrderState:
-        (sequence, command_sequence, _, side, _, flags, instrument, order_id, account, *rest) = event
-        _, _, price, quantity, amount, *_ = rest
-        place = command_sequence - self._block.first_command_sequence
+        place = event.command_sequence - self._block.first_command_sequence
         command = self._commands[place]
-        by_quote = flags & EventFlag.BY_QUOTE
+        by_quote = event.flags & EventFlag.BY_QUOTE
         return OrderState(
-            order_id=order_id,
-            account=account,
-            symbol=self._symbols[instrument],
-            side=SIDES[side],
+            order_id=event.order_id,
+            account=event.account,
+            symbol=self._symbols[event.instrument],
+            side=SIDES[event.side],
             order_type=_ORDER_TYPES[command[_ORDER_TYPE]],
             time_in_force=_TIMES_IN_FORCE[command[_TIME_IN_FORCE]],
             post_only=bool(command[_POST_ONLY]),
             self_trade_prevention=_PREVENTIONS[command[_PREVENTION]],
             client_order_id=self._block.text(self._block.commands[place]) or None,
-            price=None if command[_ORDER_TYPE] == _MARKET else price,
-            quantity=None if by_quote else quantity,
-            quote_quantity=amount if by_quote else None,
+            price=None if command[_ORDER_TYPE] == _MARKET else event.price,
+            quantity=None if by_quote else event.quantity,
+            quote_quantity=event.amount if by_quote else None,
             filled=0,
-            remaining=0 if by_quote else quantity,
+            remaining=0 if by_quote else event.quantity,
             status="open",
             reason=None,
             placed_at_ns=self._at_ns,
             updated_at_ns=self._at_ns,
-            updated_sequence=sequence,
+            updated_sequence=event.sequence,
         )

@@ -11,7 +11,7 @@ Everything is absolute, never an increment, so writing a projection twice does n
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 
-from ledger.api import FIELDS, NOTHING, EventRow, Key, Leg, Overdrawn, fold, legs
+from ledger.api import NOTHING, EventRow, Key, Leg, Overdrawn, event_rows, fold, legs
 from matching.core.blocks import Block
 from matching.core.codes import EventKind, Side
 from matching.core.registry import Registry
@@ -36,8 +36,6 @@ from settlement.stores.base import (
 
 MINUTE_NS = 60 * 10**9
 
-_KIND = FIELDS["kind"]
-_COMMAND_SEQUENCE = FIELDS["command_sequence"]
 _TRADE = int(EventKind.TRADE)
 _BUY = int(Side.BUY)
 _new = tuple.__new__  # of a named tuple that is made ten times a trade: half the time of calling its class
@@ -148,9 +146,9 @@ class Projector:
     def _define(self, block: Block, rows: Iterable[EventRow]) -> Iterable[Definition]:
         """Applies the block's definitions to the registry. Again is harmless: they are there already."""
         for row in rows:
-            if row[_KIND] in _REFERENCE_EVENTS:
-                command = block.commands[row[_COMMAND_SEQUENCE] - block.first_command_sequence]
-                definition = Definition(row[0], int(command["kind"]), block.text(command))
+            if row.kind in _REFERENCE_EVENTS:
+                command = block.commands[row.command_sequence - block.first_command_sequence]
+                definition = Definition(row.sequence, int(command["kind"]), block.text(command))
                 self.registry.apply(definition.kind, definition.text)
                 yield definition
 
@@ -268,8 +266,7 @@ def _events_of(block: Block, part: Slice) -> list[EventRow]:
     first = block.first_event_sequence
     start = part.after + 1 - first if part.after else 0
     stop = part.through + 1 - first if part.through else block.event_count
-    rows: list[EventRow] = block.events[start:stop].tolist()
-    return rows
+    return event_rows(block.events[start:stop])
 
 
 def trades_of(block: Block, registry: Registry, part: Slice = WHOLE) -> list[Trade]:
@@ -279,23 +276,24 @@ def trades_of(block: Block, registry: Registry, part: Slice = WHOLE) -> list[Tra
 
 def _trades(block: Block, rows: Iterable[EventRow], registry: Registry) -> Iterable[Trade]:
     for row in rows:
-        if row[_KIND] != _TRADE:
+        if row.kind != _TRADE:
             continue
-        sequence, _, _, side, _, _, instrument, taker_order, taker, maker_order, maker, price, quantity, *rest = row
-        _, buyer_fee, seller_fee, _ = rest
+        taker, maker = row.account, row.other_account
+        buyer, seller = (taker, maker) if row.side == _BUY else (maker, taker)
         yield Trade(
-            sequence,
-            block.number,
-            block.timestamp_ns,
-            registry.instruments[instrument].symbol,
-            price,
-            quantity,
-            SIDES[side],
-            maker_order,
-            taker_order,
-            *((taker, maker) if side == _BUY else (maker, taker)),
-            buyer_fee,
-            seller_fee,
+            trade_id=row.sequence,
+            block_number=block.number,
+            timestamp_ns=block.timestamp_ns,
+            symbol=registry.instruments[row.instrument].symbol,
+            price=row.price,
+            quantity=row.quantity,
+            taker_side=SIDES[row.side],
+            maker_order_id=row.other_order_id,
+            taker_order_id=row.order_id,
+            buyer=buyer,
+            seller=seller,
+            buyer_fee=row.buyer_fee,
+            seller_fee=row.seller_fee,
         )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import xxhash
 
-from ledger.api import FIELDS, Funds, fold, legs
+from ledger.api import EventRow, Funds, fold, legs
 from matching.core.codes import CommandKind, EventKind, Side
 from matching.core.registry import Registry, canonical
 from settlement.stores.base import (
@@ -253,7 +253,7 @@ class Market:
     def _event(self, kind: EventKind, **fields: int) -> None:
         self.event += 1
         values = {"sequence": self.event, "command_sequence": self.command, "kind": kind, **fields}
-        entries = legs(tuple(int(values.get(name, 0)) for name in FIELDS), self.registry)
+        entries = legs(EventRow._make(int(values.get(name, 0)) for name in EventRow._fields), self.registry)
         for leg, (entry, (available, locked)) in enumerate(zip(entries, fold(entries, self.funds), strict=True)):
             self.entries.append(
                 LedgerEvent(

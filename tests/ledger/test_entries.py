@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from ledger.api import MOST_LEGS, NOTHING, Funds, Key, Overdrawn, fold, legs
+from ledger.api import MOST_LEGS, NOTHING, Funds, Key, Overdrawn, event_rows, fold, legs
 from ledger.entries import Leg
 from matching.core.blocks import Block
 from matching.core.codes import EventKind
@@ -22,12 +22,12 @@ def entries(blocks: list[Block], registry: Registry) -> list[tuple[object, ...]]
     balances: dict[Key, Funds] = {}
     found: list[tuple[object, ...]] = []
     for block in blocks:
-        for event in block.events.tolist():
+        for event in event_rows(block.events):
             moved = legs(event, registry)
             assert len(moved) <= MOST_LEGS
             after = fold(moved, balances)
             found += [
-                (event[0], place, *leg, *left) for place, (leg, left) in enumerate(zip(moved, after, strict=True))
+                (event.sequence, place, *leg, *left) for place, (leg, left) in enumerate(zip(moved, after, strict=True))
             ]
     return found
 
@@ -66,8 +66,8 @@ def test_the_deltas_of_a_trade_sum_to_zero_for_each_asset(seed: int) -> None:
     chain = chain_of(random_commands(seed, 1500, instruments=3, wild=False))
     trades = 0
     for block in chain.blocks:
-        for event in block.events.tolist():
-            if event[2] == EventKind.TRADE:
+        for event in event_rows(block.events):
+            if event.kind == EventKind.TRADE:
                 trades += 1
                 sums: dict[str, int] = defaultdict(int)
                 for leg in legs(event, chain.engine.registry):
@@ -81,7 +81,7 @@ def test_what_a_quote_quantity_order_leaves_over_is_unlocked_on_its_last_trade()
     del buy["price"], buy["quantity"]
     chain = Chain().add(*BTC_USD, deposit(1, "BTC", "1", "a"), deposit(2, "USD", "5000", "b"))
     chain.add(order(1, "sell", "10000", "0.5"), buy)
-    last = legs(chain.blocks[-1].events[-1].tolist(), chain.engine.registry)[-1]
+    last = legs(event_rows(chain.blocks[-1].events)[-1], chain.engine.registry)[-1]
     assert last == Leg(2, "USD", "unlock", 500_000, -500_000)
 
 
@@ -89,7 +89,7 @@ def test_a_change_of_nothing_leaves_no_leg_and_takes_no_number() -> None:
     free = {**BTC_USD[2], "maker_fee": 0, "taker_fee": 0}
     chain = Chain().add(*BTC_USD[:2], free, deposit(1, "BTC", "1", "a"), deposit(2, "USD", "30000", "b"))
     chain.add(order(1, "sell", "20000", "0.5"), order(2, "buy", "20000", "0.5"))
-    kinds = [leg.kind for leg in legs(chain.blocks[-1].events[-1].tolist(), chain.engine.registry)]
+    kinds = [leg.kind for leg in legs(event_rows(chain.blocks[-1].events)[-1], chain.engine.registry)]
     assert kinds == ["trade_debit", "trade_credit", "trade_debit", "trade_credit"]
 
 
