@@ -104,8 +104,3 @@ def instant(nanoseconds: int) -> str:
     """UTC in ISO form with milliseconds, cut and not rounded."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03}Z"
-
-
-def digest(value: int) -> str:
-    """A hash as 16 hex digits."""
-    return f"{value:016x}"

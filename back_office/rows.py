@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from back_office.formats import Figure, ReferenceData, digest, instant
+from back_office.formats import Figure, ReferenceData, instant
+from matching.core.hashes import hash_text
 from settlement.stores.base import Order, StoredBlock, Trade
 
 
@@ -134,8 +135,8 @@ class BlockRow:
     def of(cls, block: StoredBlock) -> "BlockRow":
         return cls(
             number=block.number,
-            hash=digest(block.hash),
-            prev_hash=digest(block.prev_hash),
+            hash=hash_text(block.hash),
+            prev_hash=hash_text(block.prev_hash),
             epoch=block.epoch,
             time=instant(block.timestamp_ns),
             commands=block.last_command_sequence - block.first_command_sequence + 1,

@@ -20,6 +20,7 @@ from matching.core.codes import (
     name_of,
 )
 from matching.core.engine import Engine, state_digest
+from matching.core.hashes import hash_text
 from matching.core.registry import Registry
 
 _EVENT_NAMES: dict[int, str] = {kind: name_of(kind) for kind in EventKind}
@@ -182,7 +183,7 @@ def summary(engine: Engine, trades: int) -> dict[str, Any]:
         "events": engine.next_event_sequence - 1,
         "trades": trades,
         "block": engine.block_number,
-        "state_hash": f"{engine.state_hash:016x}",
+        "state_hash": hash_text(engine.state_hash),
         "state_digest": state_digest(dumps(state)),
         **state,
     }

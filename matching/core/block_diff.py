@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from matching.core import layout
 from matching.core.blocks import Block, Records
+from matching.core.hashes import hash_text
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -71,7 +72,7 @@ def _field(of: str, name: str, record_at: int, ours: Any, theirs: Any) -> str:
 def _shown(name: str, record: Any) -> str:
     value = record[name]
     if name.endswith("hash"):
-        return f"{int(value):016x}"
+        return hash_text(int(value))
     return str(value.tolist())
 
 

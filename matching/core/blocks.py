@@ -15,6 +15,7 @@ import xxhash
 
 from matching.core import layout
 from matching.core.errors import BadBlock, HashMismatch
+from matching.core.hashes import hash_text
 
 Records = npt.NDArray[np.void]
 
@@ -111,11 +112,12 @@ class Block:
             raise HashMismatch(f"Block {number} was expected and block {self.number} came.")
         if self.computed_hash() != self.hash:
             raise HashMismatch(
-                f"Block {number} carries hash {self.hash:016x}, its bytes give {self.computed_hash():016x}."
+                f"Block {number} carries hash {hash_text(self.hash)}, its bytes give {hash_text(self.computed_hash())}."
             )
         if self.prev_hash != prev_hash:
             raise HashMismatch(
-                f"Block {number} follows hash {self.prev_hash:016x}, the chain's last hash is {prev_hash:016x}."
+                f"Block {number} follows hash {hash_text(self.prev_hash)}, "
+                f"the chain's last hash is {hash_text(prev_hash)}."
             )
 
     def computed_hash(self) -> int:

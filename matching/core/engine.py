@@ -12,6 +12,7 @@ import xxhash
 from matching.core import kernel, layout
 from matching.core.blocks import Block, Records
 from matching.core.codes import AMOUNT_LIMIT, HOUSE_ACCOUNT, CommandKind, EventKind, Reason, Side, name_of
+from matching.core.hashes import hash_text
 from matching.core.intake import check, check_form
 from matching.core.kernel.structures import pools as p
 from matching.core.registry import Instrument, Registry
@@ -228,4 +229,4 @@ class Engine:
 
 def state_digest(text: str) -> str:
     """xxh3_64 of the canonical JSON of balances and open orders, as 16 hex digits (docs/semantics.md, section 7)."""
-    return f"{xxhash.xxh3_64_intdigest(text.encode()):016x}"
+    return hash_text(xxhash.xxh3_64_intdigest(text.encode()))

@@ -37,6 +37,7 @@ import numpy as np
 from matching.core import layout
 from matching.core.blocks import Records
 from matching.core.errors import BadMessage
+from matching.core.hashes import hash_value
 from matching.transport.sockets import UNBOUNDED, Frame, Limits
 
 COMMANDS = b"commands"
@@ -298,7 +299,7 @@ def decode_status(payload: bytes) -> Status:
         status = Status(
             role=_text(fields["role"]),
             block_number=_whole(fields["block"]),
-            state_hash=int(_text(fields["state_hash"]), 16),
+            state_hash=hash_value(_text(fields["state_hash"])),
             confirmed=_whole(fields["ring"]["confirmed"]),
             addresses=_addresses(fields["addresses"]),
             fields=fields,

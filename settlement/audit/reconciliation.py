@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from matching.client.client import Client
 from matching.core.errors import MatchingError
+from matching.core.hashes import hash_text
 from settlement.alarms import records
 from settlement.audit.differences import Difference, Findings
 from settlement.clock import Clock, SystemClock
@@ -68,8 +69,8 @@ def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: 
     findings = Findings()
     block = store.get_block(number)
     last_event = block.last_event_sequence if block else 0
-    if number and (block is None or f"{block.hash:016x}" != state["state_hash"]):
-        found = f"hash {block.hash:016x}" if block else None
+    if number and (block is None or hash_text(block.hash) != state["state_hash"]):
+        found = f"hash {hash_text(block.hash)}" if block else None
         findings.add("block", number, f"hash {state['state_hash']}", found)
     balances = _compare_balances(state, store, last_event, findings)
     orders, changed_since = _compare_orders(state, store, last_event, findings)

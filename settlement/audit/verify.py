@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 from matching.core.blocks import Block
 from matching.core.errors import MatchingError
+from matching.core.hashes import hash_text
 from matching.storage.disk import Disk
 from settlement.audit.differences import Difference, Findings
 from settlement.audit.trail_audit import TrailAudit
@@ -92,7 +93,7 @@ def verify(
         to_block=last,
         blocks=max(0, last - span.first + 1),
         trades=trades,
-        state_hash=f"{state_hash:016x}",
+        state_hash=hash_text(state_hash),
         appended=appended.block_number,
         behind=appended.block_number - projected.block_number,
         difference_count=findings.count,
@@ -176,7 +177,7 @@ class _Verification:
         except MatchingError as error:
             self._break(number, "commands that can be executed", str(error))
         if made.data != block.data:
-            self._break(number, f"the re-executed block, hash {made.hash:016x}", f"hash {block.hash:016x}")
+            self._break(number, f"the re-executed block, hash {hash_text(made.hash)}", f"hash {hash_text(block.hash)}")
         self._head = block.number, block.hash
         self._progress(number, self._span.last)
         return block
@@ -300,7 +301,9 @@ class _Verification:
         if end.block_number != self._span.last or self._store.projecting() != self._span.last:
             return _LAST
         if (end.block_number, end.hash) != self._head:
-            self._findings.add("checkpoint", "projected", f"hash {self._head[1]:016x}", f"hash {end.hash:016x}")
+            self._findings.add(
+                "checkpoint", "projected", f"hash {hash_text(self._head[1])}", f"hash {hash_text(end.hash)}"
+            )
         for difference in self._newer.kept:
             self._findings.add(*difference)
         after = self._last_event + 1

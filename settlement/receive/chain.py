@@ -14,6 +14,7 @@ from matching.core.blocks import Block
 from matching.core.codes import EventKind
 from matching.core.epochs import Epoch, admits
 from matching.core.errors import HashMismatch
+from matching.core.hashes import hash_text
 from settlement import metrics
 from settlement.errors import ChainBroken, ChainConflict, Incident
 from settlement.stores.base import Checkpoint, StoredBlock
@@ -215,8 +216,9 @@ class Chain:
         epoch = self._borders.get(self.head.block_number)
         if epoch is not None and epoch.prev_hash != self.head.hash:
             raise ChainConflict(
-                f"Epoch {epoch.number} begins after a block {self.head.block_number} with hash {epoch.prev_hash:016x}, "
-                f"but settlement has one with hash {self.head.hash:016x}: {epoch.commands} went on from another chain."
+                f"Epoch {epoch.number} begins after a block {self.head.block_number} with hash "
+                f"{hash_text(epoch.prev_hash)}, but settlement has one with hash {hash_text(self.head.hash)}: "
+                f"{epoch.commands} went on from another chain."
             )
 
     def _compare(self, block: Block, bytes_of: BytesOf) -> None:
@@ -229,7 +231,7 @@ class Chain:
             is_the_same = bytes_of(block.number) in (None, block.data)
         if not is_the_same:
             reason = (
-                f"Block {block.number} came again with other bytes (hash {block.hash:016x}): the engine's chain is not "
-                "the store's, or somebody has changed the block on its way."
+                f"Block {block.number} came again with other bytes (hash {hash_text(block.hash)}): the engine's chain "
+                "is not the store's, or somebody has changed the block on its way."
             )
             self._doubt(block, ChainConflict(reason))

@@ -4,7 +4,7 @@ import pytest
 
 from back_office import filters
 from back_office.filters import BadFilter
-from back_office.formats import Figure, ReferenceData, digest, instant
+from back_office.formats import Figure, ReferenceData, instant
 from matching.core.decimals import Unit
 from matching.core.registry import canonical
 from settlement.stores.base import Definition
@@ -46,11 +46,6 @@ def test_a_change_carries_its_sign() -> None:
 def test_a_time_is_utc_with_milliseconds_cut_off() -> None:
     assert instant(1_767_268_800_999_999_999) == "2026-01-01T12:00:00.999Z"
     assert instant(1) == "1970-01-01T00:00:00.000Z"
-
-
-def test_a_hash_has_16_digits() -> None:
-    assert digest(0) == "0000000000000000"
-    assert digest((1 << 64) - 1) == "ffffffffffffffff"
 
 
 class Definitions:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from matching.core.epochs import Epoch
+from matching.core.hashes import hash_text, hash_value
 from settlement.stores.base import Checkpoint, Fenced, Outrun, StoredBlock, StoreRejected, StoreUnavailable
 from settlement.stores.block_parts import in_row, parts_of
 from settlement.stores.continuity import refuse_gap
@@ -67,7 +68,7 @@ class Fences:
 
     def _hash_of(self, number: int) -> int | None:
         row = self._session.one(cql.GET_BLOCK_HEAD, (self._shard, number // BLOCKS, number))
-        return int(row[1], 16) if row else None
+        return hash_value(row[1]) if row else None
 
     def _put_blocks(self, blocks: Sequence[StoredBlock]) -> None:
         """The parts of large blocks first: a block's row is written when the rest of it is there."""
@@ -85,7 +86,7 @@ class Fences:
 
     def _part_batches(self, top: bytes, blocks: Sequence[StoredBlock], since_s: int) -> Iterator[PackedBatch]:
         for block in blocks:
-            digest, time = text(digits(block.hash)), long(block_stamp(block.epoch, since_s))
+            digest, time = text(hash_text(block.hash)), long(block_stamp(block.epoch, since_s))
             for number, part, parts, data in parts_of(block):
                 key = long(number), digest, int_value(part)
                 row = b"".join((top, *key, int_value(parts), blob(data), time))
@@ -98,14 +99,14 @@ class Fences:
             bucket = long(block.number // BLOCKS)
             numbers = (block.number, *block[3:-1])
             values = _BLOCK.pack(*(part for number in numbers for part in (8, number)))
-            texts = text(digits(block.hash)) + text(digits(block.prev_hash)) + blob(in_row(block.data))
+            texts = text(hash_text(block.hash)) + text(hash_text(block.prev_hash)) + blob(in_row(block.data))
             row = b"".join((top, bucket, values, texts, long(block_stamp(block.epoch, since_s))))
             yield PackedBatch(routing_key(top[-4:], bucket[4:]), [row], "INSERT INTO engine_blocks")
 
     def _put_head(self, checkpoint: Checkpoint) -> None:
         number, digest, epoch = checkpoint
         time = head_stamp(epoch, number)
-        self._session.run(cql.PUT_CHECKPOINT, (self._shard, "appended", number, digits(digest), epoch, 0, time))
+        self._session.run(cql.PUT_CHECKPOINT, (self._shard, "appended", number, hash_text(digest), epoch, 0, time))
 
     # The checkpoint
 
@@ -134,7 +135,7 @@ class Fences:
         row = self._session.one(cql.GET_BLOCK_HEAD, (self._shard, (first - 1) // BLOCKS, first - 1))
         if row is None:
             raise StoreRejected(f"The store does not hold block {first - 1}, but a later one: run verify_settlement.")
-        return Checkpoint(first - 1, int(row[1], 16), row[3])
+        return Checkpoint(first - 1, hash_value(row[1]), row[3])
 
     # Epochs
 
@@ -242,17 +243,13 @@ def _refuse_outrun(head: Checkpoint, epoch: Epoch) -> None:
 
 
 def _identity(epoch: Epoch) -> tuple[Any, ...]:
-    return epoch.first_block, digits(epoch.prev_hash), *epoch[3:]
+    return epoch.first_block, hash_text(epoch.prev_hash), *epoch[3:]
 
 
 def _checkpoint(rows: Sequence[tuple[Any, ...]]) -> Checkpoint:
-    return Checkpoint(rows[0][0], int(rows[0][1], 16), rows[0][2]) if rows else NOTHING_YET
+    return Checkpoint(rows[0][0], hash_value(rows[0][1]), rows[0][2]) if rows else NOTHING_YET
 
 
 def _known(row: tuple[Any, ...]) -> _Known:
     number, first_block, prev_hash, *rest, state, _ = row
-    return _Known(Epoch(number, first_block, int(prev_hash, 16), *rest), state)
-
-
-def digits(value: int) -> str:
-    return f"{value:016x}"
+    return _Known(Epoch(number, first_block, hash_value(prev_hash), *rest), state)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from matching.core.epochs import Epoch
+from matching.core.hashes import hash_text, hash_value
 from settlement import metrics
 from settlement.stores.base import (
     Balance,
@@ -31,7 +32,7 @@ from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.batches import Outbox, leading
 from settlement.stores.scylla.connection.copies import refuse_too_many
 from settlement.stores.scylla.connection.session import Access, Session
-from settlement.stores.scylla.fences import NOTHING_YET, Fences, digits
+from settlement.stores.scylla.fences import NOTHING_YET, Fences
 from settlement.stores.scylla.index import OPEN_ORDERS, Index
 from settlement.stores.scylla.keys import BUCKET, GENERATIONS, LEAST, stamp
 from settlement.stores.scylla.read.accounts import Accounts
@@ -206,7 +207,7 @@ class ScyllaStore:
     def _put_projected(self, checkpoint: Checkpoint, generation: int) -> None:
         number, digest, epoch = checkpoint
         time = stamp(generation, number)
-        values = self._shard, "projected", number, digits(digest), epoch, generation, time
+        values = self._shard, "projected", number, hash_text(digest), epoch, generation, time
         self._session.run(cql.PUT_CHECKPOINT, values)
 
     def _begin_generation(self, generation: int) -> None:
@@ -268,7 +269,7 @@ class ScyllaStore:
     def _projected(self) -> tuple[Checkpoint, int]:
         """And the generation of the rows."""
         row = self._session.one(cql.GET_CHECKPOINT, (self._shard, "projected"))
-        return (Checkpoint(row[0], int(row[1], 16), row[2]), row[3]) if row else (NOTHING_YET, 0)
+        return (Checkpoint(row[0], hash_value(row[1]), row[2]), row[3]) if row else (NOTHING_YET, 0)
 
     def _last_event(self) -> int:
         return self._blocks.ends(self.projected().block_number)[0]

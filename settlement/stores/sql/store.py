@@ -14,6 +14,7 @@ from django.core.management import call_command
 
 from ledger.api import MOST_LEGS
 from matching.core.epochs import Epoch
+from matching.core.hashes import hash_text, hash_value
 from settlement.stores.base import (
     WHOLE,
     Balance,
@@ -81,7 +82,7 @@ class SqlStore:
             return
         first, last = blocks[0], blocks[-1]
         checkpoint = Checkpoint(last.number, last.hash, last.epoch)
-        rows = [(b.number, _digits(b.hash), _digits(b.prev_hash), *b[3:-1], in_row(b.data)) for b in blocks]
+        rows = [(b.number, hash_text(b.hash), hash_text(b.prev_hash), *b[3:-1], in_row(b.data)) for b in blocks]
         with self._session.transaction():
             # The checkpoint first: it makes a `begin_epoch` elsewhere wait for this, or this for that.
             is_next = self._advance("appended", first.number - 1, first.prev_hash, checkpoint)
@@ -96,7 +97,7 @@ class SqlStore:
                 self._put_checkpoint("appended", checkpoint)
 
     def _hash_of(self, number: int) -> int | None:
-        return _only(int(digest, 16) for (digest,) in self._session.rows(sql.GET_BLOCK_HASH, [number]))
+        return _only(hash_value(digest) for (digest,) in self._session.rows(sql.GET_BLOCK_HASH, [number]))
 
     def _refuse_fenced(self, blocks: Sequence[StoredBlock]) -> None:
         oldest = min(block.epoch for block in blocks)
@@ -123,7 +124,7 @@ class SqlStore:
             self._session.write("engine_epochs", sql.PUT_EPOCH, [_epoch_row(epoch)])
 
     def epochs(self) -> list[Epoch]:
-        return [Epoch._make((*row[:2], int(row[2], 16), *row[3:])) for row in self._session.rows(sql.EPOCHS)]
+        return [Epoch._make((*row[:2], hash_value(row[2]), *row[3:])) for row in self._session.rows(sql.EPOCHS)]
 
     def insert_trade(self, trade: Trade) -> None:
         with self._session.transaction():
@@ -203,16 +204,23 @@ class SqlStore:
 
     def _advance(self, stage: str, number: int, digest: int, checkpoint: Checkpoint) -> bool:
         """Moves a checkpoint, and locks it, if it is at that block with that hash: one statement for the usual case."""
-        values = [checkpoint.block_number, _digits(checkpoint.hash), checkpoint.epoch, stage, number, _digits(digest)]
+        values = [
+            checkpoint.block_number,
+            hash_text(checkpoint.hash),
+            checkpoint.epoch,
+            stage,
+            number,
+            hash_text(digest),
+        ]
         return bool(self._session.rows(sql.ADVANCE_CHECKPOINT, values))
 
     def _locked(self, stage: str) -> Checkpoint:
         """A checkpoint that nobody else moves before this transaction has ended."""
         ((number, digest, epoch),) = self._session.rows(sql.LOCK_CHECKPOINT, [stage])
-        return Checkpoint(number, int(digest, 16), epoch)
+        return Checkpoint(number, hash_value(digest), epoch)
 
     def _put_checkpoint(self, stage: str, checkpoint: Checkpoint) -> None:
-        row = (stage, checkpoint.block_number, _digits(checkpoint.hash), checkpoint.epoch)
+        row = (stage, checkpoint.block_number, hash_text(checkpoint.hash), checkpoint.epoch)
         self._session.write("settlement_checkpoints", sql.PUT_CHECKPOINT, [row])
 
     # settlement reads
@@ -235,7 +243,7 @@ class SqlStore:
 
     def _checkpoint(self, stage: str) -> Checkpoint:
         for number, digest, epoch in self._session.rows(sql.GET_CHECKPOINT, [stage]):
-            return Checkpoint(number, int(digest, 16), epoch)
+            return Checkpoint(number, hash_value(digest), epoch)
         return Checkpoint(0, 0, 0)
 
     def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
@@ -415,16 +423,12 @@ class SqlStore:
         return _only(DeadLetter(row[0], *row) for row in rows)
 
 
-def _digits(value: int) -> str:
-    return f"{value:016x}"
-
-
 def _epoch_row(epoch: Epoch) -> Row:
-    return (*epoch[:2], _digits(epoch.prev_hash), *epoch[3:])
+    return (*epoch[:2], hash_text(epoch.prev_hash), *epoch[3:])
 
 
 def _block(row: Row) -> StoredBlock:
-    return StoredBlock._make((row[0], int(row[1], 16), int(row[2], 16), *row[3:-1], bytes(row[-1])))
+    return StoredBlock._make((row[0], hash_value(row[1]), hash_value(row[2]), *row[3:-1], bytes(row[-1])))
 
 
 def _ledger_event(row: Row) -> LedgerEvent:

@@ -5,6 +5,7 @@ from datetime import date
 from itertools import chain, islice
 from typing import TypeVar
 
+from matching.core.hashes import hash_value
 from settlement.stores.base import (
     Candle,
     Checkpoint,
@@ -309,4 +310,4 @@ def _pieces(ids: list[int]) -> Iterator[list[int]]:
 
 
 def _block(row: Row) -> StoredBlock:
-    return StoredBlock._make((row[0], int(row[1], 16), int(row[2], 16), *row[3:]))
+    return StoredBlock._make((row[0], hash_value(row[1]), hash_value(row[2]), *row[3:]))

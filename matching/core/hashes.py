@@ -1,0 +1,11 @@
+"""Hashes as people, JSON and databases write them: 16 hex digits."""
+
+
+def hash_text(value: int) -> str:
+    """`value` is an xxh3_64: 0 to 2^64 - 1."""
+    return f"{value:016x}"
+
+
+def hash_value(text: str) -> int:
+    """The inverse of `hash_text`. Raises ValueError."""
+    return int(text, 16)
