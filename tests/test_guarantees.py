@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guarantees.md"
 COLUMNS = ["failure", "kept", "may be lost", "stops", "what the operator sees and does", "test"]
+LONGEST_CELL = 80  # characters
 
 
 def rows() -> list[list[str]]:
@@ -26,6 +27,14 @@ def test_every_promise_names_a_test_that_exists() -> None:
         assert named, f"{failure}: {test} names no test"
         source = (ROOT / named[1]).read_text(encoding="utf-8")
         assert re.search(rf"^def {named[2]}\(", source, re.MULTILINE), f"{failure}: {test} does not exist"
+
+
+def test_cells_are_phrases() -> None:
+    """What needs a sentence stands below the table."""
+    for *cells, _ in rows():
+        for cell in cells:
+            assert len(cell) <= LONGEST_CELL, cell
+            assert ". " not in cell, cell
 
 
 def test_no_promise_leaves_a_column_empty() -> None:
