@@ -1,11 +1,11 @@
-# The exchange in a container. Everything installs from wheels: neither stage needs a compiler.
+# The exchange in a container. All packages are wheels, so neither stage needs a compiler.
 FROM python:3.11.11-slim-bookworm AS build
 COPY requirements.txt /
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /requirements.txt
 
 FROM python:3.11.11-slim-bookworm
-# A number, so that an orchestrator can see that it is not root.
+# A numeric user id, so that an orchestrator can see that it is not root.
 RUN groupadd --gid 10001 exchange \
     && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin exchange \
     && install --directory --owner 10001 --group 10001 --mode 700 /data /sockets
@@ -26,6 +26,6 @@ ENV PATH=/venv/bin:$PATH \
     DATA_DIR=/data \
     XDG_CACHE_HOME=/data/cache
 USER 10001:10001
-# A new volume takes its owner from the folder that it is put on.
+# A new volume gets the owner of the folder where it is mounted.
 VOLUME ["/data", "/sockets"]
 CMD ["gunicorn", "--config", "exchange_site/gunicorn_conf.py", "exchange_site.wsgi"]
