@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the topic of the commands, if it is not there: one partition, since the order of commands is what replicas agree
-# by; the broker's clock, since no client may choose a block's time; kept for ever, since a replica may begin at its start.
-# Safe to run again; a topic that is there is left as it is, and the engines refuse one that will not do.
+# Creates the topic of the commands, if it does not exist: one partition, because replicas agree by the order of
+# commands; the broker's time, because no client may set a block's time; unlimited retention, because a replica may
+# begin at its start. Safe to repeat. An existing topic is not changed; the engines refuse one whose settings are wrong.
 #
 # Environment: KAFKA_BOOTSTRAP_SERVERS, KAFKA_COMMAND_TOPIC.
 set -eu
@@ -11,7 +11,7 @@ topic=${KAFKA_COMMAND_TOPIC:?is not set}
 
 topics=$(rpk topic list -X "brokers=$brokers")
 if printf '%s\n' "$topics" | grep -q "^${topic}[[:space:]]"; then
-    echo "topic $topic is there"
+    echo "topic $topic exists"
     exit 0
 fi
 rpk topic create "$topic" -X "brokers=$brokers" --partitions 1 --replicas 1 \

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Makes ScyllaDB's accounts: an administrator, and `exchange`, which may make a keyspace and owns what it makes. Then
-# drops `cassandra`, the account with a known password that every new server has. Safe to run again; a password that
-# has changed in the environment is changed in the server.
+# Creates ScyllaDB's accounts: an administrator, and `exchange`, which may create a keyspace and owns it. Then drops
+# `cassandra`, the account with a well-known password that every new server has. Safe to repeat. A password that has
+# changed in the environment is changed in the server.
 #
-# Environment: SCYLLA_ADMIN_PASSWORD and SCYLLA_PASSWORD, letters and digits; SCYLLA_HOST, SCYLLA_PORT.
+# Environment: SCYLLA_ADMIN_PASSWORD and SCYLLA_PASSWORD (letters and digits), SCYLLA_HOST, SCYLLA_PORT.
 set -eu
 
 host=${SCYLLA_HOST:-scylla}
 port=${SCYLLA_PORT:-9042}
-TRIES=30 # a new server makes its first account some seconds after it began to answer
+TRIES=30 # a new server creates its first account some seconds after it begins to answer
 
 for password in "${SCYLLA_ADMIN_PASSWORD:?is not set}" "${SCYLLA_PASSWORD:?is not set}"; do
     case $password in
@@ -20,12 +20,12 @@ for password in "${SCYLLA_ADMIN_PASSWORD:?is not set}" "${SCYLLA_PASSWORD:?is no
 done
 
 umask 077
-HOME=$(mktemp -d) # cqlsh keeps notes there
+HOME=$(mktemp -d) # cqlsh writes its history there
 export HOME
 trap 'rm -rf "$HOME"' EXIT
 
-# Runs the statements on standard input as the given account. The password goes by a file: an argument would be seen by
-# everyone who may list processes.
+# Runs the statements on standard input as the given account. The password is passed in a file: everybody who can list
+# processes would see an argument.
 as() {
     printf '[authentication]\nusername = %s\npassword = %s\n' "$1" "$2" >"$HOME/cqlshrc"
     cqlsh --cqlshrc "$HOME/cqlshrc" "$host" "$port"
@@ -39,7 +39,7 @@ tries=0
 until can_log_in exchange_admin "$SCYLLA_ADMIN_PASSWORD" || can_log_in cassandra cassandra; do
     tries=$((tries + 1))
     if [ "$tries" -ge "$TRIES" ]; then
-        echo "Nobody can log in to $host:$port: neither exchange_admin with this SCYLLA_ADMIN_PASSWORD, nor a new server's own account." >&2
+        echo "No login to $host:$port works: neither exchange_admin with this SCYLLA_ADMIN_PASSWORD nor the account of a new server." >&2
         tail -n 1 "$HOME/errors" >&2
         exit 1
     fi
@@ -56,7 +56,7 @@ DROP ROLE IF EXISTS cassandra;
 CREATE ROLE IF NOT EXISTS exchange WITH LOGIN = true AND PASSWORD = '$SCYLLA_PASSWORD';
 GRANT CREATE ON ALL KEYSPACES TO exchange;
 END
-# Only where it is another. Servers refuse to change one twice within seconds, hence again.
+# Only if the password differs. Servers refuse a second change within seconds, so this is repeated.
 tries=0
 until can_log_in exchange "$SCYLLA_PASSWORD"; do
     tries=$((tries + 1))
@@ -70,4 +70,4 @@ until can_log_in exchange "$SCYLLA_PASSWORD"; do
 ALTER ROLE exchange WITH PASSWORD = '$SCYLLA_PASSWORD';
 END
 done
-echo "accounts exchange_admin and exchange are there, cassandra is not"
+echo "accounts exchange_admin and exchange exist, cassandra does not"
