@@ -1,12 +1,12 @@
-# A fresh machine needs Python >= 3.11 and make; everything else is installed into .venv.
-# PYTHON=python3.12 make run   chooses the Python; the rest of the settings are in docs/settings.md.
+# A machine needs Python 3.11 or newer and make; everything else is installed into .venv.
+# PYTHON=python3.12 make run chooses the Python. The settings are in docs/settings.md.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
-# Stamps: a second make finds them newer than what they were made from, and does nothing.
+# Stamp files: when one is newer than the requirements, make installs nothing.
 MADE := $(VENV)/.made
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
@@ -16,13 +16,13 @@ DEV := $(VENV)/.installed-dev
 
 help:
 	@echo "make run            start the exchange: engine, settlement, web admin, background work, demo market"
-	@echo "                    RUN_ARGS=--verbose shows every line that the programs log"
-	@echo "make test           install what tests need and run them all"
-	@echo "make check          lint, format check, types, import contracts"
-	@echo "make format         let ruff lay out the code"
-	@echo "make bench          benchmarks: a table and a machine-readable file in bench-results/"
-	@echo "make torture        real processes, killed at random under load, and checked; TORTURE_ARGS='--kills 20 --seed 1'"
-	@echo "make services       install and start the real servers that tests use; make services-stop"
+	@echo "                    RUN_ARGS=--verbose also shows every line that the programs log"
+	@echo "make test           install what the tests need and run all of them"
+	@echo "make check          ruff, mypy, import contracts"
+	@echo "make format         format the code with ruff"
+	@echo "make bench          benchmarks: a table and a JSON file in bench-results/"
+	@echo "make torture        kill real processes at random under load, then check; TORTURE_ARGS='--kills 20 --seed 1'"
+	@echo "make services       install and start the servers that tests use; make services-stop ends them"
 	@echo "make clean          remove .venv and caches; data/ stays"
 
 $(MADE):
