@@ -282,3 +282,14 @@ def test_the_engines_accept_the_topic_that_is_made(kafka: Running) -> None:
 
 def is_there(admin: AdminClient, topic: str) -> bool:
     return topic in admin.list_topics(timeout=30).topics
+
+
+# --- the image ---------------------------------------------------------------------------------------------------
+
+
+def test_everything_that_the_dockerfile_copies_is_sent_to_the_builder() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert set(copied) == sent
