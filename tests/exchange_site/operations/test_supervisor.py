@@ -113,16 +113,27 @@ def test_one_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert said.all[-1] == "stubborn does not end; killing it"
 
 
+class Insistent(Lines):
+    """Sends the signal once more while the program that ignores it is waited for."""
+
+    again: threading.Timer | None = None
+
+    def __call__(self, line: str) -> None:
+        super().__call__(line)
+        if not self._awaited and self.again is None:
+            self.again = threading.Timer(0.2, os.kill, (os.getpid(), self._send))
+            self.again.start()
+
+
 def test_a_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "SECOND_SIGNAL_S", 0.0)
     monkeypatch.setattr(supervisor, "PATIENCE_S", 120.0)
-    said = Lines("stubborn   | ready", send=signal.SIGINT)
-    again = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    again.start()
+    said = Insistent("stubborn   | ready", send=signal.SIGINT)
 
     assert supervise([python("stubborn", STUBBORN)], os.environ, said) == 0
 
-    again.join()
+    assert said.again is not None
+    said.again.join()
     assert said.all[-1] == "stubborn does not end; killing it"
 
 
