@@ -29,6 +29,8 @@ TRADES_S = 120.0
 STOP_S = 60.0
 ASK_AGAIN_S = 1.0
 SHOWN_LINES = 40
+SHOWN_OF_A_FILE = 10
+PROGRAMS = ("settlement", "engine", "web", "worker", "demo")
 
 
 class SmokeError(Exception):
@@ -56,8 +58,16 @@ class Exchange:
     def url(self, setting: str, path: str) -> str:
         return f"http://{self.environment[setting]}{path}"
 
+    def terminal(self) -> list[str]:
+        """The lines that a person at the terminal sees."""
+        return self.log.read_text(errors="replace").splitlines()
+
     def last_lines(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
+        """Of the terminal, and of the file of each program."""
+        shown = self.terminal()[-SHOWN_LINES:]
+        for file in sorted(self.data_dir.glob("logs/*.log")):
+            shown += [f"== {file.name}", *file.read_text(errors="replace").splitlines()[-SHOWN_OF_A_FILE:]]
+        return "\n".join(shown)
 
     def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [".venv/bin/python", "manage.py", *arguments]
@@ -129,7 +139,7 @@ def log_in(exchange: Exchange) -> None:
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
     if not token:
         raise SmokeError("the login page has no form")
-    fields = {"csrfmiddlewaretoken": token[1], "username": "admin", "password": password, "next": "/admin/"}
+    fields = {"csrfmiddlewaretoken": token[1], "username": "admin", "password": password}  # as from a bookmark
     request = urllib.request.Request(page, urllib.parse.urlencode(fields).encode(), {"Referer": page})
     inside = visitor.open(request, timeout=30)
     body = inside.read().decode()
@@ -137,6 +147,16 @@ def log_in(exchange: Exchange) -> None:
         raise SmokeError("the admin does not accept the password that it printed")
     for style in re.findall(r'<link[^>]+href="(/static/[^"]+\.css)"', body):
         visitor.open(exchange.url("WEB_ADDRESS", style), timeout=30).close()
+
+
+def see_quiet_terminal(exchange: Exchange) -> None:
+    """What the programs log is in their files, and the terminal has none of it below a warning."""
+    missing = [name for name in PROGRAMS if not (exchange.data_dir / "logs" / f"{name}.log").is_file()]
+    if missing:
+        raise SmokeError(f"no log files of {', '.join(missing)}")
+    routine = [line for line in exchange.terminal() if "level='info'" in line]
+    if routine:
+        raise SmokeError(f"the terminal shows {len(routine)} lines that belong into files: {routine[0][:200]}")
 
 
 def run(exchange: Exchange) -> None:
@@ -151,6 +171,7 @@ def run(exchange: Exchange) -> None:
     log_in(exchange)
     print("smoke: ready, and the admin lets its administrator in")
     exchange.wait_for("trades were settled", TRADES_S, lambda: settled_trades(exchange))
+    see_quiet_terminal(exchange)
     status = exchange.stop()
     left = exchange.processes()
     if left:
