@@ -35,7 +35,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class OddRequests:
-    """Middleware. To stand before those that read the database, so that they meet no NUL in a cookie either."""
+    """Middleware. To stand before those that look for files or read the database: they must meet no NUL either."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response

@@ -248,8 +248,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "back_office.odd_requests.OddRequests",  # before those that look for files or ask the database
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "back_office.odd_requests.OddRequests",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -66,13 +66,16 @@ WHOLE_QUERIES = [
     "o=1.-2.999",
 ]
 
+STATIC = [f"/static/{name}" for name in ("", "%00", "a%00b.css", "%FF", "../settings.py", "x" * 3000, "nope.css")]
+"""Not among the site's addresses: a middleware answers these."""
+
 _NUMBERS_IN_PATHS = ["1", "0", str(2**63 - 1), str(2**63), "9" * 5000]
 _TEXTS_IN_PATHS = ["1", "2", "-1", "9" * 20, "a%00b", "%FF%FE", "_2F", "..", "x" * 3000, "1%0A", "_00", "%F0%9F%98%80"]
 
 
 def addresses() -> list[str]:
     """Every address of the site, with odd values in its variable parts."""
-    return sorted({address for route in _routes(get_resolver()) for address in _filled(f"/{route}")})
+    return sorted({address for route in _routes(get_resolver()) for address in _filled(f"/{route}")}) + STATIC
 
 
 def usual_addresses() -> list[str]:
