@@ -20,6 +20,7 @@ from settlement import metrics
 from settlement.clock import Clock
 from settlement.errors import CannotRun, NotReady
 from settlement.stores.base import (
+    MOST_VOLUME,
     WHOLE,
     Balance,
     Candle,
@@ -198,11 +199,16 @@ def _projection(rows: dict[str, Any]) -> Projection:
         orders=_rows(Order, rows["orders"]),
         ledger_events=_rows(LedgerEvent, rows["ledger_events"]),
         balances=_rows(Balance, rows["balances"]),
-        candles=_rows(Candle, rows["candles"]),
+        candles=[_saturated(candle) for candle in _rows(Candle, rows["candles"])],
         days=[TradingDay(date.fromisoformat(day), first, last) for day, first, last in rows["days"]],
         definitions=_rows(Definition, rows["definitions"]),
         slice=Slice(*rows.get("slice", WHOLE)),  # letters of older versions have none
     )
+
+
+def _saturated(candle: Candle) -> Candle:
+    """Letters of older versions hold volumes beyond int64, which were why their rows were refused."""
+    return candle._replace(volume=min(candle.volume, MOST_VOLUME))
 
 
 def _rows(make: Callable[..., R], rows: Iterable[Sequence[Any]]) -> list[R]:

@@ -18,7 +18,15 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import NamedTuple, Protocol
 
+from matching.core.decimals import INT64_MAX
 from matching.core.epochs import Epoch
+
+MOST_VOLUME = INT64_MAX
+"""A candle's volume stops here and then means "at least so many".
+
+It is the only stored sum that may pass int64: the same lots may be traded any number of times in a minute. Balances are
+bounded by an asset's supply, and an order's filled lots by the engine, which refuses what would pass int64.
+"""
 
 
 class StoreError(Exception):
@@ -134,7 +142,7 @@ class Candle(NamedTuple):
     high: int
     low: int
     close: int
-    volume: int  # lots
+    volume: int  # lots; MOST_VOLUME: at least so many
     trade_count: int
     last_trade_id: int
 

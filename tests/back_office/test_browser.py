@@ -10,9 +10,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
+from settlement.stores.base import MOST_VOLUME, Candle
 from settlement.stores.sql.store import SqlStore
 from tests.back_office.conftest import NOON_NS, Engine
-from tests.back_office.market import Market
+from tests.back_office.market import MINUTE_NS, Market
+from tests.settlement.rows import projection
 
 pytestmark = [pytest.mark.services("browser"), pytest.mark.django_db(transaction=True)]
 
@@ -92,6 +94,18 @@ def test_the_overview_follows_the_market_by_itself(office: Chrome, market: Marke
     until(office, lambda page: page.execute_script(candles) == minutes + 1)
     assert "66000.00" in office.find_element(By.ID, "live-market").text
     assert office.execute_script("return window.untouched"), "the page was loaded anew"
+
+
+def test_the_chart_says_at_least_of_a_volume_that_stopped_at_the_largest(office: Chrome, market: Market) -> None:
+    start = market.time_ns // MINUTE_NS * MINUTE_NS + MINUTE_NS
+    at_most = Candle("BTC-USD", start, 1, 1, 1, 1, MOST_VOLUME, 3, market.event + 1)
+    market.store.insert_rows(projection(market.block, candles=[at_most]))
+    label = (
+        "const chart = Chart.getChart('price-chart');"
+        "const last = chart.data.labels.length - 1;"
+        "return chart.options.plugins.tooltip.callbacks.label({dataIndex: last})[2]"
+    )
+    until(office, lambda page: page.execute_script(label) == "volume at least 922337203685477.5807 in 3 trades")
 
 
 def test_another_instrument_is_chosen(office: Chrome) -> None:

@@ -14,9 +14,10 @@ from back_office.pages.overview import COUNTED_LETTERS, OverviewPages
 from matching.core.errors import EngineUnreachable
 from settlement.alarms import records
 from settlement.alarms.rules import Kind, Severity, Signal
-from settlement.stores.base import Candle, DeadLetter, Store, StoredBlock
+from settlement.stores.base import MOST_VOLUME, Candle, DeadLetter, Store, StoredBlock
 from tests.back_office.conftest import Engine, html, links, refusal, words
 from tests.back_office.market import MINUTE_NS, Market
+from tests.settlement.rows import projection
 
 ask_the_real_engine = readers.Engine.status  # before a fixture puts another in its place
 
@@ -69,6 +70,7 @@ def test_candles_are_exact_decimals_oldest_first(operator: Client, market: Marke
             "low": "19999",
             "close": "19999",
             "volume": "0.75",
+            "volume_is_at_least": False,
             "trades": 2,
         },
         {
@@ -78,9 +80,18 @@ def test_candles_are_exact_decimals_oldest_first(operator: Client, market: Marke
             "low": "20000",
             "close": "20000",
             "volume": "0.0001",
+            "volume_is_at_least": False,
             "trades": 1,
         },
     ]
+
+
+def test_a_volume_that_stopped_at_the_largest_is_said_to_be_at_least_that(operator: Client, market: Market) -> None:
+    market.settle()
+    at_most = Candle("BTC-USD", market.time_ns // MINUTE_NS * MINUTE_NS, 1, 1, 1, 1, MOST_VOLUME, 3, market.event)
+    market.store.insert_rows(projection(market.block, candles=[at_most]))
+    (row,) = candles(html(operator.get("/admin/")))
+    assert (row["volume"], row["volume_is_at_least"]) == ("922337203685477.5807", True)
 
 
 def test_trades_a_minute_of_all_instruments(market: Market, engine: Engine, rf: RequestFactory) -> None:

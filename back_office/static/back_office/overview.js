@@ -68,7 +68,7 @@
           ? [
               `open ${row.open}   high ${row.high}`,
               `low ${row.low}   close ${row.close}`,
-              `volume ${row.volume} in ${row.trades} trades`,
+              `volume ${row.volume_is_at_least ? "at least " : ""}${row.volume} in ${row.trades} trades`,
             ]
           : "";
       },
