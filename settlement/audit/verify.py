@@ -2,7 +2,8 @@
 
     chain         numbers, prev_hash, hash, and each block row's columns
     re-execution  the commands of every block from the first on, through a fresh engine, byte for byte
-    tables        trades, orders, ledger entries, balances, definitions, and the lines of the CSV trail
+    tables        trades, orders, ledger entries, balances, candles and days with trades, definitions, and the lines
+                  of the CSV trail
 
 It runs up to the `projected` checkpoint, beside a settlement that goes on: rows that later blocks have set since are
 left to the next run. Memory holds what the engine holds (open orders and balances), not the history.
@@ -10,6 +11,7 @@ left to the next run. Memory holds what the engine holds (open orders and balanc
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -24,7 +26,17 @@ from settlement.lookups import trades_between
 from settlement.project.projection import EmptyTables, Projector, slices_of
 from settlement.project.rebuilding import refuse_if_dropped
 from settlement.receive.chain import stored
-from settlement.stores.base import WHOLE, Definition, Order, Projection, Slice, Store, StoredBlock
+from settlement.stores.base import (
+    WHOLE,
+    Candle,
+    Definition,
+    Order,
+    Projection,
+    Slice,
+    Store,
+    StoredBlock,
+    TradingDay,
+)
 
 _BATCH_EVENTS = 1024
 _SLICE_EVENTS = 16_384
@@ -126,6 +138,8 @@ class _Verification:
         self._progress = progress
         self._projector = Projector(EmptyTables(), kept=None)
         self._definitions: list[Definition] = []
+        self._candles: dict[tuple[str, int], Candle] = {}  # not compared yet: of minutes that may go on
+        self._days: dict[date, TradingDay] = {}
         self._trail: TrailAudit | None = None
         self._head = 0, 0  # number and hash of the last block that was checked
         self._last_command = self._last_event = 0
@@ -238,6 +252,18 @@ class _Verification:
         found = {order.order_id: order for order in self._store.get_orders([order.order_id for order in closed])}
         for order in closed:
             self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
+        self._days |= {day.day: day for day in projection.days}
+        self._candles |= {(candle.symbol, candle.minute_ns): candle for candle in projection.candles}
+        self._compare_candles_before(max((minute_ns for _, minute_ns in self._candles), default=0))
+
+    def _compare_candles_before(self, minute_ns: int) -> None:
+        """Time never runs back, so minutes before the newest do not change any more."""
+        over = [key for key in self._candles if key[1] < minute_ns]
+        found = {(row.symbol, row.minute_ns): row for row in self._store.get_candles(over)} if over else {}
+        for key in over:
+            row = found.get(key)
+            findings = self._findings_for(row and row.last_trade_id)
+            findings.compare_row("candle", f"{key[0]}:{key[1]}", self._candles.pop(key), row)
 
     def _compare_placed(self, first: Block, placed: dict[int, Order]) -> None:
         """Those that are closed, and that the store has no others."""
@@ -258,9 +284,11 @@ class _Verification:
             first = page[-1].order_id + 1
 
     def _compare_state(self) -> None:
-        """What is as the last block left it: open orders, balances, definitions, checkpoints."""
+        """What is as the last block left it: open orders, balances, the last minute, days, definitions, checkpoints."""
         self._compare_open_orders()
         self._compare_balances()
+        self._compare_candles_before(_LAST)
+        self._compare_days()
         kept = [d for d in self._store.definitions() if d.event_sequence <= self._last_event]
         self._findings.compare_rows("definition", self._definitions, kept)
         ahead_to = self._compare_end() if self._span.is_to_the_end else _LAST
@@ -289,6 +317,11 @@ class _Verification:
             self._findings_for(row.sequence).compare_row("balance", f"{row.account}:{row.asset}", balance, row)
         for balance in wanted.values():
             self._findings.compare_row("balance", f"{balance.account}:{balance.asset}", balance, None)
+
+    def _compare_days(self) -> None:
+        for day, expected in self._days.items():
+            row = self._store.trading_day(day)
+            self._findings_for(row and row.last_trade_id).compare_row("trading day", day, expected, row)
 
     def _findings_for(self, sequence: int | None) -> Findings:
         """Where to tell of a row that this event has set: apart, if later blocks may have."""

@@ -125,6 +125,39 @@ def test_an_added_trade_is_named(verified: Verify, trade_id: int) -> None:
     assert report.differences[0].expected is None
 
 
+# Candles and days
+
+
+@pytest.mark.parametrize("which", ["MIN", "MAX"])
+@pytest.mark.parametrize("column", ["open", "close", "volume", "trade_count"])
+def test_a_changed_candle_is_named(verified: Verify, which: str, column: str) -> None:
+    last = value(f"SELECT {which}(last_trade_id) FROM candles")
+    change(f"UPDATE candles SET {column} = {column} + 1 WHERE last_trade_id = %s", last)
+    symbol = value(f"SELECT symbol FROM candles WHERE last_trade_id = {last}")
+    minute_ns = value(f"SELECT minute_ns FROM candles WHERE last_trade_id = {last}")
+    report = verified()
+    assert told(report) == [f"candle {symbol}:{minute_ns}"]
+    assert list(report.differences[0].expected) == [column]
+
+
+def test_a_removed_candle_is_named(verified: Verify) -> None:
+    last = value("SELECT MIN(last_trade_id) FROM candles")
+    change("DELETE FROM candles WHERE last_trade_id = %s", last)
+    (difference,) = verified().differences
+    assert (difference.what, difference.expected["last_trade_id"], difference.found) == ("candle", last, None)
+
+
+def test_a_candle_of_a_minute_that_went_on_after_the_compared_blocks_is_left_out(verified: Verify) -> None:
+    for last in range(1, LAST + 1):
+        assert told(verified(1, last)) == []
+
+
+def test_a_changed_trading_day_is_named(verified: Verify) -> None:
+    last = value("SELECT MAX(last_trade_id) FROM trading_days")
+    change("UPDATE trading_days SET first_trade_id = first_trade_id + 1 WHERE last_trade_id = %s", last)
+    assert told(verified()) == [f"trading day {value('SELECT MAX(day) FROM trading_days')}"]
+
+
 # Ledger
 
 
