@@ -1,6 +1,7 @@
 """What this package's management commands have in common: errors of the domain become a sentence and an exit code.
 
-Exit 0: in order. 1: what was checked or received is not in order. 2: could not run.
+Exit 0: in order. 1: what was checked or received is not in order, or something is left undone. 2: could not run.
+130: stopped before the end.
 """
 
 import logging
@@ -16,14 +17,17 @@ from matching.commandline.interruption import stoppable
 from matching.core.errors import MatchingError
 from settlement.errors import Incident, SettlementError
 from settlement.stores import timing
-from settlement.stores.base import StoreError
+from settlement.stores.base import Store, StoreError
 
 NOT_IN_ORDER = 1
 COULD_NOT_RUN = 2
+INTERRUPTED = 130  # as shells say it: 128 and SIGINT
 
 _STORES = ("settlement.stores.sql.session", "settlement.stores.scylla.connection.session")
 _AWAY = "store unavailable"
 _VERBOSE = 2
+_SHOWN = 10
+"""Numbers of blocks in one sentence."""
 
 
 class ExchangeCommand(BaseCommand):
@@ -48,6 +52,19 @@ class ExchangeCommand(BaseCommand):
     def _statement_times(self, verbosity: int) -> AbstractContextManager[None]:
         told = self.tells_slow_statements or verbosity >= _VERBOSE
         return nullcontext() if told else _unlogged(timing.SLOW, [timing.__name__])
+
+
+def refuse_dead_letters(store: Store) -> None:
+    """For a command that has projected blocks. Raises CommandError where the rows of some are not in the tables."""
+    numbers = [letter.block_number for letter in store.dead_letters()]
+    if numbers:
+        shown = ", ".join(map(str, numbers[:_SHOWN]))
+        more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+        raise CommandError(
+            f"The rows of {len(numbers)} block{'' if len(numbers) == 1 else 's'} are not in the tables, for the store "
+            f"refused them (dead letters: block {shown}{more}): mend the cause, then run replay_dead_letters --all.",
+            returncode=NOT_IN_ORDER,
+        )
 
 
 def _said_once() -> AbstractContextManager[None]:

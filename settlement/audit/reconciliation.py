@@ -19,12 +19,12 @@ from settlement.errors import NotReady, SettlementError
 from settlement.models import ReconciliationRun
 from settlement.project.rebuilding import refuse_if_dropped
 from settlement.stores.base import Balance, Order, Store, StoreError
+from settlement.waiting import await_projection
 
 KEPT_DIFFERENCES = 100
 """Of one run in the table; the others are counted."""
 KEPT_RUNS = 10_000
 """About a week of one a minute; runs that found differences stay for good."""
-_ASK_AGAIN_S = 0.05
 
 Source = Literal["command", "schedule", "operator"]
 
@@ -142,14 +142,12 @@ def _now(clock: Clock) -> datetime:
 
 
 def _wait_for_projection(store: Store, number: int, clock: Clock, deadline_s: float) -> None:
-    deadline = clock.monotonic() + deadline_s
-    while (projected := store.projected().block_number) < number:
-        if clock.monotonic() >= deadline:
-            raise NotReady(
-                f"The engine is at block {number}, the store is projected to block {projected} and does not get "
-                f"further within {deadline_s:g} s: is settlement running?"
-            )
-        clock.sleep(_ASK_AGAIN_S)
+    projected = await_projection(store, number, clock, deadline_s)
+    if projected < number:
+        raise NotReady(
+            f"The engine is at block {number}, the store is projected to block {projected} and does not get further "
+            f"within {deadline_s:g} s: is settlement running?"
+        )
 
 
 def _compare_balances(state: Mapping[str, Any], store: Store, last_event: int, findings: Findings) -> int:

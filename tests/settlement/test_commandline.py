@@ -6,6 +6,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Event
 from typing import Any
 
 import pytest
@@ -32,6 +33,8 @@ from tests.settlement.rows import epoch, letter
 
 CHAIN = worked_example()
 
+IN_SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="the trigger is written in SQLite's words")
+
 
 @pytest.fixture
 def store(db: None) -> Store:
@@ -57,12 +60,18 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
+def ended(*arguments: str) -> tuple[int, str, str]:
+    """(exit code, sentence, what it printed) of a command that ends with an error."""
+    out = StringIO()
+    with pytest.raises(CommandError) as error:
+        call_command(*arguments, stdout=out, stderr=StringIO())
+    assert "\n" not in str(error.value)
+    return error.value.returncode, str(error.value), out.getvalue()
+
+
 def refused(*arguments: str) -> tuple[int, str]:
     """(exit code, sentence) of a command that ends with an error."""
-    with pytest.raises(CommandError) as ended:
-        run(*arguments)
-    assert "\n" not in str(ended.value)
-    return ended.value.returncode, str(ended.value)
+    return ended(*arguments)[:2]
 
 
 TRADE = {
@@ -193,6 +202,114 @@ def test_rebuild_projections_says_how_far_it_came(settled: Store) -> None:
     assert refused("rebuild_projections", "--from-block", "9")[0] == 2
 
 
+def refuse_rows_of(block: int) -> None:
+    """The database refuses the ledger entries of this block."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TRIGGER refusal BEFORE INSERT ON ledger_events WHEN NEW.block_number = {block} "
+            "BEGIN SELECT RAISE(ABORT, 'impossible'); END"
+        )
+
+
+LACKS_BLOCK_4 = (
+    "The rows of 1 block are not in the tables, for the store refused them (dead letters: block 4): mend the cause, "
+    "then run replay_dead_letters --all."
+)
+
+
+@IN_SQLITE
+def test_rebuild_projections_ends_1_where_a_block_becomes_a_dead_letter(settled: Store) -> None:
+    refuse_rows_of(4)
+    assert refused("rebuild_projections") == (1, LACKS_BLOCK_4)
+    code, sentence, printed = ended("rebuild_projections", "--json")
+    assert (code, sentence) == (1, LACKS_BLOCK_4)
+    assert json.loads(printed) == {"from_block": 1, "projected": 4, "appended": 4, "dead_letters": [4]}
+
+
+@IN_SQLITE
+def test_a_rebuild_that_leaves_an_earlier_dead_letter_says_so(settled: Store) -> None:
+    refuse_rows_of(4)
+    refused("rebuild_projections")
+    assert refused("rebuild_projections", "--from-block", "5") == (1, LACKS_BLOCK_4)
+
+
+@pytest.mark.parametrize("is_store_away", [False, True])
+def test_a_rebuild_that_is_stopped_says_what_is_left(
+    settled: Store, monkeypatch: pytest.MonkeyPatch, is_store_away: bool
+) -> None:
+    def away(self: Store) -> int:
+        raise StoreUnavailable("The database does not answer.")
+
+    stop = Event()
+    stop.set()
+    monkeypatch.setattr("settlement.management.commands.rebuild_projections.stop_on_signals", lambda: stop)
+    if is_store_away:
+        monkeypatch.setattr(SqlStore, "projecting", away)
+    left = "Stopped while the store did not answer" if is_store_away else "Stopped with 4 blocks left"
+    assert refused("rebuild_projections") == (
+        130,
+        f"{left}: run_settlement, or rebuild_projections again, makes the rows that are missing.",
+    )
+
+
+@IN_SQLITE
+def test_run_settlement_until_a_block_ends_1_where_a_block_became_a_dead_letter(
+    settled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange_site.management.commands.run_settlement.settle", lambda *arguments: 0)
+    assert run("run_settlement", "--until-block", "4") == "settled 0 blocks\n"
+    refuse_rows_of(4)
+    refused("rebuild_projections")
+    assert ended("run_settlement", "--until-block", "4") == (1, LACKS_BLOCK_4, "settled 0 blocks\n")
+    assert run("run_settlement") == "settled 0 blocks\n"  # a service that was asked to stop; its alarms say the rest
+
+
+def test_run_settlement_that_is_stopped_before_its_last_block_says_so(
+    settled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange_site.management.commands.run_settlement.settle", lambda *arguments: 0)
+    assert refused("run_settlement", "--until-block", "5") == (
+        130,
+        "Stopped after block 4, before block 5: start it again, and it goes on there.",
+    )
+
+
+def test_verify_settlement_ends_1_where_durable_blocks_are_not_projected(
+    settled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("settlement.management.commands.verify_settlement._PATIENCE_S", 0)
+    settled.drop_projections()
+    sentence = "are not projected and were not compared: let run_settlement project them, then verify again."
+    assert refused("verify_settlement") == (1, f"Blocks 1 to 4 {sentence}")
+    assert refused("verify_settlement", "--to-block", "2") == (1, f"Blocks 1 to 2 {sentence}")
+
+
+def test_verify_settlement_waits_for_a_projection_that_gets_on(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def project(self: SystemClock, seconds: float) -> None:
+        run("rebuild_projections")
+
+    monkeypatch.setattr(SystemClock, "sleep", project)
+    settled.drop_projections()
+    assert run("verify_settlement").startswith("In order: blocks 1 to 4, 1 trades")
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ("ALTER TABLE settled_trades RENAME TO elsewhere", "table settled_trades"),
+        ("ALTER TABLE candles RENAME COLUMN volume TO lots", "column volume of table candles"),
+    ],
+)
+def test_init_store_ends_2_where_something_is_missing_that_it_does_not_make(
+    data_dir: Path, db: None, change: str, lost: str
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(change)
+    code, sentence = refused("init_store")
+    assert code == 2
+    assert sentence.startswith(f"The database lacks {lost}, although its record of migrations says that")
+
+
 def test_nothing_settles_beside_another_settlement(settled: Store, data_dir: Path) -> None:
     with lock.exclusive(data_dir):
         assert refused("rebuild_projections") == (2, f"Another process settles into {data_dir}: stop it first.")
@@ -212,6 +329,15 @@ def test_replay_dead_letters_writes_what_it_can(settled: Store) -> None:
     rows["orders"] = [[1] + [None] * 18]
     settled.put_dead_letter(letter(4, projection=json.dumps({"checkpoint": [4, 0, 1], **rows})))
     assert refused("replay_dead_letters", "--all") == (1, "The store refuses the rows of blocks 4 again.")
+
+
+def test_a_replay_that_ends_half_way_says_what_was_done_before(settled: Store) -> None:
+    rows: dict[str, Any] = {name: [] for name in ROWS}
+    settled.put_dead_letter(letter(3, projection=json.dumps({"checkpoint": [3, 0, 1], **rows})))
+    settled.put_dead_letter(letter(5))
+    code, sentence, printed = ended("replay_dead_letters", "--all")
+    assert (code, printed) == (2, "1 of 2 dead letters were replayed.\n")
+    assert "The rows of block 5 cannot be replayed yet" in sentence
 
 
 def test_replay_dead_letters_of_a_block_that_is_not_projected_yet_ends_2(settled: Store) -> None:

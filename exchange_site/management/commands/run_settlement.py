@@ -10,7 +10,7 @@ from matching.commandline.interruption import stop_on_signals
 from settlement import lock, metrics, wiring, worker, worker_status
 from settlement.alarms import worker_alarms
 from settlement.clock import SystemClock
-from settlement.commandline import COULD_NOT_RUN, ExchangeCommand
+from settlement.commandline import COULD_NOT_RUN, INTERRUPTED, ExchangeCommand, refuse_dead_letters
 from settlement.options import Options
 from settlement.stores.base import Store, StoreError
 
@@ -23,7 +23,7 @@ class Command(ExchangeCommand):
         parser.add_argument("--store", choices=("sql", "scylla"), help="default: as the settings say")
         parser.add_argument("--until-block", type=int, metavar="N", help="stop once block N is settled")
 
-    def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> str:
+    def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> None:
         stop, tables, newest = stop_on_signals().is_set, wiring.patient_store(store), worker_status.Newest()
         probes = {
             "store": health.timed(lambda: wiring.answers(tables) and newest.is_store_there(), StoreError),
@@ -35,7 +35,20 @@ class Command(ExchangeCommand):
             count = settle(tables, stop, wiring.options(until_block), newest, probes)
         except (AddressError, OSError) as error:  # a port in use, or a folder that cannot be read
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
-        return f"settled {count} blocks"
+        self.stdout.write(f"settled {count} blocks")
+        if until_block is not None:
+            refuse_unfinished(tables, until_block)
+
+
+def refuse_unfinished(tables: Store, until_block: int) -> None:
+    """Raises CommandError where blocks up to `until_block` are not in the tables; StoreError."""
+    projected = tables.projected().block_number
+    if projected < until_block:
+        raise CommandError(
+            f"Stopped after block {projected}, before block {until_block}: start it again, and it goes on there.",
+            returncode=INTERRUPTED,
+        )
+    refuse_dead_letters(tables)
 
 
 def settle(

@@ -5,6 +5,7 @@ from django.core.management import CommandError, CommandParser
 
 from settlement import wiring
 from settlement.commandline import COULD_NOT_RUN, NOT_IN_ORDER, ExchangeCommand
+from settlement.stores.base import DeadLetter, Store
 
 
 class Command(ExchangeCommand):
@@ -19,17 +20,25 @@ class Command(ExchangeCommand):
     def handle(self, *, id: int | None, as_json: bool, **options: Any) -> None:
         store = wiring.store()
         letters = wiring.dead_letters(store)
-        chosen = letters.unresolved() if id is None else [store.get_dead_letter(id)]
-        refused: dict[int, str] = {}
-        for letter in chosen:
-            if letter is None:
-                raise CommandError(f"There is no dead letter {id}.", returncode=COULD_NOT_RUN)
-            if error := letters.replay(letter):
-                refused[letter.id] = error
-        if as_json:
-            self.stdout.write(json.dumps({"replayed": len(chosen) - len(refused), "refused": refused}))
-        else:
-            self.stdout.write(f"{len(chosen) - len(refused)} of {len(chosen)} dead letters were replayed.")
+        chosen = letters.unresolved() if id is None else [self._letter(store, id)]
+        replayed, refused = 0, dict[int, str]()
+        try:
+            for letter in chosen:
+                if error := letters.replay(letter):
+                    refused[letter.id] = error
+                else:
+                    replayed += 1
+        finally:  # what ends it half-way is told after what was done
+            if as_json:
+                self.stdout.write(json.dumps({"replayed": replayed, "refused": refused}))
+            else:
+                self.stdout.write(f"{replayed} of {len(chosen)} dead letters were replayed.")
         if refused:
             which = ", ".join(map(str, refused))
             raise CommandError(f"The store refuses the rows of blocks {which} again.", returncode=NOT_IN_ORDER)
+
+    def _letter(self, store: Store, id: int) -> DeadLetter:
+        letter = store.get_dead_letter(id)
+        if letter is None:
+            raise CommandError(f"There is no dead letter {id}.", returncode=COULD_NOT_RUN)
+        return letter

@@ -5,9 +5,13 @@ from django.core.management import CommandError, CommandParser
 
 from matching.commandline import progress
 from matching.core.engine import Engine
-from settlement import wiring
+from settlement import waiting, wiring
 from settlement.audit import report_text, verify
+from settlement.clock import SystemClock
 from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
+
+_PATIENCE_S = 10.0
+"""For blocks that are durable to be projected, while settlement runs."""
 
 
 class Command(ExchangeCommand):
@@ -20,8 +24,12 @@ class Command(ExchangeCommand):
 
     def handle(self, *, from_block: int | None, to_block: int | None, as_json: bool, **options: Any) -> None:
         wiring.collect_garbage_rarely()
+        store = wiring.store()
+        durable = store.appended().block_number
+        wanted = durable if to_block is None else min(to_block, durable)
+        waiting.await_projection(store, wanted, SystemClock(), _PATIENCE_S)
         with progress.blocks("verifying") as reach:
-            report = verify.verify(wiring.store(), wiring.data_dir(), Engine(), from_block, to_block, reach)
+            report = verify.verify(store, wiring.data_dir(), Engine(), from_block, to_block, reach)
         if as_json:
             self.stdout.write(json.dumps(report.form(), default=str))
         else:
@@ -29,3 +37,9 @@ class Command(ExchangeCommand):
         if not report.ok:
             found = f"{report.difference_count} differences were found."
             raise CommandError(f"The store is not what its blocks give: {found}", returncode=NOT_IN_ORDER)
+        if report.to_block < wanted:
+            raise CommandError(
+                f"Blocks {report.to_block + 1} to {wanted} are not projected and were not compared: let run_settlement "
+                "project them, then verify again.",
+                returncode=NOT_IN_ORDER,
+            )

@@ -28,6 +28,7 @@ from settlement.stores.base import (
     Outrun,
     Projection,
     StoredBlock,
+    StoreMisconfigured,
     Tables,
     Trade,
     TradingDay,
@@ -36,6 +37,7 @@ from settlement.stores.block_parts import in_row, joined, may_go_on, parts_of
 from settlement.stores.continuity import refuse_gap, refuse_leap, refuse_skip
 from settlement.stores.sql import statements as sql
 from settlement.stores.sql.session import Row, Session
+from settlement.stores.sql_layout import missing
 
 T = TypeVar("T")
 
@@ -71,6 +73,12 @@ class SqlStore:
         self._session.open()
         with self._session.translating("migrate"):
             call_command("migrate", database=self._session.alias, interactive=False, verbosity=0)
+            lost = list(missing(self._session.open()))
+        if lost:
+            raise StoreMisconfigured(
+                f"The database lacks {', '.join(lost)}, although its record of migrations says that everything was "
+                "made: restore it from a copy, or give settlement an empty database."
+            )
 
     def ping(self) -> None:
         self.appended()
