@@ -14,12 +14,12 @@ from matching.core.errors import MatchingError
 from matching.core.hashes import hash_text
 from settlement.alarms import records
 from settlement.audit.differences import Difference, Findings
+from settlement.audit.waiting import await_projection
 from settlement.clock import Clock, SystemClock
 from settlement.errors import NotReady, SettlementError
 from settlement.models import ReconciliationRun
 from settlement.project.rebuilding import refuse_if_dropped
 from settlement.stores.base import Balance, Order, Store, StoreError
-from settlement.waiting import await_projection
 
 KEPT_DIFFERENCES = 100
 """Of one run in the table; the others are counted."""

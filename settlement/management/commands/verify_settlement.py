@@ -5,8 +5,8 @@ from django.core.management import CommandError, CommandParser
 
 from matching.commandline import progress
 from matching.core.engine import Engine
-from settlement import waiting, wiring
-from settlement.audit import report_text, verify
+from settlement import wiring
+from settlement.audit import report_text, verify, waiting
 from settlement.clock import SystemClock
 from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
 

@@ -36,8 +36,8 @@ from settlement.stores.base import (
 from settlement.stores.block_parts import in_row, joined, may_go_on, parts_of
 from settlement.stores.continuity import refuse_gap, refuse_leap, refuse_skip
 from settlement.stores.sql import statements as sql
+from settlement.stores.sql.layout import missing
 from settlement.stores.sql.session import Row, Session
-from settlement.stores.sql_layout import missing
 
 T = TypeVar("T")
 
