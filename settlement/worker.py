@@ -95,6 +95,7 @@ class _Worker:
         self._announced = 0
         self._gather_until_s = 0.0
         self._recounted_at_s = clock.monotonic()
+        self._listened_at_s = clock.monotonic()
         self._is_engine_known = False
         self._is_listening = False  # `_chain` and `_appending` are where they should be
         self._is_fenced = False
@@ -117,9 +118,7 @@ class _Worker:
         while not self._stop() and not self._is_done(projections):
             self._follow(projections)
             if projections.due_in_s == 0:
-                began = self._clock.monotonic()
                 projections.step()
-                self._gaps.was_deaf(self._clock.monotonic() - began)
             self._tell()
         if projections.lag:
             projections.step()  # what is waiting for its batch to fill
@@ -178,9 +177,7 @@ class _Worker:
         self._look_for_gaps()
 
     def _append(self, projections: Projections) -> None:
-        began = self._clock.monotonic()
         rows = self._appending.step()
-        self._gaps.was_deaf(self._clock.monotonic() - began)
         if not rows:
             return
         if len(rows) < self._options.receive_blocks:
@@ -213,10 +210,16 @@ class _Worker:
             self._clock.sleep(wait_s)
 
     def _hear(self, timeout_s: float, limit: int) -> list[Block]:
+        """All other time settlement is deaf: busy, or paused as on a suspended machine, also within the wait itself."""
+        began_s = self._clock.monotonic()
+        self._gaps.was_deaf(began_s - self._listened_at_s)
         try:
             return self._feed.receive(timeout_s, limit)
         except BadBlock as error:
             raise ChainBroken(f"What came after block {self._chain.head.block_number} is no block: {error}") from error
+        finally:
+            self._listened_at_s = self._clock.monotonic()
+            self._gaps.was_deaf(max(0.0, self._listened_at_s - began_s - timeout_s))
 
     def _look_for_gaps(self) -> None:
         """Has the leader told of blocks that did not come?"""
@@ -304,9 +307,7 @@ class _Worker:
                     self._hear(min(left_s, _LONGEST_WAIT_S), min(room, self._options.receive_blocks)), lambda _: None
                 )
             else:
-                wait_s = min(left_s, _LONGEST_WAIT_S)
-                self._clock.sleep(wait_s)
-                self._gaps.was_deaf(wait_s)
+                self._clock.sleep(min(left_s, _LONGEST_WAIT_S))
 
     # What others see
 

@@ -20,7 +20,7 @@ class Standing:
     dead_letters: int | None = None  # that are not resolved
     engine_halted: bool | None = None
     engine_halted_reason: str | None = None
-    engine_silent_for_s: float = 0.0  # since anything came from an engine
+    engine_silent_for_s: float = 0.0  # of listening in which nothing came from an engine
     store_down_for_s: float = 0.0  # 0: it answers
     spill_blocks: int = 0
     spill_bytes: int = 0

@@ -13,14 +13,17 @@ from matching.client.leaders import reachable
 from matching.core.blocks import Block
 from matching.core.errors import BadMessage, EngineUnreachable
 from matching.feed.download import Download
+from matching.feed.silence import Silence
 from matching.transport import wire
 from matching.transport.sockets import Kind, Limits, Network, Socket, Undelivered, ZmqNetwork
 
 _ASK_AGAIN_S = 0.5
 _LONGEST_PATIENCE_S = 8.0
 """What was asked for may be a large block on its way over a slow network, and is sent once more each time."""
+_DOUBT_S = 1.0
+"""An engine that is silent for so long, five heartbeats, is asked whether it lives."""
 _STATUS_FRAME_BYTES = 1 << 20
-_CORRELATION = b"discovery"
+_CORRELATION = b"status"
 _DISCOVERY_LIMITS = Limits(frame_bytes=_STATUS_FRAME_BYTES, receive_queue=16, send_queue=16)
 
 
@@ -57,8 +60,9 @@ class Feed:
         self._patience_s = _ASK_AGAIN_S
         self._missing: tuple[int, int] | None = None
         self._download: Download | None = None
-        self._heard_at_s = self._clock()
+        self._silence = Silence(self._clock)
         self._announced_at_s = self._clock() - wire.FOLLOWING_S
+        self._doubted_at_s = self._clock()
 
     @classmethod
     def discover(
@@ -97,8 +101,11 @@ class Feed:
         self._begin(addresses.blocks, addresses.retransmission)
 
     def silent_for_s(self) -> float:
-        """Seconds since the engine was last heard, or since it was connected to."""
-        return self._clock() - self._heard_at_s
+        """Seconds of listening in which nothing came of the engine, up to the last `receive`.
+
+        Before it is long the engine is asked for its status too: heartbeats may be lost with a connection.
+        """
+        return self._silence.for_s
 
     def receive(self, timeout_s: float, limit: int) -> list[Block]:
         """Up to `limit` blocks that are there, in order of arrival; waits at most `timeout_s` for the first.
@@ -109,15 +116,17 @@ class Feed:
         found: list[Block] = []
         while True:
             self._ask_again_if_silent()
+            self._ask_whether_it_lives()
             if self._download:
                 self._download.ask_if_silent()
             wait_s = 0.0 if found else min(_ASK_AGAIN_S, deadline - self._clock())
-            if not self._network.wait(self.sockets, max(0.0, wait_s)) and (found or self._clock() >= deadline):
-                return found
-            for socket in (self._retransmission, self._blocks):
-                while len(found) < limit and self._read(socket, found):
-                    pass
-            if len(found) >= limit:
+            is_something_there = self._network.wait(self.sockets, max(0.0, wait_s))
+            if is_something_there:
+                for socket in (self._retransmission, self._blocks):
+                    while len(found) < limit and self._read(socket, found):
+                        pass
+            self._silence.look()
+            if len(found) >= limit or (not is_something_there and (found or self._clock() >= deadline)):
                 return found
 
     def request(self, first: int, last: int) -> None:
@@ -192,7 +201,7 @@ class Feed:
         """A block that was asked for may be of any epoch, a new one is of its leader's."""
         if is_new and block.epoch < self._oldest_epoch:
             return
-        self._heard_at_s = self._clock()
+        self._silence.hear()
         found.append(block)
         if is_new:
             self._newest = block.number
@@ -201,13 +210,13 @@ class Feed:
 
     def _note(self, frames: list[bytes]) -> None:
         """What an engine says that is no block. Raises BadMessage."""
-        if frames[0] == wire.STATUS and len(frames) == 2:
+        if frames[0] == wire.STATUS and len(frames) in (2, 3):  # a heartbeat, or the answer to a question
             self._note_status(wire.decode_status(frames[1]))
         elif frames[0] == wire.SNAPSHOT and self._download:
-            self._heard_at_s = self._clock()
+            self._silence.hear()
             self._download.take(wire.decode_snapshot_chunk(frames[1:]))
         elif frames[0] == wire.PENDING and self._download:
-            self._heard_at_s = self._clock()
+            self._silence.hear()
             self._download.note_pending()
         elif frames[0] == wire.SENT:
             wire.decode_numbers(frames[1:], 1)
@@ -222,7 +231,7 @@ class Feed:
     def _note_status(self, status: wire.Status) -> None:
         if status.epoch < self._oldest_epoch:
             return
-        self._heard_at_s = self._clock()
+        self._silence.hear()
         self._epoch = max(self._epoch, status.epoch)
         self._status = status
         self._newest = status.block_number
@@ -240,6 +249,13 @@ class Feed:
         if self._wanted and self._clock() - self._asked_at_s >= self._patience_s:
             self._patience_s = min(2 * self._patience_s, _LONGEST_PATIENCE_S)
             self._ask()
+
+    def _ask_whether_it_lives(self) -> None:
+        """A second witness before an engine is taken for dead: its other socket."""
+        if self._silence.for_s >= _DOUBT_S and self._clock() - self._doubted_at_s >= _ASK_AGAIN_S:
+            self._doubted_at_s = self._clock()
+            with suppress(Undelivered):
+                self._retransmission.send(wire.STATUS, _CORRELATION)
 
     def _ask(self) -> None:
         if self._wanted:

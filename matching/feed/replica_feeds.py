@@ -16,6 +16,7 @@ from matching.client.leaders import reachable
 from matching.core.blocks import Block
 from matching.core.errors import BadBlock, BadMessage
 from matching.feed.reader import Feed
+from matching.feed.silence import Silence
 from matching.transport import wire
 from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, Undelivered, ZmqNetwork
 
@@ -78,7 +79,7 @@ class ReplicaFeeds:
         self._clock = clock
         self._network = make_network()
         self._members = [_Member(address, self._network) for address in addresses]
-        self._began_s = clock()
+        self._silence = Silence(clock)  # since the beginning, for as long as no replica is found
         self._next_ask_s = clock()
         self._confirmed = 0
         self._wanted: tuple[int, int] | None = None
@@ -94,6 +95,7 @@ class ReplicaFeeds:
             now_s = self._clock()
             self._keep_up(now_s)
             found = self._read(limit)
+            self._silence.look()
             if found or now_s >= deadline_s:
                 return found
             self._network.wait(self._sources(), max(0.0, min(deadline_s, self._next_ask_s) - now_s))
@@ -133,7 +135,7 @@ class ReplicaFeeds:
         return max(told, key=standing)[1]
 
     def silent_for_s(self) -> float:
-        return min([self._clock() - self._began_s, *(member.silent_for_s for member in self._members)])
+        return min([self._silence.for_s, *(member.silent_for_s for member in self._members)])
 
     def move(self, addresses: wire.Addresses) -> None:
         """Listens to this engine, too: a replica that is known, or whoever has begun an epoch that is not the log's."""

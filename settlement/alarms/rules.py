@@ -65,7 +65,7 @@ class Readings:
     dead_letters: int | None = None  # that are not resolved
     engine_halted: bool | None = None
     engine_halted_reason: str | None = None
-    engine_silent_for_s: float | None = None  # since anything came from an engine
+    engine_silent_for_s: float | None = None  # of listening in which nothing came from an engine
     store_down_for_s: float | None = None  # 0: it answers
     spill_blocks: int | None = None  # in the spill file
     spill_full: bool = False
@@ -172,8 +172,10 @@ def _silent(for_s: float) -> Signal | None:
     return Signal(
         Kind.ENGINE_SILENT,
         Severity.CRITICAL if for_s > SILENT_CRITICAL_S else Severity.WARNING,
-        f"Settlement has heard nothing of an engine for {for_s:.0f} s: see whether one runs and can be reached; start "
-        "it again, or promote a follower.",
+        f"Settlement has listened for {for_s:.0f} s and heard nothing of an engine, which did not answer its question "
+        "for a status either: see on the engine's machine whether the process runs. Where it runs, look at the network "
+        "between the two. Where it has ended, start it again; promote a follower only when you are sure that the "
+        "engine has ended and stays away.",
     )
 
 

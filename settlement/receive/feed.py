@@ -29,7 +29,9 @@ class Feed(Protocol):
         """The engine's newest heartbeat; None before there was one."""
 
     def silent_for_s(self) -> float:
-        """Seconds since anything came from the engine, or since the feed was made."""
+        """Seconds of listening in which nothing came of the engine. Time in which nobody calls `receive` is no silence:
+        what the engine sent may be waiting to be read.
+        """
 
     def move(self, addresses: wire.Addresses) -> None:
         """Listens to the engine at `addresses` from now on, as if it were the first: nothing is announced yet."""

@@ -117,10 +117,14 @@ class Stage:
 
     def say(self, confirmed: int = 0, **fields: object) -> None:
         """The leader's heartbeat."""
+        self.network.sockets[LEADER.blocks].inbox.append([wire.STATUS, self.status(confirmed, **fields)])
+
+    def status(self, confirmed: int = 0, **fields: object) -> bytes:
+        """As the leader tells it."""
         board = StatusBoard(self.leader, self.leader_ring, LEADER, "leader", "none")
         status = {**board.fields(), **fields}
         status["ring"]["confirmed"] = confirmed
-        self.network.sockets[LEADER.blocks].inbox.append([wire.STATUS, wire.encode_json(status)])
+        return wire.encode_json(status)
 
     def turn(self) -> None:
         self.follower.turn()

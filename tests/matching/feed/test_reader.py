@@ -10,6 +10,7 @@ from matching.client.client import Client
 from matching.core.blocks import Block
 from matching.core.errors import BadBlock, EngineUnreachable
 from matching.feed.reader import Feed
+from matching.feed.silence import MOST_BETWEEN_LOOKS_S
 from matching.transport import wire
 from matching.transport.sockets import RawSocket
 from tests.matching.small_exchange import (
@@ -209,7 +210,8 @@ def test_after_a_move_what_an_older_epoch_publishes_is_passed_over(stage: Stage)
     blocks, retransmission = (stage.network.sockets[address] for address in (OTHER.blocks, OTHER.retransmission))
     blocks.inbox.append([wire.BLOCK, old.data])
     assert feed.receive(0, 10) == []
-    assert (feed.status(), feed.newest(), feed.silent_for_s()) == (None, 0, 5)
+    assert (feed.status(), feed.newest()) == (None, 0)
+    assert feed.silent_for_s() > 0
     # Asked for again, a block that was made before the newest epoch began is right.
     feed.request(4, 4)
     retransmission.inbox.append([wire.BLOCK, old.data])
@@ -220,12 +222,60 @@ def test_after_a_move_what_an_older_epoch_publishes_is_passed_over(stage: Stage)
 
 
 def test_how_long_an_engine_is_silent_is_known(stage: Stage) -> None:
-    stage.network.now_s += 3
-    assert stage.feed.silent_for_s() == 3
+    stage.feed.receive(3, 10)
+    assert stage.feed.silent_for_s() == pytest.approx(3)
     stage.say()
     stage.feed.receive(0, 10)
     assert stage.feed.silent_for_s() == 0
-    stage.network.now_s += 2
+    stage.feed.receive(2, 10)
+    assert stage.feed.silent_for_s() == pytest.approx(2)
     stage.show(*stage.make())
     stage.feed.receive(0, 10)
     assert stage.feed.silent_for_s() == 0
+
+
+@pytest.mark.parametrize("away_s", [6, 10**6])
+def test_time_in_which_nobody_listened_is_no_silence(stage: Stage, away_s: int) -> None:
+    """The reader was busy, stopped, or its machine suspended: then the sockets' thread was, too, and is behind."""
+    stage.say()
+    stage.feed.receive(0, 10)
+    stage.network.now_s += away_s
+    assert stage.feed.silent_for_s() == 0
+    assert stage.feed.receive(0, 10) == []
+    assert stage.feed.silent_for_s() == MOST_BETWEEN_LOOKS_S
+    stage.say()
+    stage.feed.receive(0, 10)
+    assert stage.feed.silent_for_s() == 0
+
+
+def test_a_wait_that_a_pause_has_made_long_is_no_long_silence(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(sockets: object, timeout_s: float) -> bool:
+        stage.network.now_s += 600
+        return False
+
+    monkeypatch.setattr(stage.network, "wait", stopped)
+    stage.feed.receive(0.1, 10)
+    assert stage.feed.silent_for_s() == MOST_BETWEEN_LOOKS_S
+
+
+def test_an_engine_that_is_silent_is_asked_whether_it_lives_and_its_answer_ends_the_silence(stage: Stage) -> None:
+    stage.feed.receive(0.9, 10)
+    assert stage.to_leader.take_sent(wire.STATUS) == []
+    stage.feed.receive(2, 10)
+    (question, *more) = stage.to_leader.take_sent(wire.STATUS)
+    assert 2 <= len(more) <= 4
+    stage.to_leader.inbox.append([wire.STATUS, stage.status(), *question])
+    stage.feed.receive(0, 10)
+    assert (stage.feed.silent_for_s(), stage.feed.newest()) == (0, 3)
+
+
+def test_a_running_engine_answers_on_its_retransmission_socket_whether_it_lives(
+    running_leader: Running, client: Client
+) -> None:
+    """Nothing comes off the block socket here."""
+    (nobody,) = free_ports(1)
+    running = running_leader.plan.addresses
+    with closing(Feed(f"tcp://127.0.0.1:{nobody}", running.retransmission)) as feed:
+        until_heard(feed, feed.status, "an answer")
+        assert feed.silent_for_s() < MOST_BETWEEN_LOOKS_S
+        assert feed.newest() == 3

@@ -381,7 +381,7 @@ def test_what_settlement_has_not_confirmed_stays_in_a_followers_ring(stage: Stag
 def test_a_follower_of_a_leader_that_lives_is_not_promoted_unless_by_force(stage: Stage) -> None:
     stage.say()
     stage.turn()
-    stage.network.now_s += 1.9
+    stage.feed.receive(1.9, 10)
     stage.ask_promotion()
     stage.turn()
     (answer,) = stage.promotion_answers()
@@ -399,7 +399,7 @@ def test_a_follower_of_a_leader_that_lives_is_not_promoted_unless_by_force(stage
 def test_a_promotion_that_is_granted_is_told_however_often_it_is_asked_for(stage: Stage) -> None:
     stage.say()
     stage.turn()
-    stage.network.now_s += 2.1
+    stage.feed.receive(2.1, 10)
     for _ in range(2):
         stage.ask_promotion()
     stage.ask_promotion(b"2")
@@ -440,7 +440,7 @@ def test_a_leader_that_is_silent_is_not_named(stage: Stage) -> None:
         if not silent_s:
             stage.say()
         stage.turn()
-        stage.network.now_s += silent_s
+        stage.feed.receive(silent_s, 10)
         stage.commands.inbox.append([b"client", wire.COMMANDS, empty_batch(7)])
         stage.turn()
         (frames,) = stage.commands.take_sent(wire.REFUSED)

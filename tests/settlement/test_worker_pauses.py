@@ -1,0 +1,94 @@
+"""Settlement that was busy, stopped or suspended blames nobody else for the time that it did not listen."""
+
+import pytest
+
+from matching.core.blocks import Block
+from matching.feed.reader import Feed
+from matching.transport import wire
+from settlement.stores.base import Store
+from settlement.worker_status import Standing
+from tests.matching.stages import LEADER, ScriptedNetwork
+from tests.settlement.chains import worked_example
+from tests.settlement.conftest import ON_SQL, Settle
+from tests.settlement.fakes import FakeClock, ScriptedFeed, feed_of, note_calls
+from tests.settlement.test_worker import BLOCKS
+
+CHAIN = worked_example()
+PAUSE_S = 60.0
+
+
+class Engine(ScriptedNetwork):
+    """Sockets of an engine that sends heartbeats while anybody does whatever else; one that `is_gone` does not."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._beats_at_s = clock.now_s
+        self.is_gone = False
+        self.rounds = 0
+
+    def wait(self, sockets: object, timeout_s: float) -> bool:
+        self.rounds += 1
+        inbox = self.sockets[LEADER.blocks].inbox
+        if not self.is_gone and self._clock.now_s >= self._beats_at_s:
+            self._beats_at_s = self._clock.now_s + wire.HEARTBEAT_S
+            inbox.append([wire.STATUS, wire.encode_json(STATUS)])
+        if not inbox:
+            self._clock.sleep(timeout_s)
+        return bool(inbox)
+
+    def send(self, block: Block) -> None:
+        self.sockets[LEADER.blocks].inbox.append([wire.BLOCK, block.data])
+
+
+STATUS = {
+    "role": "leader",
+    "block": len(CHAIN.blocks),
+    "state_hash": "00",
+    "epoch": 1,
+    "ring": {"confirmed": 0},
+    "addresses": {"commands": LEADER.commands, "blocks": LEADER.blocks, "retransmission": LEADER.retransmission},
+}
+
+
+@ON_SQL
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_settlement_that_was_busy_for_long_does_not_take_a_living_engine_for_silent(
+    store: Store, settle: Settle, clock: FakeClock, is_gone: bool
+) -> None:
+    engine, told = Engine(clock), list[Standing]()
+    feed = Feed(LEADER.blocks, LEADER.retransmission, make_network=lambda: engine, clock=clock.monotonic)
+    for block in CHAIN.blocks:
+        engine.send(block)
+
+    def project() -> None:
+        clock.sleep(PAUSE_S)
+        engine.is_gone = is_gone
+
+    note_calls(store, "insert_batch", project)
+    feed.is_silent = lambda: engine.rounds > 400  # type: ignore[attr-defined]
+    settle(store, feed, report=told.append)
+    assert store.projected().block_number == len(CHAIN.blocks)
+    longest_s = max(standing.engine_silent_for_s for standing in told)
+    assert longest_s > 30 if is_gone else longest_s <= 1
+
+
+def test_a_pause_between_two_turns_uses_up_no_attempt_to_fill_a_gap(
+    store: Store, settle: Settle, clock: FakeClock
+) -> None:
+    feed = feed_of(clock, BLOCKS, deaf=10**9, silent_after=20)
+    feed.arrivals = [BLOCKS[:3], BLOCKS[4:]]
+    settle(store, feed, report=lambda standing: clock.sleep(PAUSE_S))
+    assert len(feed.requests) == 3  # at once, after 0.5 s and after 1 s more of the two seconds that it listened
+
+
+def test_a_pause_within_a_wait_uses_up_no_attempt_to_fill_a_gap(store: Store, settle: Settle, clock: FakeClock) -> None:
+    class Paused(ScriptedFeed):
+        def receive(self, timeout_s: float, limit: int) -> list[Block]:
+            if not self.arrivals:
+                self.clock.sleep(PAUSE_S)
+            return super().receive(timeout_s, limit)
+
+    feed = Paused(clock, [BLOCKS[:3], BLOCKS[4:]], deaf=10**9, silent_after=20)
+    settle(store, feed)
+    assert len(feed.requests) == 3
