@@ -41,6 +41,11 @@ STORE_UP = Gauge("settlement_store_up", "1 while the store answers, 0 while sett
 STORE_DOWN_SECONDS = Gauge(
     "settlement_store_down_seconds", "How long the store has not answered, 0 while it does.", registry=WORKER
 )
+CLOCK_AHEAD_SECONDS = Gauge(
+    "settlement_engine_clock_ahead_seconds",
+    "How long after settlement's clock the newest block is dated, 0 where it is not.",
+    registry=WORKER,
+)
 SPILL_BLOCKS = Gauge("settlement_spill_blocks", "Blocks that wait in the spill for the store.", registry=WORKER)
 SPILL_BYTES = Gauge("settlement_spill_bytes", "Size of the spill's files.", registry=WORKER)
 EPOCH = Gauge("settlement_epoch", "The newest epoch that the store knows.", registry=WORKER)

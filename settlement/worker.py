@@ -93,6 +93,7 @@ class _Worker:
         self._chain = Chain(Checkpoint(0, 0, 0), (), options.waiting_blocks)
         self._projections: Projections | None = None
         self._announced = 0
+        self._newest_block_ns: int | None = None  # of the last one that came
         self._gather_until_s = 0.0
         self._recounted_at_s = clock.monotonic()
         self._listened_at_s = clock.monotonic()
@@ -171,6 +172,7 @@ class _Worker:
         within = blocks if until is None else [block for block in blocks if block.number <= until]
         ready, repeated = self._chain.accept(within, bytes_of)
         if ready:
+            self._newest_block_ns = ready[-1].timestamp_ns
             self._appending.put(ready)
         elif repeated:
             self._feed.confirm(self._appending.confirmable)
@@ -322,6 +324,7 @@ class _Worker:
             engine_halted=bool(status.fields.get("halted")) if status else None,
             engine_halted_reason=status.fields.get("halted_reason") if status else None,
             engine_silent_for_s=self._feed.silent_for_s(),
+            engine_clock_ahead_s=self._clock_ahead_s(),
             store_down_for_s=self._patience.down_for_s,
             spill_blocks=self._spill.blocks,
             spill_bytes=self._spill.bytes,
@@ -331,3 +334,8 @@ class _Worker:
         )
         tell_metrics(now)
         self._report(now)
+
+    def _clock_ahead_s(self) -> float | None:
+        if self._newest_block_ns is None:
+            return None
+        return max(0, self._newest_block_ns - self._clock.time_ns()) / 10**9

@@ -21,6 +21,7 @@ class Standing:
     engine_halted: bool | None = None
     engine_halted_reason: str | None = None
     engine_silent_for_s: float = 0.0  # of listening in which nothing came from an engine
+    engine_clock_ahead_s: float | None = None  # that the newest block is dated after settlement's clock; 0: it is not
     store_down_for_s: float = 0.0  # 0: it answers
     spill_blocks: int = 0
     spill_bytes: int = 0
@@ -37,6 +38,8 @@ Report = Callable[[Standing], object]
 def tell_metrics(standing: Standing) -> None:
     if standing.block_lag is not None:
         metrics.BLOCK_LAG.set(standing.block_lag)
+    if standing.engine_clock_ahead_s is not None:
+        metrics.CLOCK_AHEAD_SECONDS.set(standing.engine_clock_ahead_s)
     metrics.PROJECTION_LAG.set(standing.projection_lag)
     metrics.STORE_UP.set(standing.store_down_for_s == 0)
     metrics.STORE_DOWN_SECONDS.set(standing.store_down_for_s)

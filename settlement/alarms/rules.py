@@ -6,6 +6,7 @@ acknowledgement clears it.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ class Kind(StrEnum):
     DEAD_LETTERS = "dead_letters"
     ENGINE_HALTED = "engine_halted"
     ENGINE_SILENT = "engine_silent"
+    ENGINE_CLOCK_AHEAD = "engine_clock_ahead"
     RECONCILIATION = "reconciliation"
     STORE_UNAVAILABLE = "store_unavailable"
     SPILL = "spill"
@@ -46,6 +48,9 @@ STORE_CRITICAL_S = 60.0
 SILENT_WARNING_S = 5.0
 SILENT_CRITICAL_S = 30.0
 """An engine that was started again, or a follower that was promoted, has been heard by then."""
+CLOCK_WARNING_S = 10.0
+CLOCK_CRITICAL_S = 3600.0
+"""Clocks that a time server keeps differ by far less than either."""
 RUNS_FAILED = 3
 """Reconciliation may fail to run so often, less one, before that is an alarm."""
 
@@ -66,6 +71,7 @@ class Readings:
     engine_halted: bool | None = None
     engine_halted_reason: str | None = None
     engine_silent_for_s: float | None = None  # of listening in which nothing came from an engine
+    engine_clock_ahead_s: float | None = None  # that the newest block is dated after settlement's clock
     store_down_for_s: float | None = None  # 0: it answers
     spill_blocks: int | None = None  # in the spill file
     spill_full: bool = False
@@ -82,6 +88,8 @@ def levels(readings: Readings) -> Iterator[tuple[Kind, Signal | None]]:
         yield Kind.ENGINE_HALTED, _halted(readings.engine_halted_reason) if readings.engine_halted else None
     if readings.engine_silent_for_s is not None:
         yield Kind.ENGINE_SILENT, _silent(readings.engine_silent_for_s)
+    if readings.engine_clock_ahead_s is not None:
+        yield Kind.ENGINE_CLOCK_AHEAD, _clock_ahead(readings.engine_clock_ahead_s)
     if readings.store_down_for_s is not None:
         yield Kind.STORE_UNAVAILABLE, _store(readings.store_down_for_s)
     if readings.spill_blocks is not None:
@@ -176,6 +184,19 @@ def _silent(for_s: float) -> Signal | None:
         "for a status either: see on the engine's machine whether the process runs. Where it runs, look at the network "
         "between the two. Where it has ended, start it again; promote a follower only when you are sure that the "
         "engine has ended and stays away.",
+    )
+
+
+def _clock_ahead(ahead_s: float) -> Signal | None:
+    if ahead_s <= CLOCK_WARNING_S:
+        return None
+    return Signal(
+        Kind.ENGINE_CLOCK_AHEAD,
+        Severity.CRITICAL if ahead_s > CLOCK_CRITICAL_S else Severity.WARNING,
+        f"The newest block is dated {timedelta(seconds=round(ahead_s))} after settlement's clock: compare the clocks "
+        "of the engine's machine and of settlement's with a time server, and correct the wrong one. A block is never "
+        "dated before an earlier one, so where the engine's clock was wrong every new block gets that date until the "
+        "real time has reached it.",
     )
 
 

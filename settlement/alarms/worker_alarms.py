@@ -98,6 +98,7 @@ class Alarms(Collector):
                 engine_halted=standing.engine_halted,
                 engine_halted_reason=standing.engine_halted_reason,
                 engine_silent_for_s=standing.engine_silent_for_s,
+                engine_clock_ahead_s=standing.engine_clock_ahead_s,
                 store_down_for_s=standing.store_down_for_s,
                 spill_blocks=standing.spill_blocks,
                 spill_full=standing.spill_full,

@@ -10,6 +10,7 @@ from django.db import OperationalError
 from prometheus_client import REGISTRY, CollectorRegistry
 from structlog.testing import capture_logs
 
+from matching.core.decimals import INT64_MAX
 from settlement.alarms import records, worker_alarms
 from settlement.alarms.rules import EVENTS, OF_SETTLEMENT, Kind, Readings, Severity, Signal, incident, levels
 from settlement.alarms.worker_alarms import OVER_S, TELL_AGAIN_S, Alarms, StoredAlarms
@@ -25,6 +26,7 @@ QUIET = Readings(
     dead_letters=0,
     engine_halted=False,
     engine_silent_for_s=0.0,
+    engine_clock_ahead_s=0.0,
     store_down_for_s=0.0,
     spill_blocks=0,
     spill_full=False,
@@ -67,6 +69,10 @@ def shown(watch: Alarms) -> set[tuple[str, str]]:
         ({"engine_silent_for_s": 5.0}, None),
         ({"engine_silent_for_s": 5.1}, ("engine_silent", "warning")),
         ({"engine_silent_for_s": 30.1}, ("engine_silent", "critical")),
+        ({"engine_clock_ahead_s": 10.0}, None),
+        ({"engine_clock_ahead_s": 10.1}, ("engine_clock_ahead", "warning")),
+        ({"engine_clock_ahead_s": 3600.1}, ("engine_clock_ahead", "critical")),
+        ({"engine_clock_ahead_s": INT64_MAX / 10**9}, ("engine_clock_ahead", "critical")),
         ({"store_down_for_s": 0.2}, None),
         ({"store_down_for_s": 2.0}, ("store_unavailable", "warning")),
         ({"store_down_for_s": 60.5}, ("store_unavailable", "critical")),
@@ -101,6 +107,19 @@ def test_an_engine_that_has_halted_is_quoted() -> None:
     said = dict(levels(quiet(engine_halted=True, engine_halted_reason="The ring is full.")))[Kind.ENGINE_HALTED]
     assert said is not None
     assert said.message.startswith("The engine takes no commands and says: The ring is full; if its ring")
+
+
+def test_a_clock_that_is_ahead_is_told_in_days_and_hours() -> None:
+    said = dict(levels(quiet(engine_clock_ahead_s=90_061.4)))[Kind.ENGINE_CLOCK_AHEAD]
+    assert said is not None
+    assert said.message.startswith("The newest block is dated 1 day, 1:01:01 after settlement's clock: compare")
+
+
+def test_an_engine_that_is_silent_is_no_reason_to_promote_another_beside_it() -> None:
+    said = dict(levels(quiet(engine_silent_for_s=31.0)))[Kind.ENGINE_SILENT]
+    assert said is not None
+    assert "did not answer its question for a status either" in said.message
+    assert "promote a follower only when you are sure that the engine has ended and stays away" in said.message
 
 
 def test_the_longest_kind_fits_its_column() -> None:
@@ -385,6 +404,7 @@ def test_what_the_worker_reports_is_looked_at(watch: Alarms) -> None:
             engine_halted=True,
             engine_halted_reason="It is full.",
             engine_silent_for_s=31.0,
+            engine_clock_ahead_s=11.0,
             store_down_for_s=61.0,
             spill_blocks=9,
             spill_full=True,
@@ -396,6 +416,7 @@ def test_what_the_worker_reports_is_looked_at(watch: Alarms) -> None:
         ("dead_letters", "warning"),
         ("engine_halted", "critical"),
         ("engine_silent", "critical"),
+        ("engine_clock_ahead", "warning"),
         ("store_unavailable", "critical"),
         ("spill", "critical"),
     }
