@@ -2,6 +2,7 @@
 # PYTHON=python3.12 make run chooses the Python. The settings are in docs/settings.md.
 
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
@@ -12,12 +13,14 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test services services-stop check format bench torture clean
+.PHONY: help install install-dev run test acceptance coverage services services-stop check format bench torture clean
 
 help:
 	@echo "make run            start the exchange: engine, settlement, web admin, background work, demo market"
 	@echo "                    RUN_ARGS=--verbose also shows every line that the programs log"
-	@echo "make test           install what the tests need and run all of them"
+	@echo "make test           install what the tests need and run all but the long ones, WORKERS=2 files at a time"
+	@echo "make acceptance     run the long tests and print what each of them proves"
+	@echo "make coverage       branches of matching, settlement and ledger that tests without servers reach"
 	@echo "make check          ruff, mypy, import contracts"
 	@echo "make format         format the code with ruff"
 	@echo "make bench          benchmarks: a table and a JSON file in bench-results/"
@@ -52,8 +55,24 @@ install-dev: $(DEV)
 run: $(RUNTIME)
 	@exec $(PY) manage.py run_exchange $(RUN_ARGS)
 
+# The tests of a file run in one process, because they may share servers. Files run in parallel.
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: $(DEV)
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
+
+acceptance: $(DEV)
+	@$(PY) -m pytest -m acceptance $(PYTEST_ARGS)
+
+# The kernel interpreted, because coverage sees no compiled code; then everything around it.
+COVERED := -m "not acceptance and not processes and not services and not slow" --cov --cov-append
+INTERPRETED := tests/matching/core/test_matching_tape.py tests/matching/core/test_limits.py
+
+coverage: $(DEV)
+	@rm -f .coverage
+	@NUMBA_DISABLE_JIT=1 $(PY) -m pytest -q $(PARALLEL) $(COVERED) --cov-report= $(INTERPRETED)
+	@$(PY) -m pytest -q $(PARALLEL) $(COVERED) --cov-report=term \
+		tests/matching/client tests/matching/node tests/matching/storage tests/settlement tests/ledger
 
 services: | $(MADE)
 	@$(PY) -m scripts.services start

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections import Counter
@@ -23,6 +24,7 @@ from settlement.stores.scylla.connection.session import Access, Session
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import statements
 from settlement.stores.sql.store import SqlStore
+from tests.acceptance import note_what_it_proves, table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,8 +44,12 @@ def modules_for_tests_only() -> list[str]:
 
 
 NASDAQ_HOUR = "nasdaq_*.csv.gz"
-missing_services: Counter[str] = Counter()
+_MISSING = re.compile("Skipped: missing (.+?): ")
 scylla_shards = count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, help="for tests that draw a seed: the one that a failed run has printed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,6 +73,8 @@ def use_share_of_ports(worker: int, workers: int) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no worker is left with one of them at the end."""
+    for item in items:
+        note_what_it_proves(item)
     items.sort(key=lambda item: "system" not in item.path.parts)
 
 
@@ -79,16 +87,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def lacks(name: str, reason: str) -> NoReturn:
-    """Skips the test that runs, and counts it for the summary; fails it with REQUIRE_SERVICES=1."""
+    """Skips the test that runs, which the summary counts; fails it with REQUIRE_SERVICES=1."""
     if os.environ.get("REQUIRE_SERVICES") == "1":
         pytest.fail(f"{name}: {reason}; REQUIRE_SERVICES=1 does not let it be skipped", pytrace=False)
-    missing_services[name] += 1
-    pytest.skip(f"{name}: {reason}")
+    pytest.skip(f"missing {name}: {reason}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for name, tests in sorted(missing_services.items()):
+    found = [report for reports in terminalreporter.stats.values() for report in reports]
+    reports = [report for report in found if isinstance(report, pytest.TestReport)]
+    for name, tests in sorted(Counter(filter(None, map(missing, reports))).items()):
         terminalreporter.write_line(f"{name}: missing, {tests} tests were skipped")
+    for line in table(reports):
+        terminalreporter.write_line(line)
+
+
+def missing(report: pytest.TestReport) -> str:
+    """What the test was skipped for the lack of; "" for any other report. Reports come from parallel workers, too."""
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    named = _MISSING.match(reason)
+    return named[1] if named else ""
 
 
 @pytest.fixture(scope="session")
@@ -104,9 +122,19 @@ def lobster_sample() -> Path:
         return Path(named)
     found = [*sorted((ROOT / "tests" / "data").glob(NASDAQ_HOUR)), *sorted(ROOT.glob(f"../*/data/{NASDAQ_HOUR}"))]
     if not found:
-        missing_services["NASDAQ messages"] += 1
-        pytest.skip(f"no tests/data/{NASDAQ_HOUR} here: LOBSTER_SAMPLE may name another file in LOBSTER form")
+        pytest.skip(
+            f"missing NASDAQ messages: no tests/data/{NASDAQ_HOUR} here; LOBSTER_SAMPLE may name another LOBSTER file"
+        )
     return found[0]
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Another one in each run, printed where the test fails; `--seed` gives one of an earlier run again."""
+    given = request.config.getoption("--seed")
+    drawn: int = secrets.randbelow(1 << 32) if given is None else given
+    print(f"seed {drawn}; again: pytest --seed {drawn} {request.node.nodeid}")  # noqa: T201
+    return drawn
 
 
 @pytest.fixture

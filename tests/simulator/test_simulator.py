@@ -27,6 +27,13 @@ def test_faults_come_and_everything_comes_right(capsys: pytest.CaptureFixture[st
     assert {"crash", "message dropped", "message doubled", "link cut", "power loss"} <= set(told["faults"])
 
 
+@pytest.mark.acceptance("300 seeds of the simulator come right")
+@pytest.mark.timeout(1800)
+def test_three_hundred_seeds_come_right(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("simulate", seeds="1-300", json=True)
+    assert json.loads(capsys.readouterr().out)["seeds"] == 300
+
+
 def test_a_failure_names_its_seed_and_fails_again_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
     told = []
     for _ in range(2):

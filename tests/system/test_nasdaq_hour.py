@@ -19,6 +19,7 @@ def finished(process: Process, seconds: float = 300) -> Process:
     return process
 
 
+@pytest.mark.acceptance("an hour of NASDAQ messages is submitted, matched, settled, verified and looked up")
 def test_the_hour_settles_in_order(start: Start, lobster_sample: Path, tmp_path: Path) -> None:
     commands = tmp_path / "hour.jsonl"
     assert finished(start("convert_lobster", str(lobster_sample), "--output", str(commands))).popen.returncode == 0

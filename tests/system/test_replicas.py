@@ -211,10 +211,8 @@ def tell(made: list[Trader], last: int, trades: int) -> None:
 
 
 def test_replicas_that_are_killed_leave_one_chain_and_no_gap(
-    exchange: Callable[[str], Exchange], kafka: Running
+    exchange: Callable[[str], Exchange], kafka: Running, seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201
     moments = random.Random(seed)
     running = exchange(kafka.address)
     ends_s = time.monotonic() + KILL_S
@@ -231,10 +229,8 @@ def test_replicas_that_are_killed_leave_one_chain_and_no_gap(
 
 
 def test_a_broker_that_is_killed_under_load_loses_nothing_that_was_answered(
-    exchange: Callable[[str], Exchange], launch: Callable[[Server], Running]
+    exchange: Callable[[str], Exchange], launch: Callable[[Server], Running], seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201
     broker = launch(Kafka())
     running = exchange(broker.address)
     away_s = []

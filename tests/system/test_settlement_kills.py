@@ -68,9 +68,8 @@ def seconds_to_the_first_block(start: Start, shared: dict[str, Any]) -> float:
     return took_s
 
 
-def test_fifty_kills_at_random_moments_leave_settlement_in_order(start: Start) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201
+@pytest.mark.acceptance("fifty kills of settlement leave every block and row once")
+def test_fifty_kills_at_random_moments_leave_settlement_in_order(start: Start, seed: int) -> None:
     moments = random.Random(seed)
     engine = start("run_engine").wait_until_ready()
     shared: dict[str, Any] = {

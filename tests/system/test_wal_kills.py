@@ -84,9 +84,8 @@ def sequences_of(blocks: list[Block]) -> dict[int, dict[int, int]]:
     return found
 
 
-def test_fifty_kills_lose_nothing_that_was_answered(start: Start) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201
+@pytest.mark.acceptance("fifty kills of an engine with a log lose nothing that was answered")
+def test_fifty_kills_lose_nothing_that_was_answered(start: Start, seed: int) -> None:
     moments = random.Random(seed)
     shared: dict[str, Any] = {
         "ENABLE_LOCAL_WAL": "true",
