@@ -15,8 +15,6 @@ from matching.core.kernel import records
 from matching.core.registry import Registry, status_named
 from matching.core.texts import hashes
 
-_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
-
 _FAULTS = {
     records.KIND: "a kind that does not exist",
     records.REFERENCE_DATA_NOT_LAST: "something to say on assets or instruments, which only the last command may",
@@ -57,7 +55,7 @@ def check_form(commands: Records, texts: bytes, registry: Registry) -> None:
 
 
 def _defines(commands: Records) -> bool:
-    return bool(len(commands)) and int(commands["kind"][-1]) >= _FIRST_REFERENCE
+    return bool(len(commands)) and int(commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND
 
 
 def _check_records(commands: Records, texts: bytes, assets: int, instruments: int) -> None:

@@ -19,7 +19,6 @@ from matching.transport import wire
 MOST_UNDER_WAY = 32
 """Messages at once: enough to keep a log busy; what comes meanwhile gathers, and shares the next one."""
 
-_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
 _FULL = "The log takes no more at the moment: the engine takes no commands until it does."
 
 
@@ -109,7 +108,7 @@ class ClientBatches:
                 commands, size = len(batch.commands), frames.EMPTY_SIZE + frames.size_of(payload)
             together.append(one)
             payloads.append(payload)
-            if int(batch.commands["kind"][-1]) >= _FIRST_REFERENCE:  # it ends a block
+            if int(batch.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND:  # it ends a block
                 self._append(together, payloads)
                 together, payloads = [], []
                 commands, size = 0, frames.EMPTY_SIZE

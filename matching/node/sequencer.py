@@ -20,7 +20,6 @@ from matching.storage.ring import Ring
 from matching.transport.wire import OUT_OF_ORDER, Batch, Refused, Segment, encode_answer
 
 _NO_EVENTS = np.zeros(0, layout.EVENT)
-_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)  # NumPy compares with an IntEnum ten times slower than with an int
 _REQUEST = struct.Struct("<QQII")
 assert _REQUEST.size == layout.REQUEST.itemsize
 
@@ -190,12 +189,12 @@ def _block_ends(commands: Records) -> list[int]:
     count = len(commands)
     if count == 1:
         return [1]
-    ends: list[int] = (np.flatnonzero(commands["kind"] >= _FIRST_REFERENCE) + 1).tolist()
+    ends: list[int] = (np.flatnonzero(commands["kind"] >= FIRST_REFERENCE_COMMAND) + 1).tolist()
     return ends if ends and ends[-1] == count else [*ends, count]
 
 
 def _is_reference(command: np.void) -> bool:
-    return int(command["kind"]) >= _FIRST_REFERENCE
+    return int(command["kind"]) >= FIRST_REFERENCE_COMMAND
 
 
 def _cut(commands: Records, texts: bytes) -> tuple[Records, bytes]:

@@ -27,8 +27,6 @@ from matching.transport.sockets import Network, Socket
 
 log = structlog.get_logger(__name__)
 
-_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
-
 
 @dataclass(frozen=True, slots=True)
 class _PendingTurn:
@@ -94,7 +92,7 @@ class Leader:
                 admitted.append((sender, batch))
                 room -= len(batch.commands)
                 # Each command on reference data ends a block, however few commands are in it.
-                if int(batch.commands["kind"][-1]) >= _FIRST_REFERENCE:
+                if int(batch.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND:
                     room -= self.block_commands
             else:
                 self._refuse(sender, batch)

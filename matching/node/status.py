@@ -11,7 +11,6 @@ from matching.transport import wire
 from matching.transport.roles import REPLICA, TAKE_COMMANDS
 
 _DEPTH_LEVELS = 10
-_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
 
 HALTED = "The ring is full of blocks that settlement has not confirmed: the engine takes no commands until it does."
 
@@ -136,7 +135,7 @@ class StatusBoard:
         if withheld is None:
             return True
         made = (self.ring.made(number) for number in range(withheld.number, self.engine.block_number + 1))
-        return not any(block and int(block.commands["kind"][-1]) >= _FIRST_REFERENCE for block in made)
+        return not any(block and int(block.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND for block in made)
 
     def _top_of_books(self) -> dict[str, Any]:
         """Symbol → best price levels, as `Engine.depth` gives them."""

@@ -23,7 +23,6 @@ _MAGIC = b"XCMD"
 _VERSION = 1
 _FRONT = struct.Struct("<4sHHIIQ")  # magic, version, layout version, batches, zero, hash of the rest
 _SIZE = struct.Struct("<I")
-_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
 assert _FRONT.size + _SIZE.size + wire.MAX_BATCH_BYTES <= MOST_BYTES, "the largest batch is a message of its own"
 
 
@@ -63,7 +62,7 @@ def decode(frame: bytes) -> list[wire.Batch] | OtherVersion:
     batches = _batches(frame, count)
     for batch in batches:
         kinds = batch.commands["kind"] if batch is not batches[-1] else batch.commands["kind"][:-1]
-        if (kinds >= _FIRST_REFERENCE).any():
+        if (kinds >= FIRST_REFERENCE_COMMAND).any():
             raise BadMessage("A command on assets or instruments is not the last one of this message.")
     return batches
 
