@@ -12,6 +12,7 @@ from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge
 from matching.core.errors import EngineRefused, EngineUnreachable, MatchingError
 from matching.core.registry import Registry
+from matching.workloads.btc_usd import DEFINITIONS
 
 TIMEOUT_S = 5.0
 _BATCH_COMMANDS = 6  # at most
@@ -19,23 +20,6 @@ _LOOK_S = 0.05
 _FUNDS = "1000000"
 _KEPT_ORDERS = 50
 SYMBOL = "BTC-USD"
-DEFINITIONS: list[dict[str, Any]] = [
-    {"command": "asset", "symbol": "BTC", "decimals": 8},
-    {"command": "asset", "symbol": "USD", "decimals": 6},
-    {
-        "command": "instrument",
-        "symbol": SYMBOL,
-        "base": "BTC",
-        "quote": "USD",
-        "tick_size": "0.01",
-        "lot_size": "0.0001",
-        "min_quantity": "0.0001",
-        "max_quantity": "100000",
-        "min_notional": "0",
-        "maker_fee": 1000,
-        "taker_fee": 2000,
-    },
-]
 
 
 class Acknowledged(NamedTuple):

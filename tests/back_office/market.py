@@ -10,6 +10,7 @@ import xxhash
 from ledger.api import EventRow, Funds, fold, legs
 from matching.core.codes import CommandKind, EventKind, Side
 from matching.core.registry import Registry, canonical
+from matching.workloads.btc_usd import BTC, BTC_USD, USD, instrument
 from settlement.stores.base import (
     Balance,
     Candle,
@@ -27,28 +28,12 @@ from settlement.stores.base import (
 MINUTE_NS = 60_000_000_000
 
 
-def _instrument(base: str) -> dict[str, object]:
-    return {
-        "command": "instrument",
-        "symbol": f"{base}-USD",
-        "base": base,
-        "quote": "USD",
-        "tick_size": "0.01",
-        "lot_size": "0.0001",
-        "min_quantity": "0.0001",
-        "max_quantity": "100000",
-        "min_notional": "0",
-        "maker_fee": 1000,
-        "taker_fee": 2000,
-    }
-
-
 DEFINITIONS: list[tuple[CommandKind, dict[str, object]]] = [
-    (CommandKind.ASSET, {"command": "asset", "symbol": "BTC", "decimals": 8}),
-    (CommandKind.ASSET, {"command": "asset", "symbol": "ETH", "decimals": 8}),
-    (CommandKind.ASSET, {"command": "asset", "symbol": "USD", "decimals": 6}),
-    (CommandKind.INSTRUMENT, _instrument("BTC")),
-    (CommandKind.INSTRUMENT, _instrument("ETH")),
+    (CommandKind.ASSET, BTC),
+    (CommandKind.ASSET, {**BTC, "symbol": "ETH"}),
+    (CommandKind.ASSET, USD),
+    (CommandKind.INSTRUMENT, BTC_USD),
+    (CommandKind.INSTRUMENT, instrument("ETH")),
 ]
 
 
@@ -88,7 +73,7 @@ class Market:
         """New assets, each with an instrument against USD."""
         for asset in assets:
             definition: dict[str, object] = {"command": "asset", "symbol": asset, "decimals": 8}
-            self._define([(CommandKind.ASSET, definition), (CommandKind.INSTRUMENT, _instrument(asset))])
+            self._define([(CommandKind.ASSET, definition), (CommandKind.INSTRUMENT, instrument(asset))])
 
     def _define(self, definitions: Iterable[tuple[CommandKind, dict[str, object]]]) -> None:
         for kind, definition in definitions:

@@ -9,9 +9,10 @@ from ledger.entries import Leg
 from matching.core.blocks import Block
 from matching.core.codes import EventKind
 from matching.core.registry import Registry
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.reference.engine import ReferenceExchange
 from tests.reference.streams import random_commands
-from tests.settlement.chains import BTC_USD, Chain, chain_of, deposit, order, worked_example
+from tests.settlement.chains import Chain, chain_of, deposit, order, worked_example
 
 BTC, USD = 10**8, 10**6
 SEEDS = range(6)
@@ -79,15 +80,15 @@ def test_the_deltas_of_a_trade_sum_to_zero_for_each_asset(seed: int) -> None:
 def test_what_a_quote_quantity_order_leaves_over_is_unlocked_on_its_last_trade() -> None:
     buy = {**order(2, "buy", "1", "1"), "order_type": "market", "quote_quantity": "1000.5"}
     del buy["price"], buy["quantity"]
-    chain = Chain().add(*BTC_USD, deposit(1, "BTC", "1", "a"), deposit(2, "USD", "5000", "b"))
+    chain = Chain().add(*DEFINITIONS, deposit(1, "BTC", "1", "a"), deposit(2, "USD", "5000", "b"))
     chain.add(order(1, "sell", "10000", "0.5"), buy)
     last = legs(event_rows(chain.blocks[-1].events)[-1], chain.engine.registry)[-1]
     assert last == Leg(2, "USD", "unlock", 500_000, -500_000)
 
 
 def test_a_change_of_nothing_leaves_no_leg_and_takes_no_number() -> None:
-    free = {**BTC_USD[2], "maker_fee": 0, "taker_fee": 0}
-    chain = Chain().add(*BTC_USD[:2], free, deposit(1, "BTC", "1", "a"), deposit(2, "USD", "30000", "b"))
+    free = {**DEFINITIONS[2], "maker_fee": 0, "taker_fee": 0}
+    chain = Chain().add(*DEFINITIONS[:2], free, deposit(1, "BTC", "1", "a"), deposit(2, "USD", "30000", "b"))
     chain.add(order(1, "sell", "20000", "0.5"), order(2, "buy", "20000", "0.5"))
     kinds = [leg.kind for leg in legs(event_rows(chain.blocks[-1].events)[-1], chain.engine.registry)]
     assert kinds == ["trade_debit", "trade_credit", "trade_debit", "trade_credit"]

@@ -15,8 +15,9 @@ from matching.storage.input_logs.wal import WalLog
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport.wire import Addresses
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
-from tests.matching.small_exchange import DEFINITIONS, batch, deposit, services, trading
+from tests.matching.small_exchange import batch, deposit, services, trading
 
 HERE = Addresses("ipc:///nobody/a", "ipc:///nobody/b", "ipc:///nobody/c")
 LAST = 43

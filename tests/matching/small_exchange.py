@@ -26,26 +26,10 @@ from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
 from matching.transport.sockets import ZmqNetwork
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
 
 PATIENCE_S = 30.0
-
-BTC = {"command": "asset", "symbol": "BTC", "decimals": 8}
-USD = {"command": "asset", "symbol": "USD", "decimals": 6}
-BTC_USD = {
-    "command": "instrument",
-    "symbol": "BTC-USD",
-    "base": "BTC",
-    "quote": "USD",
-    "tick_size": "0.01",
-    "lot_size": "0.0001",
-    "min_quantity": "0.0001",
-    "max_quantity": "100000",
-    "min_notional": "0",
-    "maker_fee": 1000,
-    "taker_fee": 2000,
-}
-DEFINITIONS: list[dict[str, Any]] = [BTC, USD, BTC_USD]
 
 
 def deposit(account: int, reference: str, asset: str = "BTC", amount: str = "1000") -> dict[str, Any]:

@@ -14,10 +14,11 @@ from matching.core.engine import Engine
 from matching.node.sequencer import Sequencer
 from matching.storage.ring import Ring
 from matching.transport.wire import decode_answer
+from matching.workloads.btc_usd import DEFINITIONS
 from scripts.torture.checks import Comparison, compare
 from scripts.torture.clients import Acknowledged, Answer
 from scripts.torture.report import Fault, Lengths, Outage, Result, longest_gap, outage_lengths, table
-from tests.matching.small_exchange import DEFINITIONS, batch, trading
+from tests.matching.small_exchange import batch, trading
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLIENT = 7

@@ -9,27 +9,10 @@ from matching.client.edge import BatchBuilder, Edge
 from matching.core import layout
 from matching.core.blocks import Block
 from matching.core.engine import Engine
+from matching.workloads.btc_usd import DEFINITIONS
 
 START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: soon there is another minute, day and year
 STEP_NS = 500_000_000
-
-BTC_USD: list[dict[str, Any]] = [
-    {"command": "asset", "symbol": "BTC", "decimals": 8},
-    {"command": "asset", "symbol": "USD", "decimals": 6},
-    {
-        "command": "instrument",
-        "symbol": "BTC-USD",
-        "base": "BTC",
-        "quote": "USD",
-        "tick_size": "0.01",
-        "lot_size": "0.0001",
-        "min_quantity": "0.0001",
-        "max_quantity": "100000",
-        "min_notional": "0",
-        "maker_fee": 1000,
-        "taker_fee": 2000,
-    },
-]
 
 
 class Chain:
@@ -92,7 +75,7 @@ def worked_example() -> Chain:
     """The example of docs/semantics.md, section 6."""
     return chain_of(
         [
-            *BTC_USD,
+            *DEFINITIONS,
             deposit(1, "BTC", "1", "tx-1"),
             deposit(2, "USD", "30000", "tx-2"),
             order(1, "sell", "20000", "0.5", client_order_id="a"),

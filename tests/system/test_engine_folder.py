@@ -5,7 +5,8 @@ import signal
 import pytest
 
 from matching.client.client import Client
-from tests.matching.small_exchange import DEFINITIONS, trading
+from matching.workloads.btc_usd import DEFINITIONS
+from tests.matching.small_exchange import trading
 from tests.system.conftest import Start
 
 pytestmark = pytest.mark.processes

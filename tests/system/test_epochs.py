@@ -3,7 +3,8 @@
 import pytest
 
 from matching.client.client import Client
-from tests.matching.small_exchange import DEFINITIONS, deposit
+from matching.workloads.btc_usd import DEFINITIONS
+from tests.matching.small_exchange import deposit
 from tests.system.conftest import Start
 
 pytestmark = pytest.mark.processes

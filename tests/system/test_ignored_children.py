@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from matching.client.client import Client
-from tests.matching.small_exchange import DEFINITIONS, deposit, until
+from matching.workloads.btc_usd import DEFINITIONS
+from tests.matching.small_exchange import deposit, until
 from tests.system.conftest import Process, Start
 
 pytestmark = pytest.mark.processes

@@ -27,9 +27,10 @@ from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import MatchingError
 from matching.node.follower import re_executed
+from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services import Kafka, Running, Server
 from tests.matching.kafka import delete_topic, is_made_anew, new_topic
-from tests.matching.small_exchange import DEFINITIONS, deposit, until
+from tests.matching.small_exchange import deposit, until
 from tests.reference.streams import random_commands
 from tests.system.conftest import Process, Start
 from tests.system.test_replication import published

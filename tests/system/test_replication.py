@@ -16,7 +16,8 @@ from matching.client.replay import parse
 from matching.core.blocks import Block
 from matching.core.codes import EventKind
 from matching.feed.reader import Feed
-from tests.matching.small_exchange import BTC, DEFINITIONS, deposit, trading, until
+from matching.workloads.btc_usd import BTC, DEFINITIONS
+from tests.matching.small_exchange import deposit, trading, until
 from tests.system.conftest import ROOT, Process, Start
 
 pytestmark = pytest.mark.processes

@@ -14,8 +14,9 @@ from exchange_site.engine_host.forked_snapshots import ForkedWriter
 from matching.core import snapshots
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import SnapshotFolder, Written
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.exchanges import KernelExchange
-from tests.matching.small_exchange import DEFINITIONS, deposit, until
+from tests.matching.small_exchange import deposit, until
 
 
 @pytest.fixture

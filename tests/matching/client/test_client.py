@@ -13,12 +13,9 @@ from matching.client.edge import BatchBuilder, Edge
 from matching.core.errors import EngineRefused, EngineUnreachable, NoAnswer
 from matching.transport import wire
 from matching.transport.sockets import AddressUnusable, RawSocket
+from matching.workloads.btc_usd import BTC, BTC_USD, DEFINITIONS, USD
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
-    BTC,
-    BTC_USD,
-    DEFINITIONS,
-    USD,
     Running,
     deposit,
     follower_with,

@@ -16,8 +16,9 @@ from matching.core.intake import check
 from matching.core.registry import canonical
 from matching.core.texts import text_hash
 from matching.node.follower import re_executed
+from matching.workloads.btc_usd import BTC, BTC_USD, DEFINITIONS
 from tests.matching.examples import examples
-from tests.matching.small_exchange import BTC, BTC_USD, DEFINITIONS, defined_engine, deposit, order
+from tests.matching.small_exchange import defined_engine, deposit, order
 from tests.reference import edge as reference_edge
 from tests.reference.engine import ReferenceExchange
 from tests.reference.nonsense import FIELDS, WRONG_VALUES

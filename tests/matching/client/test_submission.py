@@ -10,7 +10,8 @@ from matching.client.submission import Submission, submit
 from matching.core import layout
 from matching.core.errors import EngineUnreachable
 from matching.transport import wire
-from tests.matching.small_exchange import DEFINITIONS, Running, deposit, order, trading
+from matching.workloads.btc_usd import DEFINITIONS
+from tests.matching.small_exchange import Running, deposit, order, trading
 
 
 def submitted(

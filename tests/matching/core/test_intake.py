@@ -16,8 +16,9 @@ from matching.core.errors import BadMessage
 from matching.core.intake import check
 from matching.core.registry import canonical
 from matching.core.texts import hashes, text_hash
+from matching.workloads.btc_usd import BTC, BTC_USD
 from tests.matching.invariants import check_invariants
-from tests.matching.small_exchange import BTC, BTC_USD, defined_engine
+from tests.matching.small_exchange import defined_engine
 
 SENTENCE = re.compile(r"[A-Z][^\n]*\.|The batch carries a definition that cannot be: [^\n]+")
 LIMIT = {"kind": CommandKind.ORDER, "price": 100, "quantity": 1}

@@ -8,7 +8,7 @@ import pytest
 from matching.core.codes import CommandKind, InstrumentStatus, Reason
 from matching.core.errors import BadDefinition
 from matching.core.registry import Registry, canonical
-from tests.matching.small_exchange import BTC, BTC_USD, USD
+from matching.workloads.btc_usd import BTC, BTC_USD, USD
 
 Fields = dict[str, Any]
 GONE = object()

@@ -8,8 +8,9 @@ import pytest
 from matching.core import layout, snapshots
 from matching.core.engine import Engine
 from matching.core.errors import BadFile
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.exchanges import KernelExchange, lines
-from tests.matching.small_exchange import DEFINITIONS, deposit, order, trading
+from tests.matching.small_exchange import deposit, order, trading
 from tests.reference.streams import random_commands
 
 

@@ -13,16 +13,8 @@ from matching.feed.reader import Feed
 from matching.feed.silence import MOST_BETWEEN_LOOKS_S
 from matching.transport import wire
 from matching.transport.sockets import RawSocket
-from tests.matching.small_exchange import (
-    DEFINITIONS,
-    Running,
-    defined_engine,
-    deposit,
-    leader,
-    plan,
-    until,
-    until_heard,
-)
+from matching.workloads.btc_usd import DEFINITIONS
+from tests.matching.small_exchange import Running, defined_engine, deposit, leader, plan, until, until_heard
 from tests.matching.stages import LEADER, Stage
 
 

@@ -15,11 +15,12 @@ from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport.roles import LEADER
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log
 from tests.matching.places import HERE
 from tests.matching.replicas import blocks, until_equal
-from tests.matching.small_exchange import DEFINITIONS, batch, deposit, leader_with, plan, replica_with, services
+from tests.matching.small_exchange import batch, deposit, leader_with, plan, replica_with, services
 
 S = 10**9
 NOW_NS = 1_700_000_000 * S

@@ -20,10 +20,9 @@ from matching.storage.disk import LocalDisk
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
+from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
-    BTC,
-    DEFINITIONS,
     Running,
     defined_engine,
     deposit,

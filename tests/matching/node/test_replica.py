@@ -13,12 +13,11 @@ from matching.node.replica import log_client
 from matching.storage.input_logs import frames
 from matching.transport import wire
 from matching.transport.roles import REPLICA
+from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log
 from tests.matching.replicas import blocks, replicas, settle, until_equal
 from tests.matching.small_exchange import (
-    BTC,
-    DEFINITIONS,
     PATIENCE_S,
     batch,
     deposit,

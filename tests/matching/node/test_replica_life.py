@@ -21,12 +21,11 @@ from matching.storage.disk import LocalDisk
 from matching.storage.input_logs import frames
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
+from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log
 from tests.matching.replicas import blocks, replicas, settle, until_equal
 from tests.matching.small_exchange import (
-    BTC,
-    DEFINITIONS,
     PATIENCE_S,
     Running,
     batch,

@@ -8,7 +8,8 @@ from matching.node.follower import re_executed
 from matching.node.sequencer import Sequenced, Sequencer
 from matching.storage.ring import Ring
 from matching.transport import wire
-from tests.matching.small_exchange import BTC, DEFINITIONS, batch, defined_engine, deposit
+from matching.workloads.btc_usd import BTC, DEFINITIONS
+from tests.matching.small_exchange import batch, defined_engine, deposit
 
 
 def sequencer_of(engine: Engine, block_commands: int = 4, ring_blocks: int = 100) -> tuple[Sequencer, Ring]:

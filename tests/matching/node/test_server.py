@@ -23,10 +23,10 @@ from matching.storage.segments import Segments
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
 from matching.transport.sockets import AddressUnusable, RawSocket
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.disks import FillingDisk
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
-    DEFINITIONS,
     Running,
     deposit,
     leader,

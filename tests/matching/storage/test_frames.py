@@ -11,7 +11,8 @@ from matching.core.engine import Engine
 from matching.core.errors import BadMessage
 from matching.storage.input_logs import frames
 from matching.transport import wire
-from tests.matching.small_exchange import BTC, batch, deposit
+from matching.workloads.btc_usd import BTC
+from tests.matching.small_exchange import batch, deposit
 
 _DIGEST_AT = 16
 

@@ -17,21 +17,12 @@ from matching.storage.input_logs.base import Logged
 from matching.storage.input_logs.kafka import KafkaLog
 from matching.storage.input_logs.kafka_topic import PARTITION, Topic
 from matching.transport.sockets import ZmqNetwork
+from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services import Running as Server
 from tests.matching.histories import MemoryHistory
 from tests.matching.kafka import delete_topic, is_made_anew, new_topic
 from tests.matching.replicas import blocks, until_equal
-from tests.matching.small_exchange import (
-    DEFINITIONS,
-    PATIENCE_S,
-    Running,
-    deposit,
-    plan,
-    replica_with,
-    services,
-    trading,
-    until,
-)
+from tests.matching.small_exchange import PATIENCE_S, Running, deposit, plan, replica_with, services, trading, until
 
 pytestmark = pytest.mark.services("kafka")
 

@@ -12,9 +12,10 @@ from matching.client.client import Client
 from matching.core.errors import LogNotReady
 from matching.storage.input_logs import kafka_topic
 from matching.storage.input_logs.kafka import KafkaLog
+from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services import Kafka, Running, Server
 from tests.matching.histories import MemoryHistory
-from tests.matching.small_exchange import DEFINITIONS, plan, replica_with, services, until
+from tests.matching.small_exchange import plan, replica_with, services, until
 
 pytestmark = pytest.mark.services("kafka")
 

@@ -18,9 +18,9 @@ from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
 from matching.transport.roles import FOLLOWER
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
-    DEFINITIONS,
     Running,
     defined_engine,
     deposit,

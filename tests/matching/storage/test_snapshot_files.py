@@ -12,8 +12,9 @@ from matching.core.engine import Engine
 from matching.storage.disk import LocalDisk
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter, SnapshotWriter, Written
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.exchanges import KernelExchange
-from tests.matching.small_exchange import DEFINITIONS, deposit
+from tests.matching.small_exchange import deposit
 
 
 @pytest.fixture

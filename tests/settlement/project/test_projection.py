@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matching.core.codes import CommandKind
+from matching.workloads.btc_usd import DEFINITIONS
 from settlement.errors import StoreDamaged
 from settlement.project.projection import EmptyTables, Projector, trades_of
 from settlement.stores.base import Balance, Candle, Definition, Order, Projection, StoreUnavailable, Trade, TradingDay
 from tests.reference.streams import random_commands
-from tests.settlement.chains import BTC_USD, START_NS, STEP_NS, Chain, chain_of, deposit, order, worked_example
+from tests.settlement.chains import START_NS, STEP_NS, Chain, chain_of, deposit, order, worked_example
 
 MINUTE_NS = 60 * 10**9
 
@@ -23,7 +24,7 @@ def forgetless() -> Projector:
 
 def funded(**more: Any) -> Chain:
     """Three accounts with plenty, in the block before what a test adds."""
-    chain = Chain(**more).add(*BTC_USD)
+    chain = Chain(**more).add(*DEFINITIONS)
     transfers = [deposit(n, asset, "1000000", f"{asset}{n}") for n in (1, 2, 3) for asset in ("BTC", "USD")]
     return chain.add(*transfers)
 
@@ -179,7 +180,7 @@ def test_a_day_ends_at_midnight_utc() -> None:
 
 
 def test_a_status_is_a_definition_and_a_refused_one_is_none() -> None:
-    chain = funded().add({"command": "instrument_status", "symbol": "BTC-USD", "status": "halted"}, BTC_USD[0])
+    chain = funded().add({"command": "instrument_status", "symbol": "BTC-USD", "status": "halted"}, DEFINITIONS[0])
     definitions = forgetless().project(chain.blocks).definitions
     assert [d.event_sequence for d in definitions] == [1, 2, 3, 10]
     assert definitions[-1].text == '{"command":"instrument_status","symbol":"BTC-USD","status":"halted"}'

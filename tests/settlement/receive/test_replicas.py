@@ -15,28 +15,20 @@ from matching.core.epochs import Epoch
 from matching.core.errors import MatchingError
 from matching.feed.replica_feeds import ReplicaFeeds
 from matching.transport.roles import REPLICA
+from matching.workloads.btc_usd import DEFINITIONS
 from settlement.errors import ChainBroken, ChainConflict
 from settlement.receive.chain import Chain
 from settlement.stores.base import Checkpoint, Store
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log
-from tests.matching.small_exchange import (
-    DEFINITIONS,
-    Running,
-    deposit,
-    leader_with,
-    plan,
-    replica_with,
-    services,
-    until,
-)
-from tests.settlement.chains import BTC_USD, chain_of, in_epoch
+from tests.matching.small_exchange import Running, deposit, leader_with, plan, replica_with, services, until
+from tests.settlement.chains import chain_of, in_epoch
 from tests.settlement.conftest import Settle
 from tests.settlement.fakes import FakeClock, ScriptedFeed, feed_of
 
 NOTHING_YET = Checkpoint(0, 0, 0)
 FIRST = Epoch(1, 1, 0, "memory:test", "", "", "", 0)
-BLOCKS = chain_of([*BTC_USD, *[deposit(1, f"{at}") for at in range(4)]], block_size=1).blocks
+BLOCKS = chain_of([*DEFINITIONS, *[deposit(1, f"{at}") for at in range(4)]], block_size=1).blocks
 
 
 def copy(block: Block, origin: str) -> Block:
