@@ -6,6 +6,7 @@ import pytest
 
 from matching.core.decimals import INT64_MAX
 from matching.core.engine import Engine
+from matching.workloads.btc_usd import DEFINITIONS
 from settlement import metrics
 from settlement.alarms import rules
 from settlement.audit import verify
@@ -13,7 +14,7 @@ from settlement.project.dead_letters import DeadLetters
 from settlement.project.projection import MINUTE_NS, day_of
 from settlement.stores.base import Store
 from settlement.worker_status import Standing
-from tests.settlement.chains import BTC_USD, Chain, deposit, order
+from tests.settlement.chains import Chain, deposit, order
 from tests.settlement.conftest import ON_SQL, Settle, tables, trail_text
 from tests.settlement.fakes import FakeClock, feed_of
 
@@ -24,7 +25,7 @@ DAY_NS = 86_400 * 10**9
 
 def until_the_end_of_time() -> Chain:
     """Trades in the last days, the last of them at LAST_NS."""
-    chain = Chain(start_ns=LAST_NS - 7 * DAY_NS, step_ns=DAY_NS).add(*BTC_USD)
+    chain = Chain(start_ns=LAST_NS - 7 * DAY_NS, step_ns=DAY_NS).add(*DEFINITIONS)
     chain.add(deposit(1, "BTC", "10", "a"), deposit(2, "USD", "100000", "b"))
     for _ in range(4):
         chain.add(order(1, "sell", "20000", "0.5"), order(2, "buy", "20000", "0.5"))
@@ -69,7 +70,7 @@ def test_blocks_of_the_last_day_can_be_projected_again(
 def test_a_block_that_is_dated_after_settlements_clock_is_an_alarm_until_the_clock_has_come_to_it(
     store: Store, settle: Settle, clock: FakeClock, ahead_s: int, severity: str | None
 ) -> None:
-    chain, told = Chain(start_ns=clock.time_ns() + ahead_s * 10**9, step_ns=0).add(*BTC_USD), list[Standing]()
+    chain, told = Chain(start_ns=clock.time_ns() + ahead_s * 10**9, step_ns=0).add(*DEFINITIONS), list[Standing]()
     settle(store, feed_of(clock, chain.blocks), report=told.append)
     known = [standing.engine_clock_ahead_s for standing in told if standing.engine_clock_ahead_s is not None]
     assert known == sorted(known, reverse=True)
@@ -82,5 +83,5 @@ def test_a_block_that_is_dated_after_settlements_clock_is_an_alarm_until_the_clo
 @ON_SQL
 def test_a_block_that_is_dated_before_settlements_clock_is_none(store: Store, settle: Settle, clock: FakeClock) -> None:
     told = list[Standing]()
-    settle(store, feed_of(clock, Chain(start_ns=1).add(*BTC_USD).blocks), report=told.append)
+    settle(store, feed_of(clock, Chain(start_ns=1).add(*DEFINITIONS).blocks), report=told.append)
     assert {standing.engine_clock_ahead_s for standing in told} <= {None, 0.0}

@@ -14,8 +14,9 @@ from exchange_site.operations.free_addresses import free_ports
 from matching.client.client import Client
 from matching.client.edge import BatchBuilder, Edge
 from matching.core import layout
+from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services import Running
-from tests.matching.small_exchange import DEFINITIONS, deposit, order, until
+from tests.matching.small_exchange import deposit, order, until
 from tests.system.cassandra_exchange import new_keyspace, on
 from tests.system.conftest import Process, Start
 from tests.system.test_postgres import ends_well

@@ -12,8 +12,8 @@ from matching.core.errors import BadMessage
 from matching.feed.reader import Feed
 from matching.transport import wire
 from matching.transport.sockets import RawSocket
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.small_exchange import (
-    DEFINITIONS,
     Running,
     defined_engine,
     deposit,
