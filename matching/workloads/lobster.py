@@ -8,8 +8,12 @@ first.
     2 part cancelled       → replace to the smaller open quantity
     3 deleted              → cancel
     4 executed             → IOC of the executed quantity at that price, from the other side, by a taker, with the id of
-                             the order that the exchange executed as client_order_id
-    5 hidden order executed, 6 auction, 7 trading halt, and what is about orders from before the file → skipped, counted
+                             the order that the exchange executed as client_order_id; where another order is before
+                             that one in the book, a replace or cancel of it by that quantity, counted as out of turn
+    5 hidden order executed, 6 auction, 7 trading halt, what is about orders from before the file, and a new order that
+      would trade at once    → skipped, counted
+
+So the book of an engine that runs the commands holds what the exchange's held of these orders, message by message.
 """
 
 import gzip
@@ -63,23 +67,64 @@ class Message(NamedTuple):
 
 @dataclass
 class Counts:
-    """Messages read, commands made of them (the prelude apart), and messages skipped by reason."""
+    """Messages read, commands made of them (the prelude apart), and messages skipped by reason.
+
+    `out_of_turn` are executions of an order that was not the first of its book: they become a replace or a cancel.
+    """
 
     messages: int = 0
     commands: int = 0
+    out_of_turn: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
 
     def summary(self) -> Command:
-        return {"messages": self.messages, "commands": self.commands, "skipped": dict(sorted(self.skipped.items()))}
+        return {
+            "messages": self.messages,
+            "commands": self.commands,
+            "out_of_turn": self.out_of_turn,
+            "skipped": dict(sorted(self.skipped.items())),
+        }
 
 
 @dataclass
 class _Open:
-    """An order as the exchange had it: its account here, its side, and the shares that are open."""
+    """An order as the exchange had it: its account here, its side, its price, and the shares that are open."""
 
     account: int
     side: str
+    price: int
     quantity: int
+
+
+class _Book:
+    """The open orders by id, and by side and price in the order in which an engine executes them."""
+
+    def __init__(self) -> None:
+        self.orders: dict[int, _Open] = {}
+        self._queues: dict[str, dict[int, dict[int, None]]] = {side: {} for side in _OTHER_SIDE}
+
+    def place(self, order_id: int, order: _Open) -> None:
+        self.orders[order_id] = order
+        self._queues[order.side].setdefault(order.price, {})[order_id] = None
+
+    def remove(self, order_id: int) -> None:
+        order = self.orders.pop(order_id)
+        prices = self._queues[order.side]
+        del prices[order.price][order_id]
+        if not prices[order.price]:
+            del prices[order.price]
+
+    def is_first(self, order_id: int) -> bool:
+        order = self.orders[order_id]
+        return order.price == self._best(order.side) and order_id == next(iter(self._queues[order.side][order.price]))
+
+    def trades_at_once(self, side: str, price: int) -> bool:
+        best = self._best(_OTHER_SIDE[side])
+        return best is not None and (price >= best if side == "buy" else price <= best)
+
+    def _best(self, side: str) -> int | None:
+        prices = self._queues[side]
+        return (max if side == "buy" else min)(prices, default=None)
 
 
 @contextmanager
@@ -125,12 +170,12 @@ def read(lines: Iterable[str]) -> Iterator[Message]:
 def convert(messages: Iterable[Message], stock: str, counts: Counts) -> Iterator[Command]:
     """The prelude, then the commands of the messages, nothing of none; `counts`, fresh, is kept up to date."""
     symbol = f"{stock}-{QUOTE}"
-    orders: dict[int, _Open] = {}
+    book = _Book()
     for message in messages:
         if not counts.messages:
             yield from prelude(stock)
         counts.messages += 1
-        command = _command(message, symbol, orders)
+        command = _command(message, symbol, book, counts)
         if isinstance(command, str):
             counts.skipped[command] += 1
         else:
@@ -179,44 +224,50 @@ def taker(side: str) -> int:
     return FIRST_TAKER + (1 if side == "sell" else 0)
 
 
-def _command(message: Message, symbol: str, orders: dict[int, _Open]) -> Command | str:
-    """The message as a command, or why it is skipped; `orders` are those that are open at the exchange."""
+def _command(message: Message, symbol: str, book: _Book, counts: Counts) -> Command | str:
+    """The message as a command, or why it is skipped."""
     if message.type in _SKIPPED:
         return _SKIPPED[message.type]
-    order = orders.get(message.order_id)
+    order = book.orders.get(message.order_id)
     if message.type == NEW:
-        return "order_id_in_use" if order else _placed(message, symbol, orders)
+        return "order_id_in_use" if order else _placed(message, symbol, book)
     if order is None:
         return "order_not_in_file"
-    order.quantity -= message.quantity
-    if order.quantity <= 0 or message.type == DELETED:
-        del orders[message.order_id]
-    if message.type == EXECUTED:
+    is_first = message.type == EXECUTED and book.is_first(message.order_id)
+    quantity = order.quantity if message.type == DELETED else min(message.quantity, order.quantity)
+    order.quantity -= quantity
+    if not order.quantity:
+        book.remove(message.order_id)
+    if is_first:
         side = _OTHER_SIDE[order.side]
-        return _order(taker(side), symbol, side, message) | {"time_in_force": "ioc"}
+        taken = _Open(taker(side), side, order.price, quantity)
+        return _order(message.order_id, taken, symbol) | {"time_in_force": "ioc"}
+    counts.out_of_turn += message.type == EXECUTED
     named = {"account": order.account, "symbol": symbol, "client_order_id": str(message.order_id)}
-    if order.quantity <= 0 or message.type == DELETED:
+    if not order.quantity:
         return {"command": "cancel", **named}
-    return {"command": "replace", **named, "price": dollars(message.price), "quantity": str(order.quantity)}
+    return {"command": "replace", **named, "price": dollars(order.price), "quantity": str(order.quantity)}
 
 
-def _placed(message: Message, symbol: str, orders: dict[int, _Open]) -> Command:
+def _placed(message: Message, symbol: str, book: _Book) -> Command | str:
     side = _SIDES[message.direction]
-    account = maker(message.order_id, side)
-    orders[message.order_id] = _Open(account, side, message.quantity)
-    return _order(account, symbol, side, message)
+    if book.trades_at_once(side, message.price):
+        return "would_trade_at_once"
+    order = _Open(maker(message.order_id, side), side, message.price, message.quantity)
+    book.place(message.order_id, order)
+    return _order(message.order_id, order, symbol)
 
 
-def _order(account: int, symbol: str, side: str, message: Message) -> Command:
+def _order(order_id: int, order: _Open, symbol: str) -> Command:
     return {
         "command": "order",
-        "account": account,
+        "account": order.account,
         "symbol": symbol,
-        "side": side,
+        "side": order.side,
         "order_type": "limit",
-        "price": dollars(message.price),
-        "quantity": str(message.quantity),
-        "client_order_id": str(message.order_id),
+        "price": dollars(order.price),
+        "quantity": str(order.quantity),
+        "client_order_id": str(order_id),
     }
 
 
