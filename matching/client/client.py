@@ -80,7 +80,7 @@ class Client:
         self._results: list[Result | None] = []
         self._answered: list[tuple[Sent, wire.Answer]] = []
         try:
-            self._stream.refresh()
+            self.status()  # whether an engine answers; its registry is loaded when a name of it is needed
         except BaseException:
             self.connection.close()
             raise
@@ -98,7 +98,9 @@ class Client:
 
     @property
     def registry(self) -> Registry:
-        """The engine's assets and instruments as last loaded."""
+        """The engine's assets and instruments, as far as this client knows them; loaded when first read."""
+        if not self._stream.is_loaded:
+            self._stream.refresh()
         return self._stream.edge.registry
 
     def refresh(self) -> None:
@@ -151,9 +153,9 @@ class Client:
         self._answered.append((sent, answered.answer))
 
     def _fill_in(self, sent: Sent, answer: wire.Answer) -> None:
-        if any(_names_unknown(segment.events, self.registry) for segment in answer.segments):
+        if any(_names_unknown(segment.events, self._stream.edge.registry) for segment in answer.segments):
             self._stream.refresh()
-        for token, result in zip(sent.tokens, results(sent, answer, self.registry), strict=True):
+        for token, result in zip(sent.tokens, results(sent, answer, self._stream.edge.registry), strict=True):
             self._results[token] = result
 
 

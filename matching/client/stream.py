@@ -1,15 +1,17 @@
 """A stream of JSON commands to an engine: encoded here, sent in batches, several under way at once.
 
-Keeps the registry up to date by itself: after a command on reference data, and when a name is not known.
+Keeps the registry up to date by itself. What a definition adds is learned from its own answer; the engine's whole
+registry is loaded where a name is not known and the engine has more of them, or the answer does not tell.
 """
 
+import json
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from matching.client.connection import Answered, Connection
 from matching.client.edge import BatchBuilder, Edge, Refusal
 from matching.core.blocks import Records
-from matching.core.codes import Reason
+from matching.core.codes import FIRST_REFERENCE_COMMAND, CommandKind, EventKind, Reason
 from matching.core.errors import BadDefinition, BadMessage
 from matching.core.registry import Registry
 from matching.transport import wire
@@ -17,6 +19,8 @@ from matching.transport import wire
 _UNKNOWN = {Reason.UNKNOWN_SYMBOL: "symbol", Reason.UNKNOWN_ASSET: "asset"}
 _NAMES = ("symbol", "asset", "base", "quote")
 _WAIT_S = 1.0
+_MOST_LOOKED_UP = 10_000
+_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
 
 
 class Sent(NamedTuple):
@@ -28,20 +32,30 @@ class Sent(NamedTuple):
 
 
 class CommandStream:
-    """`on_answer` is called for each batch, in order of arrival. `batch_commands` at most wire.MAX_BATCH_COMMANDS."""
+    """`on_answer` is called for each batch, in order of arrival. `batch_commands` at most wire.MAX_BATCH_COMMANDS.
+
+    `before_sending` is called with the number of a batch's first command and the tokens of its commands.
+    """
 
     def __init__(
-        self, connection: Connection, batch_commands: int, on_answer: Callable[[Sent, Answered], object]
+        self,
+        connection: Connection,
+        batch_commands: int,
+        on_answer: Callable[[Sent, Answered], object],
+        before_sending: Callable[[int, list[Any]], object] = lambda number, tokens: None,
     ) -> None:
         self._connection = connection
         self._batch_commands = batch_commands
         self._on_answer = on_answer
+        self._before_sending = before_sending
         self.edge = Edge(Registry())
         self._builder = BatchBuilder(self.edge)
         self._tokens: list[Any] = []
         self._sent: dict[int, Sent] = {}
         self._looked_up: set[Hashable] = set()  # names that were unknown when they were last asked for
-        self._stale = False
+        self._defines = False  # a definition is under way: it is waited for before the next command is encoded
+        self._stale = False  # the registry lacks something that the answers did not tell
+        self.is_loaded = False
 
     def refresh(self) -> None:
         """Loads the engine's registry. Raises EngineUnreachable, NoAnswer, BadMessage."""
@@ -51,10 +65,11 @@ class CommandStream:
         except (KeyError, TypeError, BadDefinition) as error:
             raise BadMessage("The engine's registry cannot be read by this version.") from error
         self._stale = False
+        self.is_loaded = True
 
     def make_room(self) -> None:
         """Before `add`: sends what is ready to be sent. May be called again after NoAnswer, as `finish`."""
-        if self._builder.ends_block or self._stale:
+        if self._builder.ends_block or self._defines:
             self.finish()
         elif len(self._builder) >= self._batch_commands:
             self._send()
@@ -64,10 +79,11 @@ class CommandStream:
         refusal = self._builder.add(command)
         if refusal is not None and refusal.reason in _UNKNOWN and isinstance(command, Mapping):
             names = tuple(str(command.get(name)) for name in _NAMES)
-            if names not in self._looked_up:
+            if names not in self._looked_up and self._has_more_names():
                 self.refresh()
-                self._looked_up.add(names)
                 refusal = self._builder.add(command)
+            if len(self._looked_up) < _MOST_LOOKED_UP:
+                self._looked_up.add(names)
         if refusal is None:
             self._tokens.append(token)
         return refusal
@@ -82,6 +98,7 @@ class CommandStream:
         self.flush()
         while self._sent:
             self.collect(_WAIT_S)
+        self._defines = False
         if self._stale:
             self.refresh()
         self._looked_up.clear()
@@ -89,7 +106,9 @@ class CommandStream:
     def collect(self, timeout_s: float) -> None:
         """Hands over the answers that are there; waits at most `timeout_s` for the first."""
         for answered in self._connection.receive(timeout_s):
-            self._on_answer(self._sent.pop(answered.answer.first_number), answered)
+            sent = self._sent.pop(answered.answer.first_number)
+            self._learn(sent, answered.answer)
+            self._on_answer(sent, answered)
 
     def abandon(self) -> None:
         """Forgets what was not answered."""
@@ -97,11 +116,45 @@ class CommandStream:
         self._builder = BatchBuilder(self.edge)
         self._tokens = []
 
+    def _has_more_names(self) -> bool:
+        """Whether the engine knows assets or instruments that this registry lacks: it is asked for their numbers."""
+        status, registry = self._connection.ask(wire.STATUS), self.edge.registry
+        told = status.get("assets"), status.get("instruments")
+        return None in told or told != (len(registry.assets), len(registry.instruments))
+
+    def _learn(self, sent: Sent, answer: wire.Answer) -> None:
+        """What the definition adds that a batch ended with, if it did."""
+        command = sent.commands[-1]
+        if int(command["kind"]) < _FIRST_REFERENCE:
+            return
+        start = int(command["text_offset"])
+        text = sent.texts[start : start + int(command["text_length"])].decode("ascii")
+        segment, registry = answer.segments[-1], self.edge.registry
+        if segment.block_number == 0 or not len(segment.events):
+            self._stale = True
+            return
+        event = segment.events[-1]
+        kind, place = int(event["kind"]), int(event["instrument"])
+        known = len(registry.assets if kind == EventKind.ASSET_ADDED else registry.instruments)
+        if kind == EventKind.REJECTED:
+            self._stale = self._stale or not _is_named(int(command["kind"]), text, registry)
+        elif kind == EventKind.INSTRUMENT_STATUS_CHANGED or place == known:
+            registry.apply(int(command["kind"]), text)
+        else:
+            self._stale = self._stale or place > known
+
     def _send(self) -> None:
         while self._connection.full:
             self.collect(_WAIT_S)
-        self._stale = self._stale or self._builder.ends_block
+        self._defines = self._defines or self._builder.ends_block
         commands, texts = self._builder.take()
         tokens, self._tokens = self._tokens, []
+        self._before_sending(self._connection.next_number, tokens)
         number = self._connection.send(commands, texts)
         self._sent[number] = Sent(commands, texts, tokens)
+
+
+def _is_named(kind: int, text: str, registry: Registry) -> bool:
+    """Whether the registry has what a definition names."""
+    named = registry.asset_by_symbol if kind == CommandKind.ASSET else registry.instrument_by_symbol
+    return json.loads(text)["symbol"] in named

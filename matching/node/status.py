@@ -87,6 +87,8 @@ class StatusBoard:
             "timestamp_ns": engine.timestamp_ns,
             "clock_fault": self.clock_fault or None,
             "command_sequence": self.command_sequence,
+            "assets": len(engine.registry.assets),
+            "instruments": len(engine.registry.instruments),
             "halted": bool(self.halted),
             "halted_reason": self.halted or None,
             "ring": {

@@ -1,4 +1,5 @@
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
@@ -10,7 +11,9 @@ from exchange_site.operations.free_addresses import free_ports
 from matching.client.client import Client
 from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge
+from matching.core.codes import InstrumentStatus
 from matching.core.errors import EngineRefused, EngineUnreachable, NoAnswer
+from matching.node.status import StatusBoard
 from matching.transport import wire
 from matching.transport.sockets import AddressUnusable, RawSocket
 from matching.workloads.btc_usd import BTC, BTC_USD, DEFINITIONS, USD
@@ -80,6 +83,65 @@ def test_names_that_another_client_added_are_looked_up(running_leader: Running, 
         other.call(DEFINITIONS)
     results = client.call([order(1, "buy", "1.00"), deposit(1, "a", asset="ETH"), deposit(1, "a", asset="USD")])
     assert [result.rejected for result in results] == ["insufficient_balance", "unknown_asset", None]
+
+
+def test_many_definitions_do_not_load_the_registry_again(running_leader: Running, asked: Counter[bytes]) -> None:
+    with Client(running_leader.commands) as client:
+        results = client.call(definitions(150))
+        assert [result.rejected for result in results] == [None] * 301
+        assert asked == {wire.STATUS: asked[wire.STATUS]}
+        assert asked[wire.STATUS] < 10
+        results = client.call([{**order(1, "buy", "1.00"), "symbol": f"T{number}-USD"} for number in range(150)])
+        assert {result.rejected for result in results} == {"insufficient_balance"}
+        assert asked[wire.REGISTRY] == 0
+
+
+def test_definitions_of_two_clients_in_turn_are_known_to_both(running_leader: Running, asked: Counter[bytes]) -> None:
+    with Client(running_leader.commands) as one, Client(running_leader.commands) as other:
+        for number, command in enumerate(definitions(20)):
+            (result,) = (one, other)[number % 2].call([command])
+            assert result.rejected is None
+        for client in (one, other):
+            orders = [{**order(1, "buy", "1.00"), "symbol": f"T{number}-USD"} for number in range(20)]
+            assert {result.rejected for result in client.call(orders)} == {"insufficient_balance"}
+            assert client.call([definitions(20)[-1]])[0].rejected == "already_exists"
+            assert len(client.registry.instruments) == 20
+
+
+def test_names_that_nobody_knows_are_asked_for_without_the_registry(client: Client, asked: Counter[bytes]) -> None:
+    client.call(definitions(3))
+    results = client.call([{**order(1, "buy", "1.00"), "symbol": f"NONE{number}"} for number in range(100)])
+    assert {result.rejected for result in results} == {"unknown_symbol"}
+    assert asked[wire.REGISTRY] <= 1
+
+
+def test_an_instrument_is_halted_by_its_own_answer(client: Client, asked: Counter[bytes]) -> None:
+    client.call([*DEFINITIONS, {"command": "instrument_status", "symbol": "BTC-USD", "status": "halted"}])
+    assert client._stream.edge.registry.statuses == [InstrumentStatus.HALTED]
+    assert asked[wire.REGISTRY] == 0
+
+
+def definitions(count: int) -> list[dict[str, Any]]:
+    """USD, and so many assets each with an instrument."""
+    made: list[dict[str, Any]] = [USD]
+    for number in range(count):
+        asset = f"T{number}"
+        made += [{**BTC, "symbol": asset}, {**BTC_USD, "symbol": f"{asset}-USD", "base": asset}]
+    return made
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
+    """How often engines were asked each question."""
+    counts: Counter[bytes] = Counter()
+    answer = StatusBoard.answer
+
+    def counted(board: StatusBoard, verb: bytes) -> bytes:
+        counts[verb] += 1
+        return answer(board, verb)
+
+    monkeypatch.setattr(StatusBoard, "answer", counted)
+    return counts
 
 
 def test_events_of_instruments_that_another_client_added_can_be_read(running_leader: Running, client: Client) -> None:
