@@ -3,9 +3,20 @@
 
 import os
 import sys
+from collections.abc import Callable
+
+from matching.commandline import interruption
+
+SERVICES = frozenset(("run_engine", "run_settlement", "run_exchange", "demo_market"))
+"""They run until they are asked to stop."""
 
 
 def main() -> None:
+    with interruption.whole_process(is_service=sys.argv[1:2] != [] and sys.argv[1] in SERVICES) as loaded:
+        run(loaded)
+
+
+def run(loaded: Callable[[], None]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
     try:
         from django.core.management import execute_from_command_line
@@ -15,6 +26,7 @@ def main() -> None:
     from exchange_site.startup import set_up
 
     set_up()
+    loaded()
     try:
         execute_from_command_line(sys.argv)
         sys.stdout.flush()

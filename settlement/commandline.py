@@ -1,7 +1,7 @@
 """What this package's management commands have in common: errors of the domain become a sentence and an exit code.
 
 Exit 0: in order. 1: what was checked or received is not in order, or something is left undone. 2: could not run.
-130: stopped before the end.
+130 or 143: interrupted.
 """
 
 import logging
@@ -31,14 +31,21 @@ _SHOWN = 10
 
 
 class ExchangeCommand(BaseCommand):
-    """A command over the domain: it lets errors of the domain through, and this class tells them."""
+    """A command over the domain: it lets errors of the domain through, and this class tells them.
+
+    `handle` sets `so_far` to what was done, which is said where it is interrupted. A service handles signals itself.
+    """
+
+    is_service = False
+    so_far = ""
 
     tells_slow_statements = False
     """Whether they are logged without `--verbosity 2`: for a program that keeps a log, not for a terminal."""
 
     def execute(self, *arguments: Any, **options: Any) -> str | None:
         try:
-            with stoppable(), _said_once(), self._statement_times(options["verbosity"]):
+            interruption = nullcontext() if self.is_service else stoppable(lambda: self.so_far)
+            with interruption, _said_once(), self._statement_times(options["verbosity"]):
                 return super().execute(*arguments, **options)
         except Incident as error:
             raise CommandError(str(error), returncode=NOT_IN_ORDER) from error

@@ -1,44 +1,18 @@
 """Running JSON commands through a fresh engine: the reference form for tests, audits and other people's tools."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from matching.client.command_lines import numbered_commands
 from matching.client.edge import BatchBuilder, Edge
 from matching.client.jsonlines import block_events, summary
 from matching.core import layout, snapshots
 from matching.core.codes import EventKind
 from matching.core.engine import Engine
 
-NOT_JSON = object()
-"""Stands for a line that is no JSON: the edge finds it malformed."""
-
 MOST_BLOCK_COMMANDS = 1_000_000
-
-_MOST_DIGITS = 100
-_WHITE_SPACE = " \t\r\n\v\f"
-
-
-def parse(line: str) -> object:
-    """A line's JSON value, or NOT_JSON."""
-    try:
-        return _DECODER.decode(line)
-    except (ValueError, RecursionError):
-        return NOT_JSON
-
-
-def _whole_number(digits: str) -> int | float:
-    """Python reads no integer of thousands of digits, though it is JSON; no field takes a float in its place."""
-    return int(digits) if len(digits) <= _MOST_DIGITS else float("inf")
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_int=_whole_number, parse_constant=_refuse)
 
 
 def replay(
@@ -55,10 +29,8 @@ def replay(
     is called for each line.
     """
     run = _Run(block_size, snapshot_at)
-    for number, line in enumerate(lines, 1):
-        progress()
-        if line.strip(_WHITE_SPACE):
-            yield from run.add(parse(line), number)
+    for number, command in numbered_commands(lines, progress):
+        yield from run.add(command, number)
     yield from run.end_block()
     yield summary(run.engine, run.trades)
 

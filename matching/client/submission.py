@@ -1,90 +1,241 @@
 """Sending a file of JSON commands to a running engine, as fast as it answers or at a given rate."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from matching.client.connection import Answered, Connection
-from matching.client.replay import parse
+from matching.client.edge import Refusal
 from matching.client.stream import CommandStream, Sent
-from matching.core.codes import EventKind
+from matching.client.submission_journal import Journal, Position, Refused
+from matching.core.codes import CommandKind, EventKind, Reason, name_of
+from matching.core.errors import BadFile
+
+_COUNTS = ("sent", "accepted", "rejected", "forgotten")
+_MOST_REFUSED = 4096
 
 
 @dataclass
+class _Part:
+    """Lines of the file that are settled together: a batch, and what the edge refused before its last command."""
+
+    lines: list[int] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    last_number: int = 0  # of its commands; 0: it has none
+    size: int = 0  # commands, refused ones included
+    forgotten: int = 0
+    is_answered: bool = False
+
+    @property
+    def last_line(self) -> int:
+        return max(self.lines[-1:] + [one.line for one in self.refused[-1:]])
+
+
 class Submission:
     """Counts of commands; `latencies_us` has one entry a batch, from its sending to its answer.
 
     `forgotten` were done before an engine was replaced or started again, and what came of them is not held any more.
+    `on_refused` hears each refused command, in the order of the lines. A `journal` keeps how far this is.
     """
 
-    sent: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    forgotten: int = 0
-    seconds: float = 0.0
-    latencies_us: list[float] = field(default_factory=list)
+    def __init__(
+        self, on_refused: Callable[[Refused], object] = lambda one: None, journal: Journal | None = None
+    ) -> None:
+        self.position = journal.position if journal else Position()
+        self.client_id = journal.client_id if journal else None
+        before = self.position.counts
+        self.sent, self.accepted, self.rejected, self.forgotten = (before.get(name, 0) for name in _COUNTS)
+        self.answered_line = self.position.line
+        self.seconds = 0.0
+        self.latencies_us: list[float] = []
+        self._on_refused = on_refused
+        self._journal = journal
+        self._settled = self.sent
+        self._answered_number = self.position.number
+        self._open = _Part()  # of what was not sent yet: only what the edge has refused
+        self._parts: deque[_Part] = deque()  # not settled; oldest first
+        self._by_number: dict[int, _Part] = {}  # those that are not answered, by the number of their first command
+
+    @property
+    def unanswered(self) -> int:
+        return self.sent - self.accepted - self.rejected - self.forgotten
 
     def summary(self) -> dict[str, Any]:
         """The last line that is printed; p50 and p99 are null when nothing was sent to the engine.
 
-        `forgotten` is there when there are any.
+        `forgotten` and `unanswered` are there when there are any.
         """
         p50, p99 = np.percentile(self.latencies_us, (50, 99)).tolist() if self.latencies_us else (None, None)
-        hidden = {"latencies_us"} if self.forgotten else {"latencies_us", "forgotten"}
-        counts = {name: value for name, value in asdict(self).items() if name not in hidden}
-        counts["seconds"] = round(self.seconds, 6)
-        return {**counts, "p50_us": p50 and round(p50, 1), "p99_us": p99 and round(p99, 1)}
+        rare = {"forgotten": self.forgotten, "unanswered": self.unanswered}
+        return {
+            **{name: getattr(self, name) for name in ("sent", "accepted", "rejected")},
+            **{name: count for name, count in rare.items() if count},
+            "seconds": round(self.seconds, 6),
+            "p50_us": p50 and round(p50, 1),
+            "p99_us": p99 and round(p99, 1),
+        }
+
+    def refuse(self, refused: Refused) -> None:
+        """At the edge."""
+        self._open.refused.append(refused)
+
+    @property
+    def is_crowded(self) -> bool:
+        """So many were refused since the last batch that they should be settled by themselves."""
+        return len(self._open.refused) >= _MOST_REFUSED
+
+    def before_sending(self, number: int, lines: list[int]) -> None:
+        """`lines` are about to be sent under the numbers from `number` on. Raises BadFile."""
+        part, self._open = self._open, _Part()
+        part.lines, part.last_number = lines, number + len(lines) - 1
+        part.size = len(lines) + len(part.refused)
+        if self._journal:
+            self._journal.sending(number, lines, part.refused)
+        self._by_number[number] = part
+        self._parts.append(part)
 
     def note(self, sent: Sent, answered: Answered) -> None:
-        rejected = sum(
-            int(np.count_nonzero(segment.events["kind"] == EventKind.REJECTED)) for segment in answered.answer.segments
-        )
-        forgotten = sum(segment.command_count for segment in answered.answer.segments if segment.block_number == 0)
-        self.rejected += rejected
-        self.forgotten += forgotten
-        self.accepted += len(sent.commands) - rejected - forgotten
+        """An answer. Raises BadFile."""
+        part = self._by_number.pop(answered.answer.first_number)
+        part.refused = sorted([*part.refused, *refused_by_engine(sent, answered)], key=lambda one: one.line)
+        part.forgotten = sum(one.command_count for one in answered.answer.segments if one.block_number == 0)
+        part.is_answered = True
         self.latencies_us.append(answered.waited_s * 1e6)
+        self._settle()
+
+    def settle_refused(self) -> None:
+        """When everything that was sent is answered: what the edge has refused since then. Raises BadFile."""
+        if self._open.refused:
+            part, self._open = self._open, _Part()
+            part.size, part.is_answered = len(part.refused), True
+            self._parts.append(part)
+            self._settle()
+
+    def end(self) -> None:
+        """However it ended: tells what else the edge has refused."""
+        for part in (*self._parts, self._open):
+            self._tell(part.refused)
+        self._parts.clear()
+        self._open = _Part()
+
+    def _settle(self) -> None:
+        """In the order of the lines."""
+        while self._parts and self._parts[0].is_answered:
+            part = self._parts.popleft()
+            self._tell(part.refused)
+            self.forgotten += part.forgotten
+            self.accepted += part.size - len(part.refused) - part.forgotten
+            self._settled += part.size
+            self.answered_line = part.last_line
+            self._answered_number = max(self._answered_number, part.last_number)
+            if self._journal:
+                counts = {name: getattr(self, name) for name in _COUNTS} | {"sent": self._settled}
+                self._journal.answered(self._answered_number, self.answered_line, counts)
+
+    def _tell(self, refused: Iterable[Refused]) -> None:
+        for one in refused:
+            self.rejected += 1
+            self._on_refused(one)
+
+
+def refused_by_engine(sent: Sent, answered: Answered) -> list[Refused]:
+    """The commands of a batch that the engine rejected; their tokens are their lines."""
+    found, at = [], 0
+    for segment in answered.answer.segments:
+        for event in segment.events[segment.events["kind"] == EventKind.REJECTED]:
+            index = at + int(event["command_sequence"]) - segment.first_command_sequence
+            name = name_of(CommandKind(int(sent.commands["kind"][index])))
+            found.append(Refused(sent.tokens[index], name, name_of(Reason(int(event["reason"])))))
+        at += segment.command_count
+    return found
 
 
 def submit(
     connection: Connection,
-    lines: Iterable[str],
+    commands: Iterable[tuple[int, object]],
+    submission: Submission,
     *,
     batch_commands: int,
     rate: float | None = None,
-    progress: Callable[[], object] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
-) -> Submission:
-    """Sends every command and waits for every answer; `rate` is commands a second, None for no limit.
+) -> None:
+    """Sends every command, given with its line, and waits for every answer; `submission` is kept up to date.
 
-    `clock` gives seconds that never run back.
+    `rate` is commands a second, None for no limit; `clock` gives seconds that never run back. Where the submission's
+    journal stopped, this goes on, for which `connection` has the journal's client id and the number that follows.
 
-    Raises NoAnswer when one is left without an answer, EngineUnreachable, EngineRefused.
+    Raises NoAnswer when one is left without an answer, EngineUnreachable, EngineRefused; BadFile when the lines end in
+    one that cannot be read, after what came before is answered.
     """
-    submission = Submission()
-    stream = CommandStream(connection, batch_commands, submission.note)
-    stream.refresh()
     began_s = clock()
-    for line in lines:
-        progress()
-        if not line.strip():
-            continue
-        if rate is not None:
-            _keep_pace(stream, began_s + submission.sent / rate, clock)
-        stream.make_room()
-        submission.sent += 1
-        if stream.add(parse(line), None) is not None:
-            submission.rejected += 1
-    stream.finish()
-    submission.seconds = clock() - began_s
-    return submission
+    run = _Run(connection, submission, batch_commands)
+    pace = None if rate is None else _Pace(rate, clock)
+    try:
+        run.stream.refresh()
+        try:
+            for line, command in commands:
+                if pace and line > submission.position.line:
+                    pace.keep(run.stream)
+                run.take(line, command)
+        except BadFile:
+            run.finish()
+            raise
+        run.finish()
+    finally:
+        submission.end()
+        submission.seconds = clock() - began_s
 
 
-def _keep_pace(stream: CommandStream, due_s: float, clock: Callable[[], float]) -> None:
-    """Waits until the next command is due; what was collected meanwhile goes out rather than wait for a full batch."""
-    while (left_s := due_s - clock()) > 0:
-        stream.flush()
-        stream.collect(left_s)
+class _Run:
+    def __init__(self, connection: Connection, submission: Submission, batch_commands: int) -> None:
+        self.stream = CommandStream(connection, batch_commands, submission.note, submission.before_sending)
+        self._submission = submission
+        self._position = submission.position
+
+    def take(self, line: int, command: object) -> None:
+        if line <= self._position.line:
+            return
+        self.stream.make_room()
+        self._submission.sent += 1
+        refused = self._position.refused.get(line)
+        if refused is None:
+            refusal = self.stream.add(command, line)
+            refused = refusal and refused_at_edge(line, refusal)
+        if refused is None:
+            return
+        if line in self._position.numbered:
+            raise BadFile(
+                f"Line {line} was sent before and is refused now ({refused.reason}): this is another engine than the "
+                "one that it was sent to, and the file cannot be resumed here."
+            )
+        self._submission.refuse(refused)
+        if self._submission.is_crowded:
+            self.finish()
+
+    def finish(self) -> None:
+        self.stream.finish()
+        self._submission.settle_refused()
+
+
+def refused_at_edge(line: int, refusal: Refusal) -> Refused:
+    return Refused(line, refusal.command, name_of(refusal.reason))
+
+
+class _Pace:
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._began_s = clock()
+        self._count = 0
+
+    def keep(self, stream: CommandStream) -> None:
+        """Waits until the next command is due; what was collected goes out rather than wait for a full batch."""
+        due_s = self._began_s + self._count / self._rate
+        self._count += 1
+        while (left_s := due_s - self._clock()) > 0:
+            stream.flush()
+            stream.collect(left_s)

@@ -1,1 +1,1 @@
-"""What management commands share: engine addresses and interruption."""
+"""What management commands share: engine addresses, interruption, options that are numbers."""

@@ -9,20 +9,7 @@ from matching.core.epochs import Epoch
 from matching.core.errors import EngineUnreachable
 
 NewestEpoch = Callable[[], Epoch | None]
-"""The newest epoch that the store knows; None where it knows none or does not answer."""
-
-
-def _unknown() -> Epoch | None:
-    return None
-
-
-_newest_epoch: NewestEpoch = _unknown
-
-
-def learn_from(newest_epoch: NewestEpoch) -> None:
-    """The store stands above this package: who knows it says here how it is asked."""
-    global _newest_epoch
-    _newest_epoch = newest_epoch
+"""Gives the newest epoch that the store knows; None where it knows none or does not answer."""
 
 
 def replicas() -> list[str]:
@@ -35,12 +22,13 @@ def addresses() -> str:
     return ",".join(replicas())
 
 
-def unreachable(error: EngineUnreachable, asked: str) -> str:
+def unreachable(error: EngineUnreachable, asked: str, newest_epoch: NewestEpoch) -> str:
     """The error's sentence, and where the newest epoch's engine takes commands, if that is none of those `asked`.
 
-    So it is after a promotion, which changes no settings.
+    After a promotion the settings still name the engine that led before. The store stands above this package, so the
+    caller says how it is asked.
     """
-    epoch = _newest_epoch()
+    epoch = newest_epoch()
     if epoch is None or epoch.commands in known(asked).addresses:
         return str(error)
     return (

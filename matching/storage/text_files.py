@@ -1,44 +1,63 @@
 """Text files of people: read line by line in bounded memory, written whole or not at all."""
 
+import codecs
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from matching.core.errors import BadFile
 
-MOST_CHARACTERS = 1 << 20
+MOST_LINE_BYTES = 1 << 20
 """No command comes near: a longer line is not kept in memory."""
 
 TOO_LONG = "a line of more than 1 MiB"
 """Stands for such a line; it is no JSON."""
 
+STANDARD_INPUT = Path("-")
+
 
 def lines_of(path: Path) -> Iterator[str]:
-    r"""The lines of a UTF-8 file, which end with \n or \r\n. Raises BadFile, at once when it cannot be opened."""
+    r"""The lines of a UTF-8 file, or of standard input for "-". Only \n ends a line; a byte order mark is left out.
+
+    Raises BadFile: at once when it cannot be opened, and with the line that is not UTF-8.
+    """
+    if path == STANDARD_INPUT:
+        return _lines(sys.stdin.buffer, "standard input")
     try:
-        file = path.open(encoding="utf-8", newline="\n")
+        file = path.open("rb")
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise BadFile(f"{path} cannot be read: {_why(error)}.") from error
-    return _lines(file, path)
+    return _lines(file, str(path))
 
 
-def _lines(file: TextIO, path: Path) -> Iterator[str]:
+def _lines(file: BinaryIO, name: str) -> Iterator[str]:
+    number = 1
     with file:
         try:
-            while line := file.readline(MOST_CHARACTERS):
-                if len(line) < MOST_CHARACTERS or line.endswith("\n"):
-                    yield line
-                    continue
-                while line and not line.endswith("\n"):
-                    line = file.readline(MOST_CHARACTERS)
-                yield TOO_LONG
+            while line := _line(file):
+                yield line.removeprefix("\ufeff") if number == 1 else line
+                number += 1
         except UnicodeDecodeError as error:
-            raise BadFile(f"{path} is not UTF-8 text: {error.reason}.") from error
+            raise BadFile(f"{name} is not UTF-8 text: line {number} has {error.reason}.") from error
         except OSError as error:
-            raise BadFile(f"{path} cannot be read: {_why(error)}.") from error
+            raise BadFile(f"{name} cannot be read: {_why(error)}.") from error
+
+
+def _line(file: BinaryIO) -> str:
+    """The next line with its end, "" after the last one. Raises UnicodeDecodeError, OSError."""
+    piece = file.readline(MOST_LINE_BYTES)
+    if len(piece) < MOST_LINE_BYTES or piece.endswith(b"\n"):
+        return piece.decode()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    while piece and not piece.endswith(b"\n"):
+        decoder.decode(piece)
+        piece = file.readline(MOST_LINE_BYTES)
+    decoder.decode(piece, final=True)
+    return TOO_LONG
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_stopped_early_it_ends_its_processes(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
-    assert (process.returncode, out, errors) == (130, "", "CommandError: Stopped.\n")
+    assert (process.returncode, out, errors) == (143, "", "CommandError: Stopped by SIGTERM.\n")
     assert list(tmp_path.iterdir()) == []
     mark = str(tmp_path).encode()
     left = [one for one in Path("/proc").glob("[0-9]*") if one.name != str(os.getpid()) and mark in environment(one)]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -25,6 +26,7 @@ from settlement.errors import AlreadyRunning
 from settlement.options import Options
 from settlement.stores import timing
 from settlement.stores.base import Store, StoreUnavailable
+from settlement.stores.retrying import Stopped
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.audit.test_reconciliation import state
 from tests.settlement.chains import worked_example
@@ -128,7 +130,32 @@ def test_ctrl_c_ends_in_a_word(settled: Store, monkeypatch: pytest.MonkeyPatch) 
         raise KeyboardInterrupt
 
     monkeypatch.setattr("settlement.audit.verify.verify", interrupt)
-    assert refused("verify_settlement") == (130, "Stopped.")
+    assert refused("verify_settlement") == (130, "Stopped by SIGINT.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("store_is_away", [False, True])
+def test_a_rebuild_that_is_stopped_says_how_far_it_is(
+    settled: Store, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, store_is_away: bool
+) -> None:
+    def stopped(*arguments: object) -> int:
+        signal.raise_signal(number)
+        if store_is_away:
+            raise Stopped
+        return 2
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}
+    monkeypatch.setattr("settlement.project.rebuilding.rebuild", stopped)
+    try:
+        code, said = refused("rebuild_projections")
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    done = "" if store_is_away else f"blocks up to 2 of {settled.appended().block_number} are projected; "
+    assert (code, said) == (
+        128 + number,
+        f"Stopped by {number.name}: {done}settlement, or this command, goes on with the rest.",
+    )
 
 
 def test_lookups_without_a_database_end_2(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

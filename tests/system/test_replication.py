@@ -12,7 +12,7 @@ import pytest
 
 from exchange_site.operations.free_addresses import free_http_address
 from matching.client.client import Client
-from matching.client.replay import parse
+from matching.client.command_lines import parse
 from matching.core.blocks import Block
 from matching.core.codes import EventKind
 from matching.feed.reader import Feed

@@ -22,7 +22,7 @@ class Command(BaseCommand):
             missing = [file for file in files if not file.is_file()]
             if missing:
                 raise CommandError(f"{missing[0]} is no file.", returncode=2)
-            with stoppable():
+            with stoppable(lambda: f"nothing was written to {output}"):
                 found = report.measure([file.resolve() for file in files], self.stderr.write)
             text, document = report.save(found, output)
         except (BenchError, OSError) as error:

@@ -7,8 +7,11 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from benchmarks.engine_bench import Measured, Unequal, measure
 from matching.commandline import progress
 from matching.commandline.interruption import stoppable
+from matching.commandline.number_options import command_count, seed_number, whole_number
 from matching.core.errors import BadFile
 from matching.workloads import generated
+
+_SPANS = (1, 10_000), (1, 10_000_000), (0, 10_000_000)
 
 
 class Command(BaseCommand):
@@ -17,24 +20,25 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         shapes = "|".join(generated.SHAPES)
         parser.add_argument("--workload", action="append", metavar=f"{shapes}|FILE.npy", help="may be given again")
-        parser.add_argument("--commands", type=int, default=1_000_000, metavar="N", help="of a generated workload")
-        parser.add_argument("--instruments", type=int, default=1, metavar="N", help="of a generated workload")
-        parser.add_argument("--accounts", type=int, default=1000, metavar="N", help="of a generated workload")
-        parser.add_argument(
-            "--resting", type=int, metavar="N", help="orders in the books at the start; default: by shape"
-        )
-        parser.add_argument("--seed", type=int, default=1, help="of a generated workload")
-        parser.add_argument("--repetitions", type=int, default=5, metavar="N")
+        instruments, accounts, resting = (whole_number(*span) for span in _SPANS)
+        generated_only = "of a generated workload"
+        parser.add_argument("--commands", type=command_count, default=1_000_000, metavar="N", help=generated_only)
+        parser.add_argument("--instruments", type=instruments, default=1, metavar="N", help=generated_only)
+        parser.add_argument("--accounts", type=accounts, default=1000, metavar="N", help="no fewer than instruments")
+        parser.add_argument("--resting", type=resting, metavar="N", help="orders at the start; default: by shape")
+        parser.add_argument("--seed", type=seed_number, default=1, help="of a generated workload")
+        parser.add_argument("--repetitions", type=whole_number(1, 10_000), default=5, metavar="N")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, workload: list[str] | None, repetitions: int, as_json: bool, **options: Any) -> str:
         names = workload or list(generated.SHAPES)
+        if options["accounts"] < options["instruments"]:
+            raise CommandError("--accounts is no less than --instruments.", returncode=2)
         with (
             stoppable(),
             progress.bar("bench_engine", "runs", total=len(names) * (repetitions + 1)) as shown,
         ):
             try:
-                refuse_impossible(repetitions, **options)
                 found = [measure(made(name, **options), repetitions, shown.update) for name in names]
             except BadFile as error:
                 raise CommandError(str(error), returncode=2) from error
@@ -44,18 +48,6 @@ class Command(BaseCommand):
                 raise CommandError(str(error), returncode=1) from error
         documents = [one.document() for one in found]
         return json.dumps(documents[0] if len(names) == 1 else documents) if as_json else table(found)
-
-
-def refuse_impossible(
-    repetitions: int, commands: int, instruments: int, accounts: int, resting: int | None, seed: int, **others: Any
-) -> None:
-    """Raises CommandError for numbers that no workload has."""
-    if min(repetitions, commands, instruments) < 1 or accounts < instruments or seed < 0 or (resting or 0) < 0:
-        raise CommandError(
-            "--repetitions, --commands and --instruments are 1 or more, --accounts no fewer than --instruments, "
-            "--seed and --resting not negative.",
-            returncode=2,
-        )
 
 
 def made(

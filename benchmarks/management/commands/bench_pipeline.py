@@ -10,6 +10,7 @@ from benchmarks import pipeline_bench
 from benchmarks.processes import BenchError
 from benchmarks.store_bench import STORES
 from matching.commandline.interruption import stoppable
+from matching.commandline.number_options import command_count, seed_number
 from matching.core.errors import MatchingError
 from settlement.stores.base import StoreError
 
@@ -18,10 +19,16 @@ class Command(BaseCommand):
     help = "Measure client → engine → settlement → store, on processes, ports and a DATA_DIR of its own."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--commands", type=int, default=400_000, metavar="N", help="sent in batches")
-        parser.add_argument("--samples", type=int, default=4000, metavar="N", help="commands sent one at a time")
+        parser.add_argument("--commands", type=command_count, default=400_000, metavar="N", help="sent in batches")
+        parser.add_argument(
+            "--samples",
+            type=command_count,
+            default=4000,
+            metavar="N",
+            help="commands sent one at a time",
+        )
         parser.add_argument("--store", choices=STORES, help="default: SETTLEMENT_STORE")
-        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--seed", type=seed_number, default=1)
         parser.add_argument(
             "--folder", type=Path, help="where its DATA_DIR is made; default: where temporary files are"
         )
@@ -38,8 +45,8 @@ class Command(BaseCommand):
         as_json: bool,
         **options: Any,
     ) -> str:
-        if commands < 1 or samples < 1 or seed < 0 or (folder is not None and not folder.is_dir()):
-            raise CommandError("--commands and --samples are 1 or more, --folder is one that exists.", returncode=2)
+        if folder is not None and not folder.is_dir():
+            raise CommandError(f"--folder is one that exists: {folder} is none.", returncode=2)
         try:
             with stoppable():
                 name = store or settings.SETTLEMENT_STORE

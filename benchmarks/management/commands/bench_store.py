@@ -8,6 +8,7 @@ from django.core.management import CommandError, CommandParser
 from benchmarks import store_bench
 from benchmarks.processes import BenchError
 from benchmarks.settled_blocks import WORKLOADS
+from matching.commandline.number_options import command_count, seed_number
 from settlement.commandline import COULD_NOT_RUN, ExchangeCommand
 
 
@@ -17,15 +18,13 @@ class Command(ExchangeCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--store", choices=store_bench.STORES, help="default: SETTLEMENT_STORE")
         parser.add_argument("--workload", choices=WORKLOADS, default="demo")
-        parser.add_argument("--commands", type=int, default=20_000, metavar="N")
-        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--commands", type=command_count, default=20_000, metavar="N")
+        parser.add_argument("--seed", type=seed_number, default=1)
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(
         self, *, store: str | None, workload: str, commands: int, seed: int, as_json: bool, **options: Any
     ) -> str:
-        if commands < 1 or seed < 0:
-            raise CommandError("--commands is 1 or more, --seed not negative.", returncode=COULD_NOT_RUN)
         name = store or settings.SETTLEMENT_STORE
         try:
             found = store_bench.measure(name, workload, commands, seed=seed, say=self.say)

@@ -3,6 +3,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
+from matching.commandline.number_options import whole_number
 from matching.core.errors import LogNotReady
 from matching.storage.input_logs import kafka_topic
 
@@ -16,7 +17,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--copies",
-            type=int,
+            type=whole_number(1, 32_767),
             default=3,
             metavar="N",
             help="brokers that hold it (3); 1: losing it is fine",
@@ -26,8 +27,6 @@ class Command(BaseCommand):
         servers, name = settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_COMMAND_TOPIC
         if not servers:
             raise CommandError("This needs KAFKA_BOOTSTRAP_SERVERS: name at least one HOST:PORT.", returncode=2)
-        if copies < 1:
-            raise CommandError("--copies is 1 or more.", returncode=2)
         try:
             is_new = kafka_topic.create(servers, name, copies, settings.KAFKA_OPTIONS)
             if not is_new:

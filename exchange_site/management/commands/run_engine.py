@@ -11,6 +11,7 @@ from exchange_site.addresses import AddressError
 from exchange_site.engine_host import wiring
 from exchange_site.operations import worker_http
 from matching.commandline.interruption import stop_on_signals
+from matching.commandline.number_options import whole_number
 from matching.core import errors
 from matching.core.epochs import Superseded
 from matching.node import process
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         parser.add_argument("--follow", metavar="ADDRESS", help="any address of the engine to follow")
         parser.add_argument("--input-log", choices=("memory", "wal", "kafka"), help="default: as the settings say")
         parser.add_argument(
-            "--snapshot-every", type=int, metavar="BLOCKS", help="0: never; default: ENGINE_SNAPSHOT_BLOCKS"
+            "--snapshot-every", type=whole_number(0), metavar="BLOCKS", help="0: never; default: ENGINE_SNAPSHOT_BLOCKS"
         )
         parser.add_argument(
             "--take-over", action="store_true", help="lead although another engine led last, which is gone for good"

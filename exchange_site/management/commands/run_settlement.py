@@ -7,6 +7,7 @@ from django.core.management import CommandError, CommandParser
 from exchange_site.addresses import AddressError
 from exchange_site.operations import health, worker_http
 from matching.commandline.interruption import stop_on_signals
+from matching.commandline.number_options import whole_number
 from settlement import lock, metrics, wiring, worker, worker_status
 from settlement.alarms import worker_alarms
 from settlement.clock import SystemClock
@@ -16,12 +17,13 @@ from settlement.stores.base import Store, StoreError
 
 
 class Command(ExchangeCommand):
+    is_service = True
     help = "Receive the engine's blocks, make them durable and project them into the store."
     tells_slow_statements = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--store", choices=("sql", "scylla"), help="default: as the settings say")
-        parser.add_argument("--until-block", type=int, metavar="N", help="stop once block N is settled")
+        parser.add_argument("--until-block", type=whole_number(1), metavar="N", help="stop once block N is settled")
 
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> None:
         stop, tables, newest = stop_on_signals().is_set, wiring.patient_store(store), worker_status.Newest()

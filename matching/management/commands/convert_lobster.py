@@ -1,15 +1,17 @@
 import json
 import re
+from contextlib import AbstractContextManager
+from io import TextIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from matching.client.jsonlines import dumps
 from matching.commandline import progress
 from matching.commandline.interruption import stoppable
+from matching.commandline.output import flushed
 from matching.core.errors import BadFile
-from matching.management.commands.replay import Output, whole
 from matching.storage.text_files import written_whole
 from matching.workloads import lobster
 
@@ -28,11 +30,22 @@ class Command(BaseCommand):
         if not re.fullmatch(r"[A-Z.]{1,16}", stock) or stock == lobster.QUOTE:
             raise CommandError(f"--stock is 1 to 16 of A-Z and dot, and not {lobster.QUOTE}.", returncode=2)
         counts = lobster.Counts()
-        target: Output = written_whole(output) if output else whole(self.stdout)
+        target: AbstractContextManager[TextIO | TextIOBase]
+        target = written_whole(output) if output else flushed(self.stdout)
+
+        def so_far() -> str:
+            return f"{counts.messages} messages were read{f', and {output} was not written' if output else ''}"
+
         try:
-            with stoppable(), lobster.opened(file) as lines, target as commands:
-                messages = lobster.read(progress.bar(file.name, "messages", over=lines))
-                commands.writelines(dumps(command) + "\n" for command in lobster.convert(messages, stock, counts))
+            with (
+                stoppable(so_far),
+                lobster.opened(file) as lines,
+                target as commands,
+                progress.bar(file.name, "messages") as shown,
+            ):
+                for command in lobster.convert(lobster.read(lines), stock, counts):
+                    commands.write(dumps(command) + "\n")
+                    shown.update(counts.messages - shown.n)
         except BadFile as error:
             raise CommandError(str(error), returncode=2) from error
         self.stderr.write(json.dumps(counts.summary()), self.style.NOTICE)

@@ -6,6 +6,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 
 from matching.client.connection import Connection
 from matching.commandline.interruption import stoppable
+from matching.commandline.number_options import seconds
 from matching.core.errors import MatchingError
 from matching.transport import wire
 
@@ -18,14 +19,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="the follower's command address")
         parser.add_argument("--force", action="store_true", help="though its leader lives, or blocks are missing")
-        parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for it to catch up")
+        parser.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for it to catch up")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, address: str, force: bool, timeout: float, as_json: bool, **options: Any) -> str:
-        if timeout <= 0:
-            raise CommandError("--timeout is more than 0.", returncode=2)
         try:
-            with stoppable():
+            with stoppable(lambda: "engine_status tells whether the engine leads"):
                 answer = promote(address, timeout, forced=force)
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error

@@ -1,8 +1,4 @@
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,14 +8,14 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from matching.client.jsonlines import dumps
 from matching.client.replay import MOST_BLOCK_COMMANDS, replay
 from matching.commandline import progress
+from matching.commandline.interruption import stoppable
+from matching.commandline.number_options import whole_number
+from matching.commandline.output import flushed
 from matching.core.errors import MatchingError
 from matching.core.kernel import compile_now
 from matching.storage.text_files import lines_of, written_whole
 
-Output = AbstractContextManager[TextIO | TextIOBase]
-
 _COULD_NOT_RUN = 2
-_INTERRUPTED = 130  # as shells say it: 128 and SIGINT
 
 
 class Command(BaseCommand):
@@ -27,51 +23,34 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # it needs no database
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, metavar="COMMANDS.jsonl")
+        size, number = whole_number(1, MOST_BLOCK_COMMANDS), whole_number(1)
+        parser.add_argument("file", type=Path, metavar="COMMANDS.jsonl", help="-: standard input")
         parser.add_argument("--events", type=Path, metavar="EVENTS.jsonl", help="write here, whole or not at all")
-        parser.add_argument("--block-size", type=int, default=512, metavar="N", help="commands a block (default: 512)")
-        parser.add_argument("--snapshot-at", type=int, metavar="N", help="after command N go on from a snapshot")
+        parser.add_argument("--block-size", type=size, default=512, metavar="N", help="commands a block (default: 512)")
+        parser.add_argument("--snapshot-at", type=number, metavar="N", help="after command N go on from a snapshot")
 
     def handle(
         self, *, file: Path, events: Path | None, block_size: int, snapshot_at: int | None, **options: Any
     ) -> None:
-        if not 1 <= block_size <= MOST_BLOCK_COMMANDS or (snapshot_at is not None and snapshot_at < 1):
-            raise CommandError(
-                f"--block-size is 1 to {MOST_BLOCK_COMMANDS}, --snapshot-at is 1 or more.", returncode=_COULD_NOT_RUN
-            )
         if events and events.exists() and file.exists() and events.samefile(file):
             raise CommandError(f"{file} is read: name another file for the events.", returncode=_COULD_NOT_RUN)
-        target: Output = written_whole(events) if events else whole(self.stdout)
+        target: AbstractContextManager[TextIO | TextIOBase]
+        target = written_whole(events) if events else flushed(self.stdout)
+        lines_read = 0
+
+        def count() -> None:
+            nonlocal lines_read
+            lines_read += 1
+            shown.update()
+
+        def so_far() -> str:
+            return f"{lines_read} lines were read{f', and {events} was not written' if events else ''}"
+
         try:
             lines = lines_of(file)
-            with sigterm_interrupts(), progress.bar(file.name, "lines") as shown, target as output:
+            with stoppable(so_far), progress.bar(file.name, "lines") as shown, target as output:
                 compile_now()
-                done = replay(lines, block_size=block_size, snapshot_at=snapshot_at, progress=shown.update)
+                done = replay(lines, block_size=block_size, snapshot_at=snapshot_at, progress=count)
                 output.writelines(dumps(event) + "\n" for event in done)
         except MatchingError as error:
             raise CommandError(str(error), returncode=_COULD_NOT_RUN) from error
-        except KeyboardInterrupt as error:
-            raise CommandError("Stopped.", returncode=_INTERRUPTED) from error
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def whole(output: TextIOBase) -> Iterator[TextIOBase]:
-    """Standard output, flushed: a reader that went away, or a full disk, is told and not passed over."""
-    try:
-        yield output
-        output.flush()
-    except OSError as error:
-        # Python flushes what is left when it ends, and would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise CommandError(
-            f"standard output cannot be written: {error.strerror}.", returncode=_COULD_NOT_RUN
-        ) from error

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
+from matching.commandline.number_options import whole_number
 from settlement import lookups, wiring
 from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
 
@@ -11,7 +12,7 @@ class Command(ExchangeCommand):
     help = "Show one settled trade."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("trade_id", type=int, metavar="TRADE_ID", help="the trade's event sequence")
+        parser.add_argument("trade_id", type=whole_number(0), metavar="TRADE_ID", help="the trade's event sequence")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, trade_id: int, as_json: bool, **options: Any) -> str:

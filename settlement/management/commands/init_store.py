@@ -9,6 +9,7 @@ class Command(ExchangeCommand):
 
     def handle(self, **options: Any) -> str:
         wiring.data_dir().mkdir(parents=True, exist_ok=True)
+        self.so_far = "the tables may be there in part, and it is safe to run this again"
         store = wiring.store()
         store.init()
         store.ping()

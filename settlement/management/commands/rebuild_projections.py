@@ -4,41 +4,43 @@ from typing import Any
 from django.core.management import CommandError, CommandParser
 
 from matching.commandline import progress
-from matching.commandline.interruption import stop_on_signals
+from matching.commandline.interruption import exit_code, sentence, stop_on_signals
+from matching.commandline.number_options import whole_number
 from settlement import lock, wiring
 from settlement.clock import SystemClock
-from settlement.commandline import INTERRUPTED, ExchangeCommand, refuse_dead_letters
+from settlement.commandline import ExchangeCommand, refuse_dead_letters
 from settlement.project import rebuilding
 from settlement.stores.retrying import Stopped
 
-_GO_ON = "run_settlement, or rebuild_projections again, makes the rows that are missing."
+_UNDONE = "settlement, or this command, goes on with the rest"
 
 
 class Command(ExchangeCommand):
     help = "Drop trades, orders, ledger entries and balances, and make them again from the blocks."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--from-block", type=int, default=1, metavar="N", help="keep what earlier blocks have set")
+        parser.add_argument(
+            "--from-block", type=whole_number(1), default=1, metavar="N", help="keep what earlier blocks have set"
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, from_block: int, as_json: bool, **options: Any) -> None:
-        store, stop = wiring.store(), stop_on_signals().is_set
+        store, stop = wiring.store(), stop_on_signals()
         wiring.collect_garbage_rarely()
         with lock.exclusive(wiring.data_dir()), progress.blocks("rebuilding") as reach:
             trail, letters = wiring.trail(), wiring.dead_letters(store)
             clock, choices = SystemClock(), wiring.options()
             try:
-                projected = rebuilding.rebuild(store, trail, letters, clock, stop, choices, from_block, reach)
+                projected = rebuilding.rebuild(store, trail, letters, clock, stop.is_set, choices, from_block, reach)
             except Stopped as error:
-                raise CommandError(
-                    f"Stopped while the store did not answer: {_GO_ON}", returncode=INTERRUPTED
-                ) from error
+                raise CommandError(sentence(stop.number, _UNDONE), returncode=exit_code(stop.number)) from error
         appended, refused = store.appended().block_number, [letter.block_number for letter in store.dead_letters()]
         if as_json:
             form = {"from_block": from_block, "projected": projected, "appended": appended, "dead_letters": refused}
             self.stdout.write(json.dumps(form))
         else:
             self.stdout.write(f"Projected blocks {from_block} to {projected} of {appended}.")
-        if projected < appended:
-            raise CommandError(f"Stopped with {appended - projected} blocks left: {_GO_ON}", returncode=INTERRUPTED)
+        if stop.number and projected < appended:
+            done = f"blocks up to {projected} of {appended} are projected; {_UNDONE}"
+            raise CommandError(sentence(stop.number, done), returncode=exit_code(stop.number))
         refuse_dead_letters(store)

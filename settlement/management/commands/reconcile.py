@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
+from matching.commandline.number_options import seconds
 from settlement import wiring
 from settlement.audit import reconciliation, report_text
 from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
@@ -13,10 +14,11 @@ class Command(ExchangeCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--address", help="command addresses, commas between; default: by settings and store")
-        parser.add_argument("--deadline", type=float, default=30.0, metavar="SECONDS", help="to wait for either")
+        parser.add_argument("--deadline", type=seconds, default=30.0, metavar="SECONDS", help="to wait for either")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, address: str | None, deadline: float, as_json: bool, **options: Any) -> None:
+        self.so_far = "nothing was compared"
         report = reconciliation.run(address or wiring.engines(), wiring.store, deadline, "command")
         if as_json:
             self.stdout.write(json.dumps(report.form()))

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
+from matching.commandline.number_options import whole_number
 from settlement import wiring
 from settlement.commandline import COULD_NOT_RUN, NOT_IN_ORDER, ExchangeCommand
 from settlement.stores.base import DeadLetter, Store
@@ -13,7 +14,7 @@ class Command(ExchangeCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--id", type=int, metavar="N", help="one dead letter: the number of its block")
+        which.add_argument("--id", type=whole_number(0), metavar="N", help="one dead letter: the number of its block")
         which.add_argument("--all", action="store_true", help="all that are not resolved")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 

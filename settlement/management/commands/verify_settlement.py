@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management import CommandError, CommandParser
 
 from matching.commandline import progress
+from matching.commandline.number_options import whole_number
 from matching.core.engine import Engine
 from settlement import wiring
 from settlement.audit import report_text, verify, waiting
@@ -18,8 +19,8 @@ class Command(ExchangeCommand):
     help = "Check the block chain, execute it again, and compare everything in the store with what it gives."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--from-block", type=int, metavar="N", help="compare from this block on")
-        parser.add_argument("--to-block", type=int, metavar="N", help="compare up to this block")
+        parser.add_argument("--from-block", type=whole_number(1), metavar="N", help="compare from this block on")
+        parser.add_argument("--to-block", type=whole_number(1), metavar="N", help="compare up to this block")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, from_block: int | None, to_block: int | None, as_json: bool, **options: Any) -> None:
@@ -29,7 +30,12 @@ class Command(ExchangeCommand):
         wanted = durable if to_block is None else min(to_block, durable)
         waiting.await_projection(store, wanted, SystemClock(), _PATIENCE_S)
         with progress.blocks("verifying") as reach:
-            report = verify.verify(store, wiring.data_dir(), Engine(), from_block, to_block, reach)
+
+            def note(block: int, last: int) -> None:
+                reach(block, last)
+                self.so_far = f"blocks up to {block} of {last} were checked"
+
+            report = verify.verify(store, wiring.data_dir(), Engine(), from_block, to_block, note)
         if as_json:
             self.stdout.write(json.dumps(report.form(), default=str))
         else:

@@ -1,13 +1,13 @@
 import json
 import logging
 import os
-import re
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from matching.commandline import progress
 from matching.commandline.interruption import stoppable
+from matching.commandline.number_options import number_range, whole_number
 from simulator import defects, seeds
 from simulator.run import Outcome
 
@@ -18,8 +18,12 @@ class Command(BaseCommand):
     help = "Run engines, settlement and clients in a simulated world full of faults; a seed decides all of them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--seeds", required=True, metavar="A-B", help="the seeds to run, or one seed")
-        parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="default: one a core")
+        parser.add_argument(
+            "--seeds", type=number_range, required=True, metavar="A-B", help="the seeds to run, or one seed"
+        )
+        parser.add_argument(
+            "--processes", type=whole_number(1, 1024), default=os.cpu_count() or 1, help="default: one a core"
+        )
         parser.add_argument(
             "--defect", choices=sorted(defects.DEFECTS), metavar="NAME", help="plant a mistake, to see it found"
         )
@@ -28,8 +32,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, **options: Any) -> None:
-        chosen = _range(options["seeds"])
-        processes = 1 if options["show_log"] or len(chosen) == 1 else max(1, options["processes"])
+        chosen = options["seeds"]
+        processes = 1 if options["show_log"] or len(chosen) == 1 else options["processes"]
         if not options["show_log"]:
             logging.disable(logging.CRITICAL)
         try:
@@ -44,23 +48,20 @@ class Command(BaseCommand):
     def simulate(self, chosen: range, processes: int, options: dict[str, Any]) -> seeds.Summary:
         summary = seeds.Summary()
         told: set[int] = set()
-        with stoppable(), progress.bar("simulating", "seeds", total=len(chosen)) as shown:
-            for so_far in seeds.simulate_all(
+
+        def so_far() -> str:
+            return f"{summary.seeds} of {len(chosen)} seeds were run, {len(summary.failed)} failed"
+
+        with stoppable(so_far), progress.bar("simulating", "seeds", total=len(chosen)) as shown:
+            for latest in seeds.simulate_all(
                 chosen, processes=processes, defect=options["defect"], stop_at_failure=options["stop_at_failure"]
             ):
-                summary = so_far
+                summary = latest
                 shown.update()
-                if so_far.failed and so_far.failed[-1].seed not in told:
-                    told.add(so_far.failed[-1].seed)
-                    self.stderr.write(_failure(so_far.failed[-1]))
+                if latest.failed and latest.failed[-1].seed not in told:
+                    told.add(latest.failed[-1].seed)
+                    self.stderr.write(_failure(latest.failed[-1]))
         return summary
-
-
-def _range(text: str) -> range:
-    found = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", text)
-    if found is None or int(found[1]) > int(found[2] or found[1]):
-        raise CommandError(f"--seeds is A-B or one number, as in 1-300; {text[:40]!r} is neither.", returncode=2)
-    return range(int(found[1]), int(found[2] or found[1]) + 1)
 
 
 def _failure(outcome: Outcome) -> str:

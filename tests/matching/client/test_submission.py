@@ -1,28 +1,36 @@
 import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from exchange_site.operations.free_addresses import free_zmq_address
+from matching.client.command_lines import numbered_commands
 from matching.client.connection import Answered, Connection
 from matching.client.stream import Sent
 from matching.client.submission import Submission, submit
+from matching.client.submission_journal import Journal, Refused, path_for
 from matching.core import layout
-from matching.core.errors import EngineUnreachable
+from matching.core.errors import BadFile, EngineUnreachable
 from matching.transport import wire
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.small_exchange import Running, deposit, order, trading
 
 
 def submitted(
-    running: Running, commands: list[object], batch_commands: int = 100, rate: float | None = None
+    running: Running,
+    commands: list[object],
+    rate: float | None = None,
+    on_refused: Callable[[Refused], object] = lambda one: None,
+    batch_commands: int = 100,
 ) -> Submission:
-    connection = Connection(running.commands)
-    try:
-        lines = [json.dumps(command) for command in commands]
-        return submit(connection, lines, batch_commands=100, rate=rate)
-    finally:
-        connection.close()
+    done = Submission(on_refused)
+    with closing(Connection(running.commands)) as connection:
+        lines = numbered_commands([json.dumps(command) for command in commands])
+        submit(connection, lines, done, batch_commands=batch_commands, rate=rate)
+    return done
 
 
 def test_every_command_is_accepted_or_rejected(running_leader: Running) -> None:
@@ -33,11 +41,46 @@ def test_every_command_is_accepted_or_rejected(running_leader: Running) -> None:
     assert len(done.latencies_us) == 3 + 6  # a definition ends its batch
 
 
+def test_every_refused_command_is_told_with_its_line_in_order(running_leader: Running) -> None:
+    commands: list[object] = [*DEFINITIONS, order(9, "sell", "1.00"), "no", order(9, "buy", "1"), order(1, "up", "1")]
+    told: list[Refused] = []
+    submitted(running_leader, [*commands, "no", "no", deposit(1, "a"), deposit(1, "a")], on_refused=told.append)
+    assert told == [
+        Refused(4, "order", "insufficient_balance"),
+        Refused(5, None, "malformed"),
+        Refused(6, "order", "insufficient_balance"),
+        Refused(7, "order", "invalid_side"),
+        Refused(8, None, "malformed"),
+        Refused(9, None, "malformed"),
+        Refused(11, "deposit", "duplicate_reference"),
+    ]
+
+
+def test_thousands_of_lines_that_are_no_commands_are_told_as_they_come(running_leader: Running) -> None:
+    told: list[int] = []
+    most_behind = 0
+
+    def lines() -> Iterator[tuple[int, object]]:
+        nonlocal most_behind
+        for line in range(1, 10_001):
+            most_behind = max(most_behind, line - len(told))
+            yield line, {} if line != 6000 else DEFINITIONS[0]
+
+    done = Submission(lambda one: told.append(one.line))
+    with closing(Connection(running_leader.commands)) as connection:
+        submit(connection, lines(), done, batch_commands=100)
+    assert told == [line for line in range(1, 10_001) if line != 6000]
+    assert (done.accepted, done.rejected, done.unanswered) == (1, 9999, 0)
+    assert most_behind <= 4097
+
+
 def test_what_an_engine_has_done_and_forgotten_is_neither_accepted_nor_rejected() -> None:
-    done, nothing = Submission(sent=5), np.empty(0, layout.EVENT)
+    done, nothing = Submission(), np.empty(0, layout.EVENT)
+    done.sent = 5
     segments = (wire.Segment(1, 0, 0, 3, nothing), wire.Segment(4, 9, 40, 2, nothing))
     commands = np.zeros(5, layout.COMMAND)
-    done.note(Sent(commands, b"", []), Answered(wire.Answer(7, 1, 5, segments), 0.001))
+    done.before_sending(1, [1, 2, 3, 4, 5])
+    done.note(Sent(commands, b"", [1, 2, 3, 4, 5]), Answered(wire.Answer(7, 1, 5, segments), 0.001))
     assert (done.accepted, done.rejected, done.summary()["forgotten"]) == (2, 0, 3)
 
 
@@ -58,5 +101,99 @@ def test_an_empty_file_is_fine(running_leader: Running) -> None:
 def test_nobody_there() -> None:
     connection = Connection(free_zmq_address(), timeout_s=0.2)
     with pytest.raises(EngineUnreachable):
-        submit(connection, [], batch_commands=1)
+        submit(connection, [], Submission(), batch_commands=1)
     connection.close()
+
+
+class Killed(Exception):
+    """Stands for the death of the process."""
+
+
+class TestJournal:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        commands = [*DEFINITIONS, *trading(40), "no", order(9, "buy", "1"), {}, *trading(40)[2:], {}]
+        (tmp_path / "commands.jsonl").write_text("".join(json.dumps(command) + "\n" for command in commands))
+        return tmp_path / "commands.jsonl"
+
+    def run(self, running: Running, journal: Journal, file: Path, told: list[Refused] | None = None) -> Submission:
+        done = Submission(told.append if told is not None else lambda one: None, journal)
+        number = journal.position.number + 1
+        with (
+            closing(journal),
+            closing(Connection(running.commands, client_id=journal.client_id, first_number=number)) as connection,
+            file.open() as lines,
+        ):
+            submit(connection, numbered_commands(lines), done, batch_commands=7)
+        return done
+
+    @pytest.mark.parametrize("step", range(1, 31))
+    @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+    def test_killed_at_any_record_it_goes_on_without_a_gap_or_a_repetition(
+        self, running_leader: Running, file: Path, monkeypatch: pytest.MonkeyPatch, step: int, before: bool
+    ) -> None:
+        told: list[Refused] = []
+        written, write = 0, Journal._write
+
+        def die(journal: Journal, record: dict[str, object]) -> None:
+            nonlocal written
+            written += 1
+            if before and written == step:
+                raise Killed
+            write(journal, record)
+            if written == step:
+                raise Killed
+
+        path = path_for(file.parent, file)
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "_write", die)
+            with pytest.raises(Killed):
+                self.run(running_leader, Journal.begin(path, file), file)
+        done = self.run(running_leader, Journal.go_on(path, file), file, told)
+        assert (done.sent, done.accepted, done.rejected, done.forgotten) == (89, 85, 4, 0)
+        assert running_leader.parts.engine.next_command_sequence == 1 + 86  # as one run would leave it
+        again = self.run(running_leader, Journal.go_on(path, file), file)
+        assert (again.sent, again.accepted, again.rejected, again.latencies_us) == (89, 85, 4, [])
+        assert running_leader.parts.engine.next_command_sequence == 1 + 86
+
+    def test_a_record_that_was_torn_is_left_out(self, running_leader: Running, file: Path) -> None:
+        path = path_for(file.parent, file)
+        self.run(running_leader, Journal.begin(path, file), file)
+        path.write_bytes(path.read_bytes()[:-9])
+        assert self.run(running_leader, Journal.go_on(path, file), file).accepted == 85
+        assert running_leader.parts.engine.next_command_sequence == 1 + 86
+
+    def test_a_journal_without_its_first_record_begins_anew(self, running_leader: Running, file: Path) -> None:
+        path = path_for(file.parent, file)
+        for content in ("", '{"file":"comm'):
+            path.write_text(content)
+            journal = Journal.go_on(path, file)
+            assert (journal.position.line, path.read_text().count("\n")) == (0, 1)
+            journal.close()
+
+    def test_a_file_that_has_changed_is_not_resumed(self, file: Path) -> None:
+        path = path_for(file.parent, file)
+        Journal.begin(path, file).close()
+        file.write_text(file.read_text() + "{}\n")
+        with pytest.raises(BadFile, match="has changed since it was submitted: it cannot be resumed"):
+            Journal.go_on(path, file)
+
+    def test_a_journal_that_is_none_is_refused(self, file: Path) -> None:
+        path = path_for(file.parent, file)
+        for content in ('{"client": 1}\n', "no json\n", '{"file":"a","bytes":1,"xxh3":"0","client":1}\n{"x":1}\n'):
+            path.write_text(content)
+            with pytest.raises(BadFile, match="is damaged"):
+                Journal.go_on(path, file)
+
+    def test_two_at_once_are_refused(self, file: Path) -> None:
+        path = path_for(file.parent, file)
+        with closing(Journal.begin(path, file)), pytest.raises(BadFile, match="being submitted by another process"):
+            Journal.begin(path, file)
+
+    def test_a_line_that_another_engine_refuses_is_not_passed_over(self, running_leader: Running, file: Path) -> None:
+        path = path_for(file.parent, file)
+        with closing(Journal.begin(path, file)) as journal:
+            journal.sending(1, [4, 5], [])
+            journal.answered(0, 3, {"sent": 3, "accepted": 3})
+        with pytest.raises(BadFile, match="Line 4 was sent before and is refused now"):
+            self.run(running_leader, Journal.go_on(path, file), file)

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from exchange_site.operations.free_addresses import free_zmq_address
-from matching.commandline import engine_addresses
 from matching.core.epochs import Epoch
+from settlement import wiring
 
 LEADER = "tcp://127.0.0.1:5801"
 EPOCH = Epoch(2, 10, 0, "another", LEADER, "tcp://127.0.0.1:5802", "tcp://127.0.0.1:5803", 0)
@@ -16,7 +16,7 @@ EPOCH = Epoch(2, 10, 0, "another", LEADER, "tcp://127.0.0.1:5802", "tcp://127.0.
 @pytest.fixture
 def promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the store another engine leads than that of the settings."""
-    monkeypatch.setattr(engine_addresses, "_newest_epoch", lambda: EPOCH)
+    monkeypatch.setattr(wiring, "newest_epoch", lambda: EPOCH)
 
 
 def refused(*arguments: str) -> tuple[int, str]:
@@ -38,7 +38,7 @@ def test_where_no_engine_answers_the_leader_that_the_store_knows_is_named(promot
 
 def test_a_leader_that_was_asked_itself_is_not_named_again(promoted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = free_zmq_address()
-    monkeypatch.setattr(engine_addresses, "_newest_epoch", lambda: EPOCH._replace(commands=silent))
+    monkeypatch.setattr(wiring, "newest_epoch", lambda: EPOCH._replace(commands=silent))
     assert refused("engine_status", "--address", silent) == (
         2,
         f"No engine answers at {silent}: start it, or name another address.",

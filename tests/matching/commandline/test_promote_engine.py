@@ -4,8 +4,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from exchange_site.management.commands import engine_status
 from exchange_site.operations.free_addresses import free_zmq_address
-from matching.management.commands import engine_status
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import Running, follower, plan, until
 
@@ -28,7 +28,6 @@ def test_nobody_there_is_said_with_exit_code_2() -> None:
         2,
         f"No engine answers at {address}: start it, or name another address.",
     )
-    assert failure("--address", address, "--timeout", "0") == (2, "--timeout is more than 0.")
 
 
 def test_a_leader_refuses_with_exit_code_1(running_leader: Running) -> None:

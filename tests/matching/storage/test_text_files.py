@@ -7,15 +7,37 @@ from pathlib import Path
 import pytest
 
 from matching.core.errors import BadFile
-from matching.storage.text_files import MOST_CHARACTERS, TOO_LONG, lines_of, written_whole
+from matching.storage.text_files import MOST_LINE_BYTES, TOO_LONG, lines_of, written_whole
 
 
 def test_a_line_of_the_longest_length_is_read_and_a_longer_one_is_replaced(tmp_path: Path) -> None:
     file = tmp_path / "lines"
-    for length, kept in ((MOST_CHARACTERS - 1, True), (MOST_CHARACTERS, False), (3 * MOST_CHARACTERS, False)):
-        long = "ä" * length + "\n"
-        file.write_text(f"a\r\n{long}b", encoding="utf-8")
+    for length, kept in ((MOST_LINE_BYTES - 2, True), (MOST_LINE_BYTES, False), (3 * MOST_LINE_BYTES, False)):
+        long = "ä" * (length // 2) + "\n"
+        file.write_bytes(f"a\r\n{long}b".encode())
         assert list(lines_of(file)) == ["a\r\n", long if kept else TOO_LONG, "b"]
+
+
+def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes("a\rb\u2028c\x85d\ve\fg\r\n\nh".encode())
+    assert list(lines_of(file)) == ["a\rb\u2028c\x85d\ve\fg\r\n", "\n", "h"]
+
+
+def test_a_byte_order_mark_is_left_out_at_the_start_alone(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes("\ufeffa\n\ufeffb\n".encode())
+    assert list(lines_of(file)) == ["a\n", "\ufeffb\n"]
+
+
+@pytest.mark.parametrize("bad", [b"\xff\n", b"\xc3", b"a" * MOST_LINE_BYTES + b"\xff\n", b"\xc3\x28\nd\n"])
+def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path, bad: bytes) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"a\nb\n" + bad)
+    lines = lines_of(file)
+    assert [next(lines), next(lines)] == ["a\n", "b\n"]
+    with pytest.raises(BadFile, match=r"/lines is not UTF-8 text: line 3 has [^.]+\.$"):
+        list(lines)
 
 
 def test_a_file_of_one_endless_line_is_read_in_bounded_memory(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 import json
+from contextlib import closing
 from typing import Any
 
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
+from exchange_site.newest_epoch import newest_epoch
 from matching.client.connection import Connection
 from matching.commandline import engine_addresses
+from matching.commandline.interruption import stoppable
 from matching.core.errors import EngineUnreachable, MatchingError
 from matching.transport import wire
 
@@ -23,13 +26,10 @@ class Command(BaseCommand):
 
     def handle(self, *, address: str, as_json: bool, **options: Any) -> str:
         try:
-            connection = Connection(address, timeout_s=_PATIENCE_S, roams="," in address)
-            try:
+            with stoppable(), closing(Connection(address, timeout_s=_PATIENCE_S, roams="," in address)) as connection:
                 status = connection.ask(wire.STATUS)
-            finally:
-                connection.close()
         except EngineUnreachable as error:
-            raise CommandError(engine_addresses.unreachable(error, address), returncode=2) from error
+            raise CommandError(engine_addresses.unreachable(error, address, newest_epoch), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(status) if as_json else text(status)

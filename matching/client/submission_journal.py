@@ -1,0 +1,197 @@
+"""How far a file of commands was submitted, on disk: what was sent, before it is sent, and what was answered.
+
+An engine applies a client's numbered command once, however often it comes. So whoever goes on with the same client id,
+and gives every line the number that it had, places nothing twice; a line that was refused at the edge, and so has no
+number, stays refused. Records are written at once and survive the death of this process, not that of the machine.
+
+    {"file":…,"bytes":…,"xxh3":…,"client":…}                       first: what is submitted, and as which client
+    {"number":…,"lines":[[first,last],…],"refused":[[line,command,reason],…]}    a batch that is about to be sent
+    {"answered":…,"line":…,"counts":{…}}                           everything up to this number and line is done
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Self
+
+import xxhash
+
+from matching.client.jsonlines import dumps
+from matching.core.errors import BadFile
+from matching.transport.wire import FIRST_LOG_CLIENT
+
+_READ_BYTES = 1 << 20
+
+
+class JournalUnusable(BadFile):
+    """Its folder or disk takes no journal: nothing was sent that it would have to tell of."""
+
+
+class Refused(NamedTuple):
+    """A command that was refused; `command` is its name, None where it is not known."""
+
+    line: int
+    command: str | None
+    reason: str
+
+
+class Identity(NamedTuple):
+    """A file by its content."""
+
+    size: int
+    digest: str
+
+
+@dataclass
+class Position:
+    """Where a submission stands: `line` and `number` are the last ones that were answered, 0 for none.
+
+    Of the lines after them, `numbered` were sent under the numbers that follow, and `refused` were refused at the edge.
+    """
+
+    line: int = 0
+    number: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    numbered: set[int] = field(default_factory=set)
+    refused: dict[int, Refused] = field(default_factory=dict)
+
+    def take(self, record: dict[str, Any]) -> None:
+        """Raises KeyError, TypeError, ValueError for what no journal has."""
+        if "answered" in record:
+            self.number, self.line, self.counts = record["answered"], record["line"], record["counts"]
+            self.numbered = {line for line in self.numbered if line > self.line}
+            self.refused = {line: one for line, one in self.refused.items() if line > self.line}
+        else:
+            for first, last in record["lines"]:
+                self.numbered.update(range(first, last + 1))
+            self.refused.update((one[0], Refused(*one)) for one in record["refused"])
+
+
+class Journal:
+    """Of one file; made by `begin` or `go_on`. One process holds it at a time."""
+
+    def __init__(self, stored: BinaryIO, client_id: int, position: Position) -> None:
+        self._stored = stored
+        self.client_id = client_id
+        self.position = position
+
+    @classmethod
+    def begin(cls, path: Path, file: Path) -> Self:
+        """For a submission from the first line on; forgets an earlier one. Raises JournalUnusable, BadFile."""
+        stored, identity = _held(path, file), _identity(file)
+        client_id = 1 + secrets.randbelow(FIRST_LOG_CLIENT - 1)
+        try:
+            os.truncate(stored.fileno(), 0)
+            head = {"file": str(file), "bytes": identity.size, "xxh3": identity.digest, "client": client_id}
+            stored.write(_line(head))
+            os.fsync(stored.fileno())
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return cls(stored, client_id, Position())
+
+    @classmethod
+    def go_on(cls, path: Path, file: Path) -> Self:
+        """Where an earlier submission of the file stopped; from the first line on if there was none. Raises BadFile."""
+        stored = _held(path, file)
+        try:
+            content = stored.read()
+            whole = content.rfind(b"\n") + 1  # the last record may be torn: what it told of was not sent
+            os.truncate(stored.fileno(), whole)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        if not whole:
+            stored.close()
+            return cls.begin(path, file)
+        try:
+            identity, client_id, position = _read(content[:whole])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadFile(f"{path} is damaged: what was submitted of {file} is not known.") from error
+        if identity != _identity(file):
+            raise BadFile(f"{file} has changed since it was submitted: it cannot be resumed.")
+        return cls(stored, client_id, position)
+
+    def sending(self, number: int, lines: Sequence[int], refused: Iterable[Refused]) -> None:
+        """Before a batch is sent: `lines` get the numbers from `number` on. Raises BadFile."""
+        self._write({"number": number, "lines": _runs(lines), "refused": [list(one) for one in refused]})
+
+    def answered(self, number: int, line: int, counts: dict[str, int]) -> None:
+        """Everything up to this number and this line is done. Raises BadFile."""
+        self._write({"answered": number, "line": line, "counts": counts})
+
+    def close(self) -> None:
+        self._stored.close()
+
+    def _write(self, record: dict[str, Any]) -> None:
+        try:
+            self._stored.write(_line(record))
+        except OSError as error:
+            raise _unwritable(Path(self._stored.name), error) from error
+
+
+def path_for(folder: Path, file: Path) -> Path:
+    """The journal of `file` in `folder`."""
+    place = str(file.resolve())
+    return folder / f"{file.name[:64]}-{xxhash.xxh3_64_hexdigest(place.encode(errors='surrogateescape'))}.jsonl"
+
+
+def _read(content: bytes) -> tuple[Identity, int, Position]:
+    """What is submitted, as which client, and how far. Raises ValueError, KeyError, TypeError."""
+    head, *records = [json.loads(line) for line in content.splitlines()]
+    position = Position()
+    for record in records:
+        position.take(record)
+    return Identity(head["bytes"], head["xxh3"]), int(head["client"]), position
+
+
+def _held(path: Path, file: Path) -> BinaryIO:
+    """Opened to append, unbuffered: a record is one write. Raises BadFile, also where another process holds it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stored = path.open("ab+", buffering=0)
+        stored.seek(0)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        fcntl.flock(stored, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        with suppress(OSError):
+            stored.close()
+        raise BadFile(f"{file} is being submitted by another process: wait for its end.") from error
+    return stored
+
+
+def _identity(file: Path) -> Identity:
+    """Raises BadFile."""
+    digest, size = xxhash.xxh3_64(), 0
+    try:
+        with file.open("rb") as content:
+            while piece := content.read(_READ_BYTES):
+                digest.update(piece)
+                size += len(piece)
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    return Identity(size, digest.hexdigest())
+
+
+def _runs(lines: Sequence[int]) -> list[list[int]]:
+    """Rising numbers as [first, last] of each unbroken run."""
+    runs: list[list[int]] = []
+    for line in lines:
+        if runs and line == runs[-1][1] + 1:
+            runs[-1][1] = line
+        else:
+            runs.append([line, line])
+    return runs
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return f"{dumps(record)}\n".encode()
+
+
+def _unwritable(path: Path, error: OSError) -> JournalUnusable:
+    return JournalUnusable(f"{path} cannot be written: {error.strerror}.")

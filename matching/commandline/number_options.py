@@ -1,0 +1,58 @@
+"""Types of options that are numbers, for argparse: anything else is refused in one sentence that says what is taken.
+
+Python's own `int` and `float` take more than people mean: NaN, infinity, digits of other scripts, underscores.
+"""
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+INT64_MAX = (1 << 63) - 1
+MOST_SECONDS = 86_400.0
+MOST_COMMANDS = 100_000_000
+"""Of a generated workload: they are held in memory."""
+
+_WHOLE = re.compile(r"[0-9]{1,40}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_SHOWN_CHARACTERS = 40
+
+
+def whole_number(least: int, most: int = INT64_MAX) -> Callable[[str], int]:
+    """From `least` to `most`, both included."""
+
+    def read(text: str) -> int:
+        if _WHOLE.fullmatch(text) and least <= int(text) <= most:
+            return int(text)
+        raise ArgumentTypeError(f"{_shown(text)} is no whole number from {least} to {most}.")
+
+    return read
+
+
+def decimal_number(least: float, most: float, what: str) -> Callable[[str], float]:
+    """From `least` to `most`, both included; `what` says what it counts."""
+
+    def read(text: str) -> float:
+        if _DECIMAL.fullmatch(text) and least <= float(text) <= most:
+            return float(text)
+        raise ArgumentTypeError(f"{_shown(text)} is no number of {what} from {least:g} to {most:g}.")
+
+    return read
+
+
+def number_range(text: str) -> range:
+    """A-B, both included, or one number: at most 18 digits each."""
+    found = re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", text, re.ASCII)
+    if found is None or int(found[1]) > int(found[2] or found[1]):
+        raise ArgumentTypeError(f"{_shown(text)} is neither A-B with B no less than A, as in 1-300, nor one number.")
+    return range(int(found[1]), int(found[2] or found[1]) + 1)
+
+
+seconds = decimal_number(0.001, MOST_SECONDS, "seconds")
+seconds_or_none = decimal_number(0.0, MOST_SECONDS, "seconds")
+per_second = decimal_number(0.001, 1_000_000.0, "commands a second")
+seed_number = whole_number(0)
+command_count = whole_number(1, MOST_COMMANDS)
+
+
+def _shown(text: str) -> str:
+    return repr(text[:_SHOWN_CHARACTERS])

@@ -1,0 +1,232 @@
+"""`manage.py submit`: what it reads, tells, keeps, and how it ends."""
+
+import json
+from collections.abc import Iterator
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from exchange_site.operations.free_addresses import free_zmq_address
+from matching.client.connection import Connection
+from matching.client.jsonlines import state_form
+from tests.matching import small_exchange
+from tests.matching.small_exchange import DEFINITIONS, Running, deposit, order, trading
+
+ASSET = b'{"command":"asset","symbol":"USD","decimals":6}'
+DEPOSIT = b'{"command":"deposit","account":7,"asset":"USD","amount":"1","reference":"%s"}'
+ONE, TWO = DEPOSIT % b"one", DEPOSIT % b"two"
+
+pytestmark = pytest.mark.usefixtures("data_dir")
+
+
+class Ended(NamedTuple):
+    code: int
+    summary: dict[str, Any] | None
+    told: list[str]  # lines on standard error, and the sentence at the end
+
+
+@pytest.fixture
+def engine() -> Iterator[Running]:
+    with small_exchange.leader(small_exchange.plan()) as one:
+        yield one
+
+
+def submit(engine: Running, file: Path, *arguments: str) -> Ended:
+    out, errors = StringIO(), StringIO()
+    try:
+        call_command("submit", str(file), "--address", engine.commands, *arguments, stdout=out, stderr=errors)
+        code, said = 0, []
+    except CommandError as error:
+        code, said = error.returncode, [str(error)]
+    printed = out.getvalue().splitlines()
+    return Ended(code, json.loads(printed[-1]) if printed else None, errors.getvalue().splitlines() + said)
+
+
+def written(folder: Path, commands: list[object]) -> Path:
+    file = folder / "commands.jsonl"
+    file.write_text("".join(json.dumps(command) + "\n" for command in commands))
+    return file
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(ASSET + b"\n" + ONE + b"\r" + TWO + b"\n", id="a carriage return between two commands"),
+        pytest.param(ASSET + b"\n" + ONE.replace(b",", b",\r") + b"\n", id="a carriage return within a command"),
+        pytest.param(ASSET + b"\r\n" + ONE + b"\r\n", id="lines that end as on Windows"),
+        pytest.param("\ufeff".encode() + ASSET + b"\n" + ONE, id="a byte order mark"),
+        pytest.param(ASSET + b"\n" + ONE + "\u2028".encode() + TWO + b"\n", id="a line separator of Unicode"),
+        pytest.param(ASSET + b"\n\x85\n\xc2\xa0\n" + ONE, id="bytes that are not UTF-8 on line 2"),
+        pytest.param(ASSET + b"\n\xc2\xa0\n\x0b\x0c\n" + ONE, id="white space of Unicode"),
+        pytest.param(ASSET + b"\n" + ONE + b'\n{"note":"\xe9"}\n' + TWO, id="Latin-1"),
+        pytest.param(ASSET + b"\n" + b" " * (1 << 20) + ONE + b"\n" + TWO, id="a line of more than 1 MiB"),
+        pytest.param(ASSET + b"\n" + b" " * (1 << 19) + ONE + b"\n" + TWO, id="a line of half a MiB"),
+        pytest.param(ASSET + b"\n" + ONE + b"\0\n\0\n" + TWO, id="zero bytes"),
+        pytest.param(ASSET.replace(b"6", b"1" * 5000) + b"\n" + ASSET, id="a number of 5,000 digits"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_replay_and_submit_read_the_same_commands_and_end_alike(
+    content: bytes, engine: Running, tmp_path: Path
+) -> None:
+    file = tmp_path / "commands.jsonl"
+    file.write_bytes(content)
+    submitted, (code, told, events) = submit(engine, file), replayed(file, tmp_path / "events")
+    assert (submitted.code, submitted.told[-1:] if code else []) == (code, told)
+    if code == 0:
+        *rows, summary = events
+        assert submitted.summary is not None
+        assert submitted.summary["rejected"] == sum(row["event"] == "rejected" for row in rows)
+        assert state_form(engine.parts.engine)["balances"] == summary["balances"]
+    else:
+        assert code == 2
+        assert "is not UTF-8 text: line " in told[0]
+
+
+def replayed(file: Path, events: Path) -> tuple[int, list[str], list[dict[str, Any]]]:
+    """Exit code, what is said, and the rows."""
+    try:
+        call_command("replay", str(file), events=events)
+    except CommandError as error:
+        return error.returncode, [str(error)], []
+    return 0, [], [json.loads(line) for line in events.read_text().splitlines()]
+
+
+def test_standard_input_is_a_file_too(engine: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(ASSET + b"\n" + ONE)))
+    ended = submit(engine, Path("-"))
+    assert ended.summary is not None
+    assert (ended.code, ended.summary["accepted"], ended.told) == (0, 2, [])
+    assert submit(engine, Path("-"), "--resume").told == [
+        "--resume needs a file: what comes through a pipe cannot be read again."
+    ]
+
+
+def test_refused_commands_are_told_with_line_and_reason_and_counted_after_twenty(
+    engine: Running, tmp_path: Path
+) -> None:
+    file = written(tmp_path, [*DEFINITIONS, {}, *[order(9, "buy", "1")] * 30, deposit(1, "a")])
+    ended = submit(engine, file)
+    assert ended.told == [
+        "line 4: command refused: malformed",
+        *(f"line {line}: order refused: insufficient_balance" for line in range(5, 24)),
+        "and 11 more refused commands; --refused FILE has them all",
+    ]
+    assert ended.code == 0
+    assert ended.summary is not None
+    assert (ended.summary["sent"], ended.summary["accepted"], ended.summary["rejected"]) == (35, 4, 31)
+
+
+def test_strict_ends_with_1_where_something_was_refused(engine: Running, tmp_path: Path) -> None:
+    file = written(tmp_path, [*DEFINITIONS])
+    assert submit(engine, file, "--strict").code == 0
+    ended = submit(engine, file, "--strict")
+    assert (ended.code, ended.told[-1]) == (1, "3 commands were refused.")
+    assert ended.summary is not None
+
+
+def test_all_refused_commands_are_in_the_file_and_in_the_document(engine: Running, tmp_path: Path) -> None:
+    file, refused = written(tmp_path, [{}, *DEFINITIONS, *[order(9, "buy", "1")] * 30]), tmp_path / "refused.jsonl"
+    assert len(submit(engine, file, "--refused", str(refused)).told) == 21
+    rows = [json.loads(line) for line in refused.read_text().splitlines()]
+    assert rows[0] == {"line": 1, "command": None, "reason": "malformed"}
+    assert rows[1:] == [{"line": line, "command": "order", "reason": "insufficient_balance"} for line in range(5, 35)]
+    ended = submit(engine, file, "--json")
+    assert ended.told == []
+    assert ended.summary is not None
+    assert ended.summary["refused"][4:] == rows[1:]  # the definitions are there already
+    assert ended.summary["rejected"] == 34
+
+
+@pytest.mark.parametrize("refused", ["{folder}", "{folder}/no/such", "{folder}/commands.jsonl"])
+def test_a_file_for_the_refused_commands_that_cannot_be_written_is_named(
+    refused: str, engine: Running, tmp_path: Path
+) -> None:
+    file = written(tmp_path, [*DEFINITIONS])
+    named = refused.format(folder=tmp_path)
+    ended = submit(engine, file, "--refused", named)
+    assert (ended.code, ended.summary, len(ended.told)) == (2, None, 1)
+    assert named in ended.told[0]
+    assert file.read_text().count("\n") == 3
+
+
+def test_without_an_answer_the_summary_is_printed_and_resuming_places_nothing_twice(
+    engine: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, [*DEFINITIONS, *trading(100)])
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "_drain", silent_after(Connection._drain, answers=4))
+        ended = submit(engine, file, "--timeout", "0.3", "--batch", "10")
+    assert ended.code == 1
+    assert ended.summary is not None
+    assert ended.summary["unanswered"] > 0
+    assert ended.summary["sent"] == ended.summary["accepted"] + ended.summary["unanswered"]
+    assert "did not answer within 0.3 s. Until then " in ended.told[-1]
+    assert "--resume goes on there" in ended.told[-1]
+    resumed = submit(engine, file, "--resume", "--batch", "7")
+    assert resumed.code == 0
+    assert resumed.summary is not None
+    assert (resumed.summary["sent"], resumed.summary["accepted"]) == (105, 105)
+    assert engine.parts.engine.next_command_sequence == 106
+
+
+def silent_after(drain: Any, answers: int) -> Any:
+    """The engine's answers do not arrive any more after so many."""
+
+    def drained(connection: Connection) -> None:
+        before = connection._answered_up_to
+        if connection.__dict__.setdefault("seen", 0) < answers:
+            drain(connection)
+            connection.__dict__["seen"] += connection._answered_up_to > before
+
+    return drained
+
+
+def test_an_interruption_says_what_was_answered_and_prints_the_summary(
+    engine: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, seen = written(tmp_path, [*DEFINITIONS, *trading(100)]), 0
+    send = Connection.send
+
+    def interrupted(connection: Connection, *arguments: Any) -> int:
+        nonlocal seen
+        seen += 1
+        if seen == 6:
+            raise KeyboardInterrupt
+        return send(connection, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "send", interrupted)
+        ended = submit(engine, file, "--batch", "10")
+    assert ended.code == 130
+    assert ended.summary is not None
+    answered = ended.summary["accepted"]
+    assert ended.told == [
+        f"Stopped by SIGINT: {answered} of 33 commands were answered, those up to line {answered}; "
+        "--resume goes on there."
+    ]
+    resumed = submit(engine, file, "--resume")
+    assert resumed.summary is not None
+    assert resumed.summary["accepted"] == 105
+    assert engine.parts.engine.next_command_sequence == 106
+
+
+def test_where_no_progress_can_be_kept_it_is_said_and_sent_all_the_same(
+    engine: Running, tmp_path: Path, data_dir: Path
+) -> None:
+    (data_dir / "submissions").write_text("a file where the folder would be")
+    file = written(tmp_path, [*DEFINITIONS])
+    ended = submit(engine, file)
+    assert (ended.code, len(ended.told)) == (0, 1)
+    assert ended.told[0].endswith("This run cannot be resumed.")
+    assert submit(engine, file, "--resume").code == 2
+
+
+def test_nobody_there_is_exit_2_without_a_summary(tmp_path: Path, db: None) -> None:
+    out, address = StringIO(), free_zmq_address()
+    with pytest.raises(CommandError, match=f"No engine answers at {address}") as ended:
+        call_command("submit", str(written(tmp_path, [{}])), "--address", address, "--timeout", "0.2", stdout=out)
+    assert (ended.value.returncode, out.getvalue()) == (2, "")
