@@ -1,0 +1,90 @@
+"""A program that runs manage.py's commands, each in a process of its own that blocks for ever at a place that is named.
+
+Reads a JSON line for each from standard input: {"arguments": […], "import": module or null, "folder": …}. The process
+blocks where it imports the module, or else in the command's `handle`, and writes "blocked" to `folder`/out then. The
+answer is a line with its process id, and when it has ended a line with its exit code.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import django
+from django.core import management
+from django.core.management import BaseCommand
+
+import manage
+
+load_command_class = management.load_command_class
+
+
+def block(*arguments: Any, **options: Any) -> NoReturn:
+    os.write(1, b"blocked\n")
+    while True:
+        threading.Event().wait()
+
+
+class BlockingFinder(MetaPathFinder):
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == self._module:
+            block()
+        return None
+
+
+def with_blocked_handle(app: str, name: str) -> BaseCommand:
+    command = load_command_class(app, name)
+    command.handle = block  # type: ignore[method-assign]
+    return command
+
+
+def run(arguments: list[str], module: str | None, folder: Path) -> NoReturn:
+    for number, name in ((1, "out"), (2, "errors")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o600), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.argv = ["manage.py", *arguments]
+    if module:
+        for loaded in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
+            del sys.modules[loaded]
+        sys.meta_path.insert(0, BlockingFinder(module))
+    else:
+        management.load_command_class = with_blocked_handle  # type: ignore[assignment]
+    code: Any = 0
+    try:
+        manage.main()
+    except SystemExit as error:
+        code = error.code
+    finally:
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
+    django.setup()
+    for name, app in management.get_commands().items():
+        load_command_class(app, name)  # imported once, here: the processes need not
+    for line in sys.stdin:
+        asked = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            run(asked["arguments"], asked["import"], Path(asked["folder"]))
+        print(pid, flush=True)  # noqa: T201
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
