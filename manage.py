@@ -12,7 +12,7 @@ SERVICES = frozenset(("run_engine", "run_settlement", "run_exchange", "demo_mark
 
 
 def main() -> None:
-    with interruption.whole_process(is_service=sys.argv[1:2] != [] and sys.argv[1] in SERVICES) as loaded:
+    with interruption.whole_process(is_service=not SERVICES.isdisjoint(sys.argv[1:2])) as loaded:
         run(loaded)
 
 

@@ -9,6 +9,7 @@ number, stays refused. Records are written at once and survive the death of this
     {"answered":…,"line":…,"counts":{…}}                           everything up to this number and line is done
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -88,7 +89,7 @@ class Journal:
         try:
             os.truncate(stored.fileno(), 0)
             head = {"file": str(file), "bytes": identity.size, "xxh3": identity.digest, "client": client_id}
-            stored.write(_line(head))
+            _append(stored, head)
             os.fsync(stored.fileno())
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -128,7 +129,7 @@ class Journal:
 
     def _write(self, record: dict[str, Any]) -> None:
         try:
-            self._stored.write(_line(record))
+            _append(self._stored, record)
         except OSError as error:
             raise _unwritable(Path(self._stored.name), error) from error
 
@@ -189,8 +190,11 @@ def _runs(lines: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _line(record: dict[str, Any]) -> bytes:
-    return f"{dumps(record)}\n".encode()
+def _append(stored: BinaryIO, record: dict[str, Any]) -> None:
+    """Raises OSError."""
+    line = f"{dumps(record)}\n".encode()
+    if stored.write(line) < len(line):  # the disk took a part of it
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _unwritable(path: Path, error: OSError) -> JournalUnusable:

@@ -72,8 +72,8 @@ def whole_process(is_service: bool) -> Iterator[Callable[[], None]]:
         sys.stderr.write(f"{sentence(number)}\n")
         sys.exit(exit_code(number))
     finally:
-        # What is left is the interpreter's own end, where an exception would be printed with its traceback.
-        _handle(signal.SIG_DFL)
+        # What is left is the interpreter's own end: the work is done or was given up, and the exit code tells which.
+        _handle(signal.SIG_IGN)
 
 
 @contextmanager

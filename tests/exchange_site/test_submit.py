@@ -1,7 +1,7 @@
 """`manage.py submit`: what it reads, tells, keeps, and how it ends."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from exchange_site.operations.free_addresses import free_zmq_address
 from matching.client.connection import Connection
 from matching.client.jsonlines import state_form
+from matching.transport import wire
 from tests.matching import small_exchange
 from tests.matching.small_exchange import DEFINITIONS, Running, deposit, order, trading
 
@@ -158,7 +159,7 @@ def test_without_an_answer_the_summary_is_printed_and_resuming_places_nothing_tw
 ) -> None:
     file = written(tmp_path, [*DEFINITIONS, *trading(100)])
     with monkeypatch.context() as patched:
-        patched.setattr(Connection, "_drain", silent_after(Connection._drain, answers=4))
+        patched.setattr(Connection, "_take_answer", lost_after(4))
         ended = submit(engine, file, "--timeout", "0.3", "--batch", "10")
     assert ended.code == 1
     assert ended.summary is not None
@@ -173,16 +174,17 @@ def test_without_an_answer_the_summary_is_printed_and_resuming_places_nothing_tw
     assert engine.parts.engine.next_command_sequence == 106
 
 
-def silent_after(drain: Any, answers: int) -> Any:
-    """The engine's answers do not arrive any more after so many."""
+def lost_after(answers: int) -> Callable[[Connection, wire.Answer], None]:
+    """Later answers are lost on their way."""
+    take, taken = Connection._take_answer, 0
 
-    def drained(connection: Connection) -> None:
-        before = connection._answered_up_to
-        if connection.__dict__.setdefault("seen", 0) < answers:
-            drain(connection)
-            connection.__dict__["seen"] += connection._answered_up_to > before
+    def taking(connection: Connection, answer: wire.Answer) -> None:
+        nonlocal taken
+        taken += 1
+        if taken <= answers:
+            take(connection, answer)
 
-    return drained
+    return taking
 
 
 def test_an_interruption_says_what_was_answered_and_prints_the_summary(

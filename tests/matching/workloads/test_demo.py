@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 
 from matching.client.client import Client, Result
 from matching.core.errors import EngineRefused, EngineUnreachable, NoAnswer
@@ -228,13 +227,6 @@ def test_it_trades_over_sockets(running_leader: small_exchange.Running) -> None:
     assert sent == 400
     with connect() as client:
         assert all(sides["bids"] and sides["asks"] for sides in client.depth().values())
-
-
-@pytest.mark.parametrize("arguments", [["--rate", "0"], ["--rate", "nan"], ["--commands", "0"], ["--seed", "-1"]])
-def test_bad_options_are_exit_2(arguments: list[str]) -> None:
-    with pytest.raises(CommandError) as raised:
-        call_command("demo_market", *arguments)
-    assert raised.value.returncode == 2
 
 
 @pytest.mark.processes

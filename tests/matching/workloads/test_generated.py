@@ -192,9 +192,7 @@ class TestCommand:
         [
             ["--workload", "missing.npy"],
             ["--workload", __file__],
-            ["--commands", "0"],
             ["--instruments", "20", "--accounts", "10"],
-            ["--resting", "-1"],
         ],
     )
     def test_bad_options_are_exit_2(self, arguments: list[str]) -> None:
