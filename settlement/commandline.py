@@ -21,7 +21,6 @@ from settlement.stores.base import Store, StoreError
 
 NOT_IN_ORDER = 1
 COULD_NOT_RUN = 2
-INTERRUPTED = 130  # as shells say it: 128 and SIGINT
 
 _STORES = ("settlement.stores.sql.session", "settlement.stores.scylla.connection.session")
 _AWAY = "store unavailable"

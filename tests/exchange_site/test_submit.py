@@ -13,8 +13,9 @@ from exchange_site.operations.free_addresses import free_zmq_address
 from matching.client.connection import Connection
 from matching.client.jsonlines import state_form
 from matching.transport import wire
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching import small_exchange
-from tests.matching.small_exchange import DEFINITIONS, Running, deposit, order, trading
+from tests.matching.small_exchange import Running, deposit, order, trading
 
 ASSET = b'{"command":"asset","symbol":"USD","decimals":6}'
 DEPOSIT = b'{"command":"deposit","account":7,"asset":"USD","amount":"1","reference":"%s"}'

@@ -14,7 +14,8 @@ from matching.client.connection import Connection
 from matching.client.jsonlines import dumps
 from matching.client.replay import replay
 from matching.transport import wire
-from tests.matching.small_exchange import DEFINITIONS, deposit, order, until
+from matching.workloads.btc_usd import DEFINITIONS
+from tests.matching.small_exchange import deposit, order, until
 from tests.system.conftest import ROOT, Start
 
 pytestmark = pytest.mark.processes

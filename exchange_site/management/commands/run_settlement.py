@@ -6,12 +6,12 @@ from django.core.management import CommandError, CommandParser
 
 from exchange_site.addresses import AddressError
 from exchange_site.operations import health, worker_http
-from matching.commandline.interruption import stop_on_signals
+from matching.commandline.interruption import exit_code, stop_on_signals
 from matching.commandline.number_options import whole_number
 from settlement import lock, metrics, wiring, worker, worker_status
 from settlement.alarms import worker_alarms
 from settlement.clock import SystemClock
-from settlement.commandline import COULD_NOT_RUN, INTERRUPTED, ExchangeCommand, refuse_dead_letters
+from settlement.commandline import COULD_NOT_RUN, ExchangeCommand, refuse_dead_letters
 from settlement.options import Options
 from settlement.stores.base import Store, StoreError
 
@@ -26,7 +26,7 @@ class Command(ExchangeCommand):
         parser.add_argument("--until-block", type=whole_number(1), metavar="N", help="stop once block N is settled")
 
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> None:
-        stop, tables, newest = stop_on_signals().is_set, wiring.patient_store(store), worker_status.Newest()
+        stop, tables, newest = stop_on_signals(), wiring.patient_store(store), worker_status.Newest()
         probes = {
             "store": health.timed(lambda: wiring.answers(tables) and newest.is_store_there(), StoreError),
             "spill": health.timed(newest.is_room_in_spill),
@@ -34,21 +34,21 @@ class Command(ExchangeCommand):
         }
         wiring.collect_garbage_rarely()
         try:
-            count = settle(tables, stop, wiring.options(until_block), newest, probes)
+            count = settle(tables, stop.is_set, wiring.options(until_block), newest, probes)
         except (AddressError, OSError) as error:  # a port in use, or a folder that cannot be read
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         self.stdout.write(f"settled {count} blocks")
         if until_block is not None:
-            refuse_unfinished(tables, until_block)
+            refuse_unfinished(tables, until_block, stop.number)
 
 
-def refuse_unfinished(tables: Store, until_block: int) -> None:
-    """Raises CommandError where blocks up to `until_block` are not in the tables; StoreError."""
+def refuse_unfinished(tables: Store, until_block: int, signal: int) -> None:
+    """Raises CommandError where a signal came before blocks up to `until_block` were in the tables; StoreError."""
     projected = tables.projected().block_number
     if projected < until_block:
         raise CommandError(
             f"Stopped after block {projected}, before block {until_block}: start it again, and it goes on there.",
-            returncode=INTERRUPTED,
+            returncode=exit_code(signal),
         )
     refuse_dead_letters(tables)
 
