@@ -100,5 +100,6 @@ def epoch(number: int, first_block: int = 1, prev_hash: int = 0, **more: Any) ->
 
 
 def projection(number: int = 1, **rows: Sequence[Any]) -> Projection:
-    nothing: dict[str, Any] = dict.fromkeys(Projection._fields[1:-1], ())
+    tables = [name for name in Projection._fields[1:] if name not in Projection._field_defaults]
+    nothing: dict[str, Any] = dict.fromkeys(tables, ())
     return Projection(Checkpoint(number, 2**64 - number, 1), **{**nothing, **rows})
