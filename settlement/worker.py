@@ -26,7 +26,7 @@ from settlement.receive.gaps import Gaps
 from settlement.receive.leadership import Leadership
 from settlement.stores.base import Checkpoint, Fenced, Store, StoreUnavailable
 from settlement.stores.retrying import Patience, Stopped
-from settlement.worker_status import Report, Standing, tell_metrics
+from settlement.worker_status import Report, WorkerStatus, set_metrics
 
 log = structlog.get_logger(__name__)
 
@@ -316,7 +316,7 @@ class _Worker:
     def _tell(self) -> None:
         status, leader = self._feed.status(), self._leadership.newest
         announced = self._leadership.announced
-        now = Standing(
+        now = WorkerStatus(
             block_lag=max(0, announced - self._appending.stored.block_number) if announced else None,
             projection_lag=self._projections.lag if self._projections else 0,
             gaps=self._gaps.count,
@@ -332,7 +332,7 @@ class _Worker:
             epoch=leader.number if leader else 0,
             leader=leader.commands if leader else None,
         )
-        tell_metrics(now)
+        set_metrics(now)
         self._report(now)
 
     def _clock_ahead_s(self) -> float | None:

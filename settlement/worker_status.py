@@ -1,4 +1,4 @@
-"""Where settlement stands: what alarms, metrics and health are made of. The worker tells it once a turn."""
+"""The status of the settlement worker, from which alarms, metrics and health are made. Reported once a turn."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from settlement import metrics
 
 _SHORT_S = 1.0
-"""A statement that is asked again at once is no outage yet."""
+"""A statement that succeeds when it is repeated at once is not an outage."""
 _SILENT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """None: not known yet."""
+class WorkerStatus:
+    """None: not known yet; an alarm that was raised before stays as it is."""
 
     block_lag: int | None = None  # blocks that the engine announced and the store does not hold
     projection_lag: int = 0  # blocks that the store holds and has not projected
@@ -31,38 +31,38 @@ class Standing:
     refused_replicas: Mapping[str, str] | None = None  # address → why it is not listened to; None: there are none
 
 
-Report = Callable[[Standing], object]
-"""Hears it once a turn, and about every tenth of a second while settlement waits for the store. Raises nothing."""
+Report = Callable[[WorkerStatus], object]
+"""Called once a turn, and about every tenth of a second while settlement waits for the store. Raises nothing."""
 
 
-def tell_metrics(standing: Standing) -> None:
-    if standing.block_lag is not None:
-        metrics.BLOCK_LAG.set(standing.block_lag)
-    if standing.engine_clock_ahead_s is not None:
-        metrics.CLOCK_AHEAD_SECONDS.set(standing.engine_clock_ahead_s)
-    metrics.PROJECTION_LAG.set(standing.projection_lag)
-    metrics.STORE_UP.set(standing.store_down_for_s == 0)
-    metrics.STORE_DOWN_SECONDS.set(standing.store_down_for_s)
-    metrics.SPILL_BLOCKS.set(standing.spill_blocks)
-    metrics.SPILL_BYTES.set(standing.spill_bytes)
-    metrics.EPOCH.set(standing.epoch)
+def set_metrics(status: WorkerStatus) -> None:
+    if status.block_lag is not None:
+        metrics.BLOCK_LAG.set(status.block_lag)
+    if status.engine_clock_ahead_s is not None:
+        metrics.CLOCK_AHEAD_SECONDS.set(status.engine_clock_ahead_s)
+    metrics.PROJECTION_LAG.set(status.projection_lag)
+    metrics.STORE_UP.set(status.store_down_for_s == 0)
+    metrics.STORE_DOWN_SECONDS.set(status.store_down_for_s)
+    metrics.SPILL_BLOCKS.set(status.spill_blocks)
+    metrics.SPILL_BYTES.set(status.spill_bytes)
+    metrics.EPOCH.set(status.epoch)
 
 
 class Newest:
-    """A report that keeps what it heard last, for those who ask from other threads."""
+    """A report that keeps the newest status, for health checks in other threads."""
 
     def __init__(self) -> None:
-        self.standing: Standing | None = None
+        self.status: WorkerStatus | None = None
 
-    def __call__(self, standing: Standing) -> None:
-        self.standing = standing
+    def __call__(self, status: WorkerStatus) -> None:
+        self.status = status
 
     def is_store_there(self) -> bool:
         """Reads may still be answered while nothing can be written."""
-        return self.standing is None or self.standing.store_down_for_s < _SHORT_S
+        return self.status is None or self.status.store_down_for_s < _SHORT_S
 
     def is_room_in_spill(self) -> bool:
-        return self.standing is None or not self.standing.spill_full
+        return self.status is None or not self.status.spill_full
 
     def is_engine_heard(self) -> bool:
-        return self.standing is not None and self.standing.engine_silent_for_s < _SILENT_S
+        return self.status is not None and self.status.engine_silent_for_s < _SILENT_S

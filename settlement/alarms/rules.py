@@ -5,12 +5,12 @@ acknowledgement clears it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged, StoreReplaced
+from settlement.worker_status import WorkerStatus
 
 
 class Kind(StrEnum):
@@ -61,41 +61,21 @@ class Signal(NamedTuple):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """What the settlement worker sees. None: not known, and what was raised before stays as it is."""
-
-    lag: int | None = None  # blocks that the engine announced and the store does not hold
-    gaps: int = 0  # times that a number was missing since the process started
-    dead_letters: int | None = None  # that are not resolved
-    engine_halted: bool | None = None
-    engine_halted_reason: str | None = None
-    engine_silent_for_s: float | None = None  # of listening in which nothing came from an engine
-    engine_clock_ahead_s: float | None = None  # that the newest block is dated after settlement's clock
-    store_down_for_s: float | None = None  # 0: it answers
-    spill_blocks: int | None = None  # in the spill file
-    spill_full: bool = False
-    refused_replicas: Mapping[str, str] | None = None  # address → why it is not listened to
-
-
-def levels(readings: Readings) -> Iterator[tuple[Kind, Signal | None]]:
-    """Every level that is known: its signal, None where there is nothing to tell."""
-    if readings.lag is not None:
-        yield Kind.LAG, _lag(readings.lag)
-    if readings.dead_letters is not None:
-        yield Kind.DEAD_LETTERS, _dead_letters(readings.dead_letters)
-    if readings.engine_halted is not None:
-        yield Kind.ENGINE_HALTED, _halted(readings.engine_halted_reason) if readings.engine_halted else None
-    if readings.engine_silent_for_s is not None:
-        yield Kind.ENGINE_SILENT, _silent(readings.engine_silent_for_s)
-    if readings.engine_clock_ahead_s is not None:
-        yield Kind.ENGINE_CLOCK_AHEAD, _clock_ahead(readings.engine_clock_ahead_s)
-    if readings.store_down_for_s is not None:
-        yield Kind.STORE_UNAVAILABLE, _store(readings.store_down_for_s)
-    if readings.spill_blocks is not None:
-        yield Kind.SPILL, _spill(readings.spill_blocks, readings.spill_full)
-    if readings.refused_replicas is not None:
-        yield Kind.REPLICA_REFUSED, _refused(readings.refused_replicas)
+def levels(status: WorkerStatus) -> Iterator[tuple[Kind, Signal | None]]:
+    """Every level whose reading is known: its signal, None where there is nothing to report."""
+    if status.block_lag is not None:
+        yield Kind.LAG, _lag(status.block_lag)
+    if status.dead_letters is not None:
+        yield Kind.DEAD_LETTERS, _dead_letters(status.dead_letters)
+    if status.engine_halted is not None:
+        yield Kind.ENGINE_HALTED, _halted(status.engine_halted_reason) if status.engine_halted else None
+    yield Kind.ENGINE_SILENT, _silent(status.engine_silent_for_s)
+    if status.engine_clock_ahead_s is not None:
+        yield Kind.ENGINE_CLOCK_AHEAD, _clock_ahead(status.engine_clock_ahead_s)
+    yield Kind.STORE_UNAVAILABLE, _store(status.store_down_for_s)
+    yield Kind.SPILL, _spill(status.spill_blocks, status.spill_full)
+    if status.refused_replicas is not None:
+        yield Kind.REPLICA_REFUSED, _refused(status.refused_replicas)
 
 
 def gap(times: int) -> Signal:

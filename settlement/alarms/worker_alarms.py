@@ -4,7 +4,7 @@
 written, for a database that is away is when alarms matter most.
 
     with alarms.kept(clock) as watch:
-        worker.run(…, report=watch.hear)
+        worker.run(…, report=watch.look)
 """
 
 import threading
@@ -23,12 +23,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from settlement.alarms import records, rules
-from settlement.alarms.rules import EVENTS, OF_SETTLEMENT, Kind, Readings, Severity, Signal
+from settlement.alarms.rules import EVENTS, OF_SETTLEMENT, Kind, Severity, Signal
 from settlement.clock import Clock
 from settlement.errors import Incident
-from settlement.worker_status import Standing
+from settlement.worker_status import WorkerStatus
 
-__all__ = ["Alarms", "Readings", "StoredAlarms", "kept"]
+__all__ = ["Alarms", "StoredAlarms", "kept"]
 
 log = structlog.get_logger(__name__)
 
@@ -72,39 +72,21 @@ class Alarms(Collector):
         self._is_loaded = False
         self._is_away = False
 
-    def look(self, readings: Readings) -> None:
+    def look(self, status: WorkerStatus) -> None:
         """Cheap enough for every turn of the worker. Raises nothing."""
         now_s = self._clock.monotonic()
         with self._lock:
-            for kind, signal in rules.levels(readings):
+            for kind, signal in rules.levels(status):
                 if signal is not None:
                     self._see(signal, now_s)
                 elif kind in self._raised and self._is_over(self._raised[kind], now_s):
                     self._clear(kind)
-            if readings.gaps > self._gaps:
-                self._gaps = readings.gaps
-                self._see(rules.gap(readings.gaps), now_s)
+            if status.gaps > self._gaps:
+                self._gaps = status.gaps
+                self._see(rules.gap(status.gaps), now_s)
             for held in self._raised.values():
                 if held.is_news and now_s - held.told_s >= TELL_AGAIN_S:
                     self._put(held, now_s)
-
-    def hear(self, standing: Standing) -> None:
-        """`look`, at what the worker reports."""
-        self.look(
-            Readings(
-                lag=standing.block_lag,
-                gaps=standing.gaps,
-                dead_letters=standing.dead_letters,
-                engine_halted=standing.engine_halted,
-                engine_halted_reason=standing.engine_halted_reason,
-                engine_silent_for_s=standing.engine_silent_for_s,
-                engine_clock_ahead_s=standing.engine_clock_ahead_s,
-                store_down_for_s=standing.store_down_for_s,
-                spill_blocks=standing.spill_blocks,
-                spill_full=standing.spill_full,
-                refused_replicas=standing.refused_replicas,
-            )
-        )
 
     def incident(self, error: Incident) -> None:
         """What stops settlement. Raises nothing."""

@@ -9,7 +9,7 @@ from matching.transport import wire
 from settlement import metrics
 from settlement.receive.chain import Refuse, nobody_else
 from settlement.receive.feed import Feed
-from settlement.worker_status import Standing
+from settlement.worker_status import WorkerStatus
 
 
 @dataclass(frozen=True)
@@ -18,23 +18,23 @@ class Listening:
 
     feed: Feed
     refuse: Refuse
-    complete: Callable[[Standing], Standing]
+    complete: Callable[[WorkerStatus], WorkerStatus]
     """Adds to what the worker reports what is known of the replicas."""
 
 
 def to_leader(addresses: wire.Addresses) -> Listening:
     """Raises AddressUnusable."""
-    return Listening(OneFeed(addresses.blocks, addresses.retransmission), nobody_else, lambda standing: standing)
+    return Listening(OneFeed(addresses.blocks, addresses.retransmission), nobody_else, lambda status: status)
 
 
 def to_replicas(commands: Sequence[str]) -> Listening:
     """At these command addresses. Raises AddressUnusable."""
     feeds = ReplicaFeeds(commands)
 
-    def complete(standing: Standing) -> Standing:
+    def complete(status: WorkerStatus) -> WorkerStatus:
         refused = feeds.refused()
         for address in feeds.addresses():
             metrics.REPLICA_REFUSED.labels(address).set(address in refused)
-        return replace(standing, refused_replicas=refused)
+        return replace(status, refused_replicas=refused)
 
     return Listening(feeds, feeds.refuse, complete)

@@ -84,7 +84,7 @@ def settle(clock: FakeClock, folder: Path) -> Settle:
         feed: ScriptedFeed,
         *,
         spill_bytes: int = 1 << 30,
-        report: Report = lambda standing: None,
+        report: Report = lambda status: None,
         **options: Any,
     ) -> int:
         folder.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from settlement.audit import verify
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.projection import MINUTE_NS, day_of
 from settlement.stores.base import Store
-from settlement.worker_status import Standing
+from settlement.worker_status import WorkerStatus
 from tests.settlement.chains import Chain, deposit, order
 from tests.settlement.conftest import ON_SQL, Settle, tables, trail_text
 from tests.settlement.fakes import FakeClock, feed_of
@@ -70,18 +70,19 @@ def test_blocks_of_the_last_day_can_be_projected_again(
 def test_a_block_that_is_dated_after_settlements_clock_is_an_alarm_until_the_clock_has_come_to_it(
     store: Store, settle: Settle, clock: FakeClock, ahead_s: int, severity: str | None
 ) -> None:
-    chain, told = Chain(start_ns=clock.time_ns() + ahead_s * 10**9, step_ns=0).add(*DEFINITIONS), list[Standing]()
+    chain, told = Chain(start_ns=clock.time_ns() + ahead_s * 10**9, step_ns=0).add(*DEFINITIONS), list[WorkerStatus]()
     settle(store, feed_of(clock, chain.blocks), report=told.append)
-    known = [standing.engine_clock_ahead_s for standing in told if standing.engine_clock_ahead_s is not None]
+    known = [status.engine_clock_ahead_s for status in told if status.engine_clock_ahead_s is not None]
     assert known == sorted(known, reverse=True)
     assert ahead_s - 1 < known[0] <= ahead_s
     assert metrics.WORKER.get_sample_value("settlement_engine_clock_ahead_seconds") == known[-1]
-    readings = rules.Readings(engine_clock_ahead_s=known[0])
-    assert [signal and signal.severity for _, signal in rules.levels(readings)] == [severity]
+    levels = dict(rules.levels(WorkerStatus(engine_clock_ahead_s=known[0])))
+    signal = levels[rules.Kind.ENGINE_CLOCK_AHEAD]
+    assert (signal and signal.severity) == severity
 
 
 @ON_SQL
 def test_a_block_that_is_dated_before_settlements_clock_is_none(store: Store, settle: Settle, clock: FakeClock) -> None:
-    told = list[Standing]()
+    told = list[WorkerStatus]()
     settle(store, feed_of(clock, Chain(start_ns=1).add(*DEFINITIONS).blocks), report=told.append)
-    assert {standing.engine_clock_ahead_s for standing in told} <= {None, 0.0}
+    assert {status.engine_clock_ahead_s for status in told} <= {None, 0.0}

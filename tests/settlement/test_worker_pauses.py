@@ -6,7 +6,7 @@ from matching.core.blocks import Block
 from matching.feed.reader import Feed
 from matching.transport import wire
 from settlement.stores.base import Store
-from settlement.worker_status import Standing
+from settlement.worker_status import WorkerStatus
 from tests.matching.stages import LEADER, ScriptedNetwork
 from tests.settlement.chains import worked_example
 from tests.settlement.conftest import ON_SQL, Settle
@@ -56,7 +56,7 @@ STATUS = {
 def test_settlement_that_was_busy_for_long_does_not_take_a_living_engine_for_silent(
     store: Store, settle: Settle, clock: FakeClock, is_gone: bool
 ) -> None:
-    engine, told = Engine(clock), list[Standing]()
+    engine, told = Engine(clock), list[WorkerStatus]()
     feed = Feed(LEADER.blocks, LEADER.retransmission, make_network=lambda: engine, clock=clock.monotonic)
     for block in CHAIN.blocks:
         engine.send(block)
@@ -69,7 +69,7 @@ def test_settlement_that_was_busy_for_long_does_not_take_a_living_engine_for_sil
     feed.is_silent = lambda: engine.rounds > 400  # type: ignore[attr-defined]
     settle(store, feed, report=told.append)
     assert store.projected().block_number == len(CHAIN.blocks)
-    longest_s = max(standing.engine_silent_for_s for standing in told)
+    longest_s = max(status.engine_silent_for_s for status in told)
     assert longest_s > 30 if is_gone else longest_s <= 1
 
 
@@ -78,7 +78,7 @@ def test_a_pause_between_two_turns_uses_up_no_attempt_to_fill_a_gap(
 ) -> None:
     feed = feed_of(clock, BLOCKS, deaf=10**9, silent_after=20)
     feed.arrivals = [BLOCKS[:3], BLOCKS[4:]]
-    settle(store, feed, report=lambda standing: clock.sleep(PAUSE_S))
+    settle(store, feed, report=lambda status: clock.sleep(PAUSE_S))
     assert len(feed.requests) == 3  # at once, after 0.5 s and after 1 s more of the two seconds that it listened
 
 

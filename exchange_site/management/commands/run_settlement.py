@@ -71,10 +71,10 @@ def settle(
         ):
             listening = wiring.listening()
 
-            def report(now: worker_status.Standing) -> None:
+            def report(now: worker_status.WorkerStatus) -> None:
                 now = listening.complete(now)
                 newest(now)
-                watch.hear(now)
+                watch.look(now)
 
             try:
                 return worker.run(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,16 +13,16 @@ from structlog.testing import capture_logs
 
 from matching.core.decimals import INT64_MAX
 from settlement.alarms import records, worker_alarms
-from settlement.alarms.rules import EVENTS, OF_SETTLEMENT, Kind, Readings, Severity, Signal, incident, levels
+from settlement.alarms.rules import EVENTS, OF_SETTLEMENT, Kind, Severity, Signal, incident, levels
 from settlement.alarms.worker_alarms import OVER_S, TELL_AGAIN_S, Alarms, StoredAlarms
 from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged, StoreReplaced
 from settlement.models import Alarm
-from settlement.worker_status import Standing
+from settlement.worker_status import WorkerStatus
 from tests.matching.small_exchange import until
 from tests.settlement.fakes import FakeClock
 
-QUIET = Readings(
-    lag=0,
+QUIET = WorkerStatus(
+    block_lag=0,
     gaps=0,
     dead_letters=0,
     engine_halted=False,
@@ -34,8 +35,8 @@ QUIET = Readings(
 )
 
 
-def quiet(**other: Any) -> Readings:
-    return Readings(**{name: getattr(QUIET, name) for name in QUIET.__slots__} | other)
+def quiet(**other: Any) -> WorkerStatus:
+    return replace(QUIET, **other)
 
 
 @pytest.fixture
@@ -61,9 +62,9 @@ def shown(watch: Alarms) -> set[tuple[str, str]]:
     ("readings", "told"),
     [
         ({}, None),
-        ({"lag": 1_000}, None),
-        ({"lag": 1_001}, ("lag", "warning")),
-        ({"lag": 10_001}, ("lag", "critical")),
+        ({"block_lag": 1_000}, None),
+        ({"block_lag": 1_001}, ("lag", "warning")),
+        ({"block_lag": 10_001}, ("lag", "critical")),
         ({"dead_letters": 1}, ("dead_letters", "warning")),
         ({"engine_halted": True}, ("engine_halted", "critical")),
         ({"engine_silent_for_s": 5.0}, None),
@@ -130,7 +131,7 @@ def test_the_longest_kind_fits_its_column() -> None:
 def test_a_level_is_raised_once_and_clears_by_itself(db: None, watch: Alarms, clock: FakeClock) -> None:
     with capture_logs() as lines:
         for _ in range(10):
-            watch.look(quiet(lag=5_000))
+            watch.look(quiet(block_lag=5_000))
         assert watch.write()
         assert rows() == [("lag", "warning", True)]
         assert shown(watch) == {("lag", "warning")}
@@ -157,37 +158,37 @@ def test_a_condition_that_comes_and_goes_is_one_alarm(db: None, watch: Alarms, c
 
 
 def test_what_is_not_known_neither_raises_nor_clears(db: None, watch: Alarms, clock: FakeClock) -> None:
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     for _ in range(3):
         clock.sleep(OVER_S)
-        watch.look(Readings())
+        watch.look(WorkerStatus())
     assert shown(watch) == {("lag", "warning")}
 
 
 def test_an_alarm_worsens_at_once_and_eases_when_that_has_lasted(db: None, watch: Alarms, clock: FakeClock) -> None:
-    watch.look(quiet(lag=5_000))
-    watch.look(quiet(lag=20_000))
+    watch.look(quiet(block_lag=5_000))
+    watch.look(quiet(block_lag=20_000))
     assert shown(watch) == {("lag", "critical")}
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     assert shown(watch) == {("lag", "critical")}
     clock.sleep(OVER_S)
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     assert shown(watch) == {("lag", "warning")}
     assert watch.write()
     assert rows() == [("lag", "warning", True)]
 
 
 def test_who_has_acknowledged_a_warning_has_not_acknowledged_worse(db: None, watch: Alarms, clock: FakeClock) -> None:
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     watch.write()
     row = Alarm.objects.get()
     assert records.acknowledge(row.id, "ann", row.raised_at)
-    watch.look(quiet(lag=6_000))
+    watch.look(quiet(block_lag=6_000))
     clock.sleep(TELL_AGAIN_S)
-    watch.look(quiet(lag=6_000))
+    watch.look(quiet(block_lag=6_000))
     watch.write()
     assert Alarm.objects.get().acknowledged_by == "ann"
-    watch.look(quiet(lag=20_000))
+    watch.look(quiet(block_lag=20_000))
     watch.write()
     row = Alarm.objects.get()
     assert (row.severity, row.acknowledged_by, row.acknowledged_at) == ("critical", None, None)
@@ -196,7 +197,7 @@ def test_who_has_acknowledged_a_warning_has_not_acknowledged_worse(db: None, wat
 def test_an_acknowledgement_in_the_middle_of_telling_stays(
     db: None, watch: Alarms, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     watch.write()
     (row,) = Alarm.objects.all()
     found = records.raised
@@ -221,7 +222,7 @@ def test_an_acknowledgement_in_the_middle_of_telling_stays(
 def test_of_two_who_acknowledge_at_once_the_first_is_named(
     db: None, watch: Alarms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     watch.write()
     (row,) = Alarm.objects.all()
 
@@ -248,7 +249,7 @@ def test_nothing_is_written_while_nothing_changes_but_once_a_minute(
 
     monkeypatch.setattr(records, "put", noted)
     for second in range(121):
-        watch.look(quiet(lag=5_000 + second))
+        watch.look(quiet(block_lag=5_000 + second))
         watch.write()
         clock.sleep(1)
     assert [signal.message[:29] for signal in puts] == [
@@ -308,7 +309,7 @@ def test_acknowledging_a_level_leaves_it_raised(db: None, watch: Alarms) -> None
 
 
 def test_a_new_process_goes_on_with_what_an_earlier_one_raised(db: None, watch: Alarms, clock: FakeClock) -> None:
-    watch.look(quiet(lag=5_000, gaps=1, store_down_for_s=5.0))
+    watch.look(quiet(block_lag=5_000, gaps=1, store_down_for_s=5.0))
     watch.write()
     later = Alarms(clock)
     with capture_logs() as lines:
@@ -356,17 +357,17 @@ def test_what_happens_while_the_database_is_away_is_written_when_it_is_back(
 def test_a_database_that_is_away_from_the_start_raises_nothing(
     db: None, watch: Alarms, away: Callable[[], None]
 ) -> None:
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     assert not watch.write()
     assert shown(watch) == {("lag", "warning")}
     away()
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     assert watch.write()
 
 
 def test_a_long_absence_is_remembered_in_part_and_ends_as_it_was(db: None, watch: Alarms, clock: FakeClock) -> None:
     for _ in range(500):
-        watch.look(quiet(lag=5_000))
+        watch.look(quiet(block_lag=5_000))
         watch.look(QUIET)
         clock.sleep(OVER_S)
         watch.look(QUIET)
@@ -379,7 +380,7 @@ def test_a_long_absence_is_remembered_in_part_and_ends_as_it_was(db: None, watch
 def test_a_thread_writes_alarms_and_the_metrics_of_this_process_show_them(clock: FakeClock) -> None:
     labels = {"kind": "lag", "severity": "warning"}
     with worker_alarms.kept(clock) as watch:
-        watch.look(quiet(lag=5_000))
+        watch.look(quiet(block_lag=5_000))
         until(lambda: rows() == [("lag", "warning", True)], "the alarm to be written")
         assert REGISTRY.get_sample_value("settlement_alarm", labels) == 1
     assert REGISTRY.get_sample_value("settlement_alarm", labels) is None
@@ -394,10 +395,10 @@ def test_what_ends_settlement_is_written_before_the_end(clock: FakeClock) -> Non
 
 
 def test_what_the_worker_reports_is_looked_at(watch: Alarms) -> None:
-    watch.hear(Standing())
+    watch.look(WorkerStatus())
     assert shown(watch) == set()
-    watch.hear(
-        Standing(
+    watch.look(
+        WorkerStatus(
             block_lag=20_000,
             gaps=1,
             dead_letters=2,
@@ -425,7 +426,7 @@ def test_what_the_worker_reports_is_looked_at(watch: Alarms) -> None:
 def test_another_process_shows_what_the_database_holds(db: None, watch: Alarms, clock: FakeClock) -> None:
     registry = CollectorRegistry()
     registry.register(StoredAlarms())
-    watch.look(quiet(lag=5_000))
+    watch.look(quiet(block_lag=5_000))
     watch.write()
     records.put(Signal(Kind.RECONCILIATION, Severity.CRITICAL, "They differ."), *[Alarm.objects.get().raised_at] * 2)
 
@@ -448,7 +449,7 @@ def test_old_alarms_are_swept_and_those_raised_stay(
     watch.look(quiet(gaps=1))
     watch.write()
     for _ in range(6):
-        watch.look(quiet(gaps=1, lag=5_000))
+        watch.look(quiet(gaps=1, block_lag=5_000))
         watch.look(quiet(gaps=1))
         clock.sleep(OVER_S)
         watch.look(quiet(gaps=1))

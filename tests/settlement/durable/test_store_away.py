@@ -13,7 +13,7 @@ from settlement.audit import verify
 from settlement.durable.spill import Spill, peek
 from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
 from settlement.stores.base import Checkpoint, Store, StoredBlock, StoreUnavailable
-from settlement.worker_status import Standing
+from settlement.worker_status import WorkerStatus
 from tests.settlement.conftest import Settle, tables, trail_text
 from tests.settlement.fakes import (
     Crash,
@@ -134,8 +134,8 @@ def test_with_the_spill_full_no_more_is_taken_until_the_store_is_back(
     feed, outage = feed_of(clock, BLOCKS, per_arrival=1), Outage(store)
     seen: list[tuple[bool, int, int]] = []
 
-    def report(standing: Standing) -> None:
-        seen.append((standing.spill_full, len(feed.arrivals), standing.spill_blocks))
+    def report(status: WorkerStatus) -> None:
+        seen.append((status.spill_full, len(feed.arrivals), status.spill_blocks))
         if len(seen) > 400:
             outage.end()
 
@@ -340,25 +340,25 @@ def test_a_store_that_comes_back_as_another_is_told(store: Store, settle: Settle
 
 def test_metrics_and_report_tell_the_story(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> None:
     feed, outage = feed_of(clock, BLOCKS, per_arrival=1, epoch=1, announced=LAST, halted=True), Outage(store)
-    told: list[Standing] = []
+    told: list[WorkerStatus] = []
     lowest = {"settlement_store_up": 1.0}
     retries = metrics.WORKER.get_sample_value("settlement_retries_total") or 0
 
-    def report(standing: Standing) -> None:
-        told.append(standing)
-        if standing.store_down_for_s > 3:
+    def report(status: WorkerStatus) -> None:
+        told.append(status)
+        if status.store_down_for_s > 3:
             outage.end()
         up = metrics.WORKER.get_sample_value("settlement_store_up")
-        assert up == (standing.store_down_for_s == 0)
+        assert up == (status.store_down_for_s == 0)
         lowest["settlement_store_up"] = min(up, lowest["settlement_store_up"])
-        assert metrics.WORKER.get_sample_value("settlement_spill_blocks") == standing.spill_blocks
-        assert metrics.WORKER.get_sample_value("settlement_spill_bytes") == standing.spill_bytes
-        assert metrics.WORKER.get_sample_value("settlement_store_down_seconds") == standing.store_down_for_s
+        assert metrics.WORKER.get_sample_value("settlement_spill_blocks") == status.spill_blocks
+        assert metrics.WORKER.get_sample_value("settlement_spill_bytes") == status.spill_bytes
+        assert metrics.WORKER.get_sample_value("settlement_store_down_seconds") == status.store_down_for_s
 
     settle(store, feed, report=report)
     assert lowest == {"settlement_store_up": 0.0}
-    assert max(standing.spill_blocks for standing in told) > 0
-    assert max(standing.store_down_for_s for standing in told) > 0.5
+    assert max(status.spill_blocks for status in told) > 0
+    assert max(status.store_down_for_s for status in told) > 0.5
     assert told[0].engine_halted
     assert told[0].engine_halted_reason == "full"
     assert told[0].block_lag == LAST

@@ -15,7 +15,7 @@ from settlement.durable.spill import Spill
 from settlement.errors import ChainConflict, SpillOverruled
 from settlement.receive.chain import Chain
 from settlement.stores.base import Checkpoint, Store, StoredBlock, StoreUnavailable
-from settlement.worker_status import Standing
+from settlement.worker_status import WorkerStatus
 from tests.settlement.chains import in_epoch
 from tests.settlement.conftest import Settle
 from tests.settlement.fakes import FakeClock, ScriptedFeed, fail_before_doing, feed_of, note_calls
@@ -329,9 +329,9 @@ def test_an_outage_during_which_another_engine_takes_over_is_an_incident(
     assert store.appended().block_number == 5
 
 
-def test_the_standing_names_epoch_and_leader(store: Store, settle: Settle, clock: FakeClock) -> None:
+def test_the_status_names_epoch_and_leader(store: Store, settle: Settle, clock: FakeClock) -> None:
     begun(store, FIRST, SECOND)
-    told: list[Standing] = []
+    told: list[WorkerStatus] = []
     settle(store, two_leaders(clock, [], 0), report=told.append)
     assert (told[-1].epoch, told[-1].leader) == (2, SECOND.commands)
     assert metrics.WORKER.get_sample_value("settlement_epoch") == 2

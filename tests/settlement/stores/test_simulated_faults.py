@@ -20,7 +20,7 @@ from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.stores.base import Store, StoreUnavailable
-from settlement.worker_status import Standing
+from settlement.worker_status import WorkerStatus
 from simulator.settlers import SimClock
 from simulator.stores import Server, SimStore
 from simulator.world import Machine, Process, Rates, World
@@ -115,8 +115,8 @@ class Faulty:
             trail.close()
             spill.close()
 
-    def _note_spill(self, standing: Standing) -> None:
-        self.most_spilled = max(self.most_spilled, standing.spill_blocks)
+    def _note_spill(self, status: WorkerStatus) -> None:
+        self.most_spilled = max(self.most_spilled, status.spill_blocks)
 
     def _cut_off_requests(self, opened: Store, process: Process) -> None:
         session = opened._session  # type: ignore[attr-defined] # every store that we have has one
