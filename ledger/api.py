@@ -1,4 +1,4 @@
-"""What the rooms above may use of the ledger."""
+"""The ledger's public interface: other packages import from here."""
 
 from ledger.balances import NOTHING, Funds, Key, Overdrawn, fold
 from ledger.entries import MOST_LEGS, EventRow, Leg, LegKind, event_rows, legs

@@ -9,22 +9,22 @@ Key = tuple[int, str]
 
 
 class Overdrawn(Exception):
-    """A leg takes more than its balance has: the balance it was folded into is not the one before its event."""
+    """A leg would make a balance negative: the balance given is not the one from before the leg's event."""
 
 
 Funds = tuple[int, int]
-"""(available, locked): what an account has of an asset, in its smallest unit.
+"""(available, locked): an account's balance of one asset, in the asset's smallest unit.
 
-A plain tuple: one is made for every leg, and a named one takes three times as long to make.
+A plain tuple, because one is created per leg and a named tuple takes three times as long to create.
 """
 
 NOTHING: Funds = (0, 0)
 
 
 def fold(legs: Iterable[Leg], balances: MutableMapping[Key, Funds]) -> list[Funds]:
-    """Applies legs, in order, to `balances`; returns what each left behind. A key that is missing stands for nothing.
+    """Applies legs to `balances` in order; returns the balance after each leg. A missing key is a zero balance.
 
-    Raises Overdrawn, with the legs before it applied.
+    Raises Overdrawn; the legs before the faulty one have been applied by then.
     """
     after = []
     for account, asset, kind, delta_available, delta_locked in legs:

@@ -1,16 +1,16 @@
-"""Ledger legs: what an event does to balances, as a pure function of the event (docs/semantics.md, section 6).
+"""Ledger legs: the balance changes of an event, as a pure function of the event (docs/semantics.md, section 6).
 
-Legs of an event are numbered from 0 in the order in which `legs` gives them; a leg that changes nothing is left out
-and takes no number. The order is part of the ledger's form (a leg's number is in its key):
+The legs of an event are numbered from 0 in the order in which `legs` returns them; a leg that changes nothing is left
+out and gets no number. The order is part of the stored format, because a ledger entry's key contains the leg number:
 
     deposited        deposit
     withdrawn        withdrawal
     order_accepted   lock
-    order_replaced   lock, or unlock where less is held than before
+    order_replaced   lock, or unlock if the new order needs less
     order_cancelled  unlock
     trade            buyer: trade_debit and release (quote), trade_credit and fee (base);
                      seller: trade_debit (base), trade_credit and fee (quote); house: fee (base), fee (quote)
-    then, on whichever event ends an order by quote_quantity with money left: unlock
+    last, on the event that ends an order by quote_quantity with funds left: unlock
 """
 
 from typing import Literal, NamedTuple
@@ -54,7 +54,7 @@ def event_rows(records: Records) -> list[EventRow]:
 
 
 MOST_LEGS = 10
-"""No event has more: nine of a trade, and the unlock of what a quote_quantity order leaves over."""
+"""Upper bound for one event: nine legs of a trade, and the unlock of the rest of a quote_quantity order."""
 
 # Plain integers: comparing with an IntEnum member costs several times as much, and this runs for every event.
 _TRADE = int(EventKind.TRADE)
@@ -77,7 +77,7 @@ class Leg(NamedTuple):
 
 
 def legs(event: EventRow, registry: Registry) -> list[Leg]:
-    """The legs of one event; none for an event that moves nothing. `registry` knows its asset or instrument."""
+    """The legs of one event; empty if it changes no balance. `registry` has to contain its asset or instrument."""
     kind = event.kind
     if kind == _TRADE:
         return _trade(event, registry)
@@ -89,6 +89,7 @@ def legs(event: EventRow, registry: Registry) -> list[Leg]:
 
 
 def _trade(event: EventRow, registry: Registry) -> list[Leg]:
+    # Unpacked by position here and below: this runs for every event of every block.
     instrument = registry.instruments[event.instrument]
     base, quote = instrument.base.symbol, instrument.quote.symbol
     base_amount = event.quantity * instrument.lot_units
@@ -122,8 +123,8 @@ def _order(event: EventRow, registry: Registry) -> list[Leg]:
     if locked:
         result.append(Leg(event.account, asset, "lock" if locked > 0 else "unlock", -locked, locked))
     if event.taker_unlock:
-        # The command's account: it is the event's too, since an order that is cancelled within another order's
-        # command was that account's own (self-trade prevention).
+        # The event's account is also the command's: a command only cancels orders of its own account (self-trade
+        # prevention).
         result.append(Leg(event.account, instrument.quote.symbol, "unlock", event.taker_unlock, -event.taker_unlock))
     return result
 

@@ -1,4 +1,4 @@
-"""Ledger legs of events, judged by the worked example of docs/semantics.md and by the reference exchange."""
+"""Ledger legs of events, compared with the worked example of docs/semantics.md and with the reference exchange."""
 
 from collections import defaultdict
 
@@ -19,7 +19,7 @@ SEEDS = range(6)
 
 
 def entries(blocks: list[Block], registry: Registry) -> list[tuple[object, ...]]:
-    """(event_sequence, leg, account, asset, kind, deltas, afters) of all events, in order."""
+    """(event_sequence, leg, account, asset, kind, deltas, balances after) of all events, in order."""
     balances: dict[Key, Funds] = {}
     found: list[tuple[object, ...]] = []
     for block in blocks:
@@ -33,7 +33,7 @@ def entries(blocks: list[Block], registry: Registry) -> list[tuple[object, ...]]
     return found
 
 
-def test_the_worked_example_gives_exactly_its_entries() -> None:
+def test_the_worked_example_has_exactly_the_documented_entries() -> None:
     chain = worked_example()
     assert entries(chain.blocks, chain.engine.registry) == [
         (4, 0, 1, "BTC", "deposit", 1 * BTC, 0, 1 * BTC, 0),
@@ -53,7 +53,7 @@ def test_the_worked_example_gives_exactly_its_entries() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_entries_of_every_rule_are_those_of_the_reference_exchange(seed: int) -> None:
+def test_entries_of_random_commands_equal_those_of_the_reference_exchange(seed: int) -> None:
     commands = list(random_commands(seed, 1500, instruments=3, wild=False))
     reference = ReferenceExchange()
     for command in commands:
@@ -77,7 +77,7 @@ def test_the_deltas_of_a_trade_sum_to_zero_for_each_asset(seed: int) -> None:
     assert trades > 20
 
 
-def test_what_a_quote_quantity_order_leaves_over_is_unlocked_on_its_last_trade() -> None:
+def test_unspent_funds_of_a_quote_quantity_order_are_unlocked_on_its_last_trade() -> None:
     buy = {**order(2, "buy", "1", "1"), "order_type": "market", "quote_quantity": "1000.5"}
     del buy["price"], buy["quantity"]
     chain = Chain().add(*DEFINITIONS, deposit(1, "BTC", "1", "a"), deposit(2, "USD", "5000", "b"))
@@ -86,7 +86,7 @@ def test_what_a_quote_quantity_order_leaves_over_is_unlocked_on_its_last_trade()
     assert last == Leg(2, "USD", "unlock", 500_000, -500_000)
 
 
-def test_a_change_of_nothing_leaves_no_leg_and_takes_no_number() -> None:
+def test_a_leg_that_changes_nothing_is_left_out_and_gets_no_number() -> None:
     free = {**DEFINITIONS[2], "maker_fee": 0, "taker_fee": 0}
     chain = Chain().add(*DEFINITIONS[:2], free, deposit(1, "BTC", "1", "a"), deposit(2, "USD", "30000", "b"))
     chain.add(order(1, "sell", "20000", "0.5"), order(2, "buy", "20000", "0.5"))
@@ -94,7 +94,7 @@ def test_a_change_of_nothing_leaves_no_leg_and_takes_no_number() -> None:
     assert kinds == ["trade_debit", "trade_credit", "trade_debit", "trade_credit"]
 
 
-def test_a_leg_that_takes_more_than_there_is_is_refused() -> None:
+def test_a_leg_that_would_make_a_balance_negative_is_refused() -> None:
     balances: dict[Key, Funds] = {(1, "USD"): (5, 0)}
     with pytest.raises(Overdrawn, match="account 1"):
         fold([Leg(1, "USD", "withdrawal", -6, 0)], balances)
