@@ -1,1 +1,1 @@
-"""Every page that an operator sees."""
+"""The back office: the web pages of operators."""

@@ -1,4 +1,4 @@
-"""What a reader of a page may ask for in its address: each value is checked, each refusal is one sentence."""
+"""Query parameters of pages: each value is validated, each error is one sentence."""
 
 import re
 from collections.abc import Mapping
@@ -9,35 +9,35 @@ from settlement import lookups
 
 _WHOLE = re.compile(r"[0-9]{1,19}", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_PLACE = re.compile(r"([0-9]{1,19})-([0-9]{1,9})", re.ASCII)
+_ENTRY_KEY = re.compile(r"([0-9]{1,19})-([0-9]{1,9})", re.ASCII)
 _NAME = re.compile(r"[A-Z0-9._-]{1,32}", re.ASCII)
 
 
 class BadFilter(ValueError):
-    """A value that no page can be made for; its text is one sentence for a person."""
+    """A query parameter is not valid. Its text is one sentence for the operator."""
 
 
 Query = Mapping[str, str | None]
-"""What stands behind the question mark: Django's QueryDict, or a dict in a test."""
+"""Query parameters: Django's QueryDict, or a dict in a test."""
 
 
 def text(query: Query, name: str) -> str:
-    """The value without spaces around it; "" where it is not given."""
+    """The value without surrounding spaces; "" if it is not given."""
     return (query.get(name) or "").strip()
 
 
-def whole(query: Query, name: str, label: str) -> int | None:
-    """A whole number from 0 to the largest that the store knows; None where it is not given."""
+def whole_number(query: Query, name: str, label: str) -> int | None:
+    """A whole number from 0 to INT64_MAX; None if it is not given. Raises BadFilter, as all readers below."""
     value = text(query, name)
     if not value:
         return None
     if not _WHOLE.fullmatch(value) or int(value) > INT64_MAX:
-        raise BadFilter(f"{label} is a whole number from 0 to {INT64_MAX}, not {_shown(value)}.")
+        raise BadFilter(f"{label} must be a whole number from 0 to {INT64_MAX}, not {_quoted(value)}.")
     return int(value)
 
 
-def refuse_reversed(first: int, last: int) -> None:
-    """Of a range's ends, both included. Raises BadFilter."""
+def check_range(first: int, last: int) -> None:
+    """Checks a range, both ends included. Raises BadFilter if `last` is smaller than `first`."""
     try:
         lookups.refuse_reversed(first, last)
     except lookups.ReversedRange as error:
@@ -45,12 +45,12 @@ def refuse_reversed(first: int, last: int) -> None:
 
 
 def symbol(query: Query, name: str, label: str) -> str | None:
-    """An asset's or instrument's symbol, in capitals; whether it exists is for the caller to find out."""
+    """Symbol of an asset or instrument, in capitals. The caller checks whether it exists."""
     value = text(query, name).upper()
     if not value:
         return None
     if not _NAME.fullmatch(value):
-        raise BadFilter(f"{label} is 1 to 32 characters of A-Z 0-9 . _ -, not {_shown(value)}.")
+        raise BadFilter(f"{label} must be 1 to 32 characters of A-Z 0-9 . _ -, not {_quoted(value)}.")
     return value
 
 
@@ -63,19 +63,19 @@ def day(query: Query, name: str, label: str) -> date | None:
             raise ValueError(value)
         return date.fromisoformat(value)
     except ValueError:
-        raise BadFilter(f"{label} is a date such as 2026-01-31, not {_shown(value)}.") from None
+        raise BadFilter(f"{label} must be a date such as 2026-01-31, not {_quoted(value)}.") from None
 
 
-def place(query: Query, name: str, label: str) -> tuple[int, int] | None:
-    """A ledger entry's place, `SEQUENCE-LEG`."""
+def entry_key(query: Query, name: str, label: str) -> tuple[int, int] | None:
+    """Key of a ledger entry, `SEQUENCE-LEG`: (event sequence, leg)."""
     value = text(query, name)
     if not value:
         return None
-    match = _PLACE.fullmatch(value)
+    match = _ENTRY_KEY.fullmatch(value)
     if not match or int(match[1]) > INT64_MAX:
-        raise BadFilter(f"{label} is an event sequence and a leg such as 120-0, not {_shown(value)}.")
+        raise BadFilter(f"{label} must be an event sequence and a leg such as 120-0, not {_quoted(value)}.")
     return int(match[1]), int(match[2])
 
 
-def _shown(value: str) -> str:
+def _quoted(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "…")

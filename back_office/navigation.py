@@ -1,4 +1,4 @@
-"""How the back office looks and what stands in its sidebar: the theme's settings."""
+"""Settings of the theme: colours, style sheets, sidebar."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "candlestick_chart",
     "SITE_URL": None,
     "BORDER_RADIUS": "4px",
-    # Blue greys, and one blue: red and green are kept for what goes down and up.
+    # Blue greys and one blue: red and green are reserved for falling and rising values.
     "COLORS": {
         "base": {
             "50": "oklch(98.4% .003 247.858)",

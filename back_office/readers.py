@@ -1,5 +1,7 @@
-"""What the back office reads from: the store and the engine that the settings name. Nothing is opened before a page
-asks, so that a server may fork first."""
+"""Data sources of the back office: the store and the engine named in the settings.
+
+Both are opened on first use, so that a web server can fork first.
+"""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,17 +16,17 @@ from matching.transport import wire
 from settlement import wiring
 from settlement.stores.base import Store
 
-ENGINE_PATIENCE_S = 0.3
-"""A page waits no longer for an engine that is not there."""
+ENGINE_TIMEOUT_S = 0.3
+"""How long a page waits for the engine's answer."""
 
 
 def store() -> Store:
-    """Opened with the first use."""
+    """Opens the store on first use."""
     return cast(Store, SimpleLazyObject(_open_store))
 
 
 def engine() -> EngineReader:
-    return Engine()
+    return EngineClient()
 
 
 def _open_store() -> Store:
@@ -33,8 +35,8 @@ def _open_store() -> Store:
     return opened
 
 
-class Engine:
-    """Asks over a connection of its own each time: threads cannot share one, and pages are few."""
+class EngineClient:
+    """Opens a new connection for every request: threads cannot share one, and page views are rare."""
 
     def status(self) -> Mapping[str, Any]:
         with self._connection() as connection:
@@ -47,4 +49,4 @@ class Engine:
 
     @staticmethod
     def _connection() -> closing[Connection]:
-        return closing(Connection(engine_addresses.addresses(), timeout_s=ENGINE_PATIENCE_S))
+        return closing(Connection(engine_addresses.addresses(), timeout_s=ENGINE_TIMEOUT_S))

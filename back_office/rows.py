@@ -1,8 +1,8 @@
-"""Trades, orders and blocks as a page shows them: decimals, names and UTC times."""
+"""Rows of trade, order and block tables: decimals, names and UTC times."""
 
 from dataclasses import dataclass
 
-from back_office.formats import Figure, ReferenceData, instant
+from back_office.formats import Figure, ReferenceData, utc_time
 from matching.core.hashes import hash_text
 from settlement.stores.base import Order, StoredBlock, Trade
 
@@ -38,7 +38,7 @@ class TradeRow:
         return cls(
             id=trade.trade_id,
             block=trade.block_number,
-            time=instant(trade.timestamp_ns),
+            time=utc_time(trade.timestamp_ns),
             symbol=trade.symbol,
             base=base,
             quote=quote,
@@ -75,7 +75,7 @@ class OrderRow:
     quote_quantity: Figure | None
     filled: Figure
     remaining: Figure
-    filled_percent: int | None  # of a quantity; an order by quote_quantity has none
+    filled_percent: int | None  # None for an order by quote_quantity
     status: str
     reason: str
     placed: str
@@ -108,15 +108,15 @@ class OrderRow:
             filled_percent=100 * order.filled // order.quantity if order.quantity else None,
             status=order.status,
             reason=(order.reason or "").replace("_", " "),
-            placed=instant(order.placed_at_ns),
-            updated=instant(order.updated_at_ns),
+            placed=utc_time(order.placed_at_ns),
+            updated=utc_time(order.updated_at_ns),
             updated_sequence=order.updated_sequence,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """The counts follow from the sequences that a block begins and ends with."""
+    """`commands` and `events` are counted from the first and last sequence of the block."""
 
     number: int
     hash: str
@@ -138,7 +138,7 @@ class BlockRow:
             hash=hash_text(block.hash),
             prev_hash=hash_text(block.prev_hash),
             epoch=block.epoch,
-            time=instant(block.timestamp_ns),
+            time=utc_time(block.timestamp_ns),
             commands=block.last_command_sequence - block.first_command_sequence + 1,
             first_command=block.first_command_sequence,
             last_command=block.last_command_sequence,

@@ -1,11 +1,11 @@
-"""Balances and ledger entries as a page shows them."""
+"""Rows of balance and ledger tables."""
 
 from dataclasses import dataclass
 
-from back_office.formats import Figure, ReferenceData, instant
+from back_office.formats import Figure, ReferenceData, utc_time
 from settlement.stores.base import Balance, LedgerEvent
 
-KINDS = {
+KIND_TEXTS = {
     "deposit": "deposit",
     "withdrawal": "withdrawal",
     "lock": "locked for an order",
@@ -15,7 +15,7 @@ KINDS = {
     "release": "released: traded at a better price",
     "fee": "fee",
 }
-"""What each kind of entry means to a person."""
+"""Explanation of each kind of ledger entry, shown as a tooltip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class EntryRow:
 
     @property
     def is_trade(self) -> bool:
-        """Its event is a trade, so the event's sequence is a trade's id. A fee is paid on trades only."""
+        """Whether the event is a trade: then its sequence is the trade's id. Fees are only charged on trades."""
         return self.kind in ("trade_debit", "trade_credit", "release", "fee")
 
     @classmethod
@@ -65,11 +65,11 @@ class EntryRow:
             sequence=entry.event_sequence,
             leg=entry.leg,
             block=entry.block_number,
-            time=instant(entry.timestamp_ns),
+            time=utc_time(entry.timestamp_ns),
             account=entry.account,
             asset=entry.asset,
             kind=entry.kind,
-            meaning=KINDS.get(entry.kind, entry.kind),
+            meaning=KIND_TEXTS.get(entry.kind, entry.kind),
             delta_available=reference.amount(entry.asset, entry.delta_available, signed=True),
             delta_locked=reference.amount(entry.asset, entry.delta_locked, signed=True),
             available_after=reference.amount(entry.asset, entry.available_after),

@@ -1,6 +1,7 @@
-"""The back office's addresses, and what all its pages have in common: staff only, read-only, one frame, refusals in
-one sentence. What an operator may do has an address of its own, a permission, and leads back to a page.
-The pages themselves are settlement's and the ledger's; they stand before the admin's own addresses.
+"""URLs of the back office, and what all its views share.
+
+Pages are for staff and read-only; errors are shown as one sentence in the common layout. Actions have URLs of their
+own, accept only POST, need a permission and redirect to a page. These URLs come before those of Django's admin.
 """
 
 from collections.abc import Callable
@@ -37,35 +38,35 @@ log = structlog.get_logger(__name__)
 View = Callable[..., HttpResponseBase]
 
 
-def framed(view: Callable[..., HttpResponse], *, bare: bool = False) -> View:
-    """The view as a page of the back office. `bare`: a part of a page, which needs no frame."""
-    return admin.site.admin_view(require_safe(_refusing(view, bare=bare)))
+def page_view(view: Callable[..., HttpResponse], *, bare: bool = False) -> View:
+    """Makes a page of the back office from a view. `bare`: a fragment of a page, without the common layout."""
+    return admin.site.admin_view(require_safe(_with_error_pages(view, bare=bare)))
 
 
-def permitted(view: Callable[..., HttpResponse], permission: str) -> View:
-    """The view as something that an operator with this permission does; it leads back to a page."""
+def action_view(view: Callable[..., HttpResponse], permission: str) -> View:
+    """Makes an action from a view, for operators with this permission; it redirects to a page."""
 
     @wraps(view)
     def act(request: HttpRequest, **numbers: int) -> HttpResponse:
         if request.user.has_perm(permission):
             return view(request, **numbers)
-        sentence = f"Your account may not do this: it needs the permission {permission}."
+        sentence = f"Your account is not allowed to do this: it needs the permission {permission}."
         return _refusal(request, "Not permitted", sentence, 403)
 
-    return admin.site.admin_view(require_POST(_refusing(act)))
+    return admin.site.admin_view(require_POST(_with_error_pages(act)))
 
 
-def _refusing(view: Callable[..., HttpResponse], *, bare: bool = False) -> Callable[..., HttpResponse]:
+def _with_error_pages(view: Callable[..., HttpResponse], *, bare: bool = False) -> Callable[..., HttpResponse]:
     @wraps(view)
     def page(request: HttpRequest, **numbers: int) -> HttpResponse:
         try:
-            response = view(request, **_within_reach(numbers))
+            response = view(request, **_checked_numbers(numbers))
         except Http404 as missing:
             response = _refusal(request, "Not found", str(missing), 404)
         except (StoreError, CannotRun) as failure:
             response = _refusal(request, "The store does not answer", str(failure), 503)
         except DatabaseError as failure:
-            log.error("database does not answer", error=str(failure))
+            log.error("site.database_unavailable", error=str(failure))
             response = _refusal(request, "The database does not answer", outages.SENTENCE, 503)
         if isinstance(response, TemplateResponse) and not bare:
             response.context_data = {**admin.site.each_context(request), **(response.context_data or {})}
@@ -74,11 +75,11 @@ def _refusing(view: Callable[..., HttpResponse], *, bare: bool = False) -> Calla
     return page
 
 
-def _within_reach(numbers: dict[str, int]) -> dict[str, int]:
-    """The numbers of an address; one that no store could hold is not found."""
+def _checked_numbers(numbers: dict[str, int]) -> dict[str, int]:
+    """Checks the numbers of a URL. Raises Http404 for one that is larger than any stored number can be."""
     for number in numbers.values():
         if number > INT64_MAX:
-            raise Http404(f"There is nothing with number {number}: the largest is {INT64_MAX}.")
+            raise Http404(f"Nothing has the number {number}: the largest possible number is {INT64_MAX}.")
     return numbers
 
 
@@ -98,25 +99,25 @@ def pages() -> list[URLPattern]:
     letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     views: list[tuple[str, View, str]] = [
-        ("", framed(overview.overview), "overview"),
-        ("overview/live/", framed(overview.live, bare=True), "live"),
-        ("trades/", framed(trades.trades), "trades"),
-        ("trades/<int:trade_id>/", framed(trades.trade), "trade"),
-        ("orders/", framed(orders.orders), "orders"),
-        ("orders/<int:order_id>/", framed(orders.order), "order"),
-        ("accounts/", framed(accounts.accounts), "accounts"),
-        ("accounts/<int:account>/", framed(accounts.account), "account"),
-        ("blocks/", framed(blocks.blocks), "blocks"),
-        ("blocks/<int:number>/", framed(blocks.block), "block"),
-        ("find/", framed(finder.jump), "jump"),
-        ("alarms/", framed(alarms.alarms), "alarms"),
-        ("alarms/<int:number>/acknowledge/", permitted(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
-        ("reconciliations/", framed(reconciliations.runs), "reconciliations"),
-        ("reconciliations/<int:number>/", framed(reconciliations.run), "reconciliation"),
-        ("reconciliations/now/", permitted(reconciliations.reconcile, MAY_RECONCILE), "reconcile"),
-        ("dead_letters/", framed(letters.letters), "dead_letters"),
-        ("dead_letters/<int:number>/", framed(letters.letter), "dead_letter"),
-        ("dead_letters/<int:number>/replay/", permitted(letters.replay, MAY_REPLAY), "replay"),
+        ("", page_view(overview.overview), "overview"),
+        ("overview/live/", page_view(overview.live, bare=True), "live"),
+        ("trades/", page_view(trades.trades), "trades"),
+        ("trades/<int:trade_id>/", page_view(trades.trade), "trade"),
+        ("orders/", page_view(orders.orders), "orders"),
+        ("orders/<int:order_id>/", page_view(orders.order), "order"),
+        ("accounts/", page_view(accounts.accounts), "accounts"),
+        ("accounts/<int:account>/", page_view(accounts.account), "account"),
+        ("blocks/", page_view(blocks.blocks), "blocks"),
+        ("blocks/<int:number>/", page_view(blocks.block), "block"),
+        ("find/", page_view(finder.jump), "jump"),
+        ("alarms/", page_view(alarms.alarms), "alarms"),
+        ("alarms/<int:number>/acknowledge/", action_view(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
+        ("reconciliations/", page_view(reconciliations.runs), "reconciliations"),
+        ("reconciliations/<int:number>/", page_view(reconciliations.run), "reconciliation"),
+        ("reconciliations/now/", action_view(reconciliations.reconcile, MAY_RECONCILE), "reconcile"),
+        ("dead_letters/", page_view(letters.letters), "dead_letters"),
+        ("dead_letters/<int:number>/", page_view(letters.letter), "dead_letter"),
+        ("dead_letters/<int:number>/replay/", action_view(letters.replay, MAY_REPLAY), "replay"),
     ]
     return [path(route, view, name=name) for route, view, name in views]
 

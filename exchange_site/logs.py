@@ -45,14 +45,14 @@ def settings(log_format: str, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": SHARED,
             }
         },
-        "filters": {"one-line": {"()": "back_office.outages.OneLine"}},
+        "filters": {"database-errors": {"()": "back_office.outages.DatabaseErrorFilter"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Django's own handlers would write a second, unstructured copy of each request error.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            "django.request": {"filters": ["one-line"]},
+            "django.request": {"filters": ["database-errors"]},
         },
     }
 

@@ -89,7 +89,6 @@ def legs(event: EventRow, registry: Registry) -> list[Leg]:
 
 
 def _trade(event: EventRow, registry: Registry) -> list[Leg]:
-    # Unpacked by position here and below: this runs for every event of every block.
     instrument = registry.instruments[event.instrument]
     base, quote = instrument.base.symbol, instrument.quote.symbol
     base_amount = event.quantity * instrument.lot_units

@@ -1,6 +1,6 @@
-"""The back office's pages about what was settled. They read through the store contract and never write.
+"""Pages about settled data. They read through the store interface and never write.
 
-The site puts its frame, its login and its refusals around them; what they read from is handed in. What an operator
-does (acknowledge, replay, reconcile) is a method of its own that calls one function; the site lets only POST and only
-who has the permission get there.
+`back_office.urls` adds login, layout and error handling; the data sources are passed in. Each action of an operator
+(acknowledge, replay, reconcile) is a method of its own that calls one function; `back_office.urls` accepts only POST
+from users with the permission.
 """

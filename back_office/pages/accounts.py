@@ -1,7 +1,4 @@
-"""Accounts: find an account, and one account's balances and statement. They read and never write.
-
-The site puts its frame, its login and its refusals around them; what they read from is handed in.
-"""
+"""Pages about accounts: the list of balances, and the balances and statement of one account."""
 
 import re
 from typing import Any
@@ -28,10 +25,10 @@ class AccountPages:
         self.reference = reference
 
     def accounts(self, request: HttpRequest) -> HttpResponse:
-        """Every balance by account, from an account on; a number in the field leads to that account."""
+        """All balances, ordered by account and asset. An account number in the form redirects to that account."""
         context: dict[str, Any] = {"title": "Accounts", "form": request.GET}
         try:
-            account = filters.whole(request.GET, "account", "Account")
+            account = filters.whole_number(request.GET, "account", "Account")
             after = _balance_key(request.GET)
         except BadFilter as refusal:
             return TemplateResponse(
@@ -50,11 +47,11 @@ class AccountPages:
         context["tabs"] = account_tabs(account, "statement")
         balances = self.store.balances_of(account)
         if not balances:
-            raise Http404(f"Nothing has been settled for account {account}: it has no balance and no entry.")
+            raise Http404(f"Account {account} does not exist: it has no settled balance or ledger entry.")
         context["balances"] = [BalanceRow.of(balance, self.reference) for balance in balances]
         try:
             asset = self._asset(request.GET)
-            before = filters.place(request.GET, "before", "Before")
+            before = filters.entry_key(request.GET, "before", "Before")
         except BadFilter as refusal:
             context |= {"refusal": str(refusal), "page": Page([])}
             return TemplateResponse(request, "back_office/account.html", context, status=400)
@@ -74,7 +71,7 @@ class AccountPages:
 
 
 def account_tabs(account: int, active: str) -> list[dict[str, Any]]:
-    """The pages about one account, for the theme's navigation component."""
+    """Tabs of the pages about one account, for the theme's navigation component."""
     links = {
         "statement": reverse("office:account", args=[account]),
         "orders": f"{reverse('office:orders')}?account={account}",
@@ -97,5 +94,5 @@ def _balance_key(query: Query) -> tuple[int, str] | None:
         return None
     match = _BALANCE_KEY.fullmatch(value)
     if not match or int(match[1]) > INT64_MAX:
-        raise BadFilter("After is an account and an asset such as 7:BTC.")
+        raise BadFilter("After must be an account and an asset such as 7:BTC.")
     return int(match[1]), match[2]

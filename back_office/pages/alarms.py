@@ -1,4 +1,4 @@
-"""Alarms: those raised, the gravest first, then what was, newest first."""
+"""The page of alarms: raised alarms, the most severe first, and the history, newest first."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from back_office import filters
 from back_office.filters import BadFilter
 from back_office.paging import PAGE_ROWS, Page, page_before
 from settlement.alarms import records
-from settlement.alarms.rules import EVENTS, Kind, Severity
+from settlement.alarms.rules import Kind, Severity
 from settlement.models import Alarm
 
 MAY_ACKNOWLEDGE = "settlement.change_alarm"
 
-_PLACES = {
+_LINKS = {
     Kind.DEAD_LETTERS: "office:dead_letters",
     Kind.RECONCILIATION: "office:reconciliations",
     Kind.GAP: "office:blocks",
     Kind.HASH_MISMATCH: "office:blocks",
     Kind.CHAIN_CONFLICT: "office:blocks",
 }
-"""Where an operator looks further; the overview has the rest."""
+"""The page that helps with each kind of alarm; for all others it is the overview."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,6 @@ class AlarmRow:
     cleared_at: datetime | None
     acknowledged_by: str
     acknowledged_at: datetime | None
-    stays: bool  # until it is acknowledged
     link: str
 
     @classmethod
@@ -57,18 +56,17 @@ class AlarmRow:
             cleared_at=alarm.cleared_at,
             acknowledged_by=alarm.acknowledged_by or "",
             acknowledged_at=alarm.acknowledged_at,
-            stays=alarm.kind in EVENTS,
-            link=reverse(_PLACES.get(Kind(alarm.kind), "office:overview")),
+            link=reverse(_LINKS.get(Kind(alarm.kind), "office:overview")),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class RaisedAlarms:
-    rows: list[AlarmRow]  # the gravest first, of those the newest
+    rows: list[AlarmRow]  # the most severe first, then the newest
 
     @classmethod
     def read(cls) -> "RaisedAlarms":
-        return cls([AlarmRow.of(alarm) for alarm in _gravest_first(records.raised())])
+        return cls([AlarmRow.of(alarm) for alarm in _most_severe_first(records.raised())])
 
     @property
     def critical(self) -> int:
@@ -79,7 +77,7 @@ class RaisedAlarms:
         return len(self.rows) - self.critical
 
 
-def _gravest_first(alarms: Iterable[Alarm]) -> list[Alarm]:
+def _most_severe_first(alarms: Iterable[Alarm]) -> list[Alarm]:
     return sorted(alarms, key=lambda alarm: (alarm.severity == Severity.CRITICAL, alarm.id), reverse=True)
 
 
@@ -91,7 +89,7 @@ class AlarmPages:
         context: dict[str, Any] = {"title": "Alarms", "page": Page([]), "raised": RaisedAlarms.read()}
         context["may_acknowledge"] = request.user.has_perm(MAY_ACKNOWLEDGE)
         try:
-            before = filters.whole(request.GET, "before", "Before")
+            before = filters.whole_number(request.GET, "before", "Before")
         except BadFilter as refusal:
             context["refusal"] = str(refusal)
             return TemplateResponse(request, "back_office/alarms.html", context, status=400)
@@ -100,9 +98,9 @@ class AlarmPages:
 
     def acknowledge(self, request: HttpRequest, number: int) -> HttpResponse:
         if records.acknowledge(number, request.user.get_username(), self.clock()):
-            messages.success(request, "The alarm is acknowledged.")
+            messages.success(request, "The alarm has been acknowledged.")
         else:
-            messages.info(request, "The alarm is raised no more, or somebody has acknowledged it before.")
+            messages.info(request, "The alarm is no longer raised, or it has already been acknowledged.")
         return redirect("office:alarms")
 
 

@@ -1,4 +1,4 @@
-"""The block chain: newest blocks, and one block's header with what it holds."""
+"""Pages about blocks: the newest blocks, and the header and trades of one block."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ class BlockPages:
     def blocks(self, request: HttpRequest) -> HttpResponse:
         context: dict[str, Any] = {"title": "Blocks", "form": request.GET, "page": Page([])}
         try:
-            number = filters.whole(request.GET, "number", "Block")
-            before = filters.whole(request.GET, "before", "Before")
+            number = filters.whole_number(request.GET, "number", "Block")
+            before = filters.whole_number(request.GET, "before", "Before")
         except BadFilter as refusal:
             return TemplateResponse(
                 request, "back_office/blocks.html", {**context, "refusal": str(refusal)}, status=400
@@ -36,7 +36,7 @@ class BlockPages:
     def block(self, request: HttpRequest, number: int) -> TemplateResponse:
         block = self.store.get_block(number)
         if block is None:
-            raise Http404(f"There is no block {number}: it has not been settled.")
+            raise Http404(f"Block {number} has not been settled.")
         appended, projected = self.store.appended(), self.store.projected()
         context = {
             "title": f"Block {number}",
@@ -52,7 +52,7 @@ class BlockPages:
     def _page(self, before: int | None) -> Page[BlockRow]:
         found = self.store.newest_blocks(PAGE_ROWS + 1, before)
         page = page_before(found, lambda block: block.number, is_first=before is None)
-        # Numbers have no gaps, so the page above this one is known without asking.
+        # Block numbers have no gaps, so the key of the newer page needs no query.
         newer = str(page.rows[0].number + PAGE_ROWS + 1) if page.rows and before is not None else None
         return Page([BlockRow.of(block) for block in page.rows], page.older, newer, page.is_first)
 

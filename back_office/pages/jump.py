@@ -1,4 +1,4 @@
-"""The field in the page's head: a number leads to what has it, an instrument's symbol to its trades."""
+"""The search field in the page header: finds records by number, and the trades of an instrument by its symbol."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class JumpPages:
         self.reference = reference
 
     def jump(self, request: HttpRequest) -> HttpResponse:
-        """Straight to the only thing that is meant; a choice where several are."""
+        """Redirects to the only match; shows a list if there are several."""
         term = request.GET.get("q", "").strip()
         context: dict[str, Any] = {"title": "Find", "term": term[:40]}
         if _NUMBER.fullmatch(term) and int(term) <= INT64_MAX:
@@ -37,12 +37,12 @@ class JumpPages:
         return TemplateResponse(request, "back_office/jump.html", {**context, "refusal": _ADVICE}, status=400)
 
     def _numbered(self, number: int) -> Iterator[dict[str, str]]:
-        """What is stored under a number: each kind is counted for itself, so that there may be up to four."""
+        """Records with this number. Trades, orders, accounts and blocks are numbered separately: up to four match."""
         found = {
             "trade": self.store.get_trade_by_id(number),
             "order": self.store.get_orders([number]),
             "account": self.store.balances_of(number),
-            # Its data is not needed, and may be large: the newest block below the next number is this one, or none.
+            # `get_block` would read the block's data, which may be large; this reads headers only.
             "block": [
                 block for block in self.store.newest_blocks(1, min(number + 1, INT64_MAX)) if block.number == number
             ],

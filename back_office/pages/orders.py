@@ -1,4 +1,4 @@
-"""Orders, newest first, and one order with its trades as far as keys lead to them."""
+"""Pages about orders: the list, newest first, and one order with its trades and ledger entries."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +19,12 @@ from settlement.lookups import entries_of_event
 from settlement.stores.base import Order, Store, Trade
 
 SEARCHED_TRADES = 200
-"""No table is keyed by order, so an order's trades are looked for among this many of its account's."""
+"""No table is keyed by order: an order's trades are searched among this many trades of its account."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which orders, as far as a store can find them by key."""
+class OrderFilter:
+    """Filter of the list; only combinations that the store can look up by key."""
 
     order_id: int | None = None
     account: int | None = None
@@ -32,13 +32,13 @@ class Wanted:
     before: int | None = None
 
     @classmethod
-    def read(cls, query: Query, reference: ReferenceData) -> "Wanted":
+    def read(cls, query: Query, reference: ReferenceData) -> "OrderFilter":
         """Raises BadFilter."""
         wanted = cls(
-            order_id=filters.whole(query, "id", "Order id"),
-            account=filters.whole(query, "account", "Account"),
+            order_id=filters.whole_number(query, "id", "Order id"),
+            account=filters.whole_number(query, "account", "Account"),
             symbol=filters.symbol(query, "symbol", "Instrument"),
-            before=filters.whole(query, "before", "Before"),
+            before=filters.whole_number(query, "before", "Before"),
         )
         if wanted.order_id is not None and (wanted.account is not None or wanted.symbol is not None):
             raise BadFilter("An order id names one order: leave the other fields empty.")
@@ -58,7 +58,7 @@ class OrderPages:
         context: dict[str, Any] = {"title": "Orders", "form": request.GET, "page": Page([])}
         context["instruments"] = self.reference.registry().instruments
         try:
-            wanted = Wanted.read(request.GET, self.reference)
+            wanted = OrderFilter.read(request.GET, self.reference)
         except BadFilter as refusal:
             return TemplateResponse(
                 request, "back_office/orders.html", {**context, "refusal": str(refusal)}, status=400
@@ -73,7 +73,7 @@ class OrderPages:
     def order(self, request: HttpRequest, order_id: int) -> TemplateResponse:
         order = next(iter(self.store.get_orders([order_id])), None)
         if order is None:
-            raise Http404(f"There is no order {order_id}: no order was settled under this command sequence.")
+            raise Http404(f"There is no order {order_id}: no settled order has this command sequence.")
         trades = self._trades(order)
         last = [trade for trade in trades if trade.trade_id == order.updated_sequence]
         parties = [party for trade in last for party in (trade.buyer, trade.seller, HOUSE_ACCOUNT)] or [order.account]
@@ -89,7 +89,7 @@ class OrderPages:
         }
         return TemplateResponse(request, "back_office/order.html", context)
 
-    def _page(self, wanted: Wanted) -> Page[OrderRow]:
+    def _page(self, wanted: OrderFilter) -> Page[OrderRow]:
         if wanted.account is not None:
             found = self.store.get_orders_by_account(wanted.account, PAGE_ROWS + 1, before=wanted.before)
         else:
@@ -98,7 +98,7 @@ class OrderPages:
         return Page([OrderRow.of(order, self.reference) for order in page.rows], page.older, is_first=page.is_first)
 
     def _trades(self, order: Order) -> list[Trade]:
-        """Of its account's trades up to the order's last event: all of its own, unless it traded long before that."""
+        """The order's trades among the newest SEARCHED_TRADES of its account up to the order's last event."""
         if not order.filled:
             return []
         found = self.store.get_trades_by_account(order.account, SEARCHED_TRADES, before=order.updated_sequence + 1)

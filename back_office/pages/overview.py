@@ -1,9 +1,9 @@
-"""What an operator looks at first: is it running, does settlement keep up, where is the market."""
+"""The overview page: state of the engine, lag of settlement, alarms, prices, newest trades and blocks."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from django.core.cache import cache
 from django.http import HttpRequest
@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 
 from back_office import filters
 from back_office.filters import BadFilter
-from back_office.formats import Figure, ReferenceData, instant
+from back_office.formats import Figure, ReferenceData, utc_time
 from back_office.pages.alarms import RaisedAlarms
 from back_office.rows import BlockRow, TradeRow
 from matching.core.codes import name_of
@@ -23,9 +23,9 @@ CANDLES = 90
 LEVELS = 10
 NEWEST_TRADES = 12
 NEWEST_BLOCKS = 12
-COUNTED_LETTERS = 50
-KEPT_S = 3
-"""What costs a row for every instrument is read once so often, however many browsers look."""
+MAX_COUNTED_DEAD_LETTERS = 50
+CACHE_S = 3
+"""Cache time of the values that need a row for every instrument, whatever the number of open browsers."""
 _MINUTE_NS = 60_000_000_000
 
 Depth = Mapping[str, Mapping[str, Sequence[Sequence[int]]]]
@@ -33,7 +33,7 @@ Depth = Mapping[str, Mapping[str, Sequence[Sequence[int]]]]
 
 
 class EngineReader(Protocol):
-    """A running engine, asked with little patience. Raises MatchingError, mostly EngineUnreachable."""
+    """Requests to a running engine, with a short timeout. Raises MatchingError, usually EngineUnreachable."""
 
     def status(self) -> Mapping[str, Any]: ...
 
@@ -42,14 +42,14 @@ class EngineReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """What the engine says of itself; `absent` is why it says nothing."""
+    """Status of the engine; `unreachable` is the reason if it did not answer, else ""."""
 
-    absent: str = ""
+    unreachable: str = ""
     role: str = ""
     block: int = 0
     state_hash: str = ""
     waiting_blocks: int = 0  # in the retransmission ring, not confirmed by settlement
-    ring_percent: int = 0  # of its blocks or of its bytes, whichever is nearer to its end
+    ring_percent: int = 0  # share of its blocks or of its bytes, whichever is larger
     halted: bool = False
     halt_reason: str = ""
 
@@ -74,7 +74,7 @@ class Settlement:
     projected: int
     hash: int
     epoch: int
-    append_lag: int | None  # blocks; None: the engine does not say where it is
+    append_lag: int | None  # blocks; None: the engine is not reachable
     projection_lag: int
 
 
@@ -82,7 +82,7 @@ class Settlement:
 class Level:
     price: Figure
     quantity: Figure
-    percent: int  # of the deepest level shown
+    percent: int  # of the largest level shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,13 @@ class Book:
     bids: list[Level] = field(default_factory=list)
     asks: list[Level] = field(default_factory=list)
     spread: Figure | None = None
+
+
+class TradesPerMinute(NamedTuple):
+    """Number of trades of all instruments."""
+
+    last_full: int
+    current: int  # so far
 
 
 class OverviewPages:
@@ -109,7 +116,7 @@ class OverviewPages:
         return self._page(request, "back_office/overview.html")
 
     def live(self, request: HttpRequest) -> TemplateResponse:
-        """The parts of the overview that change, for the page to put in place of its own."""
+        """The parts of the overview that change; the open page replaces its own with them."""
         return self._page(request, "back_office/overview_live.html")
 
     def _page(self, request: HttpRequest, template: str) -> TemplateResponse:
@@ -124,17 +131,17 @@ class OverviewPages:
             "settlement": self._settlement(engine),
             "alarms": RaisedAlarms.read(),
             "dead_letters": self._dead_letters(),
-            "minutes": cache.get_or_set("overview-trades-a-minute", self._trades_a_minute, KEPT_S),
+            "trades_per_minute": cache.get_or_set("trades-per-minute", self._trades_per_minute, CACHE_S),
             "trades": [TradeRow.of(trade, self.reference) for trade in self.store.newest_trades(NEWEST_TRADES)],
             "blocks": [BlockRow.of(block) for block in self.store.newest_blocks(NEWEST_BLOCKS)],
-            "time": instant(self.now_ns()),
+            "time": utc_time(self.now_ns()),
         }
         if instrument is not None:
             context |= self._market(instrument, depth)
         return TemplateResponse(request, template, context)
 
     def _instrument(self, symbol: str | None) -> Instrument | None:
-        """The one asked for, else the first there is. Raises BadFilter."""
+        """The requested instrument, else the first one; None if there is none. Raises BadFilter."""
         if symbol is None:
             return next(iter(self.reference.registry().instruments), None)
         instrument = self.reference.instrument(symbol)
@@ -146,7 +153,7 @@ class OverviewPages:
         try:
             return EngineState.of(self.engine.status()), self.engine.depth()
         except MatchingError as error:
-            return EngineState(absent=str(error)), {}
+            return EngineState(unreachable=str(error)), {}
 
     def _settlement(self, engine: EngineState) -> Settlement:
         appended, projected = self.store.appended(), self.store.projected()
@@ -155,23 +162,24 @@ class OverviewPages:
             projected=projected.block_number,
             hash=appended.hash,
             epoch=appended.epoch,
-            # The engine was asked first and settlement goes on meanwhile: then there is no lag.
-            append_lag=None if engine.absent else max(0, engine.block - appended.block_number),
+            # The engine was asked first, so settlement may already be ahead of its answer: then the lag is 0.
+            append_lag=None if engine.unreachable else max(0, engine.block - appended.block_number),
             projection_lag=max(0, appended.block_number - projected.block_number),
         )
 
     def _dead_letters(self) -> str:
-        """How many are not resolved; "": none."""
-        found = len(self.store.newest_dead_letters(COUNTED_LETTERS, unresolved_only=True))
-        return f"{found} or more" if found == COUNTED_LETTERS else str(found or "")
+        """Number of unresolved dead letters; "" if there are none."""
+        found = len(self.store.newest_dead_letters(MAX_COUNTED_DEAD_LETTERS, unresolved_only=True))
+        return f"{found} or more" if found == MAX_COUNTED_DEAD_LETTERS else str(found or "")
 
-    def _trades_a_minute(self) -> tuple[int, int]:
-        """Of all instruments: in the last full minute, and in this one so far."""
-        this = self.now_ns() // _MINUTE_NS * _MINUTE_NS
+    def _trades_per_minute(self) -> TradesPerMinute:
+        current = self.now_ns() // _MINUTE_NS * _MINUTE_NS
         symbols = list(self.reference.registry().instrument_by_symbol)
-        candles = self.store.get_candles([(symbol, start) for symbol in symbols for start in (this - _MINUTE_NS, this)])
-        full = sum(candle.trade_count for candle in candles if candle.minute_ns < this)
-        return full, sum(candle.trade_count for candle in candles) - full
+        candles = self.store.get_candles(
+            [(symbol, start) for symbol in symbols for start in (current - _MINUTE_NS, current)]
+        )
+        full = sum(candle.trade_count for candle in candles if candle.minute_ns < current)
+        return TradesPerMinute(full, sum(candle.trade_count for candle in candles) - full)
 
     def _market(self, instrument: Instrument, depth: Depth) -> dict[str, Any]:
         candles = self.store.candles(instrument.symbol, CANDLES)
@@ -188,9 +196,9 @@ class OverviewPages:
 
 
 def _candle(candle: Candle, instrument: Instrument) -> dict[str, str | int]:
-    """Decimals as text: the chart alone turns them into floats, to draw them."""
+    """Decimals as text; only the chart converts them to floats for drawing."""
     return {
-        "time": instant(candle.minute_ns)[:16],
+        "time": utc_time(candle.minute_ns)[:16],
         "open": instrument.tick.text(candle.open),
         "high": instrument.tick.text(candle.high),
         "low": instrument.tick.text(candle.low),

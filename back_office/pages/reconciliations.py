@@ -1,4 +1,4 @@
-"""Reconciliation: its runs, newest first, and what one of them found."""
+"""Pages about reconciliation: the runs, newest first, and the differences of one run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class DifferenceRow:
 
 class ReconciliationPages:
     def __init__(self, start: Callable[[], None]) -> None:
-        """`start` lets background work do a run; it raises CannotRun."""
+        """`start` asks the background worker for a run; it raises CannotRun."""
         self.start = start
 
     def runs(self, request: HttpRequest) -> TemplateResponse:
@@ -45,7 +45,7 @@ class ReconciliationPages:
         context: dict[str, Any] = {"title": "Reconciliation", "page": Page([]), "only_differences": only}
         context["may_reconcile"] = request.user.has_perm(MAY_RECONCILE)
         try:
-            before = filters.whole(request.GET, "before", "Before")
+            before = filters.whole_number(request.GET, "before", "Before")
         except BadFilter as refusal:
             context["refusal"] = str(refusal)
             return TemplateResponse(request, "back_office/reconciliations.html", context, status=400)
@@ -55,10 +55,12 @@ class ReconciliationPages:
     def run(self, request: HttpRequest, number: int) -> TemplateResponse:
         run = ReconciliationRun.objects.filter(id=number).first()
         if run is None:
-            raise Http404(f"There is no reconciliation {number}: runs that found nothing are kept for about a week.")
+            raise Http404(
+                f"There is no reconciliation {number}. Runs without differences are deleted after about a week."
+            )
         differences = [DifferenceRow.of(difference) for difference in run.report.get("differences", [])]
         context = {"title": f"Reconciliation {number}", "run": run, "differences": differences}
-        context["untold"] = run.difference_count - len(differences)
+        context["not_stored"] = run.difference_count - len(differences)
         return TemplateResponse(request, "back_office/reconciliation.html", context)
 
     def reconcile(self, request: HttpRequest) -> HttpResponse:
@@ -67,7 +69,7 @@ class ReconciliationPages:
         except CannotRun as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, "A reconciliation was asked for: it stands here in a moment.")
+            messages.success(request, "A reconciliation has been requested. It appears here when it is finished.")
         return redirect("office:reconciliations")
 
 

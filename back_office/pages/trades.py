@@ -1,4 +1,4 @@
-"""Trades, newest first, and one trade with everything it did."""
+"""Pages about trades: the list, newest first, and one trade with its orders, ledger entries and block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,48 +23,48 @@ from settlement.stores.base import Store, Trade
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which trades, as far as a store can find them by key."""
+class TradeFilter:
+    """Filter of the list; only combinations that the store can look up by key."""
 
     trade_id: int | None = None
     account: int | None = None
     symbol: str | None = None
     day: date | None = None
-    first: int | None = None  # of the sequence range, both ends included
+    first: int | None = None  # first and last sequence, both included
     last: int | None = None
     before: int | None = None
     after: int | None = None
 
     @classmethod
-    def read(cls, query: Query, reference: ReferenceData) -> "Wanted":
+    def read(cls, query: Query, reference: ReferenceData) -> "TradeFilter":
         """Raises BadFilter."""
         wanted = cls(
-            trade_id=filters.whole(query, "id", "Trade id"),
-            account=filters.whole(query, "account", "Account"),
+            trade_id=filters.whole_number(query, "id", "Trade id"),
+            account=filters.whole_number(query, "account", "Account"),
             symbol=filters.symbol(query, "symbol", "Instrument"),
             day=filters.day(query, "day", "Day"),
-            first=filters.whole(query, "first", "From sequence"),
-            last=filters.whole(query, "last", "To sequence"),
-            before=filters.whole(query, "before", "Before"),
-            after=filters.whole(query, "after", "After"),
+            first=filters.whole_number(query, "first", "From sequence"),
+            last=filters.whole_number(query, "last", "To sequence"),
+            before=filters.whole_number(query, "before", "Before"),
+            after=filters.whole_number(query, "after", "After"),
         )
-        wanted.refuse_what_no_key_finds()
+        wanted.check_combination()
         if wanted.symbol is not None and reference.instrument(wanted.symbol) is None:
             raise BadFilter(f"There is no instrument {wanted.symbol}.")
         return wanted
 
-    def refuse_what_no_key_finds(self) -> None:
+    def check_combination(self) -> None:
         others = (self.account, self.symbol, self.day, self.first, self.last)
         if self.trade_id is not None and any(value is not None for value in others):
             raise BadFilter("A trade id names one trade: leave the other fields empty.")
         if self.account is not None and self.symbol is not None:
             raise BadFilter("Account and instrument cannot be combined: give one of them, with a day or a range.")
         if self.account is not None and self.after is not None:
-            raise BadFilter("An account's trades are read from newer to older: give before, not after.")
+            raise BadFilter("Trades of an account can only be paged from newer to older: use before instead of after.")
         if self.before is not None and self.after is not None:
-            raise BadFilter("A page lies before or after a trade: give one of them.")
+            raise BadFilter("Before and after cannot be combined: give one of them.")
         if self.first is not None and self.last is not None:
-            filters.refuse_reversed(self.first, self.last)
+            filters.check_range(self.first, self.last)
 
 
 class TradePages:
@@ -76,7 +76,7 @@ class TradePages:
         context: dict[str, Any] = {"title": "Trades", "form": request.GET, "page": Page([])}
         context["instruments"] = self.reference.registry().instruments
         try:
-            wanted = Wanted.read(request.GET, self.reference)
+            wanted = TradeFilter.read(request.GET, self.reference)
         except BadFilter as refusal:
             return TemplateResponse(
                 request, "back_office/trades.html", {**context, "refusal": str(refusal)}, status=400
@@ -93,7 +93,7 @@ class TradePages:
     def trade(self, request: HttpRequest, trade_id: int) -> TemplateResponse:
         trade = self.store.get_trade_by_id(trade_id)
         if trade is None:
-            raise Http404(f"There is no trade {trade_id}: no trade was settled under this event sequence.")
+            raise Http404(f"There is no trade {trade_id}: no settled trade has this event sequence.")
         block = self.store.get_block(trade.block_number)
         orders = {
             order.order_id: order for order in self.store.get_orders([trade.maker_order_id, trade.taker_order_id])
@@ -112,7 +112,7 @@ class TradePages:
         }
         return TemplateResponse(request, "back_office/trade.html", context)
 
-    def _page(self, wanted: Wanted) -> Page[Trade]:
+    def _page(self, wanted: TradeFilter) -> Page[Trade]:
         lowest, highest = wanted.first or 0, INT64_MAX if wanted.last is None else wanted.last
         if wanted.day is not None:
             day = self.store.trading_day(wanted.day)
@@ -127,7 +127,7 @@ class TradePages:
             highest = min(highest, wanted.before - 1)
         return self._older(wanted, lowest, highest)
 
-    def _older(self, wanted: Wanted, lowest: int, highest: int) -> Page[Trade]:
+    def _older(self, wanted: TradeFilter, lowest: int, highest: int) -> Page[Trade]:
         """The newest trades from `highest` down to `lowest`."""
         if lowest > highest:
             return Page([], is_first=wanted.before is None)
@@ -148,7 +148,7 @@ class TradePages:
         )
 
     def _newer_than(self, key: int, lowest: int, highest: int, symbol: str | None) -> Page[Trade]:
-        """The page that ends just above `key`: read upwards, so that it joins the page that it was left for."""
+        """The page of trades directly newer than `key`, read in ascending order so that no trade is left out."""
         lowest = max(lowest, key + 1)
         if lowest > highest:
             return Page([])

@@ -1,4 +1,4 @@
-"""The back office over a filled store, with an engine that answers what a test lets it answer."""
+"""Fixtures of the back office: a filled store, and a fake engine whose answers a test sets."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -22,14 +22,14 @@ from tests.back_office.market import Market
 NOON_NS = 1_767_268_800_000_000_000  # 2026-01-01T12:00:00Z
 
 STORES = ["sql", pytest.param("scylla", marks=pytest.mark.services("cassandra"))]
-"""What the pages read from: they are the same over each."""
+"""Stores to run the page tests on: pages must not differ."""
 
 ON_SQL = pytest.mark.parametrize("store", ["sql"], indirect=True)
 ON_SCYLLA = pytest.mark.parametrize("store", STORES[1:], indirect=True)
 
 
 class Engine:
-    """Stands for a running engine; `absent` for one that is not."""
+    """Fake of a running engine; `absent`: not reachable."""
 
     def __init__(self) -> None:
         self.absent = False
@@ -58,26 +58,26 @@ class Engine:
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     stand_in = Engine()
-    monkeypatch.setattr(readers.Engine, "status", lambda self: stand_in.status())
-    monkeypatch.setattr(readers.Engine, "depth", lambda self: stand_in.depth())
+    monkeypatch.setattr(readers.EngineClient, "status", lambda self: stand_in.status())
+    monkeypatch.setattr(readers.EngineClient, "depth", lambda self: stand_in.depth())
     return stand_in
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    """What one test's store defines is nothing to the next."""
-    urls.reference.forget()
+def empty_caches() -> Iterator[None]:
+    """Caches do not outlive a test."""
+    urls.reference.invalidate()
     cache.clear()
     yield
-    urls.reference.forget()
+    urls.reference.invalidate()
     cache.clear()
 
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, db: None, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Empty and connected; the pages read from it."""
+    """An empty, connected store that the pages read from."""
     if request.param == "sql":
-        made: Store = SqlStore()  # the site's own settings lead its pages to the same tables
+        made: Store = SqlStore()  # the pages' own store has the same settings, so it reads the same tables
     else:
         new_scylla: Callable[[], ScyllaStore] = request.getfixturevalue("new_scylla")
         made = new_scylla()
@@ -89,7 +89,7 @@ def store(request: pytest.FixtureRequest, db: None, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def market(store: Store) -> Market:
-    """Opened, with nothing traded yet."""
+    """A market with reference data and deposits, without trades."""
     opened = Market(store, NOON_NS)
     opened.open()
     return opened
@@ -103,7 +103,7 @@ def operator(db: None) -> Client:
 
 
 class Answer(Protocol):
-    """What the test client gives."""
+    """A response of the test client."""
 
     @property
     def content(self) -> bytes: ...
@@ -114,26 +114,26 @@ def html(response: Answer) -> str:
 
 
 def words(response: Answer) -> str:
-    """What a person reads: the page without its tags, every run of white space one space."""
+    """Visible text of a page: tags removed, every run of white space reduced to one space."""
     page = re.sub(r"<(script|style).*?</\1>", " ", html(response), flags=re.DOTALL)
-    page = re.sub(r"</?(?:span|i|a|code)\b[^>]*>", "", page)  # these stand inside words and numbers
+    page = re.sub(r"</?(?:span|i|a|code)\b[^>]*>", "", page)  # inline tags can be inside words and numbers
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
 def links(response: Answer, kind: str) -> list[int]:
-    """The numbers that the first column of a table leads to, from top to bottom."""
+    """Numbers linked in the first column of a table, from top to bottom."""
     return [
         int(number) for number in re.findall(rf'<td class="number"><a href="/admin/{kind}/(\d+)/">', html(response))
     ]
 
 
 def next_page(response: Answer, name: str = "older") -> str | None:
-    """Where the link with that id leads."""
+    """Target of the link with that id; None if there is none."""
     found = re.search(rf'<a id="{name}"[^>]* href="([^"]+)"', html(response))
     return unescape(found[1]) if found else None
 
 
 def refusal(response: Answer) -> str:
     found = re.search(r'<p class="office-refusal" role="alert">([^<]+)</p>', html(response))
-    assert found, "the page refuses nothing"
+    assert found, "the page shows no error"
     return unescape(found[1])

@@ -1,4 +1,4 @@
-"""A small market, written into a store through its contract alone: two instruments, some accounts, many trades."""
+"""A small market, written through the store interface: two instruments, some accounts, many trades."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ DEFINITIONS: list[tuple[CommandKind, dict[str, object]]] = [
 
 @dataclass
 class Market:
-    """Every call adds commands and their events; `settle` closes the block and writes what has gathered."""
+    """Each call adds commands with their events; `settle` closes the block and writes them."""
 
     store: Store
     time_ns: int
@@ -62,7 +62,7 @@ class Market:
     touched: dict[tuple[int, str], Balance] = field(default_factory=dict)
 
     def open(self, accounts: int = 4) -> None:
-        """Reference data, and money for accounts 1 to `accounts`."""
+        """Adds reference data, and deposits for accounts 1 to `accounts`."""
         self._define(DEFINITIONS)
         for account in range(1, accounts + 1):
             for asset, amount in (("BTC", 10**12), ("ETH", 10**13), ("USD", 10**16)):
@@ -70,7 +70,7 @@ class Market:
         self.settle()
 
     def add_instruments(self, assets: Iterable[str]) -> None:
-        """New assets, each with an instrument against USD."""
+        """Adds assets, each with an instrument quoted in USD."""
         for asset in assets:
             definition: dict[str, object] = {"command": "asset", "symbol": asset, "decimals": 8}
             self._define([(CommandKind.ASSET, definition), (CommandKind.INSTRUMENT, instrument(asset))])
@@ -89,7 +89,7 @@ class Market:
         self._event(EventKind.DEPOSITED, instrument=asset_id, account=account, amount=amount)
 
     def place(self, account: int, symbol: str, side: str, price: int, quantity: int) -> int:
-        """A limit order that rests; returns its order_id."""
+        """Adds a resting limit order; returns its order_id."""
         self.command += 1
         instrument = self.registry.instrument_by_symbol[symbol]
         buys = side == "buy"
@@ -125,7 +125,7 @@ class Market:
         return self.command
 
     def trade(self, symbol: str, price: int, quantity: int, maker: int, taker: int, taker_side: str = "buy") -> Trade:
-        """A maker's order and a taker's, both filled whole at the maker's price; fees of 1000 and 2000 ppm."""
+        """Adds a maker order and a taker order that fill each other at the maker's price; fees of 1000 and 2000 ppm."""
         maker_id = self.place(maker, symbol, "sell" if taker_side == "buy" else "buy", price, quantity)
         taker_id = self.place(taker, symbol, taker_side, price, quantity)
         instrument = self.registry.instrument_by_symbol[symbol]
@@ -170,7 +170,7 @@ class Market:
         return trade
 
     def settle(self) -> None:
-        """Closes the block, and appends and projects it."""
+        """Closes, appends and projects the block."""
         self.block += 1
         digest = xxhash.xxh3_64_intdigest(f"block {self.block}".encode())
         block = StoredBlock(
@@ -216,7 +216,7 @@ class Market:
         step_ns: int = 1_500_000_000,
         accounts: Sequence[int] = (1, 2, 3, 4),
     ) -> None:
-        """A random walk, the same every time; the newest trade is `trades` steps later."""
+        """Adds trades whose prices are a reproducible random walk of `trades` steps."""
         walk = random.Random(7)
         price = 6_512_350 if symbol == "BTC-USD" else 341_200
         for number in range(1, trades + 1):
@@ -230,7 +230,7 @@ class Market:
             self.settle()
 
     def skip(self, sequences: int) -> None:
-        """As if so many commands and events that leave no row had come between."""
+        """Skips sequences, as if that many commands and events without rows had been executed."""
         self.command += sequences
         self.event += sequences
         self.first_command, self.first_event = self.command + 1, self.event + 1

@@ -1,4 +1,4 @@
-"""Who may see the back office, and what nobody may do there."""
+"""Permissions of the back office: who may see pages, who may act, and what pages answer on errors."""
 
 import logging
 import re
@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from structlog.testing import capture_logs
 
 from back_office import outages, urls
 from exchange_site import logs
@@ -36,7 +37,7 @@ OWN_PAGES = [
     reverse("office:reconciliations"),
     reverse("office:reconciliation", args=[1]),
 ]
-"""They read the site's own database and need no store."""
+"""Pages that read the site's own database and need no store."""
 PAGES += OWN_PAGES
 ACTIONS = {
     reverse("office:acknowledge", args=[1]): "settlement.change_alarm",
@@ -46,13 +47,13 @@ ACTIONS = {
 NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter"]
 
 
-def test_every_address_is_among_those_tested() -> None:
+def test_every_url_is_listed_here() -> None:
     assert len(PAGES) + len(ACTIONS) == len(urls.urlpatterns)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_stranger_and_a_trader_do_nothing(action: str) -> None:
+def test_actions_need_a_staff_login(action: str) -> None:
     trader = Client()
     trader.force_login(User.objects.create_user("trader"))
     for client in (Client(), trader):
@@ -63,7 +64,7 @@ def test_a_stranger_and_a_trader_do_nothing(action: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("action", ACTIONS)
-def test_staff_without_the_permission_is_told_which_it_is(action: str) -> None:
+def test_staff_without_the_permission_sees_which_permission_is_needed(action: str) -> None:
     client = Client()
     client.force_login(User.objects.create_user("clerk", is_staff=True))
     response = client.post(action)
@@ -72,14 +73,14 @@ def test_staff_without_the_permission_is_told_which_it_is(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_nothing_is_done_by_following_a_link(operator: Client, action: str) -> None:
+def test_actions_accept_only_post(operator: Client, action: str) -> None:
     assert operator.get(action).status_code == 405
     assert operator.head(action).status_code == 405
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("action", ACTIONS)
-def test_nothing_is_done_for_another_site(action: str) -> None:
+def test_actions_need_a_csrf_token(action: str) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("operator"))
     assert client.post(action).status_code == 403
@@ -87,7 +88,7 @@ def test_nothing_is_done_for_another_site(action: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("page", PAGES)
-def test_a_stranger_is_sent_to_the_login(page: str) -> None:
+def test_an_anonymous_visitor_is_redirected_to_the_login(page: str) -> None:
     response = Client().get(page)
     assert response.status_code == 302
     assert response["Location"].startswith("/admin/login/?next=/admin/")
@@ -95,7 +96,7 @@ def test_a_stranger_is_sent_to_the_login(page: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("page", PAGES)
-def test_a_user_who_is_no_staff_is_sent_to_the_login(page: str) -> None:
+def test_a_user_without_staff_status_is_redirected_to_the_login(page: str) -> None:
     client = Client()
     client.force_login(User.objects.create_user("trader"))
     response = client.get(page)
@@ -105,7 +106,7 @@ def test_a_user_who_is_no_staff_is_sent_to_the_login(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_nothing_can_be_written(operator: Client, page: str, method: str) -> None:
+def test_pages_accept_only_get_and_head(operator: Client, page: str, method: str) -> None:
     assert operator.generic(method.upper(), page).status_code == 405
 
 
@@ -121,7 +122,7 @@ def test_every_form_that_writes_leads_to_an_action(operator: Client, market: Mar
 
 
 @pytest.mark.parametrize("name", NUMBERED)
-def test_what_is_not_there_is_a_page_that_says_so(operator: Client, market: Market, name: str) -> None:
+def test_a_missing_record_is_a_404_page_that_names_it(operator: Client, market: Market, name: str) -> None:
     response = operator.get(reverse(f"office:{name}", args=[4_000_000]))
     assert response.status_code == 404
     assert "4000000" in words(response)
@@ -131,12 +132,12 @@ def test_what_is_not_there_is_a_page_that_says_so(operator: Client, market: Mark
 
 @pytest.mark.parametrize("name", NUMBERED)
 @pytest.mark.parametrize("number", [INT64_MAX, INT64_MAX + 1, 10**40])
-def test_a_number_that_no_store_holds_is_not_found(operator: Client, market: Market, name: str, number: int) -> None:
+def test_a_number_above_int64_is_not_found(operator: Client, market: Market, name: str, number: int) -> None:
     assert operator.get(f"/admin/{name}s/{number}/").status_code == 404
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_PAGES])
-def test_a_store_that_is_away_is_one_sentence(
+def test_an_unreachable_store_is_one_sentence(
     operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
     def away(*args: object, **options: object) -> None:
@@ -154,14 +155,14 @@ def test_a_store_that_is_away_is_one_sentence(
         "get_dead_letter",
     ):
         monkeypatch.setattr(type(market.store), method, away)
-    urls.reference.forget()
+    urls.reference.invalidate()
     response = operator.get(page)
     assert response.status_code == 503
     assert "The database is locked." in words(response)
 
 
 @pytest.mark.parametrize("page", [*OWN_PAGES, reverse("office:overview")])
-def test_a_database_without_what_a_page_needs_is_one_sentence(operator: Client, market: Market, page: str) -> None:
+def test_a_missing_table_is_one_sentence(operator: Client, market: Market, page: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE alarms")
         cursor.execute("DROP TABLE reconciliation_runs")
@@ -170,26 +171,31 @@ def test_a_database_without_what_a_page_needs_is_one_sentence(operator: Client, 
     assert "The site's database does not answer." in words(response)
 
 
-def test_a_database_that_does_not_know_who_asks_is_one_sentence_and_one_line(
+def test_a_failing_session_lookup_is_one_sentence_and_one_log_event(
     operator: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before any page runs, as with a database that is away."""
+    """The session is read before any view runs, as with an unreachable database."""
     configured = logs.settings("keyvalue", "INFO")["loggers"]["django.request"]["filters"]
-    assert configured == ["one-line"]
-    monkeypatch.setattr(logging.getLogger("django.request"), "filters", [outages.OneLine()])
+    assert configured == ["database-errors"]
+    monkeypatch.setattr(logging.getLogger("django.request"), "filters", [outages.DatabaseErrorFilter()])
     operator.raise_request_exception = False
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE django_session")
-    for response in (operator.get(reverse("office:overview")), operator.get(reverse("admin:auth_user_changelist"))):
-        assert response.status_code == 503
-        assert "The site's database does not answer." in words(response)
-    lines = [record for record in caplog.records if record.name == "django.request"]
-    assert [(line.getMessage(), line.exc_info) for line in lines] == [
-        ("database does not answer: no such table: django_session", None)
-    ] * 2
+    with capture_logs() as lines:
+        for page in ("office:overview", "admin:auth_user_changelist"):
+            response = operator.get(reverse(page))
+            assert response.status_code == 503
+            assert "The site's database does not answer." in words(response)
+    expected = {
+        "event": "site.database_unavailable",
+        "log_level": "error",
+        "error": "no such table: django_session",
+    }
+    assert lines == [expected] * 2
+    assert not [record for record in caplog.records if record.name == "django.request"]
 
 
-def test_users_and_groups_stand_in_the_same_frame(operator: Client) -> None:
+def test_users_and_groups_are_shown_in_the_same_layout(operator: Client) -> None:
     for page in ("auth_user_changelist", "auth_user_add", "auth_group_changelist", "password_change"):
         response = operator.get(reverse(f"admin:{page}"))
         assert response.status_code == 200

@@ -11,18 +11,18 @@ from tests.back_office.market import Market
 
 
 def places(page: str) -> list[tuple[int, int]]:
-    """(event sequence, leg) of each entry on a page."""
+    """(event sequence, leg) of each ledger entry on a page."""
     table = page.partition('id="entries"')[2]
     number = r'<td class="number">(?:<a [^>]*>)?(\d+)(?:</a>)?</td>'
     row = rf'<tr>\s*{number}\s*<td class="time">[^<]*</td>\s*{number}'
     return [(int(sequence), int(leg)) for sequence, leg in re.findall(row, table)]
 
 
-def test_a_number_in_the_field_leads_to_the_account(operator: Client, market: Market) -> None:
+def test_an_account_number_redirects_to_the_account(operator: Client, market: Market) -> None:
     assert operator.get("/admin/accounts/?account=7")["Location"] == "/admin/accounts/7/"
 
 
-def test_balances_of_every_account_are_walked_once(operator: Client, market: Market) -> None:
+def test_paging_lists_every_balance_once(operator: Client, market: Market) -> None:
     for account in range(10, 100):
         market.deposit(account, "USD", 1_500_000)
         market.deposit(account, "BTC", 1)
@@ -39,7 +39,7 @@ def test_balances_of_every_account_are_walked_once(operator: Client, market: Mar
     ]
 
 
-def test_accounts_of_the_largest_numbers_are_walked_too(operator: Client, market: Market) -> None:
+def test_paging_includes_the_largest_account_numbers(operator: Client, market: Market) -> None:
     accounts = range(INT64_MAX - PAGE_ROWS - 5, INT64_MAX + 1)
     for account in accounts:
         market.deposit(account, "USD", 1_500_000)
@@ -69,7 +69,7 @@ def test_a_statement_shows_each_change_and_the_balance_after_it(operator: Client
 
 
 @pytest.mark.parametrize("asset", ["", "BTC", "USD"])
-def test_a_statement_is_walked_once(operator: Client, market: Market, asset: str) -> None:
+def test_paging_lists_every_ledger_entry_of_a_statement_once(operator: Client, market: Market, asset: str) -> None:
     market.run(3 * PAGE_ROWS)
     seen: list[tuple[int, int]] = []
     step: str | None = f"/admin/accounts/3/?asset={asset}"
@@ -86,12 +86,12 @@ def test_a_statement_is_walked_once(operator: Client, market: Market, asset: str
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("?account=one", "Account is a whole number from 0 to 9223372036854775807, not 'one'."),
-        (f"?after={INT64_MAX + 1}:BTC", "After is an account and an asset such as 7:BTC."),
-        ("?after=7", "After is an account and an asset such as 7:BTC."),
-        ("1/?asset=b$d", "Asset is 1 to 32 characters of A-Z 0-9 . _ -, not 'B$D'."),
+        ("?account=one", "Account must be a whole number from 0 to 9223372036854775807, not 'one'."),
+        (f"?after={INT64_MAX + 1}:BTC", "After must be an account and an asset such as 7:BTC."),
+        ("?after=7", "After must be an account and an asset such as 7:BTC."),
+        ("1/?asset=b$d", "Asset must be 1 to 32 characters of A-Z 0-9 . _ -, not 'B$D'."),
         ("1/?asset=GOLD", "There is no asset GOLD."),
-        ("1/?before=5", "Before is an event sequence and a leg such as 120-0, not '5'."),
+        ("1/?before=5", "Before must be an event sequence and a leg such as 120-0, not '5'."),
     ],
 )
 def test_a_bad_filter_is_one_sentence(operator: Client, market: Market, address: str, sentence: str) -> None:
@@ -100,19 +100,19 @@ def test_a_bad_filter_is_one_sentence(operator: Client, market: Market, address:
     assert refusal(response) == sentence
 
 
-def test_an_account_that_never_was(operator: Client, market: Market) -> None:
+def test_an_unknown_account_is_a_404_page(operator: Client, market: Market) -> None:
     response = operator.get("/admin/accounts/99/")
     assert response.status_code == 404
-    assert "Nothing has been settled for account 99: it has no balance and no entry." in words(response)
+    assert "Account 99 does not exist: it has no settled balance or ledger entry." in words(response)
 
 
-def test_the_house_is_named(operator: Client, market: Market) -> None:
+def test_the_house_account_is_labelled(operator: Client, market: Market) -> None:
     market.trade("BTC-USD", 2_000_000, 5_000, maker=1, taker=2)
     market.settle()
-    assert "the house: fees are credited here" in words(operator.get("/admin/accounts/0/"))
+    assert "house account: fees are credited here" in words(operator.get("/admin/accounts/0/"))
     assert "0 house" in words(operator.get("/admin/accounts/"))
 
 
-def test_an_empty_exchange_says_how_accounts_begin(operator: Client, store: Store) -> None:
-    assert "No account holds anything yet." in words(operator.get("/admin/accounts/"))
-    assert "No balance follows." in words(operator.get("/admin/accounts/?after=5:BTC"))
+def test_an_empty_list_explains_how_accounts_are_created(operator: Client, store: Store) -> None:
+    assert "No account has a balance yet." in words(operator.get("/admin/accounts/"))
+    assert "There are no further balances." in words(operator.get("/admin/accounts/?after=5:BTC"))

@@ -22,7 +22,7 @@ def raise_alarm(kind: Kind, severity: Severity = Severity.WARNING, at: datetime 
 
 
 def rows(page: str, table: str) -> list[int]:
-    """The ids of a table's alarms, from top to bottom."""
+    """Ids of the alarms of a table, from top to bottom."""
     part = page.partition(f'id="{table}"')[2].partition("</table>")[0]
     return [int(number) for number in re.findall(r'<tr id="alarm-(\d+)"', part)]
 
@@ -33,7 +33,7 @@ def test_no_alarm_yet(operator: Client) -> None:
     assert "History" not in page
 
 
-def test_raised_alarms_come_first_the_gravest_on_top(operator: Client) -> None:
+def test_raised_alarms_are_listed_with_the_most_severe_first(operator: Client) -> None:
     old = raise_alarm(Kind.SPILL)
     records.clear(Kind.SPILL, NOON + timedelta(minutes=5))
     lag, halted = raise_alarm(Kind.LAG), raise_alarm(Kind.ENGINE_HALTED, Severity.CRITICAL)
@@ -61,22 +61,22 @@ def test_the_history_is_read_a_page_at_a_time(operator: Client) -> None:
 def test_a_bad_page_is_one_sentence(operator: Client) -> None:
     response = operator.get("/admin/alarms/?before=noon")
     assert response.status_code == 400
-    assert "is a whole number" in refusal(response)
+    assert "must be a whole number" in refusal(response)
 
 
-def test_acknowledging_an_event_clears_it_and_says_who(operator: Client) -> None:
+def test_acknowledging_an_event_clears_it_and_records_the_user(operator: Client) -> None:
     alarm = raise_alarm(Kind.GAP)
     with capture_logs() as lines:
         response = operator.post(f"/admin/alarms/{alarm.id}/acknowledge/", follow=True)
     page = words(response)
-    assert "The alarm is acknowledged." in page
+    assert "The alarm has been acknowledged." in page
     assert "No alarm is raised." in page
     assert rows(html(response), "history") == [alarm.id]
     assert "operator" in page.partition("History")[2]
     assert [(line["event"], line["by"]) for line in lines] == [("alarm acknowledged", "operator")]
 
 
-def test_acknowledging_a_level_leaves_it_among_those_raised(operator: Client) -> None:
+def test_acknowledging_an_ongoing_condition_keeps_it_raised(operator: Client) -> None:
     alarm = raise_alarm(Kind.LAG)
     response = operator.post(f"/admin/alarms/{alarm.id}/acknowledge/", follow=True)
     assert rows(html(response), "raised") == [alarm.id]
@@ -88,12 +88,12 @@ def test_acknowledging_twice_changes_nothing(operator: Client) -> None:
     operator.post(f"/admin/alarms/{alarm.id}/acknowledge/")
     before = Alarm.objects.values().get()
     page = words(operator.post(f"/admin/alarms/{alarm.id}/acknowledge/", follow=True))
-    assert "somebody has acknowledged it before" in page
+    assert "it has already been acknowledged" in page
     assert Alarm.objects.values().get() == before
-    assert "raised no more" in words(operator.post("/admin/alarms/999/acknowledge/", follow=True))
+    assert "no longer raised" in words(operator.post("/admin/alarms/999/acknowledge/", follow=True))
 
 
-def test_who_has_only_this_permission_may_acknowledge() -> None:
+def test_the_acknowledge_permission_is_enough_to_acknowledge() -> None:
     alarm = raise_alarm(Kind.LAG)
     clerk = User.objects.create_user("clerk", is_staff=True)
     client = Client()
@@ -105,13 +105,13 @@ def test_who_has_only_this_permission_may_acknowledge() -> None:
     assert Alarm.objects.get().acknowledged_by == "clerk"
 
 
-def test_a_message_is_text_and_not_html(operator: Client) -> None:
+def test_an_alarm_message_is_escaped(operator: Client) -> None:
     records.put(Signal(Kind.LAG, Severity.WARNING, "<script>alert(1)</script>"), NOON, NOON)
     for address in ("/admin/alarms/", "/admin/"):
         assert "<script>alert(1)" not in html(operator.get(address))
 
 
-def test_metrics_of_the_web_show_alarms_of_every_process(client: Client) -> None:
+def test_web_metrics_include_the_alarms_of_every_process(client: Client) -> None:
     raise_alarm(Kind.RECONCILIATION, Severity.CRITICAL)
     page = html(client.get("/metrics"))
     assert 'settlement_alarm{kind="reconciliation",severity="critical"} 1.0' in page

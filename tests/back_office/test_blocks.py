@@ -7,7 +7,7 @@ from tests.back_office.conftest import links, next_page, refusal, words
 from tests.back_office.market import Market
 
 
-def test_pages_walk_through_every_block_once_and_back(operator: Client, market: Market) -> None:
+def test_paging_lists_every_block_once_in_both_directions(operator: Client, market: Market) -> None:
     market.run(2 * PAGE_ROWS + 10, a_block=1)
     forward: list[list[int]] = []
     step: str | None = "/admin/blocks/"
@@ -35,12 +35,12 @@ def test_one_block(operator: Client, market: Market) -> None:
 def test_the_first_block(operator: Client, market: Market) -> None:
     market.run(1)
     response = operator.get("/admin/blocks/1/")
-    assert "Previous hash 0000000000000000 the chain begins here" in words(response)
+    assert "Previous hash 0000000000000000 first block of the chain" in words(response)
     assert next_page(response, "previous") is None
     assert next_page(response, "following") == "/admin/blocks/2/"
 
 
-def test_a_large_block_leads_to_all_its_trades(operator: Client, market: Market) -> None:
+def test_a_large_block_links_to_all_its_trades(operator: Client, market: Market) -> None:
     market.run(PAGE_ROWS + 1, a_block=PAGE_ROWS + 1)
     response = operator.get("/admin/blocks/2/")
     assert len(links(response, "trades")) == PAGE_ROWS
@@ -62,13 +62,13 @@ def test_a_block_that_is_not_projected_yet_says_so(operator: Client, market: Mar
 def test_a_bad_filter_is_one_sentence(operator: Client, market: Market, query: str) -> None:
     response = operator.get(f"/admin/blocks/?{query}")
     assert response.status_code == 400
-    assert "is a whole number" in refusal(response)
+    assert "must be a whole number" in refusal(response)
 
 
-def test_a_number_leads_to_its_block(operator: Client, market: Market) -> None:
+def test_a_block_number_redirects_to_the_block(operator: Client, market: Market) -> None:
     assert operator.get("/admin/blocks/?number=1")["Location"] == "/admin/blocks/1/"
 
 
 def test_no_block_yet(operator: Client, store: Store) -> None:
     assert "No block has been settled yet." in words(operator.get("/admin/blocks/"))
-    assert "There is no older block." in words(operator.get("/admin/blocks/?before=1"))
+    assert "There are no older blocks." in words(operator.get("/admin/blocks/?before=1"))

@@ -1,4 +1,4 @@
-"""The back office as an operator uses it: a real Chromium, a real server, clicks."""
+"""The back office in a real Chromium, against a real server."""
 
 from collections.abc import Callable, Iterator
 
@@ -34,7 +34,7 @@ def market(transactional_db: None) -> Market:
 
 @pytest.fixture
 def office(browser: Chrome, live_server: LiveServer, market: Market) -> Iterator[Chrome]:
-    """Logged in, through the form, and on the overview."""
+    """A browser that has logged in through the form and shows the overview."""
     User.objects.create_superuser("operator", password="let me in")
     browser.get(f"{live_server.url}/admin/")
     browser.find_element(By.NAME, "username").send_keys("operator")
@@ -58,7 +58,7 @@ def heading(browser: Chrome) -> str:
 
 
 def click(browser: Chrome, selector: str) -> None:
-    """Follows a link and waits for the page behind it."""
+    """Clicks a link and waits for the next page."""
     link = browser.find_element(By.CSS_SELECTOR, selector)
     target = link.get_attribute("href")
     link.click()
@@ -81,7 +81,7 @@ def test_from_the_overview_to_a_trade_its_order_and_the_account(office: Chrome, 
     assert office.find_elements(By.ID, "newest")
 
 
-def test_the_overview_follows_the_market_by_itself(office: Chrome, market: Market, engine: Engine) -> None:
+def test_the_overview_refreshes_itself(office: Chrome, market: Market, engine: Engine) -> None:
     office.execute_script("window.untouched = true")
     candles = "return Chart.getChart('price-chart').data.labels.filter(Boolean).length"
     minutes = office.execute_script(candles)
@@ -93,7 +93,7 @@ def test_the_overview_follows_the_market_by_itself(office: Chrome, market: Marke
     until(office, lambda page: "4321" in page.find_element(By.ID, "tile-block").text)
     until(office, lambda page: page.execute_script(candles) == minutes + 1)
     assert "66000.00" in office.find_element(By.ID, "live-market").text
-    assert office.execute_script("return window.untouched"), "the page was loaded anew"
+    assert office.execute_script("return window.untouched"), "the page was reloaded"
 
 
 def test_the_chart_says_at_least_of_a_volume_that_stopped_at_the_largest(office: Chrome, market: Market) -> None:
@@ -111,10 +111,10 @@ def test_the_chart_says_at_least_of_a_volume_that_stopped_at_the_largest(office:
 def test_another_instrument_is_chosen(office: Chrome) -> None:
     office.find_element(By.CSS_SELECTOR, "#instrument option:last-child").click()
     until(office, lambda page: "symbol=ETH-USD" in page.current_url)
-    assert "has not traded yet" in office.find_element(By.ID, "live-market").text
+    assert "no trades yet" in office.find_element(By.ID, "live-market").text
 
 
-def test_an_engine_that_goes_away_and_comes_back_shows(office: Chrome, engine: Engine) -> None:
+def test_the_overview_shows_an_engine_disappear_and_return(office: Chrome, engine: Engine) -> None:
     assert "taking commands" in office.find_element(By.ID, "tile-engine").text
     engine.absent = True
     until(office, lambda page: "not reachable" in page.find_element(By.ID, "tile-engine").text)
@@ -122,12 +122,12 @@ def test_an_engine_that_goes_away_and_comes_back_shows(office: Chrome, engine: E
     until(office, lambda page: "taking commands" in page.find_element(By.ID, "tile-engine").text)
 
 
-def test_a_session_that_ends_leads_to_the_login(office: Chrome) -> None:
+def test_an_expired_session_leads_to_the_login(office: Chrome) -> None:
     office.delete_all_cookies()
     until(office, lambda page: page.find_elements(By.NAME, "username"))
 
 
-def test_the_field_in_the_head_leads_to_a_trade(office: Chrome, market: Market) -> None:
+def test_the_search_field_leads_to_a_trade(office: Chrome, market: Market) -> None:
     trade = market.settled[-1]
     field = office.find_element(By.CSS_SELECTOR, ".office-jump input")
     field.send_keys(str(trade.trade_id))
@@ -135,7 +135,7 @@ def test_the_field_in_the_head_leads_to_a_trade(office: Chrome, market: Market) 
     until(office, lambda page: page.current_url.endswith(f"/admin/trades/{trade.trade_id}/"))
 
 
-def test_dark_mode_draws_on_dark(office: Chrome) -> None:
+def test_dark_mode_has_a_dark_background(office: Chrome) -> None:
     office.execute_script("localStorage.setItem('adminTheme', '\"dark\"')")
     office.refresh()
     until(office, lambda page: "dark" in (page.find_element(By.TAG_NAME, "html").get_attribute("class") or ""))

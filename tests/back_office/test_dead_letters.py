@@ -32,11 +32,11 @@ def projected(store: Store) -> None:
     store.insert_batch(projection(8))
 
 
-def test_nothing_was_refused(operator: Client, store: Store) -> None:
-    assert "The store has refused nothing." in words(operator.get("/admin/dead_letters/"))
+def test_no_dead_letters_yet(operator: Client, store: Store) -> None:
+    assert "There are no dead letters." in words(operator.get("/admin/dead_letters/"))
 
 
-def test_letters_newest_first_with_their_state(operator: Client, store: Store) -> None:
+def test_dead_letters_are_listed_newest_first_with_their_state(operator: Client, store: Store) -> None:
     put(store, 3, resolved=True)
     put(store, 8)
     response = operator.get("/admin/dead_letters/")
@@ -46,18 +46,18 @@ def test_letters_newest_first_with_their_state(operator: Client, store: Store) -
     assert "3 resolved It refuses <3>." in page
 
 
-def test_pages_walk_through_every_letter_once(operator: Client, store: Store) -> None:
+def test_paging_lists_every_dead_letter_once(operator: Client, store: Store) -> None:
     for number in range(1, PAGE_ROWS + 6):
         put(store, number)
     first = operator.get("/admin/dead_letters/")
     second = operator.get(f"/admin/dead_letters/{next_page(first)}")
     assert links(first, "dead_letters") + links(second, "dead_letters") == list(range(PAGE_ROWS + 5, 0, -1))
     assert next_page(second) is None
-    assert "There is no older dead letter." in words(operator.get("/admin/dead_letters/?before=1"))
+    assert "There are no older dead letters." in words(operator.get("/admin/dead_letters/?before=1"))
 
 
 @pytest.mark.parametrize("page", ["/admin/dead_letters/", "/admin/dead_letters/?before=9", "/admin/overview/live/"])
-def test_a_page_reads_no_more_letters_than_it_shows(operator: Client, store: Store, page: str) -> None:
+def test_a_page_reads_only_the_dead_letters_that_it_shows(operator: Client, store: Store, page: str) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert operator.get(page).status_code == 200
     (asked,) = (query["sql"] for query in queries if "FROM dead_letters" in query["sql"])
@@ -67,52 +67,60 @@ def test_a_page_reads_no_more_letters_than_it_shows(operator: Client, store: Sto
 def test_a_bad_page_is_one_sentence(operator: Client, store: Store) -> None:
     response = operator.get("/admin/dead_letters/?before=noon")
     assert response.status_code == 400
-    assert "is a whole number" in refusal(response)
+    assert "must be a whole number" in refusal(response)
 
 
-def test_one_letter_with_its_error_and_its_rows(operator: Client, store: Store) -> None:
+def test_one_dead_letter_with_its_error_and_row_counts(operator: Client, store: Store) -> None:
     put(store, 8, balances=[[1, "BTC", 5, 0, 80]], ledger_events=[[1], [2]])
     response = operator.get("/admin/dead_letters/8/")
     page = words(response)
     assert "Error It refuses <8>. Attempts 3" in page
-    assert "First refused (UTC) 2026-01-01T12:00:00.000Z Last refused (UTC) 2026-01-01T12:00:01.000Z" in page
+    assert "First rejected (UTC) 2026-01-01T12:00:00.000Z Last rejected (UTC) 2026-01-01T12:00:01.000Z" in page
     assert "Ledger events 2 Balances 1 " in page
     assert '<a href="/admin/blocks/8/">8</a>' in html(response)
     assert "Replay</button>" in html(response)
 
 
-def test_a_letter_whose_rows_are_gone_can_be_read(operator: Client, store: Store) -> None:
+def test_a_dead_letter_without_stored_rows_can_be_shown(operator: Client, store: Store) -> None:
     store.put_dead_letter(DeadLetter(8, 8, "It does not fit.", 1, NOON_NS, NOON_NS, NOON_NS))
-    assert "its rows were not kept" in words(operator.get("/admin/dead_letters/8/"))
+    assert "the rows were not stored" in words(operator.get("/admin/dead_letters/8/"))
 
 
 @pytest.mark.usefixtures("projected")
-def test_a_replay_writes_the_rows_and_says_who(operator: Client, store: Store, data_dir: Path) -> None:
+def test_a_replay_writes_the_rows_and_logs_the_user(operator: Client, store: Store, data_dir: Path) -> None:
     put(store, 8, balances=[[1, "BTC", 5, 0, 80]])
     with capture_logs() as lines:
         response = operator.post("/admin/dead_letters/8/replay/", follow=True)
     page = words(response)
-    assert "The rows of block 8 are written." in page
+    assert "The rows of block 8 have been written." in page
     assert "resolved" in page
     assert "Replay</button>" not in html(response)
     assert [balance.available for balance in store.balances_of(1)] == [5]
     assert store.dead_letters() == []
-    assert {"event": "dead letter replayed", "log_level": "info", "block": 8, "by": "operator", "error": None} in lines
+    assert {
+        "event": "site.dead_letter_replayed",
+        "log_level": "info",
+        "block": 8,
+        "by": "operator",
+        "error": None,
+    } in lines
     assert json.loads((data_dir / FILE_NAME).read_text())["resolved_at_ns"]
-    assert "are written" in words(operator.post("/admin/dead_letters/8/replay/", follow=True))
+    assert "have been written" in words(operator.post("/admin/dead_letters/8/replay/", follow=True))
 
 
 @pytest.mark.usefixtures("projected")
-def test_a_replay_that_is_refused_again_says_why(operator: Client, store: Store, data_dir: Path) -> None:
+def test_a_replay_that_is_rejected_again_shows_the_error(operator: Client, store: Store, data_dir: Path) -> None:
     put(store, 8, balances=[[1, "BTC", 2**63, 0, 80]])
     page = words(operator.post("/admin/dead_letters/8/replay/", follow=True))
-    assert "The store refuses the rows again: " in page
+    assert "The database rejected the rows again: " in page
     assert " refuses it: " in page
     assert "Attempts 4" in page
 
 
 @pytest.mark.usefixtures("projected")
-def test_a_replay_before_the_blocks_turn_says_what_to_wait_for(operator: Client, store: Store, data_dir: Path) -> None:
+def test_a_replay_before_earlier_blocks_are_projected_is_refused(
+    operator: Client, store: Store, data_dir: Path
+) -> None:
     put(store, 9, balances=[[1, "BTC", 5, 0, 80]])
     page = words(operator.post("/admin/dead_letters/9/replay/", follow=True))
     assert "The rows of block 9 cannot be replayed yet, for the store is projected to block 8 only" in page
@@ -120,14 +128,14 @@ def test_a_replay_before_the_blocks_turn_says_what_to_wait_for(operator: Client,
     assert list(store.balances_of(1)) == []
 
 
-def test_a_letter_that_is_not_there_is_not_replayed(operator: Client, store: Store, data_dir: Path) -> None:
+def test_an_unknown_dead_letter_is_not_replayed(operator: Client, store: Store, data_dir: Path) -> None:
     response = operator.post("/admin/dead_letters/9/replay/")
     assert response.status_code == 404
     assert "There is no dead letter 9" in words(response)
 
 
 @pytest.mark.usefixtures("projected")
-def test_who_has_only_this_permission_may_replay(store: Store, data_dir: Path) -> None:
+def test_the_replay_permission_is_enough_to_replay(store: Store, data_dir: Path) -> None:
     put(store, 8)
     clerk = User.objects.create_user("clerk", is_staff=True)
     client = Client()

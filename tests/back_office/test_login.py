@@ -1,4 +1,4 @@
-"""Where logging in, logging out and a changed password lead: always to a page that is there."""
+"""Redirects after login, logout and a change of password always end at an existing page."""
 
 import re
 
@@ -17,7 +17,7 @@ pytestmark = ON_SQL
 
 
 def log_in(client: Client, address: str, name: str = "operator") -> str:
-    """The address that a browser ends at; the page there has to exist."""
+    """URL after all redirects; that page has to exist."""
     response = client.post(address, {"username": name, "password": PASSWORD}, follow=True)
     assert response.status_code == 200
     chain: list[tuple[str, int]] = response.redirect_chain
@@ -28,18 +28,18 @@ def log_in(client: Client, address: str, name: str = "operator") -> str:
     "query",
     ["", "?next=", "?next=//elsewhere.example/", "?next=https://elsewhere.example/", "?next=javascript:alert(1)"],
 )
-def test_a_login_without_a_target_of_ours_leads_to_the_front_page(market: Market, query: str) -> None:
+def test_a_login_without_a_target_redirects_to_the_front_page(market: Market, query: str) -> None:
     User.objects.create_superuser("operator", password=PASSWORD)
     assert log_in(Client(), f"/admin/login/{query}") == FRONT_PAGE
 
 
-def test_a_login_on_the_way_to_a_page_leads_to_that_page(market: Market) -> None:
+def test_a_login_with_a_target_redirects_to_it(market: Market) -> None:
     User.objects.create_superuser("operator", password=PASSWORD)
     assert log_in(Client(), "/admin/login/?next=/admin/trades/") == "/admin/trades/"
 
 
 @pytest.mark.parametrize("query", ["", "?next=//elsewhere.example/"])
-def test_a_user_without_staff_rights_stays_at_the_login_and_is_told_why(market: Market, query: str) -> None:
+def test_a_user_without_staff_status_stays_at_the_login_with_an_error(market: Market, query: str) -> None:
     User.objects.create_user("trader", password=PASSWORD)
     client = Client()
     address = f"/admin/login/{query}"
@@ -47,12 +47,12 @@ def test_a_user_without_staff_rights_stays_at_the_login_and_is_told_why(market: 
     assert "for a staff account" in words(client.post(address, {"username": "trader", "password": PASSWORD}))
 
 
-def test_who_is_logged_in_already_is_led_from_the_login_to_the_front_page(market: Market, operator: Client) -> None:
+def test_a_logged_in_user_is_redirected_from_the_login_to_the_front_page(market: Market, operator: Client) -> None:
     response = operator.get("/admin/login/")
     assert (response.status_code, response["Location"]) == (302, FRONT_PAGE)
 
 
-def test_after_logging_out_the_page_leads_back_to_the_login_and_that_to_the_front_page(market: Market) -> None:
+def test_the_logout_page_links_to_the_login(market: Market) -> None:
     User.objects.create_superuser("operator", password=PASSWORD)
     client = Client()
     client.login(username="operator", password=PASSWORD)
@@ -64,7 +64,7 @@ def test_after_logging_out_the_page_leads_back_to_the_login_and_that_to_the_fron
     assert log_in(client, login["Location"]) == FRONT_PAGE
 
 
-def test_a_changed_password_is_confirmed_by_a_page_that_is_there(market: Market) -> None:
+def test_a_changed_password_is_confirmed_on_a_page(market: Market) -> None:
     User.objects.create_superuser("operator", password=PASSWORD)
     client = Client()
     client.login(username="operator", password=PASSWORD)

@@ -45,7 +45,7 @@ def test_pages_walk_through_everything_once(operator: Client, market: Market, qu
 
 
 def parties(trade: Trade) -> list[tuple[int, int]]:
-    """Both orders, each with its account."""
+    """Each of both orders with its account."""
     taker, maker = (trade.buyer, trade.seller) if trade.taker_side == "buy" else (trade.seller, trade.buyer)
     return [(trade.maker_order_id, maker), (trade.taker_order_id, taker)]
 
@@ -53,11 +53,11 @@ def parties(trade: Trade) -> list[tuple[int, int]]:
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("id=abc", "Order id is a whole number from 0 to 9223372036854775807, not 'abc'."),
+        ("id=abc", "Order id must be a whole number from 0 to 9223372036854775807, not 'abc'."),
         ("id=1&symbol=BTC-USD", "An order id names one order: leave the other fields empty."),
         ("account=1&symbol=BTC-USD", "Account and instrument cannot be combined: give one of them."),
         ("symbol=NONE", "There is no instrument NONE."),
-        ("before=-", "Before is a whole number from 0 to 9223372036854775807, not '-'."),
+        ("before=-", "Before must be a whole number from 0 to 9223372036854775807, not '-'."),
     ],
 )
 def test_a_bad_filter_is_one_sentence(operator: Client, market: Market, query: str, sentence: str) -> None:
@@ -66,11 +66,11 @@ def test_a_bad_filter_is_one_sentence(operator: Client, market: Market, query: s
     assert refusal(response) == sentence
 
 
-def test_an_id_leads_to_its_order(operator: Client, market: Market) -> None:
+def test_an_order_id_redirects_to_the_order(operator: Client, market: Market) -> None:
     assert operator.get("/admin/orders/?id=9")["Location"] == "/admin/orders/9/"
 
 
-def test_an_accounts_orders_stand_under_the_accounts_tabs(operator: Client, market: Market) -> None:
+def test_orders_of_an_account_are_shown_with_the_account_tabs(operator: Client, market: Market) -> None:
     market.run(2)
     page = words(operator.get("/admin/orders/?account=1"))
     assert "Account 1" in page
@@ -85,10 +85,10 @@ def test_one_order_with_its_trades(operator: Client, market: Market) -> None:
     page = words(response)
     assert "filled" in page
     assert f"event {trade.trade_id}" in page
-    assert "Some of its trades" not in page
+    assert "were searched, and some trades of this order are older" not in page
 
 
-def test_trades_that_lie_too_far_back_are_said_to_be_missing(
+def test_an_order_with_trades_beyond_the_search_limit_says_so(
     operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(orders, "SEARCHED_TRADES", 1)
@@ -98,7 +98,7 @@ def test_trades_that_lie_too_far_back_are_said_to_be_missing(
     market.orders[trade.maker_order_id] = again
     market.settle()
     response = operator.get(f"/admin/orders/{trade.maker_order_id}/")
-    assert "Some of its trades are not among the 1 of account 1" in words(response)
+    assert "Only the last 1 trades of account 1" in words(response)
 
 
 def test_an_order_by_quote_quantity(operator: Client, market: Market) -> None:
@@ -118,12 +118,12 @@ def test_an_order_by_quote_quantity(operator: Client, market: Market) -> None:
     )
     market.settle()
     page = words(operator.get(f"/admin/orders/{order}/"))
-    assert "Price market For 250.000000 USD" in page
-    assert "Cancelled no liquidity" in page
-    assert "It has not traded." in page
+    assert "Price market Quote quantity 250.000000 USD" in page
+    assert "Cancel reason no liquidity" in page
+    assert "This order has no trades." in page
     assert "market for 250.000000 USD" in words(operator.get("/admin/orders/"))
 
 
-def test_the_shared_walk_works_for_an_empty_exchange(operator: Client, store: Store) -> None:
+def test_empty_lists_have_a_message(operator: Client, store: Store) -> None:
     assert walk(operator, "/admin/trades/") == []
     assert "No order has been placed yet." in words(operator.get("/admin/orders/"))

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from back_office import readers
 from back_office.formats import ReferenceData
-from back_office.pages.overview import COUNTED_LETTERS, OverviewPages
+from back_office.pages.overview import MAX_COUNTED_DEAD_LETTERS, OverviewPages
 from matching.core.errors import EngineUnreachable
 from settlement.alarms import records
 from settlement.alarms.rules import Kind, Severity, Signal
@@ -19,7 +19,7 @@ from tests.back_office.conftest import Engine, html, links, refusal, words
 from tests.back_office.market import MINUTE_NS, Market
 from tests.settlement.rows import projection
 
-ask_the_real_engine = readers.Engine.status  # before a fixture puts another in its place
+ask_the_real_engine = readers.EngineClient.status  # before a fixture puts another in its place
 
 
 def candles(page: str) -> list[dict[str, object]]:
@@ -39,11 +39,11 @@ def test_engine_settlement_and_market(operator: Client, market: Market, engine: 
     engine.fields["block"] = market.block + 3
     page = words(operator.get("/admin/"))
     assert "Engine leader taking commands" in page
-    assert f"Engine's block {market.block + 3} 00c0ffee00c0ffee" in page
+    assert f"Engine block {market.block + 3} 00c0ffee00c0ffee" in page
     assert "Ring in use 25 % 25 blocks wait for settlement" in page
     assert f"Durable {market.block} 3 blocks behind the engine" in page
-    assert f"Projected {market.block} level with durable" in page
-    assert "every block was projected" in page
+    assert f"Projected {market.block} every durable block is projected" in page
+    assert "no block has been rejected" in page
     assert "spread 1.50" in page
     assert "ask 65124.50 3.0000 bid 65123.00 1.5000 bid 65122.00 0.5000" in page
     assert "trading" in page
@@ -86,7 +86,7 @@ def test_candles_are_exact_decimals_oldest_first(operator: Client, market: Marke
     ]
 
 
-def test_a_volume_that_stopped_at_the_largest_is_said_to_be_at_least_that(operator: Client, market: Market) -> None:
+def test_a_saturated_volume_is_marked_as_a_lower_bound(operator: Client, market: Market) -> None:
     market.settle()
     at_most = Candle("BTC-USD", market.time_ns // MINUTE_NS * MINUTE_NS, 1, 1, 1, 1, MOST_VOLUME, 3, market.event)
     market.store.insert_rows(projection(market.block, candles=[at_most]))
@@ -94,7 +94,7 @@ def test_a_volume_that_stopped_at_the_largest_is_said_to_be_at_least_that(operat
     assert (row["volume"], row["volume_is_at_least"]) == ("922337203685477.5807", True)
 
 
-def test_trades_a_minute_of_all_instruments(market: Market, engine: Engine, rf: RequestFactory) -> None:
+def test_trades_per_minute_count_all_instruments(market: Market, engine: Engine, rf: RequestFactory) -> None:
     market.run(3, step_ns=0)
     market.run(2, "ETH-USD", step_ns=0)
     market.time_ns += MINUTE_NS
@@ -102,15 +102,15 @@ def test_trades_a_minute_of_all_instruments(market: Market, engine: Engine, rf: 
     pages = OverviewPages(market.store, engine, ReferenceData(market.store.definitions), lambda: market.time_ns)
     response = pages.overview(rf.get("/admin/"))
     assert response.context_data is not None
-    assert response.context_data["minutes"] == (5, 4)
+    assert response.context_data["trades_per_minute"] == (5, 4)
 
 
-def test_the_instrument_can_be_chosen(operator: Client, market: Market) -> None:
+def test_the_instrument_can_be_selected(operator: Client, market: Market) -> None:
     market.run(2, "ETH-USD")
     page = words(operator.get("/admin/?symbol=eth-usd"))
-    assert "No order is open in ETH-USD." in page
+    assert "There are no open orders in ETH-USD." in page
     assert re.search(r"\d{4}\.\d\d USD trading", page)
-    assert "has not traded yet" in words(operator.get("/admin/?symbol=BTC-USD"))
+    assert "no trades yet" in words(operator.get("/admin/?symbol=BTC-USD"))
 
 
 @pytest.mark.parametrize("address", ["/admin/", "/admin/overview/live/"])
@@ -118,10 +118,13 @@ def test_an_unknown_instrument_is_one_sentence(operator: Client, market: Market,
     response = operator.get(f"{address}?symbol=GOLD-USD")
     assert response.status_code == 400
     assert "There is no instrument GOLD-USD." in words(response)
-    assert refusal(operator.get("/admin/?symbol=%27")) == 'Instrument is 1 to 32 characters of A-Z 0-9 . _ -, not "\'".'
+    assert (
+        refusal(operator.get("/admin/?symbol=%27"))
+        == 'Instrument must be 1 to 32 characters of A-Z 0-9 . _ -, not "\'".'
+    )
 
 
-def test_a_halted_engine_says_why(operator: Client, market: Market, engine: Engine) -> None:
+def test_a_halted_engine_shows_the_reason(operator: Client, market: Market, engine: Engine) -> None:
     engine.fields |= {"halted": True, "halted_reason": "The ring is full."}
     page = words(operator.get("/admin/"))
     assert "Engine halted The ring is full." in page
@@ -129,7 +132,7 @@ def test_a_halted_engine_says_why(operator: Client, market: Market, engine: Engi
 
 
 @pytest.mark.parametrize("address", ["/admin/", "/admin/overview/live/"])
-def test_an_engine_that_is_away_leaves_everything_else(
+def test_an_unreachable_engine_leaves_the_rest_of_the_page(
     operator: Client, market: Market, engine: Engine, address: str
 ) -> None:
     engine.absent = True
@@ -138,27 +141,27 @@ def test_an_engine_that_is_away_leaves_everything_else(
     assert response.status_code == 200
     page = words(response)
     assert "Engine not reachable No engine answers at tcp://127.0.0.1:5701." in page
-    assert "The book is the engine's, and it is not reachable." in page
+    assert "The order book comes from the engine, which is not reachable." in page
     assert f"Durable {market.block} last block appended" in page
     assert len(links(response, "trades")) == 3
 
 
-def test_the_real_reader_gives_an_engine_up_soon(settings: Settings, free_port: Callable[[], int]) -> None:
+def test_the_engine_client_has_a_short_timeout(settings: Settings, free_port: Callable[[], int]) -> None:
     settings.ENGINE_COMMAND_ADDRESS = f"tcp://127.0.0.1:{free_port()}"
     began = time.monotonic()
     with pytest.raises(EngineUnreachable):
-        ask_the_real_engine(readers.Engine())
+        ask_the_real_engine(readers.EngineClient())
     assert time.monotonic() - began < 1
 
 
-def test_an_empty_exchange_says_what_to_start(operator: Client, store: Store, engine: Engine) -> None:
+def test_an_empty_exchange_shows_which_programs_to_start(operator: Client, store: Store, engine: Engine) -> None:
     engine.absent = True
     page = words(operator.get("/admin/"))
     assert "No block has been settled yet: start manage.py run_engine and manage.py run_settlement." in page
-    assert "Nothing has traded yet. manage.py demo_market starts a market." in page
+    assert "There are no trades yet. manage.py demo_market starts a demo market." in page
 
 
-def test_projection_that_falls_behind_is_counted_in_blocks(operator: Client, market: Market) -> None:
+def test_projection_lag_is_shown_in_blocks(operator: Client, market: Market) -> None:
     block = market.store.get_block(1)
     assert isinstance(block, StoredBlock)
     market.store.append_blocks([block._replace(number=number, prev_hash=block.hash) for number in (2, 3)])
@@ -170,22 +173,20 @@ def test_dead_letters_are_counted(operator: Client, market: Market) -> None:
     letter = DeadLetter(1, 1, "It does not fit.", 3, market.time_ns, market.time_ns, None)
     market.store.put_dead_letter(letter)
     response = operator.get("/admin/")
-    assert "Dead letters 1 not projected: read why, and replay" in words(response)
+    assert "Dead letters 1 not projected: see the error, then replay" in words(response)
     assert '<a href="/admin/dead_letters/">1</a>' in html(response)
 
 
-def test_many_dead_letters_are_not_counted_to_the_end(operator: Client, market: Market) -> None:
-    for number in range(1, COUNTED_LETTERS + 10):
+def test_dead_letters_are_counted_up_to_a_limit(operator: Client, market: Market) -> None:
+    for number in range(1, MAX_COUNTED_DEAD_LETTERS + 10):
         letter = DeadLetter(number, number, "It does not fit.", 3, market.time_ns, market.time_ns, None)
         market.store.put_dead_letter(letter)
-        if number == COUNTED_LETTERS - 1:
+        if number == MAX_COUNTED_DEAD_LETTERS - 1:
             assert "Dead letters 49 not projected" in words(operator.get("/admin/"))
     assert "Dead letters 50 or more not projected" in words(operator.get("/admin/"))
 
 
-def test_trades_a_minute_are_read_once_in_some_seconds(
-    operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trades_per_minute_are_cached(operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Sequence[tuple[str, int]]] = []
     get_candles = market.store.get_candles
 
@@ -200,7 +201,7 @@ def test_trades_a_minute_are_read_once_in_some_seconds(
 
 
 @pytest.mark.parametrize("address", ["/admin/", "/admin/overview/live/"])
-def test_raised_alarms_are_counted_and_named_with_links(operator: Client, market: Market, address: str) -> None:
+def test_raised_alarms_are_counted_and_linked(operator: Client, market: Market, address: str) -> None:
     assert "critical" not in words(operator.get(address))
     now = datetime(2026, 1, 1, tzinfo=UTC)
     for kind, severity in (
@@ -221,7 +222,7 @@ def test_raised_alarms_are_counted_and_named_with_links(operator: Client, market
     assert '<a href="/admin/alarms/">1 critical' in html(response)
 
 
-def test_the_live_part_holds_every_part_that_changes(operator: Client, market: Market) -> None:
+def test_the_live_fragment_contains_every_part_that_changes(operator: Client, market: Market) -> None:
     market.run(2)
     whole, part = html(operator.get("/admin/")), html(operator.get("/admin/overview/live/?symbol=BTC-USD"))
     names = re.findall(r'id="(live-[a-z]+)"', part)

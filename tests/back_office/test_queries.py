@@ -1,6 +1,6 @@
-"""What pages cost on SQL: the same few statements over a small store and a large one, found by key.
+"""Cost of pages on SQL: the same few statements for a small and a large store, and all lookups by key.
 
-`test_scylla_requests` is the same for the store that is no SQL.
+`test_scylla_requests` does the same for the ScyllaDB store.
 """
 
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ PAGES = [
 
 
 def history(rows: int) -> None:
-    """So many runs, every second one with a difference, and so many alarms that have been."""
+    """Adds `rows` runs, every second one with a difference, and `rows` cleared alarms."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(rows):
         run = ReconciliationRun(started_at=at, block_number=number, difference_count=number % 2, ok=not number % 2)
@@ -82,7 +82,7 @@ def test_a_page_costs_the_same_however_much_there_is(operator: Client, market: M
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_nothing_is_counted_skipped_or_sorted(operator: Client, market: Market, page: str) -> None:
+def test_no_page_query_counts_skips_or_sorts(operator: Client, market: Market, page: str) -> None:
     market.run(PAGE_ROWS + 30)
     history(2 * PAGE_ROWS + 30)
     for statement in statements(operator, page):

@@ -27,13 +27,13 @@ def run(**fields: Any) -> ReconciliationRun:
     return ReconciliationRun.objects.create(started_at=at, state_hash="00c0ffee00c0ffee", **fields)
 
 
-def test_nothing_reconciled_yet(operator: Client) -> None:
+def test_no_reconciliation_runs_yet(operator: Client) -> None:
     page = words(operator.get("/admin/reconciliations/"))
-    assert "Nothing has been reconciled yet." in page
+    assert "There are no reconciliation runs yet." in page
     assert "manage.py reconcile" in page
 
 
-def test_runs_newest_first_with_what_they_found(operator: Client) -> None:
+def test_runs_are_listed_newest_first_with_their_result(operator: Client) -> None:
     run()
     run(ok=False, difference_count=3, source="operator")
     run(ok=False, block_number=0, error="No engine answers.", report={})
@@ -43,10 +43,10 @@ def test_runs_newest_first_with_what_they_found(operator: Client) -> None:
     page = words(response)
     assert "2026-01-01T12:00:00Z schedule – could not run No engine answers." in page
     assert "2026-01-01T12:00:00Z operator 12 3 differences" in page
-    assert "2026-01-01T12:00:00Z schedule 12 in order" in page
+    assert "2026-01-01T12:00:00Z schedule 12 no differences" in page
 
 
-def test_pages_walk_through_every_run_once(operator: Client) -> None:
+def test_paging_lists_every_run_once(operator: Client) -> None:
     made = [run().id for _ in range(PAGE_ROWS + 5)]
     found: list[int] = []
     step: str | None = "/admin/reconciliations/"
@@ -57,18 +57,18 @@ def test_pages_walk_through_every_run_once(operator: Client) -> None:
     assert found == made[::-1]
 
 
-def test_runs_with_differences_can_be_had_alone(operator: Client) -> None:
+def test_runs_can_be_filtered_by_differences(operator: Client) -> None:
     run()
     wrong = run(ok=False, difference_count=3)
     run()
     assert links(operator.get("/admin/reconciliations/?only=differences"), "reconciliations") == [wrong.id]
-    assert "No run matches." in words(operator.get(f"/admin/reconciliations/?only=differences&before={wrong.id}"))
+    assert "No matching runs." in words(operator.get(f"/admin/reconciliations/?only=differences&before={wrong.id}"))
 
 
 def test_a_bad_page_is_one_sentence(operator: Client) -> None:
     response = operator.get("/admin/reconciliations/?before=noon")
     assert response.status_code == 400
-    assert "is a whole number" in refusal(response)
+    assert "must be a whole number" in refusal(response)
 
 
 def test_one_run_shows_its_differences_as_expected_and_found(operator: Client) -> None:
@@ -76,42 +76,42 @@ def test_one_run_shows_its_differences_as_expected_and_found(operator: Client) -
     response = operator.get(f"/admin/reconciliations/{wrong.id}/")
     page = words(response)
     assert "105 differences" in page
-    assert "Compared 6 balances, 2 open orders Left to the next run 1 order that" in page
+    assert "Compared 6 balances, 2 open orders Skipped 1 order that" in page
     assert "balance 7:BTC available 5, locked 0 nothing order 31 price none price 100 block 12 hash 00 hash <b>" in page
-    assert "102 more were counted and not kept." in page
+    assert "102 more were counted but not stored." in page
     for link in ("accounts/7/", "orders/31/", "blocks/12/"):
         assert f'<a href="/admin/{link}">' in html(response)
     assert "hash <b>" not in html(response)
 
 
-def test_one_run_that_could_not_run_says_why(operator: Client) -> None:
+def test_a_failed_run_shows_its_error(operator: Client) -> None:
     failed = run(ok=False, block_number=0, error="No engine answers.", report={})
     page = words(operator.get(f"/admin/reconciliations/{failed.id}/"))
     assert "could not run No engine answers." in page
     assert "Compared" not in page
 
 
-def test_a_run_from_before_sources_were_kept_is_shown(operator: Client) -> None:
+def test_a_run_without_a_source_is_shown(operator: Client) -> None:
     old = run(source=None)
     assert "Started by –" in words(operator.get(f"/admin/reconciliations/{old.id}/"))
 
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """The runs that were asked for."""
+    """Arguments of the requested runs."""
     asked: list[tuple[Any, ...]] = []
     monkeypatch.setattr(tasks.reconcile, "apply_async", lambda arguments, **options: asked.append(arguments))
     return asked
 
 
-def test_an_operator_lets_background_work_reconcile_now(operator: Client, sent: list[tuple[Any, ...]]) -> None:
+def test_an_operator_can_request_a_reconciliation(operator: Client, sent: list[tuple[Any, ...]]) -> None:
     assert "Reconcile now</button>" in html(operator.get("/admin/reconciliations/"))
     page = words(operator.post("/admin/reconciliations/now/", follow=True))
-    assert "A reconciliation was asked for" in page
+    assert "A reconciliation has been requested" in page
     assert sent == [("operator",)]
 
 
-def test_without_a_broker_the_operator_is_told(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_broker_is_shown_to_the_operator(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise OperationalError("Connection refused")
 
@@ -121,7 +121,7 @@ def test_without_a_broker_the_operator_is_told(operator: Client, monkeypatch: py
     assert "Background work takes no task, for its broker does not answer: see REDIS_URL." in words(response)
 
 
-def test_who_has_only_this_permission_may_reconcile(sent: list[tuple[Any, ...]]) -> None:
+def test_the_reconcile_permission_is_enough_to_reconcile(sent: list[tuple[Any, ...]]) -> None:
     clerk = User.objects.create_user("clerk", is_staff=True)
     client = Client()
     client.force_login(clerk)

@@ -1,4 +1,4 @@
-"""What pages cost on the ScyllaDB store: a bounded number of requests, each by a key, however much is stored."""
+"""Cost of pages on the ScyllaDB store: a bounded number of requests, each by key, whatever the number of rows."""
 
 import pytest
 from django.core.cache import cache
@@ -15,22 +15,22 @@ from tests.settlement.scylla_requests import Requests
 pytestmark = [ON_SCYLLA, pytest.mark.timeout(300)]
 
 KNOWN = {text for text in vars(statements).values() if isinstance(text, str)}
-"""`tests/settlement/stores/scylla/test_store.py` holds each to its whole partition key, without filter and count."""
+"""`tests/settlement/stores/scylla/test_store.py` checks that each has a full partition key and no filter or count."""
 MOST_REQUESTS = PAGE_ROWS + 10
-"""Of a page of balances: up to an account a row."""
+"""Upper bound for a page of balances, where every row can belong to another account."""
 MOST_WAITS = 20
-"""Answers of the store that come one after the other, for one page."""
+"""Upper bound of sequential round trips of a page."""
 
 
 class Pages:
-    """The back office, and what its store's driver is asked, page by page."""
+    """Opens pages and counts the requests of the store's driver."""
 
     def __init__(self, operator: Client, requests: Requests) -> None:
         self._operator = operator
         self._requests = requests
 
     def costs(self) -> dict[str, tuple[int, int]]:
-        """How many requests each makes, and for how many answers it waits one after the other."""
+        """Requests and sequential round trips of each page."""
         return {page: self.cost(page) for page in PAGES}
 
     def cost(self, page: str) -> tuple[int, int]:
@@ -66,8 +66,8 @@ def test_a_page_costs_the_same_however_many_rows_and_accounts_there_are(market: 
     assert max(requests for requests, _ in many.values()) <= MOST_REQUESTS
 
 
-def test_rows_that_lie_far_apart_cost_three_requests_each_at_most_and_few_waits(market: Market, pages: Pages) -> None:
-    """The entry of an index that leads to a partition, the slice that holds an instrument's ids, and the row."""
+def test_sparse_rows_cost_at_most_three_requests_each_and_few_round_trips(market: Market, pages: Pages) -> None:
+    """The three: the index entry of a partition, the slice with an instrument's ids, and the row."""
     market.run(10)
     for _ in range(PAGE_ROWS + 30):
         market.skip(BUCKET)
@@ -77,7 +77,7 @@ def test_rows_that_lie_far_apart_cost_three_requests_each_at_most_and_few_waits(
     assert {page: waits for page, (_, waits) in costs.items() if waits > MOST_WAITS} == {}
 
 
-def test_fifty_instruments_and_their_assets_cost_few_waits(market: Market, pages: Pages) -> None:
+def test_fifty_instruments_and_their_assets_cost_few_round_trips(market: Market, pages: Pages) -> None:
     market.run(PAGE_ROWS)
     market.add_instruments(f"A{number:02}" for number in range(50))
     for number in range(50):

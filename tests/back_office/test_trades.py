@@ -10,7 +10,7 @@ DAY_NS = 86_400_000_000_000
 
 
 def walk(operator: Client, address: str, name: str = "older") -> list[int]:
-    """Every trade that the pages show, following one link until there is none."""
+    """All trades on the pages, following one link until there is none."""
     seen: list[int] = []
     step: str | None = address
     while step is not None:
@@ -53,7 +53,7 @@ def test_pages_walk_through_everything_once(operator: Client, market: Market, ad
 
 
 def matches(trade: dict[str, int | str], address: str) -> bool:
-    """The same filters, judged the slow way."""
+    """The same filters, applied to every trade."""
     query = dict(part.split("=") for part in address.partition("?")[2].split("&") if part)
     day = "2026-01-01" if int(trade["timestamp_ns"]) // DAY_NS == 1_767_268_800 // 86_400 else "2026-01-02"
     return (
@@ -65,7 +65,7 @@ def matches(trade: dict[str, int | str], address: str) -> bool:
 
 
 @pytest.mark.parametrize("query", ["", "symbol=BTC-USD", "first=30&last=700"])
-def test_newer_leads_back_over_the_same_pages(operator: Client, market: Market, query: str) -> None:
+def test_the_newer_link_returns_over_the_same_pages(operator: Client, market: Market, query: str) -> None:
     market.run(3 * PAGE_ROWS + 7)
     forward: list[list[int]] = []
     step: str | None = f"/admin/trades/?{query}"
@@ -81,7 +81,7 @@ def test_newer_leads_back_over_the_same_pages(operator: Client, market: Market, 
     assert next_page(response, "newest") is None
 
 
-def test_an_id_leads_to_its_trade(operator: Client, market: Market) -> None:
+def test_a_trade_id_redirects_to_the_trade(operator: Client, market: Market) -> None:
     response = operator.get("/admin/trades/?id=17")
     assert response.status_code == 302
     assert response["Location"] == "/admin/trades/17/"
@@ -90,28 +90,31 @@ def test_an_id_leads_to_its_trade(operator: Client, market: Market) -> None:
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("id=x", "Trade id is a whole number from 0 to 9223372036854775807, not 'x'."),
-        ("id=-1", "Trade id is a whole number from 0 to 9223372036854775807, not '-1'."),
-        ("account=1.5", "Account is a whole number from 0 to 9223372036854775807, not '1.5'."),
+        ("id=x", "Trade id must be a whole number from 0 to 9223372036854775807, not 'x'."),
+        ("id=-1", "Trade id must be a whole number from 0 to 9223372036854775807, not '-1'."),
+        ("account=1.5", "Account must be a whole number from 0 to 9223372036854775807, not '1.5'."),
         (
             "account=9223372036854775808",
-            "Account is a whole number from 0 to 9223372036854775807, not '9223372036854775808'.",
+            "Account must be a whole number from 0 to 9223372036854775807, not '9223372036854775808'.",
         ),
-        ("account=%D9%A3", "Account is a whole number from 0 to 9223372036854775807, not '٣'."),
-        ("symbol=A%20B", "Instrument is 1 to 32 characters of A-Z 0-9 . _ -, not 'A B'."),
+        ("account=%D9%A3", "Account must be a whole number from 0 to 9223372036854775807, not '٣'."),
+        ("symbol=A%20B", "Instrument must be 1 to 32 characters of A-Z 0-9 . _ -, not 'A B'."),
         ("symbol=DOGE-USD", "There is no instrument DOGE-USD."),
-        ("day=yesterday", "Day is a date such as 2026-01-31, not 'yesterday'."),
-        ("day=2026-02-30", "Day is a date such as 2026-01-31, not '2026-02-30'."),
-        ("day=20260101", "Day is a date such as 2026-01-31, not '20260101'."),
+        ("day=yesterday", "Day must be a date such as 2026-01-31, not 'yesterday'."),
+        ("day=2026-02-30", "Day must be a date such as 2026-01-31, not '2026-02-30'."),
+        ("day=20260101", "Day must be a date such as 2026-01-31, not '20260101'."),
         ("first=9&last=3", "The range begins at 9, after its end 3."),
         ("id=3&account=1", "A trade id names one trade: leave the other fields empty."),
         (
             "account=1&symbol=BTC-USD",
             "Account and instrument cannot be combined: give one of them, with a day or a range.",
         ),
-        ("before=1&after=2", "A page lies before or after a trade: give one of them."),
-        ("account=1&after=2", "An account's trades are read from newer to older: give before, not after."),
-        ("before=%00", "Before is a whole number from 0 to 9223372036854775807, not '\\x00'."),
+        ("before=1&after=2", "Before and after cannot be combined: give one of them."),
+        (
+            "account=1&after=2",
+            "Trades of an account can only be paged from newer to older: use before instead of after.",
+        ),
+        ("before=%00", "Before must be a whole number from 0 to 9223372036854775807, not '\\x00'."),
     ],
 )
 def test_a_bad_filter_is_one_sentence(operator: Client, market: Market, query: str, sentence: str) -> None:
@@ -123,15 +126,15 @@ def test_a_bad_filter_is_one_sentence(operator: Client, market: Market, query: s
 @pytest.mark.parametrize(
     "query", ["day=2020-01-01", "account=99", "symbol=ETH-USD", "first=5000", "before=0", "last=0"]
 )
-def test_nothing_found_says_what_to_do(operator: Client, market: Market, query: str) -> None:
+def test_a_filter_without_matches_shows_a_hint(operator: Client, market: Market, query: str) -> None:
     market.run(3)
     response = operator.get(f"/admin/trades/?{query}")
     assert response.status_code == 200
-    assert "No trade matches." in words(response)
+    assert "No matching trades." in words(response)
 
 
-def test_an_empty_exchange_says_how_trades_come(operator: Client, store: Store) -> None:
-    assert "Nothing has traded yet." in words(operator.get("/admin/trades/"))
+def test_an_empty_list_explains_where_trades_come_from(operator: Client, store: Store) -> None:
+    assert "There are no trades yet." in words(operator.get("/admin/trades/"))
 
 
 def test_one_trade_with_its_orders_entries_and_block(operator: Client, market: Market) -> None:
@@ -153,7 +156,7 @@ def test_one_trade_with_its_orders_entries_and_block(operator: Client, market: M
     assert "0 house" in page
 
 
-def test_a_fee_of_a_taker_who_sells_stands_with_the_seller(operator: Client, market: Market) -> None:
+def test_the_fee_of_a_selling_taker_is_shown_for_the_seller(operator: Client, market: Market) -> None:
     trade = market.trade("ETH-USD", price=341_200, quantity=10_000, maker=3, taker=4, taker_side="sell")
     market.settle()
     page = words(operator.get(f"/admin/trades/{trade.trade_id}/"))
@@ -161,7 +164,7 @@ def test_a_fee_of_a_taker_who_sells_stands_with_the_seller(operator: Client, mar
     assert "Buyer account 3 Buyer's fee 0.00100000 ETH Seller account 4 Seller's fee 6.824000 USD" in page
 
 
-def test_a_trade_whose_block_and_orders_are_gone_is_still_shown(operator: Client, market: Market) -> None:
+def test_a_trade_without_its_block_and_orders_is_still_shown(operator: Client, market: Market) -> None:
     trade = market.trade("BTC-USD", price=2_000_000, quantity=5_000, maker=1, taker=2)
     stranger = trade._replace(trade_id=900, block_number=80, maker_order_id=901, taker_order_id=902)
     market.store.insert_trade(stranger)
