@@ -1,4 +1,4 @@
-"""Addresses as people write them: `tcp://HOST:PORT` and `ipc://PATH` for ZeroMQ, `HOST:PORT` for HTTP."""
+"""Parsing of addresses in settings: `tcp://HOST:PORT` and `ipc://PATH` for ZeroMQ, `HOST:PORT` for HTTP."""
 
 import ipaddress
 import socket
@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 
 class AddressError(ValueError):
-    """The text is not an address of the form that was asked for."""
+    """The text is not an address of the expected form."""
 
 
 class PortInUseError(OSError):
-    """Another process listens there already."""
+    """The port is in use, or cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class HostPort:
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:  # a name: where it leads is not known before it is asked, so it does not count
+        except ValueError:  # a host name: not resolved here, so it does not count as loopback
             return False
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds it; an any-address is reached through loopback."""
+        """URL for a browser on this machine; a wildcard address is replaced by loopback."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  (nothing is bound here)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
@@ -40,7 +40,7 @@ class HostPort:
 
 
 def parse_host_port(text: str) -> HostPort:
-    """`127.0.0.1:8000`, `[::1]:8000` or `localhost:8000`."""
+    """Parses `127.0.0.1:8000`, `[::1]:8000` or `localhost:8000`. Raises AddressError."""
     refusal = AddressError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8000")
     try:
         parts = urlsplit(f"//{text}")
@@ -54,7 +54,7 @@ def parse_host_port(text: str) -> HostPort:
 
 
 def parse_zmq_endpoint(text: str) -> HostPort | None:
-    """The host and port of `tcp://HOST:PORT`; None for `ipc://PATH`, which never leaves the machine."""
+    """Host and port of `tcp://HOST:PORT`; None for `ipc://PATH`, which is local to the machine. Raises AddressError."""
     if text.startswith("ipc://") and len(text) > len("ipc://"):
         return None
     if not text.startswith("tcp://"):
@@ -66,13 +66,13 @@ def parse_zmq_endpoint(text: str) -> HostPort | None:
 
 
 def refuse_port_in_use(address: HostPort) -> None:
-    """Raise PortInUseError when something listens at the address already, AddressError when it is not ours."""
+    """Raises PortInUseError if the address cannot be bound, AddressError if the host is unknown."""
     with socket.socket(address.family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address.host, address.port))
         except socket.gaierror:
-            raise AddressError(f"{address.host} is not a host that this machine knows") from None
+            raise AddressError(f"{address.host} is not a known host") from None
         except OSError as error:
             raise PortInUseError(
                 error.errno, f"{address.host}:{address.port} cannot be used: {error.strerror}"

@@ -1,4 +1,4 @@
-"""For servers that speak ASGI."""
+"""Entry point of ASGI servers."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Background work: on Redis where REDIS_URL names one, else on an embedded broker, files in DATA_DIR/celery.
+"""Background worker. Its broker is Redis if REDIS_URL is set, else files in DATA_DIR/celery.
 
 celery --app exchange_site.celery worker --beat
 """
@@ -18,7 +18,7 @@ set_up()
 
 
 def make_broker_folders() -> None:
-    """The embedded broker expects its folders to be there; Redis needs none. Beat keeps its notes there either way."""
+    """Creates the folders that the embedded broker expects. Beat keeps its schedule there with either broker."""
     folders = [settings.CELERY_FOLDER]
     if not settings.REDIS_URL:
         folders += [settings.CELERY_FOLDER / "queue", settings.CELERY_FOLDER / "control"]
@@ -26,7 +26,7 @@ def make_broker_folders() -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-# Six lines about running as root, which matters where messages may hold pickles; ours may not.
+# Celery warns about running as root because messages could contain pickles; ours cannot.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("exchange")
@@ -37,4 +37,4 @@ make_broker_folders()
 
 @setup_logging.connect
 def keep_our_logging(**kwargs: object) -> None:
-    """Celery leaves logging alone once someone listens here; Django has set it up."""
+    """Connecting to this signal stops Celery from replacing the logging that Django has set up."""

@@ -1,7 +1,7 @@
-"""Refuses settings that cannot work, before a process does anything with them.
+"""System checks of the settings: invalid settings are refused before a process uses them.
 
-Every check has an id and a hint. `manage.py`, the web and the background worker run them first (`startup.py`);
-Django runs them again with each command, and `manage.py check` lists them.
+Every problem has an id and a hint. `manage.py`, the web and the background worker run the checks first (`startup.py`);
+Django runs them again with each command, and `manage.py check` lists the problems.
 """
 
 import os
@@ -20,13 +20,13 @@ from exchange_site import logs
 from exchange_site.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
 from matching.storage.disk import make_folder
 
-SETTINGS = "exchange_settings"  # what every process needs
-WEB = "exchange_web"  # what only a process that answers browsers needs
+SETTINGS = "exchange_settings"  # for every process
+WEB = "exchange_web"  # only for processes that serve browsers
 
 INPUT_LOGS = ("memory", "wal", "kafka")
 STORES = ("sql", "scylla")
-_OF_CHOICES = {"SETTLEMENT_STORE": " ScyllaDB and Apache Cassandra are both scylla: they speak one protocol."}
-CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL")  # with less, what was written need not be read again
+_OF_CHOICES = {"SETTLEMENT_STORE": " Use scylla for Apache Cassandra too: both have the same protocol."}
+CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL")  # with a lower level, a read might miss an earlier write
 ZMQ_ADDRESSES = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS")
 HTTP_ADDRESSES = ("WEB_ADDRESS", "ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS")
 POSITIVE = (
@@ -44,16 +44,16 @@ POSITIVE = (
     "LOG_FILE_BYTES",
     "LOG_FILES_KEPT",
 )
-# What else the client can be told would change what the log promises.
+# Other options of the client would change the guarantees of the log.
 KAFKA_CONNECTION = ("security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "client.", "broker.address.", "reconnect.")
-MOST_PORT = 65_535
-SECRET_KEY_CHARACTERS = 32  # fewer could be guessed by a patient machine
+MAX_PORT = 65_535
+SECRET_KEY_CHARACTERS = 32  # a shorter key could be guessed
 
 Check = Callable[..., Sequence[CheckMessage]]
 
 
 def _check(tag: str, *, deploy: bool = False) -> Callable[[Callable[[], list[CheckMessage]]], Check]:
-    """Register a check that needs none of what Django hands it."""
+    """Registers a check that does not need the arguments of Django."""
 
     def register(check: Callable[[], list[CheckMessage]]) -> Check:
         def run(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> Sequence[CheckMessage]:
@@ -83,8 +83,8 @@ def engine_addresses_are_safe() -> list[CheckMessage]:
         if endpoint is not None and not endpoint.is_loopback:
             found.append(
                 Error(
-                    f"{name} leads off this machine ({endpoint.host}), where it would need keys (ZeroMQ CURVE).",
-                    hint="There are none yet: use a loopback or ipc:// address, and a tunnel between machines.",
+                    f"{name} is not local to this machine ({endpoint.host}), and encryption is not supported.",
+                    hint="Use a loopback or ipc:// address, and a tunnel between machines.",
                     id="exchange.E003",
                 )
             )
@@ -92,27 +92,31 @@ def engine_addresses_are_safe() -> list[CheckMessage]:
 
 
 @_check(SETTINGS)
-def replicas_are_addresses() -> list[CheckMessage]:
+def replica_addresses_are_safe() -> list[CheckMessage]:
     if not settings.ENGINE_REPLICAS:
         return []
     found: list[CheckMessage] = []
     if settings.INPUT_LOG != "kafka":
-        hint = "Set INPUT_LOG=kafka, or unset ENGINE_REPLICAS: a follower is found through its leader."
-        found.append(Error("ENGINE_REPLICAS is set, and INPUT_LOG is not kafka.", hint=hint, id="exchange.E014"))
+        hint = "Set INPUT_LOG=kafka, or unset ENGINE_REPLICAS: followers are found through their leader."
+        found.append(Error("ENGINE_REPLICAS is set, but INPUT_LOG is not kafka.", hint=hint, id="exchange.E014"))
     for text in settings.ENGINE_REPLICAS:
         try:
             endpoint = parse_zmq_endpoint(text)
         except AddressError as error:
-            found.append(Error(f"ENGINE_REPLICAS: {error}.", hint="Command addresses.", id="exchange.E014"))
+            found.append(
+                Error(
+                    f"ENGINE_REPLICAS: {error}.", hint="List the command addresses of the replicas.", id="exchange.E014"
+                )
+            )
             continue
         if endpoint is not None and not endpoint.is_loopback:
-            hint = "There are no keys yet: use a loopback or ipc:// address, and a tunnel between machines."
-            found.append(Error(f"ENGINE_REPLICAS: {text} leads off this machine.", hint=hint, id="exchange.E014"))
+            hint = "Use a loopback or ipc:// address, and a tunnel between machines."
+            found.append(Error(f"ENGINE_REPLICAS: {text} is not local to this machine.", hint=hint, id="exchange.E014"))
     return found
 
 
 @_check(SETTINGS)
-def http_addresses_have_their_form() -> list[CheckMessage]:
+def http_addresses_are_valid() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name in HTTP_ADDRESSES:
         try:
@@ -123,8 +127,8 @@ def http_addresses_have_their_form() -> list[CheckMessage]:
         if name != "WEB_ADDRESS" and not address.is_loopback:
             found.append(
                 Warning(
-                    f"{name} shows health and metrics to the network, without a login.",
-                    hint="Use a loopback address, or let a firewall decide who may ask.",
+                    f"{name} exposes health and metrics to the network without a login.",
+                    hint="Use a loopback address, or restrict access with a firewall.",
                     id="exchange.W001",
                 )
             )
@@ -139,11 +143,11 @@ def addresses_differ() -> list[CheckMessage]:
         parse = parse_zmq_endpoint if name in ZMQ_ADDRESSES else parse_host_port
         try:
             address = parse(getattr(settings, name))
-        except AddressError:  # said by the checks above
+        except AddressError:  # reported by the checks above
             continue
         if address in seen:
-            text = f"{name} and {seen[address]} are the same address, {getattr(settings, name)}."
-            found.append(Error(text, hint="Give each its own port.", id="exchange.E005"))
+            text = f"{name} and {seen[address]} are the same address: {getattr(settings, name)}."
+            found.append(Error(text, hint="Use a different port for each.", id="exchange.E005"))
         elif address is not None:
             seen[address] = name
     return found
@@ -160,8 +164,8 @@ def choices_are_known() -> list[CheckMessage]:
     }
     return [
         Error(
-            f"{name} is {getattr(settings, name)!r}.",
-            hint=f"It can be {', '.join(known[:-1])} or {known[-1]}.{_OF_CHOICES.get(name, '')}",
+            f"{name} has the unknown value {getattr(settings, name)!r}.",
+            hint=f"Use {', '.join(known[:-1])} or {known[-1]}.{_OF_CHOICES.get(name, '')}",
             id="exchange.E006",
         )
         for name, known in choices.items()
@@ -170,7 +174,7 @@ def choices_are_known() -> list[CheckMessage]:
 
 
 @_check(SETTINGS)
-def input_log_is_one_thing() -> list[CheckMessage]:
+def input_log_settings_agree() -> list[CheckMessage]:
     if settings.INPUT_LOG not in INPUT_LOGS or settings.ENABLE_LOCAL_WAL is (settings.INPUT_LOG == "wal"):
         return []
     text = f"INPUT_LOG={settings.INPUT_LOG} and ENABLE_LOCAL_WAL={str(settings.ENABLE_LOCAL_WAL).lower()} contradict."
@@ -180,7 +184,7 @@ def input_log_is_one_thing() -> list[CheckMessage]:
 @_check(SETTINGS)
 def numbers_are_positive() -> list[CheckMessage]:
     return [
-        Error(f"{name} is {getattr(settings, name)}.", hint="It has to be 1 or more.", id="exchange.E008")
+        Error(f"{name} is {getattr(settings, name)}.", hint="It must be 1 or more.", id="exchange.E008")
         for name in POSITIVE
         if getattr(settings, name) < 1
     ]
@@ -189,31 +193,31 @@ def numbers_are_positive() -> list[CheckMessage]:
 @_check(SETTINGS)
 def numbers_are_not_negative() -> list[CheckMessage]:
     return [
-        Error(f"{name} is {getattr(settings, name)}.", hint="It has to be 0 or more.", id="exchange.E008")
+        Error(f"{name} is {getattr(settings, name)}.", hint="It must be 0 or more.", id="exchange.E008")
         for name in ("ENGINE_SNAPSHOT_BLOCKS",)
         if getattr(settings, name) < 0
     ]
 
 
 @_check(SETTINGS)
-def ports_can_be() -> list[CheckMessage]:
-    """Those of ZMQ_ADDRESSES and HTTP_ADDRESSES are judged with their form. A URL is not told: it may hold secrets."""
+def ports_are_valid() -> list[CheckMessage]:
+    """Ports outside ZMQ_ADDRESSES and HTTP_ADDRESSES. URLs are not shown: they may contain secrets."""
     found: list[CheckMessage] = []
-    if settings.SCYLLA_PORT > MOST_PORT:
-        hint = f"It has to be 1 to {MOST_PORT}."
+    if settings.SCYLLA_PORT > MAX_PORT:
+        hint = f"It must be 1 to {MAX_PORT}."
         found.append(Error(f"SCYLLA_PORT is {settings.SCYLLA_PORT}.", hint=hint, id="exchange.E008"))
-    hint = f"A port is a number from 1 to {MOST_PORT}."
-    if not _has_possible_port(settings.REDIS_URL):
-        found.append(Error("REDIS_URL names a port that cannot be.", hint=hint, id="exchange.E009"))
+    hint = f"A port is a number from 1 to {MAX_PORT}."
+    if not _has_valid_port(settings.REDIS_URL):
+        found.append(Error("REDIS_URL has an invalid port.", hint=hint, id="exchange.E009"))
     for server in settings.KAFKA_BOOTSTRAP_SERVERS.split(","):
-        if not _has_possible_port(f"//{server.rpartition('://')[2].strip()}"):
-            text = f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()} names a port that cannot be."
+        if not _has_valid_port(f"//{server.rpartition('://')[2].strip()}"):
+            text = f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()} has an invalid port."
             found.append(Error(text, hint=hint, id="exchange.E009"))
     return found
 
 
-def _has_possible_port(url: str) -> bool:
-    """Whether its port, where it names one, is one."""
+def _has_valid_port(url: str) -> bool:
+    """Whether the URL has a valid port, or none."""
     try:
         return urlsplit(url).port != 0
     except ValueError:
@@ -221,67 +225,67 @@ def _has_possible_port(url: str) -> bool:
 
 
 @_check(SETTINGS)
-def servers_are_named() -> list[CheckMessage]:
+def servers_are_given() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if settings.INPUT_LOG == "kafka" and not settings.KAFKA_BOOTSTRAP_SERVERS:
         hint = "Name at least one HOST:PORT."
         found.append(Error("INPUT_LOG=kafka needs KAFKA_BOOTSTRAP_SERVERS.", hint=hint, id="exchange.E009"))
     if settings.INPUT_LOG == "kafka" and not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", settings.KAFKA_COMMAND_TOPIC):
-        hint = "Letters, digits, dots, underscores and hyphens, 249 characters at most."
-        found.append(Error("KAFKA_COMMAND_TOPIC cannot be the name of a topic.", hint=hint, id="exchange.E009"))
+        hint = "Use letters, digits, dots, underscores and hyphens, at most 249 characters."
+        found.append(Error("KAFKA_COMMAND_TOPIC is not a valid topic name.", hint=hint, id="exchange.E009"))
     if settings.REDIS_URL and not settings.REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
         hint = "Unset it to use the embedded broker."
         found.append(Error("REDIS_URL must begin with redis://, rediss:// or unix://.", hint=hint, id="exchange.E009"))
     if not re.fullmatch(r"[A-Za-z]\w{0,47}", settings.SCYLLA_KEYSPACE, re.ASCII):
-        hint = "A letter, then letters, digits and underscores, 48 characters at most."
-        found.append(Error("SCYLLA_KEYSPACE cannot be the name of a keyspace.", hint=hint, id="exchange.E009"))
+        hint = "Use a letter, then letters, digits and underscores, at most 48 characters."
+        found.append(Error("SCYLLA_KEYSPACE is not a valid keyspace name.", hint=hint, id="exchange.E009"))
     if not settings.SCYLLA_HOSTS:
         hint = "Name at least one host."
-        found.append(Error("SCYLLA_HOSTS names no host.", hint=hint, id="exchange.E009"))
+        found.append(Error("SCYLLA_HOSTS is empty.", hint=hint, id="exchange.E009"))
     if bool(settings.SCYLLA_USERNAME) is not bool(settings.SCYLLA_PASSWORD):
-        hint = "Set both, or none of them."
-        found.append(Error("SCYLLA_USERNAME and SCYLLA_PASSWORD belong together.", hint=hint, id="exchange.E009"))
+        hint = "Set both or neither."
+        found.append(Error("Only one of SCYLLA_USERNAME and SCYLLA_PASSWORD is set.", hint=hint, id="exchange.E009"))
     if "class" not in settings.SCYLLA_REPLICATION:
         hint = 'For example {"class": "NetworkTopologyStrategy", "dc1": 3}.'
-        found.append(Error("SCYLLA_REPLICATION names no class.", hint=hint, id="exchange.E009"))
+        found.append(Error("SCYLLA_REPLICATION has no class.", hint=hint, id="exchange.E009"))
     return found
 
 
 @_check(SETTINGS)
-def kafka_options_are_of_the_connection() -> list[CheckMessage]:
-    """Values are not told: some are secrets."""
+def kafka_options_are_allowed() -> list[CheckMessage]:
+    """Values are not shown: some are secrets."""
     found: list[CheckMessage] = []
     for name, value in settings.KAFKA_OPTIONS.items():
         if not name.startswith(KAFKA_CONNECTION):
-            hint = f"Options that begin with {', '.join(KAFKA_CONNECTION)}; the rest is the engine's."
-            found.append(Error(f"KAFKA_OPTIONS names {name}.", hint=hint, id="exchange.E015"))
+            hint = f"Only options that begin with {', '.join(KAFKA_CONNECTION)} can be set."
+            found.append(Error(f"KAFKA_OPTIONS cannot set {name}.", hint=hint, id="exchange.E015"))
         elif not isinstance(value, str | int):
             hint = 'For example {"security.protocol": "SASL_SSL"}.'
-            found.append(Error(f"KAFKA_OPTIONS: {name} is no text or number.", hint=hint, id="exchange.E015"))
+            found.append(Error(f"KAFKA_OPTIONS: {name} is not a string or number.", hint=hint, id="exchange.E015"))
     return found
 
 
 @_check(SETTINGS)
 def data_folder_can_be_used() -> list[CheckMessage]:
-    """Makes the folder too: whoever opens the SQLite file next needs it to be there."""
+    """Also creates the folder, which opening the SQLite file requires."""
     folder = settings.DATA_DIR
-    hint = "Name a folder that this account may write to in DATA_DIR."
+    hint = "Set DATA_DIR to a folder that this account can write to."
     try:
         make_folder(folder)
     except OSError as error:
-        return [Error(f"DATA_DIR {folder} cannot be made: {error.strerror}.", hint=hint, id="exchange.E010")]
+        return [Error(f"DATA_DIR {folder} cannot be created: {error.strerror}.", hint=hint, id="exchange.E010")]
     if not os.access(folder, os.W_OK | os.X_OK):
-        return [Error(f"DATA_DIR {folder} cannot be written to.", hint=hint, id="exchange.E010")]
+        return [Error(f"DATA_DIR {folder} is not writable.", hint=hint, id="exchange.E010")]
     return []
 
 
 @_check(WEB, deploy=True)
-def secret_key_is_there() -> list[CheckMessage]:
-    hint = f"Give {SECRET_KEY_CHARACTERS} random characters or more; `make run` makes its own key."
+def secret_key_is_set() -> list[CheckMessage]:
+    hint = f"Use at least {SECRET_KEY_CHARACTERS} random characters; `make run` creates a key."
     try:
         length = len(settings.SECRET_KEY)
-    except ImproperlyConfigured:  # how Django says that it is empty
+    except ImproperlyConfigured:  # raised by Django if it is empty
         return [Error("SECRET_KEY is not set.", hint=hint, id="exchange.E011")]
     if length < SECRET_KEY_CHARACTERS:
-        return [Error(f"SECRET_KEY has {length} characters.", hint=hint, id="exchange.E011")]
+        return [Error(f"SECRET_KEY has only {length} characters.", hint=hint, id="exchange.E011")]
     return []

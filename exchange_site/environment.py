@@ -1,7 +1,7 @@
-"""Reads one environment variable at a time, and remembers what could not be read and what each one means.
+"""Reads environment variables, and collects invalid values and the description of each setting.
 
-A value of the wrong form must end as one sentence of a system check, not as a traceback out of an import;
-so a bad one leaves the default in place and a note in `problems`, and `checks.py` refuses to start.
+An invalid value must become one sentence of a system check, not a traceback from an import: the default is used, the
+problem is added to `problems`, and `checks.py` refuses to start.
 """
 
 import json
@@ -17,22 +17,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What `docs/settings.md` says of one setting."""
+    """One row of `docs/settings.md`."""
 
     name: str
     group: str
     meaning: str
-    unit: str  # of a number; "": none
+    unit: str  # of a number, else ""
     read_by: str
     default: str
 
 
 @dataclass
 class Environment:
-    """Its readers take what a person needs to know of a setting, so that it is said in one place.
+    """Reads settings; every reader also takes the description of the setting, so that both are in one place.
 
-    `unit`: of a number. `read_by`: the programs, where they are others than those of the group. `shown`: the default in
-    words, where its value depends on the machine or on other settings.
+    `unit`: of a number. `read_by`: the programs, if not those of the group. `shown`: the default in words, if its value
+    depends on the machine or on other settings.
     """
 
     source: Env = field(default_factory=Env)
@@ -42,7 +42,7 @@ class Environment:
     _readers: str = ""
 
     def group(self, title: str, *, read_by: str) -> None:
-        """What is read from here on stands under this title."""
+        """Settings that are read after this call belong to this group."""
         self._group, self._readers = title, read_by
 
     def text(self, name: str, default: str = "", meaning: str = "", **more: str) -> str:
@@ -59,7 +59,7 @@ class Environment:
 
     def words(self, name: str, default: list[str], meaning: str = "", **more: str) -> list[str]:
         self._describe(name, ",".join(default), meaning, **more)
-        return self._read(name, _words, default, "be names with commas between them")
+        return self._read(name, _words, default, "be names separated by commas")
 
     def table(self, name: str, default: dict[str, object], meaning: str = "", **more: str) -> dict[str, object]:
         self._describe(name, json.dumps(default), meaning, **more)
@@ -82,7 +82,7 @@ class Environment:
 
     def _read(self, name: str, parse: Callable[[str], T], default: T, form: str) -> T:
         raw: str = self.source.str(name, default="").strip()
-        if not raw:  # an empty variable is how shells and Compose files say "not set"
+        if not raw:  # shells and Compose files set variables to "" for "not set"
             return default
         try:
             return parse(raw)
@@ -92,8 +92,8 @@ class Environment:
 
 
 def _shown(name: str, raw: str) -> str:
-    """The value, but never one that may hold a password."""
-    return "what it is" if name.endswith(("_URL", "_KEY", "_OPTIONS")) else repr(raw[:80])
+    """The value, unless it may contain a password."""
+    return "the current value" if name.endswith(("_URL", "_KEY", "_OPTIONS")) else repr(raw[:80])
 
 
 def _flag(raw: str) -> bool:
@@ -119,17 +119,17 @@ def _path(raw: str) -> Path:
 
 
 def _database(raw: str) -> dict[str, Any]:
-    # Only what is tested; and django-environ prints the whole URL, password too, when it meets another scheme.
+    # Only tested databases. django-environ would print the whole URL with its password for an unknown scheme.
     if not raw.startswith(("sqlite:///", "postgres://", "postgresql://")):
         raise ValueError
     parsed: dict[str, Any] = Env.db_url_config(raw)
-    if parsed["NAME"] in ("", ":memory:"):  # memory belongs to one process, and several share the store
+    if parsed["NAME"] in ("", ":memory:"):  # a database in memory cannot be shared by several processes
         raise ValueError
     return parsed
 
 
 def kept_secret(file: Path) -> str:
-    """What `make run` keeps in a file; empty where there is none or it is another account's."""
+    """The secret in a file that `make run` created; "" if the file does not exist or cannot be read."""
     try:
         return file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):

@@ -1,6 +1,6 @@
-"""How gunicorn runs the web: gunicorn --config exchange_site/gunicorn_conf.py exchange_site.wsgi
+"""Configuration of gunicorn: gunicorn --config exchange_site/gunicorn_conf.py exchange_site.wsgi
 
-One worker with threads: pages wait for the store, not for a core, and Prometheus counters live in one process.
+One worker with threads: pages wait for the store rather than for a core, and Prometheus counters need one process.
 """
 
 import os
@@ -12,11 +12,11 @@ from gunicorn.config import Config
 from exchange_site.web import set_up_web
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
-set_up_web()  # here, not in the worker: gunicorn starts a worker that exits again and again
+set_up_web()  # here, not in the worker: gunicorn would restart a worker that exits, again and again
 
 
 class Logger(glogging.Logger):
-    """Hands gunicorn's lines to the site's own logging, so that all lines have one form."""
+    """Passes gunicorn's messages to the site's logging, so that all lines have the same format."""
 
     def setup(self, cfg: Config) -> None:
         self.error_log.handlers.clear()
@@ -29,5 +29,5 @@ worker_class = "gthread"
 threads = settings.WEB_THREADS
 timeout = 60
 graceful_timeout = 10
-control_socket_disable = True  # nobody steers it from outside; supervision stops and starts it
+control_socket_disable = True  # not needed: the supervisor starts and stops gunicorn
 logger_class = Logger

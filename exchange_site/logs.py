@@ -1,4 +1,4 @@
-"""Structured logs on standard error, one line an event, from our own code and from libraries alike."""
+"""Structured logs on standard error: one line per event, from our own code and from libraries."""
 
 import re
 from typing import Any
@@ -17,10 +17,10 @@ SHARED: list[Processor] = [
 ]
 
 _ROUTINE = re.compile(r"""^timestamp='[^']*' level='(?:debug|info)' |^\{.*"level": "(?:debug|info)"[,}]""")
-"""A line in either form whose level is below warning."""
+"""A line in either format with a level below warning."""
 
 _PROCESSORS: list[Processor] = [*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
-"""One list, however often it is configured: loggers that were used before keep it."""
+"""The same list object for every call of `configure`: loggers that were used before keep a reference to it."""
 
 
 def configure() -> None:
@@ -58,7 +58,7 @@ def settings(log_format: str, level: str) -> dict[str, Any]:
 
 
 def is_routine(line: str) -> bool:
-    """Whether a line that one of our programs logged is below a warning; what is no log line is not."""
+    """Whether a line is a log event below level warning; False for text that is not a log event."""
     return bool(_ROUTINE.match(line))
 
 

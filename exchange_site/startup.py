@@ -1,4 +1,4 @@
-"""What every process does first: load Django, and refuse to go on with settings that cannot work."""
+"""First step of every process: load Django, and exit if settings are invalid."""
 
 import sys
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ COULD_NOT_RUN = 2
 
 
 def sentences(problems: Iterable[CheckMessage]) -> list[str]:
-    """One line a problem: what is wrong, what to do, and the id to look up."""
+    """One line per problem: what is wrong, what to do, and its id."""
     return [f"{problem.msg} {problem.hint or ''}".strip() + f" ({problem.id})" for problem in problems]
 
 
 def set_up(*, web: bool = False) -> None:
-    """Load the apps and check the settings; exit 2 with one sentence for each that cannot work.
+    """Load the apps and check the settings; exit with 2 and one sentence per invalid setting.
 
-    `web` adds what only a process that answers browsers needs.
+    `web` adds the checks for processes that serve browsers.
     """
     django.setup()
     from exchange_site.checks import SETTINGS, WEB

@@ -1,4 +1,4 @@
-"""Housekeeping of the site itself. A task is safe to run twice."""
+"""Maintenance tasks of the site. Running one twice is safe."""
 
 from celery import shared_task
 from django.core.management import call_command
@@ -6,5 +6,5 @@ from django.core.management import call_command
 
 @shared_task
 def clear_expired_sessions() -> None:
-    """Logins that have run out stay in the database until someone sweeps."""
+    """Expired sessions stay in the database until this deletes them."""
     call_command("clearsessions")

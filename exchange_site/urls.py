@@ -10,7 +10,7 @@ handler404 = "back_office.odd_requests.not_found"
 handler500 = "back_office.outages.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    path("admin/", include("back_office.urls")),  # first: its overview is the admin's front page
+    path("admin/", include("back_office.urls")),  # first: its overview replaces the admin's front page
     path("admin/", admin.site.urls),
     path("health/live", views.live, name="live"),
     path("health/ready", views.ready, name="ready"),

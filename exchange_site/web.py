@@ -1,10 +1,10 @@
-"""What a process that answers browsers does first."""
+"""First step of a process that serves browsers."""
 
 from exchange_site.startup import set_up
 
 
 def set_up_web() -> None:
-    """As `startup.set_up`, with the checks of the web; then the app that a page hands its tasks to."""
+    """`startup.set_up` with the checks for the web; then loads the Celery app, to which pages send tasks."""
     set_up(web=True)
-    # After the checks: importing it reads the settings and makes the broker's folders.
+    # After the checks: the import reads the settings and creates the broker's folders.
     import exchange_site.celery  # noqa: F401

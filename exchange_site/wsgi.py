@@ -1,4 +1,4 @@
-"""What gunicorn serves."""
+"""Entry point of WSGI servers such as gunicorn."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""What Django lends to an engine process: wiring, history, snapshots, epochs."""
+"""The Django side of an engine process: wiring from settings, history in the store, snapshots, epochs."""

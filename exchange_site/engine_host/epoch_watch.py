@@ -1,4 +1,4 @@
-"""Looks in the store, from a thread of its own, whether another engine has begun an epoch."""
+"""Polls the store in a thread for an epoch of another engine."""
 
 import math
 import threading
@@ -13,7 +13,7 @@ _EVERY_S = 1.0
 
 
 class EpochWatch:
-    """`newest` is what the store told last, None before it did; `known_s` is when it was asked then, by `clock`."""
+    """`newest`: the last epoch read, None before the first read; `known_s`: when that read began, by `clock`."""
 
     def __init__(self, store: Store, every_s: float = _EVERY_S, clock: Callable[[], float] = time.monotonic) -> None:
         self.newest: Epoch | None = None
@@ -38,7 +38,7 @@ class EpochWatch:
             self.look()
 
     def look(self) -> None:
-        """Once. A store that is away changes nothing: what is not known cannot stop an engine."""
+        """Reads the epochs once. If the store does not answer, nothing changes: the engine continues."""
         asked_s = self._clock()
         try:
             self.newest, self.known_s = newest(self._store.epochs()), asked_s

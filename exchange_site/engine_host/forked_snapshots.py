@@ -1,4 +1,4 @@
-"""Writes snapshots from a forked process, which sees the engine as it was at the fork while the engine goes on."""
+"""Writes snapshots in a forked process, which sees the engine as it was at the fork while the engine continues."""
 
 import errno
 import gc
@@ -13,21 +13,21 @@ from matching.core.engine import Engine
 from matching.core.errors import BadFile
 from matching.storage.snapshot_files import SnapshotFolder, Written
 
-_LONGEST_S = 600.0
+_TIMEOUT_S = 600.0
 
 
 class ForkedWriter:
-    """The engine waits only for the fork. A child that takes longer than `longest_s` is ended."""
+    """The engine only waits for the fork. A child that takes longer than `timeout_s` is killed."""
 
-    def __init__(self, folder: SnapshotFolder, longest_s: float = _LONGEST_S) -> None:
+    def __init__(self, folder: SnapshotFolder, timeout_s: float = _TIMEOUT_S) -> None:
         self._folder = folder
-        self._longest_s = longest_s
+        self._timeout_s = timeout_s
         self._child = 0  # process id; 0: none
         self._block = 0
         self._state_hash = 0
         self._pause_s = 0.0
         self._began_s = 0.0
-        self._failure = ""  # of a fork that did not happen
+        self._failure = ""  # reason why the fork failed
 
     def begin(self, engine: Engine) -> None:
         self._block, self._state_hash = engine.block_number, engine.state_hash
@@ -35,7 +35,7 @@ class ForkedWriter:
         try:
             child = os.fork()
         except OSError as error:
-            self._failure = f"no process could be made for it: {error.strerror}"
+            self._failure = f"the process for it could not be created: {error.strerror}"
             return
         if child == 0:
             _write_and_exit(engine, self._folder)
@@ -51,34 +51,38 @@ class ForkedWriter:
         try:
             child, status = os.waitpid(self._child, os.WNOHANG)
         except ChildProcessError:
-            return self._as_its_file_says()
+            return self._outcome_from_file()
         if child == 0:
-            if time.monotonic() - self._began_s < self._longest_s:
+            if time.monotonic() - self._began_s < self._timeout_s:
                 return None
             self.close()
-            return self._failed(f"it took longer than {self._longest_s:g} s")
+            return self._failed(f"it took longer than {self._timeout_s:g} s")
         self._child = 0
         code = os.waitstatus_to_exitcode(status)
         if code != 0:
-            return self._failed(os.strerror(code) if code > 0 else f"its process was ended by signal {-code}")
+            return self._failed(os.strerror(code) if code > 0 else f"its process was killed by signal {-code}")
         return self._written()
 
     def close(self) -> None:
         if self._child:
-            with suppress(ChildProcessError):  # gone, and its number may be another process's by now
+            with suppress(ChildProcessError):  # already reaped: the process id may belong to another process now
                 if os.waitpid(self._child, os.WNOHANG) == (0, 0):
                     os.kill(self._child, signal.SIGKILL)
                     os.waitpid(self._child, 0)
             self._child = 0
 
-    def _as_its_file_says(self) -> Written:
-        """The child is gone, and somebody else has taken note of how it ended: a file is there whole or not at all."""
+    def _outcome_from_file(self) -> Written:
+        """For a child reaped elsewhere: its exit status is lost, but its file is complete or does not exist."""
         self._child = 0
         try:
             is_written = self._folder.state_hash(self._block) == self._state_hash
         except BadFile:
             is_written = False
-        return self._written() if is_written else self._failed("its process has ended without it, nobody knows why")
+        return (
+            self._written()
+            if is_written
+            else self._failed("its process ended without writing it, with an unknown exit status")
+        )
 
     def _written(self) -> Written:
         return Written(self._block, self._folder.size_of(self._block) or 0, self._pause_s)
@@ -88,14 +92,14 @@ class ForkedWriter:
 
 
 def _write_and_exit(engine: Engine, folder: SnapshotFolder) -> None:
-    """In the child: nothing but the engine's memory may be touched, and nothing of the parent's may be run at the end.
+    """Runs in the child, which may only read the engine's memory and must not run the parent's exit handlers.
 
-    The exit code is the error number of what failed, 0 when nothing did.
+    The exit code is 0 or the errno of the failure.
     """
     code = errno.ECANCELED
     try:
-        gc.disable()  # it would run what ends sockets, and copy every page that it looks at
-        _leave_everything_behind()
+        gc.disable()  # it would run finalizers of sockets, and copy every memory page that it visits
+        _release_inherited_resources()
         folder.write(engine.block_number, snapshots.encode(engine))
         code = 0
     except OSError as error:
@@ -106,8 +110,8 @@ def _write_and_exit(engine: Engine, folder: SnapshotFolder) -> None:
         os._exit(code)
 
 
-def _leave_everything_behind() -> None:
-    """Signals and open files: were the parent to die, its ports and locks would stay taken."""
+def _release_inherited_resources() -> None:
+    """Signal handlers and open files: otherwise ports and locks stay in use after the parent has died."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""Settlement's store, and what waits in its spill, as the engine's history."""
+"""The engine's history: blocks in settlement's store, and blocks that are still in its spill."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +27,9 @@ _LONGEST_WAIT_S = 5.0
 
 
 class StoreHistory:
-    """Asks a store that does not answer again for `patience_s`; makes the tables where there are none.
+    """Retries for `patience_s` if the store does not answer; creates missing tables.
 
-    Keeps a connection from the first call until an epoch was begun, or `close`.
+    The connection stays open from the first call until `begin_epoch` succeeds, or `close`.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class StoreHistory:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`spilled` reads the blocks of settlement's spill, by number, and raises LogUnusable."""
+        """`spilled` reads the blocks of settlement's spill, ordered by number; it raises LogUnusable."""
         self._store = store
-        self._peek = spilled
+        self._read_spill = spilled
         self._claim = claim
         self._spilled_hashes: dict[int, int] | None = None
         self._is_open = False
@@ -55,14 +55,14 @@ class StoreHistory:
             stop=lambda state: self._monotonic() >= self._give_up_at_s,
             wait=wait_exponential_jitter(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S, jitter=_FIRST_WAIT_S),
             sleep=sleep,
-            before_sleep=_tell,
+            before_sleep=_log_retry,
             reraise=True,
         )
 
     def epochs(self) -> list[Epoch]:
-        """And claims what is durable now: settlement confirms nothing more from its spill until an epoch has begun."""
-        self._spilled_hashes = None  # who asks begins to look anew
-        known = self._patiently(self._store.epochs)
+        """All epochs. Also claims the spill: settlement confirms no further blocks from it until an epoch has begun."""
+        self._spilled_hashes = None  # the spill is read again
+        known = self._retried(self._store.epochs)
         try:
             self._claim.make(max((epoch.number for epoch in known), default=0))
         except OSError as error:
@@ -76,7 +76,7 @@ class StoreHistory:
             raise HistoryUnavailable(f"A claim on settlement's spill cannot be removed: {error.strerror}.") from error
 
     def hash_of(self, number: int) -> int | None:
-        stored = self._patiently(lambda: self._store.get_block(number))
+        stored = self._retried(lambda: self._store.get_block(number))
         if stored is not None:
             return stored.hash
         if self._spilled_hashes is None:
@@ -92,14 +92,14 @@ class StoreHistory:
             spilled = dropwhile(partial(_is_before, following), self._spilled())
             block = next(spilled, None)
             if block is None or block.number == following or not self._page(following):
-                break  # else settlement has written what was between, since the store was read
+                break  # else settlement wrote the blocks between since the store was read
         if block is not None:
             yield block
             yield from spilled
 
     def begin_epoch(self, epoch: Epoch) -> bool:
         try:
-            self._patiently(lambda: self._store.begin_epoch(epoch))
+            self._retried(lambda: self._store.begin_epoch(epoch))
         except HistoryUnavailable as error:
             if isinstance(error.__cause__, Fenced | Outrun):
                 return False
@@ -112,10 +112,10 @@ class StoreHistory:
         self._is_open = False
 
     def _page(self, first: int) -> list[Block]:
-        return self._patiently(lambda: self._read(first))
+        return self._retried(lambda: self._read(first))
 
     def _read(self, first: int) -> list[Block]:
-        """Some blocks from `first` on: one at least, where it is there."""
+        """One page of blocks from `first` on; empty only if block `first` is not stored."""
         page: list[Block] = []
         size = 0
         for stored in self._store.blocks(first, first + _PAGE_BLOCKS - 1):
@@ -126,21 +126,21 @@ class StoreHistory:
         return page
 
     def _spilled(self) -> Iterator[Block]:
-        """Those that settlement can still write: an epoch may have begun since they came."""
-        epochs = self._patiently(self._store.epochs)
-        for block in self._peek():
+        """Spilled blocks that settlement can still write: an epoch may have begun since they were received."""
+        epochs = self._retried(self._store.epochs)
+        for block in self._read_spill():
             if not admits(epochs, block.epoch, block.number):
                 return
             yield block
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
+    def _retried(self, ask: Callable[[], T]) -> T:
         self._give_up_at_s = self._monotonic() + self._patience_s
         try:
-            return self._retrying(lambda: self._opened(ask))
+            return self._retrying(lambda: self._connected(ask))
         except StoreError as error:
             raise HistoryUnavailable(str(error)) from error
 
-    def _opened(self, ask: Callable[[], T]) -> T:
+    def _connected(self, ask: Callable[[], T]) -> T:
         if not self._is_open:
             self._store.connect()
             wiring.make_tables_if_missing(self._store)
@@ -152,6 +152,6 @@ def _is_before(number: int, block: Block) -> bool:
     return block.number < number
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    log.warning("store does not answer", error=str(error), attempt=state.attempt_number)
+    log.warning("engine.store_unavailable", error=str(error), attempt=state.attempt_number)

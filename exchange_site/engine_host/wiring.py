@@ -1,4 +1,4 @@
-"""From settings and options to an engine's parts: addresses, ring, input log, history, snapshots, health."""
+"""Creates the parts of an engine from settings and options: addresses, ring, input log, history, snapshots, health."""
 
 import os
 import secrets
@@ -30,7 +30,7 @@ from settlement.durable.claim import Claim
 
 log = structlog.get_logger(__name__)
 
-_STUCK_S = 2.0
+_LOOP_TIMEOUT_S = 2.0
 _LOCK = "engine.lock"
 _ENGINE_ID = "engine-id"
 _ENGINE_ID_BYTES = 8
@@ -38,7 +38,7 @@ _INSTANCE_BYTES = 8
 
 
 class NotAvailable(Exception):
-    """An option that this version cannot honour; its text is one sentence."""
+    """The options cannot be combined or are not supported; the text is one sentence."""
 
 
 def plan() -> Plan:
@@ -48,10 +48,10 @@ def plan() -> Plan:
     return Plan(addresses, settings.ENGINE_RING_BLOCKS, settings.ENGINE_RING_BYTES, settings.ENGINE_BLOCK_COMMANDS)
 
 
-def own_folder() -> FolderLock:
-    """DATA_DIR is this engine's alone, until it closes this or dies. Raises FolderInUse, OSError.
+def lock_data_folder() -> FolderLock:
+    """Locks DATA_DIR for this engine until the lock is closed or the process ends. Raises FolderInUse, OSError.
 
-    Whatever its role: snapshots and the name that an engine leads by lie there, and a follower may come to lead.
+    In every role: the folder contains snapshots and the engine's id, and a follower can become the leader.
     """
     lock = FolderLock(LocalDisk(), settings.DATA_DIR / _LOCK, f"the folder {settings.DATA_DIR}")
     lock.hold()
@@ -61,11 +61,11 @@ def own_folder() -> FolderLock:
 def services(
     *, input_log: str | None, snapshot_every: int | None, take_over: bool, history: StoreHistory, watch: EpochWatch
 ) -> Services:
-    """What an engine needs of this machine and of the store. Raises NotAvailable, OSError."""
+    """The engine's interfaces to this machine and to the store. Raises NotAvailable, OSError."""
     folder = SnapshotFolder(LocalDisk(), settings.DATA_DIR / "snapshots", settings.ENGINE_SNAPSHOTS_KEPT)
     every_blocks = settings.ENGINE_SNAPSHOT_BLOCKS if snapshot_every is None else snapshot_every
     if every_blocks < 0:
-        raise NotAvailable("--snapshot-every is a number of blocks, or 0 for none.")
+        raise NotAvailable("--snapshot-every must be a number of blocks, or 0 for no snapshots.")
     return Services(
         history=history,
         input_log=_open_input_log(input_log),
@@ -92,7 +92,7 @@ def epoch_watch() -> EpochWatch:
 
 
 def input_log_name(option: str | None) -> str:
-    """Memory, wal or kafka: what the option names, or else the settings."""
+    """`memory`, `wal` or `kafka`: the option if given, else the setting."""
     return option or ("wal" if settings.ENABLE_LOCAL_WAL else str(settings.INPUT_LOG))
 
 
@@ -106,25 +106,28 @@ def command_log() -> KafkaLog:
 
 
 def warn_if_unlisted() -> None:
-    """A replica that settlement does not know of fills its ring. It may be known by a tunnel's address, though."""
+    """Warns if ENGINE_REPLICAS lacks this replica: one that settlement does not know fills its ring.
+
+    Not an error: settlement may use another address of it, such as the end of a tunnel.
+    """
     own = settings.ENGINE_COMMAND_ADDRESS
     if settings.ENGINE_REPLICAS and own not in settings.ENGINE_REPLICAS:
-        log.warning("ENGINE_REPLICAS does not name this replica: settlement has to, by this or a tunnel's", address=own)
+        log.warning("engine.replica_not_listed", address=own, setting="ENGINE_REPLICAS")
 
 
 def instance() -> bytes:
-    """A name for this process that no other one has."""
+    """A random id of this process."""
     return secrets.token_bytes(_INSTANCE_BYTES)
 
 
 def _open_input_log(option: str | None) -> InputLog:
-    """What belongs to this engine alone: a replica has nothing of its own."""
+    """The input log of this engine alone. Replicas share theirs: see `command_log`."""
     folder = settings.DATA_DIR / "wal"
     return WalLog(folder) if input_log_name(option) == "wal" else MemoryLog(folder)
 
 
 def _engine_id() -> str:
-    """The name that tells this DATA_DIR's engine from others, made when it is first asked for. Raises OSError."""
+    """The id of the engine of this DATA_DIR, created on first use. Raises OSError."""
     path = settings.DATA_DIR / _ENGINE_ID
     if not path.exists():
         LocalDisk().write_whole(path, f"{secrets.token_hex(_ENGINE_ID_BYTES)}\n".encode("ascii"))
@@ -132,9 +135,9 @@ def _engine_id() -> str:
 
 
 def probes(parts: Parts) -> Mapping[str, health.Probe]:
-    """Whether the loop turns, and whether commands are taken; of a follower, which takes none, if its leader lives."""
-    loop = health.timed(lambda: time.monotonic() - parts.publisher.last_beat_s < _STUCK_S)
-    return health.Changing(lambda: {"loop": loop, **_of_role(parts)})
+    """Readiness checks: the loop is running; a leader takes commands, a follower hears its leader."""
+    loop = health.timed(lambda: time.monotonic() - parts.publisher.last_beat_s < _LOOP_TIMEOUT_S)
+    return health.CurrentProbes(lambda: {"loop": loop, **_of_role(parts)})
 
 
 def _of_role(parts: Parts) -> Mapping[str, health.Probe]:

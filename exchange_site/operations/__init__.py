@@ -1,1 +1,1 @@
-"""Running the processes: supervisor, first start, readiness, health, metrics."""
+"""Operation of the processes: supervisor, first start, readiness, health, metrics."""

@@ -1,4 +1,4 @@
-"""Whether the broker of background work is there, where it is Redis."""
+"""Checks whether Redis, as the broker of background work, answers."""
 
 from contextlib import closing
 
@@ -11,7 +11,7 @@ ANSWER_S = 1.0
 
 
 def ask_redis() -> None:
-    """Once, and not for long: who asks wants to know how it is now. Raises redis.RedisError."""
+    """One attempt with a short timeout, for health checks. Raises redis.RedisError."""
     once = Retry(NoBackoff(), 0)
     client = Redis.from_url(settings.REDIS_URL, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=once)
     with closing(client):

@@ -1,4 +1,4 @@
-"""What a first `make run` makes: a secret key, and an administrator with a password that nobody else knows."""
+"""Created by the first `make run`: a secret key, and an administrator with a random password."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ ADMINISTRATOR = "admin"
 
 
 def keep_secret(file: Path, random_bytes: int) -> bool:
-    """Write a new secret that only this account can read; False where there is one already."""
+    """Write a new secret that only this account can read; False if the file exists already."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -21,7 +21,7 @@ def keep_secret(file: Path, random_bytes: int) -> bool:
 
 
 def make_administrator(password_file: Path) -> bool:
-    """Make the administrator's account; False where it is there already, with whatever password it has."""
+    """Create the administrator's account; False if it exists already, which leaves its password unchanged."""
     users = get_user_model()
     if users.objects.filter(username=ADMINISTRATOR).exists():
         return False

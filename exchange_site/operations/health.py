@@ -1,7 +1,7 @@
-"""What `/health/live` and `/health/ready` answer, in the web and in the workers.
+"""Responses of `/health/live` and `/health/ready`, in the web and in the workers.
 
-An answer tells which check failed and how long each took, and nothing that would help an intruder: no address, no
-version, no text of an error.
+A response contains the result and duration of each check, and nothing that would help an attacker: no addresses, no
+versions, no error texts.
 """
 
 import json
@@ -16,7 +16,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one part of a process says about itself."""
+    """Result of one health check."""
 
     ok: bool
     latency_ms: float = 0.0
@@ -25,8 +25,8 @@ class Check:
 Probe = Callable[[], Check]
 
 
-class Changing(Mapping[str, Probe]):
-    """Probes of a process whose part changes: those that `now` gives each time that they are gone through."""
+class CurrentProbes(Mapping[str, Probe]):
+    """Probes of a process whose role can change: every access calls `now` for the current ones."""
 
     def __init__(self, now: Callable[[], Mapping[str, Probe]]) -> None:
         self._now = now
@@ -41,13 +41,13 @@ class Changing(Mapping[str, Probe]):
         return len(self._now())
 
     def items(self) -> ItemsView[str, Probe]:
-        return self._now().items()  # all of one moment
+        return self._now().items()  # all from the same moment
 
 
 def timed(ask: Callable[[], object], *failures: type[Exception]) -> Probe:
-    """A probe that asks and takes the time; the named failures, and an answer that is False, are not ok.
+    """A probe that calls `ask` and measures its time; one of `failures`, or the result False, is not ok.
 
-    Anything else that is raised is a bug and stays one: the server answers 500 and logs it.
+    Any other exception is a bug and is not caught: the server answers 500 and logs it.
     """
 
     def probe() -> Check:
@@ -61,21 +61,21 @@ def timed(ask: Callable[[], object], *failures: type[Exception]) -> Probe:
     return probe
 
 
-def answer(probes: Mapping[str, Probe], useful: Mapping[str, Probe] = {}) -> tuple[int, bytes]:
-    """HTTP status and JSON body: 200 when every check is ok, else 503. No probes: whoever answers is alive.
+def answer(probes: Mapping[str, Probe], optional: Mapping[str, Probe] = {}) -> tuple[int, bytes]:
+    """HTTP status and JSON body: 200 if every check is ok (or there is none), else 503.
 
-    `useful` are checks of what a process can do without for a while: where only such fail it is "degraded", and 200.
+    `optional`: checks of services that the process can do without; if only these fail, the status is "degraded", 200.
     """
-    needed = {name: probe() for name, probe in probes.items()}
-    checks = {**needed, **{name: probe() for name, probe in useful.items()}}
-    ok = all(check.ok for check in needed.values())
+    required = {name: probe() for name, probe in probes.items()}
+    checks = {**required, **{name: probe() for name, probe in optional.items()}}
+    ok = all(check.ok for check in required.values())
     status = "unavailable" if not ok else "ok" if all(check.ok for check in checks.values()) else "degraded"
     document = {"status": status, "checks": {name: asdict(check) for name, check in checks.items()}}
     return (200 if ok else 503), json.dumps(document).encode()
 
 
 def database_answers() -> bool:
-    """Read a row of a real table: an empty or unreadable database file would still answer SELECT 1."""
+    """Reads a row of a real table, because SELECT 1 also succeeds on an empty database file."""
     return MigrationRecorder(connection).migration_qs.exists()
 
 

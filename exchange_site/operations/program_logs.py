@@ -1,7 +1,7 @@
-"""What the programs of `make run` write: all of it into files, and to the terminal what a person has to know.
+"""Output of the programs of `make run`: everything into files, and important lines to the terminal.
 
-DATA_DIR/logs/NAME.log holds everything. The terminal gets what a program logs as a warning or graver, and what it
-writes to standard error in another form: the sentence of a failed command, a traceback.
+DATA_DIR/logs/NAME.log has all lines. The terminal shows log events of level warning and above, and everything on
+standard error that is not a log event: the error message of a failed command, a traceback.
 """
 
 import logging
@@ -14,16 +14,16 @@ from exchange_site.operations.supervisor import Line
 from matching.storage.disk import make_folder
 
 SHOWN_CHARACTERS = 400
-"""Of one line on the terminal; its file has the whole."""
+"""Longer lines are cut on the terminal; the file has the full line."""
 
 Say = Callable[[str], None]
 
 
 class ProgramLogs:
-    """Takes lines from several threads. Raises OSError where the folder or a file cannot be made."""
+    """Thread-safe. Raises OSError if the folder or a file cannot be created."""
 
     def __init__(self, folder: Path, *, max_bytes: int, kept: int, say: Say, verbose: bool) -> None:
-        """`max_bytes` of each file; beside it the newest `kept` full ones, NAME.log.1 and on, stay."""
+        """`max_bytes`: size at which a file is rotated; `kept`: number of rotated files (NAME.log.1, …) per program."""
         make_folder(folder)
         self._folder, self._max_bytes, self._kept = folder, max_bytes, kept
         self._say, self._verbose = say, verbose
@@ -44,7 +44,7 @@ class ProgramLogs:
         text = str(line)
         if len(text) <= SHOWN_CHARACTERS:
             return text
-        return f"{text[:SHOWN_CHARACTERS]}… (the whole line is in {self._folder / line.program}.log)"
+        return f"{text[:SHOWN_CHARACTERS]}… (the full line is in {self._folder / line.program}.log)"
 
     def close(self) -> None:
         for file in self._files.values():
@@ -52,7 +52,7 @@ class ProgramLogs:
 
 
 class _File(RotatingFileHandler):
-    """The library's rotation by size, for lines that come from elsewhere."""
+    """Uses the standard library's rotation by size for lines that are not log records."""
 
     def __init__(self, path: Path, *, max_bytes: int, kept: int, say: Say) -> None:
         super().__init__(path, maxBytes=max_bytes, backupCount=kept, encoding="utf-8", errors="replace")
@@ -62,7 +62,7 @@ class _File(RotatingFileHandler):
         self.handle(logging.makeLogRecord({"msg": line}))
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk must not end the exchange, and is said once."""
+        """A full disk must not stop the exchange: reported once, then ignored."""
         if not self._has_failed:
             self._has_failed = True
-            self._say(f"{self._path} cannot be written to: lines are missing there from now on.")
+            self._say(f"{self._path} cannot be written: lines will be missing from it.")

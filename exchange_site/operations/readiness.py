@@ -1,4 +1,4 @@
-"""Waits until every part of a running exchange says that it is ready, and tells a person what to do next."""
+"""Waits until every part of a running exchange is ready; the message with address and login for the operator."""
 
 import time
 import urllib.error
@@ -9,12 +9,12 @@ from django.conf import settings
 from exchange_site.addresses import parse_host_port
 from exchange_site.operations.first_start import ADMINISTRATOR
 
-PATIENCE_S = 180.0  # a first start compiles the kernel
+PATIENCE_S = 180.0  # the first start compiles the kernel
 ASK_AGAIN_S = 0.3
 
 
 def parts() -> dict[str, str]:
-    """The address where each part answers whether it is ready."""
+    """URL of the readiness check of each part."""
     return {
         "engine": f"{parse_host_port(settings.ENGINE_HTTP_ADDRESS).url}/health/ready",
         "settlement": f"{parse_host_port(settings.SETTLEMENT_HTTP_ADDRESS).url}/health/ready",
@@ -23,7 +23,7 @@ def parts() -> dict[str, str]:
 
 
 def wait_until_ready(waiting: dict[str, str], patience_s: float = PATIENCE_S) -> list[str]:
-    """Ask until all answer 200; the names of those that did not in time."""
+    """Poll until all answer 200; returns the names of those that did not within `patience_s`."""
     deadline = time.monotonic() + patience_s
     while waiting and time.monotonic() < deadline:
         waiting = {name: url for name, url in waiting.items() if not is_ready(url)}
@@ -33,7 +33,7 @@ def wait_until_ready(waiting: dict[str, str], patience_s: float = PATIENCE_S) ->
 
 
 def is_ready(url: str) -> bool:
-    # No proxy: the environment may name one, and this never leaves the machine.
+    # Ignore a proxy of the environment: the URLs are local.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=2) as answer:
@@ -44,7 +44,7 @@ def is_ready(url: str) -> bool:
 
 def welcome() -> str:
     password_file = settings.ADMIN_PASSWORD_FILE
-    password = password_file.read_text(encoding="ascii").strip() if password_file.exists() else "the one you have set"
+    password = password_file.read_text(encoding="ascii").strip() if password_file.exists() else "as you have set it"
     rule = "-" * 78
     return "\n".join(
         [

@@ -1,9 +1,8 @@
-"""Runs several programs as one: starts them in order, passes on their output, stops them in reverse order.
+"""Runs the programs of a Procfile: starts them in order, passes on their output, stops them in reverse order.
 
-The order matters. Whoever stands later in the Procfile feeds on those before; so the demo market stops before the
-engine, and the engine before settlement, which takes what the engine still has to hand over. Each program leads a
-process group of its own: a Ctrl-C in the terminal reaches the supervisor alone, and what a program leaves behind
-is found and ended.
+A program may depend on those above it in the Procfile. So the demo market stops before the engine, and the engine
+before settlement, which still receives the engine's last blocks. Each program has its own process group: Ctrl-C in the
+terminal only reaches the supervisor, and processes that a program leaves behind can be killed.
 """
 
 import ctypes
@@ -23,7 +22,7 @@ from types import FrameType
 from typing import IO
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE_S = 20.0  # how long a program may take over its goodbye before it is killed
+PATIENCE_S = 20.0  # a program that needs longer to stop is killed
 POLL_S = 0.1
 SECOND_SIGNAL_S = 1.0
 PR_SET_PDEATHSIG = 1
@@ -31,7 +30,7 @@ PR_SET_PDEATHSIG = 1
 Say = Callable[[str], None]
 
 LONGEST_LINE_BYTES = 1 << 16
-"""A longer one is taken in parts of this length: a program must not fill the supervisor's memory."""
+"""A longer line is split into parts of this length, to bound the supervisor's memory."""
 
 
 class ProcfileError(ValueError):
@@ -46,11 +45,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One that a program wrote, without its end."""
+    """One line of a program's output, without the line break."""
 
     program: str
     text: str
-    is_error: bool  # on standard error, where our programs log
+    is_error: bool  # from standard error, where our programs log
 
     def __str__(self) -> str:
         return f"{self.program:<10} | {self.text}"
@@ -72,36 +71,36 @@ def read_procfile(file: Path) -> list[Program]:
 
 
 def supervise(programs: Sequence[Program], environment: Mapping[str, str], say: Say, show: Show | None = None) -> int:
-    """Run until a stop signal comes (0) or one of the programs ends (1); then end the others.
+    """Run until a stop signal arrives (returns 0) or one of the programs ends (returns 1); then stop the others.
 
-    `say` writes a line of the supervisor's own, `show` takes each line that a program writes; without it they are said
-    too. Both are called from several threads. Call this in the main thread: it handles signals, and the programs end
-    with the thread that started them, even where the supervisor itself is killed.
+    `say` writes messages of the supervisor, `show` gets each line of the programs' output (default: `say`). Both are
+    called from several threads. Must be called in the main thread: it handles signals, and Linux ends the programs
+    together with the thread that started them, even if the supervisor is killed.
     """
     show = show or (lambda line: say(str(line)))
-    running: list[_Running] = []
+    running: list[_Process] = []
     with _stop_signals() as received_at:
         try:
             for program in programs:
                 if not received_at:
                     say(f"starting {program.name}")
-                    running.append(_Running(program, environment, say, show))
+                    running.append(_Process(program, environment, say, show))
             ended = _wait(running, received_at)
             if ended:
                 say(f"{ended.program.name} ended with status {ended.process.returncode}; stopping the others")
             return 1 if ended else 0
         finally:
             for one in reversed(running):
-                one.stop(hurry=lambda: _is_insisted(received_at))
+                one.stop(hurry=lambda: _second_signal_arrived(received_at))
 
 
-def _is_insisted(received_at: list[float]) -> bool:
-    """Whether a second signal came. One key press may arrive twice, from the terminal and from a parent: not that."""
+def _second_signal_arrived(received_at: list[float]) -> bool:
+    """Whether a second stop signal arrived; one key press can arrive twice, from the terminal and from a parent."""
     return bool(received_at) and received_at[-1] - received_at[0] > SECOND_SIGNAL_S
 
 
-def _wait(running: "Sequence[_Running]", received_at: list[float]) -> "_Running | None":
-    """The program that ended by itself, None when a signal came first."""
+def _wait(running: "Sequence[_Process]", received_at: list[float]) -> "_Process | None":
+    """The program that ended by itself; None if a signal arrived first."""
     while not received_at:
         for one in running:
             if one.process.poll() is not None:
@@ -112,7 +111,7 @@ def _wait(running: "Sequence[_Running]", received_at: list[float]) -> "_Running 
 
 @contextmanager
 def _stop_signals() -> Iterator[list[float]]:
-    """Collects the times of stop signals instead of dying of them."""
+    """Records the times of stop signals instead of ending the process."""
     received_at: list[float] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -126,7 +125,7 @@ def _stop_signals() -> Iterator[list[float]]:
             signal.signal(number, handler)
 
 
-class _Running:
+class _Process:
     """One program, its process group, and the threads that read its output."""
 
     def __init__(self, program: Program, environment: Mapping[str, str], say: Say, show: Show) -> None:
@@ -156,7 +155,7 @@ class _Running:
             self._show(Line(self.program.name, part.decode(errors="replace").rstrip(), is_error))
 
     def stop(self, hurry: Callable[[], bool]) -> None:
-        """Ask the program to end, insist after PATIENCE_S or when asked to hurry, and clear its group."""
+        """Terminate the program, kill it after PATIENCE_S or if `hurry()`, then kill the rest of its group."""
         if self.process.poll() is None:
             self.process.terminate()
             deadline = time.monotonic() + PATIENCE_S
@@ -164,7 +163,7 @@ class _Running:
                 time.sleep(POLL_S / 5)
             if self.process.poll() is None:
                 self._say(f"{self.program.name} does not end; killing it")
-        with suppress(ProcessLookupError):  # the usual case: nothing is left of the group
+        with suppress(ProcessLookupError):  # the usual case: no process of the group is left
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for reader in self._readers:
@@ -175,6 +174,6 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _end_with_parent() -> None:
-    """On Linux the kernel ends the program when the supervisor dies, however it dies."""
+    """On Linux the kernel terminates the program when the supervisor dies, even by SIGKILL."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The site's own pages for machines; they are public and say nothing that is not."""
+"""Health and metrics endpoints. They need no login and contain no confidential data."""
 
 from collections.abc import Mapping
 
@@ -16,8 +16,8 @@ from exchange_site.operations.broker import ask_redis
 from settlement.alarms.worker_alarms import StoredAlarms
 from settlement.stores.base import StoreError
 
-_store = readers.store()  # opened by the first who asks
-# Apart from the process's own: other processes load this module too, and settlement's has alarms of its own there.
+_store = readers.store()  # opened on first use
+# Not the default registry: settlement loads this module too, and registers its own alarms there.
 _alarms = CollectorRegistry()
 _alarms.register(StoredAlarms())
 
@@ -33,10 +33,10 @@ def live(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def ready(request: HttpRequest) -> HttpResponse:
-    needed = {"store": health.timed(lambda: _store.ping(), StoreError), "database": health.database}
-    # Trading, settlement and every page go on without background work: it is told, and decides nothing.
-    useful = {"broker": health.timed(ask_redis, RedisError)} if settings.REDIS_URL else {}
-    return _answer(needed, useful)
+    required = {"store": health.timed(lambda: _store.ping(), StoreError), "database": health.database}
+    # Trading, settlement and pages work without background tasks, so a missing broker only degrades.
+    optional = {"broker": health.timed(ask_redis, RedisError)} if settings.REDIS_URL else {}
+    return _answer(required, optional)
 
 
 @login_not_required
@@ -46,6 +46,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(generate_latest() + generate_latest(_alarms), content_type=CONTENT_TYPE_LATEST)
 
 
-def _answer(needed: dict[str, health.Probe], useful: Mapping[str, health.Probe] = {}) -> HttpResponse:
-    status, body = health.answer(needed, useful)
+def _answer(required: dict[str, health.Probe], optional: Mapping[str, health.Probe] = {}) -> HttpResponse:
+    status, body = health.answer(required, optional)
     return HttpResponse(body, status=status, content_type="application/json")

@@ -1,4 +1,4 @@
-"""A small HTTP server beside a worker's own work: `/health/live`, `/health/ready` and `/metrics`."""
+"""HTTP server of a worker process: `/health/live`, `/health/ready` and `/metrics`."""
 
 import socketserver
 import sys
@@ -17,13 +17,13 @@ from exchange_site.operations import health
 
 log = structlog.get_logger(__name__)
 
-POLL_S = 0.1  # how long close() may wait for the server to notice
+POLL_S = 0.1  # upper bound on the delay before the server notices close()
 Respond = Callable[[], tuple[int, bytes]]
 REASONS = {200: "200 OK", 404: "404 Not Found", 405: "405 Method Not Allowed", 503: "503 Service Unavailable"}
 
 
 class WorkerServer:
-    """Runs in threads of its own until closed; also a context manager."""
+    """Runs in its own threads until closed; also a context manager."""
 
     def __init__(self, server: WSGIServer) -> None:
         self._server = server
@@ -49,10 +49,10 @@ class WorkerServer:
 
 
 def serve(address: str, ready_checks: Mapping[str, health.Probe]) -> WorkerServer:
-    """Start answering at HOST:PORT.
+    """Starts a server at HOST:PORT.
 
-    Raises AddressError for another form, PortInUseError (an OSError) where nobody can listen; both say it in a
-    sentence.
+    Raises AddressError if `address` has another form, PortInUseError (an OSError) if the port cannot be used; their
+    text is one sentence.
     """
     where = parse_host_port(address)
     refuse_port_in_use(where)
@@ -63,7 +63,7 @@ def serve(address: str, ready_checks: Mapping[str, health.Probe]) -> WorkerServe
 
     try:
         server = Server((where.host, where.port), _Handler)
-    except OSError as error:  # taken between the question and now
+    except OSError as error:  # another process took the port since the check
         raise PortInUseError(error.errno, f"{address} cannot be used: {error.strerror}") from None
     server.set_app(application(ready_checks))
     return WorkerServer(server)
@@ -93,21 +93,21 @@ def application(ready_checks: Mapping[str, health.Probe]) -> WSGIApplication:
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True  # a client that never ends its request must not keep the worker from stopping
+    daemon_threads = True  # a client that never finishes its request must not prevent the worker from stopping
 
     def server_bind(self) -> None:
-        # Not HTTPServer's: it asks the resolver for a name of the host, which can take seconds.
+        # Not HTTPServer's, which looks up the host's name: that can take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away in mid-answer is one line, not a traceback on standard error."""
-        log.info("http connection failed", error=type(sys.exception()).__name__)
+        """A client that disconnects during the response is logged as one event, without a traceback."""
+        log.info("http.connection_failed", error=type(sys.exception()).__name__)
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # seconds that a silent client may hold a thread
+    timeout = 10  # seconds before an idle client is disconnected
 
     def log_message(self, format: str, *args: object) -> None:
-        """Scrapes and health checks come every few seconds; they are not worth a line each."""
+        """Not logged: scrapes and health checks come every few seconds."""

@@ -1,4 +1,4 @@
-"""Background work without any server: files in DATA_DIR carry the tasks."""
+"""Background tasks without a server: the broker is a folder in DATA_DIR."""
 
 import subprocess
 import sys
@@ -40,14 +40,14 @@ def test_redis_needs_no_folders_for_messages(data_dir: Path, settings: Settings)
     assert list((data_dir / "celery").iterdir()) == []
 
 
-def test_a_socket_file_is_named_in_the_brokers_words(process_environment: dict[str, str]) -> None:
+def test_a_unix_socket_url_is_translated_for_the_broker(process_environment: dict[str, str]) -> None:
     show = "from exchange_site.celery import app; app.connection_for_write().transport; print(app.conf.broker_url)"
     environment = {**process_environment, "REDIS_URL": "unix:///run/redis.sock"}
     done = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "redis+socket:///run/redis.sock\n"
 
 
-def test_nothing_but_json_is_read_from_a_message() -> None:
+def test_messages_are_json_only() -> None:
     assert celery.app.conf.accept_content == ("json",)
     assert celery.app.conf.task_serializer == "json"
 
@@ -60,7 +60,7 @@ def test_everything_on_the_schedule_is_a_task_that_exists() -> None:
         assert find_spec(entry["task"].rpartition(".")[0])
 
 
-def test_what_comes_often_does_not_pile_up() -> None:
+def test_frequent_tasks_expire() -> None:
     for entry in celery.app.conf.beat_schedule.values():
         if entry["schedule"] < 86_400:
             assert entry["options"]["expires"] <= entry["schedule"]
@@ -81,7 +81,7 @@ def test_reconciliation_compares_a_running_engine_with_the_store(settings: Setti
 
 
 @pytest.mark.django_db
-def test_reconciliation_without_an_engine_keeps_the_reason(
+def test_reconciliation_without_an_engine_records_the_error(
     settings: Settings, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settlement_tasks, "DEADLINE_S", 0.1)
@@ -95,7 +95,7 @@ def test_reconciliation_without_an_engine_keeps_the_reason(
 
 
 @pytest.mark.django_db
-def test_reconciliation_with_a_store_that_is_not_built_in_keeps_the_reason(
+def test_reconciliation_with_an_unavailable_store_records_the_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing() -> Store:
@@ -125,7 +125,7 @@ def test_an_operators_run_is_sent_as_a_message_that_expires() -> None:
 
 
 @pytest.mark.django_db
-def test_a_sweep_without_its_tables_is_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_without_its_tables_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     def locked() -> int:
         raise OperationalError("database is locked")
 
@@ -137,7 +137,7 @@ def test_a_sweep_without_its_tables_is_a_line_in_the_log(monkeypatch: pytest.Mon
 
 
 @pytest.mark.django_db
-def test_expired_sessions_are_swept_and_others_stay() -> None:
+def test_only_expired_sessions_are_deleted() -> None:
     now = datetime.now(tz=UTC)
     for key, expires in (("old", now - timedelta(days=1)), ("new", now + timedelta(days=1))):
         Session.objects.create(session_key=key, session_data="", expire_date=expires)
@@ -167,7 +167,7 @@ def worker(process_environment: dict[str, str]) -> Iterator["subprocess.Popen[st
 
 @pytest.mark.processes
 @pytest.mark.timeout(60)
-def test_a_task_sent_by_one_process_is_done_by_another(
+def test_a_task_sent_by_one_process_runs_in_another(
     worker: "subprocess.Popen[str]", process_environment: dict[str, str]
 ) -> None:
     send = "import exchange_site.celery; from exchange_site.tasks import clear_expired_sessions as t; t.delay()"

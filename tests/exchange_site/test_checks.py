@@ -1,4 +1,4 @@
-"""Settings that cannot work are refused before anything starts, each with its id and a hint."""
+"""Invalid settings are refused before anything starts, each with an id and a hint."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def ids(tag: str = SETTINGS) -> list[str | None]:
     return [problem.id for problem in checks.run_checks(tags=[tag], include_deployment_checks=tag == WEB)]
 
 
-def test_the_defaults_are_in_order() -> None:
+def test_the_defaults_are_valid() -> None:
     assert ids() == []
     assert ids(WEB) == []
 
@@ -64,7 +64,7 @@ def test_the_defaults_are_in_order() -> None:
         ("SETTING_PROBLEMS", ["ENGINE_RING_BLOCKS must be a whole number, not 'many'."], "exchange.E001"),
     ],
 )
-def test_a_setting_that_cannot_work_has_its_own_id(settings: Settings, name: str, value: object, problem: str) -> None:
+def test_each_invalid_setting_has_its_id(settings: Settings, name: str, value: object, problem: str) -> None:
     setattr(settings, name, value)
 
     found = checks.run_checks(tags=[SETTINGS])
@@ -84,31 +84,29 @@ def test_a_setting_that_cannot_work_has_its_own_id(settings: Settings, name: str
         ("KAFKA_BOOTSTRAP_SERVERS", "one:9092, SASL_SSL://two:65535,three,[::1]:9092"),
     ],
 )
-def test_addresses_of_servers_have_many_forms(settings: Settings, name: str, value: object) -> None:
+def test_all_forms_of_server_addresses_are_accepted(settings: Settings, name: str, value: object) -> None:
     setattr(settings, name, value)
 
     assert ids() == []
 
 
-def test_a_store_by_the_name_of_cassandra_is_told_that_scylla_means_it_too(settings: Settings) -> None:
+def test_the_hint_for_the_store_cassandra_names_scylla(settings: Settings) -> None:
     settings.SETTLEMENT_STORE = "cassandra"
 
     (found,) = checks.run_checks(tags=[SETTINGS])
-    assert found.hint == (
-        "It can be sql or scylla. ScyllaDB and Apache Cassandra are both scylla: they speak one protocol."
-    )
+    assert found.hint == ("Use sql or scylla. Use scylla for Apache Cassandra too: both have the same protocol.")
 
 
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:6001", "tcp://localhost:6001", "tcp://[::1]:6001", "ipc:///run/x"]
 )
-def test_addresses_that_stay_on_this_machine_need_no_keys(settings: Settings, address: str) -> None:
+def test_local_addresses_are_accepted(settings: Settings, address: str) -> None:
     settings.ENGINE_COMMAND_ADDRESS = address
 
     assert ids() == []
 
 
-def test_kafka_needs_to_know_its_servers(settings: Settings) -> None:
+def test_the_kafka_log_needs_servers(settings: Settings) -> None:
     settings.INPUT_LOG = "kafka"
     assert ids() == ["exchange.E009"]
 
@@ -117,7 +115,7 @@ def test_kafka_needs_to_know_its_servers(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:5801", "tcp://10.0.0.7:5801"])
-def test_replicas_are_named_by_addresses_that_need_no_keys(settings: Settings, address: str) -> None:
+def test_addresses_of_replicas_must_be_local(settings: Settings, address: str) -> None:
     settings.INPUT_LOG, settings.KAFKA_BOOTSTRAP_SERVERS = "kafka", "127.0.0.1:9092"
     settings.ENGINE_REPLICAS = ["tcp://127.0.0.1:5801", "ipc:///run/x"]
     assert ids() == []
@@ -126,7 +124,7 @@ def test_replicas_are_named_by_addresses_that_need_no_keys(settings: Settings, a
     assert ids() == ["exchange.E014"]
 
 
-def test_kafka_is_told_who_asks_and_the_password_is_not_repeated(settings: Settings) -> None:
+def test_kafka_options_may_hold_credentials_which_are_not_shown(settings: Settings) -> None:
     settings.KAFKA_OPTIONS = {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "ssl.ca.location": "ca.pem"}
     assert ids() == []
 
@@ -136,20 +134,20 @@ def test_kafka_is_told_who_asks_and_the_password_is_not_repeated(settings: Setti
     assert "hunter2" not in f"{found.msg}{found.hint}"
 
 
-def test_a_topic_has_a_name_that_kafka_takes(settings: Settings) -> None:
+def test_an_invalid_topic_name_is_refused(settings: Settings) -> None:
     settings.INPUT_LOG, settings.KAFKA_BOOTSTRAP_SERVERS = "kafka", "127.0.0.1:9092"
     settings.KAFKA_COMMAND_TOPIC = "no topic"
     assert ids() == ["exchange.E009"]
 
 
-def test_a_data_folder_that_cannot_be_made_is_refused(settings: Settings, tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_created_is_refused(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings.DATA_DIR = tmp_path / "file" / "data"
 
     assert ids() == ["exchange.E010"]
 
 
-def test_a_data_folder_is_made_for_this_account_alone(settings: Settings, tmp_path: Path) -> None:
+def test_a_data_folder_is_created_for_this_account_only(settings: Settings, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path / "new" / "data"
 
     assert ids() == []
@@ -171,7 +169,7 @@ def test_django_itself_refuses_an_empty_secret_key(settings: Settings) -> None:
         _ = site.SECRET_KEY
 
 
-def test_a_process_with_bad_settings_ends_with_status_2_and_a_sentence_for_each(
+def test_a_process_with_invalid_settings_exits_2_with_a_sentence_for_each(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.SETTLEMENT_STORE = "oracle"
@@ -182,9 +180,9 @@ def test_a_process_with_bad_settings_ends_with_status_2_and_a_sentence_for_each(
 
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines() == [
-        "SETTLEMENT_STORE is 'oracle'. It can be sql or scylla. ScyllaDB and Apache Cassandra are both scylla: they "
-        "speak one protocol. (exchange.E006)",
-        "ENGINE_BLOCK_COMMANDS is 0. It has to be 1 or more. (exchange.E008)",
+        "SETTLEMENT_STORE has the unknown value 'oracle'. Use sql or scylla. Use scylla for Apache Cassandra too: both "
+        "have the same protocol. (exchange.E006)",
+        "ENGINE_BLOCK_COMMANDS is 0. It must be 1 or more. (exchange.E008)",
     ]
 
 
@@ -196,7 +194,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.processes
-def test_a_value_of_the_wrong_form_is_one_sentence_and_no_traceback() -> None:
+def test_an_invalid_value_is_one_sentence_without_a_traceback() -> None:
     done = manage("check", ENGINE_RING_BLOCKS="many", DATABASE_URL="postgres//user:hunter2@host")
 
     assert done.returncode == 2
@@ -207,7 +205,7 @@ def test_a_value_of_the_wrong_form_is_one_sentence_and_no_traceback() -> None:
 
 
 @pytest.mark.processes
-def test_tools_that_sign_nothing_run_without_a_secret_key(tmp_path: Path) -> None:
+def test_commands_that_sign_nothing_run_without_a_secret_key(tmp_path: Path) -> None:
     done = manage("check", SECRET_KEY="", DATA_DIR=str(tmp_path))
 
     assert (done.returncode, done.stderr) == (0, "")

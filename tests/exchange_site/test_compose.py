@@ -1,4 +1,4 @@
-"""The Compose files: no Docker is needed to see that they load, hold no password and name settings that exist."""
+"""The Compose files, checked without Docker: they load, contain no password and name existing settings."""
 
 import os
 import re
@@ -25,11 +25,11 @@ SERVICES: dict[tuple[str, str], dict[str, Any]] = {
     (file, name): service for file, document in FILES.items() for name, service in document["services"].items()
 }
 PARTS = {key: service for key, service in SERVICES.items() if service["image"] == "open-exchange"}
-"""Our own programs."""
+"""Services that run this project's programs."""
 JOBS = {"prepare", "scylla-roles", "topic"}
-"""They end, and others wait for that."""
+"""Services that end; others wait for them."""
 WRITE_INTO_THEIR_IMAGE = {"scylla", "redpanda"}
-"""Their images do not start otherwise; the file says why."""
+"""Services whose images need more rights; the Compose file gives the reason."""
 PUBLISHED = {
     (FULL, "web"): ["127.0.0.1:${WEB_PORT:-8000}:8000"],
     (FULL, "grafana"): ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
@@ -56,12 +56,12 @@ def test_the_embedded_file_has_every_program_of_the_procfile_but_the_demo() -> N
 
 
 @of_both(PARTS)
-def test_a_part_of_ours_is_a_user_that_is_not_root(file: str, name: str) -> None:
+def test_our_services_do_not_run_as_root(file: str, name: str) -> None:
     assert PARTS[file, name]["user"] == "10001:10001"
 
 
 @of_both({key: value for key, value in SERVICES.items() if key[1] not in WRITE_INTO_THEIR_IMAGE})
-def test_a_service_can_change_nothing_but_its_data(file: str, name: str) -> None:
+def test_a_service_can_write_only_its_data(file: str, name: str) -> None:
     service = SERVICES[file, name]
 
     assert service["read_only"] is True
@@ -71,23 +71,23 @@ def test_a_service_can_change_nothing_but_its_data(file: str, name: str) -> None
 
 
 @of_both(SERVICES)
-def test_no_service_can_gain_rights(file: str, name: str) -> None:
+def test_no_service_can_gain_privileges(file: str, name: str) -> None:
     assert SERVICES[file, name]["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in SERVICES[file, name]
 
 
 @of_both({key: value for key, value in SERVICES.items() if key[0] == FULL})
-def test_no_service_can_take_all_memory(file: str, name: str) -> None:
+def test_every_service_has_a_memory_limit(file: str, name: str) -> None:
     assert re.fullmatch(r"\d+[mg]", SERVICES[file, name]["mem_limit"])
 
 
 @of_both({key: value for key, value in SERVICES.items() if key[1] not in JOBS})
-def test_a_service_that_stays_is_watched(file: str, name: str) -> None:
+def test_every_long_running_service_has_a_health_check(file: str, name: str) -> None:
     assert SERVICES[file, name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
 
 
 @of_both({key: value for key, value in PARTS.items() if key[1] not in JOBS | {"demo"}})
-def test_a_part_waits_for_the_tables(file: str, name: str) -> None:
+def test_our_services_wait_for_the_tables(file: str, name: str) -> None:
     assert PARTS[file, name]["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}
 
 
@@ -100,7 +100,7 @@ def test_only_the_back_office_and_grafana_are_published_and_on_loopback() -> Non
     assert {key: service["ports"] for key, service in SERVICES.items() if "ports" in service} == PUBLISHED
 
 
-def test_only_what_is_published_has_a_way_out() -> None:
+def test_only_published_services_have_an_outside_network() -> None:
     document = FILES[FULL]
     ways_out = {name for name, network in document["networks"].items() if not (network or {}).get("internal")}
 
@@ -118,7 +118,7 @@ def test_only_the_engines_reach_the_log() -> None:
 
 
 @of_both(SERVICES)
-def test_an_image_of_others_is_one_version(file: str, name: str) -> None:
+def test_foreign_images_have_a_fixed_version(file: str, name: str) -> None:
     image = SERVICES[file, name]["image"]
 
     assert image == "open-exchange" or re.search(r":v?\d+\.\d+\.?\d*", image)
@@ -131,7 +131,7 @@ def test_every_variable_is_a_setting(file: str, name: str) -> None:
     assert set(PARTS[file, name]["environment"]) - read == set()
 
 
-def test_the_engines_differ_in_nothing_but_their_sockets_and_folders() -> None:
+def test_the_engines_differ_only_in_sockets_and_folders() -> None:
     def without_number(name: str) -> Any:
         return yaml.safe_load(
             re.sub(r"engine-[12](?=-(blocks|retrans)|:)", "engine", yaml.safe_dump(FILES[FULL]["services"][name]))
@@ -144,7 +144,7 @@ def test_the_engines_differ_in_nothing_but_their_sockets_and_folders() -> None:
     assert one["environment"]["ENGINE_REPLICAS"] == ",".join(own)
 
 
-def test_the_readers_are_told_of_both_engines() -> None:
+def test_readers_have_the_addresses_of_both_engines() -> None:
     engines = FILES[FULL]["services"]
     replicas = [engines[name]["environment"]["ENGINE_COMMAND_ADDRESS"] for name in ("engine-1", "engine-2")]
 
@@ -152,7 +152,7 @@ def test_the_readers_are_told_of_both_engines() -> None:
         assert FILES[FULL]["services"][name]["environment"]["ENGINE_REPLICAS"] == ",".join(replicas)
 
 
-def test_nothing_secret_has_a_default() -> None:
+def test_secrets_have_no_default() -> None:
     for file in FILES:
         text = (ROOT / file).read_text()
         with_default = set(re.findall(r"\$\{(\w+):-", text))
@@ -172,7 +172,7 @@ def test_the_image_does_not_run_as_root() -> None:
 
 @pytest.fixture(scope="session")
 def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from scripts/compose_check."""
+    """The program of scripts/compose_check, built."""
     if shutil.which("go") is None:
         reason = "go is not installed, and scripts/compose_check is written in it"
         if os.environ.get("REQUIRE_SERVICES") == "1":
@@ -202,7 +202,7 @@ def test_compose_loads_the_embedded_file(loader: Path, env_file: Path) -> None:
     assert {line.split()[0] for line in loaded.stdout.splitlines()} == set(FILES[EMBEDDED]["services"])
 
 
-def test_each_secret_is_required_and_its_absence_names_the_script(loader: Path, env_file: Path, tmp_path: Path) -> None:
+def test_a_missing_secret_names_the_script_that_creates_it(loader: Path, env_file: Path, tmp_path: Path) -> None:
     lines = env_file.read_text().splitlines()
     for left_out in lines:
         others = tmp_path / "others"
@@ -229,7 +229,7 @@ def env_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_secrets_are_all_different_and_long_and_for_their_owner_alone(env_file: Path) -> None:
+def test_secrets_are_long_different_and_readable_by_their_owner_only(env_file: Path) -> None:
     secrets = dict(line.split("=") for line in env_file.read_text().splitlines())
 
     assert len(set(secrets.values())) == len(secrets) == 6
@@ -237,7 +237,7 @@ def test_secrets_are_all_different_and_long_and_for_their_owner_alone(env_file: 
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
 
 
-def test_a_file_that_is_there_is_kept(env_file: Path) -> None:
+def test_an_existing_secrets_file_is_kept(env_file: Path) -> None:
     before = env_file.read_text()
     again = make_env(env_file)
 
@@ -248,7 +248,7 @@ def test_a_file_that_is_there_is_kept(env_file: Path) -> None:
     assert env_file.read_text() == before
 
 
-def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     refused = make_env(tmp_path / "no" / "env")
 
     assert refused.returncode == 2
@@ -256,7 +256,7 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert "cannot be written" in refused.stderr
 
 
-def test_the_file_of_secrets_is_never_committed() -> None:
+def test_the_secrets_file_is_ignored_by_git() -> None:
     assert "/.env" in (ROOT / ".gitignore").read_text().splitlines()
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
 
@@ -265,8 +265,8 @@ def test_the_file_of_secrets_is_never_committed() -> None:
 
 
 @pytest.mark.services("kafka")
-def test_the_engines_accept_the_topic_that_is_made(kafka: Running) -> None:
-    """On a Kafka, which knows all of its settings but the one of Redpanda's alone."""
+def test_the_engines_accept_the_created_topic(kafka: Running) -> None:
+    """Tested on Kafka, which has all of these settings except the one that only Redpanda has."""
     script = (ROOT / "deploy" / "redpanda" / "topic.sh").read_text()
     wanted = dict(re.findall(r"--topic-config (\S+)=(\S+)", script))
     assert wanted.pop("write.caching") == "false"

@@ -1,4 +1,4 @@
-"""How an environment variable becomes a setting."""
+"""Parsing of environment variables."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def environment() -> Environment:
     return Environment()
 
 
-def test_what_is_not_set_or_empty_keeps_its_default(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_or_empty_variable_has_its_default(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("X", raising=False)
     assert environment.whole("X", 7) == 7
 
@@ -61,7 +61,7 @@ def test_databases(environment: Environment, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "url", ["nonsense", "mysql://u:hunter2@h/d", "sqlite://:memory:", "sqlite:///", "postgres://h"]
 )
-def test_a_database_that_several_processes_cannot_share_is_a_problem(
+def test_a_database_that_processes_cannot_share_is_refused(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("SOME_URL", url)
@@ -71,17 +71,15 @@ def test_a_database_that_several_processes_cannot_share_is_a_problem(
     assert "hunter2" not in environment.problems[0]
 
 
-def test_options_that_cannot_be_read_may_hold_a_password(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_options_are_not_shown(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_OPTIONS", '{"sasl.password": "hunter2"')
 
     assert environment.table("SOME_OPTIONS", {}) == {}
-    assert environment.problems == ["SOME_OPTIONS must be a JSON object, not what it is."]
+    assert environment.problems == ["SOME_OPTIONS must be a JSON object, not the current value."]
 
 
 @pytest.mark.parametrize(("read", "value"), [("whole", "1.5"), ("flag", "maybe"), ("table", "[1]"), ("table", "{")])
-def test_a_value_of_the_wrong_form_is_noted_by_name(
+def test_an_invalid_value_is_reported_with_its_name(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, read: str, value: str
 ) -> None:
     monkeypatch.setenv("SOME_NAME", value)
@@ -90,14 +88,14 @@ def test_a_value_of_the_wrong_form_is_noted_by_name(
     assert environment.problems[0].startswith("SOME_NAME must ")
 
 
-def test_a_long_value_is_not_repeated_whole(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_value_is_shortened(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "9" * 5000 + "x")
     environment.whole("X", 1)
 
     assert len(environment.problems[0]) < 150
 
 
-def test_a_kept_secret_is_read_and_one_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_kept_secret_is_read_and_a_missing_one_is_empty(tmp_path: Path) -> None:
     assert kept_secret(tmp_path / "none") == ""
 
     (tmp_path / "some").write_text("abc\n")

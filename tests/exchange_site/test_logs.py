@@ -1,4 +1,4 @@
-"""Lines on standard error: one form for our own events and for what libraries log."""
+"""Log lines on standard error: the same format for our events and for those of libraries."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ def lines(log_format: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return captured.err.splitlines()
 
 
-def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_have_one_document_each(capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs, failure = (json.loads(line) for line in lines("json", capsys))
 
     assert ours.pop("timestamp").endswith("Z")
@@ -51,7 +51,7 @@ def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None
     assert failure["exception"].endswith("ValueError: what went wrong")
 
 
-def test_key_value_lines_stay_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_key_value_events_are_single_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs, failure = lines("keyvalue", capsys)
 
     assert "event='block settled'" in ours
@@ -61,12 +61,12 @@ def test_key_value_lines_stay_one_line(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("log_format", logs.FORMATS)
-def test_a_line_tells_whether_it_is_routine(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+def test_lines_below_warning_are_routine(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
     assert [logs.is_routine(line) for line in lines(log_format, capsys)] == [True, False, False]
 
 
 @pytest.mark.parametrize(
     "line", ["", "Traceback (most recent call last):", "CommandError: No engine answers.", "level='info'", '{"a": 1}']
 )
-def test_what_is_no_log_line_is_not_routine(line: str) -> None:
+def test_text_that_is_not_a_log_event_is_not_routine(line: str) -> None:
     assert not logs.is_routine(line)

@@ -1,4 +1,4 @@
-"""docs/settings.md says of every setting what it means, and nothing else."""
+"""docs/settings.md describes every setting, and equals the generated page."""
 
 import os
 import subprocess
@@ -21,13 +21,13 @@ def described() -> list[Description]:
     return found
 
 
-def test_the_page_is_what_the_settings_say() -> None:
+def test_the_page_equals_the_generated_one() -> None:
     again = "run `manage.py describe_settings > docs/settings.md`"
     assert PAGE.read_text(encoding="utf-8") == settings_page.page(described()), again
 
 
 @pytest.mark.processes
-def test_the_command_prints_the_page_whatever_is_set_here(tmp_path: Path) -> None:
+def test_the_command_ignores_the_environment(tmp_path: Path) -> None:
     environment = {**os.environ, **OTHER_VALUES, "DATABASE_URL": "", "DATA_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "manage.py", "describe_settings"],
@@ -42,7 +42,7 @@ def test_the_command_prints_the_page_whatever_is_set_here(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("setting", described(), ids=lambda setting: setting.name)
-def test_every_setting_says_what_it_means_and_who_reads_it(setting: Description) -> None:
+def test_every_setting_has_a_meaning_and_readers(setting: Description) -> None:
     assert setting.meaning.endswith("."), f"{setting.name} has no meaning in exchange_site/settings.py"
     assert setting.group
     assert setting.read_by
@@ -55,12 +55,12 @@ def test_the_unit_in_a_name_is_the_unit_on_the_page(setting: Description) -> Non
             assert setting.unit == unit
 
 
-def test_a_setting_stands_on_the_page_once() -> None:
+def test_every_setting_is_listed_once() -> None:
     names = [setting.name for setting in described()]
     assert len(names) == len(set(names)) > 40
 
 
-def test_a_bar_in_a_meaning_does_not_end_its_cell() -> None:
+def test_a_bar_in_a_description_is_escaped() -> None:
     environment = Environment()
     environment.group("Some", read_by="web")
     environment.text("X", "a", "One of a|b.")

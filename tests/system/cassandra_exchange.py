@@ -50,8 +50,8 @@ def refused(process: Process, says: str, code: int = 2) -> None:
 
 
 def waited(process: Process) -> bool:
-    """It asked again, in the hope that what is wrong passes by itself."""
-    return said(process, "store does not answer")
+    """Whether it retried: the error could be temporary."""
+    return said(process, "store does not answer") or said(process, "engine.store_unavailable")
 
 
 def said(process: Process, event: str) -> bool:
@@ -113,7 +113,7 @@ class Exchange:
         until(lambda: self.metric("blocks_appended_total") > before + SOME_BLOCKS, "blocks to be settled", PATIENCE_S)
 
     def notices(self) -> None:
-        """The store is away, and everybody can see it."""
+        """The outage is visible in alarms, metrics, health and log."""
         # An alarm is raised a second later, and told at most once a second.
         until(lambda: "store_unavailable" in self.raised(), "settlement to raise an alarm", PATIENCE_S)
         assert self.metric("store_up") == 0

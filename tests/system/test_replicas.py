@@ -258,7 +258,7 @@ def test_a_topic_that_was_made_anew_is_refused(exchange: Callable[[str], Exchang
     until(lambda: is_made_anew(kafka.address, name), "the topic to be gone")
     again = running.start("run_engine", data_dir=dead.data_dir, **running.shared)
     until(lambda: again.errors, "the first words")
-    assert "ENGINE_REPLICAS does not name this replica" in again.errors[0]
+    assert "event='engine.replica_not_listed'" in again.errors[0]
     assert again.popen.wait(60) == 1
     again.stop()
     assert "start this one with --take-over" in again.errors[-1]

@@ -7,7 +7,7 @@ from exchange_site import settings_page
 
 
 class Command(BaseCommand):
-    help = "Print docs/settings.md: every setting with its default and what it means."
+    help = "Print docs/settings.md: every setting with its default and its meaning."
 
     def handle(self, **options: Any) -> None:
         self.stdout.write(settings_page.page(settings.SETTING_DESCRIPTIONS), ending="")

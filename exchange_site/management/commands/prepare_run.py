@@ -10,17 +10,17 @@ from matching.core.kernel import compile_now
 
 
 class Command(BaseCommand):
-    help = "Make ready what a start needs: secret key, tables, administrator, compiled kernel. Safe to run again."
+    help = "Create what the programs need: secret key, tables, administrator, compiled kernel. Safe to run again."
 
     def handle(self, **options: Any) -> None:
         try:
             if not settings.SECRET_KEY_IS_GIVEN:
                 first_start.keep_secret(settings.SECRET_KEY_FILE, random_bytes=48)
-            self.stderr.write("preparing the tables")
+            self.stderr.write("creating missing tables")
             call_command("migrate", interactive=False, verbosity=0)
-            call_command("init_store", stdout=StringIO())  # its own tables, where the store is another than Django's
+            call_command("init_store", stdout=StringIO())  # creates tables in a store other than Django's database
             if first_start.make_administrator(settings.ADMIN_PASSWORD_FILE):
-                self.stderr.write(f"made the account {first_start.ADMINISTRATOR}")
-            compile_now()  # once, here: started together, each program would compile it for itself
+                self.stderr.write(f"created the account {first_start.ADMINISTRATOR}")
+            compile_now()  # once, here: otherwise each program would compile it
         except (DatabaseError, OSError) as error:
             raise CommandError(f"cannot prepare {settings.DATA_DIR}: {error}", returncode=2) from error

@@ -60,7 +60,7 @@ class Command(BaseCommand):
         stop = stop_on_signals()
         try:
             with ExitStack() as opened:
-                opened.enter_context(closing(wiring.own_folder()))
+                opened.enter_context(closing(wiring.lock_data_folder()))
                 history, watch = wiring.history(), wiring.epoch_watch()
                 services = wiring.services(
                     input_log=input_log,

@@ -16,12 +16,12 @@ from exchange_site.operations.supervisor import Program
 
 
 class Command(BaseCommand):
-    help = "Start everything in the Procfile, say when it is ready and how to log in, stop it all on Ctrl-C."
+    help = (
+        "Start all programs of the Procfile, print the address and login when they are ready, and stop them on Ctrl-C."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--verbose", action="store_true", help="show every line that the programs write, not only warnings"
-        )
+        parser.add_argument("--verbose", action="store_true", help="show all output of the programs, not only warnings")
 
     def handle(self, *, verbose: bool, **options: Any) -> None:
         try:
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         with closing(logs):
             ended = supervisor.supervise(programs, environment(), self.say, logs)
         if ended:
-            raise CommandError(f"one of the programs ended; its last lines in {settings.PROGRAM_LOG_FOLDER} say why")
+            raise CommandError(f"one of the programs ended; see the end of its log in {settings.PROGRAM_LOG_FOLDER}")
 
     def open_logs(self, programs: list[Program], *, verbose: bool) -> ProgramLogs:
         opened = ProgramLogs(
@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
 
 def refuse_ports_in_use() -> None:
-    """Say which setting is in the way, before anything is started."""
+    """Raises CommandError, which names the setting, if an address is in use."""
     for name in (*ZMQ_ADDRESSES, *HTTP_ADDRESSES):
         parse = addresses.parse_zmq_endpoint if name in ZMQ_ADDRESSES else addresses.parse_host_port
         where = parse(getattr(settings, name))
@@ -73,12 +73,12 @@ def refuse_ports_in_use() -> None:
             addresses.refuse_port_in_use(where)
         except addresses.PortInUseError as error:
             raise CommandError(
-                f"{name}: {error.strerror}. Stop what runs there, or set {name}.", returncode=2
+                f"{name}: {error.strerror}. Stop the program that uses it, or change {name}.", returncode=2
             ) from error
 
 
 def environment() -> dict[str, str]:
-    """The programs' environment: this Python's programs first, and lines that come as they are written."""
+    """The programs' environment: programs of this Python come first in PATH, and output is not buffered."""
     here = str(Path(sys.executable).parent)
     path = os.pathsep.join([here, os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""DATA_DIR belongs to one engine."""
+"""DATA_DIR is locked by one engine."""
 
 from contextlib import closing
 from pathlib import Path
@@ -14,25 +14,25 @@ from tests.matching.exchanges import KernelExchange
 from tests.matching.small_exchange import until
 
 
-def test_a_folder_that_an_engine_uses_is_refused_to_another_one(data_dir: Path) -> None:
-    one = wiring.own_folder()
+def test_a_folder_in_use_by_an_engine_is_refused_to_another_one(data_dir: Path) -> None:
+    one = wiring.lock_data_folder()
     with pytest.raises(FolderInUse) as caught:
-        wiring.own_folder()
+        wiring.lock_data_folder()
     assert str(caught.value) == (
         f"Another engine uses the folder {data_dir}: stop it first, or give this one a DATA_DIR of its own."
     )
     one.close()
-    wiring.own_folder().close()
+    wiring.lock_data_folder().close()
 
 
-def test_a_child_that_writes_a_snapshot_does_not_keep_its_parents_folder(data_dir: Path) -> None:
-    """Else an engine that was killed could not be started again before it ends."""
-    parents = wiring.own_folder()
+def test_a_child_that_writes_a_snapshot_does_not_hold_the_lock_of_its_parent(data_dir: Path) -> None:
+    """Otherwise a killed engine could not be restarted before the child ends."""
+    parents = wiring.lock_data_folder()
     writer = ForkedWriter(SnapshotFolder(StuckDisk(), data_dir / "snapshots", 3))
 
     def is_free() -> bool:
         try:
-            wiring.own_folder().close()
+            wiring.lock_data_folder().close()
         except FolderInUse:
             return False
         return True
@@ -43,7 +43,7 @@ def test_a_child_that_writes_a_snapshot_does_not_keep_its_parents_folder(data_di
         until(is_free, "the child to leave the lock behind")
 
 
-def test_the_log_in_memory_knows_of_the_folder_of_the_other_one(data_dir: Path) -> None:
+def test_the_memory_log_refuses_a_folder_with_a_damaged_wal(data_dir: Path) -> None:
     (data_dir / "wal").mkdir()
     (data_dir / "wal" / "00000000000000000001.wal").write_bytes(b"nothing that was ever written" * 100)
     with pytest.raises(LogDamaged, match=r"00000000000000000001\.wal is damaged at byte 0"):

@@ -1,4 +1,4 @@
-"""Snapshots from a forked process: the engine goes on, and whatever becomes of the child is noticed."""
+"""Snapshots from a forked process: the engine continues, and every outcome of the child is detected."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ from tests.matching.small_exchange import deposit, until
 
 @pytest.fixture
 def forgotten_children() -> Iterator[None]:
-    """The system takes note of how children end, and nobody can ask it."""
+    """SIGCHLD is ignored: the kernel reaps children, and their exit status is lost."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGCHLD, before)
@@ -29,7 +29,7 @@ def forgotten_children() -> Iterator[None]:
 
 @pytest.fixture
 def exchange() -> KernelExchange:
-    """At block 3."""
+    """An exchange at block 3."""
     made = KernelExchange()
     for definition in DEFINITIONS:
         made.submit(definition)
@@ -49,7 +49,7 @@ def outcome(writer: ForkedWriter) -> Written:
     return found[0]
 
 
-def test_what_is_written_is_the_engine_at_the_fork(tmp_path: Path, exchange: KernelExchange) -> None:
+def test_a_snapshot_is_the_state_at_the_fork(tmp_path: Path, exchange: KernelExchange) -> None:
     folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 3)
     writer = ForkedWriter(folder)
     expected = snapshots.encode(exchange.engine)
@@ -63,7 +63,7 @@ def test_what_is_written_is_the_engine_at_the_fork(tmp_path: Path, exchange: Ker
 
 
 class StuckDisk(LocalDisk):
-    """Never writes, and never returns."""
+    """A disk whose writes never return."""
 
     def write_whole(self, path: Path, data: bytes) -> None:
         while True:
@@ -75,7 +75,7 @@ class FullDisk(LocalDisk):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_child_that_fails_says_why(tmp_path: Path, exchange: KernelExchange) -> None:
+def test_a_failure_of_the_child_is_reported_with_its_reason(tmp_path: Path, exchange: KernelExchange) -> None:
     writer = ForkedWriter(SnapshotFolder(FullDisk(), tmp_path, 3))
     writer.begin(exchange.engine)
     assert outcome(writer).failure == "No space left on device"
@@ -83,23 +83,23 @@ def test_a_child_that_fails_says_why(tmp_path: Path, exchange: KernelExchange) -
     assert outcome(writer).failure == "No space left on device"
 
 
-def test_a_child_that_hangs_is_ended(tmp_path: Path, exchange: KernelExchange) -> None:
-    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), longest_s=0.2)
+def test_a_child_that_hangs_is_killed_after_the_timeout(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), timeout_s=0.2)
     writer.begin(exchange.engine)
     assert outcome(writer).failure == "it took longer than 0.2 s"
     with suppress(ChildProcessError):  # there is no child at all; or others, which live
         assert os.waitpid(-1, os.WNOHANG) == (0, 0)
 
 
-def test_a_child_that_is_killed_is_noticed(tmp_path: Path, exchange: KernelExchange) -> None:
+def test_a_killed_child_is_reported(tmp_path: Path, exchange: KernelExchange) -> None:
     writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
     writer.begin(exchange.engine)
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
     os.kill(int(children[-1]), signal.SIGKILL)
-    assert outcome(writer).failure == "its process was ended by signal 9"
+    assert outcome(writer).failure == "its process was killed by signal 9"
 
 
-def test_a_child_holds_no_port_of_its_parent(tmp_path: Path, exchange: KernelExchange) -> None:
+def test_a_child_does_not_hold_ports_of_its_parent(tmp_path: Path, exchange: KernelExchange) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
@@ -117,7 +117,7 @@ def test_a_child_holds_no_port_of_its_parent(tmp_path: Path, exchange: KernelExc
     writer.close()
 
 
-def test_what_is_under_way_is_given_up_at_the_end(tmp_path: Path, exchange: KernelExchange) -> None:
+def test_closing_kills_a_child_that_is_still_writing(tmp_path: Path, exchange: KernelExchange) -> None:
     writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
     writer.begin(exchange.engine)
     writer.close()
@@ -126,7 +126,9 @@ def test_what_is_under_way_is_given_up_at_the_end(tmp_path: Path, exchange: Kern
 
 
 @pytest.mark.usefixtures("forgotten_children")
-def test_of_a_child_that_nobody_can_ask_about_its_file_tells(tmp_path: Path, exchange: KernelExchange) -> None:
+def test_the_outcome_of_a_child_reaped_elsewhere_follows_from_its_file(
+    tmp_path: Path, exchange: KernelExchange
+) -> None:
     folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 3)
     writer = ForkedWriter(folder)
     for _ in range(2):
@@ -138,7 +140,7 @@ def test_of_a_child_that_nobody_can_ask_about_its_file_tells(tmp_path: Path, exc
 
 @pytest.mark.usefixtures("forgotten_children")
 @pytest.mark.parametrize("has_other", [False, True])
-def test_of_a_child_that_nobody_can_ask_about_a_missing_file_is_a_failure(
+def test_a_missing_file_of_a_child_reaped_elsewhere_is_a_failure(
     tmp_path: Path, exchange: KernelExchange, has_other: bool
 ) -> None:
     folder = SnapshotFolder(FullDisk(), tmp_path, 3)
@@ -148,12 +150,12 @@ def test_of_a_child_that_nobody_can_ask_about_a_missing_file_is_a_failure(
         exchange.engine.state_hash ^= 1
     writer = ForkedWriter(folder)
     writer.begin(exchange.engine)
-    assert outcome(writer).failure == "its process has ended without it, nobody knows why"
+    assert outcome(writer).failure == "its process ended without writing it, with an unknown exit status"
 
 
 @pytest.mark.usefixtures("forgotten_children")
-def test_a_child_that_nobody_can_ask_about_is_ended_once(tmp_path: Path, exchange: KernelExchange) -> None:
-    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), longest_s=0.2)
+def test_a_child_reaped_elsewhere_is_killed_at_most_once(tmp_path: Path, exchange: KernelExchange) -> None:
+    writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), timeout_s=0.2)
     writer.begin(exchange.engine)
     assert outcome(writer).failure == "it took longer than 0.2 s"
     writer.begin(exchange.engine)

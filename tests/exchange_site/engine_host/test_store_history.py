@@ -1,4 +1,4 @@
-"""The store as the engine's history: what it holds, what waits in the spill, and a store that is away."""
+"""The store as the engine's history: stored blocks, spilled blocks, and an unreachable store."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ def store() -> SqlStore:
 
 
 class NoClaim(Claim):
-    """Of an engine that shares no machine with settlement."""
+    """The claim of an engine on another machine than settlement."""
 
     def __init__(self) -> None:
         super().__init__(Path("nowhere"))
@@ -63,7 +63,7 @@ def numbers(found: Iterator[Block]) -> list[int]:
     return [block.number for block in found]
 
 
-def test_blocks_come_page_by_page_and_then_the_spill(store: SqlStore, blocks: list[Block]) -> None:
+def test_blocks_are_read_in_pages_and_then_from_the_spill(store: SqlStore, blocks: list[Block]) -> None:
     store.append_blocks([stored(block) for block in blocks[:140]])
     found = history(store, blocks[135:])
     assert numbers(found.blocks(1)) == list(range(1, 151))
@@ -83,7 +83,7 @@ def test_large_blocks_are_read_a_few_at_a_time(
     assert len(found._page(1)) == 2
 
 
-def test_what_an_epoch_overruled_in_the_spill_is_not_there(store: SqlStore, blocks: list[Block]) -> None:
+def test_spilled_blocks_overruled_by_an_epoch_are_left_out(store: SqlStore, blocks: list[Block]) -> None:
     store.append_blocks([stored(block) for block in blocks[:140]])
     store.begin_epoch(epoch(1, 141, blocks[139].hash))
     store.begin_epoch(epoch(2, 146, blocks[144].hash))
@@ -92,7 +92,7 @@ def test_what_an_epoch_overruled_in_the_spill_is_not_there(store: SqlStore, bloc
     assert found.hash_of(146) is None
 
 
-def test_an_epoch_that_came_too_late_is_begun_by_nobody(store: SqlStore, blocks: list[Block]) -> None:
+def test_an_epoch_that_lost_the_race_is_not_begun(store: SqlStore, blocks: list[Block]) -> None:
     store.append_blocks([stored(block) for block in blocks[:10]])
     found = history(store)
     assert not found.begin_epoch(epoch(1, 10, blocks[8].hash)), "the store has gone past it"
@@ -102,7 +102,7 @@ def test_an_epoch_that_came_too_late_is_begun_by_nobody(store: SqlStore, blocks:
     assert found.epochs() == [epoch(1, 11, blocks[9].hash)]
 
 
-def test_the_first_engine_is_fenced_in_the_store_when_another_takes_over(store: SqlStore, blocks: list[Block]) -> None:
+def test_a_takeover_fences_the_first_engine_in_the_store(store: SqlStore, blocks: list[Block]) -> None:
     found = history(store)
     assert found.begin_epoch(epoch(1, 1, 0))
     store.append_blocks([stored(block) for block in blocks[:10]])
@@ -112,7 +112,7 @@ def test_the_first_engine_is_fenced_in_the_store_when_another_takes_over(store: 
 
 
 class AwayStore(SqlStore):
-    """Does not answer so many times."""
+    """A store whose first calls fail."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class AwayStore(SqlStore):
         return super().epochs()
 
 
-def test_a_store_that_is_away_for_a_while_is_waited_for() -> None:
+def test_a_temporary_outage_of_the_store_is_retried() -> None:
     waits: list[float] = []
     found = StoreHistory(AwayStore(4), lambda: iter(()), NO_CLAIM, sleep=waits.append)
     assert found.epochs() == []
@@ -133,13 +133,13 @@ def test_a_store_that_is_away_for_a_while_is_waited_for() -> None:
     assert waits[0] < waits[-1]
 
 
-def test_a_store_that_stays_away_is_said_in_its_own_words() -> None:
+def test_a_lasting_outage_of_the_store_is_reported_with_its_error() -> None:
     found = StoreHistory(AwayStore(10), lambda: iter(()), NO_CLAIM, patience_s=0)
     with pytest.raises(HistoryUnavailable, match=r"The database does not answer\."):
         found.epochs()
 
 
-def test_the_watch_sees_a_newer_epoch_and_is_not_troubled_by_a_store_that_is_away(store: SqlStore) -> None:
+def test_the_watch_sees_a_newer_epoch_and_ignores_an_outage_of_the_store(store: SqlStore) -> None:
     away = AwayStore(1)
     watch = EpochWatch(away)
     watch.look()
@@ -152,7 +152,7 @@ def test_the_watch_sees_a_newer_epoch_and_is_not_troubled_by_a_store_that_is_awa
     assert watch.newest == epoch(1, 1, 0), "what is known stays known"
 
 
-def test_the_watch_looks_at_once_and_says_how_far_it_is_up_to_date(store: SqlStore) -> None:
+def test_the_watch_reads_at_its_start_and_records_the_time(store: SqlStore) -> None:
     store.begin_epoch(epoch(1, 1, 0))
     times_s = iter((5.0, 7.0))
     away = AwayStore(0)

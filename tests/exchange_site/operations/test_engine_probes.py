@@ -1,4 +1,4 @@
-"""What an engine's `/health/ready` says: whether it takes commands, or follows a leader that lives."""
+"""Readiness of engines: a leader takes commands, a follower hears its leader."""
 
 import json
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ def checks(parts: Parts) -> tuple[int, dict[str, bool]]:
     return status, {name: check["ok"] for name, check in json.loads(body)["checks"].items()}
 
 
-def test_a_follower_is_ready_while_its_leader_lives_and_takes_input_once_it_leads_itself() -> None:
+def test_a_follower_is_ready_while_its_leader_is_alive_and_takes_commands_after_promotion() -> None:
     with ExitStack() as first:
         one = first.enter_context(leader(plan()))
         assert checks(one.parts) == (200, {"loop": True, "taking_input": True})
@@ -29,9 +29,9 @@ def test_a_follower_is_ready_while_its_leader_lives_and_takes_input_once_it_lead
             until(lambda: checks(second.parts) == (200, {"loop": True, "taking_input": True}), "it to take commands")
 
 
-def test_probes_that_are_gone_through_are_of_one_moment() -> None:
+def test_iterated_probes_are_of_the_same_moment() -> None:
     roles = iter([{"following": health.timed(lambda: True)}, {"taking_input": health.timed(lambda: True)}])
-    changing = health.Changing(lambda: next(roles))
+    changing = health.CurrentProbes(lambda: next(roles))
 
     assert [(name, probe().ok) for name, probe in changing.items()] == [("following", True)]
     assert [(name, probe().ok) for name, probe in changing.items()] == [("taking_input", True)]

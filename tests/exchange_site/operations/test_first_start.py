@@ -1,4 +1,4 @@
-"""A first start makes what is missing, and a second one leaves it alone."""
+"""The first start creates what is missing; later starts leave it unchanged."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ def mode(file: Path) -> int:
     return file.stat().st_mode & 0o777
 
 
-def test_a_secret_is_kept_for_this_account_alone(tmp_path: Path) -> None:
+def test_a_secret_is_readable_by_this_account_only(tmp_path: Path) -> None:
     file = tmp_path / "secret"
 
     assert first_start.keep_secret(file, 48) is True
@@ -32,7 +32,7 @@ def test_a_secret_is_kept_for_this_account_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_first_start_makes_key_and_administrator(data_dir: Path, settings: Settings) -> None:
+def test_a_first_start_creates_key_and_administrator(data_dir: Path, settings: Settings) -> None:
     settings.SECRET_KEY_IS_GIVEN = False
 
     call_command("prepare_run")
@@ -47,14 +47,14 @@ def test_a_first_start_makes_key_and_administrator(data_dir: Path, settings: Set
 
 
 @pytest.mark.django_db
-def test_a_key_from_the_environment_is_not_written_down(data_dir: Path) -> None:
+def test_a_key_from_the_environment_is_not_written_to_a_file(data_dir: Path) -> None:
     call_command("prepare_run")
 
     assert not (data_dir / "secret-key").exists()
 
 
 @pytest.mark.django_db
-def test_an_administrator_who_is_there_keeps_the_password(data_dir: Path) -> None:
+def test_an_existing_administrator_keeps_the_password(data_dir: Path) -> None:
     get_user_model().objects.create_superuser(username="admin", password="chosen by hand")
 
     call_command("prepare_run")
@@ -68,14 +68,14 @@ def test_programs_find_this_python_first() -> None:
     assert environment()["PATH"].startswith(str(Path(sys.executable).parent) + os.pathsep)
 
 
-def test_who_is_not_ready_in_time_is_named(process_environment: dict[str, str]) -> None:
+def test_parts_that_are_not_ready_in_time_are_named(process_environment: dict[str, str]) -> None:
     silent = f"http://{process_environment['WEB_ADDRESS']}/health/ready"
 
     assert readiness.wait_until_ready({"web": silent}, patience_s=0.5) == ["web"]
 
 
 @pytest.mark.processes
-def test_a_busy_port_is_one_sentence_that_names_the_setting(process_environment: dict[str, str]) -> None:
+def test_a_port_in_use_is_one_sentence_that_names_the_setting(process_environment: dict[str, str]) -> None:
     host, _, port = process_environment["WEB_ADDRESS"].partition(":")
     with socket.create_server((host, int(port))):
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The web's pages for machines, and what a check is."""
+"""Health and metrics endpoints of the web, and health checks."""
 
 import json
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def test_one_check_that_is_not_ok_is_503() -> None:
     assert json.loads(body)["status"] == "unavailable"
 
 
-def test_what_can_be_done_without_degrades_and_stays_200() -> None:
+def test_a_failed_optional_check_degrades_and_stays_200() -> None:
     status, body = answer({"store": lambda: Check(True, 1)}, {"broker": lambda: Check(False, 2)})
     assert status == 200
     assert json.loads(body)["status"] == "degraded"
@@ -50,7 +50,7 @@ def test_what_can_be_done_without_degrades_and_stays_200() -> None:
     assert (status, json.loads(body)["status"]) == (503, "unavailable")
 
 
-def test_a_timed_check_tells_failure_without_telling_why() -> None:
+def test_a_timed_check_reports_a_failure_without_its_reason() -> None:
     probe = timed(failing(OperationalError("could not connect to 10.1.2.3 as admin")), OperationalError)
     status, body = answer({"store": probe})
 
@@ -59,18 +59,18 @@ def test_a_timed_check_tells_failure_without_telling_why() -> None:
     assert json.loads(body)["checks"]["store"]["ok"] is False
 
 
-def test_a_timed_check_may_say_no_by_itself() -> None:
+def test_a_timed_check_fails_if_the_result_is_false() -> None:
     assert timed(lambda: False)().ok is False
     assert timed(lambda: None)().ok is True
     assert timed(lambda: None)().latency_ms >= 0
 
 
-def test_an_unexpected_failure_is_a_bug_and_stays_one() -> None:
+def test_an_unexpected_exception_is_not_caught() -> None:
     with pytest.raises(ZeroDivisionError):
         timed(failing(ZeroDivisionError()), OperationalError)()
 
 
-def test_live_asks_nothing(client: Client) -> None:
+def test_live_makes_no_check(client: Client) -> None:
     response = client.get("/health/live")
 
     assert response.status_code == 200
@@ -79,7 +79,7 @@ def test_live_asks_nothing(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_ready_asks_the_store(client: Client) -> None:
+def test_ready_checks_the_store(client: Client) -> None:
     response = client.get("/health/ready")
 
     assert response.status_code == 200
@@ -88,7 +88,7 @@ def test_ready_asks_the_store(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_ready_tells_of_a_silent_broker_and_stays_ready(
+def test_ready_reports_an_unreachable_broker_and_stays_ready(
     client: Client, settings: Settings, free_port: Callable[[], int]
 ) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
@@ -118,7 +118,7 @@ def test_the_database_check_reads_a_real_table() -> None:
 
 
 @pytest.mark.parametrize("page", ["/health/live", "/health/ready", "/metrics"])
-def test_pages_for_machines_can_only_be_read(client: Client, page: str) -> None:
+def test_health_and_metrics_accept_only_get_and_head(client: Client, page: str) -> None:
     assert client.post(page).status_code == 405
 
 
@@ -132,7 +132,7 @@ def test_metrics_are_prometheus_text(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_the_web_tells_its_own_statements_and_alarms_and_nothing_of_the_settlement_worker(client: Client) -> None:
+def test_web_metrics_contain_its_statements_and_alarms_but_no_metrics_of_the_settlement_worker(client: Client) -> None:
     _ = client.get("/health/ready")  # which asks the store
     told = {line.split("{")[0].split()[0] for line in client.get("/metrics").content.decode().splitlines()}
     ours = {name for name in told if name.startswith(("settlement_", "engine_"))}
@@ -141,14 +141,14 @@ def test_the_web_tells_its_own_statements_and_alarms_and_nothing_of_the_settleme
     assert {name for name in ours if not name.startswith(("settlement_db_", "settlement_alarm"))} == set()
 
 
-def test_the_settlement_workers_metrics_are_there_while_it_runs() -> None:
+def test_metrics_of_the_settlement_worker_are_registered_while_it_runs() -> None:
     with metrics.of_worker():
         assert REGISTRY.get_sample_value("settlement_store_up") is not None
     assert REGISTRY.get_sample_value("settlement_store_up") is None
 
 
 @pytest.mark.django_db
-def test_every_other_page_asks_for_a_login(client: Client) -> None:
+def test_every_other_page_needs_a_login(client: Client) -> None:
     for page in ("/", "/admin/", "/admin/auth/user/"):
         response = client.get(page)
         assert response.status_code == 302
@@ -156,6 +156,6 @@ def test_every_other_page_asks_for_a_login(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_an_administrator_comes_in(admin_client: Client) -> None:
+def test_an_administrator_can_open_the_back_office(admin_client: Client) -> None:
     assert admin_client.get("/", follow=True).redirect_chain == [("/admin/", 302)]
     assert admin_client.get("/admin/").status_code == 200

@@ -1,4 +1,4 @@
-"""What `make run` shows and what it only keeps."""
+"""Lines that `make run` shows on the terminal, and lines that only go to files."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,34 +40,34 @@ def open_logs(tmp_path: Path, said: list[str]) -> Iterator[Open]:
 
 
 @pytest.mark.parametrize("line", [Line("engine", ROUTINE, True), Line("engine", ROUTINE_AS_JSON, True)])
-def test_routine_is_kept_and_not_shown(open_logs: Open, said: list[str], tmp_path: Path, line: Line) -> None:
+def test_routine_lines_go_to_the_file_only(open_logs: Open, said: list[str], tmp_path: Path, line: Line) -> None:
     open_logs()(line)
     assert said == []
     assert (tmp_path / "logs" / "engine.log").read_text() == line.text + "\n"
 
 
-def test_what_a_program_prints_as_its_result_is_kept_and_not_shown(
-    open_logs: Open, said: list[str], tmp_path: Path
-) -> None:
+def test_standard_output_of_a_program_goes_to_the_file_only(open_logs: Open, said: list[str], tmp_path: Path) -> None:
     open_logs()(Line("engine", "leader at block 0", is_error=False))
     assert said == []
     assert (tmp_path / "logs" / "engine.log").read_text() == "leader at block 0\n"
 
 
 @pytest.mark.parametrize("text", [WARNING, "CommandError: No engine answers.", "Traceback (most recent call last):"])
-def test_warnings_and_errors_are_shown_and_kept(open_logs: Open, said: list[str], tmp_path: Path, text: str) -> None:
+def test_warnings_and_errors_go_to_terminal_and_file(
+    open_logs: Open, said: list[str], tmp_path: Path, text: str
+) -> None:
     open_logs()(Line("engine", text, is_error=True))
     assert said == [f"engine     | {text}"]
     assert (tmp_path / "logs" / "engine.log").read_text() == text + "\n"
 
 
-def test_a_long_line_is_shown_in_part_with_the_file_that_has_it_whole(
+def test_a_long_line_is_cut_and_names_the_file_with_the_full_line(
     open_logs: Open, said: list[str], tmp_path: Path
 ) -> None:
     text = WARNING + "x" * 100_000
     open_logs()(Line("engine", text, is_error=True))
     assert len(said[0]) < SHOWN_CHARACTERS + 100 + len(str(tmp_path))
-    assert said[0].endswith(f"(the whole line is in {tmp_path}/logs/engine.log)")
+    assert said[0].endswith(f"(the full line is in {tmp_path}/logs/engine.log)")
     assert (tmp_path / "logs" / "engine.log").read_text() == text + "\n"
 
 
@@ -88,7 +88,7 @@ def test_files_are_bounded_in_size_and_number(open_logs: Open, tmp_path: Path) -
     assert files[0].read_text().endswith(f"{199:050}\n")
 
 
-def test_a_file_that_cannot_be_written_to_is_said_once_and_ends_nothing(
+def test_a_file_that_cannot_be_written_is_reported_once_and_stops_nothing(
     open_logs: Open, said: list[str], tmp_path: Path
 ) -> None:
     logs = open_logs(max_bytes=100)
@@ -97,12 +97,12 @@ def test_a_file_that_cannot_be_written_to_is_said_once_and_ends_nothing(
     for _ in range(3):
         logs(Line("engine", ROUTINE, is_error=True))
     path = tmp_path / "logs" / "engine.log"
-    assert said == [f"{path} cannot be written to: lines are missing there from now on."]
+    assert said == [f"{path} cannot be written: lines will be missing from it."]
 
 
 @pytest.fixture
 def programs(data_dir: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A Procfile of one program that writes a line of each kind and ends."""
+    """A Procfile with one program that writes a line of each kind and ends."""
     log_line = f"import sys; print({ROUTINE!r}, file=sys.stderr); print({WARNING!r}, file=sys.stderr); print('done')"
     (tmp_path / "program.py").write_text(log_line)
     (tmp_path / "Procfile").write_text(f"engine: python {tmp_path}/program.py\n")
@@ -114,10 +114,10 @@ def programs(data_dir: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("programs")
 @pytest.mark.parametrize("verbose", [False, True])
-def test_the_terminal_shows_who_starts_how_to_log_in_and_warnings(
+def test_the_terminal_shows_program_starts_login_and_warnings(
     data_dir: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verbose: bool
 ) -> None:
-    with pytest.raises(CommandError, match=f"its last lines in {data_dir}/logs say why"):
+    with pytest.raises(CommandError, match=f"see the end of its log in {data_dir}/logs"):
         call_command("run_exchange", verbose=verbose)
     shown = capfd.readouterr()
     lines = shown.err.splitlines()
@@ -128,11 +128,11 @@ def test_the_terminal_shows_who_starts_how_to_log_in_and_warnings(
     assert sorted((data_dir / "logs" / "engine.log").read_text().splitlines()) == sorted([ROUTINE, WARNING, "done"])
 
 
-def test_the_closing_lines_say_where_the_rest_is(data_dir: Path) -> None:
+def test_the_welcome_message_names_the_log_files(data_dir: Path) -> None:
     assert f"{data_dir}/logs/NAME.log" in readiness.welcome()
 
 
-def test_no_folder_for_logs_is_one_sentence(
+def test_a_log_folder_that_cannot_be_created_is_one_sentence(
     programs: None, data_dir: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (data_dir / "file").touch()

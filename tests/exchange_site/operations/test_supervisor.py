@@ -87,7 +87,7 @@ def test_programs_stop_in_reverse_order(stop: signal.Signals) -> None:
     assert said.all[-2:] == ["engine     | goodbye", "settlement | goodbye"]
 
 
-def test_handlers_are_as_before_afterwards() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in supervisor.STOP_SIGNALS]
 
     supervise([python("a", "")], os.environ, Lines())
@@ -95,7 +95,7 @@ def test_handlers_are_as_before_afterwards() -> None:
     assert [signal.getsignal(number) for number in supervisor.STOP_SIGNALS] == before
 
 
-def test_one_that_ends_takes_the_others_with_it() -> None:
+def test_all_programs_are_stopped_if_one_ends() -> None:
     said = Lines()
 
     status = supervise([python("stays", SLEEPER), python("ends", "import sys; sys.exit(3)")], os.environ, said)
@@ -104,7 +104,7 @@ def test_one_that_ends_takes_the_others_with_it() -> None:
     assert "ends ended with status 3; stopping the others" in said.all
 
 
-def test_one_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "PATIENCE_S", 0.2)
     said = Lines("stubborn   | ready")
 
@@ -137,7 +137,7 @@ def test_a_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said.all[-1] == "stubborn does not end; killing it"
 
 
-def test_what_a_program_leaves_behind_is_ended() -> None:
+def test_processes_that_a_program_leaves_behind_are_killed() -> None:
     said = Lines("child")
 
     supervise([python("parent", WITH_CHILD)], os.environ, said)
@@ -146,7 +146,7 @@ def test_what_a_program_leaves_behind_is_ended() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
-def test_programs_end_even_where_the_supervisor_is_killed() -> None:
+def test_programs_end_even_if_the_supervisor_is_killed() -> None:
     code = (
         "import os, sys\n"
         "from exchange_site.operations.supervisor import Program, supervise\n"
@@ -162,14 +162,14 @@ def test_programs_end_even_where_the_supervisor_is_killed() -> None:
     await_gone(pid)
 
 
-def test_a_command_that_is_not_there_stops_what_was_started() -> None:
+def test_a_missing_command_stops_the_programs_already_started() -> None:
     said = Lines()
 
     with pytest.raises(FileNotFoundError):
         supervise([python("a", SLEEPER), Program("b", ("no-such-program",))], os.environ, said)
 
 
-def test_output_that_is_not_text_is_shown_all_the_same() -> None:
+def test_output_that_is_not_utf_8_is_shown() -> None:
     said = Lines()
 
     supervise([python("a", "import sys; sys.stdout.buffer.write(b'\\xff\\xfe broken')")], os.environ, said)
@@ -186,7 +186,7 @@ def test_each_line_is_passed_on_with_its_program_and_its_stream() -> None:
     assert sorted(shown, key=str) == [Line("a", "result", is_error=False), Line("a", "trouble", is_error=True)]
 
 
-def test_a_line_without_an_end_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "LONGEST_LINE_BYTES", 10)
     shown: list[Line] = []
 
@@ -214,12 +214,12 @@ def test_a_procfile_is_read_in_order(procfile: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.parametrize("line", ["web", "web:", ": gunicorn", "we b: x"])
-def test_a_line_of_another_form_is_named(procfile: Callable[[str], Path], line: str) -> None:
+def test_an_invalid_line_of_the_procfile_is_named(procfile: Callable[[str], Path], line: str) -> None:
     with pytest.raises(ProcfileError, match="is not `name: command`"):
         read_procfile(procfile(line))
 
 
-def test_our_own_procfile_starts_whoever_feeds_others_first() -> None:
+def test_our_procfile_starts_programs_after_those_they_depend_on() -> None:
     names = [program.name for program in read_procfile(Path("Procfile"))]
 
     assert names == ["settlement", "engine", "web", "worker", "demo"]

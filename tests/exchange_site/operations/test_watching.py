@@ -1,4 +1,4 @@
-"""Prometheus's rules and targets and Grafana's dashboard name what exists, with the thresholds that the alarms have."""
+"""Prometheus's rules and targets and Grafana's dashboard name existing metrics, with the thresholds of the alarms."""
 
 import json
 import re
@@ -31,7 +31,7 @@ OF_PROMETHEUS = {"up"}
 
 
 def exported() -> set[str]:
-    """The names of all samples that engine and settlement have, with or without a value."""
+    """Names of all samples of engine and settlement, with or without a value."""
     families = [
         *REGISTRY.collect(),
         *metrics.WORKER.collect(),
@@ -43,7 +43,7 @@ def exported() -> set[str]:
 
 
 def named(expression: str) -> set[str]:
-    """What an expression reads: every word that is no function, label, duration, number or text."""
+    """Metrics in an expression: every word that is not a function, label, duration, number or string."""
     bare = re.sub(r'"[^"]*"|\[[^\]]*\]|\{[^}]*\}|\b(?:by|without|on) ?\([^)]*\)|\boffset \w+', " ", expression)
     return set(re.findall(r"\b[a-z_]\w*\b(?!\s*\()", bare)) - {"and", "max", "sum"}
 
@@ -61,18 +61,18 @@ def test_a_rule_names_only_metrics_that_exist(rule: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
-def test_a_rule_says_how_grave_it_is_and_what_happened(rule: dict[str, Any]) -> None:
+def test_a_rule_has_a_severity_and_a_description(rule: dict[str, Any]) -> None:
     assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
     assert rule["labels"]["severity"] in set(Severity)
     assert rule["annotations"]["summary"].endswith((".", "?"))
     assert re.fullmatch(r"\d+[smh]", rule.get("for", "1m"))
 
 
-def test_every_rule_has_a_name_of_its_own() -> None:
+def test_rule_names_are_unique() -> None:
     assert len({rule["alert"] for rule in RULES}) == len(RULES)
 
 
-def test_lag_is_judged_as_the_alarms_judge_it() -> None:
+def test_lag_thresholds_equal_those_of_the_alarms() -> None:
     found = {rule["labels"]["severity"]: rule["expr"] for rule in RULES if "settlement_block_lag" in rule["expr"]}
     assert found == {
         "warning": f"settlement_block_lag > {LAG_WARNING_BLOCKS}",
@@ -87,14 +87,14 @@ def test_a_panel_shows_only_metrics_that_exist(panel: dict[str, Any]) -> None:
         assert named(target["expr"]) <= exported()
 
 
-def test_every_metric_of_ours_is_on_the_dashboard() -> None:
+def test_every_metric_is_on_the_dashboard() -> None:
     shown = {re.sub("_(bucket|count|sum)$", "", name) for expression in expressions() for name in named(expression)}
     ours = {name for name in exported() if name.startswith(("engine_", "settlement_"))}
 
     assert {re.sub("_(bucket|count|sum)$", "", name) for name in ours} - shown == set()
 
 
-def test_every_panel_has_an_id_a_place_and_a_sentence() -> None:
+def test_every_panel_has_an_id_a_position_and_a_description() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     for panel in PANELS:
         place = panel["gridPos"]
@@ -102,7 +102,7 @@ def test_every_panel_has_an_id_a_place_and_a_sentence() -> None:
         assert panel["description"].endswith(".")
 
 
-def test_panels_do_not_lie_on_each_other() -> None:
+def test_panels_do_not_overlap() -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]
@@ -110,7 +110,7 @@ def test_panels_do_not_lie_on_each_other() -> None:
             assert taken.setdefault(cell, panel["title"]) == panel["title"]
 
 
-def test_the_dashboard_reads_the_source_that_is_provisioned() -> None:
+def test_the_dashboard_uses_the_provisioned_data_source() -> None:
     provisioning = DEPLOY / "grafana" / "provisioning"
     sources = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
     folders = yaml.safe_load((provisioning / "dashboards" / "exchange.yml").read_text())["providers"]
@@ -121,7 +121,7 @@ def test_the_dashboard_reads_the_source_that_is_provisioned() -> None:
     assert f"./deploy/grafana/dashboards:{folders[0]['options']['path']}:ro" in services["grafana"]["volumes"]
 
 
-def test_prometheus_scrapes_what_listens_on_its_network() -> None:
+def test_prometheus_scrapes_the_services_on_its_network() -> None:
     services = yaml.safe_load((settings.BASE_DIR / "docker-compose.yml").read_text())["services"]
     targets = [target for job in SCRAPES for config in job["static_configs"] for target in config["targets"]]
 

@@ -1,4 +1,4 @@
-"""The server beside a worker's own work, over real sockets."""
+"""The HTTP server of a worker, over real sockets."""
 
 import http.client
 import json
@@ -36,7 +36,7 @@ def ask(server: WorkerServer, path: str, method: str = "GET") -> tuple[int, byte
         connection.close()
 
 
-def test_ready_follows_the_checks(server: WorkerServer, state: dict[str, bool]) -> None:
+def test_ready_reflects_the_checks(server: WorkerServer, state: dict[str, bool]) -> None:
     status, body = ask(server, "/health/ready")
     assert status == 200
     assert json.loads(body) == {"status": "ok", "checks": {"store": {"ok": True, "latency_ms": 0.5}}}
@@ -61,7 +61,9 @@ def test_other_paths_and_methods(server: WorkerServer) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\x00\xff\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"GET /" + b"a" * 100_000, b""])
-def test_garbage_does_not_end_it(server: WorkerServer, garbage: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_requests_do_not_stop_the_server(
+    server: WorkerServer, garbage: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
         client.sendall(garbage)
 
@@ -69,12 +71,12 @@ def test_garbage_does_not_end_it(server: WorkerServer, garbage: bytes, capsys: p
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_busy_port_is_one_sentence(server: WorkerServer) -> None:
+def test_a_port_in_use_is_one_sentence(server: WorkerServer) -> None:
     with pytest.raises(PortInUseError, match=f"127.0.0.1:{server.port} cannot be used: Address already in use"):
         serve(f"127.0.0.1:{server.port}", {})
 
 
-def test_an_address_of_another_form_is_one_sentence() -> None:
+def test_an_invalid_address_is_one_sentence() -> None:
     with pytest.raises(AddressError, match="'nowhere' is not HOST:PORT"):
         serve("nowhere", {})
 
@@ -86,7 +88,7 @@ def test_a_closed_server_frees_its_port(free_port: Callable[[], int]) -> None:
     serve(address, {}).close()
 
 
-def test_an_idle_client_does_not_keep_it_from_closing(free_port: Callable[[], int]) -> None:
+def test_an_idle_client_does_not_delay_closing(free_port: Callable[[], int]) -> None:
     port = free_port()
     server = serve(f"127.0.0.1:{port}", {})
     with socket.create_connection(("127.0.0.1", port)):
