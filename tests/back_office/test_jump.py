@@ -28,7 +28,7 @@ def test_a_number_without_a_match_shows_a_message(operator: Client, market: Mark
     )
 
 
-@pytest.mark.parametrize("term", ["", "no such thing", "9223372036854775808", "%00", "-1", "x" * 5000])
+@pytest.mark.parametrize("term", ["", "no such thing", "9223372036854775808", "-1", "x" * 500])
 def test_any_other_text_shows_what_can_be_searched(operator: Client, market: Market, term: str) -> None:
     response = operator.get(f"/admin/find/?q={term}")
     assert response.status_code == 400

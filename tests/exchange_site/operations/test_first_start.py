@@ -61,7 +61,7 @@ def test_an_existing_administrator_keeps_the_password(data_dir: Path) -> None:
 
     assert authenticate(username="admin", password="chosen by hand")
     assert not (data_dir / "admin-password").exists()
-    assert "the one you have set" in readiness.welcome()
+    assert "as you have set it" in readiness.welcome()
 
 
 def test_programs_find_this_python_first() -> None:
@@ -89,6 +89,6 @@ def test_a_port_in_use_is_one_sentence_that_names_the_setting(process_environmen
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.strip().endswith(
-        f"WEB_ADDRESS: {host}:{port} cannot be used: Address already in use. Stop what runs there, or set WEB_ADDRESS."
+        f"WEB_ADDRESS: {host}:{port} cannot be used: Address already in use. Stop the program that uses it, or change WEB_ADDRESS."
     )
     assert len(done.stderr.strip().splitlines()) == 1
