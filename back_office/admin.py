@@ -1,4 +1,4 @@
-"""Users and groups in the theme's dress. What was settled is no model here: its pages are `back_office`'s."""
+"""Admin pages of users and groups in the theme's style. Settled data has pages of its own, not models here."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from back_office.odd_requests import UNUSABLE
+from back_office.invalid_requests import UNUSABLE
 
 admin.site.unregister([User, Group])
 
 
 LOOKUPS = ("__exact", "__isnull", "__gte", "__lt")
 SEARCH_CHARACTERS = 200
-"""Each word is looked for in each field: a search of thousands is more than a database takes in one question."""
+"""Every word is searched in every field: thousands of words would exceed the limits of a database query."""
 
 
-class RefusesOddQuestions:
-    """Says that a filter or a search cannot be used; the admin would show the whole list, or blame the database.
+class StrictChangeList:
+    """Answers 400 to an invalid filter or search, where the admin would show the whole list or a database error.
 
-    To stand before ModelAdmin.
+    Must come before ModelAdmin in the list of base classes.
     """
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -38,12 +38,13 @@ class RefusesOddQuestions:
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         if len(search_term) > SEARCH_CHARACTERS:
-            raise BadRequest(f"A search has {SEARCH_CHARACTERS} characters at most.")
+            raise BadRequest(f"A search can have at most {SEARCH_CHARACTERS} characters.")
         return super().get_search_results(request, queryset, search_term)  # type: ignore[misc,no-any-return]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only lookups that the admin's own links make. Of the others some fail on values that no form has checked, and
-        a regular expression can keep a database busy for hours.
+        """Allows only lookups that the admin's own links use.
+
+        Some others fail on unchecked values, and a regular expression can keep a database busy for hours.
         """
         if "__" in lookup and not lookup.endswith(LOOKUPS):
             return False
@@ -51,12 +52,12 @@ class RefusesOddQuestions:
 
 
 @admin.register(User)
-class StaffAdmin(RefusesOddQuestions, UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # the theme ships no types
+class StaffAdmin(StrictChangeList, UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # the theme ships no types
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
 
 @admin.register(Group)
-class StaffGroupAdmin(RefusesOddQuestions, GroupAdmin, ModelAdmin):  # type: ignore[misc]
+class StaffGroupAdmin(StrictChangeList, GroupAdmin, ModelAdmin):  # type: ignore[misc]
     pass

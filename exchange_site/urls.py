@@ -4,9 +4,9 @@ from django.views.generic import RedirectView
 
 from exchange_site.operations import views
 
-handler400 = "back_office.odd_requests.bad_request"
-handler403 = "back_office.odd_requests.forbidden"
-handler404 = "back_office.odd_requests.not_found"
+handler400 = "back_office.invalid_requests.bad_request"
+handler403 = "back_office.invalid_requests.forbidden"
+handler404 = "back_office.invalid_requests.not_found"
 handler500 = "back_office.outages.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

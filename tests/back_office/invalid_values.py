@@ -1,4 +1,4 @@
-"""Every address of the site, and what nobody should ask of it: for tests that hold every answer to be a sentence."""
+"""Every URL of the site, and invalid parameters for it: every answer has to be a page or a sentence."""
 
 import os
 import random
@@ -8,8 +8,8 @@ from urllib.parse import quote, quote_from_bytes
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-SEED = int(os.environ.get("ODD_REQUESTS_SEED") or random.SystemRandom().randrange(1 << 32))
-"""Decides which values meet which names. A test prints it; ODD_REQUESTS_SEED gives it again."""
+SEED = int(os.environ.get("INVALID_REQUESTS_SEED") or random.SystemRandom().randrange(1 << 32))
+"""Selects the pairs of names and values. A failing test prints it; set INVALID_REQUESTS_SEED to repeat a run."""
 
 NUMBERS = ["-1", "0", "999", "1.5", "1_000", "1e999", "NaN", "²", "٣", "9" * 19, "9" * 20, "9" * 5000]
 NUMBERS += [str(2**31), str(2**63 - 1), str(2**63), str(-(2**63) - 1)]
@@ -31,7 +31,7 @@ TEXTS = [
 ]
 BYTES = [b"\0", b"a\0b", b"\xff\xfe", b"\xc3\x28", b"\xed\xa0\x80", b"a\r\nb", b"%00"]
 VALUES = [*(quote(text, safe="") for text in NUMBERS + DATES + TEXTS), *map(quote_from_bytes, BYTES)]
-"""Quoted, as they stand in an address."""
+"""URL-encoded."""
 
 OFFICE_NAMES = ["before", "after", "symbol", "day", "account", "number", "first", "last", "id", "only", "asset", "q"]
 ADMIN_NAMES = ["q", "p", "o", "e", "all", "_popup", "_to_field", "_facets", "_changelist_filters", "next", "initial"]
@@ -67,19 +67,19 @@ WHOLE_QUERIES = [
 ]
 
 STATIC = [f"/static/{name}" for name in ("", "%00", "a%00b.css", "%FF", "../settings.py", "x" * 3000, "nope.css")]
-"""Not among the site's addresses: a middleware answers these."""
+"""Answered by a middleware, so not among the URL patterns."""
 
 _NUMBERS_IN_PATHS = ["1", "0", str(2**63 - 1), str(2**63), "9" * 5000]
 _TEXTS_IN_PATHS = ["1", "2", "-1", "9" * 20, "a%00b", "%FF%FE", "_2F", "..", "x" * 3000, "1%0A", "_00", "%F0%9F%98%80"]
 
 
 def addresses() -> list[str]:
-    """Every address of the site, with odd values in its variable parts."""
+    """Every URL of the site, with invalid values in its variable parts."""
     return sorted({address for route in _routes(get_resolver()) for address in _filled(f"/{route}")}) + STATIC
 
 
 def usual_addresses() -> list[str]:
-    """The same with one usual value: places to ask odd questions of."""
+    """Every URL of the site with one valid value, for tests of query parameters."""
     return sorted({next(_filled(f"/{route}")) for route in _routes(get_resolver())})
 
 
@@ -94,7 +94,7 @@ def _routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
 
 
 def _filled(route: str) -> Iterator[str]:
-    """`<int:number>` and `(?P<name>…)` replaced by values."""
+    """URLs of a route: `<int:number>` and `(?P<name>…)` are replaced by values."""
     variable = re.search(r"<(?:(\w+):)?\w+>", route)
     if grouped := re.search(r"\^?\(\?P<\w+>(.*?)\)(/?)\$", route):
         values = _TEXTS_IN_PATHS if grouped[1] == ".*" else [grouped[1]]
@@ -107,7 +107,7 @@ def _filled(route: str) -> Iterator[str]:
 
 
 def queries(address: str, count: int) -> list[str]:
-    """So many of one pair and as many of two, which the seed chooses; and those that are odd as a whole."""
+    """`count` random queries with one parameter, `count` with two, and WHOLE_QUERIES."""
     chosen = random.Random(f"{SEED} {address}")
 
     def pair() -> str:
@@ -116,8 +116,8 @@ def queries(address: str, count: int) -> list[str]:
     return [*(pair() for _ in range(count)), *(f"{pair()}&{pair()}" for _ in range(count)), *WHOLE_QUERIES]
 
 
-def questions_of_a_list(address: str) -> list[str]:
-    """Each way to filter and to search once for each of its fields, and each odd value once, paired by the seed."""
+def list_queries(address: str) -> list[str]:
+    """Every filter and search parameter once, and every invalid value once, in random pairs."""
     chosen = random.Random(f"{SEED} {address}")
     names = [*ADMIN_NAMES, *LOOKUPS]
     return [f"{name}={chosen.choice(VALUES)}" for name in names] + [f"{chosen.choice(names)}={one}" for one in VALUES]
