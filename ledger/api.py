@@ -1,18 +1,18 @@
 """The ledger's public interface: other packages import from here."""
 
-from ledger.balances import NOTHING, Funds, Key, Overdrawn, fold
-from ledger.entries import MOST_LEGS, EventRow, Leg, LegKind, event_rows, legs
+from ledger.balances import ZERO_FUNDS, BalanceKey, Funds, Overdrawn, apply_legs
+from ledger.entries import MAX_LEGS, EventRow, Leg, LegKind, event_rows, legs
 
 __all__ = [
-    "MOST_LEGS",
-    "NOTHING",
+    "MAX_LEGS",
+    "ZERO_FUNDS",
+    "BalanceKey",
     "EventRow",
     "Funds",
-    "Key",
     "Leg",
     "LegKind",
     "Overdrawn",
+    "apply_legs",
     "event_rows",
-    "fold",
     "legs",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, MutableMapping
 
 from ledger.entries import Leg
 
-Key = tuple[int, str]
+BalanceKey = tuple[int, str]
 """(account, asset symbol)"""
 
 
@@ -18,17 +18,17 @@ Funds = tuple[int, int]
 A plain tuple, because one is created per leg and a named tuple takes three times as long to create.
 """
 
-NOTHING: Funds = (0, 0)
+ZERO_FUNDS: Funds = (0, 0)
 
 
-def fold(legs: Iterable[Leg], balances: MutableMapping[Key, Funds]) -> list[Funds]:
+def apply_legs(legs: Iterable[Leg], balances: MutableMapping[BalanceKey, Funds]) -> list[Funds]:
     """Applies legs to `balances` in order; returns the balance after each leg. A missing key is a zero balance.
 
     Raises Overdrawn; the legs before the faulty one have been applied by then.
     """
     after = []
     for account, asset, kind, delta_available, delta_locked in legs:
-        available, locked = balances.get((account, asset), NOTHING)
+        available, locked = balances.get((account, asset), ZERO_FUNDS)
         available += delta_available
         locked += delta_locked
         if available < 0 or locked < 0:

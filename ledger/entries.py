@@ -53,7 +53,7 @@ def event_rows(records: Records) -> list[EventRow]:
     return [EventRow._make(record) for record in records.tolist()]
 
 
-MOST_LEGS = 10
+MAX_LEGS = 10
 """Upper bound for one event: nine legs of a trade, and the unlock of the rest of a quote_quantity order."""
 
 # Plain integers: comparing with an IntEnum member costs several times as much, and this runs for every event.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ledger.api import MOST_LEGS
+from ledger.api import MAX_LEGS
 from matching.core.registry import Instrument, Registry
 from settlement.project.trail import time_text
 from settlement.stores.base import Definition, LedgerEvent, Store, Trade
@@ -50,7 +50,7 @@ def entries_of_event(
         entry
         for account in dict.fromkeys(accounts)
         for asset in assets
-        for entry in store.get_ledger_events_by_account(account, MOST_LEGS, asset=asset, before=before)
+        for entry in store.get_ledger_events_by_account(account, MAX_LEGS, asset=asset, before=before)
         if entry.event_sequence == event_sequence
     ]
     return sorted(found, key=lambda entry: entry.leg)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ledger.api import MOST_LEGS, Funds, Key, event_rows, fold, legs
+from ledger.api import MAX_LEGS, BalanceKey, Funds, apply_legs, event_rows, legs
 from matching.client.jsonlines import dumps
 from matching.client.replay import replay
 from matching.core import layout
@@ -141,12 +141,12 @@ def test_the_worked_example_gives_the_lines_that_stand_there() -> None:
 
 def test_the_ledger_entries_of_the_worked_example_are_those_that_stand_there() -> None:
     chain = worked_example()
-    balances: dict[Key, Funds] = {}
+    balances: dict[BalanceKey, Funds] = {}
     found = []
     for block in chain.blocks:
         for event in event_rows(block.events):
             moved = legs(event, chain.engine.registry)
-            for place, (leg, after) in enumerate(zip(moved, fold(moved, balances), strict=True)):
+            for place, (leg, after) in enumerate(zip(moved, apply_legs(moved, balances), strict=True)):
                 amounts = (plain(amount, DECIMALS[leg.asset]) for amount in (*leg[3:], *after))
                 found.append([str(event.sequence), str(place), str(leg.account), leg.asset, f"`{leg.kind}`", *amounts])
     example = section(6).partition("Its ledger entries:")[2]
@@ -156,4 +156,4 @@ def test_the_ledger_entries_of_the_worked_example_are_those_that_stand_there() -
 def test_the_table_of_legs_has_as_many_rows_as_an_event_can_have_legs() -> None:
     rows = table(section(6).partition("### Ledger entries")[2], "event")
     trade = next(place for place, row in enumerate(rows) if row[0] == "`trade`")
-    assert len(rows) - trade == MOST_LEGS
+    assert len(rows) - trade == MAX_LEGS

@@ -11,7 +11,7 @@ Everything is absolute, never an increment, so writing a projection twice does n
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 
-from ledger.api import NOTHING, EventRow, Key, Leg, Overdrawn, event_rows, fold, legs
+from ledger.api import ZERO_FUNDS, BalanceKey, EventRow, Leg, Overdrawn, apply_legs, event_rows, legs
 from matching.core.blocks import Block
 from matching.core.codes import EventKind, Side
 from matching.core.registry import Registry
@@ -87,7 +87,7 @@ class Projector:
         self._tables = tables
         self._tells_before = tells_before
         self._orders: RecentlyUsed[int, OrderState] = RecentlyUsed(kept)
-        self._balances: RecentlyUsed[Key, Balance] = RecentlyUsed(kept)
+        self._balances: RecentlyUsed[BalanceKey, Balance] = RecentlyUsed(kept)
         self._candles: dict[tuple[str, int], Candle] = {}
         self._day: TradingDay | None = None
 
@@ -124,7 +124,7 @@ class Projector:
         )
 
     def _before(
-        self, orders: dict[int, OrderState], balances: dict[Key, Balance], candles: dict[tuple[str, int], Candle]
+        self, orders: dict[int, OrderState], balances: dict[BalanceKey, Balance], candles: dict[tuple[str, int], Candle]
     ) -> Before:
         return Before([order.row() for order in orders.values()], list(balances.values()), list(candles.values()))
 
@@ -155,7 +155,7 @@ class Projector:
 
     # Balances and ledger events
 
-    def _load_balances(self, keys: set[Key], before: int) -> dict[Key, Balance]:
+    def _load_balances(self, keys: set[BalanceKey], before: int) -> dict[BalanceKey, Balance]:
         found = self._balances.take(keys)
         missing = [key for key in keys if key not in found]
         for balance in self._tables.get_balances(missing) if missing else ():
@@ -164,24 +164,27 @@ class Projector:
         return found
 
     def _fold_ledger(
-        self, blocks: Sequence[Block], moves: list[list[tuple[EventRow, list[Leg]]]], balances: dict[Key, Balance]
+        self,
+        blocks: Sequence[Block],
+        moves: list[list[tuple[EventRow, list[Leg]]]],
+        balances: dict[BalanceKey, Balance],
     ) -> list[LedgerEvent]:
         """The ledger events in order; `balances` ends as the last state of each."""
         funds = {key: (balance.available, balance.locked) for key, balance in balances.items()}
-        set_by: dict[Key, int] = {}
+        set_by: dict[BalanceKey, int] = {}
         ledger_events = []
         for block, rows in zip(blocks, moves, strict=True):
             number, at_ns = block.number, block.timestamp_ns
             for (sequence, *_), found in rows:
                 try:
-                    after = fold(found, funds)
+                    after = apply_legs(found, funds)
                 except Overdrawn as error:
                     raise StoreDamaged(f"Event {sequence} does not fit the stored balances: {error}") from error
                 for place, (leg, left) in enumerate(zip(found, after, strict=True)):
                     set_by[leg[:2]] = sequence
                     ledger_events.append(_new(LedgerEvent, (sequence, place, number, at_ns, *leg, *left)))
         for key, sequence in set_by.items():
-            balances[key] = Balance(*key, *funds.get(key, NOTHING), sequence)
+            balances[key] = Balance(*key, *funds.get(key, ZERO_FUNDS), sequence)
         self._balances.put(balances)
         return ledger_events
 

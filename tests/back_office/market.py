@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import xxhash
 
-from ledger.api import EventRow, Funds, fold, legs
+from ledger.api import EventRow, Funds, apply_legs, legs
 from matching.core.codes import CommandKind, EventKind, Side
 from matching.core.registry import Registry, canonical
 from matching.workloads.btc_usd import BTC, BTC_USD, USD, instrument
@@ -239,7 +239,7 @@ class Market:
         self.event += 1
         values = {"sequence": self.event, "command_sequence": self.command, "kind": kind, **fields}
         entries = legs(EventRow._make(int(values.get(name, 0)) for name in EventRow._fields), self.registry)
-        for leg, (entry, (available, locked)) in enumerate(zip(entries, fold(entries, self.funds), strict=True)):
+        for leg, (entry, (available, locked)) in enumerate(zip(entries, apply_legs(entries, self.funds), strict=True)):
             self.entries.append(
                 LedgerEvent(
                     event_sequence=self.event,

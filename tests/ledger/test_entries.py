@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from ledger.api import MOST_LEGS, NOTHING, Funds, Key, Overdrawn, event_rows, fold, legs
+from ledger.api import MAX_LEGS, ZERO_FUNDS, BalanceKey, Funds, Overdrawn, apply_legs, event_rows, legs
 from ledger.entries import Leg
 from matching.core.blocks import Block
 from matching.core.codes import EventKind
@@ -20,13 +20,13 @@ SEEDS = range(6)
 
 def entries(blocks: list[Block], registry: Registry) -> list[tuple[object, ...]]:
     """(event_sequence, leg, account, asset, kind, deltas, balances after) of all events, in order."""
-    balances: dict[Key, Funds] = {}
+    balances: dict[BalanceKey, Funds] = {}
     found: list[tuple[object, ...]] = []
     for block in blocks:
         for event in event_rows(block.events):
             moved = legs(event, registry)
-            assert len(moved) <= MOST_LEGS
-            after = fold(moved, balances)
+            assert len(moved) <= MAX_LEGS
+            after = apply_legs(moved, balances)
             found += [
                 (event.sequence, place, *leg, *left) for place, (leg, left) in enumerate(zip(moved, after, strict=True))
             ]
@@ -95,8 +95,8 @@ def test_a_leg_that_changes_nothing_is_left_out_and_gets_no_number() -> None:
 
 
 def test_a_leg_that_would_make_a_balance_negative_is_refused() -> None:
-    balances: dict[Key, Funds] = {(1, "USD"): (5, 0)}
+    balances: dict[BalanceKey, Funds] = {(1, "USD"): (5, 0)}
     with pytest.raises(Overdrawn, match="account 1"):
-        fold([Leg(1, "USD", "withdrawal", -6, 0)], balances)
+        apply_legs([Leg(1, "USD", "withdrawal", -6, 0)], balances)
     assert balances == {(1, "USD"): (5, 0)}
-    assert NOTHING == (0, 0)
+    assert ZERO_FUNDS == (0, 0)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from django.core.management import call_command
 
-from ledger.api import MOST_LEGS
+from ledger.api import MAX_LEGS
 from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
 from settlement.stores.base import (
@@ -51,7 +51,7 @@ ASK_AT_ONCE = 400
 LEAST = -(1 << 63)
 MOST = (1 << 63) - 1
 
-assert 1 << sql.LEG_BITS > MOST_LEGS
+assert 1 << sql.LEG_BITS > MAX_LEGS
 
 
 class SqlStore:
