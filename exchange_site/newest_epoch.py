@@ -1,10 +1,10 @@
-"""Asks the store which engine leads."""
+"""Reads the newest epoch, and so the leading engine, from the store."""
 
 from matching.core.epochs import Epoch
 
 
 def newest_epoch() -> Epoch | None:
-    """None where the store knows none or does not answer."""
-    from settlement import wiring  # only here: the database drivers come with it, and few processes ask
+    """None if the store has no epoch or does not answer."""
+    from settlement import wiring  # imported here: it loads the database drivers, which few processes need
 
     return wiring.newest_epoch()

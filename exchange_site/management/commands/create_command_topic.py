@@ -10,8 +10,8 @@ from matching.storage.input_logs import kafka_topic
 
 class Command(BaseCommand):
     help = (
-        "Make the Kafka topic that is the input log (KAFKA_COMMAND_TOPIC), with the settings that it has to have; or, "
-        "where it is there already, look whether it has them."
+        "Create the Kafka topic of the input log (KAFKA_COMMAND_TOPIC) with the required settings; if it exists, "
+        "check its settings."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -20,17 +20,21 @@ class Command(BaseCommand):
             type=whole_number(1, 32_767),
             default=3,
             metavar="N",
-            help="brokers that hold it (3); 1: losing it is fine",
+            help="replication factor (default: 3); 1: without redundancy",
         )
 
     def handle(self, *, copies: int, **options: Any) -> str:
         servers, name = settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_COMMAND_TOPIC
         if not servers:
-            raise CommandError("This needs KAFKA_BOOTSTRAP_SERVERS: name at least one HOST:PORT.", returncode=2)
+            raise CommandError("KAFKA_BOOTSTRAP_SERVERS is not set: name at least one HOST:PORT.", returncode=2)
         try:
             is_new = kafka_topic.create(servers, name, copies, settings.KAFKA_OPTIONS)
             if not is_new:
                 kafka_topic.find(servers, name, settings.KAFKA_OPTIONS)
         except LogNotReady as error:
             raise CommandError(str(error), returncode=2) from error
-        return f"made topic {name} with {copies} copies" if is_new else f"topic {name} is there, and as it has to be"
+        return (
+            f"created topic {name} with {copies} copies"
+            if is_new
+            else f"topic {name} exists, with the required settings"
+        )

@@ -16,20 +16,30 @@ _TIMEOUT_S = 3.0
 
 
 class Command(BaseCommand):
-    help = "Let seeded makers and takers trade on a running engine until stopped."
+    help = "Run simulated makers and takers on a running engine until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--rate", type=per_second, default=40.0, metavar="PER_SECOND", help="commands; default: 40")
-        parser.add_argument("--seed", type=seed_number, default=1, help="another seed, another market; default: 1")
-        parser.add_argument("--commands", type=whole_number(1), metavar="N", help="stop after so many; default: never")
         parser.add_argument(
-            "--wait", type=seconds_or_none, default=180.0, metavar="SECONDS", help="for a silent engine"
+            "--rate", type=per_second, default=40.0, metavar="PER_SECOND", help="commands per second; default: 40"
         )
-        parser.add_argument("--address", default=engine_addresses.addresses(), help="command addresses, commas between")
+        parser.add_argument("--seed", type=seed_number, default=1, help="seed of the random market; default: 1")
+        parser.add_argument(
+            "--commands", type=whole_number(1), metavar="N", help="stop after N commands; default: never"
+        )
+        parser.add_argument(
+            "--wait",
+            type=seconds_or_none,
+            default=180.0,
+            metavar="SECONDS",
+            help="how long to wait for an unreachable engine",
+        )
+        parser.add_argument(
+            "--address", default=engine_addresses.addresses(), help="command addresses, separated by commas"
+        )
 
     def handle(self, *, rate: float, seed: int, commands: int | None, wait: float, address: str, **options: Any) -> str:
         stop = stop_on_signals()
-        known = leaders.known(address)  # what one connection learns the next one knows
+        known = leaders.known(address)  # shared by all connections: each uses the leader that earlier ones found
         session = Session(
             connect=lambda: Client(known, timeout_s=_TIMEOUT_S),
             seed=seed,

@@ -12,21 +12,25 @@ from matching.commandline.interruption import stoppable
 from matching.core.errors import EngineUnreachable, MatchingError
 from matching.transport import wire
 
-_PATIENCE_S = 3.0
+_TIMEOUT_S = 3.0
 
 
 class Command(BaseCommand):
-    help = "Say what a running engine is doing: role, block, sequence, state hash, ring, halted or not and why."
+    help = (
+        "Print the status of a running engine: role, block, sequence, state hash, ring, and the reason if it is halted."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--address", default=settings.ENGINE_COMMAND_ADDRESS, help="command addresses; of several, who leads"
+            "--address",
+            default=settings.ENGINE_COMMAND_ADDRESS,
+            help="command addresses; if there are several, the leader is asked",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, address: str, as_json: bool, **options: Any) -> str:
         try:
-            with stoppable(), closing(Connection(address, timeout_s=_PATIENCE_S, roams="," in address)) as connection:
+            with stoppable(), closing(Connection(address, timeout_s=_TIMEOUT_S, roams="," in address)) as connection:
                 status = connection.ask(wire.STATUS)
         except EngineUnreachable as error:
             raise CommandError(engine_addresses.unreachable(error, address, newest_epoch), returncode=2) from error

@@ -40,18 +40,23 @@ _NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, HistoryGo
 
 class Command(BaseCommand):
     help = (
-        "Run the matching engine: as leader, with --follow as a follower of another engine, or as one of the replicas "
-        "that read a Kafka topic."
+        "Run a matching engine: as leader, with --follow as a follower of another engine, or as a replica that reads a "
+        "Kafka topic."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--follow", metavar="ADDRESS", help="any address of the engine to follow")
-        parser.add_argument("--input-log", choices=("memory", "wal", "kafka"), help="default: as the settings say")
+        parser.add_argument("--input-log", choices=("memory", "wal", "kafka"), help="default: INPUT_LOG")
         parser.add_argument(
-            "--snapshot-every", type=whole_number(0), metavar="BLOCKS", help="0: never; default: ENGINE_SNAPSHOT_BLOCKS"
+            "--snapshot-every",
+            type=whole_number(0),
+            metavar="BLOCKS",
+            help="blocks between snapshots, 0: none; default: ENGINE_SNAPSHOT_BLOCKS",
         )
         parser.add_argument(
-            "--take-over", action="store_true", help="lead although another engine led last, which is gone for good"
+            "--take-over",
+            action="store_true",
+            help="become leader although another engine led last; only if that engine never comes back",
         )
 
     def handle(
@@ -87,7 +92,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=1) from error
 
     def announce(self, parts: process.Parts) -> None:
-        # What is there by now stays; left out, it makes collections short: no answer waits for a long one.
+        # Objects that exist now live until the end: excluded from garbage collection, they cannot delay an answer.
         gc.collect()
         gc.freeze()
         where = parts.board.addresses
@@ -99,10 +104,10 @@ class Command(BaseCommand):
 
 
 class Stages(NamedTuple):
-    """What is called as an engine comes up."""
+    """Callbacks during the start of an engine."""
 
-    watched: process.Ready  # from here on others can see it, and it sees who replaces it
-    ready: process.Ready  # commands are taken, or questions answered
+    watched: process.Ready  # health and metrics are served, and the epoch watch runs
+    ready: process.Ready  # commands are accepted, or queries answered
 
     def both(self, parts: process.Parts) -> None:
         self.watched(parts)
@@ -110,7 +115,7 @@ class Stages(NamedTuple):
 
 
 def run(input_log: str, follow: str | None, services: Services, stages: Stages, stop: Callable[[], bool]) -> None:
-    """Until `stop()`. Raises what the roles of `matching.node.process` raise."""
+    """Runs until `stop()` returns True. Raises the exceptions of `matching.node.process`."""
     plan = wiring.plan()
     if input_log != "kafka":
         if follow:
@@ -119,14 +124,14 @@ def run(input_log: str, follow: str | None, services: Services, stages: Stages, 
             process.lead(plan, services, stages.both, stop)
         return
     if follow:
-        raise wiring.NotAvailable("A replica that reads Kafka follows no engine: leave --follow out.")
+        raise wiring.NotAvailable("A replica that reads Kafka cannot follow an engine: remove --follow.")
     wiring.warn_if_unlisted()
     with closing(wiring.command_log()) as command_log:
         process.replicate(plan, services, command_log, wiring.instance(), stages.watched, stages.ready, stop)
 
 
 def _origin(parts: process.Parts) -> str:
-    """The epoch that it began, and where its state comes from; "" for a follower."""
+    """The epoch of the leader and the sources of its state; "" for a follower."""
     done = parts.recovered
     if done is None:
         return ""

@@ -22,7 +22,7 @@ class Command(ExchangeCommand):
     tells_slow_statements = True
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--store", choices=("sql", "scylla"), help="default: as the settings say")
+        parser.add_argument("--store", choices=("sql", "scylla"), help="default: SETTLEMENT_STORE")
         parser.add_argument("--until-block", type=whole_number(1), metavar="N", help="stop once block N is settled")
 
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> None:
@@ -43,11 +43,11 @@ class Command(ExchangeCommand):
 
 
 def refuse_unfinished(tables: Store, until_block: int, signal: int) -> None:
-    """Raises CommandError where a signal came before blocks up to `until_block` were in the tables; StoreError."""
+    """Raises CommandError if a signal stopped settlement before `until_block` was projected, or on dead letters."""
     projected = tables.projected().block_number
     if projected < until_block:
         raise CommandError(
-            f"Stopped after block {projected}, before block {until_block}: start it again, and it goes on there.",
+            f"Stopped after block {projected}, before block {until_block}. Start it again to continue.",
             returncode=exit_code(signal),
         )
     refuse_dead_letters(tables)

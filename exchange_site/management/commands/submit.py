@@ -28,14 +28,24 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         batch = whole_number(1, MAX_BATCH_COMMANDS)
-        parser.add_argument("file", type=Path, metavar="COMMANDS.jsonl", help="-: standard input")
-        parser.add_argument("--batch", type=batch, default=500, help=f"commands a message, 1 to {MAX_BATCH_COMMANDS}")
-        parser.add_argument("--rate", type=per_second, metavar="PER_SECOND", help="commands; default: no limit")
-        parser.add_argument("--timeout", type=seconds, default=30.0, metavar="SECONDS", help="for each batch's answer")
-        parser.add_argument("--address", default=engine_addresses.addresses(), help="command addresses, commas between")
-        parser.add_argument("--resume", action="store_true", help="go on where an earlier run of this file stopped")
-        parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused commands here, JSON Lines")
-        parser.add_argument("--strict", action="store_true", help="exit 1 where a command was refused")
+        parser.add_argument(
+            "file", type=Path, metavar="COMMANDS.jsonl", help="file with one command per line; -: standard input"
+        )
+        parser.add_argument("--batch", type=batch, default=500, help=f"commands per message, 1 to {MAX_BATCH_COMMANDS}")
+        parser.add_argument(
+            "--rate", type=per_second, metavar="PER_SECOND", help="commands per second; default: no limit"
+        )
+        parser.add_argument(
+            "--timeout", type=seconds, default=30.0, metavar="SECONDS", help="wait this long for each answer"
+        )
+        parser.add_argument(
+            "--address", default=engine_addresses.addresses(), help="command addresses, separated by commas"
+        )
+        parser.add_argument("--resume", action="store_true", help="continue where an earlier run of this file stopped")
+        parser.add_argument(
+            "--refused", type=Path, metavar="FILE", help="write all refused commands to this JSON Lines file"
+        )
+        parser.add_argument("--strict", action="store_true", help="exit 1 if a command was refused")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(
@@ -71,7 +81,7 @@ def send(
     timeout: float,
     **others: Any,
 ) -> CommandError | None:
-    """What went wrong, None where everything was answered."""
+    """Sends the commands; returns the error, or None if every command was answered."""
     try:
         with (
             stoppable(lambda: so_far(submission)),

@@ -151,9 +151,9 @@ def test_the_command_is_safe_twice_and_refuses_a_topic_that_is_not_as_it_has_to_
         call_command("create_command_topic", "--copies", "1", stdout=told)
         return told.getvalue()
 
-    assert command() == f"made topic {name} with 1 copies\n"
+    assert command() == f"created topic {name} with 1 copies\n"
     until_known(kafka.address, name)
-    assert command() == f"topic {name} is there, and as it has to be\n"
+    assert command() == f"topic {name} exists, with the required settings\n"
 
     settings.KAFKA_COMMAND_TOPIC = spoiled = f"test-{secrets.token_hex(6)}"
     admin = AdminClient({"bootstrap.servers": kafka.address})
