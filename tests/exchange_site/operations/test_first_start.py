@@ -89,6 +89,7 @@ def test_a_port_in_use_is_one_sentence_that_names_the_setting(process_environmen
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.strip().endswith(
-        f"WEB_ADDRESS: {host}:{port} cannot be used: Address already in use. Stop the program that uses it, or change WEB_ADDRESS."
+        f"WEB_ADDRESS: {host}:{port} cannot be used: Address already in use. "
+        "Stop the program that uses it, or change WEB_ADDRESS."
     )
     assert len(done.stderr.strip().splitlines()) == 1
