@@ -300,4 +300,4 @@ def _one_batch(rows: Iterable[StoredBlock], options: Options) -> list[StoredBloc
 
 def _nothing_of(projection: Projection) -> Projection:
     """What moves the checkpoint, or the progress within a block, and no row."""
-    return Projection(projection.checkpoint, (), (), (), (), (), (), (), slice=projection.slice)
+    return Projection(projection.checkpoint, slice=projection.slice)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
-from settlement.stores.base import Checkpoint, Fenced, Outrun, StoredBlock, StoreRejected, StoreUnavailable
+from settlement.stores.base import NOTHING_YET, Checkpoint, Fenced, Outrun, StoredBlock, StoreRejected, StoreUnavailable
 from settlement.stores.block_parts import in_row, parts_of
 from settlement.stores.continuity import refuse_gap
 from settlement.stores.scylla import statements as cql
@@ -26,8 +26,6 @@ from settlement.stores.scylla.batches import PackedBatch, blob, head, long, long
 from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.index import int_value
 from settlement.stores.scylla.keys import BLOCKS, EPOCHS, block_stamp, head_stamp
-
-NOTHING_YET = Checkpoint(0, 0, 0)
 
 _BLOCK = longs(8)
 _PARTS_AT_ONCE = 4

@@ -12,6 +12,7 @@ from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
 from settlement import metrics
 from settlement.stores.base import (
+    NOTHING_YET,
     Balance,
     Candle,
     Checkpoint,
@@ -20,6 +21,7 @@ from settlement.stores.base import (
     LedgerEvent,
     Order,
     Projection,
+    SingleInserts,
     Store,
     StoredBlock,
     StoreRejected,
@@ -32,7 +34,7 @@ from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.batches import Outbox, leading
 from settlement.stores.scylla.connection.copies import refuse_too_many
 from settlement.stores.scylla.connection.session import Access, Session
-from settlement.stores.scylla.fences import NOTHING_YET, Fences
+from settlement.stores.scylla.fences import Fences
 from settlement.stores.scylla.index import OPEN_ORDERS, Index
 from settlement.stores.scylla.keys import BUCKET, GENERATIONS, LEAST, stamp
 from settlement.stores.scylla.read.accounts import Accounts
@@ -46,7 +48,7 @@ _PRUNED_AT_ONCE = 8
 _LISTS = tuple(name for name in Projection._fields if name not in ("checkpoint", "before", "slice"))
 
 
-class ScyllaStore:
+class ScyllaStore(SingleInserts):
     """One shard in one keyspace. Raises StoreUnavailable and StoreRejected, as the contract says."""
 
     is_atomic = False
@@ -108,12 +110,6 @@ class ScyllaStore:
 
     def epochs(self) -> list[Epoch]:
         return self._fences.epochs()
-
-    def insert_trade(self, trade: Trade) -> None:
-        self.insert_rows(Projection(NOTHING_YET, [trade], [], [], [], [], [], []))
-
-    def insert_ledger_events(self, events: Sequence[LedgerEvent]) -> None:
-        self.insert_rows(Projection(NOTHING_YET, [], [], events, [], [], [], []))
 
     def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
         at, generation = self._projected()

@@ -27,6 +27,7 @@ from settlement.stores.base import (
     Order,
     Outrun,
     Projection,
+    SingleInserts,
     StoredBlock,
     StoreMisconfigured,
     Tables,
@@ -54,7 +55,7 @@ MOST = (1 << 63) - 1
 assert 1 << sql.LEG_BITS > MAX_LEGS
 
 
-class SqlStore:
+class SqlStore(SingleInserts):
     """One shard in one database. Raises StoreUnavailable and StoreRejected, as the contract says."""
 
     is_atomic = True
@@ -133,14 +134,6 @@ class SqlStore:
 
     def epochs(self) -> list[Epoch]:
         return [Epoch._make((*row[:2], hash_value(row[2]), *row[3:])) for row in self._session.rows(sql.EPOCHS)]
-
-    def insert_trade(self, trade: Trade) -> None:
-        with self._session.transaction():
-            self._session.write("settled_trades", sql.PUT_TRADE, [trade])
-
-    def insert_ledger_events(self, events: Sequence[LedgerEvent]) -> None:
-        with self._session.transaction():
-            self._session.write("ledger_events", sql.PUT_LEDGER_EVENT, events)
 
     def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
         with self._session.transaction():

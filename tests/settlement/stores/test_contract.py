@@ -6,7 +6,7 @@ import pytest
 
 from matching.core.codes import CommandKind
 from settlement.errors import StoreReplaced
-from settlement.stores.base import Checkpoint, Definition, Store
+from settlement.stores.base import NOTHING_YET, Checkpoint, Definition, Store
 from tests.settlement.rows import (
     DAY,
     MOST,
@@ -21,8 +21,6 @@ from tests.settlement.rows import (
     trade,
 )
 from tests.settlement.store_contents import everything, full
-
-NOTHING_YET = Checkpoint(0, 0, 0)
 
 
 def test_an_empty_store_is_at_block_0_and_finds_nothing(store: Store) -> None:
