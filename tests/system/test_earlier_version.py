@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange_site.operations.free_addresses import free_ports
+from exchange_site.operations.free_addresses import free_http_address
 from matching.client import Client
 from matching.storage.input_logs.wal import WalLog
 from tests.matching.small_exchange import until
@@ -52,7 +52,7 @@ def test_store_log_and_snapshots_are_read_and_settled_to_the_end(
 ) -> None:
     if not with_snapshots:
         shutil.rmtree(left_behind / "snapshots")
-    settings = {"ENABLE_LOCAL_WAL": "true", "SETTLEMENT_HTTP_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}"}
+    settings = {"ENABLE_LOCAL_WAL": "true", "SETTLEMENT_HTTP_ADDRESS": free_http_address()}
     engine = start("run_engine", data_dir=left_behind, **settings)
     migrated = manage(engine, "migrate", "--verbosity", "0")
     assert migrated.returncode == 0, migrated.stderr

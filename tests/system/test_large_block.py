@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from cassandra.cluster import Cluster
 
-from exchange_site.operations.free_addresses import free_ports
+from exchange_site.operations.free_addresses import free_http_address
 from matching.client.client import Client
 from matching.client.edge import BatchBuilder, Edge
 from matching.core import layout
@@ -115,7 +115,7 @@ def test_a_sweep_whose_block_has_128_mib_is_settled_within_2_gib_of_memory(
 def check(start: Start, settings: dict[str, str], commands: list[dict[str, Any]]) -> None:
     ends_well(start, "init_store", **settings)
     engine = start("run_engine", **settings).wait_until_ready()
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = free_http_address()
     shared: dict[str, Any] = {
         **settings,
         "data_dir": engine.data_dir,
