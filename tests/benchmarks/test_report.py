@@ -135,7 +135,7 @@ def test_bad_options_of_bench_store_end_in_one_sentence_and_exit_2(arguments: li
     assert (code, out) == (2, "")
     *usage, said = errors.splitlines()
     assert said.endswith(sentence)
-    assert (usage[0].startswith("usage: manage.py bench_store") and sentence) or not usage
+    assert bool(usage) == bool(sentence)  # argparse tells the usage, too
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
