@@ -1,10 +1,18 @@
-"""The deterministic core: commands and memory in, events out. Knows neither Django nor a socket nor a driver.
+"""The matching kernel: applies COMMAND records to preallocated memory and writes EVENT records.
 
-Rooms, from the entry down: `calling` (how Python gets in), `commands` (what each command does), `judgement` (what
-speaks against an order), `funding` (deposits and withdrawals), `ahead` (fetching what the next commands will need),
-`crossing` (taker meets book), `book` (an order's places), `prices` (levels), `funds` (balances, fees), `tables` (hash
-tables), `bits`; `pools` is the memory they share, `events` how results are written, `records` what is looked at
-before a command is sequenced, `queues` how the book is read, `compiling` how all of it becomes machine code.
+Does not import Django, sockets or drivers. Modules, from the entry point down:
+
+- `calling`: the entry point for Python
+- `commands`: applies each kind of command
+- `validation`: order validation
+- `crossing`: matches an incoming order against the book
+- `funding`: deposits and withdrawals
+- `funds`: balances, locks and fees
+- `events`: writes event records
+- `records`: checks command records before they are sequenced
+- `structures`: memory pools (`pools`), the order book (`book`), price levels (`prices`), hash tables (`tables`), bit
+  operations (`bits`), prefetching (`prefetch`), reading the book in price-time order (`queues`)
+- `compiling`: how Numba compiles and caches the above
 """
 
 import sys
@@ -36,9 +44,11 @@ __all__ = [
 
 
 def compile_now() -> None:
-    """Loads the kernel from the cache, or compiles it and says so on standard error."""
+    """Loads the kernel from the cache. If it has to be compiled, prints a notice on standard error first."""
     if not config.DISABLE_JIT and not any(CACHE_FOLDER.rglob("calling.process_at-*.nbi")):
-        sys.stderr.write("Compiling the matching kernel for this machine: about half a minute, once.\n")
+        sys.stderr.write(
+            "Compiling the matching kernel for this machine. This takes about half a minute and is done once.\n"
+        )
         sys.stderr.flush()
     pools = with_asset(with_instrument(empty_pools(), np.zeros(1, layout.INSTRUMENT)))
     open_balance(pools, 0, 0)

@@ -1,6 +1,8 @@
-"""Calling the kernel from Python: handing twenty arrays to Numba takes as long as fifty commands, so it gets addresses.
+"""The entry point from Python to the kernel.
 
-They are collected once for each `Pools`: its arrays never move. Interpreted, the kernel takes the pools themselves.
+Passing twenty arrays to a Numba function costs as much as fifty commands. So the kernel is given one array with the
+address and length of each of them, computed once for each `Pools`: the arrays of a `Pools` never move. The interpreted
+kernel (NUMBA_DISABLE_JIT=1) takes the `Pools` itself.
 """
 
 from typing import Any
@@ -24,17 +26,19 @@ else:
     from matching.core.kernel.compiling import entry
 
     @intrinsic
-    def _pools_at(typing_context, places):  # type: ignore[no-untyped-def]
-        """The `Pools` of arrays whose (address, length) are the rows of `places`."""
+    def _pools_at(typing_context, addresses):  # type: ignore[no-untyped-def]
+        """The `Pools` whose arrays are given by the rows (address, length) of `addresses`."""
         pools = typeof(empty_pools())
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             rows = context.make_array(signature.args[0])(context, builder, arguments[0])
             arrays = []
-            for number, kind in enumerate(pools.types):
-                row = cgutils.gep(builder, rows.data, 2 * number)
-                array = context.make_array(kind)(context, builder)
-                item_size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+            for index, array_type in enumerate(pools.types):
+                row = cgutils.gep(builder, rows.data, 2 * index)
+                array = context.make_array(array_type)(context, builder)
+                item_size = context.get_constant(
+                    types.intp, context.get_abi_sizeof(context.get_data_type(array_type.dtype))
+                )
                 populate_array(
                     array,
                     data=builder.inttoptr(builder.load(row), array.data.type),
@@ -46,23 +50,24 @@ else:
                 arrays.append(array._getvalue())
             return context.make_tuple(builder, pools, arrays)
 
-        return pools(places), generate
+        return pools(addresses), generate
 
     @entry
-    def process_at(commands: Any, rows: Any, places: Any) -> Any:
-        return apply_all(commands, rows, _pools_at(places))
+    def process_at(commands: Any, rows: Any, addresses: Any) -> Any:
+        return apply_all(commands, rows, _pools_at(addresses))
 
-    def _places(pools: Pools) -> npt.NDArray[np.int64]:
+    def _addresses(pools: Pools) -> npt.NDArray[np.int64]:
         return np.array([(array.ctypes.data, len(array)) for array in pools], np.int64)
 
-    # The pools of the last call and their places. It holds the pools, so that no other ones can pass for them.
+    # The pools of the last call and the addresses of their arrays. The reference keeps those pools alive, so that the
+    # identity check below cannot match other pools at the same address.
     _last = (empty_pools(), np.zeros((len(Pools._fields), 2), np.int64))
 
     def process(commands: Any, rows: Any, pools: Pools) -> int:
-        """`apply_all` for Python."""
+        """`commands.apply_all` for Python callers: returns the number of events written to `rows`."""
         global _last
-        known, places = _last
+        known, addresses = _last
         if known is not pools:
-            places = _places(pools)
-            _last = pools, places
-        return process_at(commands, rows, places)  # type: ignore[no-any-return]
+            addresses = _addresses(pools)
+            _last = pools, addresses
+        return process_at(commands, rows, addresses)  # type: ignore[no-any-return]

@@ -1,10 +1,10 @@
-"""How kernel functions are compiled: by Numba, cached on disk in a folder that names all that the code depends on.
+"""Compiles kernel functions with Numba and caches the machine code on disk.
 
-Numba's own cache looks at the time stamp of one file; it does not see a changed constant or a changed function in
-another file. So each state of the kernel's sources, of the record layout and of the compiler has a folder of its own,
-and a cache can be missing but never stale.
+Numba's own cache checks the time stamp of one source file only: it misses a changed constant or function in another
+file. So the name of the cache folder is a digest of the kernel's sources, the record layout and the compiler versions.
+A cache can be missing, but never stale.
 
-Three ways to run, each tested: compiled; compiled with NUMBA_BOUNDSCHECK=1; interpreted with NUMBA_DISABLE_JIT=1.
+The kernel is tested in three modes: compiled; compiled with NUMBA_BOUNDSCHECK=1; interpreted with NUMBA_DISABLE_JIT=1.
 """
 
 import hashlib
@@ -17,8 +17,9 @@ import numpy as np
 from llvmlite import binding as llvm
 from numba import config, njit
 
-# LLVM would turn `a if c else b` with loaded values back into a branch. Which side an order is on, or which end of a
-# list it stands at, cannot be predicted: the select is worth a tenth of the time of a command, a fifth in a deep book.
+# Without this option LLVM turns a conditional move (`a if c else b`) with loaded values back into a branch. The side of
+# an order and its position in a list cannot be predicted: conditional moves save a tenth of the time of a command, a
+# fifth in a deep book.
 llvm.set_option("", "-x86-cmov-converter=false")
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ def _cache_folder() -> Path:
     try:
         folder = base / "exchange-kernel" / _fingerprint()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # no home to write to
+    except OSError:  # the home folder is not writable
         folder = Path(tempfile.gettempdir()) / f"exchange-kernel-{os.getuid()}" / _fingerprint()
         folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -46,7 +47,7 @@ CACHE_FOLDER = _cache_folder()
 config.CACHE_DIR = str(CACHE_FOLDER)
 
 inlined = njit(forceinline=True, error_model="numpy", nogil=True, _nrt=False)
-"""A part of the kernel: becomes part of its caller, so passing the pools costs nothing."""
+"""Decorator of functions called within the kernel: inlined into the caller, so that passing the pools is free."""
 
 entry = njit(error_model="numpy", nogil=True, cache=True, _nrt=False)
-"""A function that Python calls."""
+"""Decorator of functions called from Python."""

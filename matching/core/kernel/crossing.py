@@ -1,7 +1,4 @@
-"""Where a taker meets the book: what it would take, and the trades when it does.
-
-The rules are those of docs/semantics.md, sections 5 and 6.
-"""
+"""Matches an incoming order (the taker) against the book (docs/semantics.md, sections 5 and 6)."""
 
 from typing import Any
 
@@ -22,43 +19,46 @@ NO_PREVENTION = int(SelfTradePrevention.NONE)
 SELF_TRADE = int(Reason.SELF_TRADE)
 
 ANY_QUANTITY = NO_ASK
-"""Lots wanted by an order that is bounded by money alone."""
+"""Quantity of an order that is bounded by its quote budget only."""
 
 
 @inlined
-def other_best_level(instrument: Any, side: Any) -> Any:
-    """The best level of the other side, 0: it is empty."""
+def best_opposite_level(instrument: Any, side: Any) -> Any:
+    """The best price level of the opposite side, 0 if that side is empty."""
     ask, bid = np.int64(instrument["best_ask_level"]), np.int64(instrument["best_bid_level"])
     return ask if side == BUY else bid
 
 
 @inlined
 def crosses(instrument: Any, side: Any, price: Any) -> Any:
-    """An order at that price would meet an order of the other side."""
-    # NO_ASK is above and 0, for no bid, below every price that a limit order may have.
+    """Whether an order at that price would match an order of the opposite side."""
+    # An empty side has best_ask NO_ASK or best_bid 0, which no limit price reaches.
     meets_ask, meets_bid = price >= instrument["best_ask"], price <= instrument["best_bid"]
     return meets_ask if side == BUY else meets_bid
 
 
 @inlined
-def reckon(pools: Any, instrument_id: Any, account: Any, side: Any, prevention: Any, limit: Any, wanted: Any) -> Any:
-    """(lots, cost) that an order for `wanted` lots would take at `limit` or better, under its own self-trade mode.
+def simulate_fill(
+    pools: Any, instrument_id: Any, account: Any, side: Any, prevention: Any, limit: Any, quantity: Any
+) -> Any:
+    """(lots, cost) that an order for `quantity` lots would fill at `limit` or better, without changing the book.
 
-    The cost is in quote units; where it would exceed AMOUNT_LIMIT, and so every balance, it is AMOUNT_LIMIT + 1.
+    `prevention` is the order's self-trade prevention. The cost is in quote units; a cost over AMOUNT_LIMIT, which no
+    balance can pay, is returned as AMOUNT_LIMIT + 1.
     """
     instrument = pools.instruments[instrument_id]
     quote_unit = instrument["quote_unit"]
-    level = other_best_level(instrument, side)
+    level = best_opposite_level(instrument, side)
     lots = np.int64(0)
     cost = np.int64(0)
-    while level != 0 and lots < wanted:
+    while level != 0 and lots < quantity:
         price = prices.price_of(pools, level)
         if (side == BUY and price > limit) or (side == SELL and price < limit):
             break
         slot = np.int64(pools.levels[level]["head"])
-        while slot != 0 and lots < wanted:
+        while slot != 0 and lots < quantity:
             maker = pools.orders[slot]
-            taken = min(wanted - lots, maker["remaining"])
+            taken = min(quantity - lots, maker["remaining"])
             if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
                 if prevention != EXPIRE_MAKER:
                     return lots, cost
@@ -84,34 +84,35 @@ def match(
     side: Any,
     prevention: Any,
     limit: Any,
-    wanted: Any,
-    money: Any,
+    quantity: Any,
+    quote_budget: Any,
 ) -> Any:
-    """Trades an order against the book until it is done, cannot go on, or meets its own account.
+    """Trades an order against the book until it is filled, nothing more crosses, or self-trade prevention expires it.
 
-    `limit` is the worst price, NO_ASK for a market buy; `money` the quote units that an order by quote_quantity may
-    spend, -1 for others; the order's funds are locked. Returns (count, lots left, money left, taker expired).
+    `limit` is the worst acceptable price, NO_ASK for a market buy. `quote_budget` is the quote units that an order by
+    quote_quantity may spend, -1 for other orders. The order's funds are locked already.
+    Returns (count, remaining lots, remaining quote budget, whether the taker expired).
     """
     instrument = pools.instruments[instrument_id]
     quote_unit = instrument["quote_unit"]
     account = pools.traders[trader]["account"]
-    while wanted > 0:
-        level = other_best_level(instrument, side)
+    while quantity > 0:
+        level = best_opposite_level(instrument, side)
         if level == 0 or not crosses(instrument, side, limit):
             break
         price = prices.price_of(pools, level)
         slot = np.int64(pools.levels[level]["head"])
         maker = pools.orders[slot]
-        lots = min(wanted, maker["remaining"])
-        if money >= 0:
-            lots = min(lots, money // (price * quote_unit))
+        lots = min(quantity, maker["remaining"])
+        if quote_budget >= 0:
+            lots = min(lots, quote_budget // (price * quote_unit))
             if lots == 0:
                 break
         if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
             if prevention != EXPIRE_TAKER:
                 count = cancel_resting(pools, rows, count, instrument_id, slot, price, SELF_TRADE)
             if prevention != EXPIRE_MAKER:
-                return count, wanted, money, True
+                return count, quantity, quote_budget, True
             continue
         count = _trade(pools, rows, count, instrument_id, order_id, trader, side, limit, slot, price, lots)
         maker["filled"] += lots
@@ -119,16 +120,16 @@ def match(
         pools.levels[level]["quantity"] -= lots
         if maker["remaining"] == 0:
             book.dequeue(pools, instrument, slot)
-            book.leave(pools, slot)
-        wanted -= lots
-        if money >= 0:
-            money -= lots * price * quote_unit
-    return count, wanted, money, False
+            book.release(pools, slot)
+        quantity -= lots
+        if quote_budget >= 0:
+            quote_budget -= lots * price * quote_unit
+    return count, quantity, quote_budget, False
 
 
 @inlined
-def held(instrument: Any, side: Any, price: Any, lots: Any) -> Any:
-    """What an open order holds: quote units for a buy at its own price, base units for a sell."""
+def locked_amount(instrument: Any, side: Any, price: Any, lots: Any) -> Any:
+    """What an open order locks: quote units for a buy at its limit price, base units for a sell."""
     quote, base = lots * price * instrument["quote_unit"], lots * instrument["lot_units"]
     return quote if side == BUY else base
 
@@ -149,12 +150,12 @@ def cancel(
     trader: Any,
     side: Any,
     price: Any,
-    left: Any,
+    remaining: Any,
     reason: Any,
 ) -> Any:
-    """Ends an order with `left` lots open at its price: unlocks what they hold and writes the event."""
+    """Cancels an order with `remaining` open lots: unlocks their funds and writes the event."""
     row = pools.traders[trader]
-    amount = held(pools.instruments[instrument_id], side, price, left)
+    amount = locked_amount(pools.instruments[instrument_id], side, price, remaining)
     funds.lock(pools, paying_balance(row, side), -amount)
     return events.write(
         pools,
@@ -168,20 +169,20 @@ def cancel(
         order_id,
         row["account"],
         price,
-        left,
+        remaining,
         amount,
     )
 
 
 @inlined
 def cancel_resting(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, price: Any, reason: Any) -> Any:
-    """Cancels an order of the book, and forgets it."""
+    """Cancels an order that rests in the book, and removes it."""
     order = pools.orders[slot]
     order_id, trader, side = order["order_id"], np.int64(order["trader"]), np.int64(order["side"])
-    left = order["remaining"]
-    count = cancel(pools, rows, count, instrument_id, order_id, trader, side, price, left, reason)
+    remaining = order["remaining"]
+    count = cancel(pools, rows, count, instrument_id, order_id, trader, side, price, remaining, reason)
     book.dequeue(pools, pools.instruments[instrument_id], slot)
-    book.leave(pools, slot)
+    book.release(pools, slot)
     return count
 
 
@@ -199,7 +200,7 @@ def _trade(
     price: Any,
     lots: Any,
 ) -> Any:
-    """One trade at the maker's price: moves the funds of both and of the house, and writes the event."""
+    """One trade at the maker's price: moves the funds of buyer, seller and house account, and writes the event."""
     instrument = pools.instruments[instrument_id]
     maker = pools.orders[slot]
     maker_trader = np.int64(maker["trader"])
@@ -210,13 +211,13 @@ def _trade(
     seller = pools.traders[maker_trader if side == BUY else trader]
     buyer_fee = funds.fee(base, taker_fee if side == BUY else maker_fee)
     seller_fee = funds.fee(notional, maker_fee if side == BUY else taker_fee)
-    # A market buy has locked what it pays.
-    better_by = limit - price if side == BUY and limit != NO_ASK else np.int64(0)
-    release = lots * better_by * instrument["quote_unit"]
+    # A limit buy locked funds at its limit price and gets the difference back; a market buy locked what it pays.
+    price_improvement = limit - price if side == BUY and limit != NO_ASK else np.int64(0)
+    released = lots * price_improvement * instrument["quote_unit"]
     balances = pools.balances
     paid = balances[np.int64(buyer["quote_balance"])]
-    paid["locked"] -= notional + release
-    paid["available"] += release
+    paid["locked"] -= notional + released
+    paid["available"] += released
     balances[np.int64(buyer["base_balance"])]["available"] += base - buyer_fee
     balances[np.int64(seller["base_balance"])]["locked"] -= base
     balances[np.int64(seller["quote_balance"])]["available"] += notional - seller_fee
@@ -236,7 +237,7 @@ def _trade(
         pools.traders[trader]["account"],
         price,
         lots,
-        release,
+        released,
     )
     event["other_order_id"] = maker["order_id"]
     event["other_account"] = pools.traders[maker_trader]["account"]

@@ -1,4 +1,4 @@
-"""Writing event records. Every field is written: the buffer is used again."""
+"""Writes event records. Sets every field, because the buffer is reused between blocks."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def write(
     quantity: Any,
     amount: Any,
 ) -> Any:
-    """Writes event number `count` of the block and returns count + 1; a trade adds its other fields afterwards."""
+    """Writes event number `count` of the block and returns count + 1. Trades set their remaining fields afterwards."""
     state = pools.state
     event = events[count]
     event["sequence"] = state[p.NEXT_EVENT_SEQUENCE] + count

@@ -1,4 +1,4 @@
-"""Deposits and withdrawals. A reference is applied once for each account, deposits and withdrawals apart."""
+"""Deposits and withdrawals. A reference is applied at most once for each account and kind of command."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def deposit(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
     _remember_reference(pools, command)
     pools.supplies[asset] += amount
-    pools.balances[funds.balance_of(pools, account, asset)]["available"] += amount
+    pools.balances[funds.get_or_create_balance(pools, account, asset)]["available"] += amount
     return events.write(pools, rows, count, events.DEPOSITED, 0, 0, 0, asset, 0, account, 0, 0, amount)
 
 
@@ -38,22 +38,22 @@ def withdraw(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         return events.reject(pools, rows, count, command, INVALID_AMOUNT)
     if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:
         return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
-    place = tables.find_balance(pools, account, asset)
-    if place == 0 or pools.balances[place]["available"] < amount:
+    index = tables.find_balance(pools, account, asset)
+    if index == 0 or pools.balances[index]["available"] < amount:
         return events.reject(pools, rows, count, command, INSUFFICIENT_BALANCE)
     _remember_reference(pools, command)
     pools.supplies[asset] -= amount
-    pools.balances[place]["available"] -= amount
+    pools.balances[index]["available"] -= amount
     return events.write(pools, rows, count, events.WITHDRAWN, 0, 0, 0, asset, 0, account, 0, 0, amount)
 
 
 @inlined
 def _remember_reference(pools: Any, command: Any) -> None:
-    place = pools.state[p.REFERENCE_TOP]
+    index = pools.state[p.REFERENCE_TOP]
     pools.state[p.REFERENCE_TOP] += 1
-    reference = pools.references[place]
+    reference = pools.references[index]
     reference["text_hash"] = command["text_hash"]
     reference["account"] = command["account"]
     reference["kind"] = command["kind"]
     key = tables.reference_key(command["account"], np.int64(command["kind"]), command["text_hash"])
-    tables.insert(pools.reference_table, key, place)
+    tables.insert(pools.reference_table, key, index)

@@ -1,4 +1,4 @@
-"""Balances, traders and fees. Amounts are int64 in smallest units and never exceed AMOUNT_LIMIT = 2^62."""
+"""Balances, traders and fees. Amounts are int64 in the asset's smallest unit and at most AMOUNT_LIMIT = 2^62."""
 
 from typing import Any
 
@@ -13,16 +13,19 @@ _PPM = np.uint64(PPM)
 
 
 @inlined
-def fee(amount: Any, rate: Any) -> Any:
-    """floor(amount × rate / 10^6) with no product above 2^62: a × 10^6 + b gives a × rate + floor(b × rate / 10^6)."""
-    whole = np.int64(np.uint64(amount) // _PPM)
-    rest = amount - whole * PPM
-    return whole * rate + np.int64(np.uint64(rest * rate) // _PPM)
+def fee(amount: Any, rate_ppm: Any) -> Any:
+    """floor(amount × rate_ppm / 10^6), without a product above 2^62.
+
+    With amount = a × 10^6 + b this is a × rate_ppm + floor(b × rate_ppm / 10^6).
+    """
+    millions = np.int64(np.uint64(amount) // _PPM)
+    rest = amount - millions * PPM
+    return millions * rate_ppm + np.int64(np.uint64(rest * rate_ppm) // _PPM)
 
 
 @inlined
 def product_exceeds(first: Any, second: Any, limit: Any) -> Any:
-    """first × second > limit, for numbers > 0, without the product wrapping."""
+    """Whether first × second > limit, for positive numbers, without overflow."""
     if first < 2147483648 and second < 2147483648:
         return first * second > limit
     return first > limit // second
@@ -30,28 +33,28 @@ def product_exceeds(first: Any, second: Any, limit: Any) -> Any:
 
 @inlined
 def available(pools: Any, account: Any, asset: Any) -> Any:
-    place = tables.find_balance(pools, account, asset)
-    if place == 0:
+    index = tables.find_balance(pools, account, asset)
+    if index == 0:
         return np.int64(0)
-    return pools.balances[place]["available"]
+    return pools.balances[index]["available"]
 
 
 @inlined
-def balance_of(pools: Any, account: Any, asset: Any) -> Any:
-    """Place of the balance; made if it is not there."""
-    place = tables.find_balance(pools, account, asset)
-    if place == 0:
-        place = pools.state[p.BALANCE_TOP]
+def get_or_create_balance(pools: Any, account: Any, asset: Any) -> Any:
+    """Index of the balance in `balances`, which is created if it does not exist."""
+    index = tables.find_balance(pools, account, asset)
+    if index == 0:
+        index = pools.state[p.BALANCE_TOP]
         pools.state[p.BALANCE_TOP] += 1
-        pools.balances[place]["account"] = account
-        pools.balances[place]["asset"] = asset
-        tables.insert(pools.balance_table, tables.mix(account, asset), place)
-    return place
+        pools.balances[index]["account"] = account
+        pools.balances[index]["asset"] = asset
+        tables.insert(pools.balance_table, tables.mix(account, asset), index)
+    return index
 
 
 @inlined
-def new_trader(pools: Any, account: Any, instrument_id: Any) -> Any:
-    """Place of a trader that is not there yet, with its account and balances."""
+def create_trader(pools: Any, account: Any, instrument_id: Any) -> Any:
+    """Creates a trader, and its account and balances where they do not exist. Returns its index in `traders`."""
     owner = tables.find_account(pools, account)
     if owner == 0:
         owner = pools.state[p.ACCOUNT_TOP]
@@ -59,23 +62,23 @@ def new_trader(pools: Any, account: Any, instrument_id: Any) -> Any:
         pools.accounts[owner]["account"] = account
         tables.insert(pools.account_table, tables.mix(account, 0), owner)
     instrument = pools.instruments[instrument_id]
-    base = balance_of(pools, account, np.int64(instrument["base"]))
-    quote = balance_of(pools, account, np.int64(instrument["quote"]))
-    place = pools.state[p.TRADER_TOP]
+    base = get_or_create_balance(pools, account, np.int64(instrument["base"]))
+    quote = get_or_create_balance(pools, account, np.int64(instrument["quote"]))
+    index = pools.state[p.TRADER_TOP]
     pools.state[p.TRADER_TOP] += 1
-    trader = pools.traders[place]
+    trader = pools.traders[index]
     trader["account"] = account
     trader["owner"] = owner
     trader["instrument"] = instrument_id
     trader["base_balance"] = base
     trader["quote_balance"] = quote
-    tables.insert(pools.trader_table, tables.mix(account, instrument_id), place)
-    return place
+    tables.insert(pools.trader_table, tables.mix(account, instrument_id), index)
+    return index
 
 
 @inlined
 def lock(pools: Any, balance: Any, amount: Any) -> None:
-    """Moves `amount` from available to locked; a negative one back."""
+    """Moves `amount` from available to locked; a negative amount moves it back."""
     row = pools.balances[balance]
     row["available"] -= amount
     row["locked"] += amount
@@ -83,5 +86,5 @@ def lock(pools: Any, balance: Any, amount: Any) -> None:
 
 @entry
 def open_balance(pools: Any, account: Any, asset: Any) -> Any:
-    """`balance_of` for Python; the pools are reserved for one command."""
-    return balance_of(pools, account, asset)
+    """`get_or_create_balance` for Python. The caller has reserved the pools for one command."""
+    return get_or_create_balance(pools, account, asset)

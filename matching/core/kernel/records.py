@@ -1,4 +1,4 @@
-"""Looking over COMMAND records from outside, in one pass: what an edge never makes is found before it is sequenced."""
+"""Checks COMMAND records from clients before they are sequenced: finds values that a correct edge never produces."""
 
 from typing import Any
 
@@ -54,25 +54,26 @@ LAST_PREVENTION = int(max(SelfTradePrevention))
 
 @entry
 def first_fault(commands: Any, assets: Any, instruments: Any, text_size: Any) -> Any:
-    """(place, fault) of the first record that is wrong, (0, NO_FAULT) if none is.
+    """(index, fault) of the first invalid record, (0, NO_FAULT) if all are valid.
 
-    `assets` and `instruments` are how many there are; `text_size` is how long the strings are together.
+    `assets` and `instruments` are the numbers of registered ones. `text_size` is the total length of the
+    strings in bytes.
     """
     offset = np.int64(0)
-    for place in range(len(commands)):
-        command = commands[place]
+    for index in range(len(commands)):
+        command = commands[index]
         if command["kind"] < FIRST_KIND or command["kind"] > LAST_KIND:
-            return place, KIND
+            return index, KIND
         if command["text_offset"] != offset:
-            return place, TEXT_PLACE
+            return index, TEXT_PLACE
         offset += np.int64(command["text_length"])
         if command["kind"] >= FIRST_REFERENCE:
-            if place != len(commands) - 1:
-                return place, REFERENCE_DATA_NOT_LAST
+            if index != len(commands) - 1:
+                return index, REFERENCE_DATA_NOT_LAST
         else:
             fault = _fault_of(command, assets, instruments)
             if fault != NO_FAULT:
-                return place, fault
+                return index, fault
     if offset != text_size:
         return max(0, len(commands) - 1), TEXT_PLACE
     return 0, NO_FAULT

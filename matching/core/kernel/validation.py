@@ -1,4 +1,4 @@
-"""What speaks against an order: the first refusal that applies, in the order of docs/semantics.md, section 4."""
+"""Order validation: returns the first reject reason that applies, in the order of docs/semantics.md, section 4."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ QUOTE_QUANTITY_TOO_SMALL = int(Reason.QUOTE_QUANTITY_TOO_SMALL)
 
 
 @inlined
-def judge_order(pools: Any, command: Any, trader: Any) -> Any:
-    """(reason, what the order locks); ACCEPTED where nothing speaks against it."""
+def validate_order(pools: Any, command: Any, trader: Any) -> Any:
+    """(ACCEPTED, amount that the order locks), or (reject reason, 0). `trader` 0: not known yet."""
     instrument_id = np.int64(command["instrument"])
     instrument = pools.instruments[instrument_id]
     nothing = np.int64(0)
@@ -49,7 +49,7 @@ def judge_order(pools: Any, command: Any, trader: Any) -> Any:
         if amount < instrument["min_notional"]:
             return BELOW_MIN_NOTIONAL, nothing
     else:
-        reason = judge_size(instrument, market, price, quantity, np.int64(0))
+        reason = validate_price_and_quantity(instrument, market, price, quantity, np.int64(0))
         if reason != ACCEPTED:
             return reason, nothing
     if trader != 0 and command["text_hash"] != np.uint64(0):
@@ -61,9 +61,11 @@ def judge_order(pools: Any, command: Any, trader: Any) -> Any:
     needed = amount
     if not by_quote:
         if market and side == BUY:
-            _, needed = crossing.reckon(pools, instrument_id, account, side, prevention, np.int64(NO_ASK), quantity)
+            _, needed = crossing.simulate_fill(
+                pools, instrument_id, account, side, prevention, np.int64(NO_ASK), quantity
+            )
         else:
-            needed = crossing.held(instrument, side, price, quantity)
+            needed = crossing.locked_amount(instrument, side, price, quantity)
     if trader != 0:
         payer = pools.balances[crossing.paying_balance(pools.traders[trader], side)]
         enough = payer["available"] >= needed
@@ -77,11 +79,11 @@ def judge_order(pools: Any, command: Any, trader: Any) -> Any:
         if command["post_only"] != 0 and crossing.crosses(instrument, side, price):
             return POST_ONLY_WOULD_MATCH, nothing
         if command["time_in_force"] == FOK:
-            lots, _ = crossing.reckon(pools, instrument_id, account, side, prevention, price, quantity)
+            lots, _ = crossing.simulate_fill(pools, instrument_id, account, side, prevention, price, quantity)
             if lots < quantity:
                 return FOK_NOT_FILLABLE, nothing
         return ACCEPTED, needed
-    if crossing.other_best_level(instrument, side) == 0:
+    if crossing.best_opposite_level(instrument, side) == 0:
         return NO_LIQUIDITY, nothing
     if by_quote and amount < instrument["best_ask"] * instrument["quote_unit"]:
         return QUOTE_QUANTITY_TOO_SMALL, nothing
@@ -89,8 +91,8 @@ def judge_order(pools: Any, command: Any, trader: Any) -> Any:
 
 
 @inlined
-def judge_size(instrument: Any, market: Any, price: Any, quantity: Any, filled: Any) -> Any:
-    """Price and quantity of an order by quantity; `filled` lots have traded before (replace)."""
+def validate_price_and_quantity(instrument: Any, market: Any, price: Any, quantity: Any, filled: Any) -> Any:
+    """Reject reason for price and quantity of an order by quantity. `filled`: lots traded before a replace, else 0."""
     if not market and price <= 0:
         return INVALID_PRICE
     if quantity <= 0 or quantity < instrument["min_quantity"] or quantity > instrument["max_quantity"]:

@@ -87,7 +87,7 @@ def test_the_folder_depends_on_the_compiler_and_on_bounds_checks(monkeypatch: py
 
 @pytest.mark.processes
 def test_a_changed_constant_is_never_taken_from_the_cache(package: Path, tmp_path: Path) -> None:
-    tables = package / "kernel" / "tables.py"
+    tables = package / "core" / "kernel" / "structures" / "tables.py"
     folder, cache = tmp_path, tmp_path / "cache"
     first = run(folder, cache, "-c", PROGRAM).stdout
     assert run(folder, cache, "-c", PROGRAM).stdout == first
@@ -116,7 +116,10 @@ def test_the_first_use_compiles_and_says_so_and_later_ones_do_not(tmp_path: Path
     empty = tmp_path / "nothing.jsonl"
     empty.touch()
     first = run(ROOT, tmp_path / "cache", "manage.py", "replay", str(empty))
-    assert first.stderr == "Compiling the matching kernel for this machine: about half a minute, once.\n"
+    assert (
+        first.stderr
+        == "Compiling the matching kernel for this machine. This takes about half a minute and is done once.\n"
+    )
     second = run(ROOT, tmp_path / "cache", "manage.py", "replay", str(empty))
     assert second.stderr == ""
     assert second.stdout == first.stdout

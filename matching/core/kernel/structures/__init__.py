@@ -1,1 +1,1 @@
-"""The kernel's memory: pools, hash tables, price levels, the book, and prefetching."""
+"""The kernel's data structures: memory pools, hash tables, price levels, the order book, prefetching."""

@@ -1,4 +1,4 @@
-"""Bits of a 64-bit word, as machine instructions when compiled."""
+"""Bit scans of 64-bit words and memory prefetch; single machine instructions when compiled."""
 
 from typing import Any
 
@@ -10,25 +10,25 @@ ONE = np.uint64(1)
 
 if config.DISABLE_JIT:
 
-    def lowest(word: Any) -> int:
-        """Place of the lowest set bit of a word that is not 0."""
+    def lowest_bit(word: Any) -> int:
+        """Index of the lowest set bit of a non-zero word."""
         value = int(word)
         return (value & -value).bit_length() - 1
 
-    def highest(word: Any) -> int:
-        """Place of the highest set bit of a word that is not 0."""
+    def highest_bit(word: Any) -> int:
+        """Index of the highest set bit of a non-zero word."""
         return int(word).bit_length() - 1
 
     def prefetch(array: Any, index: Any) -> None:
-        """Asks for array[index] to be in the cache soon; a hint that never faults."""
+        """Hints the CPU to load array[index] into its cache; never faults."""
 
 else:
     from llvmlite import ir
     from numba.core import cgutils
 
     @intrinsic
-    def lowest(typing_context, word):  # type: ignore[no-untyped-def]
-        """Place of the lowest set bit of a word that is not 0."""
+    def lowest_bit(typing_context, word):  # type: ignore[no-untyped-def]
+        """Index of the lowest set bit of a non-zero word."""
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
@@ -36,8 +36,8 @@ else:
         return types.int64(types.uint64), generate
 
     @intrinsic
-    def highest(typing_context, word):  # type: ignore[no-untyped-def]
-        """Place of the highest set bit of a word that is not 0."""
+    def highest_bit(typing_context, word):  # type: ignore[no-untyped-def]
+        """Index of the highest set bit of a non-zero word."""
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 1))
@@ -47,7 +47,7 @@ else:
 
     @intrinsic
     def prefetch(typing_context, array, index):  # type: ignore[no-untyped-def]
-        """Asks for array[index] to be in the cache soon; a hint that never faults."""
+        """Hints the CPU to load array[index] into its cache; never faults."""
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             view = context.make_array(signature.args[0])(context, builder, arguments[0])

@@ -1,11 +1,11 @@
-"""Orders in the book: their place in a price level, in their account's list, and the ways to find them.
+"""The order book: queues of orders at each price level, and the indexes by which open orders are found.
 
-An open order is in four places: the queue of its level, the list of its account (by order_id), the directory of order
-ids, and, if it has one, the table of client order ids. `enter` and `leave` keep the last three; `enqueue` and `dequeue`
-the first, with the best prices.
+An open order is in the queue of its price level, in the list of its account's orders (by order_id), in the directory of
+order ids and, if it has a client order id, in the hash table of those. `enqueue` and `dequeue` maintain the queue and
+the best prices; `add_to_indexes` and `release` maintain the rest.
 
-Which end of a list an order stands at cannot be predicted, and a mispredicted branch costs more than a store: so links
-are written without asking, and those that lead nowhere end in slot 0, which is scratch.
+List links are written without branches, because a mispredicted branch costs more than a store. Links past the end of a
+list are written to slot 0, which no order uses.
 """
 
 from typing import Any
@@ -22,8 +22,8 @@ BUY = int(Side.BUY)
 
 
 @inlined
-def take_slot(pools: Any) -> Any:
-    """A free slot of `orders`."""
+def allocate_slot(pools: Any) -> Any:
+    """Takes a free slot of `orders`."""
     slot = pools.state[p.ORDER_FREE]
     if slot != 0:
         pools.state[p.ORDER_FREE] = pools.orders[slot]["next"]
@@ -31,18 +31,18 @@ def take_slot(pools: Any) -> Any:
         slot = pools.state[p.ORDER_TOP]
         pools.state[p.ORDER_TOP] += 1
     pools.state[p.ORDER_COUNT] += 1
-    return p.place(slot)
+    return p.as_index(slot)
 
 
 @inlined
-def enter(pools: Any, slot: Any) -> None:
-    """Makes the order in `slot` findable; order_id, trader and text_hash are set."""
+def add_to_indexes(pools: Any, slot: Any) -> None:
+    """Adds the order in `slot` to all indexes. Its order_id, trader and text_hash are set."""
     orders = pools.orders
     order = orders[slot]
     order_id = order["order_id"]
     page = np.int64(pools.directory[order_id >> p.PAGE_BITS])
     if page == 0:
-        page = _new_page(pools)
+        page = _allocate_page(pools)
         pools.directory[order_id >> p.PAGE_BITS] = page
     pools.pages[page * p.PAGE_SIZE + (order_id & (p.PAGE_SIZE - 1))] = slot
     pools.page_orders[page] += 1
@@ -61,8 +61,8 @@ def enter(pools: Any, slot: Any) -> None:
 
 
 @inlined
-def leave(pools: Any, slot: Any) -> None:
-    """Takes the order in `slot` out of everything but its level, and gives the slot back."""
+def release(pools: Any, slot: Any) -> None:
+    """Removes the order in `slot` from all indexes and frees the slot. It is in no queue any more."""
     state, orders = pools.state, pools.orders
     order = orders[slot]
     order_id = order["order_id"]
@@ -94,7 +94,7 @@ def leave(pools: Any, slot: Any) -> None:
 
 
 @inlined
-def _new_page(pools: Any) -> Any:
+def _allocate_page(pools: Any) -> Any:
     state = pools.state
     page = state[p.PAGE_FREE]
     if page != 0:
@@ -104,12 +104,12 @@ def _new_page(pools: Any) -> Any:
         page = state[p.PAGE_TOP]
         state[p.PAGE_TOP] += 1
     state[p.PAGE_COUNT] += 1
-    return p.place(page)
+    return p.as_index(page)
 
 
 @inlined
 def find_order(pools: Any, order_id: Any) -> Any:
-    """Slot of the open order, 0: none."""
+    """Slot of the open order, 0 if there is none."""
     if order_id <= 0 or (order_id >> p.PAGE_BITS) >= len(pools.directory):
         return np.int64(0)
     page = np.int64(pools.directory[order_id >> p.PAGE_BITS])
@@ -120,9 +120,9 @@ def find_order(pools: Any, order_id: Any) -> Any:
 
 @inlined
 def enqueue(pools: Any, instrument: Any, slot: Any, price: Any) -> None:
-    """Puts the order at the end of the queue of its price; side and remaining are set."""
+    """Appends the order to the queue of its price. Its side and remaining are set."""
     order = pools.orders[slot]
-    index = prices.level_of(pools, instrument, price)
+    index = prices.get_or_create_level(pools, instrument, price)
     level = pools.levels[index]
     tail = np.int64(level["tail"])
     order["level"] = index
@@ -134,7 +134,7 @@ def enqueue(pools: Any, instrument: Any, slot: Any, price: Any) -> None:
     if tail != 0:
         return
     level["head"] = slot
-    prices.mark_level(pools, index)
+    prices.mark_not_empty(pools, index)
     best_bid, best_ask = instrument["best_bid"], instrument["best_ask"]
     if order["side"] == BUY:
         if price > best_bid:
@@ -147,7 +147,7 @@ def enqueue(pools: Any, instrument: Any, slot: Any, price: Any) -> None:
 
 @inlined
 def dequeue(pools: Any, instrument: Any, slot: Any) -> None:
-    """Takes the order out of its level."""
+    """Removes the order from the queue of its price level, and the level if it is empty then."""
     order = pools.orders[slot]
     index = np.int64(order["level"])
     level = pools.levels[index]
@@ -165,7 +165,7 @@ def dequeue(pools: Any, instrument: Any, slot: Any) -> None:
 
 @inlined
 def drop_level(pools: Any, instrument: Any, index: Any, side: Any) -> None:
-    """Forgets a level that has become empty, and moves the best price if it was the best."""
+    """Removes a level that has become empty, and updates the best price if this was the best level."""
     if side == BUY:
         if index == np.int64(instrument["best_bid_level"]):
             best = prices.level_below(pools, index)
@@ -181,4 +181,4 @@ def drop_level(pools: Any, instrument: Any, index: Any, side: Any) -> None:
             instrument["best_ask"] = prices.price_of(pools, best)
         else:
             instrument["best_ask"] = NO_ASK
-    prices.clear_level(pools, index)
+    prices.mark_empty(pools, index)

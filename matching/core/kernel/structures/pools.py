@@ -1,6 +1,7 @@
-"""The engine's memory: preallocated arrays that the kernel works on, and how they grow between blocks.
+"""The engine's memory: preallocated arrays that the kernel works on; they grow between blocks only.
 
-Slot 0 of every pool is unused, so that 0 means "none". Hash tables (`*_table`) hold the place of a record in its pool.
+Slot 0 of every pool is unused, so that index 0 means "none". Hash tables (`*_table`) map to the index of a record in
+its pool.
 """
 
 import mmap
@@ -15,12 +16,13 @@ from matching.core.kernel.structures import tables
 
 Array = npt.NDArray[Any]
 
-# Places in `Pools.state`, all int64.
+# Indexes into `Pools.state`, int64 each. *_TOP: first slot never used; *_FREE: head of the list of freed slots, or 0;
+# *_COUNT: slots in use.
 NEXT_COMMAND_SEQUENCE = 0
 NEXT_EVENT_SEQUENCE = 1
-ORDER_TOP = 2  # first slot never used
-ORDER_FREE = 3  # list of slots given back
-ORDER_COUNT = 4  # open orders
+ORDER_TOP = 2
+ORDER_FREE = 3
+ORDER_COUNT = 4
 LEAF_TOP = 5
 LEAF_FREE = 6
 LEAF_COUNT = 7
@@ -38,16 +40,16 @@ STATE_SIZE = 24
 
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
-"""Order ids are command sequences: slot = pages[directory[id >> 12], id & 4095]; a page lives while it holds orders."""
+"""Order ids are command sequences: slot = pages[directory[id >> 12], id & 4095]. Unused pages are freed."""
 
-MOST_HEIGHT = 10
+MAX_HEIGHT = 10
 """A root of this height covers every int64 price: 64 ** 11 > 2 ** 63."""
 
 
 @inlined
-def place(number: Any) -> Any:
-    """A number of `state` as a place in a pool, for the compiler to see that it is not negative."""
-    return np.int64(np.uint32(number))
+def as_index(value: Any) -> Any:
+    """A value of `state` as an index into a pool. The conversion tells the compiler that it is not negative."""
+    return np.int64(np.uint32(value))
 
 
 class Pools(NamedTuple):
@@ -74,12 +76,12 @@ class Pools(NamedTuple):
 
 
 def empty_pools() -> Pools:
-    """The memory of an engine that has applied nothing."""
+    """The memory of an engine that has applied no command."""
     state = np.zeros(STATE_SIZE, np.int64)
-    for place in (NEXT_COMMAND_SEQUENCE, NEXT_EVENT_SEQUENCE):
-        state[place] = 1
-    for place in (ORDER_TOP, LEAF_TOP, NODE_TOP, PAGE_TOP, ACCOUNT_TOP, TRADER_TOP, BALANCE_TOP, REFERENCE_TOP):
-        state[place] = 1
+    for index in (NEXT_COMMAND_SEQUENCE, NEXT_EVENT_SEQUENCE):
+        state[index] = 1
+    for index in (ORDER_TOP, LEAF_TOP, NODE_TOP, PAGE_TOP, ACCOUNT_TOP, TRADER_TOP, BALANCE_TOP, REFERENCE_TOP):
+        state[index] = 1
     return Pools(
         orders=np.zeros(0, layout.ORDER),
         levels=np.zeros(0, layout.LEVEL),
@@ -105,16 +107,16 @@ def empty_pools() -> Pools:
 
 
 def reserve(pools: Pools, commands: int) -> Pools:
-    """Pools in which a block of that many commands finds room, whatever the commands are: the same ones if they do.
+    """Pools with enough room for a block of that many commands of any kind; `pools` itself if its room is enough.
 
-    A command rests at most one order; an order needs at most a leaf, a path of nodes, a page, a trader with its account
-    and two balances; a deposit needs a balance and a reference.
+    A command adds at most one order to the book. An order needs at most a leaf, a path of nodes, a page, a trader
+    with its account and two balances. A deposit needs a balance and a reference.
     """
     s = pools.state.tolist()
     room = {
         "orders": s[ORDER_COUNT] + commands + 1,
         "leaves": s[LEAF_COUNT] + commands + 1,
-        "nodes": s[NODE_COUNT] + commands * MOST_HEIGHT + 1,
+        "nodes": s[NODE_COUNT] + commands * MAX_HEIGHT + 1,
         "page_orders": s[PAGE_COUNT] + (commands >> PAGE_BITS) + 3,
         "directory": ((s[NEXT_COMMAND_SEQUENCE] + commands) >> PAGE_BITS) + 1,
         "accounts": s[ACCOUNT_TOP] + commands,
@@ -126,7 +128,7 @@ def reserve(pools: Pools, commands: int) -> Pools:
     return _grow(pools, short) if short else pools
 
 
-# Arrays that grow with a pool: so many items for each of its slots.
+# Arrays that grow with a pool: name and items for each slot of the pool.
 _COMPANIONS = {"leaves": ("levels", 64), "nodes": ("children", 64), "page_orders": ("pages", PAGE_SIZE)}
 _TABLES = {
     "orders": "client_order_table",
@@ -135,15 +137,15 @@ _TABLES = {
     "balances": "balance_table",
     "references": "reference_table",
 }
-_LEAST = 64
-_SPARSE = 1 << 20
-_HUGE_PAGE = 1 << 21
+_MIN_SLOTS = 64
+_SPARSE_ENTRIES = 1 << 20
+_HUGE_PAGE_BYTES = 1 << 21
 
 
 def _grow(pools: Pools, needs: dict[str, int]) -> Pools:
     grown: dict[str, Array] = {}
     for name, need in needs.items():
-        size = max(_LEAST, 2 << (need - 1).bit_length())
+        size = max(_MIN_SLOTS, 2 << (need - 1).bit_length())
         grown[name] = _extended(getattr(pools, name), size)
         if name in _COMPANIONS:
             companion, items = _COMPANIONS[name]
@@ -156,17 +158,20 @@ def _grow(pools: Pools, needs: dict[str, int]) -> Pools:
 
 
 def _table_size(pool_size: int) -> int:
-    """Sparse while that fits the caches (a collision is a mispredicted branch), never more than half full."""
-    return max(2 * pool_size, min(4 * pool_size, _SPARSE))
+    """Number of entries: never more than half full, and sparser while the table still fits the CPU caches.
+
+    A collision costs a mispredicted branch.
+    """
+    return max(2 * pool_size, min(4 * pool_size, _SPARSE_ENTRIES))
 
 
 def _zeros(size: int, dtype: Any) -> Array:
-    """Zeroed memory that begins with a page, so that no record of 64 bytes lies in two cache lines.
+    """Zeroed memory aligned to pages, so that no 64-byte record crosses a cache line.
 
-    Huge pages where it is large: in ordinary ones a random access misses the translation of its address as well.
+    Large arrays use huge pages: with small ones a random access also misses the TLB.
     """
     memory = mmap.mmap(-1, size * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if len(memory) >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+    if len(memory) >= _HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype)
 
@@ -178,7 +183,7 @@ def _extended(array: Array, size: int) -> Array:
 
 
 def with_instrument(pools: Pools, record: Array) -> Pools:
-    """One more instrument; `record` is layout.INSTRUMENT[1] without its root."""
+    """Adds an instrument. `record` is layout.INSTRUMENT[1]; its root, height and best_ask are set here."""
     pools = reserve(pools, 1)
     node = pools.state[NODE_TOP]
     pools.state[NODE_TOP] += 1

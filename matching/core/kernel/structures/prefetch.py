@@ -1,7 +1,7 @@
-"""Fetching ahead: memory that the next commands will need is asked for while this one is done.
+"""Prefetching: loads memory that the next commands will need into the CPU cache while the current one is applied.
 
-It pays when the book is larger than the near caches, and costs time when it is not. All of it are hints, drawn from a
-state that earlier commands may still change: nothing is written, nothing depends on them.
+This is faster if the book is larger than the CPU's inner caches, and slower if it is not. These are only hints, derived
+from state that earlier commands may still change: nothing is written, and no result depends on them.
 """
 
 from typing import Any
@@ -16,64 +16,64 @@ from matching.core.kernel.structures.bits import prefetch
 
 ORDER = int(CommandKind.ORDER)
 
-LARGE = 8192
-"""Open orders from which on it pays."""
+MIN_OPEN_ORDERS = 8192
+"""Prefetching is used in blocks that begin with more open orders than this."""
 
-FAR = 12
-NEAR = 7
-NEXT = 3
-"""How many commands ahead: first the ways to find things, then what they lead to, then what that leads to."""
-
-
-@inlined
-def expect(pools: Any, commands: Any, i: Any) -> None:
-    """Asks for memory of the commands after number `i`, each one stage further than before."""
-    if i + FAR < len(commands):
-        _expect_ways(pools, commands[i + FAR])
-    if i + NEAR < len(commands):
-        _expect_records(pools, commands[i + NEAR])
-    if i + NEXT < len(commands):
-        _expect_places(pools, commands[i + NEXT])
+INDEX_DISTANCE = 12
+RECORD_DISTANCE = 7
+NEIGHBOUR_DISTANCE = 3
+"""Commands ahead of the current one for the three stages: index entries, the records found there, their neighbours."""
 
 
 @inlined
-def _expect_ways(pools: Any, command: Any) -> None:
-    """Where the search for an order or a trader begins."""
+def prefetch_ahead(pools: Any, commands: Any, i: Any) -> None:
+    """Runs one prefetch stage for each of three commands after number `i`."""
+    if i + INDEX_DISTANCE < len(commands):
+        _prefetch_index_entries(pools, commands[i + INDEX_DISTANCE])
+    if i + RECORD_DISTANCE < len(commands):
+        _prefetch_records(pools, commands[i + RECORD_DISTANCE])
+    if i + NEIGHBOUR_DISTANCE < len(commands):
+        _prefetch_neighbours(pools, commands[i + NEIGHBOUR_DISTANCE])
+
+
+@inlined
+def _prefetch_index_entries(pools: Any, command: Any) -> None:
+    """The index entry by which the order or trader will be found."""
     order_id = command["order_id"]
     if order_id > 0:
         if (order_id >> p.PAGE_BITS) < len(pools.directory):
             page = np.int64(pools.directory[order_id >> p.PAGE_BITS])
             prefetch(pools.pages, page * p.PAGE_SIZE + (order_id & (p.PAGE_SIZE - 1)))
     else:
-        tables.expect_trader(pools, command["account"], np.int64(command["instrument"]))
+        tables.prefetch_trader(pools, command["account"], np.int64(command["instrument"]))
 
 
 @inlined
-def _expect_records(pools: Any, command: Any) -> None:
-    """What the ways lead to: the order of a cancel; the level and the client order ids that a new order meets."""
+def _prefetch_records(pools: Any, command: Any) -> None:
+    """The order of a cancel; the price level and the client order id entry of a new order."""
     if command["order_id"] > 0:
         slot = book.find_order(pools, command["order_id"])
         prefetch(pools.orders, slot)
     elif command["kind"] == ORDER:
         instrument_id = np.int64(command["instrument"])
-        prefetch(pools.levels, prices.level_at(pools, pools.instruments[instrument_id], command["price"]))
+        prefetch(pools.levels, prices.find_level_or_unused(pools, pools.instruments[instrument_id], command["price"]))
         if command["text_hash"] != np.uint64(0):
-            tables.expect_client_order(pools, command["account"], instrument_id, command["text_hash"])
+            tables.prefetch_client_order(pools, command["account"], instrument_id, command["text_hash"])
 
 
 @inlined
-def _expect_places(pools: Any, command: Any) -> None:
-    """What the command will write besides: neighbours in lists, the level of a cancelled order."""
+def _prefetch_neighbours(pools: Any, command: Any) -> None:
+    """What the command will also write: neighbours in lists, the price level of a cancelled order."""
     if command["order_id"] > 0:
-        _expect_neighbours(pools, command)
+        _prefetch_around_order(pools, command)
     elif command["kind"] == ORDER:
         instrument = pools.instruments[np.int64(command["instrument"])]
-        level = pools.levels[prices.level_at(pools, instrument, command["price"])]
+        level = pools.levels[prices.find_level_or_unused(pools, instrument, command["price"])]
         prefetch(pools.orders, np.int64(level["tail"]))
 
 
 @inlined
-def _expect_neighbours(pools: Any, command: Any) -> None:
+def _prefetch_around_order(pools: Any, command: Any) -> None:
     slot = book.find_order(pools, command["order_id"])
     order = pools.orders[slot]
     prefetch(pools.traders, np.int64(order["trader"]))

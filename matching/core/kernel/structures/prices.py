@@ -1,10 +1,10 @@
-"""Price levels: a radix tree over ticks, 64 children a node, with a bitmap of the children that hold orders.
+"""Price levels: a radix tree over ticks with 64 children for each node and a bitmap of the non-empty children.
 
-A level is addressed by its place in `levels`: 64 × leaf + (price mod 64). Any int64 price has a level; finding one
-costs one step for each 6 bits of the highest price in use, however many levels there are. Both sides share the tree: a
-price holds bids or asks, never both, so the level after the best bid downwards is the next bid.
+A level is identified by its index in `levels`: 64 × leaf + (price mod 64). Any int64 price has a level. Finding one
+takes one step for each 6 bits of the highest price in use, independent of the number of levels. Bids and asks share the
+tree: a price holds bids or asks, never both, so the next non-empty level below the best bid is the next bid.
 
-Invariant: a leaf or node other than a root exists while a level below it holds an order.
+Invariant: a leaf or node other than the root exists only while a level below it holds an order.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 
 from matching.core.kernel.compiling import inlined
 from matching.core.kernel.structures import pools as p
-from matching.core.kernel.structures.bits import ONE, highest, lowest
+from matching.core.kernel.structures.bits import ONE, highest_bit, lowest_bit
 
-_NONE = np.uint64(0)
+_NO_BITS = np.uint64(0)
 
 
 @inlined
@@ -24,10 +24,10 @@ def price_of(pools: Any, level: Any) -> Any:
 
 
 @inlined
-def level_of(pools: Any, instrument: Any, price: Any) -> Any:
-    """The level of a price > 0; makes its leaf and path. The caller puts an order there."""
+def get_or_create_level(pools: Any, instrument: Any, price: Any) -> Any:
+    """The level of a price > 0. Creates its leaf and the nodes above if needed; the caller adds an order there."""
     height = np.int64(instrument["height"])
-    while height < p.MOST_HEIGHT and (price >> (6 * (height + 1))) != 0:
+    while height < p.MAX_HEIGHT and (price >> (6 * (height + 1))) != 0:
         _raise_root(pools, instrument)
         height += 1
     node = np.int64(instrument["root"])
@@ -46,41 +46,41 @@ def level_of(pools: Any, instrument: Any, price: Any) -> Any:
 
 
 @inlined
-def level_at(pools: Any, instrument: Any, price: Any) -> Any:
-    """The level that a price has, or one that is not used: slot 0 of `children` leads to itself."""
+def find_level_or_unused(pools: Any, instrument: Any, price: Any) -> Any:
+    """The level of a price, or an unused level if it has none: the children of node 0 are node 0."""
     height = np.int64(instrument["height"])
-    place = np.int64(instrument["root"])
+    node = np.int64(instrument["root"])
     while height > 0:
-        place = np.int64(pools.children[place * 64 + ((price >> (6 * height)) & 63)])
+        node = np.int64(pools.children[node * 64 + ((price >> (6 * height)) & 63)])
         height -= 1
-    return place * 64 + (price & 63)
+    return node * 64 + (price & 63)
 
 
 @inlined
-def mark_level(pools: Any, level: Any) -> None:
-    """Says that the level holds an order."""
+def mark_not_empty(pools: Any, level: Any) -> None:
+    """Sets the level's bit in its leaf: it holds an order."""
     pools.leaves[level >> 6]["bits"] |= ONE << np.uint64(level & 63)
 
 
 @inlined
 def level_above(pools: Any, level: Any) -> Any:
-    """The next level upwards that holds an order, 0: none."""
+    """The next higher level that holds an order, 0 if there is none."""
     leaf = level >> 6
     bits = (pools.leaves[leaf]["bits"] >> np.uint64(level & 63)) >> ONE
-    if bits != _NONE:
-        return level + 1 + lowest(bits)
+    if bits != _NO_BITS:
+        return level + 1 + lowest_bit(bits)
     base = pools.leaves[leaf]["base"]
     node = np.int64(pools.leaves[leaf]["parent"])
     height = 1
     while node != 0:
         digit = (base >> (6 * height)) & 63
         bits = (pools.nodes[node]["bits"] >> np.uint64(digit)) >> ONE
-        if bits != _NONE:
-            child = np.int64(pools.children[node * 64 + digit + 1 + lowest(bits)])
+        if bits != _NO_BITS:
+            child = np.int64(pools.children[node * 64 + digit + 1 + lowest_bit(bits)])
             while height > 1:
-                child = np.int64(pools.children[child * 64 + lowest(pools.nodes[child]["bits"])])
+                child = np.int64(pools.children[child * 64 + lowest_bit(pools.nodes[child]["bits"])])
                 height -= 1
-            return child * 64 + lowest(pools.leaves[child]["bits"])
+            return child * 64 + lowest_bit(pools.leaves[child]["bits"])
         node = np.int64(pools.nodes[node]["parent"])
         height += 1
     return np.int64(0)
@@ -88,35 +88,35 @@ def level_above(pools: Any, level: Any) -> Any:
 
 @inlined
 def level_below(pools: Any, level: Any) -> Any:
-    """The next level downwards that holds an order, 0: none."""
+    """The next lower level that holds an order, 0 if there is none."""
     leaf = level >> 6
     bits = (pools.leaves[leaf]["bits"] << np.uint64(63 - (level & 63))) << ONE
-    if bits != _NONE:
-        return level - 64 + highest(bits)
+    if bits != _NO_BITS:
+        return level - 64 + highest_bit(bits)
     base = pools.leaves[leaf]["base"]
     node = np.int64(pools.leaves[leaf]["parent"])
     height = 1
     while node != 0:
         digit = (base >> (6 * height)) & 63
         bits = (pools.nodes[node]["bits"] << np.uint64(63 - digit)) << ONE
-        if bits != _NONE:
-            child = np.int64(pools.children[node * 64 + digit - 64 + highest(bits)])
+        if bits != _NO_BITS:
+            child = np.int64(pools.children[node * 64 + digit - 64 + highest_bit(bits)])
             while height > 1:
-                child = np.int64(pools.children[child * 64 + highest(pools.nodes[child]["bits"])])
+                child = np.int64(pools.children[child * 64 + highest_bit(pools.nodes[child]["bits"])])
                 height -= 1
-            return child * 64 + highest(pools.leaves[child]["bits"])
+            return child * 64 + highest_bit(pools.leaves[child]["bits"])
         node = np.int64(pools.nodes[node]["parent"])
         height += 1
     return np.int64(0)
 
 
 @inlined
-def clear_level(pools: Any, level: Any) -> None:
-    """Says that the level is empty; gives back its leaf and the nodes above that are empty with it."""
+def mark_empty(pools: Any, level: Any) -> None:
+    """Clears the level's bit in its leaf; frees the leaf and the nodes above that become empty."""
     leaf = level >> 6
     bits = pools.leaves[leaf]["bits"] & ~(ONE << np.uint64(level & 63))
     pools.leaves[leaf]["bits"] = bits
-    if bits != _NONE:
+    if bits != _NO_BITS:
         return
     base = pools.leaves[leaf]["base"]
     node = np.int64(pools.leaves[leaf]["parent"])
@@ -130,7 +130,7 @@ def clear_level(pools: Any, level: Any) -> None:
         pools.nodes[node]["bits"] = bits
         pools.children[node * 64 + digit] = 0
         parent = np.int64(pools.nodes[node]["parent"])
-        if bits != _NONE or parent == 0:
+        if bits != _NO_BITS or parent == 0:
             return
         pools.nodes[node]["parent"] = pools.state[p.NODE_FREE]
         pools.state[p.NODE_FREE] = node
@@ -141,10 +141,10 @@ def clear_level(pools: Any, level: Any) -> None:
 
 @inlined
 def _raise_root(pools: Any, instrument: Any) -> None:
-    """One more height; the old root becomes child 0 of a new one, unless it is empty and can serve itself."""
+    """Adds a level to the tree. The old root becomes child 0 of a new root; an empty root is reused."""
     root = np.int64(instrument["root"])
-    if pools.nodes[root]["bits"] != _NONE:
-        node = _take_node(pools)
+    if pools.nodes[root]["bits"] != _NO_BITS:
+        node = _allocate_node(pools)
         pools.nodes[node]["parent"] = 0
         pools.nodes[node]["bits"] = ONE
         pools.children[node * 64] = root
@@ -154,7 +154,7 @@ def _raise_root(pools: Any, instrument: Any) -> None:
 
 
 @inlined
-def _take_node(pools: Any) -> Any:
+def _allocate_node(pools: Any) -> Any:
     node = pools.state[p.NODE_FREE]
     if node != 0:
         pools.state[p.NODE_FREE] = pools.nodes[node]["parent"]
@@ -162,12 +162,12 @@ def _take_node(pools: Any) -> Any:
         node = pools.state[p.NODE_TOP]
         pools.state[p.NODE_TOP] += 1
     pools.state[p.NODE_COUNT] += 1
-    return p.place(node)
+    return p.as_index(node)
 
 
 @inlined
 def _new_node(pools: Any, parent: Any, digit: Any) -> Any:
-    node = _take_node(pools)
+    node = _allocate_node(pools)
     pools.nodes[node]["parent"] = parent
     _attach(pools, parent, digit, node)
     return node
@@ -185,7 +185,7 @@ def _new_leaf(pools: Any, parent: Any, digit: Any, base: Any) -> Any:
     pools.leaves[leaf]["base"] = base
     pools.leaves[leaf]["parent"] = parent
     _attach(pools, parent, digit, leaf)
-    return p.place(leaf)
+    return p.as_index(leaf)
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""Reading the book in its order: best price first, oldest first within a price."""
+"""Reads the book in price-time priority: best price first, oldest order first at a price."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ BUY = int(Side.BUY)
 
 @entry
 def list_slots(pools: Any, instrument_id: Any, side: Any, slots: Any) -> Any:
-    """Writes the slots of one side's orders in price-time priority to `slots`; returns how many."""
+    """Writes the slots of one side's orders in price-time priority to `slots`. Returns their number."""
     instrument = pools.instruments[instrument_id]
     level = np.int64(instrument["best_bid_level"]) if side == BUY else np.int64(instrument["best_ask_level"])
     count = np.int64(0)
@@ -29,7 +29,7 @@ def list_slots(pools: Any, instrument_id: Any, side: Any, slots: Any) -> Any:
 
 @entry
 def list_levels(pools: Any, instrument_id: Any, side: Any, rows: Any) -> Any:
-    """Writes (price, lots) of the best levels of one side to `rows`, an int64[n, 2]; returns how many."""
+    """Writes (price, lots) of the best levels of one side to `rows`, an int64[n, 2]. Returns their number."""
     instrument = pools.instruments[instrument_id]
     level = np.int64(instrument["best_bid_level"]) if side == BUY else np.int64(instrument["best_ask_level"])
     count = np.int64(0)
