@@ -80,7 +80,7 @@ def _confirm_before_append() -> Iterator[Any]:
 def _skip_hash_check() -> Iterator[Any]:
     def verify(self: Block, number: int, prev_hash: int) -> None:
         if self.number != number:
-            raise HashMismatch(f"Block {number} was expected and block {self.number} came.")
+            raise HashMismatch(f"Expected block {number}, received block {self.number}.")
 
     yield mock.patch.object(Block, "verify", verify)
 

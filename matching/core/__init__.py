@@ -1,1 +1,1 @@
-"""The deterministic core: record layout, blocks, registry, kernel, engine. Knows no clock, socket or driver."""
+"""The deterministic core: record layout, blocks, registry, kernel, engine. Uses no clock, socket or driver."""

@@ -1,4 +1,4 @@
-"""Where two versions of one block differ, in words: the byte, the record and the field that it belongs to."""
+"""Describes the first difference between two versions of a block: byte offset, record and field."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,28 +14,31 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def difference(expected: Block, found: Block) -> str:
-    """The first difference by bytes, "" where there is none.
+    """The first difference in byte order as a sentence, "" if the blocks are equal.
 
-    The hash, which differs with anything else, is named only when it differs alone. Where the counts of the header
-    differ, the first record that does follows.
+    The block hash differs whenever anything else does, so it is named only if it is the only difference. If a count in
+    the header differs, the first differing record is named as well.
     """
-    places = _places(expected, found)
-    return "; ".join(place for place, _ in zip(places, range(2), strict=False))
+    differences = _differences(expected, found)
+    return "; ".join(text for text, _ in zip(differences, range(2), strict=False))
 
 
-def _places(expected: Block, found: Block) -> Iterator[str]:
-    """The first field of the header that differs, but its hash; if that is none or a count, the first record."""
+def _differences(expected: Block, found: Block) -> Iterator[str]:
+    """The first differing header field except the hash.
+
+    If there is none or it is a count, the first differing record.
+    """
     names = _differing_fields(_header(expected), _header(found))
     of_header = [name for name in names if name != "hash"]
     for name in of_header[:1]:
-        yield _field("the header", name, 0, _header(expected), _header(found))
+        yield _field_difference("the header", name, 0, _header(expected), _header(found))
     if not of_header or of_header[0].endswith(("_count", "_size")):
-        yield from _in_body(expected, found)
+        yield from _body_differences(expected, found)
     if names == ["hash"] and expected.data[_BODY_AT:] == found.data[_BODY_AT:]:
-        yield _field("the header", "hash", 0, _header(expected), _header(found))
+        yield _field_difference("the header", "hash", 0, _header(expected), _header(found))
 
 
-def _in_body(expected: Block, found: Block) -> Iterator[str]:
+def _body_differences(expected: Block, found: Block) -> Iterator[str]:
     start = _BODY_AT
     for what, ours, theirs in (
         ("request", expected.requests, found.requests),
@@ -44,7 +47,7 @@ def _in_body(expected: Block, found: Block) -> Iterator[str]:
     ):
         at = _first_differing(_bytes(ours), _bytes(theirs))
         if at is not None:
-            yield _in_records(what, start, at, ours, theirs)
+            yield _record_difference(what, start, at, ours, theirs)
             return
         start += ours.nbytes
     at = _first_differing(_bytes(expected.texts), _bytes(found.texts))
@@ -53,23 +56,23 @@ def _in_body(expected: Block, found: Block) -> Iterator[str]:
         yield f"byte {start + at}, in the texts: {wanted} expected, {had} found"
 
 
-def _in_records(what: str, start: int, at: int, ours: Records, theirs: Records) -> str:
+def _record_difference(what: str, start: int, at: int, ours: Records, theirs: Records) -> str:
     index = at // ours.itemsize
     if index >= min(len(ours), len(theirs)):
         return f"byte {start + at}: {len(ours)} {what}s expected, {len(theirs)} found"
     name = next(name for name in _differing_fields(ours[index], theirs[index]))
-    return _field(f"{what} {index}", name, start + index * ours.itemsize, ours[index], theirs[index])
+    return _field_difference(f"{what} {index}", name, start + index * ours.itemsize, ours[index], theirs[index])
 
 
-def _field(of: str, name: str, record_at: int, ours: Any, theirs: Any) -> str:
-    """`record_at` is the record's offset in the block, in bytes."""
+def _field_difference(of: str, name: str, record_at: int, ours: Any, theirs: Any) -> str:
+    """One difference as text. `record_at` is the record's offset in the block, in bytes."""
     fields = ours.dtype.fields
     first = record_at + int(fields[name][1])
     within = _first_differing(_bytes(ours[name].tobytes()), _bytes(theirs[name].tobytes())) or 0
-    return f"byte {first + within}, {name} of {of}: {_shown(name, ours)} expected, {_shown(name, theirs)} found"
+    return f"byte {first + within}, {name} of {of}: {_formatted(name, ours)} expected, {_formatted(name, theirs)} found"
 
 
-def _shown(name: str, record: Any) -> str:
+def _formatted(name: str, record: Any) -> str:
     value = record[name]
     if name.endswith("hash"):
         return hash_text(int(value))
@@ -77,7 +80,7 @@ def _shown(name: str, record: Any) -> str:
 
 
 def _differing_fields(ours: Any, theirs: Any) -> list[str]:
-    """Names in the order of the bytes; padding is a field as any other."""
+    """Names of the differing fields in byte order, padding included."""
     return [name for name in ours.dtype.names if ours[name].tobytes() != theirs[name].tobytes()]
 
 
@@ -90,7 +93,7 @@ def _bytes(of: Records | bytes) -> Bytes:
 
 
 def _first_differing(ours: Bytes, theirs: Bytes) -> int | None:
-    """Also where one ends and the other goes on; None where they are equal."""
+    """Index of the first differing byte, or the length of the shorter one if it is a prefix; None if they are equal."""
     common = min(len(ours), len(theirs))
     different = np.flatnonzero(ours[:common] != theirs[:common])
     if len(different):

@@ -1,7 +1,7 @@
 """A block: the unit of sequencing, replication, hashing, publishing and settlement.
 
-Bytes: BLOCK_HEADER, then REQUEST, COMMAND and EVENT records, then the strings that commands point into. Everything is
-read in place: a `Block` keeps the bytes it came in and its arrays are views of them.
+Bytes: BLOCK_HEADER, then REQUEST, COMMAND and EVENT records, then the strings that commands refer to. A `Block` keeps
+the bytes it was decoded from; its arrays are views of them, not copies.
 """
 
 import struct
@@ -46,7 +46,7 @@ class Block:
     prev_hash: int
     hash: int
     origin: str = field(default="", compare=False, repr=False)
-    """Which of several replicas this copy came from; no part of the block."""
+    """The replica that sent this copy; not part of the block."""
 
     @classmethod
     def encode(
@@ -64,7 +64,7 @@ class Block:
         shard: int = 0,
         epoch: int = 1,
     ) -> Self:
-        """The block of these records, its hash computed. `texts` is padded to a multiple of 8 bytes."""
+        """Builds a block from its records and computes its hash. `texts` is padded to a multiple of 8 bytes."""
         texts += bytes(-len(texts) % 8)
         fields = (
             layout.BLOCK_MAGIC,
@@ -91,33 +91,36 @@ class Block:
 
     @classmethod
     def decode(cls, data: bytes | memoryview) -> Self:
-        """Reads a block's header and checks its sizes. Raises BadBlock; the hash is checked by `verify`."""
+        """Reads a block's header and checks its sizes; `verify` checks the hash. Raises BadBlock."""
         data = bytes(data)
         if len(data) < _HEADER.size:
-            raise BadBlock(f"A block has at least {_HEADER.size} bytes, these are {len(data)}.")
+            raise BadBlock(f"A block has at least {_HEADER.size} bytes, but these are {len(data)}.")
         magic, version, *fields = _HEADER.unpack_from(data)
         if magic != layout.BLOCK_MAGIC:
-            raise BadBlock("These bytes are no block: they do not begin with its mark.")
+            raise BadBlock("These bytes are not a block: they do not begin with the magic number.")
         if version != layout.LAYOUT_VERSION:
             raise BadBlock(f"This block has layout {version}, this program reads layout {layout.LAYOUT_VERSION}.")
         block = cls(data, *fields)
         if len(data) != block._texts_at + block.text_size:
             size = block._texts_at + block.text_size
-            raise BadBlock(f"Block {block.number} says {size} bytes and has {len(data)}: it is cut or damaged.")
+            raise BadBlock(
+                f"Block {block.number} should have {size} bytes but has {len(data)}: it is truncated or damaged."
+            )
         return block
 
     def verify(self, number: int, prev_hash: int) -> None:
-        """Checks that the bytes give the hash and that the block continues the chain. Raises HashMismatch."""
+        """Checks the block's number, its hash, and that it continues the chain. Raises HashMismatch."""
         if self.number != number:
-            raise HashMismatch(f"Block {number} was expected and block {self.number} came.")
+            raise HashMismatch(f"Expected block {number}, received block {self.number}.")
         if self.computed_hash() != self.hash:
             raise HashMismatch(
-                f"Block {number} carries hash {hash_text(self.hash)}, its bytes give {hash_text(self.computed_hash())}."
+                f"Block {number} carries hash {hash_text(self.hash)}, but its bytes hash to "
+                f"{hash_text(self.computed_hash())}."
             )
         if self.prev_hash != prev_hash:
             raise HashMismatch(
                 f"Block {number} follows hash {hash_text(self.prev_hash)}, "
-                f"the chain's last hash is {hash_text(prev_hash)}."
+                f"but the chain's last hash is {hash_text(prev_hash)}."
             )
 
     def computed_hash(self) -> int:
@@ -146,7 +149,7 @@ class Block:
         return self.data[self._texts_at :]
 
     def text(self, command: Any) -> str:
-        """The string of one command of this block: client order id, reference or definition; "" where it has none."""
+        """The string of one command of this block: client order id, reference or definition; "" if it has none."""
         offset = int(command["text_offset"])
         return self.texts[offset : offset + int(command["text_length"])].decode("ascii")
 

@@ -1,27 +1,27 @@
-"""The numbers behind the names: one code per command, event, side, order type, reason.
+"""Numeric codes of commands, events, sides, order types, times in force, statuses and reasons.
 
-Codes are written into blocks, so a number, once given, keeps its meaning (docs/decisions/0010-record-layout.md).
-The name that users see is the lower-case member name: `name_of(Reason.UNKNOWN_ORDER) == "unknown_order"`.
-This file knows neither Django nor a socket nor a driver; the kernel compiles against it.
+Codes are stored in blocks, so the meaning of a number never changes (docs/decisions/0010-record-layout.md). Users see
+the lower-case name of a member: `name_of(Reason.UNKNOWN_ORDER) == "unknown_order"`. The kernel is compiled with these
+values.
 """
 
 from enum import IntEnum
 
 AMOUNT_LIMIT = 1 << 62
-"""No supply of an asset, notional or base amount of an order exceeds this, so no int64 ever wraps."""
+"""Upper limit of an asset's supply and of an order's notional and base amount, so that no int64 overflows."""
 
 PPM = 1_000_000
-"""Fee rates are parts per million of the received amount."""
+"""Fee rates are in parts per million of the received amount."""
 
 HOUSE_ACCOUNT = 0
 """Fees are credited to this account."""
 
 NONE_ID = 0xFFFFFFFF
-"""`instrument` of a record that names none (cancel_all without a symbol)."""
+"""`instrument` of a record without an instrument (cancel_all without a symbol)."""
 
 MOST_CLIENT_ORDER_ID = 36
 MOST_REFERENCE = 64
-"""Characters of the longest client order id and the longest reference."""
+"""Maximum lengths of a client order id and of a reference, in characters."""
 
 
 class CommandKind(IntEnum):
@@ -37,9 +37,9 @@ class CommandKind(IntEnum):
 
 
 FIRST_REFERENCE_COMMAND = int(CommandKind.ASSET)
-"""Commands from this code on change reference data: the registry applies them, and each ends its block.
+"""Commands with this code or a higher one change reference data: the registry applies them, and each ends its block.
 
-An int: NumPy compares with an IntEnum ten times slower."""
+An int, because NumPy compares with an IntEnum ten times slower."""
 
 
 class EventKind(IntEnum):
@@ -114,7 +114,7 @@ class Reason(IntEnum):
     SUPPLY_OVERFLOW = 20
     DUPLICATE_REFERENCE = 21
     ALREADY_EXISTS = 22
-    # Why an order was cancelled; NO_LIQUIDITY is the fourth.
+    # Reasons of a cancellation; NO_LIQUIDITY can also be one.
     USER = 32
     IOC = 33
     SELF_TRADE = 34

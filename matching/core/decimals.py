@@ -1,6 +1,7 @@
-"""Exact decimal strings to integers of a unit and back. No float, no rounding: what does not fit is refused.
+"""Exact conversion between decimal strings and integer counts of a unit, without floats or rounding.
 
-A unit (tick, lot, an asset's smallest part) is a positive decimal, kept as `mantissa × 10^-scale`.
+A unit (tick, lot, smallest unit of an asset) is a positive decimal, stored as `mantissa × 10^-scale`. A string that is
+not a whole number of units raises an error.
 """
 
 import re
@@ -13,7 +14,7 @@ INT64_MIN = -(1 << 63)
 
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _MOST_DIGITS = 64
-"""Longer than any int64 at scale 18 with room: a number with more digits on either side of the point never fits."""
+"""Limit of digits on each side of the point: longer numbers never fit an int64 at any scale in use (up to 18)."""
 
 
 class NotPlain(ValueError):
@@ -21,7 +22,7 @@ class NotPlain(ValueError):
 
 
 class DoesNotFit(ValueError):
-    """A plain decimal that is no multiple of the unit, or whose count of units is no int64."""
+    """A plain decimal that is not a multiple of the unit, or whose count of units exceeds int64."""
 
 
 def split(text: object) -> tuple[int, int]:
@@ -48,7 +49,7 @@ def plain(digits: int, scale: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A positive step: `mantissa × 10^-scale`."""
+    """A positive unit: `mantissa × 10^-scale`."""
 
     mantissa: int
     scale: int
@@ -66,7 +67,7 @@ class Unit:
         return cls(1, decimals)
 
     def count(self, text: object) -> int:
-        """How many units `text` is, as an int64. Raises NotPlain, DoesNotFit."""
+        """The number of units in `text`, as an int64. Raises NotPlain, DoesNotFit."""
         digits, scale = split(text)
         if scale > self.scale:
             raise DoesNotFit(text)

@@ -1,25 +1,25 @@
-"""What can go wrong around the engine, named for what to do next.
+"""Exceptions of the matching packages. Each class stands for what the caller or operator should do next.
 
 MatchingError
-├── BadBlock            bytes that are no block of ours: stop, keep the bytes, look at their source
-│   └── HashMismatch    a block whose bytes do not give its hash, or that does not continue its chain
-├── BadMessage          a frame that is no message of ours: refuse it, count it, go on
-├── BadDefinition       an asset or instrument that cannot exist: mend the definition
-├── BadFile             a file that cannot be read as what it should be: name another
-├── Diverged            two engines gave different bytes for one block: stop both, find out why
-├── LogUnusable         a log of blocks cannot be read or written: mend the disk
-│   ├── FolderInUse     another engine has its files in this folder: stop that one, or name another folder
-│   ├── LogDamaged      bytes in the middle of it are not what was written: keep the files, look at the disk
-│   └── LogFull         there is no room for more: make room, and what waits is written
-├── LogNotReady         a log of commands is not there, or not set up as it has to be: mend the set-up
-├── EngineUnreachable   nobody answers at that address: start the engine or mend the address
-│   └── NoAnswer        the engine was there but did not answer in time: ask again with the same request
-└── EngineRefused       the engine answered that it will not (`code` says why)
+├── BadBlock            bytes that are not a valid block: stop, keep the bytes, check their source
+│   └── HashMismatch    the hash does not match the bytes, or the block does not continue the chain
+├── BadMessage          a frame that is not a valid message: refuse it, count it, continue
+├── BadDefinition       an invalid definition of an asset or instrument: correct it
+├── BadFile             a file that cannot be read in the expected format: give another one
+├── Diverged            two engines produced different bytes for one block: stop both, find the cause
+├── LogUnusable         a log of blocks cannot be read or written: repair the disk
+│   ├── FolderInUse     another engine uses this folder: stop it, or use another folder
+│   ├── LogDamaged      bytes inside the log were changed: keep the files, check the disk
+│   └── LogFull         the disk is full: free space, and the waiting blocks are written
+├── LogNotReady         a log of commands is missing or wrongly configured: correct its configuration
+├── EngineUnreachable   no answer at that address: start the engine or correct the address
+│   └── NoAnswer        the engine did not answer in time: send the same request again
+└── EngineRefused       the engine refused the request (`code` gives the reason)
 """
 
 
 class MatchingError(Exception):
-    """Base of what this package raises; its text is one sentence for a person."""
+    """Base of all exceptions of these packages. Its text is one sentence for users."""
 
 
 class BadBlock(MatchingError):

@@ -1,9 +1,8 @@
-"""Every record of the system, defined once: little-endian, padding named, sizes asserted.
+"""The only definition of every binary record: little-endian, named padding, asserted sizes.
 
 Units: prices in ticks, quantities in lots, amounts in the asset's smallest unit, times in nanoseconds since the Unix
-epoch (UTC). Identifiers of assets and instruments are their place in the registry, counted from 0. `text` fields point
-into the strings section of a batch or block. A change of any record raises LAYOUT_VERSION and is written down in
-docs/decisions/. This file knows neither Django nor a socket nor a driver.
+epoch (UTC). Identifiers of assets and instruments are indexes into the registry, from 0. `text` fields refer to the
+strings section of a batch or block. Changing a record requires a new LAYOUT_VERSION and a page in docs/decisions/.
 """
 
 import numpy as np
@@ -20,7 +19,7 @@ BLOCK_HEADER = np.dtype(
         ("shard", "<u4"),
         ("epoch", "<u4"),
         ("number", "<i8"),  # 1, 2, 3, …
-        ("timestamp_ns", "<i8"),  # never earlier than the block before
+        ("timestamp_ns", "<i8"),  # never less than the previous block's
         ("first_command_sequence", "<i8"),
         ("first_event_sequence", "<i8"),
         ("request_count", "<u4"),
@@ -33,11 +32,11 @@ BLOCK_HEADER = np.dtype(
 )
 assert BLOCK_HEADER.itemsize == 80
 
-# A run of commands that one client sent in one message: commands of a block belong to its requests in order.
+# Consecutive commands of one client in one message. The commands of a block belong to its requests in order.
 REQUEST = np.dtype(
     [
         ("client", "<u8"),  # 0: sent without a request id
-        ("first_number", "<u8"),  # the client's number of the run's first command; numbers rise by one
+        ("first_number", "<u8"),  # the client's number of the first command; numbers increase by one
         ("command_count", "<u4"),
         ("padding", "<u4"),
     ]
@@ -59,7 +58,7 @@ COMMAND = np.dtype(
         ("price", "<i8"),  # ticks; limit orders and replaces
         ("quantity", "<i8"),  # lots; 0 for an order by quote_quantity
         ("amount", "<i8"),  # deposit, withdrawal; quote_quantity of a market buy that has one
-        ("order_id", "<i8"),  # cancel, replace; 0: by client order id
+        ("order_id", "<i8"),  # of a cancel or replace; 0: identified by client order id
         ("text_hash", "<u8"),  # xxh3_64 of client order id or reference; 0: none
     ]
 )
@@ -91,20 +90,20 @@ assert EVENT.itemsize == 104
 # the buyer from its own price to the trade's; order_cancelled: unlocked; order_replaced: change of the lock (may be
 # negative); deposited, withdrawn: the amount. `taker_unlock` belongs to the account of the event's command.
 
-# What a client sends: BATCH, then COMMAND[command_count], then the strings.
+# Message from a client: BATCH, then COMMAND[command_count], then the strings.
 BATCH = np.dtype(
     [
         ("magic", "<u4"),
         ("layout_version", "<u4"),
         ("client", "<u8"),  # never 0
-        ("first_number", "<u8"),  # of the first command, from 1; the others follow by one
+        ("first_number", "<u8"),  # number of the first command, from 1; the others increase by one
         ("command_count", "<u4"),
         ("text_size", "<u4"),  # bytes
     ]
 )
 assert BATCH.itemsize == 32
 
-# What it is answered: ANSWER, then segment_count times SEGMENT and its EVENT[event_count].
+# Answer to a batch: ANSWER, then segment_count times SEGMENT with its EVENT[event_count].
 ANSWER = np.dtype(
     [
         ("client", "<u8"),
@@ -115,29 +114,29 @@ ANSWER = np.dtype(
 )
 assert ANSWER.itemsize == 24
 
-# Commands of a batch that one block holds, in order.
+# The commands of a batch that are in one block, in order.
 SEGMENT = np.dtype(
     [
         ("first_number", "<u8"),
-        ("block_number", "<i8"),  # 0: done before, and its events are not held any more
-        ("first_command_sequence", "<i8"),  # 0: likewise
+        ("block_number", "<i8"),  # 0: applied earlier, and the events are no longer held
+        ("first_command_sequence", "<i8"),  # 0: as block_number
         ("command_count", "<u4"),
         ("event_count", "<u4"),
     ]
 )
 assert SEGMENT.itemsize == 32
 
-# What follows is the engine's memory: pools of records that the kernel works on. Index 0 of every pool is never used,
-# so that 0 means "none" in a link. They are written to snapshots as they are.
+# The records below are the engine's memory: pools that the kernel works on. Index 0 of every pool is unused, so that 0
+# means "none" in a link. Snapshots contain the pools unchanged.
 
 ORDER = np.dtype(
     [
-        ("order_id", "<i8"),  # 0: the slot is free, `next` links free slots
+        ("order_id", "<i8"),  # 0: the slot is free and `next` is the next free slot
         ("remaining", "<i8"),  # lots
         ("filled", "<i8"),  # lots traded so far
         ("text_hash", "<u8"),  # client order id, 0: none
         ("level", "<u4"),
-        ("next", "<u4"),  # younger order of the level
+        ("next", "<u4"),  # next newer order of the level
         ("previous", "<u4"),
         ("trader", "<u4"),
         ("account_next", "<u4"),  # open orders of one account, by order_id
@@ -159,12 +158,12 @@ LEVEL = np.dtype(
 )
 assert LEVEL.itemsize == 16
 
-# 64 neighbouring prices: the levels of leaf n are levels[64 * n : 64 * n + 64]. A price holds bids or asks, never both.
+# 64 consecutive prices: the levels of leaf n are levels[64 * n : 64 * n + 64]. A price holds bids or asks, never both.
 LEAF = np.dtype(
     [
         ("bits", "<u8"),  # bit k: level k is not empty
         ("base", "<i8"),  # price of level 0, a multiple of 64
-        ("parent", "<u4"),  # node; links free leaves
+        ("parent", "<u4"),  # node; in a free leaf: the next free leaf
         ("padding", "<u4"),
     ]
 )
@@ -174,7 +173,7 @@ assert LEAF.itemsize == 24
 NODE = np.dtype(
     [
         ("bits", "<u8"),
-        ("parent", "<u4"),  # 0: the root; links free nodes
+        ("parent", "<u4"),  # 0: this is the root; in a free node: the next free node
         ("padding", "<u4"),
     ]
 )
@@ -189,13 +188,13 @@ ACCOUNT = np.dtype(
 )
 assert ACCOUNT.itemsize == 16
 
-# An account in an instrument: what an order needs of its owner, in one place.
+# An account in an instrument: everything that an order needs from its account.
 TRADER = np.dtype(
     [
         ("account", "<i8"),
-        ("owner", "<u4"),  # place in the accounts pool
+        ("owner", "<u4"),  # index into the accounts pool
         ("instrument", "<u4"),
-        ("base_balance", "<u4"),  # places in the balances pool
+        ("base_balance", "<u4"),  # indexes into the balances pool
         ("quote_balance", "<u4"),
         ("padding", "<u8"),
     ]
@@ -213,7 +212,7 @@ BALANCE = np.dtype(
 )
 assert BALANCE.itemsize == 32
 
-# A deposit's or withdrawal's reference: its hash, whose it is, and which of the two.
+# The reference of a deposit or withdrawal (`kind`: CommandKind).
 REFERENCE = np.dtype(
     [
         ("text_hash", "<u8"),
@@ -242,7 +241,7 @@ INSTRUMENT = np.dtype(
         ("taker_fee", "<i8"),
         ("base", "<u4"),  # assets
         ("quote", "<u4"),
-        ("house_base", "<u4"),  # places in the balances pool
+        ("house_base", "<u4"),  # indexes into the balances pool
         ("house_quote", "<u4"),
         ("status", "<u4"),  # InstrumentStatus
         ("padding", "<u4"),

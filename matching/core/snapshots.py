@@ -1,7 +1,7 @@
-"""A snapshot: an engine's whole state as bytes, from which an equal engine continues.
+"""Snapshots: an engine's complete state as bytes, from which an equal engine is restored.
 
-Bytes: magic, layout version and the xxh3_64 of the rest; the size of the head; a JSON head (counters, reference data,
-clients, array sizes); the pools' arrays one after the other, up to the last slot in use.
+Bytes: magic number, layout version and the xxh3_64 of the rest; the size of the JSON header; the JSON header (counters,
+reference data, clients, array sizes); the pools' arrays one after the other, each up to its last slot in use.
 """
 
 import json
@@ -19,11 +19,11 @@ from matching.core.kernel.structures import pools as p
 from matching.core.registry import Registry
 
 _MAGIC = b"XSNP"
-_FRONT = struct.Struct("<4sIQ")  # magic, layout version, hash of the rest
-_HEAD_SIZE = struct.Struct("<Q")
+_PREFIX = struct.Struct("<4sIQ")  # magic, layout version, hash of the rest
+_HEADER_SIZE = struct.Struct("<Q")
 
-# Slots in use of each pool: (counter, array slots for each).
-_USED = {
+# Array → (index in `state` of the pool's first unused slot, array items for each slot).
+_USED_SLOTS = {
     "orders": (p.ORDER_TOP, 1),
     "levels": (p.LEAF_TOP, 64),
     "leaves": (p.LEAF_TOP, 1),
@@ -41,9 +41,9 @@ _USED = {
 def encode(engine: Engine) -> bytes:
     arrays = {}
     for name, array in engine.pools._asdict().items():
-        top, each = _USED.get(name, (None, 0))
+        top, each = _USED_SLOTS.get(name, (None, 0))
         arrays[name] = array if top is None else array[: int(engine.pools.state[top]) * each]
-    head = {
+    header = {
         "shard": engine.shard,
         "epoch": engine.epoch,
         "block_number": engine.block_number,
@@ -53,47 +53,47 @@ def encode(engine: Engine) -> bytes:
         "clients": list(engine.clients.items()),
         "arrays": {name: len(array) for name, array in arrays.items()},
     }
-    text = json.dumps(head).encode()
-    rest = b"".join((_HEAD_SIZE.pack(len(text)), text, *(array.tobytes() for array in arrays.values())))
-    return _FRONT.pack(_MAGIC, layout.LAYOUT_VERSION, xxhash.xxh3_64_intdigest(rest)) + rest
+    text = json.dumps(header).encode()
+    rest = b"".join((_HEADER_SIZE.pack(len(text)), text, *(array.tobytes() for array in arrays.values())))
+    return _PREFIX.pack(_MAGIC, layout.LAYOUT_VERSION, xxhash.xxh3_64_intdigest(rest)) + rest
 
 
 def decode(data: bytes) -> Engine:
-    """An engine equal to the one that was encoded. Raises BadFile for other, cut or damaged bytes."""
-    if len(data) < _FRONT.size + _HEAD_SIZE.size or not data.startswith(_MAGIC):
-        raise BadFile("These bytes are no snapshot: they do not begin with its mark.")
-    _, version, digest = _FRONT.unpack_from(data)
+    """An engine equal to the one that was encoded. Raises BadFile for bytes that are not a complete snapshot."""
+    if len(data) < _PREFIX.size + _HEADER_SIZE.size or not data.startswith(_MAGIC):
+        raise BadFile("These bytes are not a snapshot: they do not begin with the magic number.")
+    _, version, digest = _PREFIX.unpack_from(data)
     if version != layout.LAYOUT_VERSION:
         raise BadFile(f"This snapshot has layout {version}, this program reads layout {layout.LAYOUT_VERSION}.")
-    rest = memoryview(data)[_FRONT.size :]
+    rest = memoryview(data)[_PREFIX.size :]
     if xxhash.xxh3_64_intdigest(rest) != digest:
-        raise BadFile("This snapshot is cut or damaged: its bytes do not give the hash that it carries.")
-    head_end = _HEAD_SIZE.size + _HEAD_SIZE.unpack_from(rest)[0]
-    head = json.loads(bytes(rest[_HEAD_SIZE.size : head_end]))
-    engine = Engine(shard=head["shard"], epoch=head["epoch"])
-    engine.registry = Registry.load(head["registry"])
-    engine.clients = dict(head["clients"])
-    engine.block_number, engine.state_hash = head["block_number"], head["state_hash"]
-    engine.timestamp_ns = head["timestamp_ns"]
-    engine.pools = _pools(rest[head_end:], head["arrays"])
+        raise BadFile("This snapshot is truncated or damaged: its bytes do not match its hash.")
+    header_end = _HEADER_SIZE.size + _HEADER_SIZE.unpack_from(rest)[0]
+    header = json.loads(bytes(rest[_HEADER_SIZE.size : header_end]))
+    engine = Engine(shard=header["shard"], epoch=header["epoch"])
+    engine.registry = Registry.load(header["registry"])
+    engine.clients = dict(header["clients"])
+    engine.block_number, engine.state_hash = header["block_number"], header["state_hash"]
+    engine.timestamp_ns = header["timestamp_ns"]
+    engine.pools = _pools(rest[header_end:], header["arrays"])
     return engine
 
 
-def place(file: BinaryIO) -> tuple[int, int]:
-    """Block number and state hash, from the head alone: whether the rest is whole, `decode` tells.
+def read_position(file: BinaryIO) -> tuple[int, int]:
+    """Block number and state hash of a snapshot. Reads the header only; `decode` checks the rest.
 
     Raises BadFile, OSError.
     """
     try:
-        magic, version, _ = _FRONT.unpack(file.read(_FRONT.size))
-        (size,) = _HEAD_SIZE.unpack(file.read(_HEAD_SIZE.size))
+        magic, version, _ = _PREFIX.unpack(file.read(_PREFIX.size))
+        (size,) = _HEADER_SIZE.unpack(file.read(_HEADER_SIZE.size))
         if magic == _MAGIC and version == layout.LAYOUT_VERSION and size <= file.seek(0, 2):
-            file.seek(_FRONT.size + _HEAD_SIZE.size)
-            head = json.loads(file.read(size))
-            return int(head["block_number"]), int(head["state_hash"])
+            file.seek(_PREFIX.size + _HEADER_SIZE.size)
+            header = json.loads(file.read(size))
+            return int(header["block_number"]), int(header["state_hash"])
     except (struct.error, ValueError, KeyError, TypeError) as error:
-        raise BadFile("This snapshot is cut or damaged: its head cannot be read.") from error
-    raise BadFile(f"This is no snapshot with layout {layout.LAYOUT_VERSION}, which this program reads.")
+        raise BadFile("This snapshot is truncated or damaged: its header cannot be read.") from error
+    raise BadFile(f"This is not a snapshot with layout {layout.LAYOUT_VERSION}, which this program reads.")
 
 
 def _pools(data: memoryview, sizes: dict[str, int]) -> Pools:

@@ -1,4 +1,4 @@
-"""Strings that travel with commands: client order ids and references. The kernel sees their hashes only."""
+"""Hashes of the strings in commands: client order ids and references. The kernel works on the hashes only."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ import xxhash
 
 
 def hashes(texts: bytes, lengths: Iterable[int]) -> list[int]:
-    """The `text_hash` of each of the strings that follow one another in `texts`."""
+    """The `text_hash` of each string in `texts`, which holds strings of these lengths one after the other."""
     end = 0
     found = []
     for length in lengths:
@@ -16,5 +16,5 @@ def hashes(texts: bytes, lengths: Iterable[int]) -> list[int]:
 
 
 def text_hash(text: bytes) -> int:
-    """xxh3_64 of a string; 0 for the empty one. A string whose hash is 0 counts as none: 1 in 2^64."""
+    """xxh3_64 of a string, 0 for the empty one. A string that hashes to 0 (1 in 2^64) is treated as absent."""
     return xxhash.xxh3_64_intdigest(text) if text else 0

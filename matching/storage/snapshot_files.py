@@ -83,7 +83,7 @@ class SnapshotFolder:
         """Of the state in a snapshot. Raises BadFile."""
         try:
             with self._disk.open(self._path(number)) as file:
-                block_number, state_hash = snapshots.place(file)
+                block_number, state_hash = snapshots.read_position(file)
         except OSError as error:
             raise BadFile(f"It cannot be read: {error.strerror}.") from error
         _check_name(number, block_number)

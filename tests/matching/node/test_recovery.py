@@ -167,7 +167,7 @@ def test_a_log_whose_first_blocks_nobody_has_is_refused(
     place.history.append(blocks[:10])
     place.log(blocks[20:])
     place.snapshots.write(30, states[30])
-    with pytest.raises(HashMismatch, match="Block 11 was expected and block 21 came"):
+    with pytest.raises(HashMismatch, match="Expected block 11, received block 21"):
         place.lead()
     assert place.history.begun == []
 

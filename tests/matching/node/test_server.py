@@ -242,7 +242,7 @@ def test_blocks_of_settlement_that_do_not_begin_with_the_first_are_refused() -> 
         second = running.parts.ring.get(2)
         assert second is not None
     with (
-        pytest.raises(HashMismatch, match="Block 1 was expected and block 2 came"),
+        pytest.raises(HashMismatch, match="Expected block 1, received block 2"),
         leader(plan(), settled=lambda: [second]),
     ):
         pass

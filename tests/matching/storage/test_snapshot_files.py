@@ -74,10 +74,10 @@ def test_a_cut_snapshot_is_passed_over_wherever_it_was_cut(folder: SnapshotFolde
 @pytest.mark.parametrize(
     ("offset", "value", "reason"),
     [
-        (0, 0x41, "they do not begin with its mark"),
+        (0, 0x41, "they do not begin with the magic number"),
         (4, layout.LAYOUT_VERSION + 1, f"has layout {layout.LAYOUT_VERSION + 1}"),
-        (9, None, "cut or damaged"),
-        (5000, None, "cut or damaged"),
+        (9, None, "truncated or damaged"),
+        (5000, None, "truncated or damaged"),
     ],
 )
 def test_a_damaged_snapshot_is_put_aside_with_a_reason(
