@@ -167,7 +167,7 @@ class Publisher:
         return wire.SnapshotChunk(number, offset, total_bytes, data) if data and total_bytes else None
 
     def _note_follower(self, addresses: wire.Addresses) -> None:
-        if addresses in self._followers or len(self._followers) < wire.MOST_FOLLOWERS:
+        if addresses in self._followers or len(self._followers) < wire.MAX_FOLLOWERS:
             self._followers[addresses] = self._clock()
             self._board.replicas = list(self._followers)
 

@@ -1,1 +1,1 @@
-"""Messages between processes: sockets and the wire format."""
+"""Messages between processes: sockets and wire format."""

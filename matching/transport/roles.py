@@ -1,6 +1,6 @@
-"""What an engine process can be, as its status names it."""
+"""Roles of an engine process, as its status reports them."""
 
 LEADER = "leader"
 FOLLOWER = "follower"
-REPLICA = "replica"  # one of several that read the same log and all take commands
+REPLICA = "replica"  # one of several engines that read the same log; all of them take commands
 TAKE_COMMANDS = frozenset((LEADER, REPLICA))

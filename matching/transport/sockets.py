@@ -1,8 +1,8 @@
-"""Messages between processes: a seam over ZeroMQ, so that the simulator can bring a network that fails.
+"""Message sockets: an interface over ZeroMQ, so that the simulator can replace the network by one that fails.
 
-Every queue and every frame is bounded, a busy or impossible address is one sentence. libzmq closes the connection of
-a peer whose frame exceeds `frame_bytes`; nothing of it reaches this process. `transport.wire` judges what fits.
-Queues are counted in messages, one pair for each peer.
+The sizes of queues and frames are limited. Queues are counted in messages, one pair of queues for each peer. libzmq
+closes the connection of a peer that sends a frame larger than `frame_bytes`, without delivering it. `transport.wire`
+validates the frames that are delivered.
 """
 
 import errno
@@ -19,18 +19,18 @@ import zmq
 from matching.core.errors import MatchingError
 
 UNBOUNDED = -1
-"""`frame_bytes` of a socket that hears only what it chose to connect to."""
+"""`frame_bytes` of a socket that only receives from peers it connected to."""
 
 
 Frame = bytes | memoryview
 
 
 class AddressUnusable(MatchingError):
-    """An address that is busy, not ours, or none: name another."""
+    """An address that is in use, not local, or invalid: use another one."""
 
 
 class Undelivered(MatchingError):
-    """A message that was not taken: its reader does not read, or is gone. It may ask again."""
+    """A message was not accepted: the peer is gone, or its queue is full because it does not read."""
 
 
 class Kind(Enum):
@@ -48,64 +48,65 @@ class Limits:
 
 
 class Socket(Protocol):
-    """Never waits; belongs to one thread."""
+    """A non-blocking socket, used by one thread."""
 
     def receive(self) -> list[bytes] | None:
-        """The frames of a message that is there; None when there is none."""
+        """The frames of the next message that has arrived, or None."""
 
     def send(self, *frames: Frame) -> None:
-        """One message, which arrives whole or not at all.
+        """Sends one message, which arrives whole or not at all.
 
-        Raises Undelivered where there is no room for it, or its reader is gone.
+        Raises Undelivered if the peer's queue is full or the peer is gone.
         """
 
     def close(self, linger_ms: int = 0) -> None:
-        """What was sent may go on its way for so long. Safe twice."""
+        """Closes the socket; messages that are queued may still be sent for `linger_ms`. May be called twice."""
 
 
 class Network(Protocol):
-    """Makes sockets, and waits for them."""
+    """Creates sockets and waits for messages on them."""
 
     def bind(self, kind: Kind, address: str, limits: Limits) -> Socket:
-        """A socket that listens at `address`. Raises AddressUnusable."""
+        """A socket that listens on `address`. Raises AddressUnusable."""
 
     def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> Socket:
-        """A socket that keeps trying to reach `address`; a SUB hears messages whose first frame begins with `topic`.
+        """A socket that connects to `address` and reconnects whenever the connection is lost.
 
-        Raises AddressUnusable when it is no address.
+        A SUB socket receives the messages whose first frame begins with `topic`. Raises AddressUnusable if the address
+        is invalid.
         """
 
     def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:
-        """Until one of the network's `sockets` has something to read, at most so long; whether one has."""
+        """Waits until one of `sockets` has a message, for `timeout_s` at most. Returns whether one has."""
 
     def close(self) -> None:
-        """After its sockets. Waits until what lingers is gone."""
+        """Call it after closing the sockets. Waits until their lingering messages are sent or dropped."""
 
 
 RawSocket = zmq.Socket[bytes]
 
-# Plain integers: operations on zmq's flags, and its own loops over frames, are slow enough to be seen in a latency.
+# Plain integers, because operations on zmq's flag objects and zmq's loops over frames add measurable latency.
 _POLLIN = zmq.POLLIN.value
 _LAST = zmq.DONTWAIT.value
 _MORE = _LAST | zmq.SNDMORE.value
-_WORTH_SHARING_BYTES = 65_536
+_ZERO_COPY_BYTES = 65_536  # smaller frames are cheaper to copy
 
 
 class ZmqNetwork:
-    """A ZeroMQ context of its own, and its I/O thread."""
+    """The real network: a ZeroMQ context with its I/O thread."""
 
     def __init__(self) -> None:
         self._context: zmq.Context[RawSocket] = zmq.Context()
 
     def bind(self, kind: Kind, address: str, limits: Limits) -> "ZmqSocket":
-        if address.startswith("ipc://") and _is_answered(address.removeprefix("ipc://")):
-            raise AddressUnusable(f"{address} cannot be listened at: another process listens there already.")
+        if address.startswith("ipc://") and _has_listener(address.removeprefix("ipc://")):
+            raise AddressUnusable(f"Cannot listen on {address}: another process listens there already.")
         socket = self._socket(kind, address, limits)
         try:
             socket.raw.bind(address)
         except zmq.ZMQError as error:
             socket.close()
-            raise AddressUnusable(f"{address} cannot be listened at: {_why(error)}.") from error
+            raise AddressUnusable(f"Cannot listen on {address}: {_error_text(error)}.") from error
         return socket
 
     def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> "ZmqSocket":
@@ -114,14 +115,14 @@ class ZmqNetwork:
             socket.raw.connect(address)
         except zmq.ZMQError as error:
             socket.close()
-            raise AddressUnusable(f"{address} is no address to connect to: {_why(error)}.") from error
+            raise AddressUnusable(f"{address} is not an address to connect to: {_error_text(error)}.") from error
         if kind is Kind.SUB:
             socket.raw.subscribe(topic)
         return socket
 
     def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:
-        waits_ms = max(0, math.ceil(timeout_s * 1000))
-        return bool(zmq.zmq_poll([(socket.raw, _POLLIN) for socket in sockets], waits_ms))
+        timeout_ms = max(0, math.ceil(timeout_s * 1000))
+        return bool(zmq.zmq_poll([(socket.raw, _POLLIN) for socket in sockets], timeout_ms))
 
     def close(self) -> None:
         self._context.term()
@@ -134,7 +135,7 @@ class ZmqNetwork:
         socket.setsockopt(zmq.SNDHWM, limits.send_queue)
         socket.setsockopt(zmq.IPV6, int("[" in address))
         if kind is Kind.ROUTER:
-            # A peer that is gone, or whose queue is full, is an error to be counted, not a message silently lost.
+            # Report a peer that is gone or whose queue is full as an error. The default drops the message silently.
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         return ZmqSocket(socket)
 
@@ -144,7 +145,7 @@ class ZmqSocket:
         self.raw = raw
 
     def receive(self) -> list[bytes] | None:
-        # Looking first costs less than an exception.
+        # Polling first costs less than catching an exception.
         if not zmq.zmq_poll([(self.raw, _POLLIN)], 0):
             return None
         return self.raw.recv_multipart(_LAST)
@@ -153,19 +154,19 @@ class ZmqSocket:
         raw, last = self.raw, frames[-1]
         try:
             for frame in frames[:-1]:
-                raw.send(frame, _MORE, copy=len(frame) < _WORTH_SHARING_BYTES)
-            raw.send(last, _LAST, copy=len(last) < _WORTH_SHARING_BYTES)
+                raw.send(frame, _MORE, copy=len(frame) < _ZERO_COPY_BYTES)
+            raw.send(last, _LAST, copy=len(last) < _ZERO_COPY_BYTES)
         except zmq.ZMQError as error:
             if error.errno not in (errno.EAGAIN, errno.EHOSTUNREACH):
                 raise
-            raise Undelivered(f"A message was not taken: {_why(error)}.") from error
+            raise Undelivered(f"A message was not delivered: {_error_text(error)}.") from error
 
     def close(self, linger_ms: int = 0) -> None:
         self.raw.close(linger=linger_ms)
 
 
-def _is_answered(path: str) -> bool:
-    """Whether somebody listens at a socket file: libzmq would not ask, it takes the file away from them."""
+def _has_listener(path: str) -> bool:
+    """Whether a process listens on this socket file. libzmq does not check this and replaces the file."""
     with unix.socket(unix.AF_UNIX, unix.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
@@ -174,7 +175,7 @@ def _is_answered(path: str) -> bool:
         return True
 
 
-def _why(error: zmq.ZMQError) -> str:
+def _error_text(error: zmq.ZMQError) -> str:
     if error.errno == errno.EADDRINUSE:
         return "another process listens there already"
     return os.strerror(error.errno or 0).lower()

@@ -1,10 +1,10 @@
-"""What engine, clients, followers and settlement say to each other, frame by frame.
+"""Wire format: the messages between engine, clients, followers and settlement, frame by frame.
 
     command socket (engine ROUTER, clients DEALER)
         → commands, batch             BATCH, COMMAND[], texts
         ← answer, part, …             ANSWER, then SEGMENT and its EVENT[], several times
         → registry | status | state | depth, correlation
-        ← the same verb, JSON, correlation
+        ← same verb, JSON, correlation
         → promote | promote_forced, correlation
         ← promote, JSON, correlation  {"ok": true, "epoch", "block"} or {"ok": false, "message"}
         ← refused, JSON[, correlation]
@@ -13,17 +13,16 @@
         ← status, JSON                every HEARTBEAT_S
     retransmission socket (engine ROUTER, readers DEALER)
         → blocks, first, last         ← block, part, …, several times, then sent, last | or missing, first, oldest held
-        → confirm, number             up to this block everything is durable
+        → confirm, number             all blocks up to this one are durable
         → status, correlation         ← status, JSON, correlation
-        → following, JSON             addresses of a follower, every FOLLOWING_S; no answer
+        → following, JSON             a follower's addresses, every FOLLOWING_S; not answered
         → snapshot, number, offset    0: the newest
-        ← snapshot, number, offset, total size, bytes      perhaps of another snapshot, from offset 0
-            | pending, number         it is being made, ask again | missing, 0, oldest held: none is ever made
+        ← snapshot, number, offset, total size, bytes      from offset 0 if it is another snapshot
+            | pending, number         being made, ask again | missing, 0, oldest held: this engine makes none
 
-A block and an answer have any size: they come in frames of at most PART_BYTES, whose bytes are put together again. A
-message arrives with all of its frames or not at all. Integers in frames of their own are 8 bytes, little-endian.
-Decoders here raise BadMessage with one sentence, whatever the bytes are; the numbers inside command records are judged
-by `Engine.check`.
+Blocks and answers of any size are sent in frames of at most PART_BYTES, which the receiver joins. A message arrives with
+all of its frames or not at all. A number is a frame of 8 bytes, little-endian. The decoders accept any bytes and raise
+BadMessage with one sentence for those that are not valid. The fields of command records are validated by `Engine.check`.
 """
 
 import json
@@ -60,11 +59,11 @@ PENDING = b"pending"
 
 PROMOTIONS = frozenset((PROMOTE, PROMOTE_FORCED))
 QUESTIONS = frozenset((REGISTRY, STATUS, STATE, DEPTH))
-"""Verbs of a client that carry only a correlation id, and are answered at once."""
+"""Verbs of clients that carry only a correlation id and are answered at once."""
 COSTLY_QUESTIONS = frozenset((STATE,))
-"""Those that take an engine a second where it holds a million balances: not to be asked twice for one answer."""
+"""Questions that take an engine about a second with a million balances: clients must not repeat them in one call."""
 
-# Codes of a refusal of a whole message.
+# Codes in the refusal of a whole message.
 ENGINE_HALTED = "engine_halted"
 FOLLOWER = "follower"
 OUT_OF_ORDER = "out_of_order"
@@ -74,18 +73,18 @@ TOO_LARGE = "too_large"
 MAX_BATCH_COMMANDS = 4096
 MAX_BATCH_BYTES = layout.BATCH.itemsize + 2 * MAX_BATCH_COMMANDS * layout.COMMAND.itemsize
 FIRST_LOG_CLIENT = 0xFFFF_FFFF << 32
-"""Clients from here on are input logs, by which an engine notes how far it has read one; nobody else may be one."""
+"""Client numbers from here on are reserved: an engine records under them how far it has read an input log."""
 MAX_CORRELATION_BYTES = 16
 MAX_NUMBER = (1 << 63) - 1
 HEARTBEAT_S = 0.2
 FOLLOWING_S = 1.0
 FOLLOWERS_KEPT_S = 3.0
-"""A follower that is silent for so long is not told of any more."""
-MOST_FOLLOWERS = 16
+"""A follower that was silent for this long is removed from the engine's status."""
+MAX_FOLLOWERS = 16
 SNAPSHOT_CHUNK_BYTES = 1 << 20
 PART_BYTES = 1 << 20
 
-# Twice the largest batch: what is a little too large is still refused in words, what is more closes the connection.
+# Twice the largest batch: a batch just over the limit is refused with a message, a larger one closes the connection.
 COMMAND_LIMITS = Limits(frame_bytes=2 * MAX_BATCH_BYTES, receive_queue=64, send_queue=128)
 BLOCK_LIMITS = Limits(frame_bytes=256, receive_queue=64, send_queue=2000)
 RETRANSMIT_LIMITS = Limits(frame_bytes=1024, receive_queue=1000, send_queue=1000)
@@ -101,11 +100,11 @@ assert _SEGMENT.size == layout.SEGMENT.itemsize
 
 
 class TooLarge(BadMessage):
-    """A batch of ours, but larger than the engine takes: send it in parts."""
+    """A valid batch that exceeds the engine's limit: split it."""
 
 
 class Batch(NamedTuple):
-    """Commands of one client in one message."""
+    """Commands that one client sends in one message."""
 
     client: int
     first_number: int
@@ -118,7 +117,7 @@ class Batch(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Commands of a batch that one block holds. Block 0: done before, and what came of it is not held any more."""
+    """The commands of a batch that are in one block. Block 0: applied earlier, and the events are no longer held."""
 
     first_number: int
     block_number: int
@@ -136,10 +135,10 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message that was not taken; nothing of it was done that `applied_number` does not cover.
+    """The refusal of a message: none of its commands after `applied_number` was applied.
 
-    `applied_number` is the number of the client's last command that was applied, 0 for none. `leader` is the command
-    address of the engine that takes commands, "" where that is not known.
+    `applied_number` is the number of the client's last applied command, 0 for none. `leader` is the command address of
+    the engine that takes commands, "" if it is not known.
     """
 
     code: str
@@ -152,7 +151,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where one engine listens."""
+    """The addresses on which an engine listens."""
 
     commands: str
     blocks: str
@@ -161,7 +160,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What every reader needs of a status; `fields` is all of it."""
+    """The parts of an engine's status that every reader needs; `fields` is the complete status."""
 
     role: str
     block_number: int
@@ -169,8 +168,8 @@ class Status:
     confirmed: int
     addresses: Addresses
     fields: Mapping[str, Any]
-    epoch: int = 0  # of its newest block, or the one that it began; 0: it does not say
-    replicas: tuple[Addresses, ...] = ()  # followers that it has heard of lately
+    epoch: int = 0  # of its newest block, or the one that it began; 0: not given
+    replicas: tuple[Addresses, ...] = ()  # followers that announced themselves lately
 
 
 class SnapshotChunk(NamedTuple):
@@ -188,32 +187,32 @@ def encode_batch(client: int, first_number: int, commands: Records, texts: bytes
 def decode_batch(payload: bytes) -> Batch:
     """Raises BadMessage, or TooLarge."""
     if len(payload) > MAX_BATCH_BYTES:
-        raise TooLarge(f"A batch has at most {MAX_BATCH_BYTES} bytes, this one has {len(payload)}.")
+        raise TooLarge(f"A batch has at most {MAX_BATCH_BYTES} bytes, but this one has {len(payload)}.")
     if len(payload) < _BATCH.size:
-        raise BadMessage(f"A batch has at least {_BATCH.size} bytes, this one has {len(payload)}.")
+        raise BadMessage(f"A batch has at least {_BATCH.size} bytes, but this one has {len(payload)}.")
     magic, version, client, first_number, count, text_size = _BATCH.unpack_from(payload)
     if magic != layout.BATCH_MAGIC:
-        raise BadMessage("These bytes are no batch of commands: they do not begin with its mark.")
+        raise BadMessage("These bytes are not a batch of commands: they do not begin with the magic number.")
     if version != layout.LAYOUT_VERSION:
-        raise BadMessage(f"This batch has layout {version}, the engine reads layout {layout.LAYOUT_VERSION}.")
+        raise BadMessage(f"This batch has layout {version}, but the engine reads layout {layout.LAYOUT_VERSION}.")
     if count > MAX_BATCH_COMMANDS:
-        raise TooLarge(f"A batch has at most {MAX_BATCH_COMMANDS} commands, this one has {count}.")
+        raise TooLarge(f"A batch has at most {MAX_BATCH_COMMANDS} commands, but this one has {count}.")
     if count == 0:
         raise BadMessage("A batch has at least one command.")
     if client == 0 or not 1 <= first_number <= MAX_NUMBER - count:
-        raise BadMessage("A batch names its client, not 0, and numbers its commands from 1.")
+        raise BadMessage("A batch needs a client number other than 0 and command numbers from 1 to 2^63 - 1.")
     if client >= FIRST_LOG_CLIENT:
-        raise BadMessage(f"A batch names a client below {FIRST_LOG_CLIENT}: the others are input logs.")
+        raise BadMessage(f"A client number must be below {FIRST_LOG_CLIENT}: higher ones are reserved for input logs.")
     texts_at = _BATCH.size + count * layout.COMMAND.itemsize
     if len(payload) != texts_at + text_size:
-        raise BadMessage(f"This batch says {texts_at + text_size} bytes and has {len(payload)}.")
-    # A copy that may be written to, as the kernel is compiled for; a message's bytes may not.
+        raise BadMessage(f"This batch should have {texts_at + text_size} bytes but has {len(payload)}.")
+    # A writable copy, as the kernel is compiled for writable arrays and the bytes of a message are read-only.
     commands = np.frombuffer(bytearray(payload[_BATCH.size : texts_at]), layout.COMMAND)
     return Batch(client, first_number, commands, payload[texts_at:])
 
 
 def addressee(payload: bytes) -> tuple[int, int]:
-    """Client and first number of a batch that is refused; (0, 0) where not even these can be read."""
+    """Client and first number of a batch that is refused, (0, 0) if even these cannot be read."""
     if len(payload) < _BATCH.size:
         return 0, 0
     magic, version, client, first_number, _, _ = _BATCH.unpack_from(payload)
@@ -255,7 +254,7 @@ def encode_answer(client: int, first_number: int, command_count: int, segments: 
 def decode_answer(payload: bytes) -> Answer:
     """Raises BadMessage."""
     if len(payload) < _ANSWER.size:
-        raise BadMessage(f"An answer has at least {_ANSWER.size} bytes, this one has {len(payload)}.")
+        raise BadMessage(f"An answer has at least {_ANSWER.size} bytes, but this one has {len(payload)}.")
     client, first_number, command_count, segment_count = _ANSWER.unpack_from(payload)
     segments = []
     at = _ANSWER.size
@@ -288,7 +287,7 @@ def decode_refused(payload: bytes) -> Refused:
         raise BadMessage("This refusal does not say what it refuses.")
     leader = fields.get("leader", "")
     if not isinstance(leader, str):
-        raise BadMessage("This refusal names something as the leader that is no address.")
+        raise BadMessage("The leader's address in this refusal is not a string.")
     return Refused(code, message, client, first, applied, leader)
 
 
@@ -298,13 +297,13 @@ def decode_status(payload: bytes) -> Status:
     try:
         status = Status(
             role=_text(fields["role"]),
-            block_number=_whole(fields["block"]),
+            block_number=_integer(fields["block"]),
             state_hash=hash_value(_text(fields["state_hash"])),
-            confirmed=_whole(fields["ring"]["confirmed"]),
+            confirmed=_integer(fields["ring"]["confirmed"]),
             addresses=_addresses(fields["addresses"]),
             fields=fields,
-            epoch=_whole(fields.get("epoch", 0)),
-            replicas=tuple(_addresses(one) for one in fields.get("replicas", ())[:MOST_FOLLOWERS]),
+            epoch=_integer(fields.get("epoch", 0)),
+            replicas=tuple(_addresses(one) for one in fields.get("replicas", ())[:MAX_FOLLOWERS]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadMessage("This status lacks a role, a block, its hash or an address.") from error
@@ -320,7 +319,7 @@ def decode_addresses(payload: bytes) -> Addresses:
     try:
         return _addresses(decode_json(payload))
     except (KeyError, TypeError) as error:
-        raise BadMessage("A follower names the three addresses where it listens.") from error
+        raise BadMessage("A follower must announce the three addresses on which it listens.") from error
 
 
 def encode_snapshot_chunk(chunk: SnapshotChunk) -> list[bytes]:
@@ -331,10 +330,10 @@ def encode_snapshot_chunk(chunk: SnapshotChunk) -> list[bytes]:
 def decode_snapshot_chunk(frames: Sequence[bytes]) -> SnapshotChunk:
     """From the frames after the verb. Raises BadMessage."""
     if len(frames) != 4:
-        raise BadMessage("A part of a snapshot has three numbers and bytes after its verb.")
+        raise BadMessage("A part of a snapshot needs three numbers and its bytes after the verb.")
     number, offset, total_bytes = decode_numbers(frames[:3], 3)
     if offset + len(frames[3]) > total_bytes:
-        raise BadMessage("This part of a snapshot reaches past its end.")
+        raise BadMessage("This part of a snapshot extends past the snapshot's end.")
     return SnapshotChunk(number, offset, total_bytes, frames[3])
 
 
@@ -347,9 +346,9 @@ def decode_json(payload: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(payload)
     except (ValueError, RecursionError) as error:
-        raise BadMessage("These bytes are no JSON.") from error
+        raise BadMessage("These bytes are not JSON.") from error
     if not isinstance(fields, dict):
-        raise BadMessage("This JSON is no object.")
+        raise BadMessage("This JSON is not an object.")
     return fields
 
 
@@ -363,14 +362,14 @@ def decode_numbers(frames: Sequence[bytes], count: int) -> list[int]:
         raise BadMessage(f"This message needs {count} numbers of {_NUMBER.size} bytes after its verb.")
     numbers = [int(_NUMBER.unpack(frame)[0]) for frame in frames]
     if any(number > MAX_NUMBER for number in numbers):
-        raise BadMessage("A number of a message does not exceed 2^63 - 1.")
+        raise BadMessage("A number in a message must not exceed 2^63 - 1.")
     return numbers
 
 
 def decode_question(frames: Sequence[bytes], verbs: Iterable[bytes]) -> tuple[bytes, bytes]:
     """(verb, correlation id) of a question with one of `verbs`. Raises BadMessage."""
     if len(frames) != 2 or frames[0] not in verbs:
-        raise BadMessage("This message has no verb that this socket knows, or not two frames.")
+        raise BadMessage("This message has an unknown verb for this socket, or not two frames.")
     if not 1 <= len(frames[1]) <= MAX_CORRELATION_BYTES:
         raise BadMessage(f"A correlation id has 1 to {MAX_CORRELATION_BYTES} bytes.")
     return frames[0], frames[1]
@@ -387,7 +386,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _whole(value: object) -> int:
+def _integer(value: object) -> int:
     if type(value) is not int:
         raise TypeError
     return value

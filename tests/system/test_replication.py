@@ -124,13 +124,13 @@ def test_a_damaged_write_ahead_log_is_refused_with_file_and_offset(start: Start)
         (["run_engine", "--input-log", "kafka", "--follow", "ipc:///nobody"], "follows no engine: leave --follow out"),
         (["create_command_topic"], "This needs KAFKA_BOOTSTRAP_SERVERS"),
         (["run_engine", "--snapshot-every", "-1"], "--snapshot-every is a number of blocks, or 0 for none."),
-        (["run_engine", "--follow", "nonsense"], "nonsense is no address to connect to"),
+        (["run_engine", "--follow", "nonsense"], "nonsense is not an address to connect to"),
         (["run_engine", "--input-log", "paper"], "invalid choice: 'paper'"),
         (["run_engine", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["submit", "no-such-file.jsonl"], "no-such-file.jsonl cannot be read: No such file or directory."),
         (["submit", "README.md", "--batch", "0"], "--batch is 1 to 4096"),
         (["engine_status"], "No engine answers at tcp://127.0.0.1:"),
-        (["engine_status", "--address", "nonsense"], "nonsense is no address to connect to"),
+        (["engine_status", "--address", "nonsense"], "nonsense is not an address to connect to"),
     ],
 )
 def test_what_cannot_run_is_said_in_one_sentence(start: Start, arguments: list[str], sentence: str) -> None:

@@ -190,7 +190,7 @@ def test_nobody_there_is_said_in_time() -> None:
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://127.0.0.1:notaport", ""])
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(AddressUnusable, match="is no address to connect to"):
+    with pytest.raises(AddressUnusable, match="is not an address to connect to"):
         Client(address)
 
 

@@ -107,7 +107,7 @@ def test_an_engine_that_makes_no_snapshots_says_so() -> None:
 
 def test_followers_that_announce_themselves_are_told_of_until_they_are_silent() -> None:
     published = Published(None)
-    followers = [wire.Addresses(f"tcp://{number}:1", "b", "r") for number in range(wire.MOST_FOLLOWERS + 1)]
+    followers = [wire.Addresses(f"tcp://{number}:1", "b", "r") for number in range(wire.MAX_FOLLOWERS + 1)]
     for follower in [*followers, followers[0]]:
         assert published.ask(wire.FOLLOWING, wire.encode_addresses(follower)) == []
     assert published.board.replicas == followers[:-1], "no more than can be told"
@@ -117,7 +117,7 @@ def test_followers_that_announce_themselves_are_told_of_until_they_are_silent() 
     published.network.now_s += 0.2
     published.publisher.beat()
     heard, last = (wire.decode_json(frames[1])["replicas"] for frames in published.blocks.sent)
-    assert (len(heard), last) == (wire.MOST_FOLLOWERS, [asdict(followers[1])])
+    assert (len(heard), last) == (wire.MAX_FOLLOWERS, [asdict(followers[1])])
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,9 @@ def test_nobody_sends_commands_in_the_name_of_a_log(engine: Engine) -> None:
     one = batch(engine, 7, 1, [deposit(1, "x")])
     for client in (wire.FIRST_LOG_CLIENT, (1 << 64) - 1):
         payload = wire.encode_batch(client, 1, one.commands, one.texts)
-        with pytest.raises(BadMessage, match="the others are input logs"):
+        with pytest.raises(BadMessage, match="higher ones are reserved for input logs"):
             wire.decode_batch(payload)
-        with pytest.raises(BadMessage, match="the others are input logs"):
+        with pytest.raises(BadMessage, match="higher ones are reserved for input logs"):
             frames.decode(frames.encode([payload]))
 
 

@@ -84,7 +84,7 @@ def test_a_status_tells_epoch_and_replicas_where_it_has_them() -> None:
     assert (old.epoch, old.replicas) == (0, ())
     replica = wire.Addresses("tcp://b:1", "tcp://b:2", "tcp://b:3")
     new = wire.decode_status(wire.encode_json({**STATUS, "epoch": 7, "replicas": [asdict(replica)] * 99}))
-    assert (new.epoch, new.replicas) == (7, (replica,) * wire.MOST_FOLLOWERS)
+    assert (new.epoch, new.replicas) == (7, (replica,) * wire.MAX_FOLLOWERS)
 
 
 @given(st.lists(I63, max_size=3))
@@ -108,9 +108,9 @@ def changed(offset: int, form: str, value: int) -> bytes:
     [
         (b"", "at least 32 bytes"),
         (GOOD_BATCH[:31], "at least 32 bytes"),
-        (GOOD_BATCH[:-1], "says 164 bytes and has 163"),
-        (GOOD_BATCH + b"x", "says 164 bytes and has 165"),
-        (changed(0, "<I", 1), "do not begin with its mark"),
+        (GOOD_BATCH[:-1], "should have 164 bytes but has 163"),
+        (GOOD_BATCH + b"x", "should have 164 bytes but has 165"),
+        (changed(0, "<I", 1), "do not begin with the magic number"),
         (changed(4, "<I", 99), "layout 99"),
         (changed(8, "<Q", 0), "not 0"),
         (changed(16, "<Q", 0), "from 1"),

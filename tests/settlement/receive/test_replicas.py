@@ -271,7 +271,7 @@ def test_blocks_come_from_whoever_is_there_and_a_replica_that_comes_back_is_foun
 
 
 def test_what_is_no_address_is_said() -> None:
-    with pytest.raises(MatchingError, match="nonsense is no address"):
+    with pytest.raises(MatchingError, match="nonsense is not an address"):
         ReplicaFeeds([free_zmq_address(), "nonsense"])
 
 
