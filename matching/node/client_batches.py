@@ -102,7 +102,7 @@ class ClientBatches:
             payload = wire.encode_batch(batch.client, batch.first_number, batch.commands, batch.texts)
             commands += len(batch.commands)
             size += frames.size_of(payload)
-            if together and (commands > self._block_commands or size > frames.MOST_BYTES):
+            if together and (commands > self._block_commands or size > frames.MAX_BYTES):
                 self._append(together, payloads)
                 together, payloads = [], []
                 commands, size = len(batch.commands), frames.EMPTY_SIZE + frames.size_of(payload)

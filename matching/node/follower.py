@@ -241,7 +241,7 @@ class Follower:
         if self.download.pending_s > _LONGEST_PENDING_S:
             raise HistoryGone(
                 f"The leader does not have block {self._next} any more, and has said for {_LONGEST_PENDING_S / 60:g} "
-                "minutes that it makes a snapshot: its log says why there is none (`snapshot not written`). Make room "
+                "minutes that it makes a snapshot: its log says why there is none (`snapshot.write_failed`). Make room "
                 "under its DATA_DIR, or mend what it says, and start this follower again."
             )
         if self.download.whole is not None:
@@ -266,7 +266,7 @@ class Follower:
         self.engine.become(state)
         self.followed_epoch = state.epoch
         self._begin_ring_after(min(self.leader_confirmed, state.block_number))
-        log.info("joined from the leader's snapshot", block=state.block_number)
+        log.info("follower.snapshot_loaded", block=state.block_number)
 
     def _begin_ring_after(self, number: int) -> None:
         self.ring.reset()

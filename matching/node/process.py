@@ -167,7 +167,7 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
         parts.board.role, parts.board.input_log = LEADER, services.input_log.name
         parts.follower = None
         follower.grant_promotion(parts.engine.epoch)
-        log.info("promoted", block=parts.engine.block_number, epoch=parts.engine.epoch)
+        log.info("engine.promoted", block=parts.engine.block_number, epoch=parts.engine.epoch)
         return True
 
 

@@ -76,7 +76,7 @@ class Recovery:
         Raises CannotLead, Diverged, BadBlock, LogUnusable, HistoryUnavailable.
         """
         self._epochs = epochs
-        self._refuse_what_is_left_behind()
+        self._refuse_unread_log()
         if self._engine.block_number == 0:
             self._begin_with_snapshot(snapshots)
         else:
@@ -89,9 +89,9 @@ class Recovery:
         self._refuse_what_is_missing()
         self._refuse_what_was_fenced()
 
-    def _refuse_what_is_left_behind(self) -> None:
+    def _refuse_unread_log(self) -> None:
         """Blocks that were answered, in a log that this engine kept before: an epoch without them would lose them."""
-        left = self._log.left_behind()
+        left = self._log.unread_log()
         if left is None or left.newest.number <= self._ring.last:
             return
         block = left.newest
@@ -114,7 +114,7 @@ class Recovery:
             number = found.block_number
             reason = self._why_unusable(found)
             if reason:
-                snapshots.pass_over(number, reason)
+                snapshots.reject(number, reason)
                 continue
             self._engine.become(found)
             self.recovered = self.recovered._replace(snapshot_block=number)
@@ -156,7 +156,7 @@ class Recovery:
                 f"This engine has another block {newest} than settlement's store: the engine that it followed was "
                 "replaced. Start it again with --follow."
             )
-        ring.confirmed_only_up_to(newest)
+        ring.unconfirm_after(newest)
         ring.confirm(newest)
 
     def _refuse_what_is_missing(self) -> None:
@@ -250,4 +250,4 @@ class Recovery:
             raise Stopped
         if self._monotonic() - self._told_at_s >= _PROGRESS_S:
             self._told_at_s = self._monotonic()
-            log.info("re-executing", block=block.number)
+            log.info("recovery.progress", block=block.number)

@@ -134,14 +134,17 @@ class Replica:
         away = self._log.away()
         if bool(away) != self._is_told:
             self._is_told = bool(away)
-            log.warning("halted", reason=away) if away else log.info("goes on", block=self._engine.block_number)
+            if away:
+                log.warning("engine.halted", reason=away, block=self._engine.block_number)
+            else:
+                log.info("engine.resumed", block=self._engine.block_number)
         self._board.waits = away or self._lags()
 
     def _finish_catching_up(self) -> None:
         """Once the store, asked after all was applied, has named no newer epoch: reading may have taken minutes."""
         if self._caught_up_s is None:
             self._caught_up_s = self._monotonic()
-            log.info("caught up with the log", offset=self._next_offset, block=self._engine.block_number)
+            log.info("replica.caught_up", offset=self._next_offset, block=self._engine.block_number)
         if self._known_s() >= self._caught_up_s:
             self._stop_if_superseded()
             self._board.is_catching_up = False
@@ -195,7 +198,7 @@ class Replica:
         except BadMessage as error:
             self._pass_over(message, {0: str(error)})
             return []
-        if isinstance(batches, frames.OtherVersion):
+        if isinstance(batches, frames.UnsupportedVersion):
             raise LogUnusable(
                 f"Message {message.offset} of the log is of form {batches.version} with layout "
                 f"{batches.layout_version}, which this program does not read: let replicas of the version that wrote "
@@ -206,7 +209,7 @@ class Replica:
     def _pass_over(self, message: Logged, reasons: dict[int, str]) -> None:
         for reason in reasons.values():
             self._board.passed_over += 1
-            log.warning("passing over what is in the log", offset=message.offset, reason=reason)
+            log.warning("replica.message_skipped", offset=message.offset, reason=reason)
 
     def _tell(self, done: Sequenced, waiting: Sequence[Waiting]) -> None:
         self._ring.release()

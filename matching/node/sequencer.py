@@ -171,7 +171,7 @@ def repeated_segments(ring: Ring, batch: Batch, count: int) -> list[Segment]:
     for place in ring.find(batch.client, number, end - 1):
         if place.first_number > number:
             segments.append(Segment(number, 0, 0, place.first_number - number, _NO_EVENTS))
-        block = ring.made(place.block_number)
+        block = ring.get_any(place.block_number)
         assert block is not None, "the ring finds only what it holds"
         sequence = block.first_command_sequence + place.offset
         start, stop = np.searchsorted(block.events["command_sequence"], (sequence, sequence + place.command_count))

@@ -125,12 +125,12 @@ class Leader:
                 self.input_log.append(turn.done.blocks)
         except LogFull as error:
             if self.pending is None:
-                log.warning("halted", reason=str(error), block=turn.done.blocks[0].number)
+                log.warning("engine.halted", reason=str(error), block=turn.done.blocks[0].number)
                 self.pending = _PendingTurn(turn.done, turn.senders, _first_numbers(turn.done.blocks))
                 self.board.log_full = f"{error} The engine takes no commands until there is room."
             return
         if self.pending is not None:
-            log.info("goes on", block=turn.done.blocks[-1].number)
+            log.info("engine.resumed", block=turn.done.blocks[-1].number)
             self.pending = None
             self.board.log_full = ""
         self._tell(turn)

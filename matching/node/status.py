@@ -136,7 +136,7 @@ class StatusBoard:
         withheld = self.ring.withheld
         if withheld is None:
             return True
-        made = (self.ring.made(number) for number in range(withheld.number, self.engine.block_number + 1))
+        made = (self.ring.get_any(number) for number in range(withheld.number, self.engine.block_number + 1))
         return not any(block and int(block.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND for block in made)
 
     def _top_of_books(self) -> dict[str, Any]:

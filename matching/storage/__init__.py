@@ -1,1 +1,1 @@
-"""What is kept on disk or in memory for recovery: input logs, block segments, snapshots, the ring."""
+"""Storage for recovery: input logs, block segments, snapshots, and the ring of recent blocks in memory."""

@@ -1,7 +1,7 @@
-"""Files as logs, snapshots and the audit trail use them: a seam, so that the simulator can bring a disk that fails.
+"""File operations of logs, snapshots and the audit trail. The simulator replaces them by a disk that fails.
 
-What was written is on the disk only after `sync`; a new or renamed file only after its folder was synced too. Every
-method raises OSError.
+Written data is durable only after `sync`; a new or renamed file only after its folder was synced too. Every method may
+raise OSError.
 """
 
 import fcntl
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 DRAFT = ".part"
-"""Names of files that `write_whole` has not finished end so; who owns the folder removes those of dead processes."""
+"""Suffix of files that `write_whole` has not finished. The owner of a folder removes those rest by dead processes."""
 
 
 class AppendFile(Protocol):
-    """A file that is written at its end only."""
+    """A file that is only appended to."""
 
     size: int
 
     def write(self, data: bytes) -> None:
-        """All of it; where that fails, a part may be there."""
+        """Appends all of `data`. If this fails, a part of it may have been written."""
 
     def sync(self) -> None:
-        """Returns when all that was written survives a power cut."""
+        """Returns when all written data survives a power cut."""
 
     def truncate(self, size: int) -> None: ...
 
@@ -31,36 +31,42 @@ class AppendFile(Protocol):
 
 class Held(Protocol):
     def close(self) -> None:
-        """Lets go."""
+        """Releases the lock."""
 
 
 class Disk(Protocol):
     def names(self, folder: Path, suffix: str) -> list[str]:
-        """Names of the files in `folder` that end so, sorted; none where there is no such folder."""
+        """Sorted names of the files in `folder` with this suffix; empty if the folder does not exist."""
 
     def exists(self, path: Path) -> bool: ...
 
     def open(self, path: Path) -> BinaryIO:
-        """For reading."""
+        """Opens a file for reading."""
 
     def append_to(self, path: Path) -> AppendFile:
-        """Opens a file at its end; makes it, and the folders above, where they are missing.
+        """Opens a file for appending. Creates it and its parent folders if they are missing.
 
-        Folders that were made are on the disk when this returns.
+        Created folders are durable when this returns.
         """
 
     def write_whole(self, path: Path, data: bytes) -> None:
-        """Puts `data` in the place of `path`, durably: whoever reads finds all of it or what was there before."""
+        """Replaces `path` by `data`, durably and atomically.
+
+        Readers find the complete new or the complete old content.
+        """
 
     def rename(self, path: Path, to: Path) -> None: ...
 
     def remove(self, path: Path) -> None:
-        """Nothing happens where it is gone already."""
+        """Removes a file; does nothing if it does not exist."""
 
     def sync_folder(self, folder: Path) -> None: ...
 
     def hold(self, path: Path) -> Held:
-        """This process alone holds `path`, until it lets go or dies. Raises BlockingIOError where another one does."""
+        """Locks `path` for this process until closed or the process ends.
+
+        Raises BlockingIOError if another one holds it.
+        """
 
 
 class LocalDisk:
@@ -86,7 +92,7 @@ class LocalDisk:
         try:
             file = self.append_to(draft)
             try:
-                file.truncate(0)  # a part of an earlier try
+                file.truncate(0)  # remove the rest of a failed attempt
                 file.write(data)
                 file.sync()
             finally:
@@ -118,7 +124,7 @@ class LocalDisk:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes it, and those above, where they are missing: what was made is on the disk then. Raises OSError."""
+    """Creates a folder and its missing parents, durably. Raises OSError."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for made in reversed(missing):
@@ -139,11 +145,11 @@ class _LocalFile:
         self.size = os.fstat(self._file).st_size
 
     def write(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            written = os.write(self._file, left)
+        rest = memoryview(data)
+        while rest:
+            written = os.write(self._file, rest)
             self.size += written
-            left = left[written:]
+            rest = rest[written:]
 
     def sync(self) -> None:
         os.fdatasync(self._file)

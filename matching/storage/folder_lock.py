@@ -1,4 +1,4 @@
-"""One engine at a time uses a folder: two would destroy what they keep there, and take each other for a restart."""
+"""Locks a folder for one engine: two engines would damage each other's files there."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from matching.storage.disk import Disk, Held
 
 
 class FolderLock:
-    """A file that one process holds, from `hold` until `close` or its death, however it dies.
+    """A lock file, held by one process from `hold` until `close` or the end of the process.
 
-    `guarded` is what the file stands for, as the sentence names it that refuses another engine.
+    `guarded` names the locked resource in the error message.
     """
 
     def __init__(self, disk: Disk, file: Path, guarded: str) -> None:
@@ -19,7 +19,7 @@ class FolderLock:
         self._held: Held | None = None
 
     def hold(self) -> None:
-        """Nothing happens where this holds it already. Raises FolderInUse, OSError."""
+        """Takes the lock; does nothing if this object holds it already. Raises FolderInUse, OSError."""
         if self._held is not None:
             return
         try:

@@ -1,4 +1,4 @@
-"""What the engine needs of the place where blocks are kept for good; settlement's store is one."""
+"""The engine's interface to the permanent storage of blocks, which is settlement's store."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -9,23 +9,26 @@ from matching.core.errors import MatchingError
 
 
 class HistoryUnavailable(MatchingError):
-    """What keeps the blocks does not answer, although it was waited for: start again when it does."""
+    """The store still does not answer after a wait: start the engine again when it does."""
 
 
 class History(Protocol):
-    """Raises HistoryUnavailable; a store that is away for a while is waited for by whoever implements this."""
+    """Methods raise HistoryUnavailable. Implementations wait for a store that is unavailable for a short time."""
 
     def epochs(self) -> Sequence[Epoch]:
-        """All that have begun, by number."""
+        """All epochs, ordered by number."""
 
     def withdraw(self) -> None:
-        """Whoever asked for the epochs does not begin one after all."""
+        """Tells the history that the engine, which asked for the epochs, will not begin a new one."""
 
     def hash_of(self, number: int) -> int | None:
-        """The hash of a durable block; None where there is none with that number."""
+        """The hash of a durable block, None if there is no block with this number."""
 
     def blocks(self, first: int) -> Iterator[Block]:
-        """Durable blocks from `first` on, by number: the store's, then those that wait in settlement's spill."""
+        """Durable blocks from `first` on, by number: first from the store, then from settlement's spill."""
 
     def begin_epoch(self, epoch: Epoch) -> bool:
-        """Keeps the epoch and fences older ones. False: blocks, or another epoch, have come meanwhile; look again."""
+        """Stores the epoch, which fences older ones.
+
+        False if blocks or another epoch were added meanwhile: read the history again.
+        """

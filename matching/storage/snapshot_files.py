@@ -1,6 +1,7 @@
-"""Snapshots as files: the newest few, each named for the block after which it was made, and when a new one is made.
+"""Snapshot files: writes new ones when they are due, keeps the newest few, reads them at the start.
 
-A snapshot saves time and is never the truth: one that cannot be used is passed over, by name, for the one before it.
+A file is named for the block after which the snapshot was made. Snapshots only save time: one that cannot be used is
+rejected, and the next older one is used.
 """
 
 from collections.abc import Collection, Iterator
@@ -23,7 +24,7 @@ _UNUSABLE = ".unusable"
 
 
 class SnapshotFolder:
-    """Files under `folder`, which is made with the first one; `keep` of them stay."""
+    """The snapshot files in `folder`, which is created with the first one. The newest `keep` of them are kept."""
 
     def __init__(self, disk: Disk, folder: Path, keep: int) -> None:
         self.folder = folder
@@ -31,35 +32,35 @@ class SnapshotFolder:
         self._keep = keep
 
     def numbers(self) -> list[int]:
-        """Blocks after which there is a snapshot, usable or not, oldest first."""
+        """Block numbers of the snapshots, usable or not, in ascending order."""
         stems = (name.removesuffix(_SUFFIX) for name in self._disk.names(self.folder, _SUFFIX))
         return [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
 
     def newest_first(self) -> Iterator[Engine]:
-        """An engine from each file that is whole; says which one it passes over and why."""
+        """An engine from each valid file, newest first. Rejects the others."""
         for number in reversed(self.numbers()):
             try:
                 yield self._load(number)
             except BadFile as error:
-                self.pass_over(number, str(error))
+                self.reject(number, str(error))
 
-    def pass_over(self, number: int, reason: str) -> None:
-        """Puts a snapshot aside under another name: it counts as none from now on, and somebody may look at it."""
+    def reject(self, number: int, reason: str) -> None:
+        """Renames a snapshot, so that it is no longer used but can be examined."""
         path = self._path(number)
-        log.warning("snapshot passed over", file=str(path), reason=reason)
+        log.warning("snapshot.rejected", file=str(path), reason=reason)
         try:
             self._disk.rename(path, path.with_name(path.name + _UNUSABLE))
         except OSError as error:
-            log.warning("snapshot cannot be put aside", file=str(path), reason=error.strerror)
+            log.warning("snapshot.rename_failed", file=str(path), reason=error.strerror)
 
     def write(self, number: int, data: bytes) -> None:
-        """Durable when this returns. Raises OSError."""
+        """Writes a snapshot, durably. Raises OSError."""
         self._disk.write_whole(self._path(number), data)
 
     def tidy(self, apart: Collection[int] = ()) -> None:
-        """Removes all but the newest, and what was left of files that were never finished. Raises OSError.
+        """Removes all but the newest snapshots, and unfinished files. Raises OSError.
 
-        Those `apart` take no other one's place: the newest few of them stay beside the others.
+        Snapshots in `apart` are counted separately: the newest of them are kept in addition to the others.
         """
         numbers = self.numbers()
         counted = [number for number in numbers if number not in apart]
@@ -71,7 +72,7 @@ class SnapshotFolder:
             self._disk.remove(self.folder / name)
 
     def read(self, number: int, offset: int, size: int) -> bytes | None:
-        """At most `size` bytes of a snapshot from `offset` on; b"" at its end, None where it is gone or unreadable."""
+        """At most `size` bytes of a snapshot from `offset` on: b"" at its end, None if it is missing or unreadable."""
         try:
             with self._disk.open(self._path(number)) as file:
                 file.seek(offset)
@@ -80,7 +81,7 @@ class SnapshotFolder:
             return None
 
     def state_hash(self, number: int) -> int:
-        """Of the state in a snapshot. Raises BadFile."""
+        """The state hash of a snapshot. Raises BadFile."""
         try:
             with self._disk.open(self._path(number)) as file:
                 block_number, state_hash = snapshots.read_position(file)
@@ -90,7 +91,7 @@ class SnapshotFolder:
         return state_hash
 
     def size_of(self, number: int) -> int | None:
-        """In bytes; None where it is gone or unreadable."""
+        """Size in bytes, None if it is missing or unreadable."""
         try:
             with self._disk.open(self._path(number)) as file:
                 return file.seek(0, 2)
@@ -112,15 +113,15 @@ class SnapshotFolder:
 
 def _check_name(number: int, block_number: int) -> None:
     if block_number != number:
-        raise BadFile(f"It is of block {block_number}, not of the block that its name says.")
+        raise BadFile(f"It is a snapshot of block {block_number}, which its file name does not say.")
 
 
 class Written(NamedTuple):
-    """How the writing of one snapshot ended; `failure` is why there is none, "" where there is."""
+    """Outcome of writing one snapshot; `failure` is the reason if it failed, else ""."""
 
     block: int
     size_bytes: int
-    pause_s: float  # the engine did nothing else for so long
+    pause_s: float  # time for which the engine was blocked
     failure: str = ""
 
 
@@ -128,17 +129,20 @@ class SnapshotWriter(Protocol):
     """Writes one snapshot at a time."""
 
     def begin(self, engine: Engine) -> None:
-        """Writes what the engine is now, which may go on as soon as this returns."""
+        """Starts writing the engine's current state. The engine may continue when this returns."""
 
     def outcome(self) -> Written | None:
-        """Of the one that was begun, once; None while it is under way, or when none was."""
+        """The outcome of the snapshot that was begun, returned once.
+
+        None while it is being written or if there is none.
+        """
 
     def close(self) -> None:
-        """Gives up what is under way."""
+        """Cancels the snapshot that is being written."""
 
 
 class DirectWriter:
-    """Writes at once, and the engine waits."""
+    """Writes synchronously: the engine is blocked meanwhile."""
 
     def __init__(self, folder: SnapshotFolder) -> None:
         self._folder = folder
@@ -158,42 +162,46 @@ class DirectWriter:
         return outcome
 
     def close(self) -> None:
-        """Nothing is under way between calls."""
+        """Nothing to cancel: `begin` returns when the snapshot is written."""
 
 
 class Snapshotter:
-    """Has a snapshot written every `every_blocks` blocks, 0: never, and whenever one was requested.
+    """Has a snapshot written every `every_blocks` blocks (0: never) and on request.
 
-    Files of earlier lives may be of a history that was given up, as where a leader was replaced by an engine that had
-    less: such a one is put aside once the chain has come to its block, and counts for nothing before.
+    Files from before the start may belong to an abandoned history, for example if this engine was a leader that was
+    replaced by one with fewer blocks. So such a file is used only after it was compared with the chain, when the chain
+    has reached its block; a file of another history is rejected then.
     """
 
     def __init__(self, folder: SnapshotFolder, writer: SnapshotWriter, every_blocks: int) -> None:
         self.folder = folder
         self._writer = writer
         self._every_blocks = every_blocks
-        self._begun: int | None = None  # block of the last one that was begun; None: nothing is known of any yet
-        self._under_way = False
+        self._begun: int | None = None  # block of the last snapshot that was begun; None: not known yet
+        self._is_writing = False
         self._requested = False
-        self._found: list[int] | None = None  # of earlier lives and not compared yet, oldest first; None: not looked
+        self._found: list[int] | None = None  # from before the start, not compared yet, oldest first; None: not listed
 
     def look(self, engine: Engine, ring: Ring) -> bool:
-        """Once a turn, when all that the engine did is in its input log: whether a snapshot was finished since."""
+        """Called once a turn, when the input log has all blocks.
+
+        Returns whether a snapshot was finished since the last call.
+        """
         if self._uncompared:
             self._compare(self._uncompared, engine, ring)
-        finished = self._under_way and self._finish()
-        if not self._under_way and self._is_due(engine.block_number):
+        finished = self._is_writing and self._finish()
+        if not self._is_writing and self._is_due(engine.block_number):
             self._begun = engine.block_number
-            self._under_way = True
+            self._is_writing = True
             self._writer.begin(engine)
         return finished
 
     def request(self) -> None:
-        """One is written as soon as it can be, unless one is under way or there is one of the newest block."""
-        self._requested = not self._under_way
+        """Requests a snapshot as soon as possible, unless one is being written or there is one of the newest block."""
+        self._requested = not self._is_writing
 
     def newest(self) -> int | None:
-        """Block of the newest snapshot that is not of another history, None where there is none."""
+        """Block of the newest snapshot that is known to be of this history, None if there is none."""
         return max(self._numbers(), default=None)
 
     def oldest(self) -> int | None:
@@ -204,7 +212,7 @@ class Snapshotter:
         return self.folder.read(number, offset, size)
 
     def size_of(self, number: int) -> int | None:
-        """As `SnapshotFolder.size_of`; None, too, where it may be of another history."""
+        """As `SnapshotFolder.size_of`, but None also for a file that may be of another history."""
         return None if number in self._uncompared else self.folder.size_of(number)
 
     def close(self) -> None:
@@ -220,23 +228,26 @@ class Snapshotter:
         return [number for number in self.folder.numbers() if number not in self._uncompared]
 
     def _compare(self, waiting: list[int], engine: Engine, ring: Ring) -> None:
-        """With the chain, as far as it has come; what is older than the ring stays, and nobody can go on from it."""
-        oldest_of_use = (ring.first or ring.last + 1) - 1
+        """Compares files with the chain as far as it has come.
+
+        Those older than the ring are kept; nobody can use them.
+        """
+        oldest_usable = (ring.first or ring.last + 1) - 1
         while waiting:
             number = waiting[0]
             known = engine.state_hash if number == engine.block_number else ring.hash_of(number)
-            if known is None and number >= oldest_of_use:
+            if known is None and number >= oldest_usable:
                 return
             del waiting[0]
             if known is not None and number in self.folder.numbers():
-                self._put_aside_unless(number, known)
+                self._reject_unless(number, known)
 
-    def _put_aside_unless(self, number: int, state_hash: int) -> None:
+    def _reject_unless(self, number: int, state_hash: int) -> None:
         try:
             if self.folder.state_hash(number) != state_hash:
-                self.folder.pass_over(number, "It is of another history: this engine's chain has another such block.")
+                self.folder.reject(number, "It is of another history: this engine's chain has another block there.")
         except BadFile as error:
-            self.folder.pass_over(number, str(error))
+            self.folder.reject(number, str(error))
 
     def _is_due(self, block: int) -> bool:
         if self._requested:
@@ -250,16 +261,16 @@ class Snapshotter:
         written = self._writer.outcome()
         if written is None:
             return False
-        self._under_way = False
+        self._is_writing = False
         if not written.failure and written.block in self._uncompared:
-            self._uncompared.remove(written.block)  # it has taken that one's place
+            self._uncompared.remove(written.block)  # the new file replaced it
         if written.failure:
-            log.warning("snapshot not written", block=written.block, reason=written.failure)
+            log.warning("snapshot.write_failed", block=written.block, reason=written.failure)
             return False
         pause_ms = round(written.pause_s * 1000, 1)
-        log.info("snapshot written", block=written.block, bytes=written.size_bytes, pause_ms=pause_ms)
+        log.info("snapshot.written", block=written.block, bytes=written.size_bytes, pause_ms=pause_ms)
         try:
             self.folder.tidy(self._uncompared)
         except OSError as error:
-            log.warning("old snapshots stay", folder=str(self.folder.folder), reason=error.strerror)
+            log.warning("snapshot.cleanup_failed", folder=str(self.folder.folder), reason=error.strerror)
         return True

@@ -38,4 +38,4 @@ def test_an_engine_whose_children_were_to_be_ignored_writes_snapshots_and_goes_o
         until(lambda: is_written() or engine.popen.poll() is not None, "the snapshot")
         assert client.call([deposit(1, "after")])[0].rejected is None
     assert engine.stop() == 0
-    assert not [line for line in engine.errors if "snapshot not written" in line or "Traceback" in line]
+    assert not [line for line in engine.errors if "snapshot.write_failed" in line or "Traceback" in line]

@@ -1,1 +1,1 @@
-"""Where input is kept before it is answered: one contract, `base.InputLog`, and what keeps it."""
+"""Input logs: make commands durable before they are answered. The interface is in `base`; implementations beside it."""

@@ -1,7 +1,7 @@
-"""The contracts of input logs: how durable a command is when its answer goes out.
+"""Interfaces of input logs, which decide how durable a command is when it is answered.
 
-`InputLog` belongs to one engine and takes its blocks. `CommandLog` is shared by all replicas: it takes commands, and
-every replica makes the same blocks of them.
+An `InputLog` belongs to one engine and stores its blocks. A `CommandLog` is shared by all replicas and stores commands,
+from which every replica makes the same blocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,35 +11,35 @@ from typing import NamedTuple, Protocol
 from matching.core.blocks import Block
 
 
-class LeftBehind(NamedTuple):
-    """A log in this engine's folder that the engine kept before and does not read now."""
+class UnreadLog(NamedTuple):
+    """A log that this engine wrote in an earlier run and does not read in this one."""
 
     folder: Path
-    newest: Block  # that it holds
+    newest: Block  # the newest block in it
 
 
 class InputLog(Protocol):
-    """Raises LogUnusable: nothing may be answered any more."""
+    """Methods raise LogUnusable: then the engine must not answer anything any more."""
 
     name: str
 
     def blocks(self) -> Iterator[Block]:
-        """What the log holds, by number; what was never wholly written is cut off. Raises LogDamaged."""
+        """The blocks in the log, by number. Truncates an incomplete record at the end. Raises LogDamaged."""
 
-    def left_behind(self) -> LeftBehind | None:
-        """What an engine with another kind of log has left in this one's folder, which stays as it is.
+    def unread_log(self) -> UnreadLog | None:
+        """A log of another kind that an earlier run left in the engine's folder. It is not changed.
 
         Raises LogDamaged.
         """
 
     def append(self, blocks: Sequence[Block]) -> None:
-        """Takes the blocks of one turn; they are as durable as this log promises when it returns.
+        """Stores the blocks of one turn. When it returns, they are as durable as this kind of log promises.
 
-        Raises LogFull, and then the same blocks may be given again when there is room.
+        Raises LogFull: the same blocks may be given again when there is room.
         """
 
     def drop_before(self, number: int) -> None:
-        """Blocks before `number` are not needed any more; some of them may stay."""
+        """Blocks before `number` are no longer needed. The log may keep some of them."""
 
     def close(self) -> None: ...
 
@@ -47,52 +47,52 @@ class InputLog(Protocol):
 class Logged(NamedTuple):
     """One message of a log: the commands of one block."""
 
-    offset: int  # its place; they rise by one
-    time_ns: int  # when the log took it, nanoseconds since the Unix epoch
-    key: bytes  # what was given with it
+    offset: int  # position in the log; increases by one
+    time_ns: int  # when the log stored it, nanoseconds since the Unix epoch
+    key: bytes  # given by the writer
     frame: bytes
 
 
 class Readable(Protocol):
-    """What `Network.wait` takes beside sockets: `raw` is a file descriptor."""
+    """A source for `Network.wait` besides sockets; `raw` is a file descriptor."""
 
     @property
     def raw(self) -> int: ...
 
 
 class CommandLog(Protocol):
-    """One order of messages for all who read it. Nothing here waits but `begin` and `close`."""
+    """A log of messages with one order for all readers. Only `begin` and `close` may block."""
 
     identity: str
-    """The same for all who read this log, and of no other log."""
+    """Identifies this log: the same for all its readers, different from any other log."""
 
     @property
     def arrival(self) -> Readable:
-        """Has something to read while `read` has something to give."""
+        """Is readable while `read` has messages."""
 
     def begin(self, offset: int, applied_ns: int) -> int:
-        """Reads from `offset` on; returns where the log ends now.
+        """Starts reading at `offset`; returns the current end offset of the log.
 
-        `applied_ns` is when the log took the message before it, or later, in nanoseconds since the Unix epoch. Raises
-        LogUnusable where the log does not reach there, or has another message there now.
+        `applied_ns` is the time at which the log stored the message before `offset`, or later, in nanoseconds since the
+        Unix epoch. Raises LogUnusable if the log does not contain that position, or has another message there now.
         """
 
-    def read(self, most: int) -> list[Logged]:
-        """The next messages that are there. Raises LogUnusable: it cannot be read any further."""
+    def read(self, limit: int) -> list[Logged]:
+        """The next messages that have arrived. Raises LogUnusable if the log cannot be read any further."""
 
     def append(self, key: bytes, frame: bytes) -> bool:
-        """Begins to put a message at the end; False: there is no room now, and nothing was begun.
+        """Starts appending a message. Returns False, without appending, if the queue is full.
 
-        It comes out of `read` once it is as durable as the log promises, however long that takes. Raises LogUnusable.
+        `read` returns the message once it is as durable as the log promises. Raises LogUnusable.
         """
 
     def lost(self) -> list[bytes]:
-        """Keys of messages, each told once, of which nobody knows whether they will come out of `read`."""
+        """Keys of messages that may or may not come out of `read` later; each key is returned once."""
 
     def away(self) -> str:
-        """Why the log takes nothing at the moment, one sentence; "" while it does."""
+        """Why the log accepts no messages at the moment, as a sentence; "" while it does."""
 
     def is_at_end(self) -> bool:
-        """Whether `read` has given everything up to an end that the log has had since `begin`."""
+        """Whether `read` has reached the end of the log at some time since `begin`."""
 
     def close(self) -> None: ...

@@ -1,8 +1,8 @@
-"""A message of a command log: the commands of one block, in the batches in which clients sent them.
+"""Encoding of a command log's message: the commands of one block, in the batches that clients sent.
 
-Bytes: mark, versions of this form and of the records, number of batches, and the xxh3_64 of the rest; then for each
-batch its size and its bytes, as on the command socket. All who read a log decide the same on any bytes: `decode` looks
-at nothing else.
+Bytes: magic number, version of this format, layout version of the records, number of batches, xxh3_64 of the body; then
+the size and bytes of each batch as on the command socket. `decode` depends on nothing but the bytes, so that all
+readers of a log accept and reject the same messages.
 """
 
 import struct
@@ -16,60 +16,60 @@ from matching.core.codes import FIRST_REFERENCE_COMMAND
 from matching.core.errors import BadMessage
 from matching.transport import wire
 
-MOST_BYTES = 1_000_000
-"""Of one message: what Kafka takes by default, less what it adds."""
+MAX_BYTES = 1_000_000
+"""Limit of one message: Kafka's default limit minus its overhead."""
 
 _MAGIC = b"XCMD"
 _VERSION = 1
-_FRONT = struct.Struct("<4sHHIIQ")  # magic, version, layout version, batches, zero, hash of the rest
+_PREFIX = struct.Struct("<4sHHIIQ")  # magic, version, layout version, batches, zero, hash of the body
 _SIZE = struct.Struct("<I")
-assert _FRONT.size + _SIZE.size + wire.MAX_BATCH_BYTES <= MOST_BYTES, "the largest batch is a message of its own"
+assert _PREFIX.size + _SIZE.size + wire.MAX_BATCH_BYTES <= MAX_BYTES, "the largest batch fits into a message"
 
 
-class OtherVersion(NamedTuple):
-    """Of a message that another version of this program wrote, whole: it must not be passed over."""
+class UnsupportedVersion(NamedTuple):
+    """Versions of a complete message that another version of this program wrote. It must not be skipped."""
 
     version: int
     layout_version: int
 
 
 def size_of(payload: bytes) -> int:
-    """How many bytes a batch adds to a frame."""
+    """Bytes that a batch adds to a frame."""
     return _SIZE.size + len(payload)
 
 
-EMPTY_SIZE = _FRONT.size
+EMPTY_SIZE = _PREFIX.size
 
 
 def encode(payloads: Sequence[bytes]) -> bytes:
-    """The frame of encoded batches, in order; they fit into MOST_BYTES together."""
-    rest = b"".join([part for payload in payloads for part in (_SIZE.pack(len(payload)), payload)])
-    digest = xxhash.xxh3_64_intdigest(rest)
-    return _FRONT.pack(_MAGIC, _VERSION, layout.LAYOUT_VERSION, len(payloads), 0, digest) + rest
+    """The frame of encoded batches, in order. The caller makes sure that it does not exceed MAX_BYTES."""
+    body = b"".join([part for payload in payloads for part in (_SIZE.pack(len(payload)), payload)])
+    digest = xxhash.xxh3_64_intdigest(body)
+    return _PREFIX.pack(_MAGIC, _VERSION, layout.LAYOUT_VERSION, len(payloads), 0, digest) + body
 
 
-def decode(frame: bytes) -> list[wire.Batch] | OtherVersion:
-    """The batches of one block. Raises BadMessage for bytes that no replica writes."""
-    if len(frame) < _FRONT.size or len(frame) > MOST_BYTES:
-        raise BadMessage(f"A message has {_FRONT.size} to {MOST_BYTES} bytes, this one has {len(frame)}.")
-    magic, version, layout_version, count, _, digest = _FRONT.unpack_from(frame)
+def decode(frame: bytes) -> list[wire.Batch] | UnsupportedVersion:
+    """The batches of one block. Raises BadMessage for bytes that are not a message of a replica."""
+    if len(frame) < _PREFIX.size or len(frame) > MAX_BYTES:
+        raise BadMessage(f"A message has {_PREFIX.size} to {MAX_BYTES} bytes, but this one has {len(frame)}.")
+    magic, version, layout_version, count, _, digest = _PREFIX.unpack_from(frame)
     if magic != _MAGIC:
-        raise BadMessage("These bytes are no message of commands: they do not begin with its mark.")
-    if xxhash.xxh3_64_intdigest(memoryview(frame)[_FRONT.size :]) != digest:
-        raise BadMessage("This message is cut or damaged: its bytes do not give the hash that it carries.")
+        raise BadMessage("These bytes are not a message of commands: they do not begin with the magic number.")
+    if xxhash.xxh3_64_intdigest(memoryview(frame)[_PREFIX.size :]) != digest:
+        raise BadMessage("This message is truncated or damaged: its bytes do not match its hash.")
     if (version, layout_version) != (_VERSION, layout.LAYOUT_VERSION):
-        return OtherVersion(version, layout_version)
+        return UnsupportedVersion(version, layout_version)
     batches = _batches(frame, count)
     for batch in batches:
         kinds = batch.commands["kind"] if batch is not batches[-1] else batch.commands["kind"][:-1]
         if (kinds >= FIRST_REFERENCE_COMMAND).any():
-            raise BadMessage("A command on assets or instruments is not the last one of this message.")
+            raise BadMessage("This message has a command on assets or instruments that is not its last one.")
     return batches
 
 
 def _batches(frame: bytes, count: int) -> list[wire.Batch]:
     batches = []
-    at = _FRONT.size
+    at = _PREFIX.size
     while at < len(frame):
         if len(frame) < at + _SIZE.size:
             raise BadMessage("This message ends in the middle of a size.")
@@ -80,5 +80,5 @@ def _batches(frame: bytes, count: int) -> list[wire.Batch]:
         batches.append(wire.decode_batch(frame[at : at + size]))
         at += size
     if not batches or len(batches) != count:
-        raise BadMessage(f"This message says {count} batches and has {len(batches)}.")
+        raise BadMessage(f"This message should have {count} batches but has {len(batches)}.")
     return batches

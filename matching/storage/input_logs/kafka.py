@@ -1,7 +1,7 @@
-"""A topic of one partition as the log of commands: Kafka, or whatever speaks its protocol.
+"""Command log in a Kafka topic with one partition; works with any broker that implements Kafka's protocol.
 
-Written by an idempotent producer that waits for all in-sync copies, read from an offset that the engine's state holds;
-no consumer group, no committed offset. `kafka_topic` judges the topic before any of this begins.
+An idempotent producer writes and waits for all in-sync copies. The consumer starts at the offset in the engine's state;
+there is no consumer group and no committed offset. `kafka_topic` checks the topic's configuration before.
 """
 
 import json
@@ -24,49 +24,50 @@ from matching.storage.input_logs.kafka_topic import PARTITION, Options, Topic
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE_S = 15.0
+_TIMEOUT_S = 15.0
 _READ_AHEAD_MESSAGES = 128
 _POLL_S = 0.2
-_AWAY_AFTER_S = 2.0
+_UNAVAILABLE_AFTER_S = 2.0
 _STATISTICS_MS = 1000
 _OVERHEAD_BYTES = 4096
-_NS_A_MS = 1_000_000
+_NS_PER_MS = 1_000_000
 
-_BOTH: dict[str, Any] = {
+_SHARED: dict[str, Any] = {
     "socket.nagle.disable": True,
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1000,
     "socket.timeout.ms": 10_000,
-    "log_level": 3,  # what matters is told by callbacks
+    "log_level": 3,  # errors arrive through callbacks
 }
 _PRODUCER: dict[str, Any] = {
     "enable.idempotence": True,
     "acks": "all",
-    "linger.ms": 0,  # a message is a block's worth already
-    # Never given up while this process lives: what is given up may be done all the same, and nobody could tell.
+    "linger.ms": 0,  # a message contains a whole block already
+    # Never give up: a message that was given up may be written all the same, and nobody could tell.
     "message.timeout.ms": 0,
     "request.timeout.ms": 10_000,
-    "message.max.bytes": frames.MOST_BYTES + _OVERHEAD_BYTES,
+    "message.max.bytes": frames.MAX_BYTES + _OVERHEAD_BYTES,
     "queue.buffering.max.messages": 1000,
     "compression.type": "none",
     "statistics.interval.ms": _STATISTICS_MS,
 }
 _CONSUMER: dict[str, Any] = {
-    "group.id": "exchange-replica",  # the client asks for one; nothing is kept under it
+    "group.id": "exchange-replica",  # required by the client library; not used
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
-    # Nobody here writes in transactions: one that a stranger leaves open may not keep messages from their readers.
+    # Replicas do not write in transactions. With read_committed an open transaction of another program would block
+    # reads.
     "isolation.level": "read_uncommitted",
     "enable.partition.eof": True,
     "check.crcs": True,
     "fetch.wait.max.ms": 100,
     "fetch.error.backoff.ms": 50,
     "fetch.queue.backoff.ms": 20,
-    "max.partition.fetch.bytes": 4 * frames.MOST_BYTES,
+    "max.partition.fetch.bytes": 4 * frames.MAX_BYTES,
     "queued.max.messages.kbytes": 16_384,
 }
-_PASSING = frozenset(
+_TEMPORARY = frozenset(
     {
         KafkaError._TRANSPORT,
         KafkaError._RESOLVE,
@@ -84,7 +85,7 @@ _PASSING = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
-"""What the client mends by itself, without a message less: brokers that are away, and a partition that moves."""
+"""Errors from which the client recovers by itself without losing a message: broker unavailable, partition moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class _Arrival:
 
 
 class KafkaLog:
-    """One topic's end to write to and place to read from. Belongs to one thread; another one fetches for it."""
+    """Writes to and reads from one topic. Used by one thread; a background thread fetches messages for it."""
 
     def __init__(
         self,
@@ -103,19 +104,19 @@ class KafkaLog:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`options` come before those here."""
+        """`options` override the settings of this module. `clock` gives monotonic seconds."""
         self.identity = topic.identity
         self._servers = servers
         self._topic = topic.name
         self._clock = clock
-        shared = {"bootstrap.servers": servers, **_BOTH, "error_cb": self._note_error, **(options or {})}
+        shared = {"bootstrap.servers": servers, **_SHARED, "error_cb": self._note_error, **(options or {})}
         self._producer = Producer({**_PRODUCER, "stats_cb": self._note_statistics, **shared})
         self._consumer = Consumer({**_CONSUMER, **shared})
-        self._under_way: dict[bytes, float] = {}  # key → when it was appended, oldest first
+        self._unacknowledged: dict[bytes, float] = {}  # key → when it was appended, oldest first
         self._lost: list[bytes] = []
         self._brokers_up = True
         self._failure = ""
-        self._arrived: queue.Queue[Logged | None] = queue.Queue(_READ_AHEAD_MESSAGES)  # None: the end was reached
+        self._arrived: queue.Queue[Logged | None] = queue.Queue(_READ_AHEAD_MESSAGES)  # None: end of the log reached
         self._is_at_end = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._fetch, name="kafka-fetch", daemon=True)
@@ -126,42 +127,44 @@ class KafkaLog:
 
     def begin(self, offset: int, applied_ns: int) -> int:
         try:
-            low, end = self._consumer.get_watermark_offsets(self._at(offset), timeout=_PATIENCE_S)
+            low, end = self._consumer.get_watermark_offsets(self._at(offset), timeout=_TIMEOUT_S)
         except KafkaException as error:
-            raise LogUnusable(f"Kafka at {self._servers} does not tell where {self._topic} ends: {error}.") from error
+            raise LogUnusable(
+                f"Kafka at {self._servers} cannot say where topic {self._topic} ends: {error}."
+            ) from error
         if offset < low:
             raise LogUnusable(
                 f"Topic {self._topic} begins with message {low}, and this engine needs those from {offset} on: they "
-                "were removed, by retention or by hand. Start a replica that has a newer state, or whose store has."
+                "were removed, by retention or by hand. Start a replica whose snapshot or store is newer."
             )
         if offset > end:
             raise LogUnusable(
                 f"Topic {self._topic} ends before message {end}, and this engine has applied those up to {offset - 1}: "
-                "the brokers have lost what they had taken. Bring their data back, or go on with another topic."
+                "the brokers have lost messages. Restore their data, or continue with another topic."
             )
         if offset > low:
-            self._refuse_another(offset - 1, applied_ns)
+            self._refuse_replaced_message(offset - 1, applied_ns)
         self._consumer.assign([self._at(offset)])
         self._thread.start()
         return end
 
-    def _refuse_another(self, offset: int, applied_ns: int) -> None:
-        """A message that was taken after this engine had applied one of its place is another one."""
-        message = self._look_at(offset)
+    def _refuse_replaced_message(self, offset: int, applied_ns: int) -> None:
+        """A message stored later than the one that this engine applied at this offset is a different message."""
+        message = self._read_one(offset)
         if message is None:
-            return  # damaged on a broker's disk: this engine does not need it
+            return  # damaged on a broker's disk, but this engine does not need it
         _, time_ms = message.timestamp()
-        if usable_ns(time_ms * _NS_A_MS) > applied_ns:
+        if usable_ns(time_ms * _NS_PER_MS) > applied_ns:
             raise LogUnusable(
-                f"Message {offset} of topic {self._topic} was taken later than the one that this engine has applied "
-                "from there: the brokers have lost what they had taken, and have taken something else since. Bring "
-                "their data back, or go on with another topic."
+                f"Message {offset} of topic {self._topic} was stored later than the one that this engine has applied "
+                "at this offset: the brokers have lost messages and stored others since. Restore their data, or "
+                "continue with another topic."
             )
 
-    def _look_at(self, offset: int) -> Message | None:
-        """The message; None where the client cannot read it. Raises LogUnusable where it does not come."""
+    def _read_one(self, offset: int) -> Message | None:
+        """The message at `offset`, None if the client cannot read it. Raises LogUnusable if it does not arrive."""
         self._consumer.assign([self._at(offset)])
-        ends_s = time.monotonic() + _PATIENCE_S
+        ends_s = time.monotonic() + _TIMEOUT_S
         while time.monotonic() < ends_s:
             message = self._consumer.poll(_POLL_S)
             if message is None:
@@ -169,17 +172,19 @@ class KafkaLog:
             error = message.error()
             if error is None:
                 return message if message.offset() == offset else None
-            if error.code() not in _PASSING:
+            if error.code() not in _TEMPORARY:
                 return None
-        raise LogUnusable(f"Kafka at {self._servers} does not give message {offset} of {self._topic}: mend it first.")
+        raise LogUnusable(
+            f"Kafka at {self._servers} does not deliver message {offset} of topic {self._topic}: repair it first."
+        )
 
     def _at(self, offset: int) -> TopicPartition:
         return TopicPartition(self._topic, PARTITION, offset)
 
-    def read(self, most: int) -> list[Logged]:
+    def read(self, limit: int) -> list[Logged]:
         self._raise_failure()
         messages: list[Logged] = []
-        while len(messages) < most:
+        while len(messages) < limit:
             try:
                 message = self._arrived.get_nowait()
             except queue.Empty:
@@ -198,8 +203,8 @@ class KafkaLog:
         except BufferError:
             return False
         except KafkaException as error:
-            raise LogUnusable(f"Kafka takes no message for {self._topic}: {error}.") from error
-        self._under_way[key] = self._clock()
+            raise LogUnusable(f"Kafka accepts no message for topic {self._topic}: {error}.") from error
+        self._unacknowledged[key] = self._clock()
         return True
 
     def lost(self) -> list[bytes]:
@@ -211,10 +216,10 @@ class KafkaLog:
     def away(self) -> str:
         if not self._brokers_up:
             return f"Kafka at {self._servers} does not answer: the engine takes no commands until it does."
-        waits_s = self._clock() - next(iter(self._under_way.values()), self._clock())
-        if waits_s < _AWAY_AFTER_S:
+        waits_s = self._clock() - next(iter(self._unacknowledged.values()), self._clock())
+        if waits_s < _UNAVAILABLE_AFTER_S:
             return ""
-        return f"Kafka at {self._servers} takes no messages: the engine takes no commands until it does."
+        return f"Kafka at {self._servers} accepts no messages: the engine takes no commands until it does."
 
     def is_at_end(self) -> bool:
         return self._is_at_end
@@ -222,27 +227,27 @@ class KafkaLog:
     def close(self) -> None:
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(_PATIENCE_S)
+            self._thread.join(_TIMEOUT_S)
         self._consumer.close()
-        self._producer.flush(1.0)  # nobody was answered for what is left
+        self._producer.flush(1.0)  # clients were not answered for the rest
         for end in (self.arrival.raw, self._writing):
             os.close(end)
 
-    # What the producer tells, in `poll`
+    # Callbacks of the producer, called in `poll`
 
     def _note_delivery(self, error: KafkaError | None, message: Message) -> None:
         key = message.key()
-        assert isinstance(key, bytes), "every message here has one"
-        self._under_way.pop(key, None)
+        assert isinstance(key, bytes), "every message has a key"
+        self._unacknowledged.pop(key, None)
         if error is not None:
-            log.warning("Kafka gave up a message", error=error.str())
+            log.warning("kafka.message_lost", error=error.str())
             self._lost.append(key)
 
     def _note_error(self, error: KafkaError) -> None:
         if error.fatal():
-            self._fail(f"Kafka's client has failed for good ({error.str()}): start this replica again.")
-        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # the statistics tell
-            log.info("Kafka", error=error.str())
+            self._fail(f"The Kafka client has failed permanently ({error.str()}): start this replica again.")
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # seen in the statistics
+            log.info("kafka.client_error", error=error.str())
 
     def _note_statistics(self, text: str) -> None:
         brokers = json.loads(text)["brokers"].values()
@@ -250,7 +255,7 @@ class KafkaLog:
         self._brokers_up = any(broker["state"] == "UP" for broker in known or brokers)
 
     def _fail(self, sentence: str) -> None:
-        """The first one stays: what comes after may be its consequence."""
+        """Keeps the first failure, as later ones may be its consequence."""
         self._failure = self._failure or sentence
         self._wake()
 
@@ -258,7 +263,7 @@ class KafkaLog:
         if self._failure:
             raise LogUnusable(self._failure)
 
-    # The thread that fetches
+    # The background thread
 
     def _fetch(self) -> None:
         try:
@@ -283,22 +288,22 @@ class KafkaLog:
         if error is None:
             _, time_ms = message.timestamp()
             offset, key, value = message.offset(), message.key(), message.value()
-            assert offset is not None, "a message that was read has its place"
-            self._put(Logged(offset, time_ms * _NS_A_MS, _bytes(key), _bytes(value)))
+            assert offset is not None, "a message that was read has an offset"
+            self._put(Logged(offset, time_ms * _NS_PER_MS, _bytes(key), _bytes(value)))
         elif error.code() == KafkaError._PARTITION_EOF:
             self._put(None)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._fail(
-                f"Topic {self._topic} does not hold the next message any more, or never did: it was made anew, or "
-                "messages were removed. Start this replica again, to see which."
+                f"Topic {self._topic} does not contain the next message: the topic was created again, or messages were "
+                "removed. Start this replica again to see which."
             )
-        elif error.code() in _PASSING:
-            log.info("Kafka", error=error.str())
-        else:  # the client goes on behind a message that it could not read, and the others may have read it
+        elif error.code() in _TEMPORARY:
+            log.info("kafka.client_error", error=error.str())
+        else:  # the client would skip this message, which other replicas may have read
             self._fail(f"Topic {self._topic} cannot be read any further: {error.name()}, {error.str()}.")
 
     def _put(self, message: Logged | None) -> None:
-        """Waits while the engine is behind, so that what was read ahead stays bounded."""
+        """Blocks while the queue is full, so that the number of messages read ahead is bounded."""
         while not self._closing.is_set():
             try:
                 self._arrived.put(message, timeout=_POLL_S)
@@ -311,10 +316,10 @@ class KafkaLog:
         try:
             os.write(self._writing, b"\0")
         except BlockingIOError:
-            return  # it is full of them: the reader is awake
+            return  # the pipe is full: the reader is awake
 
     def _empty_pipe(self) -> None:
-        """Then looks once more: what was put in between has woken nobody."""
+        """Empties the wake-up pipe. Checks the queue again, as a message put meanwhile did not wake the reader."""
         try:
             while os.read(self.arrival.raw, 4096):
                 pass

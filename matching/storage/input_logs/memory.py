@@ -1,4 +1,4 @@
-"""No log: a crash loses what neither settlement nor a follower has yet. Makes no file."""
+"""No log: a crash loses blocks that neither settlement nor a follower has. Writes no files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from matching.core.blocks import Block
 from matching.storage.disk import Disk
 from matching.storage.input_logs import wal
-from matching.storage.input_logs.base import LeftBehind
+from matching.storage.input_logs.base import UnreadLog
 
 
 class MemoryLog:
-    """`wal_folder` is where this engine would keep a write-ahead log, and may have kept one."""
+    """`wal_folder` is where an earlier run of this engine may have written a write-ahead log."""
 
     name = "memory"
 
@@ -21,17 +21,17 @@ class MemoryLog:
     def blocks(self) -> Iterator[Block]:
         return iter(())
 
-    def left_behind(self) -> LeftBehind | None:
+    def unread_log(self) -> UnreadLog | None:
         if self._wal_folder is None:
             return None
         newest = wal.newest_block(self._wal_folder, self._disk)
-        return None if newest is None else LeftBehind(self._wal_folder, newest)
+        return None if newest is None else UnreadLog(self._wal_folder, newest)
 
     def append(self, blocks: Sequence[Block]) -> None:
-        """Nothing is promised, so nothing is done."""
+        """Does nothing: this log promises nothing."""
 
     def drop_before(self, number: int) -> None:
-        """Nothing is held, so nothing is dropped."""
+        """Does nothing: this log holds no blocks."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no file is open."""

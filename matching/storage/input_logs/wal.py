@@ -1,7 +1,6 @@
-"""The local write-ahead log: nothing that was answered is lost when the process or the machine dies.
+"""Local write-ahead log: no answered command is lost if the process or the machine crashes.
 
-The blocks of one turn are one record, on the disk before any of them is published or answered: one fsync for all who
-send at that moment.
+The blocks of one turn are written as one record with one fsync, before any of them is published or answered.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,15 +13,15 @@ from matching.storage.folder_lock import FolderLock
 from matching.storage.segments import SEGMENT_BYTES, Segments
 
 _SUFFIX = ".wal"
-_REMEDY = "Restore the file from a copy; or, if settlement's store holds its blocks, move the folder away."
+_REMEDY = "Restore the file from a copy, or move the folder away if settlement's store has its blocks."
 _REMEDY_UNREAD = (
-    "It may hold answered blocks that settlement lacks: restore the file from a copy, or move the folder away to give "
-    "them up."
+    "It may hold answered blocks that settlement lacks: restore the file from a copy, or move the folder away to "
+    "discard them."
 )
 
 
 class WalLog:
-    """Files under `folder`, which is made when the first block comes."""
+    """A log in files under `folder`, which is created with the first block."""
 
     name = "wal"
 
@@ -36,8 +35,8 @@ class WalLog:
         self._hold()
         return self._segments.blocks()
 
-    def left_behind(self) -> None:
-        """Nothing: this reads the only log that makes files."""
+    def unread_log(self) -> None:
+        """None: this is the only log that writes files, and it reads them."""
 
     def append(self, blocks: Sequence[Block]) -> None:
         self._hold()
@@ -51,7 +50,7 @@ class WalLog:
         self._lock.close()
 
     def _hold(self) -> None:
-        """Two engines that write into one log destroy it; reading mends its tail."""
+        """Locks the log: two writers would destroy it, and reading truncates an incomplete record at its end."""
         try:
             self._lock.hold()
         except OSError as error:
@@ -59,7 +58,7 @@ class WalLog:
 
 
 def newest_block(folder: Path, disk: Disk | None = None) -> Block | None:
-    """The last block of the log under `folder`, for who does not keep it: nothing is changed, and only its end is read.
+    """The last block of the log under `folder`, without changing it. Reads only the end of the log.
 
     Raises LogDamaged, LogUnusable.
     """

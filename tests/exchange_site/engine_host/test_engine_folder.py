@@ -47,5 +47,5 @@ def test_the_memory_log_refuses_a_folder_with_a_damaged_wal(data_dir: Path) -> N
     (data_dir / "wal").mkdir()
     (data_dir / "wal" / "00000000000000000001.wal").write_bytes(b"nothing that was ever written" * 100)
     with pytest.raises(LogDamaged, match=r"00000000000000000001\.wal is damaged at byte 0"):
-        wiring._open_input_log("memory").left_behind()
-    assert wiring._open_input_log("wal").left_behind() is None
+        wiring._open_input_log("memory").unread_log()
+    assert wiring._open_input_log("wal").unread_log() is None

@@ -119,7 +119,7 @@ def reasons(logs: Sequence[object]) -> list[tuple[str, str]]:
     return [
         (Path(log["file"]).name[16:20], log["reason"])
         for log in logs
-        if isinstance(log, dict) and log["event"] == "snapshot passed over"
+        if isinstance(log, dict) and log["event"] == "snapshot.rejected"
     ]
 
 

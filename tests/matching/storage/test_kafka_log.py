@@ -142,7 +142,7 @@ def test_messages_that_took_the_places_of_lost_ones_are_refused(kafka: Server, t
     until(lambda: is_made_anew(kafka.address, topic.name), "the topic to be gone")
     newest = written()[-1].time_ns
     with closing(KafkaLog(kafka.address, topic)) as log:
-        with pytest.raises(LogUnusable, match=r"Message 1 .* was taken later than the one that this engine"):
+        with pytest.raises(LogUnusable, match=r"Message 1 .* was stored later than the one that this engine"):
             log.begin(2, applied)
         assert log.begin(2, newest) == 2
 

@@ -25,7 +25,7 @@ kafka_only = pytest.mark.services("kafka")
 @pytest.mark.parametrize(
     ("settings", "partitions", "reason"),
     [
-        ({}, 2, "it has 2 partitions and has to have one"),
+        ({}, 2, "it has 2 partitions and must have one"),
         ({"message.timestamp.type": "CreateTime"}, 1, "message.timestamp.type is CreateTime, set it to LogAppendTime"),
         ({"cleanup.policy": "compact"}, 1, "cleanup.policy is compact, set it to delete"),
         ({"retention.ms": "3600000"}, 1, "retention.ms is 3600000, set it to -1 or at least to 604800000"),
@@ -63,19 +63,19 @@ def without(name: str) -> dict[str, str]:
 
 def test_an_answer_has_to_be_on_two_brokers_where_there_are_two() -> None:
     found = Found(1, 3, {**FIT, "min.insync.replicas": "1"})
-    assert "min.insync.replicas is 1, set it to 2" in kafka_topic.why_unfit(found)
-    assert not kafka_topic.why_unfit(Found(1, 3, FIT))
+    assert "min.insync.replicas is 1, set it to 2" in kafka_topic.unfit_reason(found)
+    assert not kafka_topic.unfit_reason(Found(1, 3, FIT))
 
 
 @pytest.mark.parametrize("name", FIT)
 def test_a_setting_that_the_cluster_does_not_tell_is_named(name: str) -> None:
-    reason = kafka_topic.why_unfit(Found(1, 3, without(name)))
+    reason = kafka_topic.unfit_reason(Found(1, 3, without(name)))
     assert reason.startswith(f"the cluster does not tell {name}, on which depends whether commands can be lost")
 
 
 @pytest.mark.parametrize("name", ["retention.ms", "retention.bytes", "max.message.bytes", "min.insync.replicas"])
 def test_a_number_that_is_none_is_said(name: str) -> None:
-    reason = kafka_topic.why_unfit(Found(1, 3, {**FIT, name: "many"}))
+    reason = kafka_topic.unfit_reason(Found(1, 3, {**FIT, name: "many"}))
     assert reason == f"{name} is 'many', and has to be a whole number."
 
 
@@ -93,31 +93,31 @@ def test_a_value_that_the_cluster_hides_is_said(kafka: Running, monkeypatch: pyt
 
     name = new_topic(kafka.address).name
     monkeypatch.setattr(AdminClient, "describe_configs", hiding)
-    with pytest.raises(LogNotReady, match=r"cannot be the input log: the cluster does not tell retention\.ms"):
+    with pytest.raises(LogNotReady, match=r"cannot be the input log: the cluster does not report retention\.ms"):
         kafka_topic.find(kafka.address, name)
 
 
 def test_a_redpanda_has_no_settings_for_what_it_does_always() -> None:
-    assert not kafka_topic.why_unfit(Found(1, 3, REDPANDA))
-    assert not kafka_topic.why_unfit(Found(1, 1, REDPANDA))
+    assert not kafka_topic.unfit_reason(Found(1, 3, REDPANDA))
+    assert not kafka_topic.unfit_reason(Found(1, 1, REDPANDA))
 
 
 def test_a_redpanda_that_answers_before_its_disk_has_the_command_is_refused() -> None:
-    reason = kafka_topic.why_unfit(Found(1, 3, {**REDPANDA, "write.caching": "true"}))
+    reason = kafka_topic.unfit_reason(Found(1, 3, {**REDPANDA, "write.caching": "true"}))
     assert reason.startswith("write.caching is true, set it to false")
 
 
 def test_what_a_power_cut_of_one_broker_loses_is_said() -> None:
     one = {**FIT, "min.insync.replicas": "1"}
-    assert "a power cut of the topic's one broker loses answered commands" in kafka_topic.doubts(Found(1, 1, one))[1]
-    assert len(kafka_topic.doubts(Found(1, 1, {**one, "flush.messages": "1"}))) == 1
-    assert len(kafka_topic.doubts(Found(1, 1, REDPANDA))) == 1
-    assert kafka_topic.doubts(Found(1, 3, FIT)) == []
+    assert "a power cut of the topic's one broker loses answered commands" in kafka_topic.risks(Found(1, 1, one))[1]
+    assert len(kafka_topic.risks(Found(1, 1, {**one, "flush.messages": "1"}))) == 1
+    assert len(kafka_topic.risks(Found(1, 1, REDPANDA))) == 1
+    assert kafka_topic.risks(Found(1, 3, FIT)) == []
 
 
 def test_a_cluster_that_tells_no_topics_apart_is_said() -> None:
-    (doubt,) = kafka_topic.doubts(Found(1, 3, FIT, has_id=False))
-    assert "the cluster gives topics no id" in doubt
+    (risk,) = kafka_topic.risks(Found(1, 3, FIT, has_id=False))
+    assert "the cluster gives topics no id" in risk
 
 
 @kafka_only
@@ -159,7 +159,7 @@ def test_the_command_is_safe_twice_and_refuses_a_topic_that_is_not_as_it_has_to_
     admin = AdminClient({"bootstrap.servers": kafka.address})
     admin.create_topics([NewTopic(spoiled, 2, 1)])[spoiled].result()
     until_known(kafka.address, spoiled)
-    with pytest.raises(CommandError, match="it has 2 partitions and has to have one") as refused:
+    with pytest.raises(CommandError, match="it has 2 partitions and must have one") as refused:
         command()
     assert refused.value.returncode == 2
 
@@ -172,7 +172,7 @@ def test_a_topic_that_is_not_there_is_said_with_the_remedy(kafka: Running) -> No
 
 def test_a_kafka_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_topic, "PATIENCE_S", 1.0)
-    with pytest.raises(LogNotReady, match="does not answer: start it, or mend KAFKA_BOOTSTRAP_SERVERS"):
+    with pytest.raises(LogNotReady, match="does not answer: start it, or correct KAFKA_BOOTSTRAP_SERVERS"):
         kafka_topic.find(free_http_address(), "any")
 
 

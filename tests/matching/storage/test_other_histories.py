@@ -71,7 +71,7 @@ def passed_over(logs: Iterable[Mapping[str, object]]) -> list[tuple[str, object]
     return [
         (Path(str(entry["file"])).name.lstrip("0"), entry["reason"])
         for entry in logs
-        if entry["event"] == "snapshot passed over"
+        if entry["event"] == "snapshot.rejected"
     ]
 
 
@@ -90,7 +90,7 @@ def test_each_is_put_aside_once_the_chain_has_come_to_its_block(folder: Snapshot
         life.make(19)
         assert passed_over(logs) == []
         life.make(35)
-    reason = "It is of another history: this engine's chain has another such block."
+    reason = "It is of another history: this engine's chain has another block there."
     assert passed_over(logs) == [("20.snapshot", reason), ("30.snapshot", reason)]
     assert folder.numbers() == [40]
     assert len(list(folder.folder.glob("*.snapshot.unusable"))) == 2

@@ -3,7 +3,7 @@ import pytest
 
 from matching.core import layout
 from matching.core.blocks import Block
-from matching.storage.ring import Place, Ring
+from matching.storage.ring import CommandRange, Ring
 
 NO_COMMANDS = np.zeros(0, layout.COMMAND)
 NO_EVENTS = np.zeros(0, layout.EVENT)
@@ -89,9 +89,9 @@ def test_requests_are_found_by_client_and_number() -> None:
     ring = Ring(4, 1 << 20)
     ring.append(block(1, (7, 1, 3), (8, 1, 2)))
     ring.append(block(2, (8, 3, 1), (7, 4, 2)))
-    assert ring.find(7, 1, 5) == [Place(1, 3, 1, 0), Place(4, 2, 2, 1)]
-    assert ring.find(7, 2, 4) == [Place(2, 2, 1, 1), Place(4, 1, 2, 1)]
-    assert ring.find(8, 2, 2) == [Place(2, 1, 1, 4)]
+    assert ring.find(7, 1, 5) == [CommandRange(1, 3, 1, 0), CommandRange(4, 2, 2, 1)]
+    assert ring.find(7, 2, 4) == [CommandRange(2, 2, 1, 1), CommandRange(4, 1, 2, 1)]
+    assert ring.find(8, 2, 2) == [CommandRange(2, 1, 1, 4)]
     assert ring.find(8, 4, 9) == []
     assert ring.find(9, 1, 5) == []
 
@@ -101,15 +101,15 @@ def test_requests_of_dropped_blocks_are_not_found_and_not_kept() -> None:
     for number in range(1, 301):
         ring.append(block(number, (7, number, 1), (1000 + number, 1, 1)))
         ring.confirm(number)
-    assert ring.find(7, 1, 300) == [Place(299, 1, 299, 0), Place(300, 1, 300, 0)]
+    assert ring.find(7, 1, 300) == [CommandRange(299, 1, 299, 0), CommandRange(300, 1, 300, 0)]
     assert ring.find(1298, 1, 1) == []
-    assert ring.find(1300, 1, 1) == [Place(1, 1, 300, 1)]
+    assert ring.find(1300, 1, 1) == [CommandRange(1, 1, 300, 1)]
 
 
 def test_commands_without_a_client_are_not_looked_up() -> None:
     ring = Ring(1, 1 << 20)
     ring.append(block(1, (0, 0, 2), (7, 1, 1)))
-    assert ring.find(7, 1, 1) == [Place(1, 1, 1, 2)]
+    assert ring.find(7, 1, 1) == [CommandRange(1, 1, 1, 2)]
     ring.confirm(1)
     ring.append(block(2))
     assert ring.find(0, 0, 1) == []

@@ -39,7 +39,7 @@ def passed_over(folder: SnapshotFolder) -> list[tuple[str, str]]:
     """(file, reason) of each, once everything was looked at."""
     with capture_logs() as logs:
         list(folder.newest_first())
-    return [(Path(log["file"]).name, log["reason"]) for log in logs if log["event"] == "snapshot passed over"]
+    return [(Path(log["file"]).name, log["reason"]) for log in logs if log["event"] == "snapshot.rejected"]
 
 
 def write(folder: SnapshotFolder, engine: Engine) -> None:
@@ -219,8 +219,8 @@ def test_a_failed_one_is_said_and_the_next_is_tried(folder: SnapshotFolder, exch
     with capture_logs() as logs:
         assert at_each_block(Snapshotter(full, DirectWriter(full), 2), exchange, 8) == []
     assert [(log["event"], log["block"], log["reason"]) for log in logs[:2]] == [
-        ("snapshot not written", 4, "No space left on device"),
-        ("snapshot not written", 6, "No space left on device"),
+        ("snapshot.write_failed", 4, "No space left on device"),
+        ("snapshot.write_failed", 6, "No space left on device"),
     ]
 
 
