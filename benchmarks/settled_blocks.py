@@ -91,7 +91,7 @@ def _demo(commands: int, seed: int) -> Blocks:
     for at in range(0, commands, size):
         sent = [market.next() for _ in range(min(size, commands - at))]
         for command, result in zip(sent, recorder.call(sent), strict=True):
-            market.saw(command, result.events)
+            market.observe(command, result.events)
     return Blocks(recorder.blocks[:setup], recorder.blocks[setup:])
 
 

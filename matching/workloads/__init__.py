@@ -1,1 +1,1 @@
-"""Streams of commands: the demo market, recorded NASDAQ messages, generated load."""
+"""Command streams: the demo market, recorded NASDAQ messages, generated load."""

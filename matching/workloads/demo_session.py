@@ -1,8 +1,8 @@
-"""Runs the demo market against an engine, through everything that may happen to an engine meanwhile.
+"""Runs the demo market against an engine and handles the engine's failures.
 
-The edges are injected: how to connect, what time it is, how to wait. An engine that is halted is waited for as long as
-it takes; one that is not there, at the start or later, for `patience_s`. After either the market begins anew: it takes
-its orders out of the books and goes on from the prices that stand there.
+Connection, clock and waiting are injected. The session waits without limit for an engine that is halted, and for
+`patience_s` for one that does not answer. Afterwards it starts a new market: it cancels its orders and continues from
+the prices in the books.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,15 +17,15 @@ from matching.transport import wire
 from matching.workloads import demo_venue
 from matching.workloads.demo_market import Market, book_of
 
-_MOST_AT_ONCE = 500
-_SLOWEST_TURN_S = 0.5
-_FASTEST_TURN_S = 0.02
-_ASK_AGAIN_S = 1.0
-_PASSING = (wire.ENGINE_HALTED, wire.OUT_OF_ORDER)
+_MAX_BATCH = 500
+_MAX_TURN_S = 0.5
+_MIN_TURN_S = 0.02
+_RETRY_S = 1.0
+_TEMPORARY = (wire.ENGINE_HALTED, wire.OUT_OF_ORDER)
 
 
 class Venue(Protocol):
-    """What the market needs of `matching.client.Client`."""
+    """The part of `matching.client.Client` that the market uses."""
 
     @property
     def registry(self) -> Registry: ...
@@ -34,13 +34,16 @@ class Venue(Protocol):
     def call(self, commands: Sequence[demo_venue.Command]) -> list[Result]: ...
 
 
-class _Forgotten(Exception):
-    """The engine does not know any more what came of a command: nor does the market know its orders."""
+class _ResultUnknown(Exception):
+    """The engine no longer has the result of a command, so the market does not know its own orders."""
 
 
 @dataclass
 class Session:
-    """`pause` waits so many seconds and says whether to stop; `rate` is commands a second; `limit` None: no end."""
+    """`rate`: commands a second. `limit`: number of commands, None for no limit. `clock`: monotonic seconds.
+
+    `pause` waits for a number of seconds and returns whether to stop. `say` prints a message to the user.
+    """
 
     connect: Callable[[], AbstractContextManager[Venue]]
     seed: int
@@ -51,51 +54,51 @@ class Session:
     pause: Callable[[float], bool]
     say: Callable[[str], object]
     sent: int = 0
-    _told: str = ""
+    _last_message: str = ""
     _silent_since_s: float | None = None
 
     def run(self) -> int:
-        """Trades until stopped or `limit` commands were sent; gives how many these were.
+        """Trades until stopped or `limit` commands were sent. Returns the number of commands sent.
 
-        Raises AddressUnusable; EngineUnreachable after `patience_s`; EngineRefused when the engine never will.
+        Raises AddressUnusable; EngineUnreachable after `patience_s`; EngineRefused if the refusal is permanent.
         """
         while not (self._finished() or self.pause(0)):
             try:
                 with self.connect() as venue:
                     self._trade(venue, begin(venue, self.seed))
-            except (EngineUnreachable, EngineRefused, _Forgotten) as error:
-                self._bear(error)
-                self.pause(_ASK_AGAIN_S)
+            except (EngineUnreachable, EngineRefused, _ResultUnknown) as error:
+                self._handle_failure(error)
+                self.pause(_RETRY_S)
         return self.sent
 
-    def _bear(self, trouble: EngineUnreachable | EngineRefused | _Forgotten) -> None:
-        """Says once what is the matter, and raises what waiting does not mend."""
-        if isinstance(trouble, EngineRefused) and trouble.code not in _PASSING:
-            raise trouble
-        if not isinstance(trouble, EngineUnreachable):
+    def _handle_failure(self, failure: EngineUnreachable | EngineRefused | _ResultUnknown) -> None:
+        """Prints a new kind of failure once; raises permanent ones."""
+        if isinstance(failure, EngineRefused) and failure.code not in _TEMPORARY:
+            raise failure
+        if not isinstance(failure, EngineUnreachable):
             self._silent_since_s = None
         elif self._silent_since_s is None:
             self._silent_since_s = self.clock()
         elif self.clock() - self._silent_since_s > self.patience_s:
-            raise EngineUnreachable(f"No engine has answered for {self.patience_s:g} s: given up.") from trouble
-        if str(trouble) != self._told:
-            self._told = str(trouble)
-            self.say(self._told)
+            raise EngineUnreachable(f"No engine has answered for {self.patience_s:g} s.") from failure
+        if str(failure) != self._last_message:
+            self._last_message = str(failure)
+            self.say(self._last_message)
 
     def _trade(self, venue: Venue, market: Market) -> None:
         self.say(f"trading {', '.join(market.books)}, {self.rate:g} commands a second")
-        self._told, self._silent_since_s = "", None
-        turn_s = min(_SLOWEST_TURN_S, max(_FASTEST_TURN_S, 1 / self.rate))
+        self._last_message, self._silent_since_s = "", None
+        turn_s = min(_MAX_TURN_S, max(_MIN_TURN_S, 1 / self.rate))
         began_s, sent = self.clock(), 0
         while not (self._finished() or self.pause(0)):
             due = int((self.clock() - began_s) * self.rate) + 1 - sent
-            if due > self.rate + _MOST_AT_ONCE:  # it cannot keep up: what was missed is not made up for
+            if due > self.rate + _MAX_BATCH:  # the engine cannot keep up: do not catch up
                 began_s, sent, due = self.clock(), 0, 1
-            count = min(due, _MOST_AT_ONCE, due if self.limit is None else self.limit - self.sent)
+            count = min(due, _MAX_BATCH, due if self.limit is None else self.limit - self.sent)
             if count > 0:
                 self._send(venue, market, count)
                 sent += count
-            if due < _MOST_AT_ONCE:
+            if due < _MAX_BATCH:
                 self.pause(turn_s)
 
     def _send(self, venue: Venue, market: Market, count: int) -> None:
@@ -103,18 +106,18 @@ class Session:
         results = venue.call(commands)
         self.sent += count
         if any(result.forgotten for result in results):
-            raise _Forgotten("The engine has forgotten what came of a command: beginning anew.")
+            raise _ResultUnknown("The engine no longer has the result of a command: starting a new market.")
         for command, result in zip(commands, results, strict=True):
-            market.saw(command, result.events)
+            market.observe(command, result.events)
 
     def _finished(self) -> bool:
         return self.limit is not None and self.sent >= self.limit
 
 
 def begin(venue: Venue, seed: int) -> Market:
-    """Defines and funds what is missing, clears what an earlier run left, and gives a market at the books' prices.
+    """A market at the prices in the books. Defines and funds missing instruments, cancels orders of an earlier run.
 
-    Names and references carry the engine's command sequence, which no two beginnings share.
+    Names and references contain the engine's command sequence, which differs for each market.
     """
     tag, depth = str(venue.status()["command_sequence"]), venue.depth()
     definitions = demo_venue.missing(venue.registry)

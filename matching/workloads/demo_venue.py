@@ -1,4 +1,4 @@
-"""What the demo market trades, who trades there, and the commands that set it up."""
+"""Instruments and accounts of the demo market, and the commands that set it up."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Command = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An instrument, the price that it starts at in dollars, and how much of its base an account starts with."""
+    """An instrument, its start price in dollars, and the base amounts that makers and takers start with."""
 
     base: str
     base_decimals: int
@@ -56,7 +56,7 @@ _TAKER_DOLLARS = "2000000"
 
 
 def missing(registry: Registry) -> list[Command]:
-    """The definitions that the engine does not have yet."""
+    """Definitions that the engine does not have yet."""
     decimals = {QUOTE: QUOTE_DECIMALS} | {listing.base: listing.base_decimals for listing in LISTINGS}
     assets = [
         {"command": "asset", "symbol": symbol, "decimals": places}
@@ -68,20 +68,20 @@ def missing(registry: Registry) -> list[Command]:
 
 
 def deposits(tag: str) -> Iterator[Command]:
-    """The first funds of every account; `tag` makes their references differ from those of other runs."""
+    """Initial deposits of all accounts. `tag` makes the references unique for a run."""
     for account in ACCOUNTS:
         for asset in (QUOTE, *(listing.base for listing in LISTINGS)):
             yield deposit(account, asset, f"demo-{tag}-{account}-{asset}")
 
 
 def deposit(account: int, asset: str, reference: str) -> Command:
-    """What an account starts with, or gets again when it has run out."""
+    """The initial deposit of an account, which is repeated when the account has no funds left."""
     amount = _funds(account, asset)
     return {"command": "deposit", "account": account, "asset": asset, "amount": amount, "reference": reference}
 
 
 def clearing() -> Iterator[Command]:
-    """Takes what an earlier run left in the books out of them."""
+    """Cancels the orders that an earlier run left in the books."""
     for account in ACCOUNTS:
         yield {"command": "cancel_all", "account": account}
 

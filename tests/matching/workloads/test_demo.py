@@ -86,7 +86,7 @@ def traded(seed: int, count: int) -> tuple[list[demo_venue.Command], list[dict[s
     for _ in range(count):
         command = market.next()
         caused = exchange.submit(command)
-        market.saw(command, caused)
+        market.observe(command, caused)
         commands.append(command)
         events += caused
     return commands, events, market, exchange
@@ -140,7 +140,7 @@ def test_who_runs_out_of_money_gets_more() -> None:
     for _ in range(500):
         command = market.next()
         caused = exchange.submit(command)
-        market.saw(command, caused)
+        market.observe(command, caused)
         events += caused
     assert any(event.get("reason") == "insufficient_balance" for event in events)
     assert sum(event["event"] == "deposited" for event in events) > 5
@@ -192,7 +192,7 @@ def test_trouble_is_waited_for_and_said_once(trouble: Exception) -> None:
 def test_an_engine_that_stays_away_ends_it() -> None:
     venue, said = Venue(KernelExchange()), list[str]()
     venue.troubles = [EngineUnreachable("No engine answers.")] * 100
-    with pytest.raises(EngineUnreachable, match=r"^No engine has answered for 5 s: given up\.$"):
+    with pytest.raises(EngineUnreachable, match=r"^No engine has answered for 5 s\.$"):
         session(venue, Time(), said, 200, patience_s=5.0).run()
     assert said.count("No engine answers.") == 1
     assert 90 < len(venue.troubles) < 100
