@@ -1,15 +1,17 @@
-"""The exchange in one process, over a network, a disk, a clock and a store that fail as one seed says.
+"""Deterministic simulator: the whole exchange in one process, with simulated network, disk, clock and store faults.
 
-Engines, followers, settlement and clients are the real code: what runs here is what runs in production, from the
-sockets' frames inwards. Only what the machine does is simulated.
+Engines, followers, settlement and clients are the production code. Only the machine is simulated: sockets, files, time,
+the connection to the store. One seed determines all faults of a run.
 
-    scheduler   simulated time; each process is a greenlet, switched where it would wait
+    scheduler   simulated time; each process is a greenlet that is switched where it would wait
     world       machines, processes, and the rates of faults
-    network     messages lost, doubled, reordered, delayed, changed; links cut
-    disk        writes torn, fsyncs that did not happen before the crash, no room
-    stores      time-outs before and after applying, times without a store, rows refused
-    cluster     who runs where, who is started again, promoted, started twice
-    traffic     clients, and what they were answered
-    checks      what has to hold afterwards
-    defects     mistakes to plant, each of which has to be found
+    network     messages lost, duplicated, reordered, delayed, corrupted; links cut
+    disk        torn writes, fsyncs lost in a crash, full disks
+    stores      timeouts before and after a write was applied, outages, rejected rows
+    engines     engine processes and an operator who restarts, promotes and wrongly starts them
+    settlers    settlement, restarted whenever it ends
+    traffic     clients and the answers that they received
+    checks      invariants that must hold after a run
+    defects     mistakes to plant, each of which the checks must find
+    run, seeds  one seed from start to checks; many seeds in parallel
 """

@@ -1,4 +1,4 @@
-"""What has to hold once the faults are over: the promises of docs/guarantees.md, read off the store and the clients."""
+"""Invariants after a run: the guarantees of docs/guarantees.md, checked on the store's content and clients' answers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from settlement.audit.verify import verify
 from settlement.stores.base import Store
 from simulator.traffic import Acknowledged
 
-_MOST_TOLD = 5
+_MAX_REPORTED = 5
 
 
 def chain_of(store: Store) -> list[Block]:
@@ -20,7 +20,7 @@ def chain_of(store: Store) -> list[Block]:
 
 
 def store_is_in_order(store: Store, trail_folder: Path, disk: Disk) -> Iterator[str]:
-    """Chain, re-execution, every table and the trail: what `verify_settlement` looks at."""
+    """The checks of `verify_settlement`: chain, re-execution, every table and the trail."""
     try:
         report = verify(store, trail_folder, Engine(), disk=disk)
     except MatchingError as error:
@@ -28,28 +28,29 @@ def store_is_in_order(store: Store, trail_folder: Path, disk: Disk) -> Iterator[
         return
     if report.behind:
         yield f"verify_settlement: {report.behind} blocks are not projected"
-    for difference in report.differences[:_MOST_TOLD]:
+    for difference in report.differences[:_MAX_REPORTED]:
         yield f"verify_settlement: {difference}"
 
 
 def requests_come_once(chain: Sequence[Block]) -> Iterator[str]:
-    """Each command of each client once, in the order of its numbers; time never runs back."""
+    """Each command of each client is in the chain once, in the order of its numbers; block times never decrease."""
     last: dict[int, int] = {}
     before_ns = 0
     for block in chain:
         if block.timestamp_ns < before_ns:
-            yield f"block {block.number} is of an earlier time than the one before"
+            yield f"block {block.number} has an earlier time than the block before it"
         before_ns = block.timestamp_ns
         for client, first, count, _ in block.requests.tolist():
             if first != last.get(client, 0) + 1:
-                yield f"block {block.number}: client {client} comes with {first} after {last.get(client, 0)}"
+                yield f"block {block.number}: client {client} has command {first} after {last.get(client, 0)}"
             last[client] = first + count - 1
 
 
-class Forgiven(NamedTuple):
-    """An epoch that may have overruled answered commands: what was told of such blocks until then may be gone.
+class AllowedLoss(NamedTuple):
+    """An epoch that may have discarded answered commands in blocks from `first_block` on, answered until `until_s`.
 
-    Begun where a leader without a log had died, or where a person told an engine to take over from a live one.
+    Such an epoch begins after a leader without a log died, or when an operator made an engine take over from a live
+    one.
     """
 
     first_block: int
@@ -57,78 +58,81 @@ class Forgiven(NamedTuple):
 
 
 def answers_are_kept(
-    acknowledged: Iterable[Acknowledged], chain: Sequence[Block], forgiven: Sequence[Forgiven]
+    acknowledged: Iterable[Acknowledged], chain: Sequence[Block], allowed_losses: Sequence[AllowedLoss]
 ) -> Iterator[str]:
-    """What a client was told is in the chain, as it was told."""
-    places = _places(chain)
-    for told in acknowledged:
-        if told.block_number == 0:
-            is_kept = told.first_number + told.command_count - 1 <= places.last.get(told.client, 0)
+    """Every answer that a client received agrees with the chain."""
+    index = _index_commands(chain)
+    for answer in acknowledged:
+        if answer.block_number == 0:
+            is_kept = answer.first_number + answer.command_count - 1 <= index.last.get(answer.client, 0)
         else:
-            is_kept = _is_kept(told, chain, places)
-        if not is_kept and not any(_forgives(epoch, told) for epoch in forgiven):
-            yield f"answered at {told.at_s:.3f} s and not in the chain like that: {told[:5]}"
+            is_kept = _is_kept(answer, chain, index)
+        if not is_kept and not any(_allows(epoch, answer) for epoch in allowed_losses):
+            yield f"answered at {answer.at_s:.3f} s, but the chain has another result: {answer[:5]}"
 
 
-def nobody_was_told_of_a_loss(told_at_s: Iterable[float], forgiven: Sequence[Forgiven]) -> Iterator[str]:
-    """No engine says that it does not have what was answered, unless one was allowed to lose it.
+def no_client_reports_a_loss(told_at_s: Iterable[float], allowed_losses: Sequence[AllowedLoss]) -> Iterator[str]:
+    """No engine tells a client that an answered command is missing, unless a loss was allowed.
 
-    A client that was cut off may hear of that long after.
+    A client that was disconnected may be told long after the loss, so times are not compared.
     """
     for at_s in told_at_s:
-        if not forgiven:
-            yield f"a client was told at {at_s:.3f} s that the engine does not have what it was answered"
+        if not allowed_losses:
+            yield f"a client was told at {at_s:.3f} s that the engine does not have a command that was answered"
 
 
-def _forgives(epoch: Forgiven, told: Acknowledged) -> bool:
-    return told.at_s < epoch.until_s and (told.block_number == 0 or told.block_number >= epoch.first_block)
+def _allows(epoch: AllowedLoss, answer: Acknowledged) -> bool:
+    return answer.at_s < epoch.until_s and (answer.block_number == 0 or answer.block_number >= epoch.first_block)
 
 
-class _Places:
+class _CommandIndex:
     def __init__(self) -> None:
         self.by_request: dict[tuple[int, int], int] = {}  # (client, number) → command sequence
         self.last: dict[int, int] = {}
 
 
-def _places(chain: Sequence[Block]) -> _Places:
-    places = _Places()
+def _index_commands(chain: Sequence[Block]) -> _CommandIndex:
+    index = _CommandIndex()
     for block in chain:
         sequence = block.first_command_sequence
         for client, first, count, _ in block.requests.tolist():
             for offset in range(count):
-                places.by_request[client, first + offset] = sequence + offset
+                index.by_request[client, first + offset] = sequence + offset
             sequence += count
-            places.last[client] = first + count - 1
-    return places
+            index.last[client] = first + count - 1
+    return index
 
 
-def _is_kept(told: Acknowledged, chain: Sequence[Block], places: _Places) -> bool:
-    if told.block_number > len(chain):
+def _is_kept(answer: Acknowledged, chain: Sequence[Block], index: _CommandIndex) -> bool:
+    if answer.block_number > len(chain):
         return False
-    for offset in range(told.command_count):
-        if places.by_request.get((told.client, told.first_number + offset)) != told.first_command_sequence + offset:
+    for offset in range(answer.command_count):
+        if (
+            index.by_request.get((answer.client, answer.first_number + offset))
+            != answer.first_command_sequence + offset
+        ):
             return False
-    events = chain[told.block_number - 1].events
+    events = chain[answer.block_number - 1].events
     sequences = events["command_sequence"]
-    first = told.first_command_sequence
-    mine = events[(sequences >= first) & (sequences < first + told.command_count)]
-    return bool(mine.tobytes() == told.events)
+    first = answer.first_command_sequence
+    mine = events[(sequences >= first) & (sequences < first + answer.command_count)]
+    return bool(mine.tobytes() == answer.events)
 
 
 def blocks_stay(what: str, blocks: dict[int, int], chain: Sequence[Block]) -> Iterator[str]:
-    """What was once durable, or told to an engine to be so, is there for good. `blocks`: number → hash."""
+    """Blocks that were durable or confirmed stay in the chain. `blocks`: number → hash."""
     for number, digest in blocks.items():
         if number > len(chain) or chain[number - 1].hash != digest:
-            yield f"block {number} was {what} with hash {digest:016x} and is gone"
+            yield f"block {number} was {what} with hash {digest:016x} and is missing"
 
 
 def engines_agree(engines: Iterable[tuple[str, Engine]], chain: Sequence[Block]) -> Iterator[str]:
-    """Every engine that is up is at the end of the chain, and holds what its re-execution gives."""
+    """Every running engine is at the end of the chain and has the state that re-executing the chain gives."""
     own = Engine()
     for block in chain:
         own.follow(block)
     for name, engine in engines:
         if engine.block_number != len(chain) or engine.state_hash != own.state_hash:
-            yield f"engine {name} is at block {engine.block_number}, the chain at {len(chain)}, or at another hash"
+            yield f"engine {name} is at block {engine.block_number}, the chain at {len(chain)}, or the hashes differ"
         elif engine.balances() != own.balances() or engine.open_orders() != own.open_orders():
-            yield f"engine {name} holds other balances or orders than the chain gives"
+            yield f"engine {name} has other balances or orders than re-execution of the chain gives"

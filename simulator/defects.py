@@ -1,7 +1,7 @@
-"""Mistakes to plant, each of which the simulator has to find: `manage.py simulate --seeds 1-200 --defect NAME`.
+"""Defects to plant, which the simulator must find: `manage.py simulate --seeds 1-200 --defect NAME`.
 
-A defect takes the place of one function while it is planted; nothing of it is in the code that runs otherwise. Each is
-a mistake that somebody could make, and that tests of one function alone would let pass.
+While a defect is planted, it replaces one function; production code contains none of it. Each defect is a realistic
+mistake that unit tests of the function alone would not find.
 """
 
 from collections import Counter
@@ -27,15 +27,15 @@ from settlement.stores.sql import statements, store
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
-    """With the mistake of that name in the code. Not to be nested."""
+    """Plants the defect of that name for the duration of the block. Must not be nested."""
     with ExitStack() as stack:
         for patch in DEFECTS[name]():
             stack.enter_context(patch)
         yield
 
 
-def _give(value: object) -> Callable[..., object]:
-    """A function that does nothing else."""
+def _returning(value: object) -> Callable[..., object]:
+    """A function that only returns `value`."""
 
     def give(*arguments: object) -> object:
         return value
@@ -51,7 +51,7 @@ def _answer_before_fsync() -> Iterator[Any]:
 
 
 def _tail_not_made_durable() -> Iterator[Any]:
-    """What a dead process had written and not synced is taken for durable."""
+    """Data that a dead process had written but not synced is treated as durable."""
 
     def settle(self: Segments, path: Any, good: bytes) -> None:
         file = self._disk.append_to(path)
@@ -64,7 +64,7 @@ def _tail_not_made_durable() -> Iterator[Any]:
 
 
 def _torn_tail_stays() -> Iterator[Any]:
-    yield mock.patch.object(Segments, "_settle", _give(None))
+    yield mock.patch.object(Segments, "_settle", _returning(None))
 
 
 def _confirm_before_append() -> Iterator[Any]:
@@ -92,12 +92,12 @@ def _ignore_epoch() -> Iterator[Any]:
         "matching.node.recovery",
         "exchange_site.engine_host.store_history",
     ):
-        yield mock.patch(f"{module}.admits", _give(True))
-    yield mock.patch.object(store.SqlStore, "_refuse_fenced", _give(None))
+        yield mock.patch(f"{module}.admits", _returning(True))
+    yield mock.patch.object(store.SqlStore, "_refuse_fenced", _returning(None))
 
 
 def _epoch_begins_anywhere() -> Iterator[Any]:
-    """An epoch is kept without a look at what the store holds."""
+    """An epoch is stored without checking which blocks the store has."""
 
     def begin_epoch(self: store.SqlStore, epoch: Any) -> None:
         with self._session.transaction():
@@ -119,7 +119,7 @@ def _checkpoint_before_projection() -> Iterator[Any]:
 
 
 def _forget_clients_in_snapshot() -> Iterator[Any]:
-    """Requests that come again after a recovery get new numbers, and are done again."""
+    """Requests repeated after a recovery are applied again."""
     real = snapshots.decode
 
     def decode(data: bytes) -> Engine:
@@ -131,7 +131,7 @@ def _forget_clients_in_snapshot() -> Iterator[Any]:
 
 
 def _increment_balances() -> Iterator[Any]:
-    """A balance is changed by what its entries add, not set to what it is."""
+    """A balance is incremented by its entries instead of being set to its value."""
     real = store.SqlStore._put_rows
 
     def put_rows(self: store.SqlStore, projection: Projection) -> None:
@@ -168,16 +168,16 @@ def _accept_empty_snapshot() -> Iterator[Any]:
             return engine
 
     yield mock.patch.object(snapshot_files.SnapshotFolder, "_load", load)
-    yield mock.patch.object(Recovery, "_why_unusable", _give(""))
+    yield mock.patch.object(Recovery, "_why_unusable", _returning(""))
 
 
 def _accept_newer_snapshot() -> Iterator[Any]:
-    """A snapshot is used although no durable place has its block."""
-    yield mock.patch.object(Recovery, "_why_unusable", _give(""))
+    """A snapshot is used although its block is not durable anywhere."""
+    yield mock.patch.object(Recovery, "_why_unusable", _returning(""))
 
 
 def _forget_requests() -> Iterator[Any]:
-    """The last number of a client is not kept, so a request that comes again is done again."""
+    """A client's last number is not stored, so a repeated request is applied again."""
     real = Engine.apply
 
     def apply(self: Engine, *arguments: Any, **options: Any) -> Block:
@@ -191,7 +191,7 @@ def _forget_requests() -> Iterator[Any]:
 
 
 def _take_silence_for_success() -> Iterator[Any]:
-    """A store that does not answer is taken to have done it."""
+    """A write to a store that does not answer is treated as done."""
 
     def call(self: retrying.Patience, action: Callable[[], Any]) -> Any:
         try:
@@ -204,11 +204,11 @@ def _take_silence_for_success() -> Iterator[Any]:
 
 
 def _lose_dead_letter() -> Iterator[Any]:
-    yield mock.patch.object(dead_letters.DeadLetters, "put", _give(None))
+    yield mock.patch.object(dead_letters.DeadLetters, "put", _returning(None))
 
 
 def _repeat_trail() -> Iterator[Any]:
-    """Lines that are in the trail already are written again."""
+    """Lines that are already in the trail are written again."""
     real = trail.Trail.append
 
     def append(self: trail.Trail, trades: Any, registry: Any) -> None:
@@ -219,7 +219,7 @@ def _repeat_trail() -> Iterator[Any]:
 
 
 def _shorten_log_too_early() -> Iterator[Any]:
-    """The log drops what no snapshot covers and settlement has not confirmed."""
+    """The log drops blocks that no snapshot covers and settlement has not confirmed."""
 
     def shorten(self: server.Leader) -> None:
         self.input_log.drop_before(self.ring.last + 1)
@@ -228,7 +228,7 @@ def _shorten_log_too_early() -> Iterator[Any]:
 
 
 def _drop_unconfirmed() -> Iterator[Any]:
-    """The ring makes room by dropping what settlement has not confirmed."""
+    """The ring makes room by dropping unconfirmed blocks."""
 
     def make_room(self: ring.Ring) -> None:
         while len(self._blocks) > 20:
@@ -243,13 +243,13 @@ def _drop_unconfirmed() -> Iterator[Any]:
 
 
 def _clock_runs_back() -> Iterator[Any]:
-    """Blocks carry the clock's time as it is."""
+    """Blocks have the clock's time even if it runs backwards."""
     for module in ("matching.node.sequencer", "matching.core.engine"):
         yield mock.patch(f"{module}.max", lambda *values, **options: values[-1], create=True)
 
 
 def _answer_what_is_not_logged() -> Iterator[Any]:
-    """With a full disk, commands are answered although the log does not have them."""
+    """If the disk is full, commands are answered although the log does not have them."""
     real = server.Leader._log
 
     def log(self: server.Leader, turn: Any) -> None:
@@ -285,4 +285,4 @@ DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
         _repeat_trail,
     )
 }
-"""By name."""
+"""Function that plants the defect, by name."""

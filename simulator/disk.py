@@ -1,8 +1,8 @@
-"""A disk as databases have to expect it: what was not synced is there, is not there, or is there in part.
+"""Simulated disk: after a power loss, data that was not synced is there, missing, or there in part.
 
-A process that dies leaves what it wrote, in the page cache. A machine that loses power keeps what was synced, and of
-the rest whatever the disk had got to: any part of what was appended, sectors that read as zeros, names that are not in
-their folder. An fsync during which the power goes has not happened.
+When a process dies, its writes survive in the page cache. When a machine loses power, synced data survives; of the
+rest, any part may: a prefix of the appended data, sectors that read as zeros, files whose name is not in their folder.
+An fsync that is interrupted by the power loss has no effect.
 """
 
 import errno
@@ -15,8 +15,8 @@ from matching.storage.disk import DRAFT, AppendFile, Held
 from simulator.world import Machine, Process, World
 
 _SECTOR = 512
-_DANGER = 10.0
-"""A sync is where it shows what was durable: processes die there more often than elsewhere."""
+_SYNC_CRASH_FACTOR = 10.0
+"""Factor of the crash rate at a sync: crashes there are the most likely to reveal missing durability."""
 
 
 @dataclass
@@ -27,14 +27,14 @@ class _File:
 
 
 class SimDrive:
-    """The files of one machine, in folders under `home`, which was there before."""
+    """The files of one machine, in folders under `home`, which always exists."""
 
     def __init__(self, world: World, machine: Machine, home: Path) -> None:
         self.world = world
         self.home = home
-        self.folders: dict[Path, bool] = {}  # below `home`; whether the folder above was synced since it was made
+        self.folders: dict[Path, bool] = {}  # below `home` → whether the parent folder was synced since it was created
         self.files: dict[Path, _File] = {}
-        self._removed: dict[Path, _File] = {}  # since their folder was synced
+        self._removed: dict[Path, _File] = {}  # removed since their folder was last synced
         self.holders: dict[Path, Process] = {}
         self.full_until_s = 0.0
         machine.lose_power.append(self._lose_power)
@@ -59,10 +59,10 @@ class SimDrive:
                 del self.files[path]
                 vanished.add(path)
                 continue
-            file.data = bytearray(self._left_of(file))
+            file.data = bytearray(self._content_after_power_loss(file))
             file.synced, file.has_name = bytes(file.data), True
         for path, file in sorted(self._removed.items()):
-            # A name that was to be replaced still has its old file; one that was removed may have it again.
+            # A rename that was lost leaves the old file; a removed file may come back.
             if path not in self.files and (path in vanished or rng.random() < 0.5):
                 self.files[path] = _File(bytearray(file.synced), file.synced, has_name=True)
         self._removed.clear()
@@ -74,24 +74,24 @@ class SimDrive:
             for path in [path for path in files if path.parent == folder]:
                 del files[path]
 
-    def _left_of(self, file: _File) -> bytes:
-        """What of a file is there after the power came back."""
+    def _content_after_power_loss(self, file: _File) -> bytes:
+        """The content of a file after a power loss."""
         rng, synced, written = self.world.rng, file.synced, bytes(file.data)
-        if not written.startswith(synced):  # it was cut and written anew
+        if not written.startswith(synced):  # the file was truncated and rewritten
             return rng.choice((synced, written))
-        left = written[: rng.randint(len(synced), len(written))]
-        if len(left) > len(synced) and rng.random() < 0.3:  # its length is there, but not all of its sectors
+        kept = written[: rng.randint(len(synced), len(written))]
+        if len(kept) > len(synced) and rng.random() < 0.3:  # the length was written, but not all sectors
             self.world.counts["torn write"] += 1
             first = -(-len(synced) // _SECTOR) * _SECTOR
-            sectors = range(first, len(left), _SECTOR)
-            torn = bytearray(left)
-            for at in [at for at in sectors if rng.random() < 0.5] or [first] * (first < len(left)):
+            sectors = range(first, len(kept), _SECTOR)
+            torn = bytearray(kept)
+            for at in [at for at in sectors if rng.random() < 0.5] or [first] * (first < len(kept)):
                 end = min(at + _SECTOR, len(torn))
                 torn[at:end] = bytes(end - at)
             return bytes(torn)
-        if len(left) < len(written):
+        if len(kept) < len(written):
             self.world.counts["torn write"] += 1
-        return left
+        return kept
 
 
 class SimDisk:
@@ -161,7 +161,7 @@ class SimDisk:
         return _Lock(self.drive, path)
 
     def _make_folder(self, folder: Path) -> None:
-        """One level of them is all that there is below the machine's `home`."""
+        """Creates a folder directly below `home`; deeper folders are not supported."""
         if folder == self.drive.home or folder in self.drive.folders:
             return
         self.drive.folders[folder] = False
@@ -178,8 +178,8 @@ class SimDisk:
 
     def _refuse_if_full(self) -> None:
         if self.drive.is_full:
-            self.drive.world.counts["no room on disk"] += 1
-            raise OSError(errno.ENOSPC, "No space left on device")
+            self.drive.world.counts["write to full disk"] += 1
+            raise OSError(errno.ENOSPC, "No space kept on device")
 
 
 class _Lock:
@@ -204,14 +204,14 @@ class SimFile:
             self._file.data += part
             self.size += len(part)
             self._disk._refuse_if_full()
-        self._file.data += part  # a crash here leaves this much
+        self._file.data += part  # a crash in the next line leaves this part
         self._disk.process.io()
         self._file.data += data[len(part) :]
         self.size += len(data)
 
     def sync(self) -> None:
         self._disk.process.io(latency_s=self._disk._sync_s())
-        self._disk.process.io(danger=_DANGER)
+        self._disk.process.io(crash_factor=_SYNC_CRASH_FACTOR)
         self._file.synced = bytes(self._file.data)
 
     def truncate(self, size: int) -> None:
@@ -220,4 +220,4 @@ class SimFile:
         self.size = size
 
     def close(self) -> None:
-        """Nothing is buffered here."""
+        """Does nothing: there is no buffer."""

@@ -1,4 +1,4 @@
-"""Engines on their machines, and an operator who starts them again, promotes followers, and makes mistakes."""
+"""Engine processes on their machines, and an operator who restarts them, promotes followers and makes mistakes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,10 +27,10 @@ from simulator.stores import Server, SimStore
 from simulator.world import Machine, Process, World
 
 DATA = Path("/data")
-"""Of each machine; on its simulated drive."""
+"""Data folder on the simulated drive of each machine."""
 
 _SEGMENT_BYTES = 8192
-_PATIENCE_S = 3.0
+_TIMEOUT_S = 3.0
 _WATCH_S = 1.0
 _RING_BLOCKS = 200
 _RING_BYTES = 1 << 20
@@ -38,7 +38,7 @@ _RING_BYTES = 1 << 20
 
 @dataclass
 class Seat:
-    """Where one engine runs, time and again."""
+    """One engine: its machine and addresses, and its current process. It is restarted whenever it ends."""
 
     name: str
     machine: Machine
@@ -64,7 +64,7 @@ class Engines:
         self._snapshot_blocks = world.rng.choice((0, 5, 20))
         self._block_commands = world.rng.choice((4, 64))
         self.seats = [self._seat(name, world.machines[at]) for at, name in enumerate("AB")]
-        world.repeatedly("leader doubled", world.rates.doubled_a_minute, self._start_by_mistake)
+        world.repeatedly("second leader started", world.rates.second_leaders_a_minute, self._start_by_mistake)
 
     def _seat(self, name: str, machine: Machine) -> Seat:
         drive = SimDrive(self._world, machine, DATA)
@@ -73,12 +73,12 @@ class Engines:
 
     @property
     def addresses(self) -> str:
-        """Where clients look for an engine."""
+        """Command addresses of all engines, for clients."""
         return ",".join(seat.addresses.commands for seat in self.seats)
 
     @property
     def leader(self) -> Seat:
-        """Who should lead, as the store says."""
+        """The engine that leads according to the store."""
         newest = epochs.newest(self._server.store.epochs())
         return next((seat for seat in self.seats if newest and seat.name == newest.engine), self.seats[0])
 
@@ -106,7 +106,7 @@ class Engines:
         plan = Plan(seat.addresses, _RING_BLOCKS, _RING_BYTES, self._block_commands)
         try:
             if follow:
-                follow_leader(plan, services, follow, _PATIENCE_S, ready, lambda: False)
+                follow_leader(plan, services, follow, _TIMEOUT_S, ready, lambda: False)
             else:
                 lead(plan, services, ready, lambda: False)
         except (MatchingError, StoreError, OSError) as error:
@@ -145,7 +145,7 @@ class Engines:
         return SimNetwork(self._wires, running)
 
     def _watch(self) -> Callable[[], epochs.Epoch | None]:
-        """What `run_engine` asks the store for in a thread of its own, once a second."""
+        """Reads the newest epoch from the store once a second, which `run_engine` does in a thread of its own."""
         known: list[epochs.Epoch | None] = [None]
         next_s = [0.0]
 
@@ -170,17 +170,17 @@ class Engines:
             self._world.scheduler.after(rng.uniform(0.2, 3), lambda: self._promote(other, seat))
         else:
             as_leader = rng.random() < 0.1  # somebody has forgotten --follow
-            self._again(seat, rng.uniform(0.1, 3), as_leader=as_leader)
+            self._restart(seat, rng.uniform(0.1, 3), as_leader=as_leader)
 
-    def _again(self, seat: Seat, in_s: float, *, as_leader: bool = False) -> None:
+    def _restart(self, seat: Seat, in_s: float, *, as_leader: bool = False) -> None:
         def start() -> None:
-            self._spoil_snapshot(seat)
+            self._damage_snapshot(seat)
             self._start(seat, as_leader=as_leader)
 
         self._world.scheduler.after(in_s, start)
 
     def _may_be_promoted(self, seat: Seat, follower: Seat) -> bool:
-        """With a log, only once the follower has what the log has: a person would look before they leave it behind."""
+        """Whether the operator promotes the follower. With a log, only if the follower has all blocks of the log."""
         if not self._world.happens("promotion tried", self._world.rates.promote):
             return False
         if not self._has_wal:
@@ -201,7 +201,7 @@ class Engines:
         def ask() -> None:
             connection = Connection(
                 follower.addresses.commands,
-                timeout_s=_PATIENCE_S,
+                timeout_s=_TIMEOUT_S,
                 make_network=lambda: self.network(operator),
                 clock=operator.monotonic,
                 client_id=1,
@@ -214,26 +214,29 @@ class Engines:
             finally:
                 connection.close()
                 operator.end()
-                self._again(dead, self._world.rng.uniform(0.1, 2))
+                self._restart(dead, self._world.rng.uniform(0.1, 2))
 
         if not follower.is_alive:
             operator.end()
-            self._again(dead, 0.5)
+            self._restart(dead, 0.5)
             return
         operator.start(ask)
 
     def _start_by_mistake(self) -> None:
-        """The follower's machine is told to lead while the leader may be alive, and perhaps to take over."""
+        """Operator's mistake.
+
+        The follower is restarted as leader while the leader may be alive, perhaps with take-over.
+        """
         seat = next(seat for seat in self.seats if seat is not self.leader)
         running, seat.process = seat.process, None
         if running is not None:
             running.end()
         self._start(seat, as_leader=True, take_over=self._world.rng.random() < 0.3)
 
-    def _spoil_snapshot(self, seat: Seat) -> None:
-        """What a bad disk or a full one may have made of the newest snapshot."""
+    def _damage_snapshot(self, seat: Seat) -> None:
+        """Damages the newest snapshot as a defective or full disk would: empty, truncated, or one bit flipped."""
         found = sorted(path for path, file in seat.drive.files.items() if path.suffix == ".snapshot" and file.data)
-        if not found or not self._world.happens("snapshot spoiled", self._world.rates.spoil):
+        if not found or not self._world.happens("snapshot damaged", self._world.rates.damage_snapshot):
             return
         file, rng = seat.drive.files[found[-1]], self._world.rng
         what = rng.randrange(3)

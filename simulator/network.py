@@ -1,8 +1,8 @@
-"""A network that loses, doubles, reorders, delays and changes messages, and whose links are cut for a while.
+"""Simulated network: loses, duplicates, reorders, delays and corrupts messages, and cuts links temporarily.
 
-Behaves as the part of ZeroMQ that is used here: a DEALER's messages wait until a ROUTER listens at the address; a
-ROUTER knows its peers by identity and is told when one is gone; a PUB sends to those that are connected only. More
-faults than TCP lets through come on purpose: nothing here may rely on the transport for what it promises.
+It behaves like the part of ZeroMQ that the exchange uses: a DEALER's messages wait until a ROUTER listens on the
+address; a ROUTER identifies its peers and gets an error for one that is gone; a PUB sends only to connected readers. It
+has more faults than TCP has, because the exchange's guarantees must not depend on the transport.
 """
 
 from collections import deque
@@ -16,11 +16,11 @@ from simulator.world import Process, World
 
 _LATENCY_S = 0.0004
 _CONNECT_S = 0.002
-_MOST_WAITING = 1000
+_MAX_QUEUED = 1000
 
 
 class Wires:
-    """Who listens where, and which machines hear each other."""
+    """The state shared by all sockets: listeners, subscribers, and links that are cut."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -41,7 +41,7 @@ class Wires:
         self._cut_until_s[link] = self.world.scheduler.now_s + self.world.rng.uniform(0.1, 8)
 
     def carry(self, source: "SimSocket", target: "SimSocket", frames: list[bytes]) -> None:
-        """Sends a message on its way, with what may happen to it."""
+        """Delivers a message later, or subjects it to a fault."""
         world, rates, now_s = self.world, self.world.rates, self.world.scheduler.now_s
         link = frozenset((source.process.machine.name, target.process.machine.name))
         cut_until_s = self._cut_until_s.get(link, 0.0) if world.is_faulty else 0.0
@@ -60,7 +60,7 @@ class Wires:
         if wire.BLOCK in frames[:2] and world.happens("bit flipped", rates.flip):
             frames = [*frames[:-1], _flipped(frames[-1], world.rng.randrange(8 * len(frames[-1])))]
         world.scheduler.at(arrival_s, lambda: target.arrive(frames))
-        if world.happens("message doubled", rates.double):
+        if world.happens("message duplicated", rates.duplicate):
             world.scheduler.at(arrival_s + world.rng.uniform(0, 1), lambda: target.arrive(frames))
 
 
@@ -80,7 +80,7 @@ class SimNetwork:
     def bind(self, kind: Kind, address: str, limits: Limits) -> "SimSocket":
         self._process.io()
         if address in self._wires.listeners:
-            raise AddressUnusable(f"{address} cannot be listened at: another process listens there already.")
+            raise AddressUnusable(f"Cannot listen on {address}: another process listens there already.")
         return SimSocket(self._wires, self._process, kind, address, is_bound=True)
 
     def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> "SimSocket":
@@ -100,7 +100,7 @@ class SimNetwork:
         return any(socket.inbox for socket in sockets)
 
     def close(self) -> None:
-        """Its sockets are closed one by one."""
+        """Does nothing: sockets are closed individually."""
 
 
 class SimSocket:
@@ -118,7 +118,7 @@ class SimSocket:
         self._is_open = True
         self._identity = wires.identity()
         self._peers: dict[bytes, SimSocket] = {}  # of a ROUTER
-        self._unsent: deque[list[bytes]] = deque(maxlen=_MOST_WAITING)  # of a DEALER, until somebody listens
+        self._unsent: deque[list[bytes]] = deque(maxlen=_MAX_QUEUED)  # of a DEALER, until a ROUTER listens
         process.at_end.append(self._close)
         if is_bound:
             wires.listeners[address] = self
@@ -141,7 +141,7 @@ class SimSocket:
         elif self._kind is Kind.ROUTER:
             peer = self._peers.get(frames[0])
             if peer is None or not peer._is_open:
-                raise Undelivered("A message was not taken: its reader is gone.")
+                raise Undelivered("A message was not delivered: its reader is gone.")
             self._wires.carry(self, peer, frames[1:])
         else:
             self._unsent.append(frames)
@@ -158,7 +158,7 @@ class SimSocket:
                 self.process.world.scheduler.wake(self.waiting)
 
     def _flush(self) -> None:
-        """What a DEALER has to say goes out once somebody listens at its address."""
+        """Sends a DEALER's queued messages if a ROUTER listens on its address, else tries again later."""
         router = self._wires.listeners.get(self.address)
         if router is None or not router.process.alive:
             if self._is_open and self._unsent:

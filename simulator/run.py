@@ -1,4 +1,4 @@
-"""One seed: a cluster under faults, then in peace until everything has come right or time is up, then the checks."""
+"""Runs one seed: a cluster with faults, then without until everything has recovered or time is up, then the checks."""
 
 import random
 from collections import Counter
@@ -17,15 +17,15 @@ from simulator.stores import Server, empty_database
 from simulator.traffic import Trader, connection_maker
 from simulator.world import Machine, World
 
-_PEACE_S = 240.0
-"""So long after the last fault everything must be done."""
+_RECOVERY_LIMIT_S = 240.0
+"""Time limit for recovering after the last fault."""
 _STALE_S = 15.0
-"""How long after an epoch began an answer of the leader before may still arrive."""
+"""Time after the beginning of an epoch in which an answer of the previous leader may still arrive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`digest` is of the chain and of what happened: the same seed gives the same one."""
+    """`digest` is a hash of the chain and the events of the run: the same seed gives the same digest."""
 
     seed: int
     problems: tuple[str, ...]
@@ -57,7 +57,7 @@ class _Run:
         self.engines = Engines(world, self.wires, self.server, has_wal=self.has_wal)
         self.settler = Settler(world, self.wires, self.server, self.engines.seats[0])
         self.traders = [self._trader(number) for number in range(1, world.rng.randint(2, 4))]
-        world.start_nuisances()
+        world.start_clock_and_pause_faults()
 
     def _trader(self, number: int) -> Trader:
         process = self.world.process(f"client {number}", self.world.machines[-1], may_crash=False)
@@ -70,16 +70,16 @@ class _Run:
         self.engines.start()
         self.settler.start()
         scheduler = self.world.scheduler
-        deadline_s = self.world.faulty_until_s + _PEACE_S
+        deadline_s = self.world.faulty_until_s + _RECOVERY_LIMIT_S
         is_done = scheduler.run(self._is_done, deadline_s)
         problems = list(self.settler.incidents)
         if not is_done:
-            problems += self._what_is_stuck()
+            problems += self._unfinished()
         else:
             problems += self._problems()
         chain = checks.chain_of(self.server.store)
         acknowledged = sum(len(trader.acknowledged) for trader in self.traders)
-        told = f"{[block.hash for block in chain]} {sorted(self.world.counts.items())} {scheduler.now_s} {problems}"
+        history = f"{[block.hash for block in chain]} {sorted(self.world.counts.items())} {scheduler.now_s} {problems}"
         return Outcome(
             self.seed,
             tuple(problems),
@@ -87,7 +87,7 @@ class _Run:
             scheduler.now_s,
             len(chain),
             acknowledged,
-            xxhash.xxh3_64_hexdigest(told.encode()),
+            xxhash.xxh3_64_hexdigest(history.encode()),
         )
 
     def _is_done(self) -> bool:
@@ -100,11 +100,11 @@ class _Run:
         projected = self.server.store.projected()
         return ends == {(projected.block_number, projected.hash)} and self.settler.is_drained
 
-    def _what_is_stuck(self) -> Iterator[str]:
-        yield f"not done {_PEACE_S:g} s after the last fault"
+    def _unfinished(self) -> Iterator[str]:
+        yield f"not done {_RECOVERY_LIMIT_S:g} s after the last fault"
         for trader in self.traders:
             if not trader.is_done:
-                yield f"{trader.name} still waits"
+                yield f"{trader.name} is still waiting"
         for seat in self.engines.seats:
             where = f"at block {seat.parts.engine.block_number} as {seat.parts.board.role}" if seat.parts else "not up"
             yield f"engine {seat.name} is {where}; it ended before with: {seat.endings[-3:]}"
@@ -123,19 +123,19 @@ class _Run:
         chain = checks.chain_of(store)
         yield from checks.store_is_in_order(store, DATA, disk)
         yield from checks.requests_come_once(chain)
-        acknowledged = [told for trader in self.traders for told in trader.acknowledged]
-        yield from checks.answers_are_kept(acknowledged, chain, self._forgiven())
+        acknowledged = [answer for trader in self.traders for answer in trader.acknowledged]
+        yield from checks.answers_are_kept(acknowledged, chain, self._allowed_losses())
         told_lost = [at_s for trader in self.traders for at_s in trader.told_lost]
-        yield from checks.nobody_was_told_of_a_loss(told_lost, self._forgiven())
+        yield from checks.no_client_reports_a_loss(told_lost, self._allowed_losses())
         yield from checks.blocks_stay("appended", self.server.appended, chain)
         yield from checks.blocks_stay("confirmed", self._confirmed_for_good(), chain)
         engines = [(seat.name, seat.parts.engine) for seat in self.engines.seats if seat.parts]
         yield from checks.engines_agree(engines, chain)
 
     def _confirmed_for_good(self) -> dict[int, int]:
-        """But for what was still in the spill when somebody else began to lead.
+        """Confirmed blocks, without those still in the spill when an engine without access to the spill began to lead.
 
-        Either a person told it to take over, or it has neither a log nor, being on another machine, the spill to read.
+        An operator told that engine to take over, or it runs on another machine, without a log and without the spill.
         """
         elsewhere = {seat.name for seat in self.engines.seats if seat.machine is not self.settler.machine}
         ends = [
@@ -146,10 +146,10 @@ class _Run:
         end = min(ends, default=None)
         return {n: digest for n, digest in self.settler.confirmed.items() if end is None or n < end}
 
-    def _forgiven(self) -> list[checks.Forgiven]:
-        """With a log, only what a person forced; without one, any new epoch."""
+    def _allowed_losses(self) -> list[checks.AllowedLoss]:
+        """With a log, epochs that an operator forced; without one, every new epoch."""
         return [
-            checks.Forgiven(epoch.first_block, self.server.began_at_s[epoch.number] + _STALE_S)
+            checks.AllowedLoss(epoch.first_block, self.server.began_at_s[epoch.number] + _STALE_S)
             for epoch in self.server.store.epochs()
             if not self.has_wal or epoch.number in self.server.forced
         ]

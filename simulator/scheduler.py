@@ -1,4 +1,7 @@
-"""Simulated time. Tasks are greenlets: one runs at a time, until it waits; the same seed gives the same order."""
+"""Scheduler with simulated time.
+
+Tasks are greenlets; one runs at a time, until it waits. The order is deterministic.
+"""
 
 import heapq
 from collections.abc import Callable
@@ -8,21 +11,21 @@ from greenlet import getcurrent, greenlet
 
 
 class Crashed(BaseException):
-    """Goes through a process that dies at this point: nothing may stop it, as nothing stops a kill -9."""
+    """Unwinds a simulated process that was killed. Like kill -9, it must not be caught: so it is a BaseException."""
 
 
 class Task:
-    """Something that runs until it waits."""
+    """A greenlet that runs until it waits."""
 
     def __init__(self, name: str, body: Callable[[], None], hub: greenlet) -> None:
         self.name = name
         self.dead = False
-        self.parked = 0  # which of its waits it is in, 0: none
+        self.wait_number = 0  # number of the wait it is in, 0: running
         self.greenlet = greenlet(body, hub)
 
 
 class Scheduler:
-    """To be made and run by the same greenlet. Times in simulated seconds since the start."""
+    """Must be created and run by the same greenlet. Times are simulated seconds since the start."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -38,7 +41,7 @@ class Scheduler:
         self.at(self.now_s + seconds, action)
 
     def spawn(self, name: str, body: Callable[[], None]) -> Task:
-        """Starts a task as soon as whoever runs now waits. What `body` raises, but for Crashed, ends the run."""
+        """Starts a task when the running one waits. An exception of `body` other than Crashed ends the run."""
 
         def run() -> None:
             try:
@@ -55,19 +58,19 @@ class Scheduler:
         return task
 
     def running(self) -> Task | None:
-        """The task that runs now, None where it is the scheduler itself."""
+        """The running task, None if it is the scheduler."""
         return self._tasks.get(getcurrent())
 
     def park(self, until_s: float) -> None:
-        """The running task waits until it is woken, or until that time. Raises Crashed where it was killed."""
+        """The running task waits until it is woken or until `until_s`. Raises Crashed if it was killed."""
         task = self.running()
-        assert task is not None, "only a task waits"
+        assert task is not None, "only a task may wait"
         if task.dead:
             raise Crashed
-        parked = task.parked = next(self._order)
-        self.at(until_s, lambda: self._resume(task, parked))
+        wait_number = task.wait_number = next(self._order)
+        self.at(until_s, lambda: self._resume(task, wait_number))
         self._hub.switch()
-        task.parked = 0
+        task.wait_number = 0
         if task.dead:
             raise Crashed
 
@@ -75,22 +78,22 @@ class Scheduler:
         self.park(self.now_s + seconds)
 
     def wake(self, task: Task) -> None:
-        """What it waits for has come."""
-        parked = task.parked
-        if parked:
-            self.after(0, lambda: self._resume(task, parked))
+        """Resumes a waiting task."""
+        wait_number = task.wait_number
+        if wait_number:
+            self.after(0, lambda: self._resume(task, wait_number))
 
     def kill(self, task: Task) -> None:
-        """The task ends where it stands; what it does on its way out must have no effect any more."""
+        """Ends the task at its current wait. What it does while unwinding must have no effect."""
         if task.dead:
             return
         task.dead = True
         if getcurrent() is task.greenlet:
             raise Crashed
-        self.after(0, lambda: self._bury(task))
+        self.after(0, lambda: self._unwind(task))
 
     def run(self, is_done: Callable[[], bool], deadline_s: float) -> bool:
-        """Until `is_done()`, or that time; says whether it is done."""
+        """Runs until `is_done()` or `deadline_s`. Returns whether it is done."""
         while not is_done():
             if not self._agenda or self._agenda[0][0] > deadline_s:
                 self.now_s = deadline_s
@@ -100,16 +103,16 @@ class Scheduler:
         return True
 
     def end(self) -> None:
-        """Kills what is left."""
+        """Kills all remaining tasks."""
         for task in list(self._tasks.values()):
             task.dead = True
-            self._bury(task)
+            self._unwind(task)
 
-    def _resume(self, task: Task, parked: int) -> None:
-        if task.parked == parked and not task.dead:
+    def _resume(self, task: Task, wait_number: int) -> None:
+        if task.wait_number == wait_number and not task.dead:
             task.greenlet.switch()
 
-    def _bury(self, task: Task) -> None:
-        if task.greenlet:  # it has begun and not ended; where it had not begun there is nothing to unwind
+    def _unwind(self, task: Task) -> None:
+        if task.greenlet:  # started and not ended; a task that has not started needs no unwinding
             task.greenlet.throw(Crashed)
         self._tasks.pop(task.greenlet, None)

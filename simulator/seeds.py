@@ -1,4 +1,4 @@
-"""Many seeds over the cores of this machine, and what they add up to."""
+"""Runs many seeds in parallel processes and sums up their outcomes."""
 
 import multiprocessing
 import signal
@@ -18,7 +18,7 @@ from simulator.run import Outcome, simulate
 
 @dataclass
 class Summary:
-    """`failed` holds the outcomes of seeds with problems, in their order."""
+    """Sum of outcomes; `failed` contains those with problems, in the order of the seeds."""
 
     seeds: int = 0
     failed: list[Outcome] = field(default_factory=list)
@@ -41,18 +41,18 @@ class Summary:
 def simulate_all(
     seeds: Iterable[int], *, processes: int, defect: str | None = None, stop_at_failure: bool = False
 ) -> Iterator[Summary]:
-    """Simulates each seed, with a planted `defect` if one is named; gives the sum so far after each."""
+    """Simulates each seed, with a planted `defect` if one is named. Yields the sum after each seed."""
     began_s = time.perf_counter()
     summary = Summary()
     kernel.compile_now()
     ahead = iter(seeds)
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_leave_signals)
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=_ignore_interrupts)
     waiting = deque((seed, pool.submit(_simulate, defect, seed)) for seed in islice(ahead, 4 * processes))
     try:
         while waiting:
             seed, future = waiting.popleft()
             error = future.exception()
-            summary.add(future.result() if error is None else _raised(seed, error))
+            summary.add(future.result() if error is None else _failed_by(seed, error))
             summary.seconds = time.perf_counter() - began_s
             yield summary
             if summary.failed and stop_at_failure:
@@ -62,14 +62,14 @@ def simulate_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_signals() -> None:
-    """Whoever is to stop tells the process that started these, and it lets them finish what they are at."""
+def _ignore_interrupts() -> None:
+    """Worker processes ignore Ctrl-C: the parent handles it and lets them finish their seed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _raised(seed: int, error: BaseException) -> Outcome:
-    """Something raised what nobody expects: a bug, of the exchange or of the simulator."""
+def _failed_by(seed: int, error: BaseException) -> Outcome:
+    """The outcome of an unexpected exception: a bug in the exchange or in the simulator."""
     return Outcome(seed, ("".join(format_exception(error)),), Counter(), 0.0, 0, 0, "")
 
 

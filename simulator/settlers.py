@@ -1,4 +1,4 @@
-"""Settlement on its machine, started again whenever it ends, and watched for confirming what is nowhere durable."""
+"""Settlement process, restarted whenever it ends. Records confirmations of blocks that are not durable."""
 
 from matching.core.errors import MatchingError
 from matching.feed.reader import Feed
@@ -38,7 +38,7 @@ class SimClock:
 
 
 class WatchedFeed(Feed):
-    """The feed, with an eye on what settlement confirms through it."""
+    """A feed that reports the confirmations sent through it."""
 
     settler: "Settler"
 
@@ -48,7 +48,7 @@ class WatchedFeed(Feed):
 
 
 class Settler:
-    """One at a time. Runs on the first engine's machine, whose recovery reads the spill."""
+    """Runs one settlement process at a time, on the machine of the first engine, whose recovery reads the spill."""
 
     def __init__(self, world: World, wires: Wires, server: Server, seat: Seat) -> None:
         self.machine = seat.machine
@@ -100,7 +100,7 @@ class Settler:
         worker.run(feed, store, trail, letters, clock, lambda: False, options, spill=spill)
 
     def note_confirmation(self, number: int) -> None:
-        """What is confirmed must be in the store, or synced in the spill."""
+        """Checks that a confirmed block is in the store or synced in the spill."""
         if number == 0 or number in self.confirmed:
             return
         digest = self._server.appended.get(number)

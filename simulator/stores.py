@@ -1,4 +1,4 @@
-"""A real store behind a connection that fails: the SQL store on a database in memory, unless another one is given."""
+"""A real store behind a failing connection: by default the SQL store on an in-memory database."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,7 +27,7 @@ _WRITES = ("append_blocks", "begin_epoch", "put_dead_letter", *_PROJECTS)
 
 
 def empty_database() -> None:
-    """A database of this process's own, in memory, with every table and no row. Never the one in the settings."""
+    """Creates or empties the in-memory database of this process. Never touches the one in the settings."""
     if ALIAS not in connections.databases:
         connections.databases[ALIAS] = {
             **connections.databases["default"],
@@ -42,17 +42,17 @@ def empty_database() -> None:
 
 
 class Server:
-    """The database server: whether it answers."""
+    """The database server, which may be unavailable."""
 
     def __init__(self, world: World, store: Store | None = None) -> None:
-        """`store` is what answers; None: the SQL store on the database of `empty_database`."""
+        """`store`: the real store; None: the SQL store on the database of `empty_database`."""
         self.world = world
         self.store = store or SqlStore(ALIAS, slow_query_ms=60_000)
         self.away_until_s = 0.0
         self.appended: dict[int, int] = {}  # block number → hash, of everything ever appended
         self.forced: set[int] = set()  # epochs of engines that were told to take over
         self.began_at_s: dict[int, float] = {}  # of each epoch
-        world.repeatedly("store away", world.rates.store_away_a_minute, self._go_away)
+        world.repeatedly("store unavailable", world.rates.store_away_a_minute, self._go_away)
 
     def _go_away(self) -> None:
         self.away_until_s = self.world.scheduler.now_s + self.world.rng.uniform(0.2, 10)
@@ -66,14 +66,14 @@ class SimStore:
     """`settlement.stores.base.Store` as one process sees it."""
 
     def __init__(self, server: Server, process: Process, opened: Store | Tables | None = None) -> None:
-        """`opened` is what this process has open of the server's store, which may remember; None: what all share."""
+        """`opened`: a stateful view of the server's store that this process opened; None: the shared store."""
         self.is_atomic = server.store.is_atomic
         self._server = server
         self._process = process
         self._opened = opened or server.store
 
     def at_checkpoint(self) -> Tables:
-        """What is read of it may fail too."""
+        """Reads through the returned view may fail, too."""
         if self.is_atomic:
             return self  # the rows are at the checkpoint
         return SimStore(self._server, self._process, self._failing("at_checkpoint")())
@@ -117,7 +117,7 @@ class SimStore:
             raise StoreUnavailable("The database does not answer: it is away.")
         if world.happens("store slow", world.rates.store_slow):
             self._process.wait(world.rng.uniform(0, 1))
-        if world.happens("store time-out before", world.rates.store_before):
+        if world.happens("store timeout before", world.rates.store_before):
             self._process.wait(world.rng.uniform(0, 2))
             raise StoreUnavailable("The database does not answer: time-out.")
         if (
@@ -130,11 +130,11 @@ class SimStore:
     def _after(self, name: str) -> None:
         world = self._server.world
         self._process.io()
-        if name in _WRITES and world.happens("store time-out after", world.rates.store_after):
+        if name in _WRITES and world.happens("store timeout after", world.rates.store_after):
             self._process.wait(world.rng.uniform(0, 2))
             raise StoreUnavailable("The database does not answer: time-out.")
 
 
 def _is_refusable(projection: Projection) -> bool:
-    """Rows, that is; the bare checkpoint that follows a dead letter has nothing that a database could refuse."""
+    """Whether there are rows to reject. The checkpoint alone, which follows a dead letter, is never rejected."""
     return bool(projection.ledger_events or projection.orders)

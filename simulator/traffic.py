@@ -1,4 +1,4 @@
-"""Clients: what they send, and what they were answered."""
+"""Clients: the commands that they send and the answers that they receive."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -21,32 +21,32 @@ _DEFINITIONS: tuple[dict[str, Any], ...] = (
 )
 _ACCOUNTS = range(101, 107)
 _TIMEOUT_S = 4.0
-_UNDER_WAY = 4
+_MAX_UNANSWERED = 4
 
 Command = dict[str, Any]
 
 
 class Acknowledged(NamedTuple):
-    """Commands of one client that were answered, and what they were told."""
+    """Answered commands of one client, with their events."""
 
     client: int
     first_number: int
     command_count: int
-    block_number: int  # 0: done before, and not held any more
+    block_number: int  # 0: applied earlier, and the events are no longer held
     first_command_sequence: int
     events: bytes
     at_s: float
 
 
 class Trader:
-    """Sends its share of batches, through whatever happens, and keeps every answer."""
+    """Sends a number of batches in spite of all faults, and records every answer."""
 
     def __init__(
         self, process: Process, make_connection: Callable[[int, Process], Connection], rng: random.Random, number: int
     ) -> None:
         self.name = process.name
         self.acknowledged: list[Acknowledged] = []
-        self.told_lost: list[float] = []  # when it was told that the engine does not have what was answered
+        self.told_lost: list[float] = []  # times at which it was told that the engine lacks an answered command
         self.is_done = False
         self._process = process
         self._make_connection = make_connection
@@ -61,7 +61,7 @@ class Trader:
             try:
                 self._trade()
             except EngineRefused as error:
-                # Nothing of it was done, or what was answered is gone: a new client, and the definitions once more.
+                # Not applied, or answered commands are lost: start again as a new client, with the definitions.
                 if error.code == OUT_OF_ORDER:
                     self.told_lost.append(self._process.monotonic())
                 self._process.wait(self._rng.uniform(0.05, 0.5))
@@ -82,7 +82,7 @@ class Trader:
             while self._left > 0:
                 self._send(connection, builder, [next(self._commands) for _ in range(self._rng.randint(1, 8))])
                 self._left -= 1
-                self._collect(connection, _UNDER_WAY)
+                self._collect(connection, _MAX_UNANSWERED)
                 self._process.wait(self._rng.expovariate(1 / self._pause_s))
             self._collect(connection, 0)
         finally:
@@ -94,9 +94,9 @@ class Trader:
             assert refusal is None, (command, refusal)
         connection.send(*builder.take())
 
-    def _collect(self, connection: Connection, most_under_way: int) -> None:
-        """Answers, until no more batches than that are under way."""
-        while connection.under_way > most_under_way:
+    def _collect(self, connection: Connection, max_unanswered: int) -> None:
+        """Receives answers until at most `max_unanswered` batches are unanswered."""
+        while connection.under_way > max_unanswered:
             try:
                 answers = connection.receive(1.0)
             except EngineUnreachable:
@@ -136,7 +136,7 @@ def connection_maker(
 
 
 def _commands(rng: random.Random, number: int) -> Iterator[Command]:
-    """An endless stream for one trader: funds first, then orders around one price, some of which trade."""
+    """Endless commands of one trader: deposits first, then orders around one price, some of which trade."""
     placed: list[tuple[int, str]] = []
     for at in range(10**9):
         account = rng.choice(_ACCOUNTS)

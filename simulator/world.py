@@ -1,7 +1,7 @@
-"""Machines, processes and faults: what a seed decides.
+"""Machines, processes and fault rates of a simulated run, drawn from its seed.
 
-A seed draws which kinds of fault there are and how often each comes, so that some runs know one kind only and others
-know all of them at once. Faults end at `faulty_until_s`; from then on everything has to come right.
+The seed determines which kinds of fault occur and how often, so that some runs have one kind only and others have all
+at once. Faults end at `faulty_until_s`; afterwards everything must recover.
 """
 
 import random
@@ -17,15 +17,15 @@ _JUMP_S = (-86_400.0, -60.0, -0.5, 0.5, 60.0, 90_000.0)
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Probabilities, each of one operation, unless the name says otherwise."""
+    """Fault rates: probability for each operation, or number a minute where the name says so."""
 
     crash: float = 0.0  # at an I/O of an engine or settlement
-    power: float = 0.0  # of a crash: that the machine goes, not just the process
+    power: float = 0.0  # share of crashes in which the machine loses power
     drop: float = 0.0
-    double: float = 0.0
+    duplicate: float = 0.0
     reorder: float = 0.0
     delay: float = 0.0
-    flip: float = 0.0  # a bit of a block on its way
+    flip: float = 0.0  # one bit of a block in transit
     cuts_a_minute: float = 0.0
     disk_full_a_minute: float = 0.0
     store_slow: float = 0.0
@@ -35,16 +35,16 @@ class Rates:
     store_refuses: float = 0.0
     jumps_a_minute: float = 0.0
     pauses_a_minute: float = 0.0
-    spoil: float = 0.0  # a snapshot, while its engine is down
-    promote: float = 0.0  # of a leader's end: that the follower is promoted
-    doubled_a_minute: float = 0.0  # a second engine is started as leader
+    damage_snapshot: float = 0.0  # while its engine is down
+    promote: float = 0.0  # share of leader failures after which the follower is promoted
+    second_leaders_a_minute: float = 0.0  # a second engine is started as leader
 
 
-_MOST = Rates(
+_MAX_RATES = Rates(
     crash=0.01,
     power=1.0,
     drop=0.05,
-    double=0.05,
+    duplicate=0.05,
     reorder=0.05,
     delay=0.05,
     flip=0.01,
@@ -57,36 +57,36 @@ _MOST = Rates(
     store_refuses=0.2,
     jumps_a_minute=10,
     pauses_a_minute=30,
-    spoil=0.7,
+    damage_snapshot=0.7,
     promote=1.0,
-    doubled_a_minute=8,
+    second_leaders_a_minute=8,
 )
 
 
 def drawn(rng: random.Random) -> Rates:
-    """Each kind is there with probability 0.6, at a random part of its highest rate."""
-    most = {name: getattr(_MOST, name) for name in Rates.__slots__}
+    """Each kind of fault occurs with probability 0.6, at a random share of its maximum rate."""
+    most = {name: getattr(_MAX_RATES, name) for name in Rates.__slots__}
     return Rates(**{name: rate * rng.random() ** 1.5 if rng.random() < 0.6 else 0.0 for name, rate in most.items()})
 
 
 @dataclass
 class Machine:
-    """What its processes share, and lose together when the power goes."""
+    """A machine: its processes share its clock, and all end when it loses power."""
 
     name: str
     clock_offset_ns: int = 0
-    lose_power: list[Callable[[], None]] = field(default_factory=list)  # what its disk does then
+    lose_power: list[Callable[[], None]] = field(default_factory=list)  # called at a power loss
 
 
 class Process:
-    """One incarnation of a process; everything that it opens asks here whether it still lives."""
+    """One run of a process. Its sockets, files and clock check here whether it is alive."""
 
     def __init__(self, world: "World", name: str, machine: Machine, *, may_crash: bool) -> None:
         self.world = world
         self.name = name
         self.machine = machine
         self.alive = True
-        self.takes_over = False  # an engine that was told to lead whoever led before
+        self.takes_over = False  # an engine that was started with take-over
         self.frozen_until_s = 0.0
         self._may_crash = may_crash
         self._task: Task | None = None
@@ -95,12 +95,15 @@ class Process:
     def start(self, body: Callable[[], None]) -> None:
         self._task = self.world.scheduler.spawn(self.name, body)
 
-    def io(self, latency_s: float = 0.0, danger: float = 1.0) -> None:
-        """Called at each operation on the outside: may be the end, `danger` times as often. Raises Crashed."""
+    def io(self, latency_s: float = 0.0, crash_factor: float = 1.0) -> None:
+        """Called at each I/O operation, where the process may crash. Raises Crashed.
+
+        `crash_factor` multiplies the crash rate.
+        """
         if not self.alive:
             raise Crashed
         world = self.world
-        if self._may_crash and world.happens("crash", danger * world.rates.crash):
+        if self._may_crash and world.happens("crash", crash_factor * world.rates.crash):
             self.crash(power=world.rng.random() < world.rates.power)
             raise Crashed
         if latency_s:
@@ -112,7 +115,7 @@ class Process:
     def wait(self, seconds: float) -> None:
         if not self.alive:
             raise Crashed
-        if self.world.running() is not None:  # else it is a check afterwards, for which no time passes
+        if self.world.running() is not None:  # no time passes for the checks after a run
             self.world.scheduler.sleep(seconds)
 
     def monotonic(self) -> float:
@@ -122,7 +125,7 @@ class Process:
         return _START_NS + int(self.world.scheduler.now_s * 1e9) + self.machine.clock_offset_ns
 
     def crash(self, *, power: bool = False) -> None:
-        """Kills it; with `power` its whole machine."""
+        """Kills the process; with `power` all processes of its machine."""
         if power:
             self.world.counts["power loss"] += 1
             self.world.lose_power(self.machine)
@@ -130,7 +133,7 @@ class Process:
             self.end()
 
     def end(self) -> None:
-        """It is gone: whatever it has open closes, without another word."""
+        """Ends the process at once; its sockets and files are closed."""
         if not self.alive:
             return
         self.alive = False
@@ -159,7 +162,7 @@ class World:
         return self.scheduler.running()
 
     def happens(self, kind: str, rate: float) -> bool:
-        """Whether a fault with this probability comes now; counts it."""
+        """Draws whether a fault with this probability occurs now, and counts it."""
         if not rate or not self.is_faulty or self.rng.random() >= rate:
             return False
         self.counts[kind] += 1
@@ -178,7 +181,7 @@ class World:
             lose()
 
     def repeatedly(self, kind: str, a_minute: float, action: Callable[[], None]) -> None:
-        """Does `action` at random times while faults last."""
+        """Calls `action` at random times while faults occur."""
         if not a_minute:
             return
 
@@ -190,8 +193,8 @@ class World:
 
         self.scheduler.after(self.rng.expovariate(a_minute / 60), act)
 
-    def start_nuisances(self) -> None:
-        """Clocks that jump and processes that are stopped for a while and go on."""
+    def start_clock_and_pause_faults(self) -> None:
+        """Schedules clock jumps and pauses of processes."""
         self.repeatedly("clock jump", self.rates.jumps_a_minute, self._jump)
         self.repeatedly("pause", self.rates.pauses_a_minute, self._pause)
 

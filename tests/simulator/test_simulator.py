@@ -24,7 +24,7 @@ def test_faults_come_and_everything_comes_right(capsys: pytest.CaptureFixture[st
     assert told["seeds"] == 24
     assert told["blocks"] > 240
     assert told["answers"] > 240
-    assert {"crash", "message dropped", "message doubled", "link cut", "power loss"} <= set(told["faults"])
+    assert {"crash", "message dropped", "message duplicated", "link cut", "power loss"} <= set(told["faults"])
 
 
 @pytest.mark.acceptance("300 seeds of the simulator come right")
