@@ -1,1 +1,1 @@
-"""How fast it is: kernel, pipeline and store, measured against a bare reference in the same run."""
+"""Benchmarks of kernel, pipeline and store, each compared with a bare reference in the same run."""

@@ -1,7 +1,7 @@
-"""The bare ZeroMQ round trip that answers are compared with: a ROUTER that does nothing but send bytes back.
+"""Echo server: the bare ZeroMQ round trip with which the engine's latency is compared.
 
-Run as `python -m benchmarks.bare_echo ADDRESS`. A request is two frames; the first four bytes of the second say how
-many bytes the answer's second frame has. An empty second frame ends it.
+Run as `python -m benchmarks.bare_echo ADDRESS`. A request has two frames; the first four bytes of the second frame give
+the size of the answer's second frame. An empty second frame stops the server.
 """
 
 import sys
@@ -29,7 +29,7 @@ def serve(address: str) -> None:
 
 
 def request(request_bytes: int, answer_bytes: int) -> bytes:
-    """A request of so many bytes for an answer of so many."""
+    """A request of `request_bytes` that asks for an answer of `answer_bytes`."""
     return answer_bytes.to_bytes(SIZE_BYTES, "little").ljust(request_bytes, b"\0")
 
 

@@ -1,6 +1,6 @@
-"""The driver alone, as a measure for what the store does with it: rows a second in batches of one partition.
+"""Insert rate of the Cassandra driver alone, as a reference for the store: rows a second in single-partition batches.
 
-Same server, keyspace, consistency and connection settings; but the driver's own batches of bound statements.
+Uses the same server, keyspace, consistency and connection settings as the store.
 """
 
 import time
@@ -19,14 +19,14 @@ BATCH_ROWS = 100
 _NUMBERS = 6
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS {}.bare_rows (shard int, bucket bigint, id bigint, "
-    + ", ".join(f"number_{place} bigint" for place in range(_NUMBERS))
+    + ", ".join(f"number_{index} bigint" for index in range(_NUMBERS))
     + ", symbol text, side text, PRIMARY KEY ((shard, bucket), id))"
 )
-_COLUMNS = ["shard", "bucket", "id", *(f"number_{place}" for place in range(_NUMBERS)), "symbol", "side"]
+_COLUMNS = ["shard", "bucket", "id", *(f"number_{index}" for index in range(_NUMBERS)), "symbol", "side"]
 
 
 def rates(access: Access, rows: int) -> dict[int, float]:
-    """Rows of 11 columns a second, by how many batches are in flight. Raises StoreUnavailable, StoreRejected."""
+    """Number of batches in flight → rows of 11 columns a second. Raises StoreUnavailable, StoreRejected."""
     login = PlainTextAuthProvider(access.username, access.password) if access.username else None
     cluster = Cluster(access.hosts, auth_provider=login, **cluster_options(access, access.timeout_ms / 1000))
     try:
@@ -34,8 +34,8 @@ def rates(access: Access, rows: int) -> dict[int, float]:
         session.execute(_TABLE.format(access.keyspace))
         marks = ", ".join("?" * len(_COLUMNS))
         insert = session.prepare(f"INSERT INTO {access.keyspace}.bare_rows ({', '.join(_COLUMNS)}) VALUES ({marks})")
-        _rate(session, insert, 0, max(IN_FLIGHT), rows)  # both sides warm up
-        return {width: _rate(session, insert, place, width, rows) for place, width in enumerate(IN_FLIGHT, 1)}
+        _rate(session, insert, 0, max(IN_FLIGHT), rows)  # warm-up
+        return {width: _rate(session, insert, index, width, rows) for index, width in enumerate(IN_FLIGHT, 1)}
     except DRIVER_ERRORS as error:
         raise translated(error, access.servers) from error
     finally:

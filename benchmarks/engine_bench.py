@@ -1,4 +1,4 @@
-"""How many commands a second an engine applies: in blocks, with funds, fees, events, client order ids and the hash."""
+"""Benchmark of the engine: commands a second in blocks, with funds, fees, events, client order ids and block hash."""
 
 import gc
 import time
@@ -18,7 +18,7 @@ _TRADE = int(EventKind.TRADE)
 
 @dataclass
 class Totals:
-    """What a run of a workload's commands gave, setup apart; the same in every run, on every machine."""
+    """Results of applying a workload's commands without its setup; the same in every run and on every machine."""
 
     trades: int = 0
     traded_quantity: int = 0  # lots
@@ -35,9 +35,10 @@ class Totals:
 
 @dataclass
 class Measured:
-    """`resting_before` and `resting_after` are open orders; both lists have one entry a repetition.
+    """Results of one workload. The lists have one entry for each repetition.
 
-    On a machine that others use too, the processor's time says more than the clock's.
+    `resting_before` and `resting_after` are numbers of open orders. On a shared machine, rates for each CPU second are
+    more meaningful than those for each second.
     """
 
     workload: str
@@ -52,7 +53,7 @@ class Measured:
     commands_per_cpu_second: list[float] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The JSON document of `--json`."""
         fields = asdict(self)
         totals = fields.pop("totals")
         speeds = {name: _spread(fields.pop(name)) for name in ("commands_per_second", "commands_per_cpu_second")}
@@ -63,14 +64,14 @@ def _spread(rates: list[float]) -> dict[str, int]:
     return {"median": round(median(rates)), "min": round(min(rates)), "max": round(max(rates))}
 
 
-class Unequal(Exception):
-    """Two runs of the same commands did not give the same: the engine is not deterministic."""
+class NotDeterministic(Exception):
+    """Two runs of the same commands ended in different states."""
 
 
 def measure(workload: Workload, repetitions: int, progress: Callable[[], object] = lambda: None) -> Measured:
-    """Runs the workload through fresh engines; only `Engine.apply` is timed. Raises Unequal.
+    """Applies the workload to new engines; only `Engine.apply` is timed. Raises NotDeterministic.
 
-    The first run counts and is not timed: it also brings what the kernel needs into memory.
+    The first run only counts events, without timing, and warms up.
     """
     kernel.compile_now()
     batches = list(workload.stream.batches(BLOCK_COMMANDS))
@@ -84,10 +85,10 @@ def measure(workload: Workload, repetitions: int, progress: Callable[[], object]
     found.resting_after = engine.open_order_count
     progress()
     for _ in range(repetitions):
-        engine = None  # type: ignore[assignment]  # two of them may be more than fits into memory
+        engine = None  # type: ignore[assignment]  # free it first: two engines may not fit into memory
         seconds, cpu_seconds, state_hash = _timed(workload, batches)
         if state_hash != found.totals.state_hash:
-            raise Unequal(f"One run ended at state {found.totals.state_hash}, another at {state_hash}.")
+            raise NotDeterministic(f"One run ended at state {found.totals.state_hash}, another at {state_hash}.")
         found.commands_per_second.append(size / seconds)
         found.commands_per_cpu_second.append(size / cpu_seconds)
         progress()
@@ -95,7 +96,7 @@ def measure(workload: Workload, repetitions: int, progress: Callable[[], object]
 
 
 def _timed(workload: Workload, batches: list[Batch]) -> tuple[float, float, str]:
-    """Seconds for all blocks, seconds of the processor, and the state hash at the end."""
+    """(seconds, CPU seconds, final state hash) of applying all blocks."""
     engine = workload.engine()
     requests = [request_of(len(batch.commands)) for batch in batches]
     gc.collect()

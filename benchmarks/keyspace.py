@@ -1,4 +1,4 @@
-"""A keyspace of a benchmark's own on the servers that the settings name, so that nothing settled is touched."""
+"""A temporary keyspace for a benchmark on the configured servers, so that settled data is not touched."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from settlement.stores.base import StoreError
 from settlement.stores.scylla.connection.session import Access, Session
 
 
-def absence() -> str | None:
-    """Why no ScyllaDB or Cassandra can be measured; None: one answers."""
+def unavailable_reason() -> str | None:
+    """Why ScyllaDB or Cassandra is not available, None if it is."""
     try:
         Session(wiring.scylla_access()).open()
     except StoreError as error:
@@ -20,15 +20,18 @@ def absence() -> str | None:
 
 
 @contextmanager
-def own_keyspace() -> Iterator[Access]:
-    """Not made yet; gone afterwards. Raises BenchError where there is one, StoreUnavailable, StoreRejected."""
+def temporary_keyspace() -> Iterator[Access]:
+    """A keyspace name for the benchmark, which creates it; dropped afterwards.
+
+    Raises BenchError if the keyspace exists, StoreUnavailable, StoreRejected.
+    """
     settled = wiring.scylla_access()
     access = replace(settled, keyspace=f"{settled.keyspace}_bench")
     session = Session(access)
     if access.keyspace in session.keyspaces():
         raise BenchError(
-            f"There is a keyspace {access.keyspace} already: another benchmark runs, or one was killed. If none runs, "
-            f"DROP KEYSPACE {access.keyspace} and measure again."
+            f"Keyspace {access.keyspace} exists already: another benchmark is running, or one was killed. If none is "
+            f"running, DROP KEYSPACE {access.keyspace} and try again."
         )
     try:
         yield access

@@ -1,9 +1,9 @@
-"""How fast commands go from a client through engine and settlement into the store, measured on real processes.
+"""Benchmark of the pipeline client → engine → settlement → store, with real processes.
 
-Three things: commands a second until settlement has made their blocks durable and confirmed them to the engine; trades
-a second until every table has them; and how long one command alone waits for its answer, beside a bare ZeroMQ round
-trip of the same sizes, taken in turns in the same run. The workload is the hot book of `matching.workloads`; trades a
-second are measured once more with orders that are taken at once.
+Measures commands a second until their blocks are durable and confirmed to the engine; trades a second until all tables
+have them; and the latency of a single command, compared with a bare ZeroMQ round trip of the same sizes, both measured
+alternately in the same run. The workload is the hot book of `matching.workloads`; trades a second are measured again
+with pairs of orders that trade at once.
 """
 
 import os
@@ -18,7 +18,7 @@ import numpy as np
 import zmq
 
 from benchmarks import bare_echo
-from benchmarks.keyspace import own_keyspace
+from benchmarks.keyspace import temporary_keyspace
 from benchmarks.processes import BenchError, Exchange, exchange
 from matching.client.client import Client
 from matching.client.connection import Answered, Connection
@@ -30,8 +30,8 @@ from matching.workloads import generated
 from matching.workloads.generated import Batch
 
 BATCH_COMMANDS = 1024
-_TRADING_PART = 8  # of the commands: a trade takes settlement longer than its orders take the engine
-_TURN = 200  # round trips of one kind before those of the other
+_TRADING_DIVISOR = 8  # fewer commands here: settlement needs longer for a trade than the engine for its orders
+_TURN = 200  # round trips to the engine, then the same number to the echo server
 _WARM_UP = 200
 _TIMEOUT_S = 30.0
 _TRADE = int(EventKind.TRADE)
@@ -41,7 +41,7 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Throughput:
-    """Seconds count from the first batch sent; CPU seconds are those of that time."""
+    """Seconds are counted from the first batch sent; CPU seconds are those used in that time."""
 
     commands: int
     trades: int
@@ -64,7 +64,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Latency:
-    """Microseconds from sending one command to having its answer; `bare` is a ZeroMQ round trip of the same bytes."""
+    """Microseconds from sending a command to its answer; `bare`: a ZeroMQ round trip of the same sizes."""
 
     samples: int
     p50_us: float
@@ -85,11 +85,11 @@ class Pipeline:
     batch_commands: int
     cpus: int
     throughput: Throughput
-    trading: Throughput  # of commands that do little but trade
+    trading: Throughput  # of pairs of orders that trade at once
     latency: Latency
 
     def document(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The JSON document of `--json`."""
         return {
             "store": self.store,
             "batch_commands": self.batch_commands,
@@ -104,12 +104,12 @@ class Pipeline:
 def measure(commands: int, samples: int, *, store: str, seed: int, parent: Path | None, say: Say) -> Pipeline:
     """`store` is sql or scylla.
 
-    Raises BenchError, MatchingError where the engine does not answer, and StoreError where the store does not.
+    Raises BenchError, MatchingError if the engine does not answer, StoreError if the store does not.
     """
     say("making the workload")
     workload = generated.generate("hot", commands + samples + _WARM_UP, seed=seed)
     together = list(workload.stream.part(0, commands).batches(BATCH_COMMANDS))
-    trading = generated.pairs(commands // _TRADING_PART, workload.accounts, len(workload.stream), seed=seed)
+    trading = generated.pairs(commands // _TRADING_DIVISOR, workload.accounts, len(workload.stream), seed=seed)
     single = list(workload.stream.part(commands, len(workload.stream)).batches(1))
     say("starting engine and settlement")
     with _settings_of(store) as chosen, exchange(parent, chosen) as running:
@@ -135,16 +135,16 @@ def measure(commands: int, samples: int, *, store: str, seed: int, parent: Path 
 
 @contextmanager
 def _settings_of(store: str) -> Iterator[dict[str, str]]:
-    """Of a store of the benchmark's own; an SQLite file needs no name."""
+    """Settings of a temporary store; an SQLite file needs no name, as DATA_DIR is temporary."""
     if store == "sql":
         yield {"SETTLEMENT_STORE": "sql"}
         return
-    with own_keyspace() as access:
+    with temporary_keyspace() as access:
         yield {"SETTLEMENT_STORE": store, "SCYLLA_KEYSPACE": access.keyspace}
 
 
 def pour(connection: Connection, batches: Iterable[Batch]) -> tuple[int, list[Answered]]:
-    """Sends batches, as many under way as the connection allows; the last block's number and all answers."""
+    """Sends batches, as many at once as the connection allows. Returns the last block number and all answers."""
     answers: list[Answered] = []
     for batch in batches:
         while connection.full:
@@ -188,7 +188,7 @@ def _since(before: dict[str, float], after: dict[str, float]) -> dict[str, float
 
 
 def _latency(running: Exchange, connection: Connection, batches: Sequence[Batch]) -> Latency:
-    """In turns, so that what else the machine does falls on both alike."""
+    """Measures engine and echo server alternately, so that other load on the machine affects both equally."""
     context: zmq.Context[RawSocket] = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.connect(running.environment["BARE_ECHO_ADDRESS"])
@@ -197,14 +197,14 @@ def _latency(running: Exchange, connection: Connection, batches: Sequence[Batch]
     bare_us: list[float] = []
     try:
         _, answers = _one_at_a_time(connection, batches[:_WARM_UP])
-        _bare(socket, batches[:_WARM_UP], answers)
+        _echo_round_trips(socket, batches[:_WARM_UP], answers)
         for at in range(_WARM_UP, len(batches), _TURN):
             taken, answers = _one_at_a_time(connection, batches[at : at + _TURN])
             engine_us += taken
-            bare_us += _bare(socket, batches[at : at + _TURN], answers)
+            bare_us += _echo_round_trips(socket, batches[at : at + _TURN], answers)
         socket.send_multipart([b"", b""])
     except zmq.Again as error:
-        raise BenchError(f"The bare echo did not answer within {_TIMEOUT_S:g} s.") from error
+        raise BenchError(f"The echo server did not answer within {_TIMEOUT_S:g} s.") from error
     finally:
         socket.close(linger=100)
         context.term()
@@ -214,7 +214,7 @@ def _latency(running: Exchange, connection: Connection, batches: Sequence[Batch]
 
 
 def _one_at_a_time(connection: Connection, batches: Sequence[Batch]) -> tuple[list[float], list[int]]:
-    """Microseconds of each round trip, and the bytes of each answer."""
+    """(microseconds, answer bytes) of each round trip, in two lists."""
     taken_us, sizes = [], []
     for batch in batches:
         began_s = time.perf_counter()
@@ -226,7 +226,7 @@ def _one_at_a_time(connection: Connection, batches: Sequence[Batch]) -> tuple[li
     return taken_us, sizes
 
 
-def _bare(socket: RawSocket, batches: Sequence[Batch], answer_bytes: Sequence[int]) -> list[float]:
+def _echo_round_trips(socket: RawSocket, batches: Sequence[Batch], answer_bytes: Sequence[int]) -> list[float]:
     taken_us = []
     for batch, size in zip(batches, answer_bytes, strict=True):
         request_bytes = layout.BATCH.itemsize + layout.COMMAND.itemsize + len(batch.texts)

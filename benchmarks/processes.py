@@ -1,4 +1,4 @@
-"""An exchange of a benchmark's own: real processes on free ports, with a DATA_DIR that is removed."""
+"""A temporary exchange for a benchmark: real processes on free ports, with a temporary DATA_DIR."""
 
 import os
 import re
@@ -21,21 +21,21 @@ from matching.commandline.interruption import undisturbed
 from matching.transport.wire import STATUS
 
 READY_S = 180.0  # a first start compiles the kernel
-PATIENCE_S = 600.0  # a slow store takes its time to project
+TIMEOUT_S = 600.0  # a slow store may need minutes to project
 STOP_S = 20.0
-_ASK_AGAIN_S = 0.02
-_LOOK_S = 1.0
+_POLL_S = 0.02
+_READY_POLL_S = 1.0
 _APPENDED = "settlement_blocks_appended_total"
 _LAG = "settlement_projection_lag"
 
 
 class BenchError(Exception):
-    """A benchmark that could not be carried through; its text is one sentence, after a process's last words."""
+    """A benchmark failed. Its text is one sentence, after the last lines of the failed process's output."""
 
 
 @dataclass
 class Exchange:
-    """Running processes by name, and the environment that they were given."""
+    """Running processes by name, and their environment."""
 
     environment: dict[str, str]
     folder: Path
@@ -53,14 +53,14 @@ class Exchange:
             )
 
     def prepare(self) -> None:
-        """Tables, keys and the compiled kernel."""
+        """Creates tables and keys and compiles the kernel."""
         self.start("prepare_run", "manage.py", "prepare_run")
         try:
             failed = self.processes["prepare_run"].wait(READY_S)
         except subprocess.TimeoutExpired as error:
             raise BenchError(f"The benchmark's tables were not made within {READY_S:g} s.") from error
         if failed:
-            raise BenchError(f"{self._last_words('prepare_run')}: the benchmark's tables could not be made.")
+            raise BenchError(f"{self._last_output('prepare_run')}: the benchmark's tables could not be made.")
         del self.processes["prepare_run"]
 
     def wait_until_ready(self) -> None:
@@ -69,32 +69,32 @@ class Exchange:
             for name, setting in (("engine", "ENGINE_HTTP_ADDRESS"), ("settlement", "SETTLEMENT_HTTP_ADDRESS"))
         }
         deadline_s = time.monotonic() + READY_S
-        while silent := readiness.wait_until_ready(urls, _LOOK_S):
+        while silent := readiness.wait_until_ready(urls, _READY_POLL_S):
             self.check()
             if time.monotonic() > deadline_s:
-                words = "\n".join(self._last_words(name) for name in silent)
+                words = "\n".join(self._last_output(name) for name in silent)
                 raise BenchError(f"{words}: {' and '.join(silent)} did not become ready within {READY_S:g} s.")
 
     def check(self) -> None:
-        """Raises BenchError when a process has ended."""
+        """Raises BenchError if a process has ended."""
         for name, process in self.processes.items():
             if process.poll() is not None:
-                raise BenchError(f"{self._last_words(name)}: {name} ended with status {process.returncode}.")
+                raise BenchError(f"{self._last_output(name)}: {name} ended with status {process.returncode}.")
 
     def wait_until_confirmed(self, connection: Connection, block: int) -> None:
-        """Until settlement has told the engine that everything up to this block is durable."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        """Waits until settlement has confirmed this block to the engine."""
+        deadline_s = time.monotonic() + TIMEOUT_S
         while connection.ask(STATUS)["ring"]["confirmed"] < block:
             self._wait(deadline_s, f"block {block} was not confirmed")
 
     def wait_until_projected(self, block: int) -> None:
-        """Until every table has everything up to this block."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        """Waits until all tables are up to date with this block."""
+        deadline_s = time.monotonic() + TIMEOUT_S
         while (found := self._settlement())[_APPENDED] < block or found[_LAG] > 0:
             self._wait(deadline_s, f"block {block} was not projected")
 
     def cpu_seconds(self) -> dict[str, float]:
-        """What each process has used so far; nothing where the system does not tell (/proc)."""
+        """CPU seconds used so far by each process; empty on systems without /proc."""
         used = {}
         for name, process in self.processes.items():
             stat = Path(f"/proc/{process.pid}/stat")
@@ -104,7 +104,7 @@ class Exchange:
         return used
 
     def stop(self) -> None:
-        """Last started, first stopped; who does not end is killed."""
+        """Stops the processes in reverse order of their start; kills those that do not end in time."""
         for process in reversed(self.processes.values()):
             process.terminate()
             try:
@@ -122,21 +122,21 @@ class Exchange:
     def _wait(self, deadline_s: float, what: str) -> None:
         self.check()
         if time.monotonic() > deadline_s:
-            raise BenchError(f"After {PATIENCE_S:g} s {what}.")
-        time.sleep(_ASK_AGAIN_S)
+            raise BenchError(f"After {TIMEOUT_S:g} s {what}.")
+        time.sleep(_POLL_S)
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
-    def _last_words(self, name: str) -> str:
+    def _last_output(self, name: str) -> str:
         return "\n".join(self._log(name).read_text(errors="replace").splitlines()[-5:])
 
 
 @contextmanager
 def exchange(parent: Path | None, store: Mapping[str, str]) -> Iterator[Exchange]:
-    """Starts settlement, engine and the bare echo in a temporary folder, below `parent` or where such folders are.
+    """Starts settlement, engine and echo server in a temporary folder, below `parent` if it is given.
 
-    `store`: the settings that name settlement's store. The database is the embedded one, whatever DATABASE_URL says.
+    `store`: settings that select settlement's store. The database is the embedded one, and DATABASE_URL is ignored.
     Raises BenchError.
     """
     with tempfile.TemporaryDirectory(prefix="exchange-bench-", dir=parent, ignore_cleanup_errors=True) as name:

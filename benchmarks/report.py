@@ -1,4 +1,4 @@
-"""All benchmarks one after the other, each in a process of its own, as a Markdown table and as a JSON document."""
+"""Runs all benchmarks, each in its own process; reports them as a Markdown table and a JSON document."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import numpy as np
 import zmq
 from django.conf import settings
 
-from benchmarks.keyspace import absence
+from benchmarks.keyspace import unavailable_reason
 from benchmarks.processes import BenchError
 from benchmarks.settled_blocks import WORKLOADS
 
@@ -23,7 +23,7 @@ Document = dict[str, Any]
 
 
 class Run(NamedTuple):
-    """A line of the table: what it says, and the command that measures it."""
+    """One row of the table: its title and the command that measures it."""
 
     title: str
     command: tuple[str, ...]
@@ -53,11 +53,11 @@ STORES = tuple(
 
 
 def measure(files: Sequence[Path], say: Callable[[str], object]) -> Document:
-    """Every benchmark, and every file of order flow. Raises BenchError with what a benchmark said."""
+    """Runs every benchmark, also for each order flow file. Raises BenchError."""
     own = [Run(file.stem, ("bench_engine", "--workload", str(file))) for file in files]
-    skipped = absence()
+    skipped = unavailable_reason()
     if skipped is not None:
-        say(f"skipping what needs ScyllaDB or Cassandra: {skipped}")
+        say(f"skipping benchmarks of ScyllaDB and Cassandra: {skipped}")
 
     def measured(runs: Iterable[Run]) -> list[Document]:
         found = []
@@ -72,7 +72,7 @@ def measure(files: Sequence[Path], say: Callable[[str], object]) -> Document:
 
 
 def machine() -> Document:
-    """What the numbers depend on. Load is that of the last minute, before the benchmark ends."""
+    """Description of the machine and software versions. Load: average of the last minute."""
     model = Path("/proc/cpuinfo")
     named = [line.partition(":")[2].strip() for line in _lines(model) if line.startswith("model name")]
     return {
@@ -111,7 +111,7 @@ def table(found: Document) -> str:
 
 
 def save(found: Document, folder: Path) -> tuple[Path, Path]:
-    """Writes table and document; gives their paths. Raises OSError."""
+    """Writes table and document. Returns their paths. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     text, document = folder / "bench.md", folder / "bench.json"
     text.write_text(table(found), encoding="utf-8")

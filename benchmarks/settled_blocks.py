@@ -1,7 +1,7 @@
-"""Blocks to settle, for measuring a store: seeded, made by an engine that runs along.
+"""Blocks for benchmarks of a store, made by an engine from a seeded workload.
 
-`demo` is the market that `demo_market` makes: eighteen accounts, three instruments, and much trade. The other two are
-those of `matching.workloads`: a hot book of a thousand accounts, and pairs of orders that do little but trade.
+`demo` is the demo market: 18 accounts, three instruments, many trades. `hot` and `pairs` are workloads of
+`matching.workloads.generated`: a hot book with a thousand accounts, and pairs of orders that trade with each other.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from matching.workloads.demo_venue import Command
 WORKLOADS = ("demo", "pairs", "hot")
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 _BLOCK_COMMANDS = {"demo": 128, "pairs": 512, "hot": 512}
-_COMMANDS_A_SECOND = 5  # of the blocks' time: two days hold a million, so lookups by day have days to choose from
+_COMMANDS_A_SECOND = 5  # of block time: a million commands span two days, so that lookups by day have several days
 
 
 class Blocks(NamedTuple):
-    """`setup` defines, funds and fills the books; `stream` is what is measured."""
+    """`setup`: definitions, deposits and initial orders; `stream`: the blocks to measure."""
 
     setup: list[Block]
     stream: list[Block]
@@ -34,12 +34,12 @@ class Blocks(NamedTuple):
 
 
 def make(name: str, commands: int, *, seed: int = 1) -> Blocks:
-    """About so many commands in `stream`. `name` is one of WORKLOADS."""
+    """Blocks with about `commands` commands in `stream`. `name` is one of WORKLOADS."""
     return _demo(commands, seed) if name == "demo" else _generated(name, commands, seed)
 
 
 class _Recorder:
-    """An engine and the blocks it made; a venue (matching.workloads.demo_session.Venue) to the demo market."""
+    """An engine that keeps its blocks. Implements `matching.workloads.demo_session.Venue` for the demo market."""
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
@@ -58,7 +58,7 @@ class _Recorder:
         return {}
 
     def call(self, commands: Sequence[Command]) -> list[Result]:
-        """One block of them all, but for definitions, which end one."""
+        """Applies the commands as one block, except that a definition ends a block."""
         found: list[Result] = []
         for command in commands:
             refusal = self._builder.add(command)

@@ -1,8 +1,8 @@
-"""How fast settlement's store takes blocks and rows, and how soon it finds them again.
+"""Benchmark of settlement's store: appending blocks, projecting rows, and lookups.
 
-One process, no engine: blocks are made beforehand. A store of the benchmark's own (a keyspace, or an SQLite file), so
-that nothing settled is touched. For ScyllaDB and Cassandra the driver alone is measured in the same run, before and
-after, since rows a second mean little without knowing what the machine gives at that hour.
+Runs in one process without an engine: blocks are made beforehand. It uses a temporary keyspace or SQLite file, so that
+settled data is not touched. For ScyllaDB and Cassandra the driver alone is measured before and after in the same run,
+as a reference for what the machine can do at that time.
 """
 
 import time
@@ -18,7 +18,7 @@ from django.db import connections
 from prometheus_client import REGISTRY
 
 from benchmarks import bare_scylla, settled_blocks
-from benchmarks.keyspace import own_keyspace
+from benchmarks.keyspace import temporary_keyspace
 from benchmarks.processes import BenchError
 from matching.core.blocks import Block
 from settlement import wiring
@@ -41,22 +41,22 @@ _LOOKUPS = 200
 _BARE_ROWS = 10_000
 _PAGE = 50
 _RANGE = 100
-_SLICE = 1000  # sequences
+_SLICE = 1000  # event sequences
 
 Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class Phase:
-    """CPU seconds are this process's; the rest of the time it waits for the server."""
+    """Duration of one phase. CPU seconds are those of this process, which waits for the server the rest of the time."""
 
     seconds: float
     cpu_seconds: float
     requests: int
 
 
-class Turn(NamedTuple):
-    """The driver alone, once for each number of batches in flight."""
+class DriverRun(NamedTuple):
+    """One measurement of the driver alone: rows a second by number of batches in flight."""
 
     rates: dict[int, int]
     seconds: float
@@ -65,7 +65,7 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Bare:
-    """Rows a second of the driver alone, by batches in flight, before and after what is measured; its time in all."""
+    """Rows a second of the driver alone before and after the store, by batches in flight; total time of both."""
 
     before: dict[int, int]
     after: dict[int, int]
@@ -73,7 +73,7 @@ class Bare:
     cpu_seconds: float
 
     @classmethod
-    def of(cls, before: "Turn", after: "Turn") -> "Bare":
+    def of(cls, before: "DriverRun", after: "DriverRun") -> "Bare":
         seconds, cpu_seconds = before.seconds + after.seconds, before.cpu_seconds + after.cpu_seconds
         return cls(before.rates, after.rates, round(seconds, 3), round(cpu_seconds, 3))
 
@@ -92,12 +92,12 @@ class StoreSpeed:
     trades: int
     appended: Phase
     projected: Phase
-    rows: dict[str, int]  # that the projection has written, by table
+    rows: dict[str, int]  # written by the projection, by table
     bare: Bare | None
     lookups_ms: dict[str, tuple[float, float]]  # median, 95th percentile
 
     def document(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The JSON document of `--json`."""
         rows, wall_s = sum(self.rows.values()), self.projected.seconds
         return {
             **asdict(self),
@@ -114,7 +114,10 @@ class StoreSpeed:
 def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> StoreSpeed:
     """Raises BenchError, StoreUnavailable, StoreRejected, CannotRun."""
     wiring.collect_garbage_rarely()
-    with TemporaryDirectory(prefix="exchange-bench-") as folder, _own_store(name, Path(folder)) as (store, access):
+    with (
+        TemporaryDirectory(prefix="exchange-bench-") as folder,
+        _temporary_store(name, Path(folder)) as (store, access),
+    ):
         say(f"making the workload {workload}")
         blocks = settled_blocks.make(workload, commands, seed=seed)
         say("measuring the driver alone")
@@ -146,12 +149,12 @@ def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> 
         )
 
 
-# A store of its own
+# The temporary store
 
 
 @contextmanager
-def _own_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]:
-    """Made, and gone afterwards. Dead letters are in SQL with either store."""
+def _temporary_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]:
+    """A temporary store, removed afterwards. Dead letters are in SQL with both kinds of store."""
     sqlite = "django.db.backends.sqlite3"
     made = {**connections.settings["default"], "ENGINE": sqlite, "NAME": str(folder / "store.sqlite3"), "OPTIONS": {}}
     connections.settings[_ALIAS] = made
@@ -161,7 +164,7 @@ def _own_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]
             store.init()
             yield store, None
         else:
-            with own_keyspace() as access:
+            with temporary_keyspace() as access:
                 scylla = ScyllaStore(access, SqlStore(_ALIAS))
                 scylla.init()
                 scylla.connect()
@@ -171,15 +174,15 @@ def _own_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]
         del connections[_ALIAS], connections.settings[_ALIAS]
 
 
-# What is measured
+# Measurements
 
 
-def _bare(access: Access | None) -> Turn | None:
+def _bare(access: Access | None) -> DriverRun | None:
     if access is None:
         return None
     cpu_s, began_s = time.process_time(), time.perf_counter()
     rates = {width: round(rate) for width, rate in bare_scylla.rates(access, _BARE_ROWS).items()}
-    return Turn(rates, time.perf_counter() - began_s, time.process_time() - cpu_s)
+    return DriverRun(rates, time.perf_counter() - began_s, time.process_time() - cpu_s)
 
 
 def _projections(store: Store, folder: Path, options: Options) -> Projections:
@@ -213,13 +216,13 @@ def _requests() -> int:
 
 
 def _rows_written() -> dict[str, int]:
-    """By table, as the store's own metric counts them."""
+    """Rows by table, from the store's metric."""
     (metric,) = (one for one in REGISTRY.collect() if one.name == "settlement_db_inserts")
     return {s.labels["table"]: int(s.value) for s in metric.samples if s.name.endswith("_total")}
 
 
 def _lookups(store: Store, seed: int) -> dict[str, tuple[float, float]]:
-    slices = (store.get_trades_by_sequence_range(first, first + _SLICE - 1, _SLICE) for first in _starts(store))
+    slices = (store.get_trades_by_sequence_range(first, first + _SLICE - 1, _SLICE) for first in _slice_starts(store))
     trades = [trade for found in slices for trade in found]
     if not trades:
         raise BenchError("The workload has no trades to look up: give --commands a larger number.")
@@ -235,13 +238,13 @@ def _lookups(store: Store, seed: int) -> dict[str, tuple[float, float]]:
         f"trading_day and its newest {_PAGE}": lambda trade: _newest_of_day(store, trade.timestamp_ns),
     }
     return {
-        name: _milliseconds(action, [trades[place] for place in random.integers(0, len(trades), _LOOKUPS)])
+        name: _milliseconds(action, [trades[index] for index in random.integers(0, len(trades), _LOOKUPS)])
         for name, action in actions.items()
     }
 
 
-def _starts(store: Store) -> range:
-    """Of slices all over the settled sequence, a hundred at most."""
+def _slice_starts(store: Store) -> range:
+    """First sequences of at most a hundred slices, distributed over all settled events."""
     newest = store.newest_trades(1)
     last = newest[0].trade_id if newest else 0
     return range(0, last + 1, max(_SLICE, last // 100 + 1))

@@ -101,7 +101,7 @@ def test_bench_store_leaves_no_keyspace_and_refuses_one_that_is_there(cassandra:
     try:
         code, out, errors = bench_store("--store", "scylla", *STORE_OPTIONS, environment=environment)
         assert (code, out) == (2, "")
-        assert f"There is a keyspace {settled}_bench already" in errors
+        assert f"Keyspace {settled}_bench exists already" in errors
         assert f"{settled}_bench" in session.keyspaces()
     finally:
         session.run_plain(f"DROP KEYSPACE {settled}_bench")
@@ -174,7 +174,7 @@ def measured(run: report.Run) -> report.Document:
 
 def test_the_report_is_a_table_and_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "_document", measured)
-    monkeypatch.setattr(report, "absence", lambda: None)
+    monkeypatch.setattr(report, "unavailable_reason", lambda: None)
     out = StringIO()
     call_command("bench", __file__, "--output", str(tmp_path / "results"), stdout=out, stderr=StringIO())
     table = out.getvalue().rstrip("\n")
@@ -195,10 +195,10 @@ def test_the_report_is_a_table_and_a_document(tmp_path: Path, monkeypatch: pytes
 
 def test_without_such_a_server_scylla_is_skipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "_document", measured)
-    monkeypatch.setattr(report, "absence", lambda: "ScyllaDB at nowhere does not answer.")
+    monkeypatch.setattr(report, "unavailable_reason", lambda: "ScyllaDB at nowhere does not answer.")
     said: list[str] = []
     found = report.measure([], said.append)
-    assert said[0] == "skipping what needs ScyllaDB or Cassandra: ScyllaDB at nowhere does not answer."
+    assert said[0] == "skipping benchmarks of ScyllaDB and Cassandra: ScyllaDB at nowhere does not answer."
     assert "ScyllaDB or Cassandra was not measured: ScyllaDB at nowhere does not answer." in report.table(found)
     assert [row["title"] for row in found["stores"]] == [f"store, sql, {name}" for name in WORKLOADS]
     assert [row["title"] for row in found["pipelines"]] == ["pipeline, sql"]

@@ -166,7 +166,7 @@ def test_the_benchmark_counts_what_happened() -> None:
 def test_runs_that_differ_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     workload = generated.generate("hot", 100, resting=50)
     monkeypatch.setattr(engine_bench, "_timed", lambda *_: (1.0, 1.0, "another"))
-    with pytest.raises(engine_bench.Unequal):
+    with pytest.raises(engine_bench.NotDeterministic):
         engine_bench.measure(workload, 1)
 
 
