@@ -1,4 +1,4 @@
-"""The real processes under load, killed, stopped and cut at random moments; then everything is checked.
+"""Runs the real processes under load, injects faults at random times, then checks everything.
 
 python -m scripts.torture [--kills N] [--seed N] [--minutes M] [--rate N] [--json FILE] [--keep]
 """

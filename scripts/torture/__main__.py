@@ -1,4 +1,4 @@
-"""Exit 0 when all was well, 1 when something was not, 2 for an option that cannot be."""
+"""Command line. Exit codes: 0 all checks passed, 1 a problem was found, 2 invalid option."""
 
 import argparse
 import asyncio
@@ -37,7 +37,7 @@ def main() -> int:
     if result.ok and not options.keep:
         shutil.rmtree(folder)
     else:
-        print(f"torture: what the processes wrote and kept is in {folder}", file=sys.stderr)
+        print(f"torture: logs and data of the processes are in {folder}", file=sys.stderr)
     return 0 if result.ok else 1
 
 

@@ -1,4 +1,4 @@
-"""Two engines and a settlement, each started again whenever it ends; and who leads after the leader was killed."""
+"""Two engines and settlement, restarted whenever they end; decides which engine leads after the leader was killed."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from matching.storage.disk import LocalDisk
 from matching.storage.segments import Segments
 from matching.transport import wire
 from matching.transport.roles import FOLLOWER
-from scripts.torture.processes import LOOK_S, Done, Failed, Life, manage
+from scripts.torture.processes import POLL_S, Done, Failed, Life, manage
 from scripts.torture.report import Fault, Outage
 from settlement import wiring
 
@@ -25,18 +25,18 @@ _MEMORY_EVERY_S = 0.5
 _ASK_S = 2.0
 _CATCH_UP_S = 2.0
 _PROMOTE_S = 40.0
-_PROMOTIONS = 0.9  # of the kills of a leader, where they are possible
-_FORCED = 0.3  # of these
+_PROMOTIONS = 0.9  # share of kills of a leader after which the follower is promoted, if possible
+_FORCED = 0.3  # share of promotions with --force
 _REFUSED_S = 120.0
 _TRACEBACK = "Traceback (most recent call last)"
 _SHOWN = 500  # characters
 _NO_LEADER = "No engine answers at"
 _IS_LED = "leads (epoch"
 _OVERRULED = "do not count any more and are kept in"
-_TOLD = {
+_LOG_EVENTS = {
     "blocks went to the spill": "event='the store does not take blocks, they go to the spill'",
     "a spill was found at the start": "event='draining the spill'",
-    "a follower joined from a snapshot": 'event="joined from the leader\'s snapshot"',
+    "a follower joined from a snapshot": "event='follower.snapshot_loaded'",
     "blocks of a replaced engine were refused": "event='refusing blocks of an engine that was replaced'",
     "trades were missing in the trail": "event='writing trades that the trail does not have'",
     "settlement asked for blocks": "event='asking for blocks'",
@@ -47,12 +47,12 @@ _MOVE_LOG = "Move the folder wal/ away"
 
 @dataclass
 class Machine:
-    """What stays while processes come and go."""
+    """What stays the same over the runs of one process: its name, environment and random numbers."""
 
     name: str
     environment: Mapping[str, str]
     ready_mark: str
-    moments: random.Random
+    rng: random.Random
     life: Life | None = None
     starts: int = 0
     peak_bytes: int = 0
@@ -72,7 +72,7 @@ class Machine:
 
 @dataclass
 class Journal:
-    """What was done and what happened, by kind and, in a file, by time."""
+    """Record of injected faults and observed events: counts by kind, and a file with times."""
 
     file: Path
     began_s: float = field(default_factory=time.monotonic)
@@ -87,24 +87,24 @@ class Journal:
         with self.file.open("a") as file:
             file.write(f"{time.monotonic() - self.began_s:9.3f} {text}\n")
 
-    def disturb(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
-        """Something is being done, for so long."""
+    def record_fault(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
+        """Records a fault that lasts for `seconds`."""
         self.disturbances[kind] += 1
         now_s = time.monotonic()
         self.faults.append(Fault(now_s, now_s + seconds))
         self.note(f"DO {kind} {detail}")
 
-    def happen(self, kind: str, detail: str = "") -> None:
+    def record_event(self, kind: str, detail: str = "") -> None:
         self.happenings[kind] += 1
         self.note(f"{kind} {detail}")
 
-    def blame(self, problem: str) -> None:
+    def report_problem(self, problem: str) -> None:
         self.problems.append(problem)
         self.note(f"PROBLEM {problem}")
 
 
 class Exchange:
-    """`run` keeps all of it going until it is cancelled. The first engine leads first."""
+    """`run` keeps all processes running until it is cancelled. The first engine is the first leader."""
 
     def __init__(self, folder: Path, engines: tuple[Machine, Machine], settlement: Machine, journal: Journal) -> None:
         self.engines = engines
@@ -114,9 +114,9 @@ class Exchange:
         self._output = folder / "output"
         self._output.mkdir()
         self.answered_up_to: Callable[[], int | None] = lambda: None
-        """The newest block that somebody was told of; None while an answer may still be under way."""
+        """Returns the newest answered block, None while an answer may still be in transit."""
         self.is_promoting = False
-        self._overrules = False  # somebody was promoted without blocks that nobody was told of
+        self._overrules = False  # a follower was promoted without blocks that were not answered
         self._succession = asyncio.Lock()
         self._began: list[Life] = []
 
@@ -135,24 +135,24 @@ class Exchange:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for engine in self.engines:
-                tasks.create_task(self._keep_engine(engine))
-            tasks.create_task(self._keep_settlement())
+                tasks.create_task(self._keep_engine_running(engine))
+            tasks.create_task(self._keep_settlement_running())
             tasks.create_task(self._look_at_memory())
 
     async def stop(self) -> None:
-        """After `run` was cancelled: as an operator does, settlement last. Raises Failed."""
+        """Stops all processes with SIGTERM, settlement last. Call after `run` was cancelled. Raises Failed."""
         for machine in (self.follower, self.leader, self.settlement):
-            if machine.life is not None and machine.life.lives:
+            if machine.life is not None and machine.life.is_running:
                 code = await machine.life.stop()
                 if code:
-                    raise Failed(f"{machine.name} ended with {code} after SIGTERM: {machine.life.last_words()}")
+                    raise Failed(f"{machine.name} ended with {code} after SIGTERM: {machine.life.last_output()}")
 
     def clear(self) -> None:
         for life in self._began:
             life.clear()
 
     def tracebacks(self) -> list[str]:
-        """Whoever wrote one: each is a bug, whatever was done to the process."""
+        """Processes that printed a traceback, which is always a bug."""
         outputs = ((life, life.output.read_text(errors="replace")) for life in self._began)
         return [
             f"{life.output.name} has a traceback: {text.partition(_TRACEBACK)[2][-_SHOWN:]}"
@@ -160,10 +160,10 @@ class Exchange:
             if _TRACEBACK in text
         ]
 
-    def heard(self) -> Counter[str]:
-        """How often the processes told of what only happens in trouble: what a run has come by."""
+    def count_log_events(self) -> Counter[str]:
+        """Counts of log events that only occur after faults: shows what a run has covered."""
         outputs = [life.output.read_text(errors="replace") for life in self._began]
-        found = {what: sum(text.count(mark) for text in outputs) for what, mark in _TOLD.items()}
+        found = {what: sum(text.count(mark) for text in outputs) for what, mark in _LOG_EVENTS.items()}
         return Counter({what: count for what, count in found.items() if count})
 
     def status(self, engine: Machine) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class Exchange:
         finally:
             connection.close()
 
-    # Lives
+    # Runs of processes
 
     def _begin(self, machine: Machine, *arguments: str) -> Life:
         machine.starts += 1
@@ -185,55 +185,57 @@ class Exchange:
         return life
 
     async def _live(self, machine: Machine, *arguments: str) -> Life:
-        """One life, to its end."""
+        """Runs a process until it ends."""
         machine.life = self._begin(machine, *arguments)
         code = await machine.life.end()
         self.journal.note(f"{machine.name} ended with {code}")
         return machine.life
 
-    async def _keep_settlement(self) -> None:
+    async def _keep_settlement_running(self) -> None:
         while True:
             life = await self._live(self.settlement, "run_settlement")
-            if not life.is_killed and self._overrules and _OVERRULED in life.last_words():
+            if not life.is_killed and self._overrules and _OVERRULED in life.last_output():
                 self._overrules = False
-                self.journal.happen("an overruled spill was put aside", life.last_words())
+                self.journal.record_event("an overruled spill was put aside", life.last_output())
             elif not life.is_killed:
-                self.journal.blame(f"settlement ended with {life.code} ({life.output.name}): {life.last_words()}")
+                self.journal.report_problem(
+                    f"settlement ended with {life.code} ({life.output.name}): {life.last_output()}"
+                )
             await self._pause(self.settlement)
 
-    async def _keep_engine(self, engine: Machine) -> None:
+    async def _keep_engine_running(self, engine: Machine) -> None:
         while True:
             leads = engine is self.leader
             arguments = [] if leads else ["--follow", self.leader.commands]
             life = await self._live(engine, "run_engine", *arguments)
             ended_s = time.monotonic()
             if not life.is_killed:
-                await self._explain(engine, life)
+                await self._check_reason_of_end(engine, life)
             await self._pause(engine)
             async with self._succession:
                 if engine is self.leader:
                     await self._succeed(engine, ended_s)
 
-    async def _explain(self, engine: Machine, life: Life) -> None:
-        """An engine ended of itself: as it should, or not."""
-        words = life.last_words()
+    async def _check_reason_of_end(self, engine: Machine, life: Life) -> None:
+        """Decides whether an engine that ended by itself did so for a valid reason."""
+        words = life.last_output()
         if life.code == 2 and _NO_LEADER in words and "--follow" in life.arguments:
-            self.journal.happen("a follower found no leader", words)
+            self.journal.record_event("a follower found no leader", words)
         elif life.code == 1 and _IS_LED in words and "--follow" not in life.arguments:
-            # Its follower had been promoted after all, when whoever asked for that had given up.
-            self.journal.happen("a leader found itself replaced", words)
-            await self._see_who_leads()
+            # Its follower was promoted after `promote_engine` had given up waiting.
+            self.journal.record_event("a leader found itself replaced", words)
+            await self._read_leader()
         else:
-            self.journal.blame(f"{engine.name} ended with {life.code} ({life.output.name}): {words}")
+            self.journal.report_problem(f"{engine.name} ended with {life.code} ({life.output.name}): {words}")
 
     async def _pause(self, machine: Machine) -> None:
-        await asyncio.sleep(machine.moments.choice((0.0, machine.moments.uniform(0, 1.5))))
+        await asyncio.sleep(machine.rng.choice((0.0, machine.rng.uniform(0, 1.5))))
 
     async def _look_at_memory(self) -> None:
         while True:
             for machine in self.machines:
-                if machine.life is not None and machine.life.lives:
-                    machine.life.look_at_memory()
+                if machine.life is not None and machine.life.is_running:
+                    machine.life.record_memory()
                     machine.peak_bytes = max(machine.peak_bytes, machine.life.peak_bytes)
             await asyncio.sleep(_MEMORY_EVERY_S)
 
@@ -244,24 +246,24 @@ class Exchange:
         return second if engine is first else first
 
     async def _succeed(self, dead: Machine, ended_s: float) -> None:
-        """Decides who leads next: the same one, started again, or its follower, where that one has all there is."""
-        other, moments = self._other(dead), dead.moments
-        if moments.random() < _PROMOTIONS and await self._has_everything(other, dead):
+        """Decides who leads next: the follower, if it has all blocks, or the same engine after its restart."""
+        other, rng = self._other(dead), dead.rng
+        if rng.random() < _PROMOTIONS and await self._has_everything(other, dead):
             remedy_s = time.monotonic()
             self.is_promoting = True
-            await self._promote(other, forced=moments.random() < _FORCED)
+            await self._promote(other, forced=rng.random() < _FORCED)
             self.is_promoting = False
-            await self._see_who_leads()
+            await self._read_leader()
             if self.leader is other:
                 self.journal.outages.append(Outage("promotion", ended_s, remedy_s))
-                await self._see_refused(dead)
+                await self._check_refused(dead)
                 return
         self.journal.outages.append(Outage("restart", ended_s, time.monotonic()))
 
     async def _has_everything(self, follower: Machine, dead: Machine) -> bool:
-        """Whether a living follower holds what the log of a dead leader ends with, or all of it that anybody heard of.
+        """Whether a running follower has all blocks in the log of a dead leader, or at least all that were answered.
 
-        With a local log only that is promised: an end that was written and not answered may be overruled.
+        Blocks at the end of the log that were not answered may be discarded.
         """
         deadline_s = time.monotonic() + _CATCH_UP_S
         number, digest = await asyncio.to_thread(_end_of_log, dead.data_dir / "wal")
@@ -272,7 +274,9 @@ class Exchange:
                 return False
             if status["role"] == FOLLOWER and status["block"] >= number:
                 if status["block"] == number and int(status["state_hash"], 16) != digest:
-                    self.journal.blame(f"{follower.name} has another block {number} than the log of {dead.name}.")
+                    self.journal.report_problem(
+                        f"{follower.name} has another block {number} than the log of {dead.name}."
+                    )
                 return True
             if time.monotonic() > deadline_s:
                 told = self.answered_up_to()
@@ -281,63 +285,63 @@ class Exchange:
                 )
                 self._overrules = status["role"] == FOLLOWER and told is not None and status["block"] >= told
                 return self._overrules
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         return False
 
     async def _promote(self, follower: Machine, *, forced: bool) -> None:
-        """Asks until it is promoted, or until the reason why not is one that does not pass."""
+        """Asks for a promotion until it is granted or refused for a permanent reason."""
         deadline_s = time.monotonic() + _PROMOTE_S
         arguments = ["promote_engine", "--address", follower.commands, "--json", *(["--force"] if forced else [])]
         while follower.is_ready and time.monotonic() < deadline_s:
             done = await manage(follower.environment, *arguments)
             self.journal.note(f"{' '.join(arguments)}: {done.code} {done.output.strip()} {done.errors.strip()}")
             if done.code == 0:
-                self.journal.happen("promoted, forced" if forced else "promoted")
+                self.journal.record_event("promoted, forced" if forced else "promoted")
                 return
             if _MOVE_LOG in done.errors:
                 await self._move_log(follower)
                 return
-            if _LACKS_BLOCKS in done.errors:  # only the dead leader's log has them
-                self.journal.happen("a follower could not lead: it lacks blocks that settlement has not stored")
+            if _LACKS_BLOCKS in done.errors:  # only the dead leader's log contains them
+                self.journal.record_event("a follower could not lead: it lacks blocks that settlement has not stored")
                 return
-            self.journal.happen("a promotion was put off")
-            await asyncio.sleep(LOOK_S)
+            self.journal.record_event("a promotion was refused for the moment")
+            await asyncio.sleep(POLL_S)
 
     async def _move_log(self, engine: Machine) -> None:
-        """A newer epoch has overruled the end of it: as the refusal says."""
-        self.journal.happen("an overruled log was moved away", engine.name)
+        """Moves a log away whose end was overruled by a newer epoch, as the error message says."""
+        self.journal.record_event("an overruled log was moved away", engine.name)
         if engine.life is not None:
             await engine.life.stop()
         aside = engine.data_dir / f"wal-overruled-{engine.starts}"
         await asyncio.to_thread((engine.data_dir / "wal").rename, aside)
 
-    async def _see_who_leads(self) -> None:
-        """What the store says, whatever became of a promotion."""
+    async def _read_leader(self) -> None:
+        """Reads the current leader from the store, whatever the promotion command reported."""
         epoch = await asyncio.to_thread(newest_epoch)
         for engine in self.engines:
             if epoch is not None and epoch.commands == engine.commands and engine is not self.leader:
                 self.leader = engine
                 self.journal.note(f"{engine.name} leads from block {epoch.first_block}, epoch {epoch.number}")
 
-    async def _see_refused(self, replaced: Machine) -> None:
-        """A leader that was replaced is started as if nothing had happened."""
+    async def _check_refused(self, replaced: Machine) -> None:
+        """Checks that a replaced leader is refused when it is started as a leader."""
         life = self._begin(replaced, "run_engine")
         deadline_s = time.monotonic() + _REFUSED_S
-        while life.lives and not life.is_ready and time.monotonic() < deadline_s:
-            await asyncio.sleep(LOOK_S)
-        words = life.last_words()
+        while life.is_running and not life.is_ready and time.monotonic() < deadline_s:
+            await asyncio.sleep(POLL_S)
+        words = life.last_output()
         if life.code == 1 and _IS_LED in words:
             self.journal.refusals[words] += 1
         else:
-            self.journal.blame(
-                f"{replaced.name} was replaced, and started again without --follow it was not refused "
+            self.journal.report_problem(
+                f"{replaced.name} was replaced, but was not refused when started again without --follow "
                 f"({life.output.name}, code {life.code}): {words}"
             )
         life.clear()
 
 
 def _end_of_log(folder: Path) -> tuple[int, int]:
-    """Number and hash of the last block that a write-ahead log holds; read-only, whatever is torn at its end."""
+    """Number and hash of the last complete block of a write-ahead log, which is not changed."""
     last = (0, 0)
     for block in Segments(LocalDisk(), folder, ".wal", "").peek():
         last = (block.number, block.hash)
@@ -345,7 +349,7 @@ def _end_of_log(folder: Path) -> tuple[int, int]:
 
 
 def newest_epoch() -> Epoch | None:
-    """From the store. Raises StoreError."""
+    """The newest epoch in the store. Raises StoreError."""
     store = wiring.store()
     try:
         return newest(store.epochs())
@@ -354,11 +358,11 @@ def newest_epoch() -> Epoch | None:
 
 
 def json_of(done: Done) -> dict[str, Any]:
-    """What a command printed with --json. Raises Failed."""
+    """The JSON document that a command printed. Raises Failed."""
     try:
         document = json.loads(done.output)
     except ValueError:
         raise Failed(f"No JSON was printed, exit code {done.code}: {done.output[-500:]} {done.errors[-500:]}") from None
     if not isinstance(document, dict):
-        raise Failed(f"What was printed is no JSON object: {done.output[-500:]}")
+        raise Failed(f"The output is not a JSON object: {done.output[-500:]}")
     return document

@@ -1,4 +1,4 @@
-"""One life of a process: `manage.py` with a command, its output in files, to be killed and stopped at will."""
+"""Runs `manage.py` commands as processes that can be killed and paused, with their output in files."""
 
 import asyncio
 import contextlib
@@ -15,15 +15,15 @@ from typing import NamedTuple
 
 from scripts.smoke import ROOT
 
-LOOK_S = 0.02
-COMMAND_S = 300.0  # a command that takes longer is not coming back
+POLL_S = 0.02
+COMMAND_S = 300.0  # a command that takes longer hangs
 _SHOWN_LINES = 3
 _SNAPSHOT_BLOCKS = "500"
 _RING_BLOCKS = "8192"
 
 
 def settings_of(folder: Path) -> dict[str, str]:
-    """What every process of a run has in common; the harness, too, which reads the store."""
+    """Environment of all processes of a run and of the harness itself, which reads the store."""
     return {
         **os.environ,
         "DATA_DIR": str(folder / "engine-a"),
@@ -36,19 +36,19 @@ def settings_of(folder: Path) -> dict[str, str]:
 
 
 class Failed(Exception):
-    """What has to be so for the run to go on is not so: one sentence."""
+    """A precondition for continuing the run is not met. The text is one sentence."""
 
 
 @dataclass
 class Life:
-    """From one start to the end of it. `ready_mark` in its output says that it does its work."""
+    """One run of a process. It is ready when `ready_mark` appears in its output."""
 
     name: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     output: Path
     ready_mark: str
-    is_killed: bool = False  # by us
+    is_killed: bool = False  # by the harness
     began_s: float = field(default_factory=time.monotonic)
     peak_bytes: int = 0
     _ready_s: float | None = None
@@ -62,29 +62,29 @@ class Life:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C ends the run, which then ends these
+                start_new_session=True,  # Ctrl-C must reach the harness only, which then stops them
             )
 
     @property
     def code(self) -> int | None:
-        """Its exit code; None while it is there."""
+        """Exit code, None while the process runs."""
         return self._popen.poll()
 
     @property
-    def lives(self) -> bool:
-        """It is there, and goes on for all we have done."""
+    def is_running(self) -> bool:
+        """Whether the process runs and was not killed."""
         return not self.is_killed and self.code is None
 
     @property
     def ready_s(self) -> float | None:
-        """When it was first seen to be ready."""
+        """Time when the process was first seen ready, None before."""
         if self._ready_s is None and self.ready_mark in self.output.read_text(errors="replace"):
             self._ready_s = time.monotonic()
         return self._ready_s
 
     @property
     def is_ready(self) -> bool:
-        return self.lives and self.ready_s is not None
+        return self.is_running and self.ready_s is not None
 
     def kill(self) -> None:
         self.is_killed = True
@@ -97,13 +97,13 @@ class Life:
         self._popen.send_signal(signal.SIGCONT)
 
     async def end(self) -> int:
-        """Waits for its end; its exit code."""
+        """Waits for the end. Returns the exit code."""
         while (code := self.code) is None:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         return code
 
     async def stop(self, within_s: float = 30.0) -> int:
-        """As an operator does. Raises Failed when it does not stop."""
+        """Sends SIGTERM and waits. Raises Failed if the process does not stop."""
         self.is_killed = True
         self.thaw()
         self._popen.terminate()
@@ -111,27 +111,27 @@ class Life:
             return await asyncio.wait_for(self.end(), within_s)
         except TimeoutError:
             self._popen.kill()
-            raise Failed(f"{self.name} goes on {within_s:g} s after SIGTERM ({self.output.name}).") from None
+            raise Failed(f"{self.name} was still running {within_s:g} s after SIGTERM ({self.output.name}).") from None
 
     def clear(self) -> None:
-        """Ends it, if it lives, and everything that it started."""
+        """Kills the process, if it runs, and all its child processes."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
 
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         lines = self.output.read_text(errors="replace").splitlines()
         return " / ".join(lines[-_SHOWN_LINES:]) or "nothing was said"
 
-    def look_at_memory(self) -> None:
-        """Notes the most that was ever resident of it."""
+    def record_memory(self) -> None:
+        """Records the peak of its resident memory."""
         with contextlib.suppress(OSError):
             found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{self._popen.pid}/status").read_text(), re.MULTILINE)
             self.peak_bytes = max(self.peak_bytes, int(found[1]) * 1024 if found else 0)
 
 
 class Done(NamedTuple):
-    """What came of a command."""
+    """Result of a command."""
 
     code: int
     output: str
@@ -139,7 +139,7 @@ class Done(NamedTuple):
 
 
 async def manage(environment: Mapping[str, str], *arguments: str) -> Done:
-    """One `manage.py` command to its end; code -9 when it had to be killed for taking too long."""
+    """Runs a `manage.py` command. Exit code -9 if it was killed after COMMAND_S."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "manage.py",
@@ -153,7 +153,7 @@ async def manage(environment: Mapping[str, str], *arguments: str) -> Done:
     try:
         output, errors = await asyncio.wait_for(process.communicate(), COMMAND_S)
     except TimeoutError:
-        return Done(-signal.SIGKILL, "", f"{arguments[0]} had not ended after {COMMAND_S:g} s.")
+        return Done(-signal.SIGKILL, "", f"{arguments[0]} was still running after {COMMAND_S:g} s.")
     finally:
         if process.returncode is None:
             process.kill()

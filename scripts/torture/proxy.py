@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose connections are dropped, or stand still, for a while."""
+"""A TCP proxy on loopback that can drop or stall its connections temporarily."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ _CHUNK = 1 << 16
 
 
 class Proxy:
-    """In front of one port of 127.0.0.1. All of it runs in the loop that `start` was awaited in."""
+    """Proxy for one port of 127.0.0.1. Runs in the event loop in which `start` was awaited."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -21,7 +21,7 @@ class Proxy:
 
     @property
     def flows(self) -> bool:
-        """Whether it holds nothing back."""
+        """Whether data passes."""
         return self._flows.is_set()
 
     async def start(self) -> Self:
@@ -30,7 +30,7 @@ class Proxy:
         return self
 
     async def stand_still(self, seconds: float) -> None:
-        """Nothing passes, and nobody is told."""
+        """Stalls all connections: nothing passes, and they stay open."""
         self._flows.clear()
         try:
             await asyncio.sleep(seconds)
@@ -38,7 +38,7 @@ class Proxy:
             self._flows.set()
 
     async def cut(self, seconds: float) -> None:
-        """Every connection ends, with what was under way in it, and new ones end at once."""
+        """Closes all connections, losing data in transit, and closes new ones at once."""
         self._is_cut = True
         for writer in list(self._writers):
             writer.transport.abort()
@@ -62,7 +62,7 @@ class Proxy:
         self._writers.add(writer)
         try:
             if not self._is_cut:
-                with contextlib.suppress(OSError):  # the engine is away: so is this connection
+                with contextlib.suppress(OSError):  # the engine is down: close this connection, too
                     await self._join(reader, writer)
         finally:
             self._tasks.discard(task)

@@ -1,4 +1,4 @@
-"""What a run was and what came of it, as a table for people and as JSON."""
+"""The result of a run, as a table and as JSON."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -12,7 +12,7 @@ from scripts.torture.clients import Answer
 
 
 class Outage(NamedTuple):
-    """A leader was killed. `way`: "restart" of it, or "promotion" of its follower, which began at `remedy_s`."""
+    """Kill of a leader. `way`: "restart", or "promotion" of its follower; that began at `remedy_s`."""
 
     way: str
     killed_s: float
@@ -20,14 +20,14 @@ class Outage(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Something that was done to the exchange, from when to when."""
+    """An injected fault with its beginning and end."""
 
     began_s: float
     ended_s: float
 
 
 class Lengths(NamedTuple):
-    """Seconds."""
+    """Durations of outages, in seconds."""
 
     outages: int
     median_s: float
@@ -38,16 +38,16 @@ class Lengths(NamedTuple):
 class Result:
     seed: int
     kills: int = 0
-    seconds: float = 0.0  # of load and disturbances
+    seconds: float = 0.0  # with load and faults
     disturbances: Counter[str] = field(default_factory=Counter)
-    happenings: Counter[str] = field(default_factory=Counter)  # what the processes did of themselves
+    happenings: Counter[str] = field(default_factory=Counter)  # events that followed from faults
     commands_answered: int = 0
     commands_forgotten: int = 0
     commands_in_chain: int = 0
     blocks: int = 0
     trades: int = 0
     epochs: int = 0
-    silences: int = 0
+    timeouts: int = 0
     longest_gap_s: float = 0.0
     longest_gap_at_s: float = 0.0  # of the journal's time
     outages: dict[str, Lengths] = field(default_factory=dict)
@@ -64,13 +64,13 @@ class Result:
         return {"ok": self.ok, **vars(self), "outages": lengths}
 
 
-def longest_gap(moments: Iterable[float]) -> tuple[float, float]:
-    """The longest time between two neighbours, which are in order, and when it began; 0 where there are no two."""
-    return max(((after - before, before) for before, after in pairwise(moments)), default=(0.0, 0.0))
+def longest_gap(rng: Iterable[float]) -> tuple[float, float]:
+    """(length, beginning) of the longest gap between consecutive moments; (0, 0) for fewer than two."""
+    return max(((after - before, before) for before, after in pairwise(rng)), default=(0.0, 0.0))
 
 
 def outage_lengths(outages: Sequence[Outage], answers: Sequence[Answer], faults: Sequence[Fault]) -> dict[str, Lengths]:
-    """From each kill to the first answer since somebody did something about it; `answers` in order of time.
+    """Times from each kill of a leader to the first answer after the remedy began. `answers` are ordered by time.
 
     What a killed leader had sent may still arrive, so answers before that do not count. Those in whose time nothing
     else was done are there once more by themselves.
@@ -98,7 +98,7 @@ def table(result: Result) -> str:
         ("blocks", f"{result.blocks:,}"),
         ("trades", f"{result.trades:,}"),
         ("epochs", str(result.epochs)),
-        ("times that a client heard nothing for 5 s", str(result.silences)),
+        ("times that a client heard nothing for 5 s", str(result.timeouts)),
         ("longest time without an answer", gap),
     ]
     for way, length in result.outages.items():

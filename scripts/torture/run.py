@@ -1,4 +1,4 @@
-"""One run: start, load, disturbances, the end of both, and then everything that has to be so."""
+"""One run: start, load and faults, drain, then all checks."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ from matching.core.blocks import Block
 from matching.core.errors import MatchingError
 from scripts.torture import clients
 from scripts.torture.checks import Comparison, compare
-from scripts.torture.clients import Crowd
-from scripts.torture.disturbances import Disturber
+from scripts.torture.clients import Traders
+from scripts.torture.disturbances import FaultInjector
 from scripts.torture.exchange import Exchange, Journal, Machine, json_of
 from scripts.torture.processes import Failed, manage, settings_of
 from scripts.torture.proxy import Proxy
@@ -30,19 +30,19 @@ _DRAIN_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the caller may choose."""
+    """Options of a run."""
 
     seed: int
     kills: int
     minutes: float
     rate: float  # commands a second
-    spare_s: float  # so long at most a process does its work before it may be killed
+    spare_s: float  # maximum grace period of a ready process before it may be killed
 
 
 async def run(choices: Choices, folder: Path, result: Result) -> None:
-    """Fills in `result`. Raises Failed, MatchingError, StoreError where it cannot go on."""
-    moments = random.Random(choices.seed)  # noqa: S311 (no secret: the same seed has to draw the same)
-    exchange = _exchange(folder, moments)
+    """Runs everything and fills in `result`. Raises Failed, MatchingError, StoreError if it cannot continue."""
+    rng = random.Random(choices.seed)  # noqa: S311 (no secret: the same seed has to draw the same)
+    exchange = _exchange(folder, rng)
     journal = exchange.journal
     try:
         made = await manage(exchange.settlement.environment, "init_store")
@@ -52,40 +52,40 @@ async def run(choices: Choices, folder: Path, result: Result) -> None:
             await _until(lambda: exchange.is_ready, "all processes were ready", _READY_S)
             addresses = [proxy.address for proxy in proxies]
             registry = await asyncio.to_thread(clients.define, exchange.leader.commands)
-            crowd = Crowd(_CLIENTS, addresses, registry, moments, choices.rate)
-            await _disturbed(exchange, crowd, proxies, choices, result)
+            traders = Traders(_CLIENTS, addresses, registry, rng, choices.rate)
+            await _disturbed(exchange, traders, proxies, choices, result)
             await _settled(exchange)
-            await _check(exchange, crowd, result)
+            await _check(exchange, traders, result)
         await exchange.stop()
     finally:
         exchange.clear()
-        result.disturbances, result.happenings = journal.disturbances, journal.happenings + exchange.heard()
+        result.disturbances, result.happenings = journal.disturbances, journal.happenings + exchange.count_log_events()
         result.refusals = journal.refusals
         result.memory_peaks = {machine.name: machine.peak_bytes for machine in exchange.machines}
         result.problems += [*journal.problems, *exchange.tracebacks()]
 
 
-def _exchange(folder: Path, moments: random.Random) -> Exchange:
+def _exchange(folder: Path, rng: random.Random) -> Exchange:
     common = settings_of(folder)
 
     def machine(name: str, data_dir: str, mark: str, **settings: str) -> Machine:
         (folder / data_dir).mkdir(exist_ok=True)
         environment = {**common, **free_addresses(), "DATA_DIR": str(folder / data_dir), **settings}
-        own = random.Random(moments.random())  # noqa: S311
+        own = random.Random(rng.random())  # noqa: S311
         return Machine(name, environment, mark.format(**environment), own)
 
     (folder / "store").mkdir()
     first = machine("engine-a", "engine-a", ", http {ENGINE_HTTP_ADDRESS}")
     second = machine("engine-b", "engine-b", ", http {ENGINE_HTTP_ADDRESS}")
     of_first = {name: value for name, value in first.environment.items() if name.startswith("ENGINE_")}
-    # The first engine reads what settlement spills, so the two share a folder.
+    # The first engine reads settlement's spill, so the two share a folder.
     settlement = machine("settlement", "engine-a", "settlement starts", **of_first)
     return Exchange(folder, (first, second), settlement, Journal(folder / "journal.txt"))
 
 
 @asynccontextmanager
 async def _going(exchange: Exchange) -> AsyncIterator[None]:
-    """Every process is started again when it ends, until the block is left."""
+    """Restarts every process that ends, until the block is left."""
     keeping = asyncio.create_task(exchange.run())
     watching = asyncio.current_task()
     assert watching is not None, "this runs in a task"
@@ -99,7 +99,7 @@ async def _going(exchange: Exchange) -> AsyncIterator[None]:
         yield
     except asyncio.CancelledError:
         if keeping.done() and not keeping.cancelled() and keeping.exception() is not None:
-            raise Failed(f"The harness could not go on: {keeping.exception()!r}") from keeping.exception()
+            raise Failed(f"The harness failed: {keeping.exception()!r}") from keeping.exception()
         raise
     finally:
         keeping.remove_done_callback(give_up)
@@ -118,34 +118,36 @@ async def _proxies(exchange: Exchange) -> AsyncIterator[list[Proxy]]:
             await proxy.close()
 
 
-async def _disturbed(exchange: Exchange, crowd: Crowd, proxies: list[Proxy], choices: Choices, result: Result) -> None:
-    """Load and faults, to the end of both, when every client has heard of all that it sent."""
+async def _disturbed(
+    exchange: Exchange, traders: Traders, proxies: list[Proxy], choices: Choices, result: Result
+) -> None:
+    """Applies load and faults, then waits until every client has all answers."""
     own = random.Random(choices.seed + 1)  # noqa: S311
     database = Path(exchange.settlement.environment["DATABASE_URL"].removeprefix("sqlite:///"))
-    disturber = Disturber(exchange, proxies, database, own, lambda since_s: crowd.last_answer_s() > since_s)
-    exchange.answered_up_to = lambda: crowd.newest_block() if all(proxy.flows for proxy in proxies) else None
+    disturber = FaultInjector(exchange, proxies, database, own, lambda since_s: traders.last_answer_s() > since_s)
+    exchange.answered_up_to = lambda: traders.newest_block() if all(proxy.flows for proxy in proxies) else None
     began_s = time.monotonic()
-    crowd.start()
+    traders.start()
     try:
         await disturber.run(choices.kills, began_s + 60 * choices.minutes, choices.spare_s)
         await _until(lambda: exchange.is_ready, "all processes came back after the last fault", _READY_S)
         result.seconds = time.monotonic() - began_s
     except asyncio.CancelledError:
-        crowd.hurry()
+        traders.hurry()
         raise
     finally:
-        await asyncio.to_thread(crowd.finish)
-        answers = crowd.answers()
+        await asyncio.to_thread(traders.finish)
+        answers = traders.answers()
         result.kills = disturber.kills
-        result.silences = sum(trader.silences for trader in crowd.traders)
+        result.timeouts = sum(trader.timeouts for trader in traders.traders)
         result.longest_gap_s, began_gap_s = longest_gap(answer.at_s for answer in answers)
         result.longest_gap_at_s = began_gap_s - exchange.journal.began_s
         result.outages = outage_lengths(exchange.journal.outages, answers, exchange.journal.faults)
-        result.problems += crowd.problems()
+        result.problems += traders.problems()
 
 
 async def _settled(exchange: Exchange) -> None:
-    """Until the follower, the store and its rows are where the leader is, and nothing waits in the spill."""
+    """Waits until follower, store and projections are at the leader's block and the spill is empty."""
 
     def all_the_same() -> bool:
         if not exchange.is_ready:
@@ -181,8 +183,8 @@ def _spilled(exchange: Exchange) -> list[str]:
     return sorted(file.name for file in (exchange.settlement.data_dir / "spill").glob("*.spill"))
 
 
-async def _check(exchange: Exchange, crowd: Crowd, result: Result) -> None:
-    """Everything, whatever is found on the way."""
+async def _check(exchange: Exchange, traders: Traders, result: Result) -> None:
+    """Runs all checks, even if some find problems."""
     settings = exchange.settlement.environment
     statuses = [
         json_of(await manage(settings, "engine_status", "--json", "--address", engine.commands))
@@ -201,18 +203,18 @@ async def _check(exchange: Exchange, crowd: Crowd, result: Result) -> None:
     reconciled = await manage(settings, "reconcile", "--json", "--address", exchange.leader.commands)
     if reconciled.code:
         result.problems.append(f"reconcile: {reconciled.output[:2000]} {reconciled.errors[:500]}")
-    compared, letters = await asyncio.to_thread(_compare_with_store, crowd)
+    compared, letters = await asyncio.to_thread(_compare_with_store, traders)
     result.blocks, result.commands_in_chain = compared.blocks, compared.commands
     result.commands_answered, result.commands_forgotten = compared.answered, compared.forgotten
     result.problems += compared.problems
     if compared.problem_count > len(compared.problems):
-        result.problems.append(f"Of such differences there are {compared.problem_count}.")
+        result.problems.append(f"There are {compared.problem_count} such differences in all.")
     if compared.blocks != leader["block"]:
         result.problems.append(f"The store has {compared.blocks} blocks, the leader is at {leader['block']}.")
     result.problems += [f"The rows of block {number} are a dead letter: {error}" for number, error in letters]
 
 
-def _compare_with_store(crowd: Crowd) -> tuple[Comparison, list[tuple[int, str]]]:
+def _compare_with_store(traders: Traders) -> tuple[Comparison, list[tuple[int, str]]]:
     """Raises StoreError, BadBlock."""
     store = wiring.store()
 
@@ -221,7 +223,7 @@ def _compare_with_store(crowd: Crowd) -> tuple[Comparison, list[tuple[int, str]]
             yield Block.decode(stored.data)
 
     try:
-        compared = compare(blocks(), crowd.acknowledged())
+        compared = compare(blocks(), traders.acknowledged())
         return compared, [(letter.block_number, letter.error) for letter in store.dead_letters()]
     finally:
         store.close()
@@ -231,5 +233,5 @@ async def _until(happened: Callable[[], object], what: str, seconds: float) -> N
     deadline_s = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > deadline_s:
-            raise Failed(f"Not within {seconds:g} s: {what}.")
+            raise Failed(f"Timed out after {seconds:g} s: {what}.")
         await asyncio.sleep(_LOOK_S)

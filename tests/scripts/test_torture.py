@@ -1,7 +1,9 @@
 """`make torture`: its bookkeeping, and a small run of all of it."""
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from matching.node.sequencer import Sequencer
 from matching.storage.ring import Ring
 from matching.transport.wire import decode_answer
 from matching.workloads.btc_usd import DEFINITIONS
+from scripts.torture import exchange
 from scripts.torture.checks import Comparison, compare
 from scripts.torture.clients import Acknowledged, Answer
 from scripts.torture.report import Fault, Lengths, Outage, Result, longest_gap, outage_lengths, table
@@ -173,3 +176,25 @@ def test_a_dozen_kills_leave_everything_in_order(tmp_path: Path, seed: int) -> N
     assert result["kills"] == sum(count for kind, count in result["disturbances"].items() if kind.startswith("kill"))
     assert result["kills"] == 12
     assert result["commands_in_chain"] - len(DEFINITIONS) == result["commands_answered"] > 0
+
+
+def test_every_log_event_and_sentence_that_the_harness_looks_for_is_in_the_code() -> None:
+    found = {text for room in ("matching", "settlement") for text in strings_in(ROOT / room)}
+    for mark in exchange._LOG_EVENTS.values():
+        event = re.fullmatch(r"event=(['\"])(.*)\1", mark)
+        assert event, mark
+        assert event[2] in found, mark
+    for sentence in (
+        exchange._NO_LEADER,
+        exchange._IS_LED,
+        exchange._OVERRULED,
+        exchange._LACKS_BLOCKS,
+        exchange._MOVE_LOG,
+    ):
+        assert any(sentence in text for text in found), sentence
+
+
+def strings_in(folder: Path) -> set[str]:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return {node.value for node in nodes if isinstance(node.value, str)}
