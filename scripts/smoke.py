@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Starts the exchange as a stranger would, sees trades settled, stops it, and looks at what is left.
+"""Smoke test: starts the exchange as a new user would, waits for settled trades, stops it, checks what is left.
 
-    python -m scripts.smoke   `make run` on free ports with a DATA_DIR of its own, removed afterwards
+    python -m scripts.smoke   `make run` on free ports with a temporary DATA_DIR
 
-Exit 0 when all of it went well; 1 and one sentence, after the exchange's own last lines, when it did not.
+Exit code 0 on success; 1 on failure, with the exchange's last lines of output and one sentence.
 """
 
 import contextlib
@@ -34,11 +34,11 @@ PROGRAMS = ("settlement", "engine", "web", "worker", "demo")
 
 
 class SmokeError(Exception):
-    """What did not go as it should."""
+    """The test failed; the text is one sentence."""
 
 
 class Exchange:
-    """`make run` in a process group of its own, as a terminal would give it."""
+    """`make run` in its own process group, as in a terminal."""
 
     def __init__(self, folder: Path) -> None:
         self.data_dir = folder / "data"
@@ -74,11 +74,11 @@ class Exchange:
         return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
 
     def processes(self) -> dict[int, str]:
-        """Those that carry this run's DATA_DIR in their environment, wherever they were moved to."""
+        """Process ids → command lines of all processes with this run's DATA_DIR in their environment."""
         mark = f"DATA_DIR={self.data_dir}".encode()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # ended while we looked, or another account's
+            with contextlib.suppress(OSError):  # ended meanwhile, or of another account
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
                     found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         return found
@@ -89,19 +89,19 @@ class Exchange:
             if self.process.poll() is not None:
                 raise SmokeError(f"make run ended with status {self.process.returncode} before {what}")
             if time.monotonic() > deadline:
-                raise SmokeError(f"{what}: not within {seconds:.0f} s")
+                raise SmokeError(f"{what}: timed out after {seconds:.0f} s")
             time.sleep(ASK_AGAIN_S)
 
     def stop(self) -> int:
-        """Ctrl-C: SIGINT to the whole group, as a terminal sends it."""
+        """Sends SIGINT to the process group, as Ctrl-C in a terminal does."""
         os.killpg(self.process.pid, signal.SIGINT)
         try:
             return self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            raise SmokeError(f"make run goes on {STOP_S:.0f} s after Ctrl-C") from None
+            raise SmokeError(f"make run was still running {STOP_S:.0f} s after Ctrl-C") from None
 
     def clear(self) -> None:
-        """End what is left, so that a failed run leaves nothing to the next."""
+        """Kill remaining processes, so that a failed run does not disturb the next one."""
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -109,7 +109,7 @@ class Exchange:
 
 
 def browser() -> urllib.request.OpenerDirector:
-    """Keeps cookies, and asks no proxy for what is on this machine."""
+    """An opener with cookies and without proxies."""
     cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
     return urllib.request.build_opener(cookies, urllib.request.ProxyHandler({}))
 
@@ -131,7 +131,7 @@ def settled_trades(exchange: Exchange) -> int:
 
 
 def log_in(exchange: Exchange) -> None:
-    """Come into the admin with the password that the welcome names, and see that its pages have their style."""
+    """Log in to the admin with the printed password; check that the pages' style sheets load."""
     password = (exchange.data_dir / "admin-password").read_text().strip()
     page = exchange.url("WEB_ADDRESS", "/admin/login/")
     visitor = browser()
@@ -169,7 +169,7 @@ def run(exchange: Exchange) -> None:
         if not answers(exchange.url(setting, "/metrics")):
             raise SmokeError(f"{setting} has no metrics")
     log_in(exchange)
-    print("smoke: ready, and the admin lets its administrator in")
+    print("smoke: ready, and the administrator can log in")
     exchange.wait_for("trades were settled", TRADES_S, lambda: settled_trades(exchange))
     see_quiet_terminal(exchange)
     status = exchange.stop()

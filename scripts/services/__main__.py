@@ -10,7 +10,7 @@ from scripts.services import SERVICES, Server, Service, ServiceError
 
 
 def start(services: Sequence[Service]) -> list[str]:
-    """What went wrong. Programs come one after the other, then all servers start at once."""
+    """Installs programs one after the other, then starts all servers at once. Returns failures."""
     wanted = []
     failures = []
     for service in services:
@@ -69,7 +69,7 @@ ACTIONS: dict[str, Callable[[Sequence[Service]], list[str]]] = {"start": start, 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="services", description="Servers and programs that tests use.")
     parser.add_argument("action", choices=ACTIONS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SERVICES)}; all where none is named")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SERVICES)}; default: all")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in SERVICES]
     if unknown:

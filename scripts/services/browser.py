@@ -1,4 +1,4 @@
-"""Chromium and its WebDriver; each test run starts and ends its own."""
+"""Chromium and its WebDriver. Each test run starts its own."""
 
 import shutil
 
@@ -16,5 +16,5 @@ class Browser(Service):
 
     def install(self) -> None:
         if self.missing():
-            # A page without any font shows boxes; the browser's package does not bring one.
+            # Without a font, pages show boxes; the browser's package does not include one.
             install_packages("chromium", "chromium-driver", "fonts-dejavu-core")

@@ -1,4 +1,4 @@
-"""Apache Cassandra: the tables and the protocol (CQL) of ScyllaDB, which no package registry has."""
+"""Apache Cassandra, which has the same tables and protocol (CQL) as ScyllaDB. ScyllaDB is in no package registry."""
 
 import socket
 import struct
@@ -12,13 +12,13 @@ from scripts.services.service import Server, converse
 
 _VERSION = 4
 _STARTUP, _READY, _AUTHENTICATE, _AUTH_RESPONSE, _AUTH_SUCCESS = 0x01, 0x02, 0x03, 0x0F, 0x10
-_CREDENTIALS = b"\0cassandra\0cassandra"  # the account that every Cassandra makes at its first start
+_CREDENTIALS = b"\0cassandra\0cassandra"  # the default account
 
 
 @dataclass(frozen=True)
 class Cassandra(Server):
     authentication: bool = False
-    """Whether it wants a name and a password: `cassandra` and `cassandra`. Without, it asks for none."""
+    """Whether clients must log in (name and password `cassandra`)."""
 
     name = "cassandra"
     default_port = 9042
@@ -47,7 +47,7 @@ class Cassandra(Server):
         ]
 
     def answers(self, port: int) -> bool:
-        """Begins a session, and logs in where that is wanted: the account is made some time after the port opens."""
+        """Begins a session and logs in if required: the account is created some time after the port opens."""
         wish = struct.pack(">H", 1) + _string(b"CQL_VERSION") + _string(b"3.0.0")
         with socket.create_connection((HOST, port), timeout=2) as connection:
             opcode = _opcode(converse(connection, _frame(_STARTUP, wish)))

@@ -1,4 +1,4 @@
-"""Cassandra's own shell, which administrators apply the schema with: a program in a virtual environment of its own.
+"""cqlsh, the shell with which administrators apply the schema, in its own virtual environment.
 
 Not among the packages that tests install: it brings a driver that overwrites the files of the one that we use.
 """

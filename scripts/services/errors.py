@@ -1,5 +1,5 @@
-"""What goes wrong with a server or its programs."""
+"""Errors of servers and their programs."""
 
 
 class ServiceError(Exception):
-    """One sentence: what is wrong, and what to do."""
+    """The text is one sentence: the problem and what to do."""

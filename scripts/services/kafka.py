@@ -9,7 +9,7 @@ from scripts.services.errors import ServiceError
 from scripts.services.packages import CONFIG, install_jars, jars_folder, java_17, run_quietly
 from scripts.services.service import Server, ask
 
-_CLUSTER = "b3Blbi1leGNoYW5nZS0wMA"  # sixteen bytes in base64 name a cluster
+_CLUSTER = "b3Blbi1leGNoYW5nZS0wMA"  # cluster id: sixteen bytes in base64
 _METADATA, _METADATA_VERSION = 3, 1
 _HEADER_BYTES = 8
 
@@ -17,7 +17,7 @@ _HEADER_BYTES = 8
 @dataclass(frozen=True)
 class Kafka(Server):
     settings: Mapping[str, str] = field(default_factory=dict)
-    """As in server.properties."""
+    """Additional settings, as in server.properties."""
 
     name = "kafka"
     default_port = 9092
@@ -31,7 +31,7 @@ class Kafka(Server):
         data = folder / "data"
         values = {"port": port, "second_port": port + 1, "data": data}
         config = self.fill("kafka/server.properties", folder, **values)
-        with config.open("a") as more:  # the last line of a name counts
+        with config.open("a") as more:  # the last line for a name is used
             more.writelines(f"{name}={value}\n" for name, value in self.settings.items())
         if not (data / "meta.properties").exists():
             make = ["format", "--cluster-id", _CLUSTER, "--config", str(config)]
@@ -48,7 +48,7 @@ class Kafka(Server):
         return [java, f"@{CONFIG / 'kafka' / 'jvm.options'}", logging, "-cp", f"{jars}/*", program]
 
     def answers(self, port: int) -> bool:
-        """Asks for the brokers: the node itself is among them once it takes clients."""
+        """Asks for the brokers: the list contains the node once it serves clients."""
         wish = struct.pack(">hhihi", _METADATA, _METADATA_VERSION, 1, -1, 0)  # no client name, no topics
         answer = ask(port, struct.pack(">i", len(wish)) + wish)
         brokers = answer[_HEADER_BYTES : _HEADER_BYTES + 4]

@@ -1,4 +1,4 @@
-"""Programs out of package registries: Debian's packages, jars from a Maven repository."""
+"""Installs programs from package registries: Debian packages, jars from a Maven repository."""
 
 import contextlib
 import fcntl
@@ -19,7 +19,7 @@ _LAST_LINES = 15
 
 
 def cache_folder() -> Path:
-    """Where programs are kept that no package manager installs."""
+    """Folder for programs that no package manager installs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "open-exchange-services"
 
 
@@ -32,7 +32,7 @@ def install_packages(*names: str) -> None:
     if as_root and not shutil.which("sudo"):
         raise ServiceError(f"this needs root once: apt-get install {' '.join(names)}")
     install = [*as_root, apt, "install", "--yes", "--no-install-recommends", *names]
-    if run_quietly(install) is not None:  # the lists of a fresh machine are empty or old
+    if run_quietly(install) is not None:  # package lists of a new machine are empty or old
         run_quietly([*as_root, apt, "update"])
         closing = run_quietly(install)
         if closing is not None:
@@ -40,7 +40,7 @@ def install_packages(*names: str) -> None:
 
 
 def run_quietly(command: Sequence[str]) -> str | None:
-    """Run a command; the last lines that it printed where it failed, None where it did not."""
+    """Run a command. Returns its last lines of output if it failed, else None."""
     done = subprocess.run(
         command,
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
@@ -54,7 +54,7 @@ def run_quietly(command: Sequence[str]) -> str | None:
 
 
 def java_17() -> str | None:
-    """A Java 17: what PATH and JAVA_HOME name, else where Debian keeps it. Cassandra 5.0 runs on no newer one."""
+    """Path of Java 17: from PATH or JAVA_HOME, else Debian's. Cassandra 5.0 does not run on newer versions."""
     named = [shutil.which("java"), shutil.which("java", path=f"{os.environ.get('JAVA_HOME', '')}/bin")]
     kept = sorted(Path("/usr/lib/jvm").glob("*17*/bin/java"))
     for java in dict.fromkeys([*filter(None, named), *map(str, kept)]):
@@ -65,19 +65,19 @@ def java_17() -> str | None:
 
 
 def jars_folder(name: str) -> Path:
-    """Where the jars of config/NAME/pom.xml are, or will be: another list of jars is another folder."""
+    """Folder for the jars of config/NAME/pom.xml; it depends on the content of that file."""
     recipe = (CONFIG / name / "pom.xml").read_bytes() + _COPY_JARS.encode()
     return cache_folder() / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}"
 
 
 def install_jars(name: str) -> None:
-    """Fetch what config/NAME/pom.xml lists, and Maven and Java where there are none."""
+    """Download the jars that config/NAME/pom.xml lists; install Maven and Java if they are missing."""
     if not java_17():
         install_packages("openjdk-17-jre-headless")
     if not shutil.which("mvn"):
         install_packages("maven")
     target = jars_folder(name)
-    with only_one_at_a_time(cache_folder() / f"{name}.lock"):
+    with file_lock(cache_folder() / f"{name}.lock"):
         if target.is_dir():
             return
         with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
@@ -86,13 +86,13 @@ def install_jars(name: str) -> None:
             closing = run_quietly(["mvn", "--batch-mode", "--quiet", "--file", f"{scratch}/pom.xml", *copy])
             if closing is not None:
                 raise ServiceError(f"Maven could not fetch the jars of {name}; it closed with\n{closing}")
-            # The last step, so that a folder which is there is complete.
+            # Last, so that an existing folder is always complete.
             Path(scratch, "jars").rename(target)
 
 
 @contextlib.contextmanager
-def only_one_at_a_time(path: Path) -> Iterator[None]:
-    """Whoever comes second, in whatever process, waits for the first."""
+def file_lock(path: Path) -> Iterator[None]:
+    """A lock between processes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""PostgreSQL: account postgres, databases over TCP on loopback."""
+"""PostgreSQL with account postgres, over TCP on loopback."""
 
 import shutil
 import signal
@@ -20,13 +20,13 @@ _PROTOCOL = 3 << 16
 @dataclass(frozen=True)
 class Postgres(Server):
     password: str | None = None
-    """Of the account postgres; None: everyone on this machine is let in."""
+    """Password of the account postgres; None: no password is required."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """As in postgresql.conf."""
+    """Additional settings, as in postgresql.conf."""
 
     name = "postgres"
     default_port = 5432
-    stop_signal = signal.SIGINT  # ends the sessions; SIGTERM would wait for each to end by itself
+    stop_signal = signal.SIGINT  # fast shutdown; SIGTERM would wait for all sessions to end
     account = "postgres"  # it refuses to run as root
 
     def install(self) -> None:
@@ -37,7 +37,7 @@ class Postgres(Server):
         data = folder / "data"
         if not (data / "PG_VERSION").exists():
             self._make_cluster(data)
-        # No socket file: its path would have to be shorter than a test's folder may be.
+        # No Unix socket: the path of a test's folder may be too long for one.
         settings = {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": "", **self.settings}
         return [_needed("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
 
@@ -60,13 +60,13 @@ class Postgres(Server):
             )
 
     def answers(self, port: int) -> bool:
-        """Asks for a session, as every client does: 'R' (about a password) comes once sessions are taken."""
+        """Asks for a session as a client does: the answer 'R' (authentication) comes once sessions are accepted."""
         wish = b"user\0postgres\0database\0postgres\0\0"
         return ask(port, struct.pack(">ii", 8 + len(wish), _PROTOCOL) + wish)[:1] == b"R"
 
 
 def _program(name: str) -> str | None:
-    """Debian keeps the server's programs off PATH, in a folder for each version."""
+    """Path of a server program: Debian keeps them in a folder for each version, not on PATH."""
     kept = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
     return shutil.which(name) or (str(kept[-1]) if kept else None)
 

@@ -1,4 +1,4 @@
-"""Processes by their number and birth."""
+"""Processes, identified by id and start time."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ _STATE, _PARENT, _BIRTH = 0, 1, 19
 
 
 def birth(pid: int) -> int | None:
-    """When the process began, in clock ticks since the machine did; None when it has ended.
+    """Start time of the process in clock ticks since boot; None if it has ended.
 
     Numbers of processes are given out again: only number and birth together say that a process is ours.
     """
@@ -19,26 +19,26 @@ def birth(pid: int) -> int | None:
         threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # Of a zombie only the exit code is left, unless other threads of it are still on their way out, with its ports.
+    # A zombie has ended, unless other threads of it are still running and hold its ports.
     return None if fields[_STATE] == "Z" and threads == 1 else int(fields[_BIRTH])
 
 
 def _fields(pid: int) -> list[str]:
-    """Of /proc/PID/stat (man 5 proc), those behind the program's name, which may hold spaces."""
+    """Fields of /proc/PID/stat (man 5 proc) after the program's name, which may contain spaces."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
 
 
 def family(pid: int) -> list[int]:
-    """The process and all below it, which need not share its process group: PostgreSQL's sessions do not.
+    """The process and all its descendants, also those in other process groups, such as PostgreSQL's sessions.
 
     By the parent that each process names: the kernel's own lists of children leave some out while others end.
     """
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended while we looked
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             children.setdefault(int(_fields(int(folder.name))[_PARENT]), []).append(int(folder.name))
     found = [pid]
-    for member in found:  # grows while we walk it
+    for member in found:  # grows during the loop
         found += children.get(member, [])
     return found
 

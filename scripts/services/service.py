@@ -1,4 +1,4 @@
-"""What every service can do, and what a server that runs can be made to suffer."""
+"""Base classes of services, and of running servers that tests can stop, pause and kill."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from typing import Any
 
 from exchange_site.operations.free_addresses import HOST, NoFreePort, are_free, free_ports
 from scripts.services.errors import ServiceError
-from scripts.services.packages import CONFIG, only_one_at_a_time
+from scripts.services.packages import CONFIG, file_lock
 from scripts.services.processes import birth, family, signal_all
 
 LOOK_S = 0.05
@@ -29,7 +29,7 @@ _NOTE = "service.json"
 
 
 def shared_folder() -> Path:
-    """Where the servers that `make services` starts keep data, logs and notes; every clone of this account finds them.
+    """Folder for data, logs and state of the servers of `make services`, shared by all clones of this account.
 
     Not root's home: it is closed to the account that PostgreSQL runs under.
     """
@@ -41,28 +41,28 @@ def shared_folder() -> Path:
 
 
 class Service(ABC):
-    """Something real that tests need and that no Python package brings."""
+    """A real server or program that tests need and that is not a Python package."""
 
     name: str
 
     @abstractmethod
     def missing(self) -> str | None:
-        """Why tests cannot use it, None where they can."""
+        """Why tests cannot use it, None if they can."""
 
     @abstractmethod
     def install(self) -> None:
-        """Fetch those of its programs that are not there."""
+        """Install its missing programs."""
 
     def start(self) -> None:  # noqa: B027  (a program that tests start themselves has nothing to start)
-        """Start the server and return once it answers; nothing to do where it runs."""
+        """Start the server and return once it answers; do nothing if it runs."""
 
     def stop(self) -> None:  # noqa: B027
-        """Stop what start() started; nothing to do where it does not run."""
+        """Stop the server; do nothing if it does not run."""
 
 
 @dataclass
 class Running:
-    """A server's process. Its data stay in `folder` through every end and start."""
+    """A server's process. Its data in `folder` survive restarts."""
 
     server: "Server"
     folder: Path
@@ -71,7 +71,7 @@ class Running:
     born: int
     host: str = HOST
     child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
-    """Set in the process that started it, which alone can learn how it ended."""
+    """Set only in the process that started the server, as only the parent can read its exit status."""
 
     @property
     def address(self) -> str:
@@ -88,7 +88,7 @@ class Running:
         return birth(self.pid) == self.born
 
     def stop(self) -> None:
-        """As an operator does, and by force where that takes a minute. Nothing to do where it has ended."""
+        """Stop it with its usual signal; kill it if that takes over a minute. Do nothing if it has ended."""
         self.resume()
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
             if self.is_alive:
@@ -97,8 +97,8 @@ class Running:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to it and all it started: nobody has the time to write anything. Returns once all have ended."""
-        self.freeze()  # or it would start others while we look
+        """Send SIGKILL to the server and all its child processes. Returns once all have ended."""
+        self.freeze()  # so that it starts no more children meanwhile
         members = {pid: birth(pid) for pid in family(self.pid)} if self.is_alive else {}
         signal_all(members, signal.SIGKILL)
         if not _comes_true(lambda: not any(born and birth(pid) == born for pid, born in members.items())):
@@ -107,7 +107,7 @@ class Running:
             self.child.wait()  # its number is free again: PostgreSQL looks whether somebody has it
 
     def freeze(self) -> None:
-        """It stays connected and does nothing any more."""
+        """Pause the server: its connections stay open, but it does nothing."""
         if self.is_alive:
             signal_all(family(self.pid), signal.SIGSTOP)
 
@@ -116,7 +116,7 @@ class Running:
             signal_all(family(self.pid), signal.SIGCONT)
 
     def restart(self) -> "Running":
-        """The same data, options and port."""
+        """Start it again with the same data, options and port."""
         return self.server.launch(self.folder, self.port)
 
     def last_lines(self) -> str:
@@ -134,11 +134,11 @@ class Server(Service):
 
     @abstractmethod
     def command(self, folder: Path, port: int) -> list[str]:
-        """The command line, its configuration and data folder made."""
+        """The command line. Creates configuration and data folder."""
 
     @abstractmethod
     def answers(self, port: int) -> bool:
-        """Whether a client would be served; may raise OSError while nobody listens."""
+        """Whether the server serves clients; may raise OSError while it does not listen."""
 
     # the shared one
 
@@ -146,13 +146,13 @@ class Server(Service):
         return None if self.running() else "does not run"
 
     def running(self) -> Running | None:
-        """The one that `make services` started."""
+        """The server that `make services` started, if it runs."""
         return self.running_in(shared_folder() / self.name)
 
     def start(self) -> None:
-        """At the usual port where it is free; without what an earlier one has left behind."""
+        """Start at the usual port if it is free, with an empty data folder."""
         folder = shared_folder() / self.name
-        with only_one_at_a_time(shared_folder() / f"{self.name}.lock"):
+        with file_lock(shared_folder() / f"{self.name}.lock"):
             if self.running():
                 return
             if folder.exists():
@@ -161,7 +161,7 @@ class Server(Service):
             self.launch(folder, self.default_port if usual else self._free_port())
 
     def stop(self) -> None:
-        """The log stays to be read."""
+        """Stop the server; its log is kept."""
         if running := self.running():
             running.stop()
             shutil.rmtree(running.folder / "data")
@@ -169,7 +169,7 @@ class Server(Service):
     # anyone's
 
     def launch(self, folder: Path, port: int | None = None) -> Running:
-        """Start one in `folder`, with the data that are there, and return once it answers.
+        """Start a server in `folder` with the data there, and return once it answers.
 
         Without `port`: the one that it had in this folder, else a free one.
         """
@@ -206,7 +206,7 @@ class Server(Service):
             raise ServiceError(f"{self.name}: {error}") from error
 
     def identity(self) -> dict[str, Any]:
-        """What makes subprocess step down from root to the server's account."""
+        """Arguments for `subprocess` to run as the server's account instead of root."""
         if self.account is None or os.geteuid() != 0:
             return {}
         try:
@@ -216,7 +216,7 @@ class Server(Service):
         return {"user": self.account, "group": self.account, "extra_groups": []}
 
     def fill(self, template: str, folder: Path, **values: object) -> Path:
-        """A copy of config/TEMPLATE in `folder`, its $names filled in."""
+        """Copies config/TEMPLATE to `folder` and fills in its $names."""
         source = CONFIG / template
         target = folder / source.name
         target.write_text(Template(source.read_text()).substitute(values))
@@ -241,7 +241,7 @@ class Server(Service):
         return note["port"] if note else None
 
     def running_in(self, folder: Path) -> Running | None:
-        """The one that was launched there, by this process or another."""
+        """The server that this or another process launched in `folder`, if it runs."""
         note = _read_note(folder)
         if note is None or birth(note["pid"]) != note["born"]:
             return None
@@ -264,7 +264,7 @@ def _read_note(folder: Path) -> dict[str, int] | None:
 
 
 def ask(port: int, request: bytes) -> bytes:
-    """Send one request to a server on loopback; the first bytes of its answer."""
+    """Send one request to a server on loopback. Returns the first bytes of its answer."""
     with socket.create_connection((HOST, port), timeout=_ANSWER_S) as connection:
         return converse(connection, request)
 

@@ -91,7 +91,7 @@ def test_a_lost_answer_is_reported(tape: Tape) -> None:
 def test_a_command_in_another_block_than_answered_is_reported(tape: Tape) -> None:
     last = tape.told[-1]._replace(block=1)
 
-    assert "answered with block 1, which does not hold them" in only_problem(compare(tape.blocks, [last]))
+    assert "answered with block 1, which does not contain them" in only_problem(compare(tape.blocks, [last]))
 
 
 def test_a_doubled_command_is_reported(tape: Tape) -> None:
@@ -128,7 +128,7 @@ def test_what_was_answered_as_done_before_has_to_be_there(tape: Tape) -> None:
     forgotten = tape.told[-1]._replace(block=0, command_sequence=0, events=b"")
 
     assert compare(tape.blocks, [forgotten]).forgotten == 1
-    assert "done before, and are not in the chain" in only_problem(compare(tape.blocks[:-1], [forgotten]))
+    assert "applied earlier, but are not in the chain" in only_problem(compare(tape.blocks[:-1], [forgotten]))
 
 
 def test_the_longest_gap_is_between_neighbours() -> None:
