@@ -1,7 +1,7 @@
-"""A replica's half that faces its clients: batches come in, go to the log as messages, and wait there to be answered.
+"""Client side of a replica: appends clients' batches to the log as messages, and remembers who waits for an answer.
 
-A message is the commands of one block. What becomes of it is decided where it comes out of the log, by every replica
-alike; here it is only remembered who waits. A batch that comes a second time while it is under way is not sent twice.
+A message contains the commands of one block. Its result is decided when it is read from the log, by all replicas alike.
+A batch that a client repeats while it is on its way through the log is not appended again.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from matching.storage.input_logs import frames
 from matching.storage.input_logs.base import CommandLog
 from matching.transport import wire
 
-MOST_UNDER_WAY = 32
-"""Messages at once: enough to keep a log busy; what comes meanwhile gathers, and shares the next one."""
+MAX_PENDING_MESSAGES = 32
+"""Messages on their way through the log: enough to keep it busy. Later batches share the next message."""
 
-_FULL = "The log takes no more at the moment: the engine takes no commands until it does."
+_FULL = "The log's queue is full: the engine takes no commands until there is room."
 
 
 @dataclass(slots=True)
 class Waiting:
-    """One batch that somebody waits for."""
+    """A batch whose sender waits for the answer."""
 
     sender: bytes
     batch: wire.Batch
@@ -35,7 +35,7 @@ class Waiting:
 
 
 class ClientBatches:
-    """`instance` is a name that no other process has: it begins the keys of this one's messages."""
+    """`instance` is unique for this process and prefixes the keys of its messages."""
 
     def __init__(
         self,
@@ -57,24 +57,24 @@ class ClientBatches:
         self._instance = instance
         self._appended = 0
         self._messages: dict[bytes, list[Waiting]] = {}  # by key
-        self._batches: dict[tuple[int, int, int], Waiting] = {}  # the same ones, by name
+        self._batches: dict[tuple[int, int, int], Waiting] = {}  # the same batches, by name
 
     @property
     def is_busy(self) -> bool:
-        """Nothing is to be received, though clients have sent: it may gather, for what is under way comes soon."""
-        return len(self._messages) >= MOST_UNDER_WAY and not self._board.halted
+        """Whether to leave clients' messages in the socket, so that they share the next message."""
+        return len(self._messages) >= MAX_PENDING_MESSAGES and not self._board.halted
 
     def take(self, received: Sequence[tuple[bytes, wire.Batch]]) -> None:
-        """Batches that `Engine.check_form` let pass. Raises LogUnusable."""
+        """Takes batches that passed `Engine.check_form`. Raises LogUnusable."""
         new: list[Waiting] = []
         for sender, batch in received:
             one = Waiting(sender, batch)
-            under_way = self._batches.get(one.name)
-            if under_way is not None:
-                under_way.sender = sender  # it asks again, perhaps over another connection
+            pending = self._batches.get(one.name)
+            if pending is not None:
+                pending.sender = sender  # a repetition, perhaps over another connection
             elif (answer := self._sequencer.answer_repeated(batch)) is not None:
                 self._endpoint.answer(sender, answer)
-            elif self._board.halted or len(self._messages) >= MOST_UNDER_WAY:
+            elif self._board.halted or len(self._messages) >= MAX_PENDING_MESSAGES:
                 self.refuse(one, wire.ENGINE_HALTED, self._board.halted or _FULL)
             else:
                 new.append(one)
@@ -82,7 +82,7 @@ class ClientBatches:
         self._send(new)
 
     def claim(self, key: bytes) -> list[Waiting]:
-        """Who waits for this message, which has come out of the log; nobody, where another replica has sent it."""
+        """Batches waiting for this message, which was read from the log; empty if another replica appended it."""
         waiting = self._messages.pop(key, [])
         for one in waiting:
             del self._batches[one.name]
@@ -94,7 +94,7 @@ class ClientBatches:
         self._endpoint.refuse(one.sender, wire.Refused(code, message, batch.client, batch.first_number, applied))
 
     def _send(self, new: Sequence[Waiting]) -> None:
-        together: list[Waiting] = []
+        group: list[Waiting] = []
         payloads: list[bytes] = []
         commands, size = 0, frames.EMPTY_SIZE
         for one in new:
@@ -102,23 +102,23 @@ class ClientBatches:
             payload = wire.encode_batch(batch.client, batch.first_number, batch.commands, batch.texts)
             commands += len(batch.commands)
             size += frames.size_of(payload)
-            if together and (commands > self._block_commands or size > frames.MAX_BYTES):
-                self._append(together, payloads)
-                together, payloads = [], []
+            if group and (commands > self._block_commands or size > frames.MAX_BYTES):
+                self._append(group, payloads)
+                group, payloads = [], []
                 commands, size = len(batch.commands), frames.EMPTY_SIZE + frames.size_of(payload)
-            together.append(one)
+            group.append(one)
             payloads.append(payload)
             if int(batch.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND:  # it ends a block
-                self._append(together, payloads)
-                together, payloads = [], []
+                self._append(group, payloads)
+                group, payloads = [], []
                 commands, size = 0, frames.EMPTY_SIZE
-        if together:
-            self._append(together, payloads)
+        if group:
+            self._append(group, payloads)
 
-    def _append(self, together: list[Waiting], payloads: Sequence[bytes]) -> None:
+    def _append(self, group: list[Waiting], payloads: Sequence[bytes]) -> None:
         self._appended += 1
         key = self._instance + self._appended.to_bytes(8, "little")
-        self._messages[key] = together
+        self._messages[key] = group
         if not self._log.append(key, frames.encode(payloads)):
             for one in self.claim(key):
                 self.refuse(one, wire.ENGINE_HALTED, _FULL)

@@ -1,6 +1,7 @@
-"""The engine's side of the command socket: reads what clients send, answers questions, refuses what is no message.
+"""The engine's command socket: reads clients' messages, answers questions, refuses invalid messages.
 
-Nothing here waits. A client that does not read its answers loses them once its queue is full, and asks again.
+Nothing here blocks. If a client does not read its answers, they are dropped when its queue is full, and it has to ask
+again.
 """
 
 from typing import NamedTuple
@@ -14,14 +15,14 @@ from matching.transport.sockets import Frame, Socket, Undelivered
 
 _MESSAGES_A_TURN = 512
 _COMMANDS_A_TURN = 8192
-_DECISIONS_KEPT = 64
+_MAX_DECISIONS = 64
 
 LEADS_ALREADY = "This engine leads already."
-TAKES_PART = "This engine is a replica of a log, as all of them are: each takes commands, and there is none to promote."
+TAKES_PART = "This engine is a replica of a log: all replicas take commands, and none can be promoted."
 
 
 class Promotion(NamedTuple):
-    """Somebody asks that this engine become the leader; `forced`: whatever speaks against it."""
+    """A request to make this engine the leader; `forced`: even if the current leader is alive."""
 
     sender: bytes
     correlation: bytes
@@ -29,22 +30,22 @@ class Promotion(NamedTuple):
 
 
 class CommandEndpoint:
-    """`socket` is a ROUTER. A follower's `promotions` wait for whoever may decide; a leader refuses them."""
+    """`socket` is a ROUTER. A follower collects requests in `promotions`, to be decided later; others refuse them."""
 
     def __init__(self, socket: Socket, engine: Engine, board: StatusBoard, counters: Counters) -> None:
         self._socket = socket
         self._engine = engine
         self._board = board
         self._counters = counters
-        self._decided: dict[bytes, bytes] = {}  # correlation of a promotion → answer, newest last
-        self._put_off: list[bytes] | None = None  # a costly question, the first thing to read in the next turn
+        self._decisions: dict[bytes, bytes] = {}  # correlation id of a promotion → answer, newest last
+        self._deferred: list[bytes] | None = None  # a costly question, read first in the next turn
         self.promotions: list[Promotion] = []
 
     def receive(self) -> list[tuple[bytes, wire.Batch]]:
-        """What waits, up to one turn's worth: (sender, batch) in the order of arrival. Questions are answered here.
+        """Reads the messages of one turn. Answers questions; returns batches as (sender, batch) in order of arrival.
 
-        Of the costly ones one is answered in a turn: the next one ends it, and begins the following turn. The same one
-        again was asked while the answer was being made, and is not answered twice.
+        Only one costly question is answered in a turn: another one ends the turn and is read first in the next one. A
+        repetition of the same question in the same turn is ignored.
         """
         received: list[tuple[bytes, wire.Batch]] = []
         costly: list[bytes] | None = None
@@ -57,7 +58,7 @@ class CommandEndpoint:
                 if message == costly:
                     continue
                 if costly is not None:
-                    self._put_off = message
+                    self._deferred = message
                     break
                 costly = message
             batch = self._read(sender, frames)
@@ -70,27 +71,27 @@ class CommandEndpoint:
         self._send(client, wire.ANSWER, *wire.in_parts(payload))
 
     def refuse(self, client: bytes, refused: wire.Refused) -> None:
-        """A refusal of a batch."""
+        """Refuses a batch."""
         self._counters.refused_batches += 1
         self._send(client, wire.REFUSED, wire.encode_refused(refused))
 
     def grant(self, promotion: Promotion, epoch: int, first_block: int) -> None:
-        """Tells who asked that this engine leads, in `epoch` and from `first_block` on."""
+        """Answers a promotion request: this engine leads in `epoch`, from `first_block` on."""
         self._decide(promotion, {"ok": True, "epoch": epoch, "block": first_block})
 
     def deny(self, promotion: Promotion, message: str) -> None:
         self._decide(promotion, {"ok": False, "message": message})
 
     def _next_message(self) -> list[bytes] | None:
-        message, self._put_off = self._put_off, None
+        message, self._deferred = self._deferred, None
         return message or self._socket.receive()
 
     def _decide(self, promotion: Promotion, decision: dict[str, object]) -> None:
-        """Kept: who asked may have asked several times meanwhile, and what was decided once is not decided anew."""
+        """Sends the decision and stores it, because the client may have repeated its request meanwhile."""
         answer = wire.encode_json(decision)
-        self._decided[promotion.correlation] = answer
-        if len(self._decided) > _DECISIONS_KEPT:
-            del self._decided[next(iter(self._decided))]
+        self._decisions[promotion.correlation] = answer
+        if len(self._decisions) > _MAX_DECISIONS:
+            del self._decisions[next(iter(self._decisions))]
         self._send(promotion.sender, wire.PROMOTE, answer, promotion.correlation)
 
     def _read(self, sender: bytes, frames: list[bytes]) -> wire.Batch | None:
@@ -109,8 +110,8 @@ class CommandEndpoint:
         return None
 
     def _read_promotion(self, promotion: Promotion) -> None:
-        decided = self._decided.get(promotion.correlation)
-        if decided is not None:  # the answer was lost, or overtaken
+        decided = self._decisions.get(promotion.correlation)
+        if decided is not None:  # a repeated request
             self._send(promotion.sender, wire.PROMOTE, decided, promotion.correlation)
         elif self._board.role == LEADER:
             self.deny(promotion, LEADS_ALREADY)
@@ -122,8 +123,8 @@ class CommandEndpoint:
     def _read_batch(self, sender: bytes, payload: bytes) -> wire.Batch | None:
         try:
             batch = wire.decode_batch(payload)
-            # A follower refuses every batch: that it may not know an instrument yet does not make one a bad one. A
-            # replica may be behind the one that has defined it: what is known is judged where the log is read.
+            # A follower refuses every batch anyway, and may not know the instruments yet, so it does not check them. A
+            # replica may not know them yet either; it checks them when it reads the batch from the log.
             if self._board.role == REPLICA:
                 self._engine.check_form(batch.commands, batch.texts)
             elif self._board.role in TAKE_COMMANDS:

@@ -1,7 +1,7 @@
-"""A second engine that re-executes the first one's blocks, and publishes the same bytes.
+"""Follower: an engine that re-executes the leader's blocks and publishes the same bytes.
 
-It begins with block 1, or where the leader does not hold that any more, with the leader's newest snapshot. It takes no
-commands, until it is promoted. Whatever differs from what the leader published stops it: one of the two is wrong.
+It starts with block 1 or, if the leader no longer has that, with the leader's newest snapshot. It takes no commands
+until it is promoted. It stops if its result differs from a block of the leader: then one of the two engines is wrong.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,27 +28,27 @@ log = structlog.get_logger(__name__)
 
 REFUSAL = "This engine follows another one and takes no commands: send them to the leader."
 _BLOCKS_A_TURN = 256
-_KEPT_AHEAD = 4096
-_LEADER_LIVES_S = 2.0
-"""A leader that was heard, or found, within this time is taken to live."""
-_LONGEST_PENDING_S = 900.0
-"""More than the ten minutes after which an engine gives up a snapshot that is not written by then."""
+_MAX_AHEAD = 4096
+_LEADER_ALIVE_S = 2.0
+"""A leader is considered alive if it was heard or found within this time."""
+_MAX_PENDING_S = 900.0
+"""Longer than the ten minutes after which an engine gives up writing a snapshot."""
 
 _OTHER_HISTORY = (
-    "the leader's history is another one than this follower's, as when it was started again without blocks that only "
-    "this follower has. Start this follower anew, to join that history without them; to keep such blocks, promote a "
-    "follower before its leader is started again."
+    "the leader's history differs from this follower's, for example because the leader was restarted without blocks "
+    "that only this follower has. Restart this follower to join that history without them; to keep such blocks, "
+    "promote a follower before its leader is started again."
 )
-_STOP = "stop it first, or force this."
+_STOP = "stop it first, or use --force."
 
 
 class HistoryGone(MatchingError):
-    """The leader has neither the blocks that are needed next nor a snapshot: give it more ring, or let it make one."""
+    """The leader has neither the next blocks nor a snapshot: give it a larger ring, or let it make snapshots."""
 
 
 @dataclass
 class Follower:
-    """Everything that a turn needs, injected."""
+    """A follower with injected dependencies."""
 
     engine: Engine
     feed: Feed
@@ -60,14 +60,16 @@ class Follower:
     requested_up_to: int = 0
     download: Download | None = None
     promotion: Promotion | None = None
-    """Set: the loop ends, for whoever started it to take over, and to grant or refuse this."""
+    """A promotion to be decided: if set, the loop ends, and its caller grants or refuses it."""
     followed_epoch: int = 0
-    """The newest that the leader's own blocks and snapshot were of; the engine may have newer ones from the store."""
+    """The newest epoch of the leader's own blocks and snapshot; the engine may have newer ones from the store."""
 
     def turn(self) -> None:
-        """What waits on the sockets, and what the leader has sent. Raises Diverged, HistoryGone, BadBlock."""
+        """Handles waiting messages and the leader's blocks. Raises Diverged, HistoryGone, BadBlock."""
         for sender, batch in self.endpoint.receive():
-            refused = wire.Refused(wire.FOLLOWER, REFUSAL, batch.client, batch.first_number, leader=self._leader())
+            refused = wire.Refused(
+                wire.FOLLOWER, REFUSAL, batch.client, batch.first_number, leader=self._known_leader()
+            )
             self.endpoint.refuse(sender, refused)
         came = self.feed.receive(0, _BLOCKS_A_TURN)
         for block in came:
@@ -75,65 +77,65 @@ class Follower:
         while self._next in self.ahead:
             block = self.ahead.pop(self._next)
             if block.number <= self.engine.block_number:
-                self._hold(block)
+                self._add_to_ring(block)
             elif not self._apply(block):
                 break
         self._compare_heartbeat()
-        self._join()
-        self._ask_for_what_is_missing()
+        self._continue_from_snapshot()
+        self._request_missing()
         self.feed.announce(self.publisher.addresses)
         self.publisher.serve()
         self.publisher.make_snapshot_if_due(self.engine)
         self.publisher.beat()
-        if len(came) < _BLOCKS_A_TURN:  # else more of the leader's blocks may wait
+        if len(came) < _BLOCKS_A_TURN:  # otherwise more of the leader's blocks may be waiting
             self._consider_promotion()
 
     @property
     def _next(self) -> int:
-        """The block that comes next into the ring; it is executed, unless the snapshot has it in it already."""
+        """Number of the block to add to the ring next. It is executed unless the snapshot includes it."""
         return self.ring.last + 1
 
     @property
     def leader_confirmed(self) -> int:
-        """The block up to which settlement had confirmed to the leader, as far as that was heard."""
+        """The newest block that settlement has confirmed to the leader, according to the leader's last status."""
         status = self.feed.status()
         return status.confirmed if status else 0
 
     @property
     def leader_epoch(self) -> int:
-        """The newest epoch that the leader itself has told of."""
+        """The newest epoch that the leader has reported."""
         status = self.feed.status()
         return max(self.followed_epoch, status.epoch if status else 0)
 
     def unwritten(self) -> str:
-        """After catching up with the store, why this engine should not lead yet; "" when nothing speaks against it."""
+        """Called after catching up with the store: why this engine must not lead yet, or ""."""
         if self.leader_confirmed <= self.engine.block_number:
             return ""
         return (
             f"Settlement has confirmed blocks up to {self.leader_confirmed} and has written them up to "
-            f"{self.engine.block_number}: wait until it has written the rest, which nobody else holds."
+            f"{self.engine.block_number}: wait until it has written the rest, which no other process has."
         )
 
     def grant_promotion(self, epoch: int) -> None:
-        """This engine leads from now on, in `epoch`: tells who asked for it."""
+        """Answers the promotion request: this engine leads from now on, in `epoch`."""
         assert self.promotion is not None, "somebody asked"
         self.endpoint.grant(self.promotion, epoch, self.engine.block_number + 1)
         self.promotion = None
 
     def refuse_promotion(self, sentence: str) -> None:
-        """Tells who asked for it why not; `follow` may go on."""
+        """Answers the promotion request with a reason; `follow` may continue."""
         assert self.promotion is not None, "somebody asked"
         self.endpoint.deny(self.promotion, sentence)
         self.promotion = None
-        self._forget_what_is_applied()
+        self._discard_applied()
 
-    def _leader(self) -> str:
-        """Where commands are taken, as far as is known: a leader that is silent may have been replaced."""
+    def _known_leader(self) -> str:
+        """Address of the leader, "" if it is not known: a silent leader may have been replaced."""
         return self.feed.leader() if self.leader_lives() else ""
 
     def leader_lives(self) -> bool:
-        """Whether it was heard, or found, lately."""
-        return self.feed.silent_for_s() < _LEADER_LIVES_S
+        """Whether the leader was heard or found lately."""
+        return self.feed.silent_for_s() < _LEADER_ALIVE_S
 
     # Blocks
 
@@ -141,18 +143,18 @@ class Follower:
         done = self.ring.get(block.number)
         if done is not None and done.hash != block.hash:
             if block.epoch < done.epoch:
-                self._refuse(block)
+                self._ignore(block)
                 return
             raise Diverged(f"Block {block.number} came again with other bytes than before: {_OTHER_HISTORY}")
         kept = self.ahead.get(block.number)
         after = max(self.ring.last, self.download.number if self.download else 0)
-        if after < block.number <= after + _KEPT_AHEAD and (kept is None or kept.epoch <= block.epoch):
+        if after < block.number <= after + _MAX_AHEAD and (kept is None or kept.epoch <= block.epoch):
             self.ahead[block.number] = block
 
     def _apply(self, block: Block) -> bool:
-        """Whether it was applied; not: its epoch is over, and the right one is still to come."""
+        """Applies a block. Returns False if its epoch has ended, so that another block with its number will come."""
         if block.epoch < self.engine.epoch:
-            self._refuse(block)
+            self._ignore(block)
             return False
         if block.prev_hash != self.engine.state_hash and block.computed_hash() == block.hash:
             raise Diverged(f"Block {block.number} does not follow what this engine has: {_OTHER_HISTORY}")
@@ -166,8 +168,8 @@ class Follower:
         self.publisher.publish([own])
         return True
 
-    def _hold(self, block: Block) -> None:
-        """A block that the snapshot has in it: settlement may not have it yet, and would get it from this engine."""
+    def _add_to_ring(self, block: Block) -> None:
+        """Adds a block to the ring that the snapshot includes: settlement may still need it from this engine."""
         before, engine = self.ring.get(block.number - 1), self.engine
         block.verify(block.number, before.hash if before is not None else block.prev_hash)
         if block.number == engine.block_number and block.hash != engine.state_hash:
@@ -175,27 +177,27 @@ class Follower:
         self.ring.append(block)
         self._confirm()
 
-    def _refuse(self, block: Block) -> None:
-        """A block of an epoch that is over, from a leader that does not know it."""
+    def _ignore(self, block: Block) -> None:
+        """Ignores a block of an epoch that has ended, from a leader that does not know this yet."""
         self.counters.refused_blocks += 1
-        self.requested_up_to = 0  # the right one is still to come
+        self.requested_up_to = 0  # request the block of the newer epoch
 
     def _confirm(self) -> None:
-        """What settlement has confirmed to the leader, so that this ring, too, keeps the rest for it.
+        """Marks blocks as confirmed that settlement has confirmed to the leader; this ring, too, keeps the others.
 
-        A ring that is smaller than the leader's keeps what it can: a follower never halts, its leader does.
+        A ring smaller than the leader's keeps as many as it can: a follower never halts, only its leader does.
         """
         self.ring.confirm(min(self.leader_confirmed, self.ring.last))
         while self.ring.full:
             self.ring.confirm(self.ring.confirmed + 1)
 
-    def _forget_what_is_applied(self) -> None:
-        """After the engine has come by blocks in another way."""
+    def _discard_applied(self) -> None:
+        """Discards received blocks that the engine got in another way."""
         self.ahead = {number: block for number, block in self.ahead.items() if number >= self._next}
         self.requested_up_to = 0
 
     def _compare_heartbeat(self) -> None:
-        """A leader that came back without blocks that this follower has says so with its first heartbeat."""
+        """Detects a leader that restarted without blocks that this follower has."""
         status, engine = self.feed.status(), self.engine
         if status is None or status.epoch < engine.epoch:
             return
@@ -208,18 +210,18 @@ class Follower:
                 f"{engine.state_hash:016x}: {_OTHER_HISTORY}"
             )
 
-    def _ask_for_what_is_missing(self) -> None:
+    def _request_missing(self) -> None:
         missing, following = self.feed.missing(), self._next
         if self.download is not None:
             return
         if missing is not None and missing[0] == following <= self.engine.block_number:
-            # Of what the snapshot has in it, the leader has dropped what settlement has confirmed meanwhile.
+            # The leader has dropped blocks that the snapshot includes, as settlement has confirmed them.
             self._begin_ring_after(min(max(missing[1] - 1, following), self.engine.block_number))
             following = self._next
         elif missing is not None and missing[0] == following <= self.feed.newest():
             self.download = self.feed.download()
             return
-        # A damaged number may have looked like a newer block, and been asked for; the next heartbeat tells.
+        # A corrupted block number may have caused a request beyond the newest block; the next heartbeat corrects it.
         self.requested_up_to = min(self.requested_up_to, self.feed.newest())
         upto = min(self.ahead, default=self.feed.newest() + 1) - 1
         if following <= upto and (self.requested_up_to < following or missing is not None):
@@ -228,39 +230,39 @@ class Follower:
 
     # Joining
 
-    def _join(self) -> None:
-        """Once all of the leader's snapshot is here, the engine goes on from it."""
+    def _continue_from_snapshot(self) -> None:
+        """Continues from the leader's snapshot once it is complete."""
         if self.download is None:
             return
         missing = self.feed.missing()
         if missing is not None:
             raise HistoryGone(
-                f"The leader does not have block {self.engine.block_number + 1} any more, its oldest is {missing[1]}: "
-                "it makes no snapshots, so a follower starts while it still holds its first block."
+                f"The leader no longer has block {self.engine.block_number + 1}, its oldest is {missing[1]}. It makes "
+                "no snapshots, so a follower must be started while the leader still has its first block."
             )
-        if self.download.pending_s > _LONGEST_PENDING_S:
+        if self.download.pending_s > _MAX_PENDING_S:
             raise HistoryGone(
-                f"The leader does not have block {self._next} any more, and has said for {_LONGEST_PENDING_S / 60:g} "
-                "minutes that it makes a snapshot: its log says why there is none (`snapshot.write_failed`). Make room "
-                "under its DATA_DIR, or mend what it says, and start this follower again."
+                f"The leader no longer has block {self._next}, and has not finished a snapshot for "
+                f"{_MAX_PENDING_S / 60:g} minutes: its log gives the reason (`snapshot.write_failed`). Correct that, "
+                "for example free space under its DATA_DIR, and start this follower again."
             )
         if self.download.whole is not None:
             state = self._state_in(self.download.whole)
             self.download = None
             self.feed.end_download()
             if state.block_number > self.engine.block_number:
-                self._go_on_from(state)
+                self._become(state)
 
     def _state_in(self, snapshot: bytes) -> Engine:
         try:
             return snapshots.decode(snapshot)
         except BadFile as error:
-            raise HistoryGone(f"The leader's newest snapshot cannot be joined from. {error}") from error
+            raise HistoryGone(f"The leader's newest snapshot cannot be used. {error}") from error
 
-    def _go_on_from(self, state: Engine) -> None:
+    def _become(self, state: Engine) -> None:
         if state.epoch < self.engine.epoch:
             raise Diverged(
-                f"The leader's snapshot of block {state.block_number} is of epoch {state.epoch}, this follower has "
+                f"The leader's snapshot of block {state.block_number} is of epoch {state.epoch}, but this follower has "
                 f"seen epoch {self.engine.epoch}: {_OTHER_HISTORY}"
             )
         self.engine.become(state)
@@ -271,7 +273,7 @@ class Follower:
     def _begin_ring_after(self, number: int) -> None:
         self.ring.reset()
         self.ring.begin_after(number)
-        self._forget_what_is_applied()
+        self._discard_applied()
 
     # Promotion
 
@@ -283,14 +285,14 @@ class Follower:
                     self.endpoint.deny(promotion, "This follower is being promoted already.")
             elif self.leader_lives() and not promotion.forced:
                 self.endpoint.deny(
-                    promotion, f"The leader lives, it was heard {self.feed.silent_for_s():.1f} s ago: {_STOP}"
+                    promotion, f"The leader is alive, it was heard {self.feed.silent_for_s():.1f} s ago: {_STOP}"
                 )
             else:
                 self.promotion = promotion
 
 
 def follow(follower: Follower, network: Network, sockets: Sequence[Socket], stop: Callable[[], bool]) -> None:
-    """Turns until `stop()` or until it is to be promoted, over its own sockets and its feed's.
+    """Runs turns until `stop()` or until a promotion is to be decided.
 
     Raises what `Follower.turn` raises.
     """
@@ -302,14 +304,14 @@ def follow(follower: Follower, network: Network, sockets: Sequence[Socket], stop
 
 
 def re_executed(engine: Engine, block: Block) -> Block:
-    """The block that `engine` makes of another one's block. Raises Diverged unless it is the same, byte for byte."""
+    """Re-executes a block of another engine. Raises Diverged unless the result is the same, byte for byte."""
     try:
         own = engine.follow(block)
     except BadMessage as error:
-        raise Diverged(f"Block {block.number} holds commands that this engine would not take: {error}") from error
+        raise Diverged(f"Block {block.number} contains commands that this engine refuses: {error}") from error
     if own.data != block.data:
         raise Diverged(
-            f"Block {block.number} gives other bytes here than where it was made: {difference(own, block)}. "
+            f"Re-execution of block {block.number} gives other bytes: {difference(own, block)}. "
             "Two engines disagree: stop both and keep their blocks, to find out which one is wrong."
         )
     return own

@@ -1,6 +1,6 @@
-"""How an engine comes to make blocks: it recovers, and begins an epoch in the store that fences whoever led before.
+"""Leadership: an engine recovers, then begins an epoch in the store, which fences the previous leader.
 
-A leader begins one of its own. The replicas of a log share the log's: the first one begins it, the others join.
+Each leader begins its own epoch. The replicas of a log share one: the first replica begins it, the others join it.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _CORRELATION = b"who-leads"
 
 
 Objection = Callable[[Epoch | None], str]
-"""Of the newest epoch: why an engine that has caught up should not lead, "" when nothing speaks against it."""
+"""Called with the newest epoch: returns why an engine that has caught up must not lead, or ""."""
 
 
 def take_lead(
@@ -35,14 +35,14 @@ def take_lead(
     objection: Objection = lambda holder: "",
     stop: Callable[[], bool] = lambda: False,
 ) -> Recovered:
-    """Brings `engine`, fresh or a follower's, to the newest durable block and begins an epoch there.
+    """Brings `engine`, a new one or a follower's, to the newest durable block and begins an epoch there.
 
-    `objection` is asked in between.
-    Raises Stopped as soon as `stop()`, without an epoch; CannotLead, LogUnusable, HistoryUnavailable, and `ring` and
-    `engine` then stand at a block of the chain, and may go on as a follower's; Diverged, BadBlock.
+    `objection` is called after the recovery.
+    Raises Stopped if `stop()`, before an epoch begins; CannotLead, LogUnusable, HistoryUnavailable, after which `ring`
+    and `engine` are at a block of the chain and may continue as a follower's; Diverged, BadBlock.
     """
     history = services.history
-    is_follower = engine.block_number > 0  # it followed an engine that led, and so an epoch has begun
+    is_follower = engine.block_number > 0  # it followed a leader, so there must be an epoch
     recovery = Recovery(engine, ring, history, services.input_log, services.monotonic, stop)
     with _claim_withdrawn_on_failure(history):
         while True:
@@ -72,7 +72,7 @@ def take_part(
     *,
     stop: Callable[[], bool] = lambda: False,
 ) -> Recovered:
-    """Brings a fresh `engine` to the newest durable block and into its log's epoch, which it begins if there is none.
+    """Brings a new `engine` to the newest durable block and joins its log's epoch, or begins it if there is none.
 
     `addresses` are this replica's. Raises what `take_lead` raises.
     """
@@ -104,18 +104,18 @@ def take_part(
 
 @contextmanager
 def _claim_withdrawn_on_failure(history: History) -> Iterator[None]:
-    """An engine that does not come to lead withdraws the claim on the spill that its recovery made."""
+    """Withdraws the claim on the spill, which the recovery made, if the engine does not become leader."""
     try:
         yield
     except HistoryUnavailable:
-        raise  # the epoch may have begun, and then the claim counts
+        raise  # the epoch may have begun, so the claim must stay
     except MatchingError:
         history.withdraw()
         raise
 
 
 def _refuse_if_behind(engine: Engine, holder: Epoch, history: History) -> None:
-    """The log goes on from the block that its epoch begins after: on any other one it would make another chain."""
+    """Refuses an engine that is not at the chain on which the log's epoch began: it would make other blocks."""
     last = holder.first_block - 1
     if engine.block_number < last:
         raise CannotLead(
@@ -125,15 +125,15 @@ def _refuse_if_behind(engine: Engine, holder: Epoch, history: History) -> None:
     known = engine.state_hash if engine.block_number == last else history.hash_of(last)
     if known is not None and known != holder.prev_hash:
         raise CannotLead(
-            f"Block {last} is another one here than the one that epoch {holder.number} begins after: this store, or "
-            "this engine's snapshot, is not of that log's exchange. Give it the one that settlement writes to."
+            f"Block {last} here differs from the one that epoch {holder.number} begins after: this store, or this "
+            "engine's snapshot, belongs to another exchange. Use the store that settlement writes to."
         )
 
 
 def _next_epoch(
     holder: Epoch | None, engine: Engine, addresses: wire.Addresses, name: str, services: Services
 ) -> Epoch:
-    """The one that begins after the engine's newest block."""
+    """The epoch that begins after the engine's newest block."""
     return Epoch(
         number=holder.number + 1 if holder is not None else 1,
         first_block=engine.block_number + 1,
@@ -147,12 +147,11 @@ def _next_epoch(
 
 
 def _refuse_other_store(engine: Engine, known: int, history: History) -> None:
-    """An epoch fences nobody in a store that knows nothing of this engine's blocks; `known`: its newest epoch."""
+    """Refuses a store without this engine's blocks: an epoch there would fence nobody. `known`: its newest epoch."""
     if engine.block_number and engine.epoch > known and history.hash_of(engine.block_number) is None:
         raise CannotLead(
-            f"This engine has blocks of epoch {engine.epoch}, its store knows epochs up to {known}: that is not the "
-            "store that these blocks belong to, or an older copy. Give it the one that settlement writes to "
-            "(DATABASE_URL)."
+            f"This engine has blocks of epoch {engine.epoch}, but its store has epochs up to {known} only: it is "
+            "another store or an older copy. Use the store that settlement writes to (DATABASE_URL)."
         )
 
 
@@ -166,12 +165,12 @@ def _refuse_if_led(holder: Epoch, own: wire.Addresses, services: Services) -> No
     elif holder.commands != own.commands and _leads(holder.commands, services):
         raise CannotLead(
             f"This engine leads already, at {holder.commands}: it was started twice. Stop one of the two, or start "
-            "this one with a DATA_DIR of its own and --follow."
+            "this one with its own DATA_DIR and --follow."
         )
 
 
 def _leads(address: str, services: Services) -> bool:
-    """Whether a leader answers there, soon."""
+    """Whether a leader answers at `address` within a second."""
     network = services.make_network()
     socket = network.connect(Kind.DEALER, address, wire.READER_LIMITS)
     try:
@@ -184,7 +183,7 @@ def _leads(address: str, services: Services) -> bool:
             if frames is not None and len(frames) > 1 and frames[0] == wire.STATUS:
                 return wire.decode_status(frames[1]).role == LEADER
     except (BadMessage, Undelivered):
-        return False  # another version's, or nobody
+        return False  # another version, or no engine
     finally:
         socket.close()
         network.close()

@@ -1,7 +1,8 @@
-"""Blocks out: each once on the block socket, again on the retransmission socket, and heartbeats in between.
+"""Publishes blocks and heartbeats on the block socket, and serves the retransmission socket.
 
-The block socket may lose a block for a reader that is too slow; the reader sees the gap and asks the retransmission
-socket, which answers from the ring. What the ring has dropped a follower gets as a snapshot, a part at a time.
+A reader that is too slow may lose blocks on the block socket. It notices the gap and requests them on the
+retransmission socket, which answers from the ring. A follower that needs blocks that the ring has dropped gets a
+snapshot in parts.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,32 +19,32 @@ from matching.transport.sockets import Frame, Socket, Undelivered
 _REQUESTS_A_TURN = 64
 _BLOCKS_AN_ANSWER = 256
 _BYTES_AN_ANSWER = 4 << 20
-"""A reader that wants more asks again: nothing else waits long for it, and its queue stays small."""
+"""Limits of one answer, so that it does not delay others and queues stay small. Readers ask again for more."""
 
 
 class Snapshotter(Protocol):
-    """Snapshots of this engine; `matching.storage.snapshot_files` makes and keeps them."""
+    """Snapshots of this engine, implemented by `matching.storage.snapshot_files`."""
 
     def newest(self) -> int | None:
-        """Number of the block after which the newest complete one was made."""
+        """Block number of the newest complete snapshot."""
 
     def read(self, number: int, offset: int, size: int) -> bytes | None:
-        """Up to `size` bytes of one from `offset` on; None where it is gone."""
+        """At most `size` bytes of a snapshot from `offset` on, None if it is missing."""
 
     def size_of(self, number: int) -> int | None:
-        """In bytes; None where it is gone."""
+        """Size in bytes, None if it is missing."""
 
     def request(self) -> None:
-        """One is wanted soon; asking again while it is made changes nothing."""
+        """Requests a snapshot. Has no effect while one is being made."""
 
     def look(self, engine: Engine, ring: Ring) -> object:
-        """Makes one if it is due; `ring` ends with the chain's newest blocks."""
+        """Makes a snapshot if one is due. `ring` ends with the newest blocks of the chain."""
 
 
 class Publisher:
-    """`blocks` is a PUB, `retransmission` a ROUTER; `clock` gives seconds that never run back.
+    """`blocks` is a PUB, `retransmission` a ROUTER socket; `clock` gives monotonic seconds.
 
-    Without `snapshots` a follower that comes too late for the ring is told that it cannot join.
+    Without `snapshots`, a follower that needs blocks that the ring has dropped is told that it cannot join.
     """
 
     def __init__(
@@ -61,17 +62,17 @@ class Publisher:
         self._board = board
         self._clock = clock
         self._snapshots = snapshots
-        self._followers: dict[wire.Addresses, float] = {}  # when each announced itself last
+        self._followers: dict[wire.Addresses, float] = {}  # address → time of the last announcement
         self._next_heartbeat_s = clock()
         self.last_beat_s = clock()
 
     @property
     def addresses(self) -> wire.Addresses:
-        """Where this engine listens."""
+        """Addresses on which this engine listens."""
         return self._board.addresses
 
     def make_snapshot_if_due(self, engine: Engine) -> None:
-        """For an engine that nobody else looks after: a leader's loop does it when the input log has all."""
+        """For engines without a leader's loop, which makes snapshots when the input log has all blocks."""
         if self._snapshots is not None:
             self._snapshots.look(engine, self._ring)
 
@@ -80,7 +81,7 @@ class Publisher:
             self._blocks.send(wire.BLOCK, *wire.in_parts(block.data))
 
     def beat(self) -> bool:
-        """Sends a heartbeat if one is due; says whether it was."""
+        """Sends a heartbeat if one is due. Returns whether it was sent."""
         now_s = self._clock()
         if now_s < self._next_heartbeat_s:
             return False
@@ -92,11 +93,11 @@ class Publisher:
 
     @property
     def idle_s(self) -> float:
-        """How long a turn may wait until the next heartbeat is due."""
+        """Seconds until the next heartbeat is due."""
         return max(0.0, self._next_heartbeat_s - self._clock())
 
     def serve(self) -> None:
-        """Answers what waits on the retransmission socket."""
+        """Answers the requests that wait on the retransmission socket."""
         for _ in range(_REQUESTS_A_TURN):
             message = self._retransmission.receive()
             if message is None:
@@ -144,7 +145,7 @@ class Publisher:
         return self._send(sender, wire.BLOCK, *wire.in_parts(block.data))
 
     def _send_snapshot(self, sender: bytes, number: int, offset: int) -> None:
-        """A part of the snapshot that is asked for, if it is still of use, else the beginning of the newest."""
+        """Sends the requested part of a snapshot if that is still usable, else the beginning of the newest one."""
         if self._snapshots is None:
             self._send(sender, wire.MISSING, *wire.encode_numbers(0, self._ring.first))
             return
@@ -158,7 +159,10 @@ class Publisher:
         self._send(sender, wire.PENDING, *wire.encode_numbers(newest))
 
     def _chunk(self, snapshots: Snapshotter, number: int, offset: int) -> wire.SnapshotChunk | None:
-        """None where the snapshot is gone, or of a block that nobody may see, or blocks after it are gone."""
+        """A part of a snapshot.
+
+        None if it is missing, its block is not visible yet, or blocks after it were dropped.
+        """
         ring = self._ring
         if number == 0 or not (ring.first or ring.last + 1) - 1 <= number <= ring.last:
             return None

@@ -1,8 +1,8 @@
-"""One of several engines that read the same log of commands: each makes the same blocks, publishes them, and answers
-the clients that are connected to it. There is no leader and nobody is elected; one may die and come back at any time.
+"""Replica: one of several engines that read the same command log.
 
-How far the log has been read is part of every block, as a request of no commands (`sequencer.LogPosition`), and so of
-the engine's state: after a start each message is applied that the state does not have, and none twice.
+Each replica makes the same blocks, publishes them and answers the clients connected to it. There is no leader and no
+election; replicas may stop and restart at any time. The log offset is part of every block, as a request without
+commands (`sequencer.LogPosition`), and so of the engine's state: after a restart every message is applied exactly once.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,19 +30,19 @@ log = structlog.get_logger(__name__)
 
 _MESSAGES_A_TURN = 64
 _COMMANDS_A_BLOCK = 1 << 30
-"""A message is one block, however this replica packs its own: all replicas make the same."""
+"""No limit: a message is one block, so that all replicas make the same blocks."""
 
-CATCHING_UP = "This replica reads what the log holds already: it takes no commands before it has applied that."
-UNCERTAIN = "This replica asks the store whether its epoch is still the newest: it takes no commands before it knows."
+CATCHING_UP = "This replica is catching up with the log: it takes no commands until it has."
+UNCERTAIN = "This replica is asking the store whether its epoch is the newest: it takes no commands until it knows."
 
 
 def log_client(identity: str) -> int:
-    """The number under which engines note how far they have read this log."""
+    """The reserved client number under which engines record how far they have read this log."""
     return wire.FIRST_LOG_CLIENT | xxhash.xxh3_64_intdigest(identity.encode()) & 0xFFFF_FFFF
 
 
 class Replica:
-    """Everything that a turn needs, injected. `engine` is where the durable chain ends."""
+    """A replica with injected dependencies. `engine` is at the end of the durable chain."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Replica:
         block_commands: int,
         instance: bytes,
     ) -> None:
-        """Raises LogUnusable where the log does not hold what comes next."""
+        """Raises LogUnusable if the log does not have the next message."""
         self._engine = engine
         self._ring = ring
         self._endpoint = endpoint
@@ -87,28 +87,28 @@ class Replica:
         )
         self._next_offset = engine.clients.get(self._client, 0)
         self._ready_at = command_log.begin(self._next_offset, engine.timestamp_ns)
-        self._is_told = False
+        self._is_log_away = False
         board.instance = instance.hex()
         board.is_catching_up = True
-        self._look_at_log()
+        self._check_log()
 
     @property
     def is_catching_up(self) -> bool:
         return self._board.is_catching_up
 
     def turn(self) -> None:
-        """Everything that waits on the sockets and in the log, once. Raises Superseded, LogUnusable."""
+        """Handles the messages that wait on the sockets and in the log. Raises Superseded, LogUnusable."""
         self._stop_if_superseded()
-        self._publisher.serve()  # first, as a confirmation makes room for blocks
-        self._apply_what_came()
-        self._look_at_log()
+        self._publisher.serve()  # first, because a confirmation makes room for blocks
+        self._apply_messages()
+        self._check_log()
         if not self._client_batches.is_busy:
             self._client_batches.take(self._endpoint.receive())
         self._publisher.beat()
         self._snapshotter.look(self._engine, self._ring)
 
     def waits_for(self, commands: Socket, retransmission: Socket) -> list[object]:
-        """What may have something to read that this replica would take now."""
+        """Sources from which this replica would read now."""
         sources: list[object] = [retransmission]
         if not self._client_batches.is_busy:
             sources.append(commands)
@@ -120,28 +120,28 @@ class Replica:
         newest = self._superseded()
         if newest is not None and newest.number > self._engine.epoch:
             raise Superseded(
-                f"Engine {newest.engine} at {newest.commands} has begun epoch {newest.number}: this replica's log does "
-                "not count any more, and it stops. Start it again if that engine reads the same log."
+                f"Engine {newest.engine} at {newest.commands} has begun epoch {newest.number}: this replica's log is "
+                "no longer valid, and it stops. Start it again if that engine reads the same log."
             )
 
-    def _look_at_log(self) -> None:
-        """Is it there, and has all been applied that it held at the start?"""
+    def _check_log(self) -> None:
+        """Checks whether the log is available and whether this replica has caught up with it."""
         for key in self._log.lost():
-            # Perhaps it was done, perhaps not: a refusal would say that it was not. Who sent it asks again.
+            # It may be applied later or not, so it must not be refused. The client asks again.
             self._client_batches.claim(key)
         if self._board.is_catching_up and (self._next_offset >= self._ready_at or self._log.is_at_end()):
             self._finish_catching_up()
         away = self._log.away()
-        if bool(away) != self._is_told:
-            self._is_told = bool(away)
+        if bool(away) != self._is_log_away:
+            self._is_log_away = bool(away)
             if away:
                 log.warning("engine.halted", reason=away, block=self._engine.block_number)
             else:
                 log.info("engine.resumed", block=self._engine.block_number)
-        self._board.waits = away or self._lags()
+        self._board.waits = away or self._catching_up_reason()
 
     def _finish_catching_up(self) -> None:
-        """Once the store, asked after all was applied, has named no newer epoch: reading may have taken minutes."""
+        """Ends catching up once the store, asked afterwards, has no newer epoch: catching up may have taken minutes."""
         if self._caught_up_s is None:
             self._caught_up_s = self._monotonic()
             log.info("replica.caught_up", offset=self._next_offset, block=self._engine.block_number)
@@ -149,25 +149,25 @@ class Replica:
             self._stop_if_superseded()
             self._board.is_catching_up = False
 
-    def _lags(self) -> str:
+    def _catching_up_reason(self) -> str:
         if not self._board.is_catching_up:
             return ""
         return CATCHING_UP if self._caught_up_s is None else UNCERTAIN
 
-    # Out of the log
+    # Messages from the log
 
-    def _apply_what_came(self) -> None:
-        """As many messages as the ring has room for blocks: what settlement has not confirmed may not be dropped."""
+    def _apply_messages(self) -> None:
+        """Applies as many messages as the ring has room for: unconfirmed blocks must not be dropped."""
         room = min(self._ring.room, _MESSAGES_A_TURN)
         for message in self._log.read(room) if room > 0 else ():
             if message.offset < self._next_offset:
                 continue
             if message.offset > self._next_offset:
                 raise LogUnusable(
-                    f"The log gave message {message.offset} where message {self._next_offset} comes next: it keeps "
-                    "them without gaps. The end of a transaction takes a place too: if a program has written to it so, "
-                    "only another log helps (another topic, and --take-over). Else what lies between was lost: mend "
-                    "the brokers' data, and start this replica again."
+                    f"The log returned message {message.offset} instead of message {self._next_offset}: offsets must "
+                    "have no gaps. If a program wrote to the log in a transaction, whose end takes an offset, use "
+                    "another topic with --take-over. Otherwise messages were lost: restore the brokers' data and start "
+                    "this replica again."
                 )
             self._apply(message)
             self._next_offset = message.offset + 1
@@ -176,47 +176,47 @@ class Replica:
         waiting = self._client_batches.claim(message.key)
         batches = self._batches(message)
         taken: list[wire.Batch] = []
-        reasons: dict[int, str] = {}  # place of a batch in the message → why it is none
-        for place, batch in enumerate(batches):
+        reasons: dict[int, str] = {}  # index of a batch in the message → why it is invalid
+        for index, batch in enumerate(batches):
             try:
                 self._engine.check(batch.commands, batch.texts)
                 taken.append(batch)
             except BadMessage as error:
-                reasons[place] = str(error)
-        self._pass_over(message, reasons)
+                reasons[index] = str(error)
+        self._skip(message, reasons)
         self._log_time.take(message.time_ns)
         done = self._sequencer.sequence(taken, LogPosition(self._client, message.offset + 1))
-        self._tell(done, [one for place, one in enumerate(waiting) if place not in reasons])
-        for place, reason in reasons.items():
-            for one in waiting[place : place + 1]:
+        self._answer_and_publish(done, [one for index, one in enumerate(waiting) if index not in reasons])
+        for index, reason in reasons.items():
+            for one in waiting[index : index + 1]:
                 self._client_batches.refuse(one, wire.BAD_MESSAGE, reason)
 
     def _batches(self, message: Logged) -> list[wire.Batch]:
-        """None for bytes that are no message of ours: every replica passes those over."""
+        """The batches of a message, none for invalid bytes, which every replica skips."""
         try:
             batches = frames.decode(message.frame)
         except BadMessage as error:
-            self._pass_over(message, {0: str(error)})
+            self._skip(message, {0: str(error)})
             return []
         if isinstance(batches, frames.UnsupportedVersion):
             raise LogUnusable(
-                f"Message {message.offset} of the log is of form {batches.version} with layout "
-                f"{batches.layout_version}, which this program does not read: let replicas of the version that wrote "
-                "it apply it, and settlement take their blocks, before this version is started."
+                f"Message {message.offset} of the log has format {batches.version} and layout "
+                f"{batches.layout_version}, which this program cannot read: let replicas of the version that wrote it "
+                "apply it, and settlement store their blocks, before this version is started."
             )
         return batches
 
-    def _pass_over(self, message: Logged, reasons: dict[int, str]) -> None:
+    def _skip(self, message: Logged, reasons: dict[int, str]) -> None:
         for reason in reasons.values():
             self._board.passed_over += 1
             log.warning("replica.message_skipped", offset=message.offset, reason=reason)
 
-    def _tell(self, done: Sequenced, waiting: Sequence[Waiting]) -> None:
+    def _answer_and_publish(self, done: Sequenced, waiting: Sequence[Waiting]) -> None:
         self._ring.release()
         for block in done.blocks:
             self._board.counters.commands += block.command_count
             self._board.counters.events += block.event_count
-        # Answers first: on few cores a reader of blocks that wakes up would keep the client waiting.
+        # Answers first: with few cores, a reader of blocks that wakes up would delay them.
         for one, answer in zip(waiting, done.answers, strict=False):
             if isinstance(answer, wire.Refused):
                 self._endpoint.refuse(one.sender, answer)
@@ -234,7 +234,7 @@ def serve(
     ready: Callable[[], object],
     stop: Callable[[], bool],
 ) -> None:
-    """Turns until `stop()`; `ready` is called once the replica takes commands. Raises Superseded, LogUnusable."""
+    """Runs turns until `stop()`. Calls `ready` once the replica takes commands. Raises Superseded, LogUnusable."""
     is_ready = False
     while not stop():
         if not is_ready and not replica.is_catching_up:

@@ -1,4 +1,4 @@
-"""What an engine tells about itself: the status of every heartbeat, and the answers to its clients' questions."""
+"""An engine's status, sent with every heartbeat, and its answers to clients' questions."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,20 +17,20 @@ HALTED = "The ring is full of blocks that settlement has not confirmed: the engi
 
 @dataclass(slots=True)
 class Counters:
-    """Since the process started."""
+    """Counts since the process started."""
 
-    bad_messages: int = 0  # frames that were no message of ours
-    refused_batches: int = 0  # halted, or a follower
-    refused_blocks: int = 0  # of an epoch that is over
-    lost_answers: int = 0  # their client was gone or did not read
-    clock_jumps: int = 0  # times that a clock was found implausible, after it had been plausible
+    bad_messages: int = 0  # invalid frames
+    refused_batches: int = 0  # refused as halted or as a follower
+    refused_blocks: int = 0  # blocks of an epoch that has ended
+    lost_answers: int = 0  # the client was gone or did not read
+    clock_jumps: int = 0  # number of times a clock became implausible
     commands: int = 0
     events: int = 0
 
 
 @dataclass
 class StatusBoard:
-    """Puts it together when asked; keeps nothing but counts."""
+    """Builds the status from engine and ring when asked; stores only counts and reasons."""
 
     engine: Engine
     ring: Ring
@@ -40,16 +40,16 @@ class StatusBoard:
     counters: Counters = field(default_factory=Counters)
     replicas: list[wire.Addresses] = field(default_factory=list)  # followers that announced themselves lately
 
-    log_full: str = ""  # why the input log does not take the newest blocks, which nobody may see until it does
-    waits: str = ""  # why a replica takes no commands: its log does not answer, or it has not read all of it yet
-    clock_fault: str = ""  # what is wrong with the clock that blocks would be dated by
-    is_catching_up: bool = False  # a replica that has not read all that its log held when it started
-    instance: str = ""  # a replica's, another one after each start
-    passed_over: int = 0  # messages of a replica's log that were none of ours
+    log_full: str = ""  # why the input log does not accept the newest blocks, which stay invisible meanwhile
+    waits: str = ""  # why a replica takes no commands: its log is unavailable, or it is catching up
+    clock_fault: str = ""  # what is wrong with the clock that would date blocks
+    is_catching_up: bool = False  # a replica that has not applied all messages that its log had at the start
+    instance: str = ""  # random id of a replica's process
+    passed_over: int = 0  # invalid messages in a replica's log, which were skipped
 
     @property
     def halted(self) -> str:
-        """Why the engine takes no commands; "" while it does. A follower never takes any, and is not halted."""
+        """Why the engine takes no commands, "" while it does. A follower never takes commands and is not halted."""
         if self.log_full:
             return self.log_full
         if self.role in TAKE_COMMANDS and self.ring.full:
@@ -62,7 +62,7 @@ class StatusBoard:
 
     @property
     def block(self) -> tuple[int, int]:
-        """Number and hash of the newest block that anybody may see."""
+        """Number and hash of the newest block that is visible to readers."""
         withheld = self.ring.withheld
         if withheld is not None:
             return withheld.number - 1, withheld.prev_hash
@@ -70,7 +70,7 @@ class StatusBoard:
 
     @property
     def command_sequence(self) -> int:
-        """The last command of that block."""
+        """Sequence of the last command of the newest visible block."""
         withheld = self.ring.withheld
         return (self.engine.next_command_sequence if withheld is None else withheld.first_command_sequence) - 1
 
@@ -78,7 +78,7 @@ class StatusBoard:
         engine, ring = self.engine, self.ring
         number, state_hash = self.block
         return {
-            **(self._of_replica() if self.role == REPLICA else {}),
+            **(self._replica_fields() if self.role == REPLICA else {}),
             "role": self.role,
             "layout_version": LAYOUT_VERSION,
             "epoch": engine.epoch,
@@ -107,11 +107,11 @@ class StatusBoard:
             "counters": asdict(self.counters),
         }
 
-    def _of_replica(self) -> dict[str, Any]:
+    def _replica_fields(self) -> dict[str, Any]:
         return {"instance": self.instance, "catching_up": self.is_catching_up, "passed_over": self.passed_over}
 
     def answer(self, verb: bytes) -> bytes:
-        """JSON for one of `wire.QUESTIONS`."""
+        """The answer to one of `wire.QUESTIONS`, as JSON."""
         if verb == wire.STATUS:
             return wire.encode_json(self.fields())
         if self.log_full and not (verb == wire.REGISTRY and self._registry_is_logged()):
@@ -132,7 +132,10 @@ class StatusBoard:
         )
 
     def _registry_is_logged(self) -> bool:
-        """Whether nothing that the input log does not have changed it: a client may begin with it while halted."""
+        """Whether no block that is missing in the input log changed the registry.
+
+        Then clients may read it while halted.
+        """
         withheld = self.ring.withheld
         if withheld is None:
             return True

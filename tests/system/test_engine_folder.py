@@ -51,7 +51,7 @@ def test_an_engine_is_not_started_without_the_log_that_holds_what_settlement_lac
     assert (
         f"{first.data_dir / 'wal'} holds blocks up to {block}, and settlement has those up to 0: start this engine "
         "with that log (ENABLE_LOCAL_WAL=true or --input-log wal) until settlement has the rest, or move the folder "
-        "away to give them up."
+        "away to discard them."
     ) in refused.errors[-1]
     assert "Traceback" not in "".join(refused.errors)
     again = start("run_engine", data_dir=first.data_dir, ENABLE_LOCAL_WAL="true").wait_until_ready()

@@ -116,12 +116,12 @@ def test_a_follower_that_joined_late_is_promoted_when_its_leader_is_killed_under
         promote = ("promote_engine", "--address", follower.address("COMMAND"))
         refused = run_to_end(start, *promote)
         assert refused.popen.returncode == 1
-        assert "The leader lives" in refused.errors[-1]
+        assert "The leader is alive" in refused.errors[-1]
 
         leader.stop(signal.SIGKILL)
         killed_at_s = time.monotonic()  # the process has ended: it answers nobody any more
         asked = [run_to_end(start, *promote)]
-        while asked[-1].popen.returncode == 1 and "The leader lives" in asked[-1].errors[-1]:
+        while asked[-1].popen.returncode == 1 and "The leader is alive" in asked[-1].errors[-1]:
             asked.append(run_to_end(start, *promote))
         assert asked[-1].popen.returncode == 0, asked[-1].errors
         assert asked[-1].lines[-1].startswith(f"{follower.address('COMMAND')} leads from block ")

@@ -285,7 +285,7 @@ def test_a_replica_that_catches_up_answers_for_itself_and_hears_who_takes_over(s
     start("run_engine", "--take-over", **store).wait_until_ready()
     assert again.popen.wait(60) == 1
     again.stop()
-    assert "has begun epoch 2: this replica's log does not count any more" in again.errors[-1]
+    assert "has begun epoch 2: this replica's log is no longer valid" in again.errors[-1]
     assert again.lines == []
 
 

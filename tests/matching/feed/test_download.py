@@ -32,7 +32,7 @@ def pending(stage: Stage, minutes: int) -> None:
 
 def test_a_follower_does_not_wait_for_ever_for_a_snapshot_that_is_not_made(stage: Stage) -> None:
     pending(stage, 16)
-    sentence = r"does not have block 4 any more, and has said for 15 minutes .* start this follower again"
+    sentence = r"no longer has block 4, and has not finished a snapshot for 15 minutes.* start this follower again"
     with pytest.raises(HistoryGone, match=sentence):
         pending(stage, 1)
 

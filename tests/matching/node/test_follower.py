@@ -160,7 +160,7 @@ def test_a_block_that_gives_other_bytes_is_named_with_the_place() -> None:
     data = bytearray(block.data)
     data[-8 - 104 + 64] ^= 1  # in the last event
     with pytest.raises(
-        Diverged, match=r"Block 4 gives other bytes here .* byte \d+, \w+ of event 1: \d+ expected, \d+"
+        Diverged, match=r"Re-execution of block 4 gives other bytes: byte \d+, \w+ of event 1: \d+ expected, \d+"
     ):
         re_executed(defined_engine(), Block.decode(bytes(data)))
 
@@ -169,7 +169,7 @@ def test_commands_that_no_engine_takes_diverge() -> None:
     block = one_block(defined_engine(), DEPOSITS)
     data = bytearray(block.data)
     data[80 + 24] = 99  # the kind of the first command
-    with pytest.raises(Diverged, match="holds commands that this engine would not take"):
+    with pytest.raises(Diverged, match="contains commands that this engine refuses"):
         re_executed(defined_engine(), Block.decode(bytes(data)))
 
 
@@ -242,7 +242,7 @@ def test_a_leader_that_came_back_without_blocks_stops_the_follower_at_its_heartb
     stage.turn()
     again(stage, lost=1, epoch=2)
     stage.say()
-    with pytest.raises(Diverged, match=r"in epoch 2 at block 4 .* at block 5 .* Start this follower anew"):
+    with pytest.raises(Diverged, match=r"in epoch 2 at block 4 .* at block 5 .* Restart this follower"):
         stage.turn()
 
 
@@ -251,7 +251,7 @@ def test_another_block_of_the_same_number_stops_the_follower(stage: Stage) -> No
     stage.turn()
     again(stage, lost=1, epoch=2)
     stage.show(*stage.make())
-    with pytest.raises(Diverged, match=r"Block 5 came again with other bytes .* Start this follower anew"):
+    with pytest.raises(Diverged, match=r"Block 5 came again with other bytes .* Restart this follower"):
         stage.turn()
 
 
@@ -272,7 +272,7 @@ def test_a_leader_that_makes_no_snapshots_cannot_be_joined_late(stage: Stage) ->
     stage.turn()
     assert retransmission.take_sent(wire.SNAPSHOT) == [wire.encode_numbers(0, 0)]
     retransmission.inbox.append([wire.MISSING, *wire.encode_numbers(0, 7)])
-    with pytest.raises(HistoryGone, match="does not have block 4 any more, its oldest is 7: it makes no snapshots"):
+    with pytest.raises(HistoryGone, match=r"no longer has block 4, its oldest is 7\. It makes no snapshots"):
         stage.turn()
 
 
@@ -384,7 +384,10 @@ def test_a_follower_of_a_leader_that_lives_is_not_promoted_unless_by_force(stage
     stage.ask_promotion()
     stage.turn()
     (answer,) = stage.promotion_answers()
-    assert answer == {"ok": False, "message": "The leader lives, it was heard 1.9 s ago: stop it first, or force this."}
+    assert answer == {
+        "ok": False,
+        "message": "The leader is alive, it was heard 1.9 s ago: stop it first, or use --force.",
+    }
     stage.ask_promotion()
     stage.network.now_s += 1
     stage.turn()

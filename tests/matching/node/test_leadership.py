@@ -134,7 +134,7 @@ def test_a_follower_of_another_history_is_not_promoted(place: Place, blocks: lis
     other = Engine()
     place.history.append(blocks)
     followed(place, [*chain(other, 35, "x")])
-    with pytest.raises(CannotLead, match="This engine has another block 35 than settlement's store"):
+    with pytest.raises(CannotLead, match="This engine's block 35 differs from the one in settlement's store"):
         place.lead()
 
 

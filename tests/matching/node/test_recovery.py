@@ -144,7 +144,7 @@ def test_a_snapshot_of_another_exchange_is_passed_over(
     place.snapshots.write(41, snapshots.encode(other))
     with capture_logs() as logs:
         assert place.lead() == Recovered(20, 23, 0)
-    assert reasons(logs) == [("0041", "It is of another exchange: block and hash are not of this chain.")]
+    assert reasons(logs) == [("0041", "It belongs to another exchange: its block and hash are not in this chain.")]
 
 
 @pytest.mark.parametrize("logged", [0, 35])

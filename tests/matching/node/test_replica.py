@@ -120,7 +120,7 @@ def test_a_message_that_is_not_the_next_one_stops_a_replica_before_it() -> None:
             shared.put(b"of another", frames.encode([wire.encode_batch(*sent)]))
         one.thread.join(PATIENCE_S)
         assert isinstance(one.failures[0], LogUnusable)
-        assert f"The log gave message {last + 2} where message {last + 1} comes next" in str(one.failures[0])
+        assert f"The log returned message {last + 2} instead of message {last + 1}" in str(one.failures[0])
         assert one.parts.engine.block_number == block
 
 
@@ -196,5 +196,5 @@ def test_a_message_of_another_version_stops_a_replica_before_it() -> None:
         shared.put(b"", bytes(frame))
         one.thread.join(PATIENCE_S)
         assert isinstance(one.failures[0], LogUnusable)
-        assert "Message 0 of the log is of form 2 with layout" in str(one.failures[0])
+        assert "Message 0 of the log has format 2 and layout" in str(one.failures[0])
         assert one.parts.engine.block_number == 0

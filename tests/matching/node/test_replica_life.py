@@ -87,7 +87,7 @@ def test_a_replica_does_not_join_before_the_block_that_its_epoch_begins_after() 
         raise AssertionError
     history.kept.append(spilled)
     history.begun[-1] = history.begun[-1]._replace(prev_hash=1)
-    other = pytest.raises(CannotLead, match="Block 3 is another one here than the one that epoch 2 begins after")
+    other = pytest.raises(CannotLead, match="Block 3 here differs from the one that epoch 2 begins after")
     with command_log(shared) as log, other, replica_with(plan(), services(history), log):
         raise AssertionError
 
@@ -236,7 +236,7 @@ def test_a_log_that_takes_no_more_refuses_what_it_did_not_take() -> None:
         with Client(one.commands) as client:
             client.call(DEFINITIONS)
         log.takes = False
-        with _impatient(one) as other, pytest.raises(EngineRefused, match="The log takes no more"):
+        with _impatient(one) as other, pytest.raises(EngineRefused, match="The log's queue is full"):
             other.call([deposit(1, "1")])
         log.takes = True
         with Client(one.commands) as client:

@@ -59,7 +59,7 @@ def test_a_hash_that_fits_does_not_make_it_a_message(engine: Engine) -> None:
         (frame + b"\1", "ends in the middle of a size"),
         (frame + struct.pack("<I", 3) + b"abc", "at least"),
         (frames.encode([]), "has 0"),
-        (frame[:8] + struct.pack("<I", 3) + frame[12:], "says 3 batches and has 2"),
+        (frame[:8] + struct.pack("<I", 3) + frame[12:], "should have 3 batches but has 2"),
     ]:
         with pytest.raises(BadMessage, match=reason):
             frames.decode(sealed(bad))
@@ -67,7 +67,7 @@ def test_a_hash_that_fits_does_not_make_it_a_message(engine: Engine) -> None:
 
 def test_a_definition_before_the_end_is_refused(engine: Engine) -> None:
     definition = wire.encode_batch(*batch(engine, 7, 1, [BTC]))
-    with pytest.raises(BadMessage, match="not the last one"):
+    with pytest.raises(BadMessage, match="that is not its last one"):
         frames.decode(frames.encode([definition, *payloads(engine)]))
     assert len(frames.decode(frames.encode([*payloads(engine), definition]))) == 3
 

@@ -165,7 +165,7 @@ def test_a_transaction_of_a_stranger_keeps_nobody_waiting_and_its_end_is_said(ka
         stranger.flush()
         one.thread.join(PATIENCE_S)
         assert isinstance(one.failures[0], LogUnusable)
-        assert "The end of a transaction takes a place too" in str(one.failures[0])
+        assert "in a transaction, whose end takes an offset" in str(one.failures[0])
 
 
 def test_a_reader_that_ends_by_itself_is_an_error(kafka: Server, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:

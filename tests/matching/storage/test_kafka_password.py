@@ -70,7 +70,7 @@ def test_a_kafka_with_a_password_is_a_log_for_who_knows_it(secured: str, monkeyp
     ):
         assert all(result.rejected is None for result in client.call(DEFINITIONS))
 
-    monkeypatch.setattr(kafka_topic, "PATIENCE_S", 3.0)
+    monkeypatch.setattr(kafka_topic, "TIMEOUT_S", 3.0)
     wrong = {**OPTIONS, "sasl.password": "hunter2"}
     for options in (wrong, {}):
         with pytest.raises(LogNotReady, match="KAFKA_OPTIONS where it asks for TLS or a password") as refused:

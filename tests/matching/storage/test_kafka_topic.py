@@ -70,13 +70,13 @@ def test_an_answer_has_to_be_on_two_brokers_where_there_are_two() -> None:
 @pytest.mark.parametrize("name", FIT)
 def test_a_setting_that_the_cluster_does_not_tell_is_named(name: str) -> None:
     reason = kafka_topic.unfit_reason(Found(1, 3, without(name)))
-    assert reason.startswith(f"the cluster does not tell {name}, on which depends whether commands can be lost")
+    assert reason.startswith(f"the cluster does not report {name}, which decides whether commands can be lost")
 
 
 @pytest.mark.parametrize("name", ["retention.ms", "retention.bytes", "max.message.bytes", "min.insync.replicas"])
 def test_a_number_that_is_none_is_said(name: str) -> None:
     reason = kafka_topic.unfit_reason(Found(1, 3, {**FIT, name: "many"}))
-    assert reason == f"{name} is 'many', and has to be a whole number."
+    assert reason == f"{name} is 'many', and must be a whole number."
 
 
 @kafka_only
@@ -171,7 +171,7 @@ def test_a_topic_that_is_not_there_is_said_with_the_remedy(kafka: Running) -> No
 
 
 def test_a_kafka_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_topic, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(kafka_topic, "TIMEOUT_S", 1.0)
     with pytest.raises(LogNotReady, match="does not answer: start it, or correct KAFKA_BOOTSTRAP_SERVERS"):
         kafka_topic.find(free_http_address(), "any")
 
@@ -180,7 +180,7 @@ def test_a_kafka_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_kafka_that_is_asked_in_another_language_does_not_answer(
     kafka: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_topic, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(kafka_topic, "TIMEOUT_S", 2.0)
     with pytest.raises(LogNotReady, match="or KAFKA_OPTIONS where it asks for TLS or a password"):
         kafka_topic.find(kafka.address, "any", {"security.protocol": "ssl"})
 

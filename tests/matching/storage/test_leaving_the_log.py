@@ -46,7 +46,7 @@ def sentence(place: Place, logged: int, settled: int) -> str:
     return (
         f"{place.folder / 'wal'} holds blocks up to {logged}, and settlement has those up to {settled}: start this "
         "engine with that log (ENABLE_LOCAL_WAL=true or --input-log wal) until settlement has the rest, or move the "
-        "folder away to give them up."
+        "folder away to discard them."
     )
 
 
@@ -119,7 +119,7 @@ def test_a_damaged_log_is_said_and_not_passed_over(place: Place, blocks: list[Bl
         lead(place)
     assert str(caught.value) == (
         f"{file} is damaged at byte {second}: nothing is started from it. It may hold answered blocks that settlement "
-        "lacks: restore the file from a copy, or move the folder away to give them up."
+        "lacks: restore the file from a copy, or move the folder away to discard them."
     )
     assert file.read_bytes() == data
     assert place.history.begun == []

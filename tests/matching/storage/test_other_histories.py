@@ -134,7 +134,7 @@ def test_one_whose_head_cannot_be_read_is_put_aside(folder: SnapshotFolder) -> N
     with capture_logs() as logs:
         Life(folder, "living").make(9)
     assert [name for name, _ in passed_over(logs)] == [f"{number}.snapshot" for number in (5, 6, 7, 8)]
-    assert passed_over(logs)[-1][1] == "It is of block 3, not of the block that its name says."
+    assert passed_over(logs)[-1][1] == "It is a snapshot of block 3, which its file name does not say."
 
 
 def test_none_is_given_to_a_follower_that_joins(folder: SnapshotFolder) -> None:

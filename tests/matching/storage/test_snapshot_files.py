@@ -99,7 +99,8 @@ def test_a_snapshot_of_another_block_than_its_name_says_is_passed_over(
     folder: SnapshotFolder, exchange: KernelExchange
 ) -> None:
     folder.write(7, snapshots.encode(exchange.engine))
-    assert passed_over(folder) == [(file_of(folder, 7).name, "It is of block 3, not of the block that its name says.")]
+    reason = "It is a snapshot of block 3, which its file name does not say."
+    assert passed_over(folder) == [(file_of(folder, 7).name, reason)]
 
 
 def test_files_of_others_are_left_alone(folder: SnapshotFolder, exchange: KernelExchange) -> None:

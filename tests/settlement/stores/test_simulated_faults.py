@@ -47,8 +47,8 @@ RATES = Rates(
 KINDS = {
     "crash",
     "store slow",
-    "store time-out before",
-    "store time-out after",
+    "store timeout before",
+    "store timeout after",
     "store away",
     "rows refused",
     "request not answered",
