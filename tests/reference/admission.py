@@ -1,4 +1,4 @@
-"""What an order must satisfy to be accepted or replaced, judged in the order of docs/semantics.md, section 4."""
+"""Order validation of the reference engine, in the order of docs/semantics.md, section 4."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ NOTIONAL_LIMIT = 2**62
 
 
 class Admission:
-    """Looks at the exchange's own state and changes none of it."""
+    """Reads the exchange's state without changing it."""
 
     def __init__(
         self,
@@ -26,13 +26,13 @@ class Admission:
         self.open_by_client_id = open_by_client_id
 
     def refusal_of(self, order: Order) -> str | None:
-        """For a new order, and for an open one as it would be after its replacement."""
+        """Checks a new order, or an open one as it would be after a replace."""
         if self.status[order.instrument.symbol] != "trading":
             return "instrument_halted"
         return self._refusal_of_terms(order) or self._refusal_of_funds(order) or self._refusal_of_market(order)
 
     def _refusal_of_terms(self, order: Order) -> str | None:
-        """What the order says of itself, whatever the book and the balances."""
+        """Checks that depend on the order only, not on book or balances."""
         instrument = order.instrument
         if order.price is not None and order.price <= 0:
             return "invalid_price"
@@ -63,7 +63,7 @@ class Admission:
         return None
 
     def _refusal_of_market(self, order: Order) -> str | None:
-        """What the other side of the book says of the order."""
+        """Checks against the opposite side of the book."""
         best = self.books[order.instrument.symbol].best_price(OPPOSITE[order.side])
         if order.post_only and best is not None and order.accepts(best):
             return "post_only_would_match"
@@ -76,7 +76,7 @@ class Admission:
         return None
 
     def funds_needed(self, order: Order) -> int:
-        """What the order locks when it is accepted, in units of `order.locked_asset`."""
+        """Amount that the order locks when accepted, in units of `order.locked_asset`."""
         if order.quote_left is not None:
             return order.quote_left
         if order.is_market and order.is_buy:

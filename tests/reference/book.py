@@ -1,4 +1,4 @@
-"""Orders, and the book of one instrument: for each side a list of prices in order and a queue at each price."""
+"""Orders and the book of one instrument: for each side a sorted list of prices with a queue at each."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
@@ -41,13 +41,13 @@ class Order:
 
     @property
     def own_price(self) -> int:
-        """For limit orders, such as every order in a book is."""
+        """Price of a limit order; all orders in a book are limit orders."""
         assert self.price is not None
         return self.price
 
     @property
     def open_lots(self) -> int:
-        """For orders by quantity, such as every order in a book is."""
+        """Open quantity of an order by quantity; all orders in a book are such orders."""
         assert self.remaining is not None
         return self.remaining
 
@@ -57,22 +57,22 @@ class Order:
 
     @property
     def notional(self) -> int:
-        """What is open, at the order's own price, in quote units."""
+        """Notional of the open quantity at the order's price, in quote units."""
         return self.own_price * self.open_lots * self.instrument.quote_unit
 
     @property
     def hold(self) -> int:
-        """What a limit order must have locked for what is open of it."""
+        """Amount that a limit order must have locked for its open quantity."""
         return self.notional if self.is_buy else self.open_lots * self.instrument.lot_units
 
     def accepts(self, price: int) -> bool:
-        """Whether it may trade at this price of the other side."""
+        """Whether the order may trade at this price of the opposite side."""
         if self.price is None:
             return True
         return price <= self.price if self.is_buy else price >= self.price
 
     def takes(self, maker: "Order") -> int:
-        """Lots it would trade with this maker: 0 where its money does not pay for one."""
+        """Lots it would trade with this maker; 0 if its quote budget does not pay for one lot."""
         if self.quote_left is not None:
             return min(self.quote_left // (maker.own_price * self.instrument.quote_unit), maker.open_lots)
         return min(self.open_lots, maker.open_lots)
@@ -84,7 +84,7 @@ class Book:
         self.queues: dict[str, dict[int, list[Order]]] = {"buy": {}, "sell": {}}  # oldest first
 
     def add(self, order: Order) -> None:
-        """At the end of the queue of its price."""
+        """Appends the order to the queue of its price."""
         queues = self.queues[order.side]
         if order.own_price not in queues:
             queues[order.own_price] = []
@@ -106,7 +106,7 @@ class Book:
         return prices[-1] if side == "buy" else prices[0]
 
     def first(self, side: str) -> Order | None:
-        """The order whose turn it is: best price, oldest."""
+        """The first order in price-time priority."""
         best = self.best_price(side)
         return None if best is None else self.queues[side][best][0]
 

@@ -1,4 +1,4 @@
-"""What the edge hands to the engine: commands whose every field is of its type and in whole ticks, lots and units."""
+"""Commands that the edge passes to the engine: all fields have the right type, in ticks, lots and smallest units."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +16,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class Instrument:
-    """`lot_units` is base units a lot, `quote_unit` quote units a tick and lot; quantities are in lots."""
+    """`lot_units`: base units of a lot; `quote_unit`: quote units of a lot at one tick; quantities in lots."""
 
     symbol: str
     base: Asset

@@ -1,4 +1,4 @@
-"""The edge: a parsed JSON value becomes a command, or is refused before it takes a sequence number.
+"""The reference edge: converts a parsed JSON value to a command, or refuses it before it takes a sequence number.
 
 Fields are judged one by one, in the order of docs/semantics.md, section 4; the first that is wrong decides the reason.
 An optional field that is null counts as not given, as events write null where there is none. Fields that a command
@@ -42,7 +42,7 @@ _LONGEST_JSON_INTEGER = 100
 
 
 class Refused(Exception):
-    """The command takes no sequence number; `reason` is the code to answer with."""
+    """A refusal at the edge: the command takes no sequence number; `reason` is the code of the answer."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -50,7 +50,7 @@ class Refused(Exception):
 
 
 def parse_line(text: str) -> object:
-    """The JSON value of a line; `NOT_JSON` for a line that is none (NaN and Infinity are not JSON either)."""
+    """The JSON value of a line; `NOT_JSON` if it is not JSON (NaN and Infinity are not either)."""
     try:
         value: object = json.loads(text, parse_int=_parse_integer, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -68,13 +68,13 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def command_name(value: object) -> str | None:
-    """The name to give back in a refusal: None where it is not a command of ours."""
+    """The command's name for a refusal, None for unknown commands."""
     name = value.get("command") if isinstance(value, dict) else None
     return name if isinstance(name, str) and name in _READERS else None
 
 
 class Edge:
-    """Knows the assets and instruments added so far, by symbol; the engine registers them."""
+    """Converts commands; knows assets and instruments by symbol, which the engine registers."""
 
     def __init__(self) -> None:
         self.assets: dict[str, Asset] = {}
@@ -89,7 +89,7 @@ class Edge:
 
 
 class Fields:
-    """The fields of one command, each read with the judgement that belongs to its type."""
+    """Reads and validates the fields of one command."""
 
     def __init__(self, values: dict[str, Any], edge: Edge) -> None:
         self.values = values
@@ -111,7 +111,7 @@ class Fields:
         return value
 
     def choice(self, name: str, choices: tuple[str, ...], unknown: str) -> str:
-        """`unknown` is the reason for a string that is none of the choices; not a string at all is malformed."""
+        """One of `choices`. `unknown`: reason for another string; a value of another type is malformed."""
         value = self.values.get(name)
         if not isinstance(value, str):
             raise Refused("malformed")
@@ -132,7 +132,7 @@ class Fields:
         return value
 
     def steps(self, name: str, step: Fraction, unfit: str) -> int:
-        """A decimal as a whole number of ticks, lots or units; `unfit` is the reason where it is none in int64."""
+        """A decimal as a number of ticks, lots or units; `unfit`: reason if that is not an int64."""
         count = plain_decimal.steps(self.decimal(name), step)
         if count is None:
             raise Refused(unfit)
@@ -174,7 +174,7 @@ def _read_asset(fields: Fields) -> Command:
 
 
 def _read_instrument(fields: Fields) -> Command:
-    """Any fault of the definition itself is malformed; only an asset that is not there has its own reason."""
+    """Every error in a definition is malformed, except an unknown asset, which has its own reason."""
     symbol, base, quote = fields.new_symbol(), fields.asset("base"), fields.asset("quote")
     tick_size, lot_size = fields.decimal("tick_size"), fields.decimal("lot_size")
     lot_units = plain_decimal.steps(lot_size, base.unit)

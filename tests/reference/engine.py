@@ -1,4 +1,4 @@
-"""The slow, obvious exchange that judges the fast one: one command in, its events out.
+"""The reference engine: slow and simple, with which the fast engine is compared. Takes a command, returns its events.
 
 Everything is in whole ticks, lots and smallest units inside, as Python ints that never wrap, and in plain decimals
 outside. Refusals in the engine are reason codes; a broken invariant is an assertion error.
@@ -52,7 +52,7 @@ class ReferenceExchange:
     # Commands in, events out
 
     def submit_line(self, text: str, line: int) -> list[Event]:
-        """One line of JSON; `line` is its number, given back when the edge refuses it. A blank line gives nothing."""
+        """Applies one line of JSON; `line` is its number, returned if the edge refuses it. Blank lines are ignored."""
         if not text.strip(" \t\r\n\v\f"):
             return []
         events = self.submit(parse_line(text))
@@ -62,7 +62,7 @@ class ReferenceExchange:
         return events
 
     def submit(self, value: object) -> list[Event]:
-        """One parsed JSON value (anything but an object is malformed). The caller fills in `line` of a refusal."""
+        """Applies one parsed JSON value (malformed unless an object). The caller sets `line` of a refusal."""
         name = command_name(value)
         try:
             command = self.edge.read(value)
@@ -76,7 +76,7 @@ class ReferenceExchange:
         return self._events
 
     def _apply(self, command: Command) -> str | None:
-        """The reason of a refusal; None where the command was carried out."""
+        """The reject reason, None if the command was carried out."""
         handlers: dict[type, Callable[[Any], str | None]] = {
             AddAsset: self._add_asset,
             AddInstrument: self._add_instrument,
@@ -217,7 +217,7 @@ class ReferenceExchange:
         return None
 
     def _find(self, command: Cancel | Replace) -> Order | None:
-        """The open order a command names, if it is this account's and in this instrument."""
+        """The open order that a command names, if it belongs to the account and instrument."""
         if command.client_order_id is not None:
             return self.open_by_client_id.get((command.account, command.symbol, command.client_order_id))
         order = self.open.get(command.order_id or 0)
@@ -228,7 +228,7 @@ class ReferenceExchange:
     # Matching
 
     def _match(self, taker: Order) -> None:
-        """Trades until the taker is done or meets nothing more, then rests or cancels what is left of it."""
+        """Trades until the taker is filled or nothing crosses, then adds the rest to the book or cancels it."""
         book = self.books[taker.instrument.symbol]
         while taker.remaining != 0:
             maker = book.first(OPPOSITE[taker.side])
@@ -288,7 +288,7 @@ class ReferenceExchange:
         base_and_quote: tuple[int, int],
         fees: tuple[int, int],
     ) -> None:
-        """The ledger of one trade: buyer, seller, house. A market order has locked just what it spends."""
+        """Ledger entries of one trade: buyer, seller, house. A market order locked exactly what it pays."""
         lots, price = lots_and_price
         base_amount, quote_amount = base_and_quote
         buyer_fee, seller_fee = fees
@@ -312,7 +312,7 @@ class ReferenceExchange:
     # Open orders and what they hold
 
     def _set_hold(self, sequence: int, order: Order, amount: int) -> None:
-        """Locks or unlocks the difference to what the order holds now."""
+        """Locks or unlocks the difference to the amount that the order has locked."""
         self.funds.lock(sequence, order.account, order.locked_asset, amount - order.held)
         order.held = amount
 
@@ -333,7 +333,7 @@ class ReferenceExchange:
         self._emit_cancelled(order, reason)
 
     def _emit_cancelled(self, order: Order, reason: str) -> None:
-        """For an order that is in no book (any more): what it holds returns."""
+        """Unlocks the funds of an order that is not in the book."""
         sequence = self._emit("order_cancelled", **forms.cancelled(order, reason))
         self._set_hold(sequence, order, 0)
 
@@ -372,11 +372,11 @@ class ReferenceExchange:
 
     @property
     def ledger(self) -> list[Event]:
-        """Every ledger entry so far, in order; the list itself, for the caller to read."""
+        """All ledger entries in order (the list itself; callers must not change it)."""
         return self.funds.entries
 
     def check_invariants(self) -> None:
-        """What must hold between any two commands."""
+        """Checks the invariants that hold between commands."""
         held: dict[tuple[int, str], int] = {}
         for order in self.open.values():
             assert order.held == order.hold > 0, order

@@ -1,4 +1,4 @@
-"""Balances, and the ledger entry that every change of one leaves behind."""
+"""Balances, and a ledger entry for each change of a balance."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Balance:
 
 
 class Ledger:
-    """All amounts are smallest units of the asset, as Python ints.
+    """All amounts are in smallest units of the asset.
 
     An entry names the event that caused it and its place (leg 0, 1, 2, …) among the entries of that event. A change of
     nothing leaves no entry.
@@ -38,7 +38,7 @@ class Ledger:
         self.post(sequence, account, asset, "withdrawal", available=-amount)
 
     def lock(self, sequence: int, account: int, asset: str, amount: int) -> None:
-        """A negative amount unlocks."""
+        """Locks `amount`; a negative amount is unlocked."""
         self.post(sequence, account, asset, "lock" if amount > 0 else "unlock", available=-amount, locked=amount)
 
     def post(self, sequence: int, account: int, asset: str, kind: str, *, available: int = 0, locked: int = 0) -> None:
@@ -64,7 +64,7 @@ class Ledger:
         )
 
     def check_invariants(self, held: dict[tuple[int, str], int]) -> None:
-        """`held`: what the open orders of each (account, asset) hold, zeros left out."""
+        """`held`: amounts locked by open orders for each (account, asset), without zeros."""
         totals: dict[str, int] = {}
         for (account, asset), balance in self.balances.items():
             assert min(balance.available, balance.locked) >= 0, (account, asset, balance)

@@ -1,4 +1,4 @@
-"""What careless or hostile clients send: whole lines, and values in the place of right ones."""
+"""Invalid input from careless or hostile clients: whole lines, and values for single fields."""
 
 # Instead of a line with a command.
 NONSENSE_LINES = (

@@ -1,4 +1,4 @@
-"""Plain decimals such as `-12.50`, and the whole number of steps (ticks, lots, smallest units) they stand for."""
+"""Converts plain decimals such as `-12.50` to numbers of steps (ticks, lots, smallest units) and back."""
 
 import re
 from fractions import Fraction
@@ -14,7 +14,7 @@ _PLAIN = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 
 
 def parse(text: object) -> Fraction | None:
-    """The exact value of a plain decimal string; None for all else (numbers, `+1`, `1.`, `.5`, `1e5`, ` 1`, `٣`).
+    """The exact value of a plain decimal string; None for anything else (numbers, `+1`, `1.`, `.5`, `1e5`, ` 1`, `٣`).
 
     A value of more digits than any field can hold gives `FAR_TOO_MUCH`, which fits nowhere.
     """
@@ -29,7 +29,7 @@ def parse(text: object) -> Fraction | None:
 
 
 def steps(value: Fraction, step: Fraction) -> int | None:
-    """How many `step` make up `value`; None where that is no whole number or does not fit int64."""
+    """`value` as a number of steps; None if that is not an integer or exceeds int64."""
     count = value / step
     if count.denominator != 1 or not INT64_MIN <= count.numerator <= INT64_MAX:
         return None

@@ -1,4 +1,4 @@
-"""Seeded streams of JSON commands that use every rule often: many orders rest, many trade, some are nonsense.
+"""Seeded streams of JSON commands that exercise every rule: many orders rest, many trade, some are invalid.
 
 A stream follows a reference exchange of its own, so that it knows which orders are open, what the best prices are and
 who has money; what it yields depends on its arguments alone.
@@ -30,7 +30,7 @@ CLIENT_IDS_PER_ACCOUNT = 100
 
 @dataclass(frozen=True)
 class Template:
-    """An instrument worth testing: its definition, the price it starts at, how far prices spread, usual sizes."""
+    """A test instrument: definition, start price, spread of prices, usual sizes."""
 
     definition: Json
     middle_ticks: int
@@ -80,7 +80,7 @@ TEMPLATES = (
 def random_commands(
     seed: int, count: int, *, instruments: int = 2, accounts: int = 6, wild: bool = True
 ) -> Iterator[Json]:
-    """`count` commands: assets, instruments and first deposits, then a market. Malformed ones only when `wild`."""
+    """`count` commands: definitions and deposits, then trading. Contains malformed commands only if `wild`."""
     market = _Market(Random(seed), instruments, accounts, wild, first_template=seed % len(TEMPLATES))
     setup = market.setup()
     for _ in range(count):
@@ -92,7 +92,7 @@ def random_commands(
 
 
 def random_lines(seed: int, count: int, *, instruments: int = 2, accounts: int = 6, wild: bool = True) -> Iterator[str]:
-    """The same commands as lines of JSON; when `wild`, with blank lines and lines that are no commands between them."""
+    """The commands as lines of JSON; if `wild`, with blank and invalid lines in between."""
     random = Random(seed)
     for command in random_commands(seed, count, instruments=instruments, accounts=accounts, wild=wild):
         if wild and random.randrange(100) == 0:
@@ -130,7 +130,7 @@ class _Market:
                 yield self._transfer("deposit", account, asset, self._share(asset))
 
     def _share(self, asset: str) -> int:
-        """What an account may begin with: all of them together have half of what there may ever be."""
+        """Initial deposit of an account: all accounts together get half of the maximum supply."""
         return min(SUPPLY_LIMIT // (2 * len(self.accounts)), int(10 ** (DECIMALS[asset] + 9)))
 
     # One command after the other
@@ -225,7 +225,7 @@ class _Market:
         return order.side if order is not None else "buy"
 
     def _aim(self, order: Order | None) -> Json:
-        """Mostly names the order rightly; at times of another account, in another instrument, or one that is gone."""
+        """Usually a correct reference to an order; sometimes another account or instrument, or a closed order."""
         if order is None or self._chance(8):
             gone = 1 + self.random.randrange(self.exchange.command_count + 10)
             symbol = self._instrument().symbol
@@ -246,7 +246,7 @@ class _Market:
     # Money
 
     def _deposit(self) -> Json:
-        """Most go to whoever has least, so that the market goes on whatever the fees take."""
+        """Most deposits go to the account with the lowest balance, so that fees do not stop the trading."""
         asset = self._asset()
         room = SUPPLY_LIMIT - self.exchange.funds.supply.get(asset.symbol, 0)
         poorest = min(self.accounts, key=lambda account: (self._available(account, asset), account))
@@ -292,7 +292,7 @@ class _Market:
         return {"command": "instrument_status", "symbol": self._instrument().symbol, "status": status}
 
     def _again(self) -> Json:
-        """What exists already."""
+        """A definition that exists already."""
         if self._chance(50):
             asset = self._asset()
             return {"command": "asset", "symbol": asset.symbol, "decimals": self.random.randrange(19)}
@@ -313,7 +313,7 @@ class _Market:
         return order if order is not None and order.instrument.symbol in self.templates else None
 
     def _price(self, instrument: Instrument, side: str) -> int:
-        """Around a middle that walks; small distances are likelier than large ones."""
+        """A price around a moving mid price; small distances are more likely than large ones."""
         template = self.templates[instrument.symbol]
         middle = self.middles[instrument.symbol] + (self.random.choice((-1, 1)) if self._chance(2) else 0)
         self.middles[instrument.symbol] = max(template.spread_ticks + 1, middle)
@@ -336,7 +336,7 @@ class _Market:
         )
 
     def _write(self, count: int, step: Fraction) -> str:
-        """A decimal, at times with zeros behind it."""
+        """A decimal, sometimes with trailing zeros."""
         text = plain_decimal.write(count, step)
         if not self._chance(20):
             return text
@@ -348,7 +348,7 @@ class _Market:
         return self.random.randrange(100) < percent
 
     def _pick(self, *choices: tuple[int, Choice]) -> Choice:
-        """One of (weight, choice)."""
+        """A random choice of (weight, choice) pairs."""
         at = self.random.randrange(sum(weight for weight, _ in choices))
         for weight, choice in choices:
             if at < weight:
@@ -357,7 +357,7 @@ class _Market:
         raise AssertionError("the weights sum to more than they sum to")
 
     def _spoil(self, command: Json) -> Json:
-        """The same command with one field wrong, gone or too many; it may by chance still be right."""
+        """The command with one field changed, removed or added; by chance it may still be valid."""
         names = [name for name in command if name != "command"]
         way = self._pick((60, "replace"), (20, "drop"), (15, "add"), (5, "rename"))
         if way == "replace":

@@ -1,4 +1,4 @@
-"""A small market whose orders have names and whose events read like a tape."""
+"""A small market for tests whose orders have names and whose events are printed in short form."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ PLENTY = 10**12
 
 
 class Tape:
-    """Assets BASE and QUOTE without decimals, instrument BASE-QUOTE with tick 1 and lot 1, accounts with plenty."""
+    """Assets BASE and QUOTE without decimals, instrument BASE-QUOTE with tick 1 and lot 1, funded accounts."""
 
     def __init__(self, plenty: int = PLENTY, **definition: object) -> None:
         self.exchange = ReferenceExchange()
@@ -41,7 +41,7 @@ class Tape:
         return self.do("deposit", account=account, asset=asset, amount=str(amount), reference=reference)
 
     def place(self, name: str, account: int, side: str, price: int, quantity: int, **more: object) -> list[str]:
-        """A limit order; its name here is no client_order_id."""
+        """A limit order; `name` is not its client_order_id."""
         self.names[self.exchange.command_count + 1] = name
         fields: Event = {"account": account, "symbol": "BASE-QUOTE", "side": side, "order_type": "limit"}
         return self.read(self.do("order", **{**fields, "price": str(price), "quantity": str(quantity), **more}))

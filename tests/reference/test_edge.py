@@ -1,4 +1,4 @@
-"""What the edge refuses, and in which order it judges."""
+"""Refusals at the reference edge and the order of its checks."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def _changed(command: Event, changes: Event) -> Event:
 
 
 def _reason(command: object, tape: Tape | None = None) -> str | None:
-    """Of a refusal at the edge; None where the command was sequenced."""
+    """The reason of a refusal at the edge, None if the command was sequenced."""
     exchange = (tape or Tape()).exchange
     before = exchange.command_count
     events = exchange.submit(command)

@@ -1,4 +1,4 @@
-"""docs/semantics.md, sections 5 and 6, as tapes: what meets what, in which order, and what is left."""
+"""docs/semantics.md, sections 5 and 6, as scenarios: which orders trade, in which order, and what remains."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The random streams are worth running: repeatable, and every rule comes up."""
+"""The random streams are repeatable and exercise every rule."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The shell scripts that set ScyllaDB up, with the real cqlsh, on a real Cassandra."""
+"""The shell scripts that set up ScyllaDB, with the real cqlsh and a real Cassandra."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ needs_servers = pytest.mark.services("cassandra", "cqlsh")
 
 
 def run(script: str, *arguments: str, path: str = os.defpath, **environment: str) -> subprocess.CompletedProcess[str]:
-    """In an environment of nothing else."""
+    """Runs the script with these environment variables only."""
     return subprocess.run(
         ["sh", str(ROOT / script), *arguments],
         env={"PATH": path, **environment},
@@ -132,7 +132,7 @@ def test_a_wrong_option_is_one_sentence(arguments: list[str], sentence: str, wit
 
 @pytest.fixture
 def with_a_cqlsh(tmp_path: Path) -> str:
-    """A PATH with a program of that name, which none of the refusals may come to call."""
+    """A PATH with a program of this name that fails the test if it is called."""
     program = tmp_path / "cqlsh"
     program.write_text("#!/bin/sh\necho called >&2\nexit 3\n")
     program.chmod(0o755)
@@ -154,7 +154,7 @@ def test_without_cqlsh_it_says_where_that_comes_from() -> None:
 
 @dataclass(frozen=True)
 class GuardedCassandra(Cassandra):
-    """As docker-compose.yml runs ScyllaDB: nobody without a name, and a name may do what it was granted."""
+    """A server as in docker-compose.yml: login required, and accounts have only granted permissions."""
 
     authentication: bool = True
 

@@ -1,4 +1,4 @@
-"""What brings the servers and programs that tests need: without touching this machine, and with a small server."""
+"""`make services`, tested without changing this machine, with a small test server."""
 
 import json
 import os
@@ -30,7 +30,7 @@ server.serve_forever()
 
 
 class Echo(Server):
-    """Answers with what it is asked, and has a child in another process group, as PostgreSQL has."""
+    """An echo server with a child in another process group, as PostgreSQL has."""
 
     name = "echo"
     start_limit_s = 20.0
@@ -55,7 +55,7 @@ class Broken(Echo):
 
 @pytest.fixture
 def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Echo]:
-    """As the shared one of another account."""
+    """A server with a shared folder of its own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     server = Echo(free_ports(1)[0])
     yield server
@@ -177,7 +177,7 @@ def test_the_shared_servers_answer_where_their_notes_say() -> None:
 
 
 class Apt:
-    """Stands in for apt-get: remembers what was asked and fails as often as told."""
+    """Replaces apt-get: records calls and fails a given number of times."""
 
     def __init__(self, failures: int = 0) -> None:
         self.asked: list[list[str]] = []
@@ -192,7 +192,7 @@ class Apt:
 
 @pytest.fixture
 def programs(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The programs that this machine seems to have."""
+    """The programs that appear to be installed; tests may change the set."""
     there = {"apt-get"}
 
     def which(name: str, path: str | None = None) -> str | None:

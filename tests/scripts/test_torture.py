@@ -1,4 +1,4 @@
-"""`make torture`: its bookkeeping, and a small run of all of it."""
+"""`make torture`: its checks and reports, and one small run."""
 
 import ast
 import json
@@ -28,7 +28,7 @@ CLIENT = 7
 
 
 class Tape:
-    """A chain and what its clients were told, as one engine makes both."""
+    """The blocks of an engine and the answers to its clients."""
 
     def __init__(self) -> None:
         self.engine = Engine()
@@ -58,7 +58,7 @@ class Tape:
 
 @pytest.fixture(scope="module")
 def tape() -> Tape:
-    """Ten commands of a client in batches that do not end where blocks end."""
+    """Ten commands of a client, in batches that do not coincide with blocks."""
     made = Tape()
     commands = trading(8)
     for first in (0, 3, 6):

@@ -1,4 +1,4 @@
-"""The table of docs/simulator.md: every mistake that can be planted is found, at the seed that the table names."""
+"""Every planted defect is found at the seed that the table of docs/simulator.md names."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The simulator itself: it repeats, it ends well without defects, and what it finds is named with its seed."""
+"""The simulator is deterministic, passes without defects, and reports failures with their seed."""
 
 import json
 

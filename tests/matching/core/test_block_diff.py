@@ -21,7 +21,7 @@ def offset(of: str, field: str) -> int:
 
 
 def changed(at: int, form: str, value: int) -> Block:
-    """A block whose hash is another one, too, as it always is."""
+    """A copy with one field and the hash changed, as both always differ together."""
     data = bytearray(BLOCK.data)
     struct.pack_into(form, data, at, value)
     data[offset("BLOCK_HEADER", "hash")] ^= 1

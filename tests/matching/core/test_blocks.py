@@ -1,4 +1,4 @@
-"""Blocks: what is written is read, and nothing that is damaged passes."""
+"""Blocks are decoded as they were encoded, and damaged ones are detected."""
 
 from random import Random
 
@@ -35,7 +35,7 @@ def small_block(**changes: int) -> Block:
 
 
 def accepted(data: bytes) -> bool:
-    """Whether a receiver that waits for this block takes these bytes."""
+    """Whether a receiver that expects this block accepts these bytes."""
     try:
         Block.decode(data).verify(3, 0x0123456789ABCDEF)
     except BadBlock:

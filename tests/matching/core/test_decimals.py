@@ -1,4 +1,4 @@
-"""Exact decimals: what goes in comes out, and what does not fit is refused."""
+"""Exact decimals are converted without loss; values that do not fit are refused."""
 
 from decimal import Decimal
 from fractions import Fraction

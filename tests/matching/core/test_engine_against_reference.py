@@ -1,4 +1,4 @@
-"""The slow reference engine judges the kernel command by command."""
+"""The kernel gives the same events as the reference engine, command by command."""
 
 import pytest
 

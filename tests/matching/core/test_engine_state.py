@@ -1,4 +1,4 @@
-"""What an engine holds, in the order that docs/semantics.md, section 7, gives."""
+"""An engine's state is listed in the order of docs/semantics.md, section 7."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Memory that grows many times, across snapshots: orders, price levels, accounts, balances, references, pages of ids.
+"""Memory pools grow many times, across snapshots: orders, price levels, accounts, balances, references, id pages.
 
 Too many commands for the reference engine: what must come out is worked out here.
 """
@@ -51,7 +51,7 @@ def commands(kind: CommandKind, count: int, texts: str = "", **fields: Any) -> t
 
 
 def apply(engine: Engine, records: Records, texts: bytes) -> list[Block]:
-    """In blocks of 2,000, each checked as a client's would be."""
+    """Applies commands in blocks of 2,000, each validated as a client's batch is."""
     blocks = []
     for start in range(0, len(records), BLOCK):
         part = records[start : start + BLOCK].copy()

@@ -1,4 +1,4 @@
-"""Records that no edge makes: refused with one sentence, or harmless; the engine is never worse for them."""
+"""Records that no correct edge produces are refused with one sentence or harmless, and never damage the engine."""
 
 import re
 from collections import Counter
@@ -33,7 +33,7 @@ ASSET = {"kind": CommandKind.ASSET}
 
 
 def batch(*rows: tuple[dict[str, Any], bytes]) -> tuple[Records, bytes]:
-    """COMMAND records with their strings, as an edge would set them, each field then as it is said."""
+    """COMMAND records and strings as an edge would make them, with the given fields replaced."""
     records, texts = np.zeros(len(rows), layout.COMMAND), b"".join(text for _, text in rows)
     offset = 0
     for record, (fields, text) in zip(records, rows, strict=True):
@@ -153,7 +153,7 @@ RANDOM_NUMBERS = (0, 1, 2, 3, 100, 10_000, 2**31, 2**32, 2**61, 2**62, 2**62 + 1
 
 
 def random_batch(random: Random) -> tuple[Records, bytes]:
-    """Half of the batches are bytes of any kind; the others are right but for what chance puts into some fields."""
+    """Batches: half are random bytes, the others valid except for random values in some fields."""
     if random.randrange(2):
         data = random.randbytes(64 * random.randrange(1, 4))
         return np.frombuffer(bytearray(data), layout.COMMAND), random.randbytes(random.choice((0, 0, 5)))
@@ -184,7 +184,7 @@ def random_batch(random: Random) -> tuple[Records, bytes]:
 
 
 class Offered:
-    """An engine behind the check, as a server has it, and what came of what it was offered."""
+    """An engine behind the validation, as in a server, with the results of what it was given."""
 
     def __init__(self) -> None:
         self.engine = defined_engine()

@@ -1,4 +1,4 @@
-"""The compiled kernel is kept on disk and never stale: whatever it depends on is in the name of its folder."""
+"""The compiled kernel's cache is never stale: its folder name depends on everything that the code depends on."""
 
 import os
 import shutil
@@ -64,7 +64,7 @@ def test_the_folder_depends_on_every_source(source: str, package: Path, monkeypa
 
 
 def test_every_source_that_the_kernel_is_compiled_from_is_among_them() -> None:
-    """A constant that the kernel takes from another module would be baked in and not looked at."""
+    """A constant from an unlisted module would be compiled in without being part of the folder's name."""
     modules = {f"matching.core.{source.removesuffix('.py').replace('/', '.')}" for source in SOURCES}
     listed = {module.removesuffix(".__init__") for module in modules} | {"matching.core"}
     program = "import sys, matching.core.kernel; print(*(name for name in sys.modules if name.startswith('matching.')))"

@@ -1,4 +1,4 @@
-"""The kernel's hash table against a dict: keys crowd into few homes, around the table's end, and grow out of it."""
+"""The kernel's hash table behaves like a dict, also with many collisions, at the table's end, and after growing."""
 
 from collections import Counter
 from typing import Any
@@ -37,7 +37,7 @@ def mix_all(first: Any, second: Any, mixed: Any) -> None:
 
 
 def arrays(rows: list[tuple[int, int]]) -> tuple[Table, npt.NDArray[np.int64]]:
-    """(key, place) pairs as the kernel takes them."""
+    """(key, index) pairs as arrays for the kernel."""
     return np.array([key for key, _ in rows], np.uint64), np.array([place for _, place in rows], np.int64)
 
 
@@ -54,7 +54,10 @@ def home(table: Table, key: int) -> int:
 
 
 def check(table: Table, held: dict[int, int]) -> None:
-    """Each of `held` (place: key) is found from its home on without passing an empty entry; nothing else is there."""
+    """Checks that each entry of `held` (index.
+
+    Key) is reachable from its home position, and that there are no others.
+    """
     assert np.count_nonzero(table) == len(held)
     entries = table.tolist()
     for place, key in held.items():

@@ -1,4 +1,4 @@
-"""The bytes of every record, written down: whoever changes one meets this file and LAYOUT_VERSION."""
+"""Golden bytes of every record: a change of a record needs a new LAYOUT_VERSION and new bytes here."""
 
 import hashlib
 

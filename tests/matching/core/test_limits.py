@@ -1,4 +1,4 @@
-"""Limits where they are: at the limit it works, to the last unit; one above it is refused."""
+"""Limits: values at the limit work exactly; values one above are refused."""
 
 from random import Random
 
@@ -30,7 +30,7 @@ USUAL = {
 
 
 class Market(Both):
-    """BASE-QUOTE; account 1 has BASE, account 2 has QUOTE, as much as there may be."""
+    """BASE-QUOTE; account 1 has the maximum supply of BASE, account 2 that of QUOTE."""
 
     def __init__(self, base_decimals: int = 0, quote_decimals: int = 0, **definition: object) -> None:
         super().__init__()
@@ -342,7 +342,7 @@ def test_tens_of_thousands_of_client_order_ids_come_and_go() -> None:
 
 
 def same_as_reference(commands: list[Event], block_size: int = 512, snapshot_at: int | None = None) -> list[Event]:
-    """The events of a replay, after they were compared with those of the reference."""
+    """The events of a replay, compared with those of the reference engine."""
     reference = ReferenceExchange()
     expected = [dumps(event) for command in commands for event in reference.submit(command)]
     *events, summary = replay(map(dumps, commands), block_size=block_size, snapshot_at=snapshot_at)

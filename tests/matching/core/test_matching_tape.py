@@ -1,4 +1,4 @@
-"""How orders meet, as a trader would read it off the tape; `scenario.py` says how to read it."""
+"""Matching scenarios in the notation of `tests/matching/scenario.py`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reference data: which assets and instruments can be, and that a copy is an equal one."""
+"""Reference data: valid and invalid definitions, and equality of copies."""
 
 import json
 from typing import Any

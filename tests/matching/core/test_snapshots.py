@@ -1,4 +1,4 @@
-"""Snapshots: the engine that comes out goes on as the one that went in, and no damaged one is taken."""
+"""Snapshots: a restored engine continues as the original does, and damaged snapshots are refused."""
 
 from random import Random
 

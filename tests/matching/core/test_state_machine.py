@@ -59,7 +59,7 @@ class BothExchanges(RuleBasedStateMachine):
         self.do("order", **{**given, "account": fields["account"]})
 
     def named(self, choice: int, by_client_order_id: bool) -> dict[str, object]:
-        """An order that is open, or nearly: at times of another account, of another instrument, or gone."""
+        """A reference to an order: usually open, sometimes of another account or instrument, or closed."""
         orders = list(self.reference.open.values())
         order = orders[choice % len(orders)]
         account = order.account if choice % 11 else 1
@@ -160,7 +160,7 @@ class BothExchanges(RuleBasedStateMachine):
 
     @rule(symbol=symbols, status=st.sampled_from(STATUSES))
     def status(self, symbol: str, status: str) -> None:
-        """One that is closed opens again."""
+        """Sets an instrument's status; opens a closed one if there is any."""
         closed = [symbol for symbol, status in self.reference.status.items() if status != "trading"]
         wanted = (closed[0], "trading") if closed else (symbol, status)
         self.do("instrument_status", symbol=wanted[0], status=wanted[1])
