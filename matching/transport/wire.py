@@ -20,9 +20,9 @@
         ← snapshot, number, offset, total size, bytes      from offset 0 if it is another snapshot
             | pending, number         being made, ask again | missing, 0, oldest held: this engine makes none
 
-Blocks and answers of any size are sent in frames of at most PART_BYTES, which the receiver joins. A message arrives with
-all of its frames or not at all. A number is a frame of 8 bytes, little-endian. The decoders accept any bytes and raise
-BadMessage with one sentence for those that are not valid. The fields of command records are validated by `Engine.check`.
+Blocks and answers of any size are sent in frames of at most PART_BYTES, which the receiver joins. A message arrives
+with all of its frames or not at all. A number is a frame of 8 bytes, little-endian. The decoders accept any bytes and
+raise BadMessage with one sentence for those that are not valid. `Engine.check` validates the fields of command records.
 """
 
 import json

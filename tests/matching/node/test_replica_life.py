@@ -302,4 +302,4 @@ def test_there_is_nothing_to_promote() -> None:
             answer = connection.ask(wire.PROMOTE_FORCED)
         finally:
             connection.close()
-        assert (answer["ok"], "none to promote" in answer["message"]) == (False, True)
+        assert (answer["ok"], "none can be promoted" in answer["message"]) == (False, True)
