@@ -78,7 +78,12 @@ def measure(workload: Workload, repetitions: int, progress: Callable[[], object]
     engine = workload.engine()
     size = len(workload.stream)
     found = Measured(
-        workload.name, workload.instruments, workload.accounts, size, BLOCK_COMMANDS, engine.open_order_count
+        workload=workload.name,
+        instruments=workload.instruments,
+        accounts=workload.accounts,
+        commands=size,
+        block_commands=BLOCK_COMMANDS,
+        resting_before=engine.open_order_count,
     )
     for batch in batches:
         found.totals.add(engine.apply(request_of(len(batch.commands)), batch.commands, batch.texts, 0))

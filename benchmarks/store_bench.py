@@ -135,17 +135,17 @@ def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> 
         lookups = _lookups(store, seed)
         after = _bare(access)
         return StoreSpeed(
-            name,
-            workload,
-            blocks.commands,
-            len(blocks.stream),
-            sum(len(block.data) for block in blocks.stream),
-            sum(stored(block).trade_count for block in blocks.stream),
-            appended,
-            projected,
-            {table: count for table, count in rows.items() if count and table != "engine_blocks"},
-            Bare.of(before, after) if before and after else None,
-            lookups,
+            store=name,
+            workload=workload,
+            commands=blocks.commands,
+            blocks=len(blocks.stream),
+            block_bytes=sum(len(block.data) for block in blocks.stream),
+            trades=sum(stored(block).trade_count for block in blocks.stream),
+            appended=appended,
+            projected=projected,
+            rows={table: count for table, count in rows.items() if count and table != "engine_blocks"},
+            bare=Bare.of(before, after) if before and after else None,
+            lookups_ms=lookups,
         )
 
 

@@ -81,13 +81,13 @@ class _Run:
         acknowledged = sum(len(trader.acknowledged) for trader in self.traders)
         history = f"{[block.hash for block in chain]} {sorted(self.world.counts.items())} {scheduler.now_s} {problems}"
         return Outcome(
-            self.seed,
-            tuple(problems),
-            self.world.counts,
-            scheduler.now_s,
-            len(chain),
-            acknowledged,
-            xxhash.xxh3_64_hexdigest(history.encode()),
+            seed=self.seed,
+            problems=tuple(problems),
+            counts=self.world.counts,
+            simulated_s=scheduler.now_s,
+            blocks=len(chain),
+            answered=acknowledged,
+            digest=xxhash.xxh3_64_hexdigest(history.encode()),
         )
 
     def _is_done(self) -> bool:

@@ -70,7 +70,15 @@ def _ignore_interrupts() -> None:
 
 def _failed_by(seed: int, error: BaseException) -> Outcome:
     """The outcome of an unexpected exception: a bug in the exchange or in the simulator."""
-    return Outcome(seed, ("".join(format_exception(error)),), Counter(), 0.0, 0, 0, "")
+    return Outcome(
+        seed=seed,
+        problems=("".join(format_exception(error)),),
+        counts=Counter(),
+        simulated_s=0.0,
+        blocks=0,
+        answered=0,
+        digest="",
+    )
 
 
 def _simulate(defect: str | None, seed: int) -> Outcome:

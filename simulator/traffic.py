@@ -109,13 +109,13 @@ class Trader:
         for segment in answer.segments:
             self.acknowledged.append(
                 Acknowledged(
-                    answer.client,
-                    segment.first_number,
-                    segment.command_count,
-                    segment.block_number,
-                    segment.first_command_sequence,
-                    segment.events.tobytes(),
-                    self._process.monotonic(),
+                    client=answer.client,
+                    first_number=segment.first_number,
+                    command_count=segment.command_count,
+                    block_number=segment.block_number,
+                    first_command_sequence=segment.first_command_sequence,
+                    events=segment.events.tobytes(),
+                    at_s=self._process.monotonic(),
                 )
             )
 

@@ -1,4 +1,4 @@
-"""Hashes as people, JSON and databases write them: 16 hex digits."""
+"""Text form of hashes in messages, JSON and databases: 16 hex digits."""
 
 
 def hash_text(value: int) -> str:

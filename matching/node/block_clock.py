@@ -1,8 +1,8 @@
-"""Which time a block gets: a clock's reading, as far as it is plausible.
+"""The clock that dates blocks: the reading of a clock, unless it is implausible.
 
-The time of blocks never runs back, so one reading that is far ahead would date every block after it. It is judged once,
-by whoever makes the block; everybody else takes the time from the block. A leader goes by its machine's clock. Replicas
-go by the log's time of each message alone, so that all of them decide alike.
+Block times never decrease, so one reading far in the future would date all later blocks. The engine that makes a block
+checks the reading; all others take the time from the block. A leader uses its machine's clock. Replicas use only the
+log's time of each message, so that all of them decide alike.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import structlog
 from matching.core.timestamps import LAST_TIMESTAMP_NS, usable_ns
 from matching.node.status import StatusBoard
 
-MOST_AHEAD_NS = 86_400 * 10**9
-"""A clock that gains more than a day on the time that has passed has jumped."""
+MAX_AHEAD_NS = 86_400 * 10**9
+"""A clock that advances by more than a day over the elapsed time has jumped."""
 
 _BEYOND = "reads a time after the year 2199"
 _RESTART = "Correct the clock; if it is right now, as after the machine was suspended, restart this engine."
@@ -22,21 +22,21 @@ log = structlog.get_logger(__name__)
 
 
 class BlockClock:
-    """The clock of an engine that leads. Called, it gives nanoseconds since the Unix epoch, never over the last one.
+    """The clock of a leader. A call returns nanoseconds since the Unix epoch, at most LAST_TIMESTAMP_NS.
 
-    A reading that is not plausible is not used: time then goes on from the last one that was, by the monotonic clock.
-    Before there is one it gives 0, and a block has the time of the block before.
+    Implausible readings are not used: time then continues from the last plausible one, by the monotonic clock. Before
+    the first plausible reading it returns 0, and a block gets the time of the block before it.
     """
 
     def __init__(
         self, time_ns: Callable[[], int], monotonic: Callable[[], float], board: StatusBoard, newest_ns: int
     ) -> None:
-        """`monotonic` gives seconds that never run back; `newest_ns` is the time of the newest block, 0 for none."""
+        """`monotonic` gives monotonic seconds; `newest_ns` is the time of the newest block, 0 if there is none."""
         self._time_ns = time_ns
         self._monotonic = monotonic
         self._report = _Report(board)
         self._newest_ns = newest_ns
-        self._anchor_ns: int | None = None  # the newest usable reading, and when it was read
+        self._anchor_ns: int | None = None  # the newest plausible reading, and when it was read
         self._anchor_s = 0.0
 
     def __call__(self) -> int:
@@ -57,16 +57,16 @@ class BlockClock:
         return reading_ns
 
     def _compare_with_newest(self, reading_ns: int) -> None:
-        """Nobody can say how long the engine was off, so this is no reason to refuse the clock."""
+        """Only warns, because the engine may really have been off for that long."""
         ahead_ns = reading_ns - self._newest_ns
-        if self._newest_ns and ahead_ns > MOST_AHEAD_NS:
-            log.warning("engine.clock_far_after_newest_block", days=ahead_ns // MOST_AHEAD_NS)
+        if self._newest_ns and ahead_ns > MAX_AHEAD_NS:
+            log.warning("engine.clock_far_after_newest_block", days=ahead_ns // MAX_AHEAD_NS)
 
 
 class LogTime:
-    """The time of a log's messages, as the replicas of that log use it. A function of the message's time alone.
+    """The block time of a replica: a function of the log's time of the message only.
 
-    This machine's clock only shows whether the log's clock has jumped.
+    This machine's clock is only used to detect that the log's clock has jumped.
     """
 
     def __init__(self, time_ns: Callable[[], int], board: StatusBoard) -> None:
@@ -75,20 +75,20 @@ class LogTime:
         self.now_ns = 0
 
     def take(self, message_ns: int) -> None:
-        """Goes on to the time of this message."""
+        """Sets `now_ns` to the time of this message."""
         self.now_ns = usable_ns(message_ns)
         reason = _why_not(message_ns, message_ns - self._time_ns())
         self._report.tell(reason and f"The log's clock {reason}: correct its brokers' clocks, or this machine's.")
 
 
 class _Report:
-    """Counts and logs that a clock is not plausible any more, once until it is again; the status says so meanwhile."""
+    """Reports an implausible clock once, in log, counters and status, until it is plausible again."""
 
     def __init__(self, board: StatusBoard) -> None:
         self._board = board
 
     def tell(self, sentence: str) -> None:
-        """`sentence` is "" while the clock is fine."""
+        """`sentence` is "" while the clock is plausible."""
         told = self._board.clock_fault
         self._board.clock_fault = sentence
         if sentence and not told:
@@ -102,6 +102,6 @@ def _why_not(reading_ns: int, ahead_ns: int) -> str:
     """What is wrong with a reading that is `ahead_ns` later than the time that has passed says; "" if nothing is."""
     if usable_ns(reading_ns) != reading_ns:
         return _BEYOND
-    if ahead_ns > MOST_AHEAD_NS:
-        return f"has jumped ahead by {ahead_ns // MOST_AHEAD_NS} days"
+    if ahead_ns > MAX_AHEAD_NS:
+        return f"has jumped ahead by {ahead_ns // MAX_AHEAD_NS} days"
     return ""

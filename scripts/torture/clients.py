@@ -108,12 +108,12 @@ class Trader(threading.Thread):
                 self.newest_block = max(self.newest_block, *(part.block_number for part in one.segments))
                 self.acknowledged.extend(
                     Acknowledged(
-                        one.client,
-                        part.first_number,
-                        part.command_count,
-                        part.block_number,
-                        part.first_command_sequence,
-                        part.events.tobytes(),
+                        client=one.client,
+                        number=part.first_number,
+                        command_count=part.command_count,
+                        block=part.block_number,
+                        command_sequence=part.first_command_sequence,
+                        events=part.events.tobytes(),
                     )
                     for part in one.segments
                 )

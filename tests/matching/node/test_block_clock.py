@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from matching.client.client import Client
 from matching.core.engine import Engine
 from matching.core.timestamps import LAST_TIMESTAMP_NS
-from matching.node.block_clock import MOST_AHEAD_NS, BlockClock
+from matching.node.block_clock import MAX_AHEAD_NS, BlockClock
 from matching.node.metrics import EngineMetrics
 from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
@@ -67,7 +67,7 @@ def machine() -> Machine:
 def test_a_clock_that_jumps_far_ahead_is_not_used_until_it_is_right_again(machine: Machine) -> None:
     assert machine.block_time() == NOW_NS
     machine.passes(3)
-    machine.time_ns += 400 * MOST_AHEAD_NS
+    machine.time_ns += 400 * MAX_AHEAD_NS
     with capture_logs() as told:
         assert [machine.block_time(), machine.block_time()] == [NOW_NS + 3 * S] * 2
         machine.passes(2)
@@ -78,7 +78,7 @@ def test_a_clock_that_jumps_far_ahead_is_not_used_until_it_is_right_again(machin
         "This machine's clock has jumped ahead by 400 days: blocks are not dated by it. Correct the clock; if it is "
         "right now, as after the machine was suspended, restart this engine."
     )
-    machine.time_ns -= 400 * MOST_AHEAD_NS
+    machine.time_ns -= 400 * MAX_AHEAD_NS
     with capture_logs() as told:
         assert machine.block_time() == NOW_NS + 5 * S
     assert [entry["event"] for entry in told] == ["engine.clock_plausible_again"]
@@ -89,25 +89,25 @@ def test_a_clock_that_jumps_far_ahead_is_not_used_until_it_is_right_again(machin
 def test_a_second_jump_is_counted_again(machine: Machine) -> None:
     for _ in range(2):
         machine.block_time()
-        machine.time_ns += 2 * MOST_AHEAD_NS
+        machine.time_ns += 2 * MAX_AHEAD_NS
         machine.block_time()
-        machine.time_ns -= 2 * MOST_AHEAD_NS
+        machine.time_ns -= 2 * MAX_AHEAD_NS
     assert machine.metrics()["engine_clock_jumps"] == 2
 
 
 def test_a_clock_may_be_set_ahead_by_a_day_and_gains_what_has_passed(machine: Machine) -> None:
     machine.block_time()
     machine.passes(30 * 86_400)
-    machine.time_ns += MOST_AHEAD_NS
+    machine.time_ns += MAX_AHEAD_NS
     assert machine.block_time() == machine.time_ns
     assert machine.metrics() == {"engine_clock_jumps": 0, "engine_clock_implausible": 0}
 
 
 def test_a_clock_that_comes_back_from_the_past_has_not_jumped(machine: Machine) -> None:
     machine.block_time()
-    machine.time_ns -= 5 * MOST_AHEAD_NS
+    machine.time_ns -= 5 * MAX_AHEAD_NS
     assert machine.block_time() == NOW_NS
-    machine.time_ns += 5 * MOST_AHEAD_NS
+    machine.time_ns += 5 * MAX_AHEAD_NS
     machine.passes(1)
     assert machine.block_time() == NOW_NS + S
     assert machine.metrics()["engine_clock_jumps"] == 0
@@ -140,7 +140,7 @@ def test_a_chain_whose_time_is_past_the_last_timestamp_goes_on_with_that_time() 
 def test_an_engine_that_starts_long_after_its_newest_block_says_so_and_uses_the_clock(machine: Machine) -> None:
     machine.block_time()
     with capture_logs() as told:
-        later = Machine(time_ns=NOW_NS + 9 * MOST_AHEAD_NS, engine=machine.engine)
+        later = Machine(time_ns=NOW_NS + 9 * MAX_AHEAD_NS, engine=machine.engine)
         assert [later.block_time(), later.block_time()] == [later.time_ns] * 2
     assert [(entry["event"], entry["days"]) for entry in told] == [("engine.clock_far_after_newest_block", 9)]
 
@@ -167,11 +167,11 @@ def test_an_epoch_that_begins_while_the_clock_is_past_int64_is_stored() -> None:
 
 
 def test_replicas_with_different_clocks_date_blocks_alike_by_the_log_alone() -> None:
-    times = [NOW_NS, NOW_NS + S, INT64_END, LAST_TIMESTAMP_NS + 1, NOW_NS + 3 * S, NOW_NS + 500 * MOST_AHEAD_NS]
+    times = [NOW_NS, NOW_NS + S, INT64_END, LAST_TIMESTAMP_NS + 1, NOW_NS + 3 * S, NOW_NS + 500 * MAX_AHEAD_NS]
     shared = Shared(time_ns=lambda offset: times[min(offset, len(times) - 1)])
     with ExitStack() as opened:
         running = []
-        for own_clock in (lambda: NOW_NS, lambda: NOW_NS + 900 * MOST_AHEAD_NS):
+        for own_clock in (lambda: NOW_NS, lambda: NOW_NS + 900 * MAX_AHEAD_NS):
             own = replace(services(MemoryHistory()), time_ns=own_clock)
             log = opened.enter_context(command_log(shared))
             running.append(opened.enter_context(replica_with(plan(), own, log)))
@@ -182,7 +182,7 @@ def test_replicas_with_different_clocks_date_blocks_alike_by_the_log_alone() -> 
         until_equal(*running)
         dated = [[block.timestamp_ns for block in blocks(one)] for one in running]
         assert dated[0] == dated[1]
-        assert dated[0] == [NOW_NS, *[NOW_NS + S] * 3, NOW_NS + 3 * S, NOW_NS + 500 * MOST_AHEAD_NS]
+        assert dated[0] == [NOW_NS, *[NOW_NS + S] * 3, NOW_NS + 3 * S, NOW_NS + 500 * MAX_AHEAD_NS]
         # The times after 2199 are one interval for both; the jump is one only beside the first machine's clock.
         assert [one.parts.board.counters.clock_jumps for one in running] == [2, 1]
         assert "The log's clock has jumped ahead by 500 days" in running[0].parts.board.clock_fault
