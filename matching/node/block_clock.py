@@ -99,7 +99,7 @@ class _Report:
 
 
 def _why_not(reading_ns: int, ahead_ns: int) -> str:
-    """What is wrong with a reading that is `ahead_ns` later than the time that has passed says; "" if nothing is."""
+    """Why a reading is implausible that is `ahead_ns` later than expected by elapsed time; "" if it is plausible."""
     if usable_ns(reading_ns) != reading_ns:
         return _BEYOND
     if ahead_ns > MAX_AHEAD_NS:

@@ -221,7 +221,7 @@ def addressee(payload: bytes) -> tuple[int, int]:
 
 
 def in_parts(data: bytes) -> list[Frame]:
-    """The frames that carry a block or an answer after its verb; they share its bytes."""
+    """The frames of a block or an answer, after its verb. They are views of its bytes."""
     if len(data) <= PART_BYTES:
         return [data]
     view = memoryview(data)
@@ -229,7 +229,7 @@ def in_parts(data: bytes) -> list[Frame]:
 
 
 def joined(frames: Sequence[bytes]) -> bytes:
-    """What came in parts, from the frames after the verb. Raises BadMessage."""
+    """Joins the parts of a block or an answer, the frames after its verb. Raises BadMessage."""
     if not frames:
         raise BadMessage("This message has nothing after its verb.")
     return frames[0] if len(frames) == 1 else b"".join(frames)
@@ -284,7 +284,7 @@ def decode_refused(payload: bytes) -> Refused:
     if not isinstance(code, str) or not isinstance(message, str):
         raise BadMessage("This refusal has no code and message.")
     if type(client) is not int or type(first) is not int or type(applied) is not int:
-        raise BadMessage("This refusal does not say what it refuses.")
+        raise BadMessage("This refusal lacks the client or the numbers of the refused batch.")
     leader = fields.get("leader", "")
     if not isinstance(leader, str):
         raise BadMessage("The leader's address in this refusal is not a string.")

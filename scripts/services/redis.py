@@ -1,4 +1,4 @@
-"""Redis. It keeps nothing on disk unless told to."""
+"""Redis, by default without persistence."""
 
 import shutil
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from scripts.services.service import Server, ask
 @dataclass(frozen=True)
 class Redis(Server):
     keeps: bool = False
-    """Whether what it has acknowledged is there again after SIGKILL."""
+    """Whether acknowledged writes survive SIGKILL (append-only file with fsync)."""
 
     name = "redis"
     default_port = 6379

@@ -61,23 +61,23 @@ def _go(options: argparse.Namespace, folder: Path, result: Result) -> None:
     except (Failed, MatchingError, StoreError) as error:
         result.problems.append(str(error))
     except asyncio.CancelledError:
-        result.problems.append("It was told to stop.")
+        result.problems.append("The run was stopped by a signal.")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.torture", description=scripts.torture.__doc__)
-    parser.add_argument("--kills", type=int, default=200, metavar="N", help="of processes, all together (200)")
-    parser.add_argument("--seed", type=int, metavar="N", help="draws what is done and when; printed")
-    parser.add_argument("--minutes", type=float, metavar="M", help="no more kills after that; default: by --kills")
+    parser.add_argument("--kills", type=int, default=200, metavar="N", help="number of kills (200)")
+    parser.add_argument("--seed", type=int, metavar="N", help="determines faults and times; printed")
+    parser.add_argument("--minutes", type=float, metavar="M", help="time limit for kills; default: depends on --kills")
     parser.add_argument("--rate", type=float, default=400.0, metavar="N", help="commands a second (400)")
     parser.add_argument(
-        "--spare", type=float, default=6.0, metavar="S", help="a process works for up to so long before a kill (6)"
+        "--spare", type=float, default=6.0, metavar="S", help="maximum grace period of a process before a kill (6)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
-    parser.add_argument("--keep", action="store_true", help="keep the folder of the run, though all was well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the run even on success")
     options = parser.parse_args()
     if options.kills < 0 or options.rate <= 0 or options.spare < 0:
-        parser.error("--kills and --spare are 0 or more, --rate is more than 0")
+        parser.error("--kills and --spare must be 0 or more, --rate more than 0")
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1 << 32)
     if options.minutes is None:

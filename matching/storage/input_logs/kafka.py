@@ -270,13 +270,15 @@ class KafkaLog:
             self._fetch_until_closed()
         except KafkaException as error:
             self._fail(f"Topic {self._topic} cannot be read: {error}.")
-        finally:  # whatever else has ended it: nobody may wait for messages that nobody fetches
+        finally:  # also after an unexpected exception: the engine must not wait for messages that nobody fetches
             if not self._closing.is_set():
-                self._fail(f"Topic {self._topic} is not read any more, as its reader has ended: see the log above.")
+                self._fail(
+                    f"Topic {self._topic} is not read any more, because the reader thread has ended: see the log above."
+                )
 
     def _fetch_until_closed(self) -> None:
         while not self._closing.is_set():
-            # It waits for as many as are asked for: for the first, then not at all.
+            # `consume` waits until it has as many as asked for: so wait for one, then take what has arrived.
             messages = self._consumer.consume(1, _POLL_S)
             if messages:
                 messages += self._consumer.consume(_READ_AHEAD_MESSAGES, 0)

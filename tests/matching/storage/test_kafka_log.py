@@ -174,7 +174,7 @@ def test_a_reader_that_ends_by_itself_is_an_error(kafka: Server, topic: Topic, m
     with reading(kafka, topic) as log:
         monkeypatch.setattr(log, "_take", None)
         log.append(b"1", b"message")
-        with pytest.raises(LogUnusable, match="is not read any more, as its reader has ended"):
+        with pytest.raises(LogUnusable, match="is not read any more, because the reader thread has ended"):
             until_read(log, 1)
     assert len(ended) == 1
 
