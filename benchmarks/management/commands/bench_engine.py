@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from benchmarks.engine_bench import Measured, Unequal, measure
+from benchmarks.engine_bench import Measured, NotDeterministic, measure
 from matching.commandline import progress
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import command_count, seed_number, whole_number
@@ -44,7 +44,7 @@ class Command(BaseCommand):
                 raise CommandError(str(error), returncode=2) from error
             except OSError as error:
                 raise CommandError(f"{error.filename}: {error.strerror}.", returncode=2) from error
-            except Unequal as error:
+            except NotDeterministic as error:
                 raise CommandError(str(error), returncode=1) from error
         documents = [one.document() for one in found]
         return json.dumps(documents[0] if len(names) == 1 else documents) if as_json else table(found)

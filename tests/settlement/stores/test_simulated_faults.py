@@ -49,7 +49,7 @@ KINDS = {
     "store slow",
     "store timeout before",
     "store timeout after",
-    "store away",
+    "store unavailable",
     "rows refused",
     "request not answered",
     "crash at a request",
