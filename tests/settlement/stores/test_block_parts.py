@@ -101,7 +101,7 @@ def test_a_block_that_lost_a_part_is_told_to_be_damaged(store: Store, small_part
         cursor.execute("DELETE FROM engine_block_parts WHERE part = %s", [part])
     found = store.get_block(1)
     assert found is not None
-    with pytest.raises(BadBlock, match="cut or damaged"):
+    with pytest.raises(BadBlock, match="truncated or damaged"):
         Block.decode(found.data)
 
 
