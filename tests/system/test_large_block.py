@@ -22,7 +22,7 @@ from tests.system.conftest import Process, Start
 from tests.system.test_postgres import ends_well
 from tests.system.test_store_away import is_calm, last_block, metrics, ready
 
-pytestmark = [pytest.mark.processes, pytest.mark.acceptance, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(7200)]
 
 BLOCK_BYTES = int(os.environ.get("LARGE_BLOCK_MIB", "128")) << 20
 ORDERS = BLOCK_BYTES // layout.EVENT.itemsize + 1
@@ -98,6 +98,7 @@ STORES = {
 }
 
 
+@pytest.mark.acceptance("a cancel-all with a block of 128 MiB is settled into each store in 2 GiB of memory")
 @pytest.mark.parametrize("settings", STORES.values(), indirect=True)
 def test_a_cancel_all_whose_block_has_128_mib_is_settled_within_2_gib_of_memory(
     start: Start, settings: dict[str, str]
@@ -105,6 +106,7 @@ def test_a_cancel_all_whose_block_has_128_mib_is_settled_within_2_gib_of_memory(
     check(start, settings, CANCEL_ALL)
 
 
+@pytest.mark.acceptance("a sweep with a block of 128 MiB is settled in 2 GiB of memory")
 @pytest.mark.parametrize("settings", [STORES["sql"]], indirect=True)
 def test_a_sweep_whose_block_has_128_mib_is_settled_within_2_gib_of_memory(
     start: Start, settings: dict[str, str]
@@ -135,10 +137,35 @@ def check(start: Start, settings: dict[str, str], commands: list[dict[str, Any]]
     peak = peak_bytes(settlement)
     print(f"{BLOCK_BYTES >> 20} MiB, {settings}: settlement's memory {peak >> 20} MiB at most")  # noqa: T201
     assert peak < MOST_MEMORY_BYTES
-    reconciled = ends_well(start, "reconcile", "--json", **shared)
-    assert json.loads("".join(reconciled.lines))["ok"]
+    assert told_by(start, "reconcile", shared)["ok"]
     assert settlement.stop() == 0, settlement.errors
     assert not [line for line in settlement.errors if "Traceback" in line]
+    assert told_by(start, "verify_settlement", shared)["blocks"] == last
+    recovers(start, engine, shared, last)
+
+
+def told_by(start: Start, command: str, shared: dict[str, Any]) -> dict[str, Any]:
+    """The document of a command that finds everything in order."""
+    process = start(command, "--json", **shared)
+    until(lambda: process.popen.poll() is not None, command, PATIENCE_S)
+    assert process.stop() == 0, (process.lines, process.errors)
+    found: dict[str, Any] = json.loads("".join(process.lines))
+    return found
+
+
+def recovers(start: Start, engine: Process, shared: dict[str, Any], last: int) -> None:
+    """An engine that starts again has what was answered, the large block too, from the store alone."""
+    before = state_hash(engine)
+    assert engine.stop() == 0, engine.errors
+    again = start("run_engine", **shared)
+    until(lambda: again.lines or again.popen.poll() is not None, "the engine to be back", PATIENCE_S)
+    assert again.lines, again.errors
+    assert (last_block(again), state_hash(again)) == (last, before)
+
+
+def state_hash(engine: Process) -> str:
+    with Client(engine.address("COMMAND")) as client:
+        return str(client.status()["state_hash"])
 
 
 def is_settled(settlement: Process, address: str, last: int) -> bool:
