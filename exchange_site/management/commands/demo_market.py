@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from exchange_site.newest_epoch import newest_epoch
+from exchange_site.engine_host.newest_epoch import newest_epoch
 from matching.client import leaders
 from matching.client.client import Client
 from matching.commandline import engine_addresses

@@ -3,7 +3,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand
 
-from exchange_site import settings_page
+from exchange_site.operations import settings_page
 
 
 class Command(BaseCommand):

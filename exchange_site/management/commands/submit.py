@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from exchange_site.newest_epoch import newest_epoch
+from exchange_site.engine_host.newest_epoch import newest_epoch
 from matching.client.command_lines import numbered_commands
 from matching.client.connection import Connection
 from matching.client.submission import Submission, submit

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings as site
 
-from exchange_site import settings_page
 from exchange_site.environment import Description, Environment
+from exchange_site.operations import settings_page
 
 PAGE = Path(site.BASE_DIR) / "docs" / "settings.md"
 OTHER_VALUES = {"INPUT_LOG": "wal", "DEBUG": "true", "LOG_LEVEL": "ERROR", "SCYLLA_PORT": "1", "DATABASE_URL": "x"}
