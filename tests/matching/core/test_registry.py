@@ -11,7 +11,7 @@ from matching.core.registry import Registry, canonical
 from matching.workloads.btc_usd import BTC, BTC_USD, USD
 
 Fields = dict[str, Any]
-GONE: Any = ...  # in place of a value: the field is missing
+GONE: object = ...  # in place of a value: the field is missing
 
 
 @pytest.fixture
