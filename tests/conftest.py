@@ -1,4 +1,4 @@
-"""Fixtures that every test may use, and what happens where a real server is missing."""
+"""Shared fixtures, and the handling of missing servers."""
 
 import os
 import re
@@ -30,13 +30,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def packages(requirements: str) -> set[str]:
-    """Names of what this file pins."""
+    """Names of the packages that a requirements file pins."""
     lines = (ROOT / requirements).read_text(encoding="utf-8")
     return {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", lines, re.MULTILINE)}
 
 
 def modules_for_tests_only() -> list[str]:
-    """Names of the modules that requirements-dev.txt brings and requirements.txt does not."""
+    """Names of the modules of packages that only requirements-dev.txt lists."""
     hidden = packages("requirements-dev.txt") - packages("requirements.txt")
     return [
         name for name, given in packages_distributions().items() if {canonicalize_name(one) for one in given} <= hidden
@@ -49,47 +49,47 @@ scylla_shards = count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seed", type=int, help="for tests that draw a seed: the one that a failed run has printed")
+    parser.addoption("--seed", type=int, help="seed of random tests, as printed by a failed run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepares the process that runs tests, not the one that hands them out to several (pytest-xdist)."""
+    """Prepares a process that runs tests; not the controller of pytest-xdist, which distributes them."""
     if hasattr(config, "workerinput"):
         use_share_of_ports(int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"])
     elif config.getoption("numprocesses"):
         return
-    # pytest-django has loaded tests.settings by now; processes that tests start run with the real ones, and with what
-    # an operator has installed.
+    # pytest-django has already loaded tests.settings. Processes that tests start use the real settings, and only
+    # packages that an operator has installed.
     os.environ["DJANGO_SETTINGS_MODULE"] = "exchange_site.settings"
     os.environ["PYTHONPATH"] = str(ROOT / "tests" / "installed")
     os.environ["HIDDEN_MODULES"] = ",".join(modules_for_tests_only())
 
 
 def use_share_of_ports(worker: int, workers: int) -> None:
-    """Workers give out ports of their own; the upper half is left to the programs that tests start."""
+    """Each worker gets its own ports; the upper half is reserved for programs that tests start."""
     share = (LAST_PORT - FIRST_PORT) // 2 // workers
     use_range(FIRST_PORT + worker * share, FIRST_PORT + (worker + 1) * share - 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left with one of them at the end."""
+    """Runs the longest files first, so that no worker has to run one at the end."""
     for item in items:
         note_what_it_proves(item)
     items.sort(key=lambda item: "system" not in item.path.parts)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked `services("name")` runs where the servers are there."""
+    """Skips a test marked `services("name")` if a server is missing."""
     for marker in item.iter_markers("services"):
         for name in marker.args:
             if reason := SERVICES[name].missing():
-                lacks(name, f"{reason}; `make services` brings it")
+                lacks(name, f"{reason}; `make services` starts it")
 
 
 def lacks(name: str, reason: str) -> NoReturn:
-    """Skips the test that runs, which the summary counts; fails it with REQUIRE_SERVICES=1."""
+    """Skips the current test, which the summary counts; fails it with REQUIRE_SERVICES=1."""
     if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(f"{name}: {reason}; REQUIRE_SERVICES=1 does not let it be skipped", pytrace=False)
+        pytest.fail(f"{name}: {reason}; REQUIRE_SERVICES=1 forbids skipping", pytrace=False)
     pytest.skip(f"missing {name}: {reason}")
 
 
@@ -103,7 +103,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def missing(report: pytest.TestReport) -> str:
-    """What the test was skipped for the lack of; "" for any other report. Reports come from parallel workers, too."""
+    """Name of the missing service of a skipped test, else "". Reports can come from parallel workers."""
     reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
     named = _MISSING.match(reason)
     return named[1] if named else ""
@@ -111,14 +111,14 @@ def missing(report: pytest.TestReport) -> str:
 
 @pytest.fixture(scope="session")
 def lobster_sample() -> Path:
-    """An hour of real NASDAQ messages: the file that LOBSTER_SAMPLE names, which has to be there.
+    """An hour of real NASDAQ messages: the file named by LOBSTER_SAMPLE, or one from a data folder.
 
-    They are not ours to publish, so no command brings them: without LOBSTER_SAMPLE, and without a file of theirs here,
-    the test is skipped with REQUIRE_SERVICES=1 as well.
+    They cannot be published, so no command downloads them: without a file the test is skipped, even with
+    REQUIRE_SERVICES=1.
     """
     if named := os.environ.get("LOBSTER_SAMPLE"):
         if not Path(named).is_file():
-            pytest.fail(f"LOBSTER_SAMPLE names {named}, which is no file", pytrace=False)
+            pytest.fail(f"LOBSTER_SAMPLE names {named}, which is not a file", pytrace=False)
         return Path(named)
     found = [*sorted((ROOT / "tests" / "data").glob(NASDAQ_HOUR)), *sorted(ROOT.glob(f"../*/data/{NASDAQ_HOUR}"))]
     if not found:
@@ -130,10 +130,10 @@ def lobster_sample() -> Path:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """Another one in each run, printed where the test fails; `--seed` gives one of an earlier run again."""
+    """A new seed in each run, printed if the test fails; `--seed` repeats an earlier one."""
     given = request.config.getoption("--seed")
     drawn: int = secrets.randbelow(1 << 32) if given is None else given
-    print(f"seed {drawn}; again: pytest --seed {drawn} {request.node.nodeid}")  # noqa: T201
+    print(f"seed {drawn}; repeat with: pytest --seed {drawn} {request.node.nodeid}")  # noqa: T201
     return drawn
 
 
@@ -144,7 +144,7 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture
 def data_dir(tmp_path: Path, settings: Settings) -> Path:
-    """A DATA_DIR of this test's own, in this process."""
+    """A DATA_DIR for this test, in this process."""
     folder = tmp_path / "data"
     folder.mkdir()
     settings.DATA_DIR = folder
@@ -157,7 +157,7 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
 
 @pytest.fixture
 def process_environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of processes that a test starts: a DATA_DIR and ports of their own."""
+    """Environment of processes that a test starts, with their own DATA_DIR and ports."""
     folder = tmp_path / "process-data"
     folder.mkdir()
     return {**os.environ, **free_addresses(), "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
@@ -165,13 +165,13 @@ def process_environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def cassandra() -> Running:
-    """The shared Cassandra, with a keyspace of your own. Mark the test `services("cassandra")`; as for the others."""
+    """The shared Cassandra: use your own keyspace. Mark the test `services("cassandra")`; likewise for the others."""
     return _shared("cassandra")
 
 
 @pytest.fixture(scope="session")
 def scylla_access(cassandra: Running) -> Iterator[Access]:
-    """A keyspace with its tables, for this run of the tests."""
+    """A keyspace with tables for this test run."""
     access = Access((cassandra.host,), cassandra.port, f"settlement_{os.getpid()}")
     session = Session(access)
     for statement in statements(access.keyspace, access.replication):
@@ -182,25 +182,25 @@ def scylla_access(cassandra: Running) -> Iterator[Access]:
 
 @pytest.fixture
 def new_scylla(scylla_access: Access) -> Callable[[], ScyllaStore]:
-    """Makes empty stores: each on a shard of its own, so that nothing need be emptied."""
+    """Creates empty stores, each on its own shard, so that no table has to be emptied."""
     return lambda: ScyllaStore(scylla_access, SqlStore(), shard=next(scylla_shards))
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Running:
-    """The shared Kafka, with topics of your own."""
+    """The shared Kafka: use your own topics."""
     return _shared("kafka")
 
 
 @pytest.fixture(scope="session")
 def redis() -> Running:
-    """The shared Redis, with a key prefix of your own."""
+    """The shared Redis: use your own key prefix."""
     return _shared("redis")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Running:
-    """The shared PostgreSQL; account `postgres`, no password, a database of your own."""
+    """The shared PostgreSQL: user `postgres`, no password; use your own database."""
     return _shared("postgres")
 
 
@@ -212,14 +212,14 @@ def _shared(name: str) -> Running:
 
 @pytest.fixture
 def launch() -> Iterator[Callable[[Server], Running]]:
-    """Starts a server of this test's own, to be stopped, frozen, killed and restarted; it ends with the test.
+    """Starts a server only for this test, which may stop, freeze, kill and restart it; it ends with the test.
 
-    Mark the test with the server's name: `make services` is what installs its programs.
+    Mark the test with the server's name: `make services` installs its programs.
     """
     with ExitStack() as ends:
 
         def launch_one(server: Server) -> Running:
-            # Not pytest's folder, which root alone may enter: PostgreSQL runs under an account of its own.
+            # Not pytest's folder, which only root can enter: PostgreSQL runs under its own account.
             folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix=f"{server.name}-")))
             folder.chmod(0o755)
             ends.callback(lambda: kill_what_runs_in(server, folder))
@@ -229,7 +229,7 @@ def launch() -> Iterator[Callable[[Server], Running]]:
 
 
 def kill_what_runs_in(server: Server, folder: Path) -> None:
-    """Whichever of its restarts that is."""
+    """Kills the server in this folder, even if the test has restarted it."""
     if running := server.running_in(folder):
         running.kill()
 
@@ -241,9 +241,9 @@ def browser() -> Iterator[webdriver.Chrome]:
     options.binary_location = shutil.which("chromium") or ""
     for argument in ("--headless=new", "--window-size=1440,1000", "--disable-dev-shm-usage"):
         options.add_argument(argument)
-    if os.geteuid() == 0:  # its sandbox refuses to run as root
+    if os.geteuid() == 0:  # Chromium's sandbox does not run as root
         options.add_argument("--no-sandbox")
-    # Naming the driver keeps Selenium from looking for one on the network.
+    # With an explicit driver, Selenium does not download one.
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     yield driver
     driver.quit()

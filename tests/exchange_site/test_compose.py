@@ -176,7 +176,7 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("go") is None:
         reason = "go is not installed, and scripts/compose_check is written in it"
         if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(f"{reason}; REQUIRE_SERVICES=1 does not let it be skipped", pytrace=False)
+            pytest.fail(f"{reason}; REQUIRE_SERVICES=1 forbids skipping", pytrace=False)
         pytest.skip(reason)
     program = tmp_path_factory.mktemp("compose-check") / "compose_check"
     subprocess.run(["go", "build", "-o", program, "."], cwd=ROOT / "scripts" / "compose_check", check=True)

@@ -1,4 +1,4 @@
-"""The kernel and the slow reference engine side by side: whatever is done to one is done to the other."""
+"""The kernel and the slow reference engine side by side: every command is applied to both."""
 
 from collections import Counter
 from typing import Any
@@ -13,10 +13,10 @@ Event = dict[str, Any]
 class Both:
     def __init__(self) -> None:
         self.kernel, self.reference = KernelExchange(), ReferenceExchange()
-        self.supplies: Counter[str] = Counter()  # deposits − withdrawals by asset, in its smallest units
+        self.supplies: Counter[str] = Counter()  # deposits − withdrawals by asset, in its smallest unit
 
     def do(self, command: str, **fields: object) -> list[Event]:
-        """The events, which are those of both."""
+        """Applies a command to both; returns its events, after checking that they are equal."""
         given = {"command": command, **fields}
         found = self.kernel.submit(given)
         assert lines(found) == lines(self.reference.submit(given)), given
@@ -27,7 +27,7 @@ class Both:
         return found
 
     def check(self) -> None:
-        """Both hold the same, and what must hold does."""
+        """Checks that both states are equal and that the invariants hold."""
         expected = {"balances": self.reference.balances(), "open_orders": self.reference.open_orders()}
         assert self.kernel.state() == expected
         check_invariants(self.kernel.engine, self.supplies)
@@ -36,6 +36,6 @@ class Both:
         self.kernel.restart()
 
     def refusal(self, command: str, **fields: object) -> str | None:
-        """The reason, where that is all that came of it."""
+        """The reject reason, if the command had no other event."""
         first = self.do(command, **fields)[0]
         return str(first["reason"]) if first["event"] == "rejected" else None

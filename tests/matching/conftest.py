@@ -1,4 +1,4 @@
-"""Fixtures for what runs around the engine."""
+"""Fixtures: engines, blocks, snapshots, machines."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +17,13 @@ from tests.matching.places import LAST, Place, chain
 
 @pytest.fixture
 def engine() -> Engine:
-    """With BTC, USD and BTC-USD, at block 3."""
+    """An engine with BTC, USD and BTC-USD defined, at block 3."""
     return small_exchange.defined_engine()
 
 
 @pytest.fixture
 def running_leader() -> Iterator[small_exchange.Running]:
-    """A leader on sockets of its own, without anything defined."""
+    """A leader on its own sockets, without reference data."""
     with small_exchange.leader(small_exchange.plan()) as one:
         yield one
 
@@ -31,7 +31,7 @@ def running_leader() -> Iterator[small_exchange.Running]:
 @pytest.fixture
 def context() -> Iterator[zmq.Context[RawSocket]]:
     made: zmq.Context[RawSocket] = zmq.Context()
-    made.setsockopt(zmq.LINGER, 0)  # for sockets that are closed when nobody holds them any more, too
+    made.setsockopt(zmq.LINGER, 0)  # also for sockets that are closed by garbage collection
     yield made
     made.destroy()
 
@@ -43,7 +43,7 @@ def blocks() -> list[Block]:
 
 @pytest.fixture(scope="session")
 def states(blocks: list[Block]) -> dict[int, bytes]:
-    """Block → snapshot, by re-execution from genesis."""
+    """Snapshot after each block, by re-execution from genesis."""
     engine = Engine()
     found = {0: snapshots.encode(engine)}
     for block in blocks:

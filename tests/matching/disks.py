@@ -1,4 +1,4 @@
-"""The machine's disk, with a fault that a test turns on and off."""
+"""The local disk with a fault that a test switches on and off."""
 
 import errno
 from pathlib import Path
@@ -7,7 +7,7 @@ from matching.storage.disk import AppendFile, LocalDisk
 
 
 class FillingDisk(LocalDisk):
-    """While `is_full` a write puts a part of its bytes there and then fails."""
+    """While `is_full`, a write stores part of its bytes and then fails."""
 
     def __init__(self) -> None:
         self.is_full = False

@@ -1,8 +1,8 @@
-"""How long hypothesis looks for a counterexample: as many examples as said, however busy the machine is."""
+"""Settings of hypothesis: a fixed number of examples, without a deadline."""
 
 from hypothesis import HealthCheck, settings
 
 
 def examples(count: int) -> settings:
-    """What fails is printed with the way to run it again; with CI set, hypothesis takes the same examples each time."""
+    """Failures print how to reproduce them; with CI set, hypothesis uses the same examples in every run."""
     return settings(max_examples=count, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

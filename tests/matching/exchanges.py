@@ -1,4 +1,4 @@
-"""The kernel's engine behind the reference's interface, so that one test drives both."""
+"""The kernel's engine with the interface of the reference engine, so that one test runs on both."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from matching.core.engine import Engine
 
 
 class KernelExchange:
-    """Applies each JSON command as a block of its own."""
+    """Applies each JSON command in its own block."""
 
     def __init__(self) -> None:
         self.engine = Engine()
@@ -31,7 +31,7 @@ class KernelExchange:
         return state_form(self.engine)
 
     def restart(self) -> None:
-        """Goes on from a snapshot."""
+        """Continues from a snapshot of itself."""
         self.engine = snapshots.decode(snapshots.encode(self.engine))
 
 

@@ -1,4 +1,4 @@
-"""Settlement's store as an engine sees it, in memory; several engines may share one."""
+"""An engine's history in memory instead of settlement's store; several engines can share one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -7,7 +7,7 @@ from matching.core.epochs import Epoch, admits, newest
 
 
 class MemoryHistory:
-    """Keeps the rules of the store contract: what an ended epoch made is not taken, and no epoch begins twice."""
+    """Follows the rules of the store interface: no blocks of ended epochs, and no epoch begins twice."""
 
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
         self.kept = list(blocks)
@@ -19,7 +19,7 @@ class MemoryHistory:
             self.kept.append(block)
 
     def withdraw(self) -> None:
-        """Nothing was claimed."""
+        """Does nothing: there are no claims."""
 
     def epochs(self) -> Sequence[Epoch]:
         return tuple(self.begun)

@@ -1,4 +1,4 @@
-"""What must hold of an engine between any two commands, worked out from its balances and open orders alone."""
+"""Invariants of an engine after every command, computed from its balances and open orders."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from matching.core.kernel.structures import pools as p
 
 
 def check_invariants(engine: Engine, supplies: Mapping[str, int]) -> None:
-    """`supplies` is deposits − withdrawals by asset symbol."""
+    """`supplies`: deposits − withdrawals by asset symbol. Raises AssertionError."""
     orders = engine.open_orders()
     _check_funds(engine, orders, supplies)
     _check_books(engine, orders)
@@ -53,7 +53,7 @@ def _check_books(engine: Engine, orders: list[OpenOrder]) -> None:
 
 
 def _check_counters(engine: Engine, orders: list[OpenOrder]) -> None:
-    """Memory is reserved by these counts: a leaf, node or page too few would one day be missing."""
+    """Memory is reserved from these counts: one that is too low would lead to a missing leaf, node or page."""
     state = engine.pools.state
     prices: dict[str, set[int]] = defaultdict(set)
     for order in orders:

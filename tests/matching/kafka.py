@@ -1,4 +1,4 @@
-"""Topics for tests, each with a name of its own."""
+"""Kafka topics of tests, each with a unique name."""
 
 import secrets
 
@@ -12,7 +12,7 @@ from tests.matching.small_exchange import until
 
 
 def new_topic(servers: str, name: str | None = None) -> Topic:
-    """As it has to be, with one copy. Raises LogNotReady where one of that name is there."""
+    """Creates a topic with the required settings and one copy. Raises LogNotReady if the name exists."""
     name = name or f"test-{secrets.token_hex(6)}"
     if not kafka_topic.create(servers, name, copies=1):
         raise LogNotReady(f"Topic {name} is there.")
@@ -21,7 +21,7 @@ def new_topic(servers: str, name: str | None = None) -> Topic:
 
 
 def until_known(servers: str, name: str) -> None:
-    """A topic that was made is not known at once."""
+    """Waits until the brokers know a new topic."""
     admin = AdminClient({"bootstrap.servers": servers})
 
     def is_known() -> bool:
@@ -39,8 +39,8 @@ def delete_topic(servers: str, name: str) -> None:
     admin.delete_topics([name])[name].result()
 
 
-def is_made_anew(servers: str, name: str) -> bool:
-    """Whether it could be made: one that was deleted is gone only after a while."""
+def is_recreated(servers: str, name: str) -> bool:
+    """Whether the topic could be created again: Kafka deletes topics in the background."""
     try:
         new_topic(servers, name)
     except LogNotReady:

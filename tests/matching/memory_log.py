@@ -1,4 +1,4 @@
-"""A log of commands in memory, for faults that a real one does not show when it is asked to."""
+"""A command log in memory, for faults that cannot be produced on demand with a real one."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from matching.storage.input_logs.base import Logged
 
 @dataclass
 class Shared:
-    """The order that all readers see; an offset is a place in it."""
+    """The messages, in the order that all readers see; an offset is an index."""
 
     messages: list[Logged] = field(default_factory=list)
     time_ns: Callable[[int], int] = lambda offset: (1 + offset) * 1_000_000
@@ -26,7 +26,7 @@ class _End:
 
 
 class MemoryCommandLog:
-    """One reader's and writer's end. What is set to fail stays so until it is set otherwise."""
+    """The log as one replica sees it. Faults stay active until they are switched off."""
 
     identity = "memory:test"
 
@@ -34,11 +34,11 @@ class MemoryCommandLog:
         self._shared = shared
         self._next = 0
         self.arrival = _End(arrival)
-        self.rewinds = False  # gives again what was read before
-        self.skips = False  # does not give the next message
-        self.is_behind = False  # gives nothing
+        self.rewinds = False  # reads messages again from the beginning
+        self.skips = False  # skips the next message
+        self.is_behind = False  # returns no messages
         self.takes = True
-        self.holds_back = False  # what is appended is under way, and nobody knows
+        self.holds_back = False  # appended messages are in flight, and their fate is unknown
         self.held: list[tuple[bytes, bytes]] = []
         self.given_up: list[bytes] = []
         self.away_because = ""
@@ -73,12 +73,12 @@ class MemoryCommandLog:
         return self._next >= len(self._shared.messages)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no resource is open."""
 
 
 @contextmanager
 def command_log(shared: Shared) -> Iterator[MemoryCommandLog]:
-    """Always ready to be read, as a pipe of which nobody reads is: the replica turns without a rest."""
+    """A log that always signals new messages, by a pipe that is never read: the replica polls it without waiting."""
     reading, writing = os.pipe()
     os.write(writing, b"\0")
     try:

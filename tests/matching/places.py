@@ -1,4 +1,4 @@
-"""Machines that an engine starts on, and a chain of blocks for what they hold."""
+"""Machines on which engines start, and block chains for their logs and stores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ LAST = 43
 
 
 def chain(engine: Engine, count: int, tag: str = "chain") -> list[Block]:
-    """So many more blocks of an engine: definitions, then trades, then deposits that `tag` tells from others'."""
+    """`count` further blocks of an engine: definitions, trades, then deposits whose references contain `tag`."""
     sequencer = Sequencer(engine, Ring(10_000, 1 << 30), lambda: 1, 1024)
     first = [*DEFINITIONS, *trading(20)]
     made: list[Block] = []
@@ -36,7 +36,7 @@ def chain(engine: Engine, count: int, tag: str = "chain") -> list[Block]:
 
 
 class Place:
-    """A machine: its log, its snapshots and the store that it reaches. Everything in it outlives an engine."""
+    """A machine: its log, its snapshots and its store, which outlive the engines that run on it."""
 
     def __init__(self, folder: Path, history: MemoryHistory | None = None) -> None:
         self.folder = folder
@@ -55,7 +55,7 @@ class Place:
         )
 
     def log(self, blocks: Sequence[Block]) -> list[int]:
-        """Puts them in one file; how long it was after each."""
+        """Writes blocks into one log file; returns the size of the file after each."""
         log = WalLog(self.folder / "wal")
         sizes = []
         for block in blocks:

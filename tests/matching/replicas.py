@@ -1,4 +1,4 @@
-"""Replicas of one log in memory."""
+"""Replicas that share one log in memory."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,5 +39,5 @@ def until_equal(*running: Running) -> None:
 
 
 def settle(history: MemoryHistory, one: Running) -> None:
-    """What settlement does with the blocks of one replica."""
+    """Stores and confirms the blocks of one replica, as settlement does."""
     history.append(block for block in blocks(one) if block.number > len(history.kept))

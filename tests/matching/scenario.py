@@ -1,4 +1,4 @@
-"""Scenarios that read like a tape: what is done, two spaces or more, what comes of it.
+"""Scenario scripts: each line has an action, at least two spaces, and the expected result.
 
     place o1 bid 100 x5          rests
     place o2 ask 99 x7 ioc       fills o1:5, cancelled ioc x2
@@ -8,9 +8,9 @@
     cancel o5                    cancelled user x3
     book                         bid 100 x3, ask 101 x2
 
-An order has an account of its own, unless `by NAME` says whose it is. After it may stand ioc, fok, post-only, and a
+Every order has its own account, unless `by NAME` gives one. Options after an order: ioc, fok, post-only, and a
 self-trade mode: none, expire_taker, expire_maker, expire_both. Prices are in ticks, quantities in lots. Each line is
-done by the kernel and by the reference engine; trades are at the price of the order that was there.
+applied to the kernel and to the reference engine; trades are at the maker's price.
 """
 
 import re
@@ -23,7 +23,7 @@ SIDES = {"bid": "buy", "ask": "sell"}
 
 
 def check(tape: str) -> None:
-    """Raises AssertionError at the first line that does not come out as it says."""
+    """Runs a script. Raises AssertionError at the first line with another result."""
     market = _Market()
     for line in filter(None, map(str.strip, tape.splitlines())):
         said, _, expected = re.sub(r" {2,}", "\t", line).partition("\t")
@@ -95,7 +95,7 @@ class _Market:
         return self.accounts[owner]
 
     def read(self, events: list[Event], order_id: int) -> str:
-        """What came of a command on that order, in the order in which it came."""
+        """The effects of a command on that order, in the order of events."""
         said: list[str] = []
         for event in events:
             kind = event["event"]
@@ -122,7 +122,7 @@ class _Market:
         return next(name for name, known in self.order_ids.items() if known == order_id)
 
     def book(self) -> str:
-        """The lots at each price, best first on either side."""
+        """The lots at each price, best price first on both sides."""
         engine = self.both.kernel.engine
         depth = engine.depth(engine.registry.instruments[0], 100)
         levels = [f"{side} {price} x{lots}" for side in SIDES for price, lots in depth[f"{side}s"]]

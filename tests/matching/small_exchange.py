@@ -65,7 +65,7 @@ def defined_engine() -> Engine:
 
 
 def batch(engine: Engine, client: int, first_number: int, commands: Iterable[Mapping[str, Any]]) -> wire.Batch:
-    """As it comes off the wire."""
+    """A batch as decoded from a message."""
     builder = BatchBuilder(Edge(engine.registry))
     for command in commands:
         assert builder.add(command) is None, command
@@ -74,7 +74,7 @@ def batch(engine: Engine, client: int, first_number: int, commands: Iterable[Map
 
 
 def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Waits for a condition that other threads or processes bring about."""
+    """Waits until a condition holds that other threads or processes cause. Fails after `patience_s`."""
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {patience_s:g} s for {what}"
@@ -82,7 +82,7 @@ def until(condition: Callable[[], object], what: str, patience_s: float = PATIEN
 
 
 def until_heard(feed: Feed, condition: Callable[[], object], what: str) -> None:
-    """Lets the feed read, and drops the blocks that it gives, until the condition holds."""
+    """Reads the feed and discards its blocks until the condition holds."""
 
     def looked() -> object:
         feed.receive(0.02, 1000)
@@ -98,7 +98,7 @@ def plan(*, ring_blocks: int = 1000, ring_bytes: int = 1 << 28, block_commands: 
 
 @dataclass
 class Running:
-    """An engine in a thread; `failure` is what ended it, if anything did."""
+    """An engine in a thread; `failure` is the exception that ended it, if any."""
 
     plan: process.Plan
     parts: process.Parts
@@ -111,7 +111,7 @@ class Running:
 
 
 def no_snapshots() -> Snapshotter:
-    """Finds none, writes none."""
+    """A snapshotter that neither finds nor writes snapshots."""
     folder = SnapshotFolder(LocalDisk(), Path("/dev/null/snapshots"), 1)
     return Snapshotter(folder, DirectWriter(folder), 0)
 
@@ -125,7 +125,7 @@ def services(
     superseded: Callable[[], Epoch | None] = lambda: None,
     take_over: bool = False,
 ) -> Services:
-    """Real clocks and sockets."""
+    """Services with real clocks and sockets."""
     return Services(
         history=history,
         input_log=input_log or MemoryLog(),
@@ -155,7 +155,7 @@ def leader_with(plan: process.Plan, services: Services) -> Iterator[Running]:
 
 @contextmanager
 def follower(plan: process.Plan, address: str, history: History | None = None) -> Iterator[Running]:
-    """With `history` it can be promoted."""
+    """A follower; it can only be promoted with `history`."""
     with follower_with(plan, services(history or MemoryHistory(), engine="another"), address) as one:
         yield one
 
@@ -170,7 +170,7 @@ def follower_with(plan: process.Plan, own: Services, address: str) -> Iterator[R
 def replica_with(
     plan: process.Plan, own: Services, command_log: CommandLog, joined: process.Ready = lambda parts: None
 ) -> Iterator[Running]:
-    """It is given once it has caught up with the log; `joined` is called before."""
+    """A replica that has caught up with the log; `joined` is called before that."""
     instance = secrets.token_bytes(8)
 
     def run(ready: process.Ready, stop: Callable[[], bool]) -> None:
@@ -189,13 +189,13 @@ def _running(plan: process.Plan, run: Callable[[process.Ready, Callable[[], bool
     def body() -> None:
         try:
             run(started.append, stop.is_set)
-        except Exception as error:  # noqa: BLE001 (the test looks at it)
+        except Exception as error:  # noqa: BLE001 (the test checks it)
             failures.append(error)
 
     thread = threading.Thread(target=body)
     thread.start()
     try:
-        until(lambda: started or failures, "the engine to start", 120)  # its first start may compile
+        until(lambda: started or failures, "the engine to start", 120)  # the first start may compile the kernel
         if not started:
             raise failures[0]
         yield Running(plan, started[0], thread, failures)

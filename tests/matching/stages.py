@@ -1,4 +1,4 @@
-"""A follower whose sockets, clock and leader are scripted: no thread, no network, no waiting."""
+"""A follower with scripted sockets, clock and leader: no threads, no network, no waiting."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,18 +41,18 @@ class ScriptedSocket:
         self.is_closed = True
 
     def take_sent(self, verb: bytes) -> list[list[bytes]]:
-        """The messages of this verb so far, which are forgotten; the frames after it."""
+        """Removes the messages with this verb; returns their frames after the verb."""
         found = [frames[frames.index(verb) + 1 :] for frames in self.sent if verb in frames[:2]]
         self.sent = [frames for frames in self.sent if verb not in frames[:2]]
         return found
 
 
 class ScriptedNetwork:
-    """Sockets by address, the newest of each; time passes only when something is waited for in vain."""
+    """The newest socket of each address; time only passes when a wait times out."""
 
     def __init__(self) -> None:
         self.sockets: dict[str, ScriptedSocket] = {}
-        self.everyone: list[tuple[str, ScriptedSocket]] = []  # all that there ever were, with their addresses
+        self.everyone: list[tuple[str, ScriptedSocket]] = []  # all sockets ever created, with their addresses
         self.now_s = 100.0
 
     def clock(self) -> float:
@@ -77,7 +77,7 @@ class ScriptedNetwork:
 
 
 class Stage:
-    """A follower, and what its leader would be: `leader` makes blocks, `say` and `show` let them be heard."""
+    """A follower and its leader's engine: `make` creates blocks, `show` and `say` deliver blocks and heartbeats."""
 
     def __init__(self, engine: Engine, leader: Engine, ring_blocks: int = 1000) -> None:
         self.network = ScriptedNetwork()
@@ -97,11 +97,11 @@ class Stage:
 
     @property
     def to_leader(self) -> ScriptedSocket:
-        """The follower's side of the leader's retransmission socket."""
+        """The follower's socket to the leader's retransmission address."""
         return self.network.sockets[LEADER.retransmission]
 
     def make(self, count: int = 1) -> list[Block]:
-        """Blocks of the leader, one deposit in each."""
+        """Creates blocks of the leader with one deposit each."""
         return [self._make_one() for _ in range(count)]
 
     def _make_one(self) -> Block:
@@ -112,15 +112,15 @@ class Stage:
         return made
 
     def show(self, *blocks: Block) -> None:
-        """As they come off the leader's block socket."""
+        """Delivers blocks as from the leader's block socket."""
         self.network.sockets[LEADER.blocks].inbox.extend([wire.BLOCK, block.data] for block in blocks)
 
     def say(self, confirmed: int = 0, **fields: object) -> None:
-        """The leader's heartbeat."""
+        """Delivers a heartbeat of the leader."""
         self.network.sockets[LEADER.blocks].inbox.append([wire.STATUS, self.status(confirmed, **fields)])
 
     def status(self, confirmed: int = 0, **fields: object) -> bytes:
-        """As the leader tells it."""
+        """The leader's status message."""
         board = StatusBoard(self.leader, self.leader_ring, LEADER, "leader", "none")
         status = {**board.fields(), **fields}
         status["ring"]["confirmed"] = confirmed
@@ -131,7 +131,7 @@ class Stage:
 
     @property
     def parts(self) -> Parts:
-        """What the process of this follower holds."""
+        """The parts of this follower's process."""
         publisher = self.follower.publisher
         return Parts(
             self.follower.engine, self.ring, self.board, self.endpoint, publisher, self.network, (self.commands,) * 2
@@ -146,7 +146,7 @@ class Stage:
 
 
 class OneSnapshot:
-    """A snapshotter that keeps one in memory, and makes one when it is asked to."""
+    """A snapshotter with one snapshot in memory, which it creates on request."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -166,15 +166,15 @@ class OneSnapshot:
         self.requests += 1
 
     def look(self, engine: Engine, ring: Ring) -> None:
-        """Tests put one here themselves."""
+        """Does nothing: tests set the snapshot."""
 
 
 def empty_batch(client: int) -> bytes:
-    """A batch of one command that a leader would not take; a follower has not to know why."""
+    """A batch of one invalid command: a leader would refuse it, a follower does not decode it."""
     return wire.encode_batch(client, 1, np.zeros(1, layout.COMMAND), b"")
 
 
 def one_block(engine: Engine, commands: Sequence[Mapping[str, Any]]) -> Block:
-    """What the engine makes of these, from client 7."""
+    """The block of the engine for these commands of client 7."""
     sequencer = Sequencer(engine, Ring(10, 1 << 20), lambda: 1, 100)
     return sequencer.sequence([batch(engine, 7, engine.clients.get(7, 0) + 1, commands)]).blocks[0]

@@ -11,7 +11,7 @@ from tests.reference.streams import random_lines
 
 
 def main(seed: int, count: int) -> None:
-    """A snapshot in the middle, so that memory read from one is among what is run."""
+    """Restores from a snapshot half-way, so that restored memory is tested too."""
     *_, summary = replay(random_lines(seed, count, instruments=3), block_size=50, snapshot_at=count // 2)
     json.dump({name: summary[name] for name in ("commands", "trades", "state_hash", "state_digest")}, sys.stdout)
 

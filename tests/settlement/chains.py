@@ -1,4 +1,4 @@
-"""Block chains for tests: real blocks of a real engine, from JSON commands."""
+"""Block chains for tests: blocks that an engine creates from JSON commands."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,12 +11,12 @@ from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.workloads.btc_usd import DEFINITIONS
 
-START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: soon there is another minute, day and year
+START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: shortly before the next minute, day and year
 STEP_NS = 500_000_000
 
 
 class Chain:
-    """An engine and the blocks that it has made."""
+    """An engine and its blocks."""
 
     def __init__(self, start_ns: int = START_NS, step_ns: int = STEP_NS) -> None:
         self.engine = Engine()
@@ -26,7 +26,7 @@ class Chain:
         self._step_ns = step_ns
 
     def add(self, *commands: dict[str, Any], block_size: int = 64) -> "Chain":
-        """Applies commands; what the edge refuses is left out. The last block ends with the last command."""
+        """Applies commands, except those that the edge refuses. The last block ends with the last command."""
         for command in commands:
             self._builder.add(command)
             if self._builder.ends_block or len(self._builder) == block_size:
@@ -36,7 +36,7 @@ class Chain:
         return self
 
     def end_block(self) -> Block:
-        """The next block, of the commands that wait: an empty one when there are none."""
+        """The next block, from the waiting commands; empty if there are none."""
         commands, texts = self._builder.take()
         requests = np.array([(0, 0, len(commands), 0)] if len(commands) else [], layout.REQUEST)
         block = self.engine.apply(requests, commands, texts, self._next_ns)
@@ -50,7 +50,7 @@ def chain_of(commands: Iterable[dict[str, Any]], block_size: int = 64) -> Chain:
 
 
 def in_epoch(blocks: Iterable[Block], epoch: int, prev_hash: int) -> list[Block]:
-    """What the leader of another epoch would have made of the same commands, after a block with `prev_hash`."""
+    """The same block as the leader of another epoch would create it, after a block with `prev_hash`."""
     made = []
     for block in blocks:
         names = ("number", "timestamp_ns", "first_command_sequence", "first_event_sequence")

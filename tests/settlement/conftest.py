@@ -1,4 +1,4 @@
-"""A store to settle into, and settlement's run as a test starts it."""
+"""Stores of every kind, and a function that runs settlement."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ TABLES = (
     "settlement_checkpoints",
     *PROJECTED_TABLES,
 )
-"""Of the SQL store."""
+"""Databases of the SQL store."""
 
 STORES = [
     "sql",
@@ -41,17 +41,17 @@ STORES = [
     ),
     pytest.param("scylla", marks=pytest.mark.services("cassandra")),
 ]
-"""Every store that keeps the contract; a new one joins here and in `store`."""
+"""Every implementation of the store interface; add new ones here and in `store`."""
 
 ON_SQL = pytest.mark.parametrize("store", ["sql"], indirect=True)
-"""For a test that changes rows in SQL's words."""
+"""For tests that change rows with SQL statements."""
 
 ON_SCYLLA = pytest.mark.parametrize("store", STORES[2:], indirect=True)
 
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, db: None) -> Store:
-    """Empty and connected."""
+    """An empty, connected store."""
     make: dict[str, Callable[[], Store]] = {
         "sql": SqlStore,
         "postgres": lambda: SqlStore("postgres"),
@@ -102,7 +102,7 @@ def settle(clock: FakeClock, folder: Path) -> Settle:
 
 
 def tables(store: Store) -> dict[str, list[Any]]:
-    """Every row, as the contract tells of it, to somebody else than who wrote it."""
+    """All rows, read through the store interface by another instance than the one that wrote them."""
     store = restarted(store)
     trades, balances = store.get_trades_by_sequence_range(0, MOST, 10**6), list(store.balances())
     accounts = sorted({balance.account for balance in balances})
@@ -129,7 +129,7 @@ def tables(store: Store) -> dict[str, list[Any]]:
 
 
 def empty(store: Store) -> None:
-    """Without a row and without dead letters."""
+    """An empty store without dead letters."""
     alias, emptied = (store._session.alias, TABLES) if isinstance(store, SqlStore) else ("default", ())
     with connections[alias].cursor() as cursor:
         for table in ("dead_letters", *emptied):
@@ -139,7 +139,7 @@ def empty(store: Store) -> None:
 
 
 def restarted(store: Store) -> Store:
-    """What another process opens: it remembers nothing."""
+    """A new instance of the same store, without cached state, as in another process."""
     if isinstance(store, ScyllaStore):
         return ScyllaStore(store._session.access, SqlStore(), shard=store._shard)
     assert isinstance(store, SqlStore)
@@ -147,5 +147,5 @@ def restarted(store: Store) -> Store:
 
 
 def trail_text(folder: Path) -> dict[str, str]:
-    """File name → text."""
+    """Text by file name."""
     return {path.name: path.read_text() for path in sorted(folder.glob("settled_trades*.csv"))}

@@ -1,4 +1,4 @@
-"""The worker's edges as a test wants them: a clock that nobody waits for, a feed that loses, a store that fails."""
+"""Fakes of the worker's interfaces: a clock without waiting, a feed that loses messages, a store that fails."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ class FakeClock:
 
 @dataclass
 class ScriptedFeed:
-    """Gives `arrivals` one after the other, then nothing; what is asked for again comes out of `ring`.
+    """Delivers `arrivals` one after the other, then nothing; requested blocks come from `ring`.
 
-    `deaf`: so many requests are lost. `announced`: what the engine says that it has, if not what came.
+    `deaf`: number of requests that are lost. `announced`: the engine's newest block, if it is not the last delivered.
     """
 
     clock: Clock
@@ -40,11 +40,11 @@ class ScriptedFeed:
     deaf: int = 0
     announced: int | None = None
     says_missing: bool = True
-    silent_after: int = 300  # rounds without anything; longer than any wait for the store
+    silent_after: int = 300  # rounds without blocks; longer than any wait for the store
     requests: list[tuple[int, int]] = field(default_factory=list)
     confirmed: list[int] = field(default_factory=list)
     silent_rounds: int = 0
-    epoch: int | None = None  # of the engine's heartbeat, which there is none of without
+    epoch: int | None = None  # epoch in the engine's heartbeat; None: no heartbeat
     role: str = "leader"
     halted: bool = False
     silent_s: float = 0.0
@@ -100,22 +100,22 @@ class ScriptedFeed:
         pass
 
     def is_silent(self) -> bool:
-        """Nothing more comes: time to stop."""
+        """Whether no more blocks will arrive, so that the worker can stop."""
         return self.silent_rounds >= self.silent_after and not self.arrivals
 
 
 def feed_of(clock: FakeClock, blocks: Sequence[Block], per_arrival: int = 3, **more: Any) -> ScriptedFeed:
-    """All blocks in order, a few at a time, and all of them in the ring."""
+    """A feed that delivers all blocks in order, `per_arrival` at a time, and has all of them in its ring."""
     arrivals = [list(blocks[start : start + per_arrival]) for start in range(0, len(blocks), per_arrival)]
     return ScriptedFeed(clock, arrivals, {block.number: block for block in blocks}, **more)
 
 
 class Crash(BaseException):
-    """As `kill -9`: nothing catches it."""
+    """Simulates `kill -9`: no code catches it."""
 
 
 class Tripwires:
-    """Counts the calls of everything that it wraps, and crashes before or after call number `at`."""
+    """Counts the calls of wrapped methods and raises Crash before or after call number `at`."""
 
     def __init__(self, at: int, after: bool) -> None:
         self.at = at
@@ -123,7 +123,7 @@ class Tripwires:
         self.calls = 0
 
     def wrap(self, wrapped: Any, names: Iterable[str]) -> None:
-        """Replaces the object's methods."""
+        """Replaces methods of the object by counting ones."""
         for name in names:
             setattr(wrapped, name, self.tripping(getattr(wrapped, name)))
 
@@ -153,7 +153,7 @@ def note_calls(wrapped: Any, name: str, note: Callable[[], object]) -> None:
 
 
 def fail_after_doing(store: Store, name: str, times: int) -> list[str]:
-    """The store does what it is told, then says that it timed out; so often. Returns the calls as they are made."""
+    """The first `times` calls are executed but raise a timeout. Returns the list of calls so far."""
     method, calls = getattr(store, name), list[str]()
 
     def call(*arguments: Any) -> Any:
@@ -168,7 +168,7 @@ def fail_after_doing(store: Store, name: str, times: int) -> list[str]:
 
 
 def fail_before_doing(store: Store, name: str, times: int) -> list[str]:
-    """The store does not answer, so often, and does nothing."""
+    """The first `times` calls raise an error without any effect. Returns the list of calls so far."""
     method, calls = getattr(store, name), list[str]()
 
     def call(*arguments: Any) -> Any:

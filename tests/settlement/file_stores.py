@@ -1,4 +1,4 @@
-"""A SQL store in a file of a test's own, which may be copied, damaged and replaced."""
+"""A SQL store in its own SQLite file, which tests copy, damage and replace."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ ALIAS = "file"
 
 @contextmanager
 def store_in(file: Path, blocker: DjangoDbBlocker, timeout_ms: int | None = None, **options: str) -> Iterator[SqlStore]:
-    """An empty one; `options` are those of Django's SQLite backend."""
+    """An empty store; `options` are those of Django's SQLite backend."""
     settings = {**connections["default"].settings_dict, "ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
     connections.settings[ALIAS] = {**settings, "OPTIONS": {"transaction_mode": "IMMEDIATE", **options}}
     with blocker.unblock():

@@ -1,4 +1,4 @@
-"""Blocks of a size, made quickly: of records that no engine made, with the hash that they give."""
+"""Blocks of a given size, created quickly: from generated records instead of an engine, with a valid hash."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from matching.core.codes import EventKind
 
 
 def large_block(size: int, number: int = 1, prev_hash: int = 0) -> Block:
-    """Of one command and so many deposits' events that it has about `size` bytes."""
+    """A block of about `size` bytes: one command and many deposit events."""
     events = np.zeros(size // layout.EVENT.itemsize, layout.EVENT)
     events["sequence"] = np.arange(1, len(events) + 1)
     events["kind"] = EventKind.DEPOSITED

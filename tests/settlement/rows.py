@@ -1,4 +1,4 @@
-"""Rows for store tests, one line each."""
+"""Rows for store tests, created in one line each."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -23,7 +23,7 @@ DAY = date(2026, 1, 31)
 
 
 def block(number: int, events: int = 10, **more: Any) -> StoredBlock:
-    """Ten events a block, unless told otherwise: block 2 has 11 to 20."""
+    """A block of ten events by default: block 2 has events 11 to 20."""
     row = StoredBlock(
         number=number,
         hash=2**64 - number,
@@ -93,7 +93,7 @@ def letter(number: int, **more: Any) -> DeadLetter:
 
 
 def epoch(number: int, first_block: int = 1, prev_hash: int = 0, **more: Any) -> Epoch:
-    """Of the engine that listens at port `number` and the two next to it."""
+    """An epoch of an engine on port `number` and the two next ones."""
     commands, blocks, retransmission = (f"tcp://127.0.0.1:{100 * number + place}" for place in range(3))
     row = Epoch(number, first_block, prev_hash, f"engine-{number}", commands, blocks, retransmission, 10**18)
     return row._replace(**more)

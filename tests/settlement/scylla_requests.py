@@ -1,4 +1,4 @@
-"""What a lookup costs on the ScyllaDB store, in numbers that no clock is needed for."""
+"""Cost of lookups on the ScyllaDB store, counted in requests, rows and sequential round trips."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from cassandra.cluster import ResponseFuture
 
 
 class Requests:
-    """What the driver is asked while a test runs: requests, rows, and answers that had to be waited for in turn."""
+    """Counts the driver's requests, rows and sequential round trips during a test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._sent: list[Any] = []
         self._rounds: dict[Any, int] = {}
         self.waits = 0
-        """Answers that came one after the other, each to a request that was sent when the one before had come."""
+        """Number of sequential round trips: requests that were sent after the previous answer."""
         send, result = ResponseFuture.send_request, ResponseFuture.result
 
         def sending(future: Any, *rest: Any, **more: Any) -> Any:
-            if future.query is not None:  # None: a statement is prepared, once a process
+            if future.query is not None:  # None: preparation of a statement, once per process
                 self._sent.append(future)
                 self._rounds[future] = self.waits + 1
             return send(future, *rest, **more)
@@ -26,7 +26,7 @@ class Requests:
             self.waits = max(self.waits, self._rounds.get(future, 0))
             return result(future)
 
-        # Not `execute_async`: the driver does not use it for the following pages of an answer.
+        # Not `execute_async`: the driver does not call it for further pages of a result.
         monkeypatch.setattr(ResponseFuture, "send_request", sending)
         monkeypatch.setattr(ResponseFuture, "result", waiting)
 
@@ -37,11 +37,11 @@ class Requests:
 
     @property
     def statements(self) -> list[str]:
-        """A batch of rows has a name only."""
+        """Texts of the requests; a batch of rows only has a name."""
         return [_text(future.query) for future in self._sent]
 
     def rows(self, *statements: str) -> int:
-        """That came in answer to these statements, also where nobody waited for them; to any where none is named."""
+        """Number of rows returned by these statements (by all if none is given), including prefetched ones."""
         asked = {future: None for future in self._sent if not statements or _text(future.query) in statements}
         return sum(len(future.result().current_rows) for future in asked)
 

@@ -1,4 +1,4 @@
-"""A batch with a row of each table, and all that a small store holds."""
+"""A batch with a row for each table, and the complete contents of a small store."""
 
 from matching.core.codes import CommandKind
 from settlement.stores.base import Definition, Projection, Store
@@ -29,7 +29,7 @@ def full(number: int = 1) -> Projection:
 
 
 def everything(store: Store) -> list[object]:
-    """All that the contract can tell of a small store."""
+    """The complete contents of a small store, read through the store interface."""
     return [
         store.appended(),
         store.projected(),

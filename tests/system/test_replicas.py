@@ -29,7 +29,7 @@ from matching.core.errors import MatchingError
 from matching.node.follower import re_executed
 from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services import Kafka, Running, Server
-from tests.matching.kafka import delete_topic, is_made_anew, new_topic
+from tests.matching.kafka import delete_topic, is_recreated, new_topic
 from tests.matching.small_exchange import deposit, until
 from tests.reference.streams import random_commands
 from tests.system.conftest import Process, Start
@@ -255,7 +255,7 @@ def test_a_topic_that_was_made_anew_is_refused(exchange: Callable[[str], Exchang
     dead.stop()
     name = running.shared["KAFKA_COMMAND_TOPIC"]
     delete_topic(kafka.address, name)
-    until(lambda: is_made_anew(kafka.address, name), "the topic to be gone")
+    until(lambda: is_recreated(kafka.address, name), "the topic to be gone")
     again = running.start("run_engine", data_dir=dead.data_dir, **running.shared)
     until(lambda: again.errors, "the first words")
     assert "event='engine.replica_not_listed'" in again.errors[0]

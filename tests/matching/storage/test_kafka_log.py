@@ -20,7 +20,7 @@ from matching.transport.sockets import ZmqNetwork
 from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services import Running as Server
 from tests.matching.histories import MemoryHistory
-from tests.matching.kafka import delete_topic, is_made_anew, new_topic
+from tests.matching.kafka import delete_topic, is_recreated, new_topic
 from tests.matching.replicas import blocks, until_equal
 from tests.matching.small_exchange import PATIENCE_S, Running, deposit, plan, replica_with, services, trading, until
 
@@ -139,7 +139,7 @@ def test_messages_that_took_the_places_of_lost_ones_are_refused(kafka: Server, t
     with closing(KafkaLog(kafka.address, topic)) as log:
         assert log.begin(2, applied) == 2
     delete_topic(kafka.address, topic.name)
-    until(lambda: is_made_anew(kafka.address, topic.name), "the topic to be gone")
+    until(lambda: is_recreated(kafka.address, topic.name), "the topic to be gone")
     newest = written()[-1].time_ns
     with closing(KafkaLog(kafka.address, topic)) as log:
         with pytest.raises(LogUnusable, match=r"Message 1 .* was stored later than the one that this engine"):

@@ -14,7 +14,7 @@ from matching.core.errors import LogNotReady
 from matching.storage.input_logs import kafka_topic
 from matching.storage.input_logs.kafka_topic import Found
 from scripts.services import Running
-from tests.matching.kafka import delete_topic, is_made_anew, new_topic, until_known
+from tests.matching.kafka import delete_topic, is_recreated, new_topic, until_known
 from tests.matching.small_exchange import until
 
 RIGHT = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
@@ -135,7 +135,7 @@ def test_a_topic_that_was_made_for_it_is_taken_and_known_again(kafka: Running) -
     assert first.identity.startswith("kafka:")
     assert f"/{first.name}/" in first.identity
     delete_topic(kafka.address, first.name)
-    until(lambda: is_made_anew(kafka.address, first.name), "the topic to be gone")
+    until(lambda: is_recreated(kafka.address, first.name), "the topic to be gone")
     assert kafka_topic.find(kafka.address, first.name).identity != first.identity
 
 
