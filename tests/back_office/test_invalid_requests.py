@@ -16,17 +16,17 @@ from tests.back_office.invalid_values import SEED, addresses, list_queries, quer
 from tests.back_office.market import Market
 
 LISTS = ["/admin/auth/user/", "/admin/auth/group/"]
-ENDS_THE_SESSION = reverse("admin:logout")
-TAKE_FORMS = [
+LOGOUT = reverse("admin:logout")
+FORM_URLS = [
     *(one for one in usual_addresses() if one.startswith(("/admin/auth/", "/admin/login/", "/admin/password_change/"))),
     *(reverse(f"office:{name}", args=[1]) for name in ("acknowledge", "replay")),
     reverse("office:reconcile"),
-    reverse("office:trades"),  # takes none
+    reverse("office:trades"),  # accepts no POST
 ]
 
 
 @pytest.fixture
-def asking(db: None) -> Client:
+def browser_client(db: None) -> Client:
     """An operator with all permissions, whose client returns the error page instead of raising the exception."""
     client = Client(raise_request_exception=False)
     client.force_login(User.objects.create_superuser("operator"))
@@ -34,7 +34,7 @@ def asking(db: None) -> Client:
     return client
 
 
-def judge(response: Any, asked: str) -> None:
+def check_answer(response: Any, asked: str) -> None:
     """Fails unless the response is a page, a redirect, or a sentence with 400, 403, 404 or 405."""
     status, asked = response.status_code, f"{asked[:300]} (INVALID_REQUESTS_SEED={SEED})"
     assert status in (200, 301, 302, 400, 403, 404, 405), f"{status} for {asked}"
@@ -43,17 +43,17 @@ def judge(response: Any, asked: str) -> None:
         assert "Traceback" not in html(response)
 
 
-@pytest.mark.parametrize("address", [one for one in usual_addresses() if one != ENDS_THE_SESSION])
+@pytest.mark.parametrize("address", [one for one in usual_addresses() if one != LOGOUT])
 @ON_SQL
-def test_pages_answer_invalid_parameters_with_a_sentence(asking: Client, market: Market, address: str) -> None:
+def test_pages_answer_invalid_parameters_with_a_sentence(browser_client: Client, market: Market, address: str) -> None:
     for query in queries(address, count=5):
-        judge(asking.get(f"{address}?{query}"), f"{address}?{query}")
+        check_answer(browser_client.get(f"{address}?{query}"), f"{address}?{query}")
 
 
 @pytest.mark.parametrize("address", LISTS)
-def test_lists_answer_invalid_filters_and_searches_with_a_sentence(asking: Client, address: str) -> None:
+def test_lists_answer_invalid_filters_and_searches_with_a_sentence(browser_client: Client, address: str) -> None:
     for query in list_queries(address):
-        judge(asking.get(f"{address}?{query}"), f"{address}?{query}")
+        check_answer(browser_client.get(f"{address}?{query}"), f"{address}?{query}")
 
 
 @pytest.mark.django_db(databases=["default", "postgres"], transaction=True)
@@ -62,12 +62,12 @@ def test_lists_on_postgresql_answer_invalid_filters_and_searches_with_a_sentence
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(router, "routers", [Postgres()])
-    asking: Client = request.getfixturevalue("asking")
+    browser_client: Client = request.getfixturevalue("browser_client")
     for address in LISTS:
         for query in list_queries(address):
-            judge(asking.get(f"{address}?{query}"), f"{address}?{query}")
-    asking.cookies["sessionid"] = '"' + "\\000" * 32 + '"'
-    judge(asking.get(LISTS[0]), "a session of NUL characters")
+            check_answer(browser_client.get(f"{address}?{query}"), f"{address}?{query}")
+    browser_client.cookies["sessionid"] = '"' + "\\000" * 32 + '"'
+    check_answer(browser_client.get(LISTS[0]), "a session of NUL characters")
 
 
 class Postgres:
@@ -80,10 +80,10 @@ class Postgres:
 
 
 @ON_SQL
-def test_invalid_urls_are_pages_or_not_found(asking: Client, market: Market) -> None:
+def test_invalid_urls_are_pages_or_not_found(browser_client: Client, market: Market) -> None:
     for address in addresses():
-        if address != ENDS_THE_SESSION:
-            judge(asking.get(address), address)
+        if address != LOGOUT:
+            check_answer(browser_client.get(address), address)
 
 
 @pytest.mark.parametrize(
@@ -108,17 +108,17 @@ def test_invalid_urls_are_pages_or_not_found(asking: Client, market: Market) -> 
 )
 @ON_SQL
 def test_invalid_bodies_are_refused_with_a_sentence(
-    asking: Client, market: Market, content_type: str, body: bytes
+    browser_client: Client, market: Market, content_type: str, body: bytes
 ) -> None:
-    for address in TAKE_FORMS:
+    for address in FORM_URLS:
         asked = f"{address} with {content_type} {body[:80]!r}"
-        judge(asking.generic("POST", address, body, content_type=content_type), asked)
+        check_answer(browser_client.generic("POST", address, body, content_type=content_type), asked)
 
 
 @pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1:99999999", "a b", "[::", "\0"])
-def test_another_host_name_is_refused_with_a_sentence(asking: Client, host: str) -> None:
+def test_another_host_name_is_refused_with_a_sentence(browser_client: Client, host: str) -> None:
     for address in usual_addresses():
-        judge(asking.get(address, headers={"host": host}), f"{address} at {host!r}")
+        check_answer(browser_client.get(address, headers={"host": host}), f"{address} at {host!r}")
 
 
 @pytest.mark.parametrize(
@@ -137,30 +137,30 @@ def test_another_host_name_is_refused_with_a_sentence(asking: Client, host: str)
         ("q=" + "a" * 5000, "The URL is too long"),
     ],
 )
-def test_the_sentence_names_the_problem(asking: Client, query: str, sentence: str) -> None:
-    response = asking.get(f"{LISTS[0]}?{query}")
+def test_the_sentence_names_the_problem(browser_client: Client, query: str, sentence: str) -> None:
+    response = browser_client.get(f"{LISTS[0]}?{query}")
     assert response.status_code == 400
     assert sentence in words(response)
 
 
-def test_an_error_flag_without_an_error_is_ignored(asking: Client) -> None:
-    assert asking.get(f"{LISTS[0]}?e=1").status_code == 200
+def test_an_error_flag_without_an_error_is_ignored(browser_client: Client) -> None:
+    assert browser_client.get(f"{LISTS[0]}?e=1").status_code == 200
 
 
 @ON_SQL
 def test_a_value_error_in_our_own_pages_is_a_500(
-    asking: Client, market: Market, monkeypatch: pytest.MonkeyPatch
+    browser_client: Client, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> None:
         raise ValueError("a bug")
 
     monkeypatch.setattr(type(market.store), "newest_blocks", broken)
-    assert asking.get(reverse("office:blocks")).status_code == 500
+    assert browser_client.get(reverse("office:blocks")).status_code == 500
 
 
 @ON_SQL
 @pytest.mark.parametrize("page", ["abc", "0", "999", "9" * 5000])
-def test_a_missing_page_of_the_themes_search_is_refused(asking: Client, market: Market, page: str) -> None:
-    response = asking.get(f"/admin/search/?s=users&page={page}")
+def test_a_missing_page_of_the_themes_search_is_refused(browser_client: Client, market: Market, page: str) -> None:
+    response = browser_client.get(f"/admin/search/?s=users&page={page}")
     assert response.status_code in (200, 400)
     assert response.status_code == 200 or "invalid value" in words(response) or "too long" in words(response)

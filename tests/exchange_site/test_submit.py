@@ -1,4 +1,4 @@
-"""`manage.py submit`: what it reads, tells, keeps, and how it ends."""
+"""`manage.py submit`: input, reports, journal, exit codes."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,10 +24,10 @@ ONE, TWO = DEPOSIT % b"one", DEPOSIT % b"two"
 pytestmark = pytest.mark.usefixtures("data_dir")
 
 
-class Ended(NamedTuple):
+class Outcome(NamedTuple):
     code: int
     summary: dict[str, Any] | None
-    told: list[str]  # lines on standard error, and the sentence at the end
+    messages: list[str]  # lines on standard error, then the error message
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def engine() -> Iterator[Running]:
         yield one
 
 
-def submit(engine: Running, file: Path, *arguments: str) -> Ended:
+def submit(engine: Running, file: Path, *arguments: str) -> Outcome:
     out, errors = StringIO(), StringIO()
     try:
         call_command("submit", str(file), "--address", engine.commands, *arguments, stdout=out, stderr=errors)
@@ -44,7 +44,7 @@ def submit(engine: Running, file: Path, *arguments: str) -> Ended:
     except CommandError as error:
         code, said = error.returncode, [str(error)]
     printed = out.getvalue().splitlines()
-    return Ended(code, json.loads(printed[-1]) if printed else None, errors.getvalue().splitlines() + said)
+    return Outcome(code, json.loads(printed[-1]) if printed else None, errors.getvalue().splitlines() + said)
 
 
 def written(folder: Path, commands: list[object]) -> Path:
@@ -71,13 +71,13 @@ def written(folder: Path, commands: list[object]) -> Path:
         pytest.param(b"", id="nothing"),
     ],
 )
-def test_replay_and_submit_read_the_same_commands_and_end_alike(
+def test_replay_and_submit_read_the_same_commands_and_have_the_same_exit_code(
     content: bytes, engine: Running, tmp_path: Path
 ) -> None:
     file = tmp_path / "commands.jsonl"
     file.write_bytes(content)
-    submitted, (code, told, events) = submit(engine, file), replayed(file, tmp_path / "events")
-    assert (submitted.code, submitted.told[-1:] if code else []) == (code, told)
+    submitted, (code, messages, events) = submit(engine, file), replayed(file, tmp_path / "events")
+    assert (submitted.code, submitted.messages[-1:] if code else []) == (code, messages)
     if code == 0:
         *rows, summary = events
         assert submitted.summary is not None
@@ -85,11 +85,11 @@ def test_replay_and_submit_read_the_same_commands_and_end_alike(
         assert state_form(engine.parts.engine)["balances"] == summary["balances"]
     else:
         assert code == 2
-        assert "is not UTF-8 text: line " in told[0]
+        assert "is not UTF-8 text: line " in messages[0]
 
 
 def replayed(file: Path, events: Path) -> tuple[int, list[str], list[dict[str, Any]]]:
-    """Exit code, what is said, and the rows."""
+    """Exit code, messages, and rows of the events."""
     try:
         call_command("replay", str(file), events=events)
     except CommandError as error:
@@ -97,22 +97,22 @@ def replayed(file: Path, events: Path) -> tuple[int, list[str], list[dict[str, A
     return 0, [], [json.loads(line) for line in events.read_text().splitlines()]
 
 
-def test_standard_input_is_a_file_too(engine: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_can_come_from_standard_input(engine: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(ASSET + b"\n" + ONE)))
     ended = submit(engine, Path("-"))
     assert ended.summary is not None
-    assert (ended.code, ended.summary["accepted"], ended.told) == (0, 2, [])
-    assert submit(engine, Path("-"), "--resume").told == [
+    assert (ended.code, ended.summary["accepted"], ended.messages) == (0, 2, [])
+    assert submit(engine, Path("-"), "--resume").messages == [
         "--resume needs a file: what comes through a pipe cannot be read again."
     ]
 
 
-def test_refused_commands_are_told_with_line_and_reason_and_counted_after_twenty(
+def test_refused_commands_are_reported_with_line_and_reason_and_counted_after_twenty(
     engine: Running, tmp_path: Path
 ) -> None:
     file = written(tmp_path, [*DEFINITIONS, {}, *[order(9, "buy", "1")] * 30, deposit(1, "a")])
     ended = submit(engine, file)
-    assert ended.told == [
+    assert ended.messages == [
         "line 4: command refused: malformed",
         *(f"line {line}: order refused: insufficient_balance" for line in range(5, 24)),
         "and 11 more refused commands; --refused FILE has them all",
@@ -122,40 +122,38 @@ def test_refused_commands_are_told_with_line_and_reason_and_counted_after_twenty
     assert (ended.summary["sent"], ended.summary["accepted"], ended.summary["rejected"]) == (35, 4, 31)
 
 
-def test_strict_ends_with_1_where_something_was_refused(engine: Running, tmp_path: Path) -> None:
+def test_strict_exits_1_if_a_command_was_refused(engine: Running, tmp_path: Path) -> None:
     file = written(tmp_path, [*DEFINITIONS])
     assert submit(engine, file, "--strict").code == 0
     ended = submit(engine, file, "--strict")
-    assert (ended.code, ended.told[-1]) == (1, "3 commands were refused.")
+    assert (ended.code, ended.messages[-1]) == (1, "3 commands were refused.")
     assert ended.summary is not None
 
 
 def test_all_refused_commands_are_in_the_file_and_in_the_document(engine: Running, tmp_path: Path) -> None:
     file, refused = written(tmp_path, [{}, *DEFINITIONS, *[order(9, "buy", "1")] * 30]), tmp_path / "refused.jsonl"
-    assert len(submit(engine, file, "--refused", str(refused)).told) == 21
+    assert len(submit(engine, file, "--refused", str(refused)).messages) == 21
     rows = [json.loads(line) for line in refused.read_text().splitlines()]
     assert rows[0] == {"line": 1, "command": None, "reason": "malformed"}
     assert rows[1:] == [{"line": line, "command": "order", "reason": "insufficient_balance"} for line in range(5, 35)]
     ended = submit(engine, file, "--json")
-    assert ended.told == []
+    assert ended.messages == []
     assert ended.summary is not None
     assert ended.summary["refused"][4:] == rows[1:]  # the definitions are there already
     assert ended.summary["rejected"] == 34
 
 
 @pytest.mark.parametrize("refused", ["{folder}", "{folder}/no/such", "{folder}/commands.jsonl"])
-def test_a_file_for_the_refused_commands_that_cannot_be_written_is_named(
-    refused: str, engine: Running, tmp_path: Path
-) -> None:
+def test_an_unwritable_file_for_refused_commands_is_named(refused: str, engine: Running, tmp_path: Path) -> None:
     file = written(tmp_path, [*DEFINITIONS])
     named = refused.format(folder=tmp_path)
     ended = submit(engine, file, "--refused", named)
-    assert (ended.code, ended.summary, len(ended.told)) == (2, None, 1)
-    assert named in ended.told[0]
+    assert (ended.code, ended.summary, len(ended.messages)) == (2, None, 1)
+    assert named in ended.messages[0]
     assert file.read_text().count("\n") == 3
 
 
-def test_without_an_answer_the_summary_is_printed_and_resuming_places_nothing_twice(
+def test_without_an_answer_the_summary_is_printed_and_resuming_sends_nothing_twice(
     engine: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = written(tmp_path, [*DEFINITIONS, *trading(100)])
@@ -166,8 +164,8 @@ def test_without_an_answer_the_summary_is_printed_and_resuming_places_nothing_tw
     assert ended.summary is not None
     assert ended.summary["unanswered"] > 0
     assert ended.summary["sent"] == ended.summary["accepted"] + ended.summary["unanswered"]
-    assert "did not answer within 0.3 s. Until then " in ended.told[-1]
-    assert "--resume goes on there" in ended.told[-1]
+    assert "did not answer within 0.3 s. Until then " in ended.messages[-1]
+    assert "--resume goes on there" in ended.messages[-1]
     resumed = submit(engine, file, "--resume", "--batch", "7")
     assert resumed.code == 0
     assert resumed.summary is not None
@@ -176,7 +174,7 @@ def test_without_an_answer_the_summary_is_printed_and_resuming_places_nothing_tw
 
 
 def lost_after(answers: int) -> Callable[[Connection, wire.Answer], None]:
-    """Later answers are lost on their way."""
+    """Loses all later answers."""
     take, taken = Connection._take_answer, 0
 
     def taking(connection: Connection, answer: wire.Answer) -> None:
@@ -188,7 +186,7 @@ def lost_after(answers: int) -> Callable[[Connection, wire.Answer], None]:
     return taking
 
 
-def test_an_interruption_says_what_was_answered_and_prints_the_summary(
+def test_an_interruption_reports_the_answered_commands_and_prints_the_summary(
     engine: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, seen = written(tmp_path, [*DEFINITIONS, *trading(100)]), 0
@@ -207,7 +205,7 @@ def test_an_interruption_says_what_was_answered_and_prints_the_summary(
     assert ended.code == 130
     assert ended.summary is not None
     answered = ended.summary["accepted"]
-    assert ended.told == [
+    assert ended.messages == [
         f"Stopped by SIGINT: {answered} of 33 commands were answered, those up to line {answered}; "
         "--resume goes on there."
     ]
@@ -217,18 +215,18 @@ def test_an_interruption_says_what_was_answered_and_prints_the_summary(
     assert engine.parts.engine.next_command_sequence == 106
 
 
-def test_where_no_progress_can_be_kept_it_is_said_and_sent_all_the_same(
+def test_commands_are_sent_with_a_warning_if_no_progress_can_be_kept(
     engine: Running, tmp_path: Path, data_dir: Path
 ) -> None:
     (data_dir / "submissions").write_text("a file where the folder would be")
     file = written(tmp_path, [*DEFINITIONS])
     ended = submit(engine, file)
-    assert (ended.code, len(ended.told)) == (0, 1)
-    assert ended.told[0].endswith("This run cannot be resumed.")
+    assert (ended.code, len(ended.messages)) == (0, 1)
+    assert ended.messages[0].endswith("This run cannot be resumed.")
     assert submit(engine, file, "--resume").code == 2
 
 
-def test_nobody_there_is_exit_2_without_a_summary(tmp_path: Path, db: None) -> None:
+def test_an_unreachable_engine_exits_2_without_a_summary(tmp_path: Path, db: None) -> None:
     out, address = StringIO(), free_zmq_address()
     with pytest.raises(CommandError, match=f"No engine answers at {address}") as ended:
         call_command("submit", str(written(tmp_path, [{}])), "--address", address, "--timeout", "0.2", stdout=out)

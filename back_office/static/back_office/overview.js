@@ -1,4 +1,4 @@
-// The overview's chart, drawn from the candles in the page and drawn again when htmx has put newer ones in their place.
+// The overview's chart: drawn from the candles in the page, and redrawn when htmx has replaced them.
 "use strict";
 
 (() => {
@@ -7,7 +7,7 @@
   const form = document.getElementById("instrument-form");
   let chart = null;
 
-  // A market that has just begun fills the chart from the right, with empty places before its first minute.
+  // A new market fills the chart from the right: the minutes before its first candle are empty.
   const PLACES = 45;
   const EMPTY = { time: "" };
 
@@ -20,7 +20,7 @@
   // The theme's colours are CSS variables, and change with dark mode.
   const colour = (name) => getComputedStyle(document.querySelector(".office")).getPropertyValue(name).trim();
 
-  // A candle is two floating bars in one place: a thin one from low to high, a thick one from open to close.
+  // A candle is two overlapping floating bars: a thin one from low to high, a thick one from open to close.
   const datasets = (rows) => {
     const up = colour("--office-up");
     const down = colour("--office-down");
@@ -47,7 +47,7 @@
       {
         label: "volume",
         data: drawn((row) => Number(row.volume)),
-        backgroundColor: colours.map((name) => `${name}4d`), // 30 % of it
+        backgroundColor: colours.map((name) => `${name}4d`), // 30 % opacity
         grouped: false,
         maxBarThickness: 9,
         barPercentage: 0.7,
@@ -137,7 +137,7 @@
   if (!overview) return;
   const stale = (is) => overview.classList.toggle("stale", is);
   overview.addEventListener("htmx:beforeSwap", (event) => {
-    // A login page comes with status 200 once the session has ended: then the whole page has to follow.
+    // After the session has expired the response is the login page with status 200: reload the whole page.
     if (event.detail.xhr.status === 200 && !event.detail.serverResponse.includes('id="live-tiles"')) {
       event.detail.shouldSwap = false;
       window.location.reload();

@@ -23,7 +23,10 @@ def test_a_follower_is_ready_while_its_leader_is_alive_and_takes_commands_after_
         with follower(plan(), one.commands) as second:
             assert checks(second.parts) == (200, {"loop": True, "following": True})
             first.close()
-            until(lambda: checks(second.parts) == (503, {"loop": True, "following": False}), "the silence to be told")
+            until(
+                lambda: checks(second.parts) == (503, {"loop": True, "following": False}),
+                "the silence of the leader to be reported",
+            )
 
             call_command("promote_engine", "--address", second.commands)
             until(lambda: checks(second.parts) == (200, {"loop": True, "taking_input": True}), "it to take commands")

@@ -134,8 +134,8 @@ def test_metrics_are_prometheus_text(client: Client) -> None:
 @pytest.mark.django_db
 def test_web_metrics_contain_its_statements_and_alarms_but_no_metrics_of_the_settlement_worker(client: Client) -> None:
     _ = client.get("/health/ready")  # which asks the store
-    told = {line.split("{")[0].split()[0] for line in client.get("/metrics").content.decode().splitlines()}
-    ours = {name for name in told if name.startswith(("settlement_", "engine_"))}
+    names = {line.split("{")[0].split()[0] for line in client.get("/metrics").content.decode().splitlines()}
+    ours = {name for name in names if name.startswith(("settlement_", "engine_"))}
 
     assert {name.rpartition("_")[0] for name in ours if name.startswith("settlement_db_latency")}
     assert {name for name in ours if not name.startswith(("settlement_db_", "settlement_alarm"))} == set()

@@ -1,4 +1,4 @@
-"""Several programs run as one: order, goodbyes, and nothing left behind."""
+"""Supervision of several programs: order, stopping, no processes left behind."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def python(name: str, code: str) -> Program:
 
 
 class Lines:
-    """Collects what is said, and sends this process a signal once everything that is waited for was said."""
+    """Collects messages, and sends this process a signal once all awaited messages have arrived."""
 
     def __init__(self, *awaited: str, send: signal.Signals = signal.SIGTERM) -> None:
         self.all: list[str] = []
@@ -64,7 +64,7 @@ def is_gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    # Ended, but not yet fetched by whoever inherited it.
+    # Ended, but not yet reaped by the process that inherited it.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
@@ -114,7 +114,7 @@ def test_a_program_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch)
 
 
 class Insistent(Lines):
-    """Sends the signal once more while the program that ignores it is waited for."""
+    """Sends the signal a second time while the supervisor waits for the program that ignores it."""
 
     again: threading.Timer | None = None
 
