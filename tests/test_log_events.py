@@ -9,6 +9,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "logs.md"
 ROOMS = [
+    "back_office",
+    "exchange_site",
+    "ledger",
     "matching/core",
     "matching/node",
     "matching/storage",
