@@ -30,7 +30,7 @@ from settlement.project.projector import Projections
 from settlement.project.trail import Trail
 from settlement.receive.chain import stored
 from settlement.stores.base import Store
-from settlement.stores.retrying import Patience
+from settlement.stores.retrying import Patience, finish
 from settlement.stores.scylla.connection.session import Access
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.store import SqlStore
@@ -187,8 +187,10 @@ def _bare(access: Access | None) -> DriverRun | None:
 
 def _projections(store: Store, folder: Path, options: Options) -> Projections:
     clock = SystemClock()
-    patience = Patience(clock.sleep, clock, options)
-    return Projections(store, Trail(folder), DeadLetters(store, folder, clock), clock, options, patience)
+    letters = DeadLetters(store, folder, clock)
+    projections = Projections(store, Trail(folder), letters, clock, options, Patience(clock, options))
+    finish(projections.begin(), clock.sleep)
+    return projections
 
 
 def _append(store: Store, projections: Projections, blocks: Sequence[Block]) -> None:
@@ -201,7 +203,7 @@ def _append(store: Store, projections: Projections, blocks: Sequence[Block]) -> 
 
 def _project(projections: Projections) -> None:
     while projections.lag:
-        projections.step()
+        finish(projections.step(), time.sleep)
 
 
 def _timed(action: Callable[[], object]) -> Phase:

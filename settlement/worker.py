@@ -1,11 +1,16 @@
 """Settlement, in this order (docs/architecture.md): receive, number, hash, append, confirm, project, checkpoint.
 
+The worker is in one of two states:
+
+    running            the steps above, in turns
+    store unavailable  a store call was not answered: the steps are suspended in it until its next attempt is due, and
+                       blocks are received into memory, then into the spill
+
 A function over injected edges: no signal, socket or setting in here. Killed anywhere and started again it goes on at
 the store's two checkpoints and the spill; everything between them and the crash is done again, to the same effect.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
@@ -25,13 +30,13 @@ from settlement.receive.feed import Feed
 from settlement.receive.gaps import Gaps
 from settlement.receive.leadership import Leadership
 from settlement.stores.base import Checkpoint, Fenced, Store, StoreUnavailable
-from settlement.stores.retrying import Patience, Stopped
+from settlement.stores.retrying import Patience, StoreWork
 from settlement.worker_status import Report, WorkerStatus, set_metrics
 
 log = structlog.get_logger(__name__)
 
 _LONGEST_WAIT_S = 0.1
-"""So soon `stop` is noticed."""
+"""Upper bound on the delay before `stop` is noticed."""
 
 _APPENDS_A_BATCH = 8
 _GONE_S = 5.0
@@ -59,8 +64,7 @@ def run(
     a block itself. A store that does not answer is waited for.
     """
     worker = _Worker(feed, store, letters, clock, stop, options, spill, report, refuse)
-    with suppress(Stopped):
-        worker.run(trail)
+    worker.run(trail)
     return worker.appended_blocks
 
 
@@ -86,7 +90,7 @@ class _Worker:
         self._spill = spill
         self._report = report
         self._refuse = refuse
-        self._patience = Patience(self._wait, clock, options)
+        self._patience = Patience(clock, options)
         self._gaps = Gaps(feed, clock, options)
         self._leadership = Leadership(feed, store, clock, options, self._patience)
         self._appending = Appending(store, spill, feed.confirm, clock, options, self._patience)
@@ -106,10 +110,15 @@ class _Worker:
         return self._appending.appended_blocks
 
     def run(self, trail: Trail) -> None:
-        self._begin()
-        self._projections = projections = Projections(
-            self._store, trail, self._letters, self._clock, self._options, self._patience
-        )
+        for delay_s in self._running(trail):
+            if not self._store_unavailable(delay_s):
+                return
+
+    def _running(self, trail: Trail) -> StoreWork[None]:
+        yield from self._begin()
+        projections = Projections(self._store, trail, self._letters, self._clock, self._options, self._patience)
+        yield from projections.begin()
+        self._projections = projections
         log.info(
             "settlement starts",
             appended=self._appending.stored.block_number,
@@ -117,53 +126,76 @@ class _Worker:
             spilled=self._spill.blocks,
         )
         while not self._stop() and not self._is_done(projections):
-            self._follow(projections)
+            yield from self._follow(projections)
             if projections.due_in_s == 0:
-                projections.step()
+                yield from projections.step()
             self._tell()
         if projections.lag:
-            projections.step()  # what is waiting for its batch to fill
+            yield from projections.step()  # what is waiting for its batch to fill
         log.info("settlement stops", appended=self._appending.stored.block_number, lag=projections.lag)
+
+    def _store_unavailable(self, delay_s: float) -> bool:
+        """Receives blocks until the next attempt of the store call is due. False when settlement has to stop instead.
+
+        Nothing in here calls the store.
+        """
+        due_at_s = self._clock.monotonic() + delay_s
+        while (left_s := due_at_s - self._clock.monotonic()) > 0:
+            if self._stop():
+                return False
+            self._tell()
+            self._receive_for_later(min(left_s, _LONGEST_WAIT_S))
+        return True
+
+    def _receive_for_later(self, timeout_s: float) -> None:
+        """Waits for blocks, which go into memory and, when they have waited for long, into the spill."""
+        if self._is_listening:
+            self._appending.relieve()
+        room = self._appending.room
+        if self._is_listening and room:
+            self._take(self._hear(timeout_s, min(room, self._options.receive_blocks)), lambda _: None)
+        else:
+            self._clock.sleep(timeout_s)
 
     def _is_done(self, projections: Projections) -> bool:
         until = self._options.until_block
         return until is not None and projections.projected.block_number >= until
 
-    def _follow(self, projections: Projections) -> None:
+    def _follow(self, projections: Projections) -> StoreWork[None]:
         """A turn of the first half: look who leads, take what waits."""
         try:
             if self._is_fenced:
-                self._begin()
+                yield from self._begin()
             elif self._leadership.is_due or self._chain.unknown_epoch:
-                self._look_who_leads()
-            self._take_what_waits(projections)
-            self._recount_letters()
+                yield from self._look_who_leads()
+            yield from self._take_what_waits(projections)
+            yield from self._recount_letters()
         except Fenced as error:
             log.warning("the store refuses blocks of an epoch that has ended", error=str(error))
             self._is_fenced = True
             self._is_listening = False
 
-    def _begin(self) -> None:
+    def _begin(self) -> StoreWork[None]:
         """Goes on from what is durable: at the start, and after a newer epoch has overruled what was in hand."""
         self._is_listening = False
         self._appending.forget()
-        self._leadership.look()
+        yield from self._leadership.look()
         self._spill.end_claim(self._leadership.newest)
-        self._appending.begin(self._leadership.epochs)
+        yield from self._appending.begin(self._leadership.epochs)
         self._chain = Chain(self._appending.head, self._leadership.epochs, self._options.waiting_blocks, self._refuse)
         self._gaps.forget()
         self._is_engine_known = self._is_fenced = False
         self._is_listening = True
 
-    def _take_what_waits(self, projections: Projections) -> None:
+    def _take_what_waits(self, projections: Projections) -> StoreWork[None]:
         """Appends come first; but however fast blocks come, after some rounds it is the projection's turn."""
         for _ in range(_APPENDS_A_BATCH):
             blocks = self._receive(projections)
             self._take(blocks, self._bytes_of)
             if self._appending.is_draining:
                 self._appending.relieve()
-            self._append(projections)
-            self._look_at_engine()
+            yield from self._append(projections)
+            yield from self._look_at_engine()
             if len(blocks) < self._options.receive_blocks and not self._appending.is_waiting:
                 return
 
@@ -178,8 +210,8 @@ class _Worker:
             self._feed.confirm(self._appending.confirmable)
         self._look_for_gaps()
 
-    def _append(self, projections: Projections) -> None:
-        rows = self._appending.step()
+    def _append(self, projections: Projections) -> StoreWork[None]:
+        rows = yield from self._appending.step()
         if not rows:
             return
         if len(rows) < self._options.receive_blocks:
@@ -187,12 +219,12 @@ class _Worker:
         metrics.BLOCKS_APPENDED.inc(len(rows))
         projections.add(rows)
 
-    def _recount_letters(self) -> None:
+    def _recount_letters(self) -> StoreWork[None]:
         """Another process may have replayed them."""
         now_s = self._clock.monotonic()
         if self._letters.count and now_s - self._recounted_at_s >= self._options.letters_every_s:
             self._recounted_at_s = now_s
-            self._patience(self._letters.recount)
+            yield from self._patience(self._letters.recount)
 
     # The engine
 
@@ -239,10 +271,10 @@ class _Worker:
             until = self._options.until_block or announced
             self._gaps.look(self._chain.next_number, early, min(announced, until))
 
-    def _look_at_engine(self) -> None:
+    def _look_at_engine(self) -> StoreWork[None]:
         """Does the leader tell the chain that is durable here?"""
         if self._is_behind():
-            self._look_who_leads()  # perhaps it leads no more, or goes on from there by right
+            yield from self._look_who_leads()  # perhaps it leads no more, or goes on from there by right
             if self._is_behind():
                 raise ChainConflict(
                     f"The engine is at block {self._leadership.announced}, but the store holds block "
@@ -260,8 +292,8 @@ class _Worker:
     def _is_behind(self) -> bool:
         return 0 < self._leadership.announced < self._appending.durable and not self._leadership.is_of_log
 
-    def _look_who_leads(self) -> None:
-        is_news = self._leadership.look()
+    def _look_who_leads(self) -> StoreWork[None]:
+        is_news = yield from self._leadership.look()
         self._spill.end_claim(self._leadership.newest)
         if not is_news:
             if self._chain.unknown_epoch:
@@ -270,7 +302,7 @@ class _Worker:
         log.info("epochs", newest=self._leadership.newest)
         waiting = self._chain.learn(self._leadership.epochs)
         if self._chain.is_overruled:
-            self._begin()
+            yield from self._begin()
             return
         self._gaps.forget()
         self._is_engine_known = False
@@ -280,7 +312,7 @@ class _Worker:
     # The store
 
     def _bytes_of(self, number: int) -> bytes | None:
-        """Asked in the middle of taking blocks, so it must not wait for the store: others would be taken meanwhile."""
+        """Called while blocks are being taken, so a store that is unavailable is not waited for."""
         if number > self._appending.stored.block_number:
             return None  # it is in the spill, or in memory
         try:
@@ -290,26 +322,6 @@ class _Worker:
         if block is None:
             raise StoreDamaged(f"The store ends with block {self._appending.stored.block_number} and lacks {number}.")
         return block.data
-
-    def _wait(self, seconds: float) -> None:
-        """Waits for the store, and goes on receiving: into memory, then into the spill. Raises Stopped.
-
-        Nothing in here asks the store.
-        """
-        deadline = self._clock.monotonic() + seconds
-        while (left_s := deadline - self._clock.monotonic()) > 0:
-            if self._stop():
-                raise Stopped
-            self._tell()
-            if self._is_listening:
-                self._appending.relieve()
-            room = self._appending.room
-            if self._is_listening and room:
-                self._take(
-                    self._hear(min(left_s, _LONGEST_WAIT_S), min(room, self._options.receive_blocks)), lambda _: None
-                )
-            else:
-                self._clock.sleep(min(left_s, _LONGEST_WAIT_S))
 
     # What others see
 

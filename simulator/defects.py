@@ -108,11 +108,11 @@ def _epoch_begins_anywhere() -> Iterator[Any]:
 
 
 def _checkpoint_before_projection() -> Iterator[Any]:
-    def project(self: projector.Projections, blocks: list[Block]) -> None:
-        projection = self._patience(lambda: self._projector.project(blocks))
+    def project(self: projector.Projections, blocks: list[Block]) -> retrying.StoreWork[None]:
+        projection = yield from self._patience(lambda: self._projector.project(blocks))
         self._trail.append(projection.trades, self._projector.registry)
-        self._patience(lambda: self._store.insert_batch(projector._nothing_of(projection)))
-        self._patience(lambda: self._store.insert_rows(projection))
+        yield from self._patience(lambda: self._store.insert_batch(projector._nothing_of(projection)))
+        yield from self._patience(lambda: self._store.insert_rows(projection))
         self.projected = projection.checkpoint
 
     yield mock.patch.object(projector.Projections, "_project", project)
@@ -193,11 +193,11 @@ def _forget_requests() -> Iterator[Any]:
 def _take_silence_for_success() -> Iterator[Any]:
     """A write to a store that does not answer is treated as done."""
 
-    def call(self: retrying.Patience, action: Callable[[], Any]) -> Any:
+    def call(self: retrying.Patience, action: Callable[[], Any]) -> retrying.StoreWork[Any]:
         try:
             return action()
         except StoreUnavailable:
-            return real(self, action) if "append" not in action.__qualname__ else None
+            return (yield from real(self, action)) if "append" not in action.__qualname__ else None
 
     real = retrying.Patience.__call__
     yield mock.patch.object(retrying.Patience, "__call__", call)

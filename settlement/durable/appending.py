@@ -18,7 +18,7 @@ from settlement.errors import ChainBroken, ChainConflict, SpillOverruled, StoreD
 from settlement.options import Options
 from settlement.receive.chain import stored
 from settlement.stores.base import Checkpoint, Fenced, Store, StoredBlock
-from settlement.stores.retrying import Patience
+from settlement.stores.retrying import Patience, StoreWork
 
 log = structlog.get_logger(__name__)
 
@@ -80,19 +80,19 @@ class Appending:
         """How many more blocks memory may take."""
         return max(0, self._options.waiting_blocks - len(self._memory))
 
-    def begin(self, epochs: Sequence[Epoch]) -> None:
-        """Goes on from the store and the spill, and from nothing else, waiting for the store.
+    def begin(self, epochs: Sequence[Epoch]) -> StoreWork[None]:
+        """Goes on from the store and the spill, and from nothing else.
 
         Raises StoreDamaged; ChainConflict where the two do not fit; SpillOverruled where an epoch has begun before a
-        block of the spill; SpillDamaged, SpillUnusable, Fenced, Stopped.
+        block of the spill; SpillDamaged, SpillUnusable, Fenced.
         """
         self.forget()
-        self.stored = self._patience(self._head)
-        self._match_spill()
+        self.stored = yield from self._patience(self._head)
+        yield from self._match_spill()
         head = self._spill.head
         self._is_overruled = head is not None and not admits(epochs, head.epoch, head.block_number)
         if self._is_overruled:
-            self._set_spill_aside(epochs)
+            yield from self._set_spill_aside(epochs)
 
     def forget(self) -> None:
         """Drops what is in memory: nobody was told that it is durable."""
@@ -107,13 +107,14 @@ class Appending:
             self._waits_since_s = self._clock.monotonic()
         self._memory.extend(blocks)
 
-    def step(self) -> list[StoredBlock]:
-        """Appends a batch, waiting for the store, and confirms it; its rows.
+    def step(self) -> StoreWork[list[StoredBlock]]:
+        """Appends a batch and confirms it; its rows.
 
-        Raises Fenced where a newer epoch has overruled it: go on with `begin`. StoreDamaged, StoreRejected, Stopped.
+        Raises Fenced where a newer epoch has overruled it: go on with `begin`. StoreDamaged, StoreRejected.
         """
         most = self._options.receive_blocks
-        return self._append(self._spill.read(most) if self.is_draining else list(islice(self._memory, most)))
+        batch = self._spill.read(most) if self.is_draining else list(islice(self._memory, most))
+        return (yield from self._append(batch))
 
     def relieve(self) -> None:
         """Moves what has waited for long, or fills the memory, to the spill, and confirms it."""
@@ -128,7 +129,7 @@ class Appending:
         if taken:
             self._confirm(self.confirmable)
 
-    def _append(self, batch: Sequence[Block]) -> list[StoredBlock]:
+    def _append(self, batch: Sequence[Block]) -> StoreWork[list[StoredBlock]]:
         if not batch:
             return []
         _check_order(batch, self.stored)
@@ -141,7 +142,7 @@ class Appending:
                 is_again = True
                 self._store.append_blocks(rows)
 
-        self._patience(append)
+        yield from self._patience(append)
         last = rows[-1]
         self.stored = Checkpoint(last.number, last.hash, last.epoch)
         self.appended_blocks += len(rows)
@@ -174,7 +175,7 @@ class Appending:
 
     # The spill
 
-    def _match_spill(self) -> None:
+    def _match_spill(self) -> StoreWork[None]:
         """Passes over what the store holds already, and checks that the rest continues it."""
         spill, number = self._spill, self.stored.block_number
         if not spill.head:
@@ -189,7 +190,7 @@ class Appending:
         while blocks := spill.read(self._options.receive_blocks, lambda block: block.number <= common):
             last = blocks[-1]
         if last is not None:
-            self._compare_with_store(last)
+            yield from self._compare_with_store(last)
             spill.written(common)
         if spill.head:
             (first,) = spill.read(1)
@@ -198,9 +199,9 @@ class Appending:
                 raise self._contradiction(first.number - 1)
             log.info("draining the spill", first=spill.first_number, last=spill.last_number)
 
-    def _compare_with_store(self, block: Block) -> None:
+    def _compare_with_store(self, block: Block) -> StoreWork[None]:
         """One is enough: each block of the spill holds the hash of the one before."""
-        row = self._patience(lambda: self._store.get_block(block.number))
+        row = yield from self._patience(lambda: self._store.get_block(block.number))
         if row is None or row.hash != block.hash:
             raise self._contradiction(block.number)
 
@@ -210,14 +211,14 @@ class Appending:
             "Keep both, and find out which."
         )
 
-    def _set_spill_aside(self, epochs: Sequence[Epoch]) -> None:
+    def _set_spill_aside(self, epochs: Sequence[Epoch]) -> StoreWork[None]:
         """An engine went on without blocks that were confirmed to the one before. What counts of them is stored."""
 
         def may(block: Block) -> bool:
             return admits(epochs, block.epoch, block.number)
 
         while batch := self._spill.read(self._options.receive_blocks, may):
-            self._append(batch)
+            yield from self._append(batch)
         first, last, leader = self.stored.block_number + 1, self._spill.last_number, newest(epochs)
         assert leader is not None, "only an epoch overrules"
         files = self._spill.set_aside(leader.number)

@@ -30,7 +30,7 @@ from settlement.stores.base import (
     StoreRejected,
     Trade,
 )
-from settlement.stores.retrying import Patience
+from settlement.stores.retrying import Patience, StoreWork
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Projections:
     def __init__(
         self, store: Store, trail: Trail, letters: DeadLetters, clock: Clock, options: Options, patience: Patience
     ) -> None:
-        """Raises StoreDamaged where the checkpoints contradict each other, TrailUnusable for another chain's trail."""
+        """Knows nothing of the store before `begin`."""
         self._store = store
         self._trail = trail
         self._letters = letters
@@ -55,18 +55,29 @@ class Projections:
         self._backlog_trades = 0
         self._waiting_since = clock.monotonic()
         self._died_at = 0  # the last block of a batch that did not come to its end
-        self.appended = patience(store.appended).block_number
-        self.projected = patience(store.projected)
+        self.appended = 0
+        self.projected = Checkpoint(0, 0, 0)
+        self._within = 0  # event to which the next block is projected, 0: none
+        self._refused_trades: list[Trade] = []  # of the dead letters when `_projector` was made
+        self._tables = WithLetters(EmptyTables(), ())
+        self._projector = Projector(self._tables, kept=None)
+
+    def begin(self) -> StoreWork[None]:
+        """Goes on from the store's checkpoints.
+
+        Raises StoreDamaged where they contradict each other, TrailUnusable for another chain's trail.
+        """
+        appended = yield from self._patience(self._store.appended)
+        self.appended = appended.block_number
+        self.projected = yield from self._patience(self._store.projected)
         projected = self.projected.block_number
         if projected > self.appended:
             raise StoreDamaged(
                 f"The store is projected to block {projected}, but holds blocks to {self.appended} only."
             )
-        self._refused_trades: list[Trade] = []  # of the dead letters when `_projector` was made
-        self._tables = WithLetters(EmptyTables(), ())
-        self._within = patience(store.projected_within)  # event to which the next block is projected, 0: none
-        self._projector = patience(self._new_projector)
-        patience(self._mend_trail)
+        self._within = yield from self._patience(self._store.projected_within)
+        self._projector = yield from self._patience(self._new_projector)
+        yield from self._patience(self._mend_trail)
 
     @property
     def lag(self) -> int:
@@ -96,31 +107,31 @@ class Projections:
             self.appended = block.number
         metrics.PROJECTION_LAG.set(self.lag)
 
-    def step(self) -> None:
-        """Projects one batch. Raises StoreDamaged, StoreMisconfigured, TrailUnusable, and Stopped while it waits."""
+    def step(self) -> StoreWork[None]:
+        """Projects one batch. Raises StoreDamaged, StoreMisconfigured, TrailUnusable."""
         if not self._backlog:
-            self._read_back()
+            yield from self._read_back()
         large = self._large_block()
         if large is None:
-            self._step_of_blocks()
+            yield from self._step_of_blocks()
         else:
-            self._project_slice(large)
+            yield from self._project_slice(large)
         self._waiting_since = self._clock.monotonic()
         metrics.PROJECTION_LAG.set(self.lag)
 
-    def _step_of_blocks(self) -> None:
+    def _step_of_blocks(self) -> StoreWork[None]:
         blocks = self._next_blocks()
         try:
-            self._project(blocks)
+            yield from self._project(blocks)
         except StoreMisconfigured:
             raise  # nothing is wrong with the rows: they are written once somebody has mended the server
         except StoreRejected as error:
-            if not self._was_written(blocks[-1]):
+            if not (yield from self._was_written(blocks[-1])):
                 log.warning("batch refused, projecting its blocks one by one", error=str(error), blocks=len(blocks))
                 # The projector is ahead of the tables now; a new one begins where they are.
-                self._projector = self._patience(self._new_projector)
+                self._projector = yield from self._patience(self._new_projector)
                 for block in blocks:
-                    self._project_or_bury(block)
+                    yield from self._project_or_bury(block)
 
     # One batch
 
@@ -148,33 +159,37 @@ class Projections:
         events = row.last_event_sequence - row.first_event_sequence + 1
         return Block.decode(row.data) if self._within or events > self._options.slice_events else None
 
-    def _project_slice(self, block: Block) -> None:
+    def _project_slice(self, block: Block) -> StoreWork[None]:
         """The next slice of a large block."""
         part = next(slices_of(block, self._options.slice_events, self._within))
-        projection = self._patience(lambda: self._projector.project([block], part))
-        self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
+        projection = yield from self._patience(lambda: self._projector.project([block], part))
+        yield from self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
-            self._patience(lambda: self._store.insert_batch(projection, self.projected))
+            yield from self._patience(lambda: self._store.insert_batch(projection, self.projected))
         except StoreMisconfigured:
             raise
         except StoreRejected as error:
-            if not self._was_slice_written(block, part):
-                self._bury(projection, str(error))
+            if not (yield from self._was_slice_written(block, part)):
+                yield from self._bury(projection, str(error))
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
         self._within = part.through
         if not part.through:
             self._take_one()
             self.projected = projection.checkpoint
 
-    def _was_slice_written(self, block: Block, part: Slice) -> bool:
+    def _was_slice_written(self, block: Block, part: Slice) -> StoreWork[bool]:
         """As `_was_written`."""
-        if self._patience(self._store.projected).block_number >= block.number:
+        projected = yield from self._patience(self._store.projected)
+        if projected.block_number >= block.number:
             return True
-        return bool(part.through) and self._patience(self._store.projected_within) >= part.through
+        if not part.through:
+            return False
+        within = yield from self._patience(self._store.projected_within)
+        return within >= part.through
 
-    def _read_back(self) -> None:
+    def _read_back(self) -> StoreWork[None]:
         first, head = self.projected.block_number + 1, self.projected
-        rows = self._patience(lambda: _one_batch(self._store.blocks(first, self.appended), self._options))
+        rows = yield from self._patience(lambda: _one_batch(self._store.blocks(first, self.appended), self._options))
         for row in rows:
             try:
                 Block.decode(row.data).verify(head.block_number + 1, head.hash)
@@ -187,38 +202,38 @@ class Projections:
         if not rows:
             raise StoreDamaged(f"The store holds blocks to {self.appended} by its checkpoint, but not block {first}.")
 
-    def _project(self, blocks: list[Block]) -> None:
-        projection = self._patience(lambda: self._projector.project(blocks))
-        self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
-        self._patience(lambda: self._store.insert_batch(projection, self.projected))
+    def _project(self, blocks: list[Block]) -> StoreWork[None]:
+        projection = yield from self._patience(lambda: self._projector.project(blocks))
+        yield from self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
+        yield from self._patience(lambda: self._store.insert_batch(projection, self.projected))
         self.projected = projection.checkpoint
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
 
-    def _project_or_bury(self, block: Block) -> None:
-        projection = self._patience(lambda: self._projector.project([block]))
-        self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
+    def _project_or_bury(self, block: Block) -> StoreWork[None]:
+        projection = yield from self._patience(lambda: self._projector.project([block]))
+        yield from self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
-            self._patience(lambda: self._store.insert_batch(projection, self.projected))
+            yield from self._patience(lambda: self._store.insert_batch(projection, self.projected))
         except StoreMisconfigured:
             raise
         except StoreRejected as error:
-            if not self._was_written(block):
-                self._bury(projection, str(error))
+            if not (yield from self._was_written(block)):
+                yield from self._bury(projection, str(error))
         self.projected = projection.checkpoint
 
-    def _was_written(self, last: Block) -> bool:
+    def _was_written(self, last: Block) -> StoreWork[bool]:
         """Whether a store that timed out, and refuses the same rows now, had taken them all the same."""
-        known = self._patience(self._store.projected)
+        known = yield from self._patience(self._store.projected)
         if known.block_number < last.number:
             return False
         self.projected = known
         return True
 
-    def _bury(self, projection: Projection, error: str) -> None:
+    def _bury(self, projection: Projection, error: str) -> StoreWork[None]:
         """Keeps what was refused as a dead letter, and goes on as if it had been written."""
-        self._patience(lambda: self._letters.put(projection, error))
+        yield from self._patience(lambda: self._letters.put(projection, error))
         self._tables.add(projection)
-        self._patience(lambda: self._store.insert_batch(_nothing_of(projection), self.projected))
+        yield from self._patience(lambda: self._store.insert_batch(_nothing_of(projection), self.projected))
 
     # The start
 

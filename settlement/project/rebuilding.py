@@ -17,11 +17,15 @@ from settlement.project.projection import EmptyTables, Projector, slices_of
 from settlement.project.projector import Projections
 from settlement.project.trail import Trail
 from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock
-from settlement.stores.retrying import Patience, Stopped
+from settlement.stores.retrying import Patience, finish
 
 log = structlog.get_logger(__name__)
 
 _EVENTS_AT_ONCE = 8192
+
+
+class Stopped(Exception):
+    """The rebuild was told to stop while it waited for the store."""
 
 
 def rebuild(
@@ -38,7 +42,8 @@ def rebuild(
 
     Stopped or killed while it projects, it goes on when settlement, or this, starts again. Killed while it drops, it
     has to be started again: then, and wherever nothing is projected, it begins with block 1 whatever `from_block` says.
-    `progress` hears (block, last block). Raises NotReady for a block that is not there, StoreDamaged, StoreError.
+    `progress` hears (block, last block). Raises NotReady for a block that is not there, StoreDamaged, StoreError,
+    Stopped.
     """
     appended = store.appended().block_number
     if not 1 <= from_block <= appended + 1:
@@ -60,9 +65,10 @@ def rebuild(
             raise Stopped
         clock.sleep(seconds)
 
-    projections = Projections(store, trail, letters, clock, options, Patience(wait, clock, options))
+    projections = Projections(store, trail, letters, clock, options, Patience(clock, options))
+    finish(projections.begin(), wait)
     while projections.lag and not stop():
-        projections.step()
+        finish(projections.step(), wait)
         progress(projections.projected.block_number, appended)
     return projections.projected.block_number
 

@@ -9,7 +9,7 @@ from settlement.clock import Clock
 from settlement.options import Options
 from settlement.receive.feed import Feed
 from settlement.stores.base import Store
-from settlement.stores.retrying import Patience
+from settlement.stores.retrying import Patience, StoreWork
 
 _LEADER, _REPLICA = "leader", "replica"  # matching.node.status has them, and stands beside the whole engine
 
@@ -55,11 +55,11 @@ class Leadership:
         """The newest block that the leader told of, 0 before it told any."""
         return self._feed.newest() if self.is_heard else 0
 
-    def look(self) -> bool:
-        """Asks the store, waiting for its answer, and follows the leader; whether anything is new."""
+    def look(self) -> StoreWork[bool]:
+        """Asks the store and follows the leader; whether anything is new."""
         # The epoch's addresses were checked when it began, so AddressUnusable is damage and ends settlement.
         before, at = self.epochs, self._listens_at
-        self.epochs = self._patience(self._store.epochs)
+        self.epochs = yield from self._patience(self._store.epochs)
         self._asked_at_s = self._clock.monotonic()
         leader = self.newest
         if leader is not None:

@@ -1,6 +1,13 @@
-"""A store that does not answer is asked again, later and later, until it does or settlement is told to stop."""
+"""Retries of store calls with growing delays, as generators: who drives the work decides what is done in the delays.
 
-from collections.abc import Callable
+    def step(self) -> StoreWork[int]:
+        checkpoint = yield from self._patience(self._store.appended)
+        return checkpoint.block_number
+
+The settlement worker receives blocks in the delays; a rebuild sleeps (`finish`).
+"""
+
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 import structlog
@@ -16,17 +23,28 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class Stopped(Exception):
-    """Settlement was told to stop while it waited for the store."""
+StoreWork = Generator[float, None, T]
+"""Work that needs the store. Where the store does not answer, it yields the delay in seconds before the next attempt.
+
+Continue it when the delay is over, or drop it to give up.
+"""
+
+
+def finish(work: StoreWork[T], wait: Callable[[float], object]) -> T:
+    """The result of the work; `wait` is called for each delay, and may raise to give up."""
+    while True:
+        try:
+            delay_s = next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        wait(delay_s)
 
 
 class Patience:
-    """Calls store methods; `wait` waits for so many seconds, and raises Stopped to give up.
+    """Calls store methods until the store answers."""
 
-    Nothing that `wait` does may ask the store: it would wait inside of a wait.
-    """
-
-    def __init__(self, wait: Callable[[float], None], clock: Clock, options: Options) -> None:
+    def __init__(self, clock: Clock, options: Options) -> None:
         self._clock = clock
         self._down_since_s: float | None = None
         self._retrying = Retrying(
@@ -34,7 +52,7 @@ class Patience:
             wait=wait_exponential_jitter(
                 multiplier=options.retry_first_s, max=options.retry_most_s, jitter=options.retry_first_s
             ),
-            sleep=wait,
+            sleep=lambda delay_s: None,  # the delay is yielded
             before_sleep=self._note_failure,
         )
 
@@ -45,10 +63,14 @@ class Patience:
             return 0.0
         return max(self._clock.monotonic() - self._down_since_s, 1e-9)
 
-    def __call__(self, action: Callable[[], T]) -> T:
-        """The action's result, or what it raises but StoreUnavailable. The action is one that may be done twice."""
+    def __call__(self, action: Callable[[], T]) -> StoreWork[T]:
+        """The action's result, or what it raises except StoreUnavailable. The action must be safe to repeat."""
         try:
-            result = self._retrying(action)
+            for attempt in self._retrying:
+                if attempt.retry_state.upcoming_sleep:
+                    yield attempt.retry_state.upcoming_sleep
+                with attempt:
+                    result = action()
         except StoreRejected:
             self._note_answer()
             raise

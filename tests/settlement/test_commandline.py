@@ -24,9 +24,9 @@ from settlement import lock, wiring, worker
 from settlement.clock import SystemClock
 from settlement.errors import AlreadyRunning
 from settlement.options import Options
+from settlement.project import rebuilding
 from settlement.stores import timing
 from settlement.stores.base import Store, StoreUnavailable
-from settlement.stores.retrying import Stopped
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.audit.test_reconciliation import state
 from tests.settlement.chains import worked_example
@@ -141,7 +141,7 @@ def test_a_rebuild_that_is_stopped_says_how_far_it_is(
     def stopped(*arguments: object) -> int:
         signal.raise_signal(number)
         if store_is_away:
-            raise Stopped
+            raise rebuilding.Stopped
         return 2
 
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}

@@ -10,7 +10,6 @@ from settlement import lock, wiring
 from settlement.clock import SystemClock
 from settlement.commandline import ExchangeCommand, refuse_dead_letters
 from settlement.project import rebuilding
-from settlement.stores.retrying import Stopped
 
 _UNDONE = "settlement, or this command, goes on with the rest"
 
@@ -32,7 +31,7 @@ class Command(ExchangeCommand):
             clock, choices = SystemClock(), wiring.options()
             try:
                 projected = rebuilding.rebuild(store, trail, letters, clock, stop.is_set, choices, from_block, reach)
-            except Stopped as error:
+            except rebuilding.Stopped as error:
                 raise CommandError(sentence(stop.number, _UNDONE), returncode=exit_code(stop.number)) from error
         appended, refused = store.appended().block_number, [letter.block_number for letter in store.dead_letters()]
         if as_json:

@@ -12,7 +12,7 @@ from settlement.errors import ChainBroken
 from settlement.options import Options
 from settlement.receive.chain import stored
 from settlement.stores.base import Fenced, Store, StoredBlock, StoreUnavailable
-from settlement.stores.retrying import Patience
+from settlement.stores.retrying import Patience, finish
 from tests.settlement.fakes import FakeClock
 from tests.settlement.test_worker import BLOCKS
 
@@ -32,13 +32,12 @@ def test_what_does_not_follow_is_not_made_durable(
     confirmed: list[int] = []
     options = Options()
     spill = Spill(folder / "spill", 1 << 20)
-    patience = Patience(clock.sleep, clock, options)
-    appending = Appending(store, spill, confirmed.append, clock, options, patience)
-    appending.begin([])
+    appending = Appending(store, spill, confirmed.append, clock, options, Patience(clock, options))
+    finish(appending.begin([]), clock.sleep)
     appending.put(BLOCKS[:1])
     with pytest.raises(ChainBroken, match=says):
         appending.put(later)
-    assert [row.number for row in appending.step()] == [1]
+    assert [row.number for row in finish(appending.step(), clock.sleep)] == [1]
     assert (confirmed, store.appended().block_number) == ([1], 1)
     spill.close()
 
@@ -48,9 +47,9 @@ def test_a_batch_that_an_epoch_overtook_while_the_store_was_away_is_fenced_and_n
 ) -> None:
     options = Options()
     spill = Spill(folder / "spill", 1 << 20)
-    appending = Appending(store, spill, lambda number: None, clock, options, Patience(clock.sleep, clock, options))
+    appending = Appending(store, spill, lambda number: None, clock, options, Patience(clock, options))
     store.append_blocks([stored(block) for block in BLOCKS[:2]])
-    appending.begin([])
+    finish(appending.begin([]), clock.sleep)
     appending.put(BLOCKS[2:6])
 
     def taken_in_part(blocks: Sequence[StoredBlock]) -> None:
@@ -61,5 +60,5 @@ def test_a_batch_that_an_epoch_overtook_while_the_store_was_away_is_fenced_and_n
 
     append, store.append_blocks = store.append_blocks, taken_in_part  # type: ignore[method-assign]
     with pytest.raises(Fenced, match="An epoch has begun before block 6"):
-        appending.step()
+        finish(appending.step(), clock.sleep)
     spill.close()

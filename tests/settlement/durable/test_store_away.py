@@ -1,5 +1,6 @@
 """Settlement while its store is away: what it keeps, what it confirms, what it tells, and how it goes on."""
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from matching.core.blocks import Block
 from matching.core.engine import Engine
 from settlement import metrics
 from settlement.audit import verify
@@ -14,7 +16,7 @@ from settlement.durable.spill import Spill, peek
 from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
 from settlement.stores.base import Checkpoint, Store, StoredBlock, StoreUnavailable
 from settlement.worker_status import WorkerStatus
-from tests.settlement.conftest import Settle, tables, trail_text
+from tests.settlement.conftest import ON_SQL, Settle, tables, trail_text
 from tests.settlement.fakes import (
     Crash,
     FakeClock,
@@ -289,6 +291,26 @@ def test_an_outage_in_the_projection_keeps_no_block_waiting(
     at_confirmation(feed, LAST, outage.end)
     settle(store, feed, batch_trades=1)
     assert (tables(store), trail_text(folder)) == undisturbed
+
+
+@ON_SQL
+@pytest.mark.parametrize("method", ["append_blocks", "insert_batch"])
+def test_blocks_are_received_between_two_attempts_of_a_store_call_and_not_within_it(
+    store: Store, settle: Settle, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    feed, outage = feed_of(clock, BLOCKS, per_arrival=1), Outage(store, method)
+    receive, callers = feed.receive, set[str]()
+
+    def noting(timeout_s: float, limit: int) -> list[Block]:
+        if outage.is_on:
+            callers.update(Path(frame.filename).stem for frame in inspect.stack(0))
+        return receive(timeout_s, limit)
+
+    monkeypatch.setattr(feed, "receive", noting)
+    at_confirmation(feed, LAST, outage.end)
+    settle(store, feed, batch_trades=1)
+    assert "worker" in callers
+    assert callers.isdisjoint({"retrying", "appending", "leadership", "projector"})
 
 
 @pytest.mark.parametrize("method", CONTRACT)
