@@ -29,7 +29,13 @@ from tests.settlement.fakes import (
 )
 from tests.settlement.test_worker import BLOCKS, LAST, expected_rows, flipped, market
 
-CONTRACT = [name for name in vars(Store) if not name.startswith("_") and name not in ("connect", "close")]
+CONTRACT = sorted(
+    name
+    for part in (Store, *Store.__bases__)
+    for name, member in vars(part).items()
+    if inspect.isfunction(member) and not name.startswith("_") and name not in ("connect", "close")
+)
+"""The methods that talk to the store."""
 
 
 class Outage:
