@@ -118,6 +118,8 @@ def orders_needed(events: Iterable[EventRow]) -> set[int]:
             placed.add(event.order_id)
         elif kind in (_CANCELLED, _REPLACED):
             needed.add(event.order_id)
+        if event.taker_unlock:
+            needed.add(event.command_sequence)
     return needed - placed
 
 

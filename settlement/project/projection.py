@@ -88,6 +88,7 @@ class Projector:
         self._tells_before = tells_before
         self._orders: RecentlyUsed[int, OrderState] = RecentlyUsed(kept)
         self._balances: RecentlyUsed[BalanceKey, Balance] = RecentlyUsed(kept)
+        self._unfinished = 0  # the command in which the last slice ended, 0: it ended with its block
         self._candles: dict[tuple[str, int], Candle] = {}
         self._day: TradingDay | None = None
 
@@ -114,7 +115,7 @@ class Projector:
             checkpoint=Checkpoint(last_block.number, last_block.hash, last_block.epoch),
             trades=trades,
             ledger_events=self._fold_ledger(blocks, moves, balances),
-            orders=self._fold_orders(blocks, events, orders),
+            orders=self._fold_orders(blocks, events, orders, part),
             balances=list(balances.values()),
             candles=self._fold_candles(trades, candles),
             days=days,
@@ -202,7 +203,7 @@ class Projector:
         return found
 
     def _fold_orders(
-        self, blocks: Sequence[Block], events: list[list[EventRow]], orders: dict[int, OrderState]
+        self, blocks: Sequence[Block], events: list[list[EventRow]], orders: dict[int, OrderState], part: Slice
     ) -> list[Order]:
         symbols = [instrument.symbol for instrument in self.registry.instruments]
         touched: set[int] = set()
@@ -210,8 +211,14 @@ class Projector:
             orders_of_block = OrderFold(block, symbols, orders)
             for row in rows:
                 orders_of_block.apply(row, touched)
-        self._orders.put({order_id: order for order_id, order in orders.items() if order.status == "open"})
-        self._orders.forget(order_id for order_id, order in orders.items() if order.status != "open")
+        # The slice may end within a command: the order which that command placed may change again, closed or not.
+        unfinished = events[-1][-1].command_sequence if part.through else 0
+        kept = {number: order for number, order in orders.items() if order.status == "open" or number == unfinished}
+        self._orders.put(kept)
+        earlier = self._orders.take({self._unfinished} - {unfinished})
+        self._orders.forget(orders.keys() - kept.keys())
+        self._orders.forget([number for number, order in earlier.items() if order.status != "open"])
+        self._unfinished = unfinished
         return [orders[order_id].row() for order_id in sorted(touched)]
 
     # Candles and days of trades
