@@ -23,7 +23,7 @@ NOT_IN_ORDER = 1
 COULD_NOT_RUN = 2
 
 _STORES = ("settlement.stores.sql.session", "settlement.stores.scylla.connection.session")
-_AWAY = "store unavailable"
+_AWAY = "store.request_failed"
 _VERBOSE = 2
 _SHOWN = 10
 """Numbers of blocks in one sentence."""

@@ -125,7 +125,7 @@ class SimStore:
             and _is_refusable(arguments[0])
             and world.happens("rows refused", world.rates.store_refuses)
         ):
-            raise StoreRejected("The database refuses it: a value is too long.")
+            raise StoreRejected("The database rejects the statement: a value is too long.")
 
     def _after(self, name: str) -> None:
         world = self._server.world

@@ -1,7 +1,7 @@
-"""A block's bytes as stores keep them: a block of any size, in cells of a bounded size.
+"""Splits the bytes of a block into parts, so that a block of any size is stored in cells of limited size.
 
-The block's row holds the first PART_BYTES. What is longer goes on in rows of parts, numbered from 1, each of which says
-how many there are. So a row whose bytes are fewer than PART_BYTES, or more, as older versions wrote them, is whole.
+The block's own row has the first PART_BYTES. The rest is in rows of parts, numbered from 1, each with the number of
+parts. A row whose data is not exactly PART_BYTES long is a complete block; older versions wrote longer rows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,23 +10,23 @@ from typing import NamedTuple
 from settlement.stores.base import StoredBlock
 
 PART_BYTES = 1 << 20
-"""Rows that are stored are read by it: another value needs other tables."""
+"""Part of the stored format: it cannot be changed for existing tables."""
 
 
 class Part(NamedTuple):
     number: int  # of the block
     part: int  # 1, 2, …
-    parts: int  # the block's last part
+    parts: int  # the number of the last part
     data: bytes
 
 
 def in_row(data: bytes) -> bytes:
-    """What stands in the block's own row."""
+    """The bytes that are stored in the block's own row."""
     return data[:PART_BYTES]
 
 
 def parts_of(block: StoredBlock) -> Iterator[Part]:
-    """The rows that hold the rest, in order; none for a block that fits into its own row."""
+    """The rows of the other parts, in order; none for a block that fits into its own row."""
     data = block.data
     last = max(0, (len(data) - 1) // PART_BYTES)
     for part in range(1, last + 1):
@@ -34,10 +34,10 @@ def parts_of(block: StoredBlock) -> Iterator[Part]:
 
 
 def may_go_on(block: StoredBlock) -> bool:
-    """Whether there may be parts of a block whose own row this is."""
+    """Whether a block may have parts, given its own row."""
     return len(block.data) == PART_BYTES
 
 
 def joined(block: StoredBlock, rest: Iterable[bytes]) -> StoredBlock:
-    """The whole block. A part that is missing shows when the block is decoded: its header says its size."""
+    """The complete block. A missing part is detected when the block is decoded, because its header has its size."""
     return block._replace(data=b"".join((block.data, *rest)))

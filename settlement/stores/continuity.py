@@ -1,61 +1,93 @@
-"""Whether what is about to be written continues what a store holds: an older copy of it, or another store, it does not.
+"""Checks that a write continues what the store contains, so that an older copy or another store is detected.
 
-Asked within each write, not only after failures: a database may be put back, or a standby that lacks the last commits
-take over, while some other statement meets the change first and connects again as if nothing had been.
+Each write runs these checks, not only those after a failure. A database may be restored from a backup, or a standby
+without the last commits may take over, and the first statement that meets the change may be another one, which
+reconnects without a sign of it. The checks of epochs are the same in all stores and are here too.
 """
 
 from collections.abc import Callable, Sequence
 
+from matching.core.epochs import Epoch
 from settlement.errors import StoreReplaced
-from settlement.stores.base import Checkpoint, Slice, StoredBlock
+from settlement.stores.base import Checkpoint, Fenced, Outrun, Slice, StoredBlock
+
+
+def refuse_older_epoch(newest: Epoch | None, epoch: Epoch) -> None:
+    """Raises Fenced unless `epoch` is newer than `newest`, the newest epoch that has begun."""
+    if newest is not None and newest.number >= epoch.number:
+        raise Fenced(f"Epoch {newest.number} has already begun on the engine at {newest.commands}.")
+
+
+def refuse_outrun(head: Checkpoint, epoch: Epoch) -> None:
+    """Raises Outrun unless `epoch` can begin after `head`, the store's last block."""
+    if head.block_number >= epoch.first_block:
+        raise Outrun(
+            f"The store already has block {head.block_number}: no epoch can begin with block {epoch.first_block}."
+        )
+    if head.block_number == epoch.first_block - 1 and head.hash != epoch.prev_hash:
+        raise Outrun(
+            f"Block {head.block_number} in the store differs from that of the engine that would begin the epoch."
+        )
+
+
+def refuse_fenced(blocks: Sequence[StoredBlock], *, epoch: int, first_block: int) -> None:
+    """Raises Fenced if one of `blocks` is of an epoch before `epoch`, which began with `first_block`, and overruled."""
+    for block in blocks:
+        if block.epoch < epoch and block.number >= first_block:
+            raise Fenced(
+                f"Block {block.number} is of epoch {block.epoch}, but epoch {epoch} began with block {first_block}: "
+                "the engine that made the block was replaced."
+            )
 
 
 def refuse_gap(head: Checkpoint, blocks: Sequence[StoredBlock], hash_of: Callable[[int], int | None]) -> None:
-    """Lets blocks through that follow on `head`, the store's last one, or repeat what it holds. Raises StoreReplaced.
+    """Raises StoreReplaced unless `blocks` continue `head`, the store's last block, or repeat stored blocks.
 
-    `hash_of` a stored block is asked for repeats behind the head only. One block is compared: each holds the hash of
-    the one before.
+    `hash_of` returns the hash of a stored block; it is called only for repeats before the head. Comparing one block is
+    enough, because each contains the hash of the block before.
     """
     first, last, number = blocks[0], blocks[-1], head.block_number
     if first.number > number + 1:
         raise StoreReplaced(
-            f"Block {first.number} was about to be stored, but the store ends with block {number} and lacks what it "
-            "had after that: it is an older copy, or another store. Give settlement the one that it had; where that is "
-            "lost, start it again, and it asks the engines for the missing blocks."
+            f"Block {first.number} was about to be stored, but the store ends with block {number} and lacks the blocks "
+            "that it had after that: it is an older copy or another store. Restore the store that settlement used. If "
+            "that one is lost, restart settlement: it requests the missing blocks from the engines."
         )
     common = min(number, last.number)
     ours = blocks[common - first.number].hash if common >= first.number else first.prev_hash
     theirs = head.hash if common == number else hash_of(common)
     if ours != theirs:
         raise StoreReplaced(
-            f"Blocks {first.number} to {last.number} were about to be stored, but the store holds another block "
-            f"{common} than theirs, or lacks it: it is another store, or somebody else has written to it. Keep it, and "
-            "find out which chain is the right one."
+            f"Blocks {first.number} to {last.number} were about to be stored, but block {common} in the store is "
+            "missing or has another hash than in their chain: it is another store, or another program wrote to it. "
+            "Keep the store and find out which chain is the right one."
         )
 
 
-def refuse_leap(at: Checkpoint, head: Checkpoint, batch: Checkpoint, follows: Checkpoint) -> None:
-    """Lets a batch through that continues the projections, or repeats some, of blocks that are there.
+def refuse_leap(*, projected: Checkpoint, appended: Checkpoint, batch: Checkpoint, follows: Checkpoint) -> None:
+    """Raises StoreReplaced unless a batch of stored blocks continues the projections or repeats a part of them.
 
-    `at` is the store's `projected` checkpoint and `head` its `appended` one. Raises StoreReplaced.
+    `projected` and `appended` are the store's checkpoints, `batch` is the one that the batch sets, and `follows` the
+    one that it was made for.
     """
-    if head.block_number < batch.block_number:
-        is_at = f"ends with block {head.block_number}: it is an older copy, or another store"
-    elif at != follows and at.block_number < batch.block_number:
-        is_at = f"is projected to block {at.block_number}: it is an older copy, or its projections are being rebuilt"
+    if appended.block_number < batch.block_number:
+        state = f"ends with block {appended.block_number}: it is an older copy or another store"
+    elif projected != follows and projected.block_number < batch.block_number:
+        number = projected.block_number
+        state = f"is projected to block {number}: it is an older copy, or its projections are being rebuilt"
     else:
         return
     raise StoreReplaced(
-        f"Blocks {follows.block_number + 1} to {batch.block_number} were about to be projected, but the store {is_at}. "
-        "Give settlement the one that it had, or start it again: it goes on from where this one is."
+        f"Blocks {follows.block_number + 1} to {batch.block_number} were about to be projected, but the store {state}. "
+        "Restore the store that settlement used, or restart settlement: it continues from the state of this store."
     )
 
 
 def refuse_skip(within: int, block_number: int, part: Slice) -> None:
-    """Lets a slice through that follows on event `within`, to which the block is projected. Raises StoreReplaced."""
+    """Raises StoreReplaced unless slice `part` continues at event `within`, up to which the block is projected."""
     if part.after != within:
         raise StoreReplaced(
             f"Block {block_number} was about to be projected after event {part.after}, but the store is projected to "
-            f"event {within} of it: it is an older copy, or another store. Give settlement the one that it had, or "
-            "start it again: it goes on from where this one is."
+            f"event {within} of it: it is an older copy or another store. Restore the store that settlement used, or "
+            "restart settlement: it continues from the state of this store."
         )

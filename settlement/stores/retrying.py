@@ -58,7 +58,7 @@ class Patience:
 
     @property
     def down_for_s(self) -> float:
-        """How long the store has not answered; 0: it does."""
+        """Seconds since the store stopped answering; 0: it answers."""
         if self._down_since_s is None:
             return 0.0
         return max(self._clock.monotonic() - self._down_since_s, 1e-9)
@@ -79,7 +79,7 @@ class Patience:
 
     def _note_answer(self) -> None:
         if self._down_since_s is not None:
-            log.info("store answers again", after_s=round(self.down_for_s, 3))
+            log.info("settlement.store_available_again", after_s=round(self.down_for_s, 3))
             self._down_since_s = None
 
     def _note_failure(self, state: RetryCallState) -> None:
@@ -88,4 +88,9 @@ class Patience:
         metrics.RETRIES.inc()
         error = state.outcome.exception() if state.outcome else None
         wait_s = state.next_action.sleep if state.next_action else 0.0
-        log.warning("store does not answer", error=str(error), attempt=state.attempt_number, wait_s=round(wait_s, 3))
+        log.warning(
+            "settlement.store_unavailable",
+            error=str(error),
+            attempt=state.attempt_number,
+            wait_s=round(wait_s, 3),
+        )

@@ -1,4 +1,4 @@
-"""How long the store takes for a statement: a metric of all, and a log line of those that take too long."""
+"""Measures how long the store takes for a statement: a metric for all, and a log line for slow ones."""
 
 import re
 import threading
@@ -10,33 +10,33 @@ from settlement import metrics
 
 log = structlog.get_logger(__name__)
 
-SLOW = "slow statement"
-"""The event of such a line."""
+SLOW = "store.slow_statement"
 
 SHOWN_CHARACTERS = 200
-"""Of a statement in a log line."""
+"""Maximum length of a statement in a log line."""
 
-_SAME_EVERY_S = 1.0
+_LOG_INTERVAL_S = 1.0
 
 _PLACES = re.compile(r"(%s|\?)(?:, ?(?:%s|\?))+")
 _ROWS = re.compile(r"(\((?:%s|\?)(?:, …)?\))(?:, ?\((?:%s|\?)(?:, …)?\))+")
 
 
 class StatementTimes:
-    """May be told from several threads.
+    """Thread-safe.
 
-    A store under load is slow for many requests at once: of one statement a line a second is written, and the next one
-    says how many were left out. Statements that differ only in how many values they take count as one.
+    A store under load is slow for many requests at once. Therefore at most one line per second is logged for a
+    statement, and the next line has the number of suppressed ones. Statements that differ only in the number of their
+    values count as one.
     """
 
     def __init__(self, slow_ms: float) -> None:
         self._slow_ms = slow_ms
         self._lock = threading.Lock()
-        self._told_s: dict[str, float] = {}
-        self._untold: dict[str, int] = {}
+        self._logged_at_s: dict[str, float] = {}
+        self._suppressed: dict[str, int] = {}
 
     def note(self, statement: str, began_s: float) -> None:
-        """`began_s` as of `time.perf_counter`; it ends now."""
+        """Call when the statement ends; `began_s` is of `time.perf_counter`."""
         now_s = time.perf_counter()
         duration_ms = (now_s - began_s) * 1000
         metrics.DB_LATENCY_MS.observe(duration_ms)
@@ -44,15 +44,15 @@ class StatementTimes:
             return
         statement = shortened(statement)
         with self._lock:
-            if now_s < self._told_s.get(statement, float("-inf")) + _SAME_EVERY_S:
-                self._untold[statement] = self._untold.get(statement, 0) + 1
+            if now_s < self._logged_at_s.get(statement, float("-inf")) + _LOG_INTERVAL_S:
+                self._suppressed[statement] = self._suppressed.get(statement, 0) + 1
                 return
-            self._told_s[statement] = now_s
-            untold = self._untold.pop(statement, 0)
-        log.warning(SLOW, statement=statement, duration_ms=round(duration_ms, 1), more_before=untold)
+            self._logged_at_s[statement] = now_s
+            suppressed = self._suppressed.pop(statement, 0)
+        log.warning(SLOW, statement=statement, duration_ms=round(duration_ms, 1), suppressed=suppressed)
 
 
 def shortened(statement: str) -> str:
-    """One line of SHOWN_CHARACTERS at most; of many places for values it shows the first."""
+    """The statement on one line of at most SHOWN_CHARACTERS, with only the first of many placeholders."""
     line = _ROWS.sub(r"\1, …", _PLACES.sub(r"\1, …", " ".join(statement.split())))
     return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

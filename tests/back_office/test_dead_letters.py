@@ -113,7 +113,7 @@ def test_a_replay_that_is_rejected_again_shows_the_error(operator: Client, store
     put(store, 8, balances=[[1, "BTC", 2**63, 0, 80]])
     page = words(operator.post("/admin/dead_letters/8/replay/", follow=True))
     assert "The database rejected the rows again: " in page
-    assert " refuses it: " in page
+    assert " rejects the statement: " in page
     assert "Attempts 4" in page
 
 

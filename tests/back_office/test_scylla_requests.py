@@ -6,7 +6,7 @@ from django.test import Client
 
 from back_office.paging import PAGE_ROWS
 from settlement.stores.scylla import statements
-from settlement.stores.scylla.keys import BUCKET
+from settlement.stores.scylla.keys import BUCKET_SIZE
 from tests.back_office.conftest import ON_SCYLLA
 from tests.back_office.market import Market
 from tests.back_office.test_queries import PAGES
@@ -70,7 +70,7 @@ def test_sparse_rows_cost_at_most_three_requests_each_and_few_round_trips(market
     """The three: the index entry of a partition, the slice with an instrument's ids, and the row."""
     market.run(10)
     for _ in range(PAGE_ROWS + 30):
-        market.skip(BUCKET)
+        market.skip(BUCKET_SIZE)
         market.run(1)
     costs = pages.costs()
     assert max(requests for requests, _ in costs.values()) <= 3 * (PAGE_ROWS + 1) + 20

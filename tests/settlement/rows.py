@@ -88,7 +88,7 @@ def day(first: int, last: int, of: date = DAY) -> TradingDay:
 
 
 def letter(number: int, **more: Any) -> DeadLetter:
-    row = DeadLetter(number, number, "The database refuses it.", 1, 10, 10, None, '{"rows":[]}')
+    row = DeadLetter(number, number, "The database rejects the statement.", 1, 10, 10, None, '{"rows":[]}')
     return row._replace(**more)
 
 

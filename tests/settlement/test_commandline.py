@@ -163,14 +163,14 @@ def test_lookups_without_a_database_end_2(db: None, monkeypatch: pytest.MonkeyPa
         cursor.execute("ALTER TABLE settled_trades RENAME TO elsewhere")
     code, sentence = refused("get_trade", "8")
     assert code == 2
-    assert "init_store makes the tables" in sentence
+    assert "init_store creates the tables" in sentence
 
 
 def test_a_store_that_is_away_is_said_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*arguments: object, **more: object) -> None:
         log = structlog.get_logger("settlement.stores.sql.session")
-        log.warning("store unavailable", error="no answer")
-        log.warning("another file is in the place of the database")
+        log.warning("store.request_failed", error="no answer")
+        log.warning("store.database_file_replaced")
         raise StoreUnavailable("The database does not answer: no answer.")
 
     monkeypatch.setattr(SqlStore, "get_trade_by_id", away)
@@ -181,8 +181,8 @@ def test_a_store_that_is_away_is_said_once(db: None, monkeypatch: pytest.MonkeyP
         assert refused("get_trade", "8") == (2, "The database does not answer: no answer.")
     finally:
         logger.removeHandler(handler)
-    assert "another file" in written.getvalue()
-    assert "store unavailable" not in written.getvalue()
+    assert "store.database_file_replaced" in written.getvalue()
+    assert "store.request_failed" not in written.getvalue()
     assert not logger.filters
 
 
@@ -452,7 +452,7 @@ def test_a_slow_statement_is_on_the_terminal_only_when_asked_for(
     def slow_statements() -> list[str]:
         events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
         caplog.clear()
-        return [event["statement"] for event in events if event["event"] == "slow statement"]
+        return [event["statement"] for event in events if event["event"] == "store.slow_statement"]
 
     run(*arguments)
     assert slow_statements() == []

@@ -51,7 +51,7 @@ def refused(process: Process, says: str, code: int = 2) -> None:
 
 def waited(process: Process) -> bool:
     """Whether it retried: the error could be temporary."""
-    return said(process, "store does not answer") or said(process, "engine.store_unavailable")
+    return said(process, "settlement.store_unavailable") or said(process, "engine.store_unavailable")
 
 
 def said(process: Process, event: str) -> bool:
@@ -119,12 +119,12 @@ class Exchange:
         assert self.metric("store_up") == 0
         assert self.database_errors("unavailable") > 0
         assert ready(self.address) == (503, {"store": False, "spill": True, "engine": True})
-        assert said(self.settlement, "store does not answer")
+        assert said(self.settlement, "settlement.store_unavailable")
 
     def recovers(self) -> None:
         """By itself: the same process, and the same engine."""
         until(lambda: ready(self.address)[0] == 200, "settlement to be ready again", PATIENCE_S)
-        assert said(self.settlement, "store answers again")
+        assert said(self.settlement, "settlement.store_available_again")
         assert self.settlement.popen.poll() is None, self.settlement.errors
         assert self.engine.popen.poll() is None, self.engine.errors
 

@@ -64,7 +64,7 @@ def test_a_login_that_is_refused_is_one_sentence_at_once(
     settings = {**cassandra_of_ours.settings(), **login}
     commands = (["run_engine"], ["run_settlement"], ["verify_settlement"], ["get_trade", "1"])
     for process in [start(*command, **settings) for command in commands]:
-        refused(process, "refuses SCYLLA_USERNAME and SCYLLA_PASSWORD: ")
+        refused(process, "rejects SCYLLA_USERNAME and SCYLLA_PASSWORD: ")
         assert not waited(process)
 
 

@@ -13,7 +13,7 @@ from tests.system.test_settlement_kills import market
 
 pytestmark = [pytest.mark.processes, pytest.mark.services("cassandra"), pytest.mark.timeout(600)]
 
-NO_TABLES = "manage.py init_store makes keyspace and tables"
+NO_TABLES = "manage.py init_store creates keyspace and tables"
 PAUSE_S = 0.1
 
 

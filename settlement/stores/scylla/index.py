@@ -1,7 +1,7 @@
-"""Where rows are: small indexes that are written once for a bucket, an account's part or a month, never for a row.
+"""Small indexes of the partitions that contain rows, with one entry per bucket, account part or month, not per row.
 
-With them no lookup scans: it goes from one partition that holds rows to the next. An entry is written before the rows
-that it leads to, and stays when these are dropped: one that leads nowhere costs a read, one that is missing hides rows.
+With them no lookup scans: it goes from one partition with rows to the next. An entry is written before the rows that it
+leads to, and stays when these are dropped. An entry without rows costs one read; a missing entry would hide rows.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from datetime import date
 from struct import Struct
 
 from settlement.stores.scylla import statements as cql
-from settlement.stores.scylla.batches import Outbox, head, long, routing_key, text
+from settlement.stores.scylla.batches import Outbox, long, routing_key, statement_header, text
 from settlement.stores.scylla.connection.session import Session
-from settlement.stores.scylla.keys import BUCKET, LEAST, MOST, PART, SLICE, last_stamp, stamp
+from settlement.stores.scylla.keys import BUCKET_SIZE, INT64_MAX, INT64_MIN, PART_SIZE, SLICE_SIZE, last_stamp, stamp
 
 ACCOUNTS, ORDERS, OPEN_ORDERS, TRADES, LEDGER = "accounts", "orders", "open_orders", "trades", "ledger"
-_BITS = 16
+_BITS = 16  # of a key, per level of a tree
 _LEVELS = 4
-_REMEMBERED = 200_000
+_CACHE_SIZE = 200_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal() - (1 << 31)
 
 _INT = Struct(">ii")
@@ -41,7 +41,7 @@ def date_value(value: date) -> bytes:
 
 
 class Entries:
-    """What a batch of rows needs in the indexes."""
+    """The index entries that a batch of rows needs."""
 
     def __init__(self) -> None:
         self.children: set[tuple[str, int]] = set()  # tree, key
@@ -51,18 +51,18 @@ class Entries:
         self.ledger_accounts: set[tuple[int, int, str, int]] = set()  # bucket, account, asset, month
 
     def trade(self, trade_id: int, on: date, symbol: str) -> None:
-        bucket = trade_id // BUCKET
+        bucket = trade_id // BUCKET_SIZE
         self.trade_dates.add((bucket, on))
         self.children.add((TRADES, bucket))
-        self.children.add((trades_of(symbol), trade_id // SLICE))
+        self.children.add((trades_of(symbol), trade_id // SLICE_SIZE))
 
     def order(self, order_id: int, symbol: str) -> None:
-        self.children.add((ORDERS, order_id // BUCKET))
-        self.children.add((orders_of(symbol), order_id // SLICE))
+        self.children.add((ORDERS, order_id // BUCKET_SIZE))
+        self.children.add((orders_of(symbol), order_id // SLICE_SIZE))
 
     def ledger(self, bucket: int, account: int, asset: str, month: int) -> None:
         self.ledger_accounts.add((bucket, account, asset, month))
-        self.account_parts.add((account, LEDGER, asset, month, bucket * BUCKET // PART))
+        self.account_parts.add((account, LEDGER, asset, month, bucket * BUCKET_SIZE // PART_SIZE))
 
 
 class Index:
@@ -77,7 +77,7 @@ class Index:
     # Writing
 
     def missing(self, entries: Entries, generation: int) -> tuple[Outbox, set[object]]:
-        """Rows for what is not known to be there, and the keys to `remember` when they are written."""
+        """Rows for entries that are not in the cache, and the keys to pass to `remember` after writing them."""
         for key in entries.account_parts:
             entries.children.add((ACCOUNTS, key[0]))
         for bucket, *_ in entries.ledger_accounts:
@@ -93,7 +93,7 @@ class Index:
         return outbox, new
 
     def remember(self, keys: set[object]) -> None:
-        if len(self._known) >= _REMEMBERED:
+        if len(self._known) >= _CACHE_SIZE:
             self._known_before, self._known = self._known, set()
         self._known |= keys
 
@@ -113,13 +113,13 @@ class Index:
         shard, name, prefix = int_value(self._shard), text(tree), long(_prefix(level, child))
         key = routing_key(shard[4:], name[4:], int_value(level)[4:], prefix[4:])
         values = b"".join((shard, name, int_value(level), prefix, long(child), time))
-        outbox.add(key, self._head(cql.PUT_CHILD) + values)
+        outbox.add(key, self._header(cql.PUT_CHILD) + values)
 
     def _add_rest(self, outbox: Outbox, entries: Entries, new: set[object], time: bytes) -> None:
         shard = int_value(self._shard)
 
         def add(statement: str, values: bytes, *key: bytes) -> None:
-            outbox.add(routing_key(shard[4:], *key), self._head(statement) + shard + values + time)
+            outbox.add(routing_key(shard[4:], *key), self._header(statement) + shard + values + time)
 
         for dated in entries.trade_dates:
             if not self._is_known(dated, new):
@@ -139,22 +139,22 @@ class Index:
                 rest = long(entry[1]) + text(entry[2]) + int_value(entry[3])
                 add(cql.PUT_LEDGER_ACCOUNT, bucket + rest, bucket[4:])
 
-    def _head(self, statement: str) -> bytes:
-        return head(self._session.query_id(statement), cql.width(statement))
+    def _header(self, statement: str) -> bytes:
+        return statement_header(self._session.query_id(statement), cql.width(statement))
 
     def drop_leaf(self, tree: str, key: int, generation: int) -> None:
-        """For a bucket that is empty and stays so."""
+        """Removes a bucket that is empty and stays empty."""
         values = (last_stamp(generation), self._shard, tree, 0, _prefix(0, key), key)
         self._session.run(cql.DROP_CHILD, values)
 
     # Walking
 
-    def walk(self, tree: str, first: int = LEAST, last: int = MOST) -> Iterator[int]:
-        """The keys between two, rising."""
+    def walk(self, tree: str, first: int = INT64_MIN, last: int = INT64_MAX) -> Iterator[int]:
+        """The keys from `first` to `last`, ascending."""
         return self._walk(cql.CHILDREN, tree, _LEVELS - 1, 0, first, last)
 
-    def walk_down(self, tree: str, first: int = LEAST, last: int = MOST) -> Iterator[int]:
-        return self._walk(cql.CHILDREN_DOWN, tree, _LEVELS - 1, 0, first, last)
+    def walk_descending(self, tree: str, first: int = INT64_MIN, last: int = INT64_MAX) -> Iterator[int]:
+        return self._walk(cql.CHILDREN_DESCENDING, tree, _LEVELS - 1, 0, first, last)
 
     def _walk(self, statement: str, tree: str, level: int, prefix: int, first: int, last: int) -> Iterator[int]:
         if first > last:
@@ -167,13 +167,13 @@ class Index:
                 yield from self._walk(statement, tree, level - 1, child, first, last)
 
     def dates_of(self, bucket: int) -> list[date]:
-        """The dates of the trades in a bucket, rising."""
+        """The dates of the trades in a bucket, ascending."""
         return [found.date() for (found,) in self._session.rows(cql.TRADE_DATES, (self._shard, bucket))]
 
-    def parts_of(self, account: int, kind: str, asset: str = "", last: int = MOST) -> Iterator[tuple[int, int]]:
-        """Month and part of an account's rows to sequence `last`, newest first."""
+    def parts_of(self, account: int, kind: str, asset: str = "", last: int = INT64_MAX) -> Iterator[tuple[int, int]]:
+        """Month and part of an account's rows up to sequence `last`, newest first."""
         for month, part in self._session.iterate(cql.ACCOUNT_PARTS, (self._shard, account, kind, asset)):
-            if part <= last // PART:
+            if part <= last // PART_SIZE:
                 yield month, part
 
 

@@ -1,10 +1,11 @@
-"""Where rows are, and which write of two wins: partition keys and write times of the ScyllaDB store.
+"""Partition keys and write times of the ScyllaDB store.
 
-A write names its own time (`USING TIMESTAMP`), made of the sequence that set the row: whatever comes late or twice
-loses, or changes nothing. Projections have a generation in front, which rises whenever they are dropped or reset:
-their deletes hide what was there, and not what is written again with the same sequences.
+The write time (`USING TIMESTAMP`) of a row is computed from the sequence that set the row, so a late write loses
+against a newer one and a repeated write changes nothing. The write time of a projected row has the generation in its
+high bits. The generation increases whenever projections are dropped or reset, so that their deletes hide the earlier
+rows, but not rows that are written again with the same sequences.
 
-ScyllaDB refuses times of the future. Generation 51 would begin late in 2026, as microseconds since 1970.
+ScyllaDB rejects timestamps in the future. Those of generation 51, as microseconds since 1970, would be late in 2026.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,52 +13,53 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import groupby
 
-BLOCKS = 64
-"""Blocks in a partition."""
-BUCKET = 10_000
-"""Sequences in a partition of trades or orders, and in one of `ledger_accounts`."""
-SLICE = 1_000
-"""Sequences that are looked through for the rows of one instrument."""
-HOLDERS = 256
-"""Accounts in a partition of balances: one batch holds those of a market's many traders."""
-PART = 1_000_000
-"""Sequences of an account in one partition."""
+BLOCKS_PER_BUCKET = 64
+"""Blocks per partition."""
+BUCKET_SIZE = 10_000
+"""Sequences per partition of trades, of orders and of `ledger_accounts`."""
+SLICE_SIZE = 1_000
+"""Sequences that a lookup by instrument reads at a time."""
+ACCOUNTS_PER_BUCKET = 256
+"""Accounts per partition of balances: many enough that one batch contains the balances of a market's traders."""
+PART_SIZE = 1_000_000
+"""Sequences per partition of an account's rows."""
 
-LEAST = -(1 << 63)
-MOST = (1 << 63) - 1
+INT64_MIN = -(1 << 63)
+INT64_MAX = (1 << 63) - 1
 
-GENERATIONS = 50
+MAX_GENERATION = 50
 _SEQUENCE_BITS = 45  # ten years at 100,000 events a second
-_LAST = (1 << _SEQUENCE_BITS) - 1
+_MAX_SEQUENCE = (1 << _SEQUENCE_BITS) - 1
 _BLOCK_BITS = 34  # five years at 100 blocks a second; as seconds, 544 years
-EPOCHS = 1 << 16
-"""Later ones would be stamped with times of the future."""
+MAX_EPOCH = 1 << 16
+"""Later epochs would have write times in the future."""
 _DAY_NS = 86_400 * 10**9
 
-assert PART % BUCKET == 0
-assert BUCKET % SLICE == 0
+assert PART_SIZE % BUCKET_SIZE == 0
+assert BUCKET_SIZE % SLICE_SIZE == 0
 
 
 def stamp(generation: int, sequence: int) -> int:
-    """The write time of a projected row that event `sequence` has set; beyond the last one they are all equal."""
-    return (generation << _SEQUENCE_BITS) + min(max(sequence, 0), _LAST)
+    """The write time of a projected row that event `sequence` set; equal for all sequences beyond the maximum."""
+    return (generation << _SEQUENCE_BITS) + min(max(sequence, 0), _MAX_SEQUENCE)
 
 
 def last_stamp(generation: int) -> int:
-    """Later than every write of this generation but a delete of its own."""
-    return (generation << _SEQUENCE_BITS) + _LAST
+    """The write time of deletes: not earlier than any other write of this generation."""
+    return (generation << _SEQUENCE_BITS) + _MAX_SEQUENCE
 
 
 def head_stamp(epoch: int, block_number: int) -> int:
-    """The write time of the `appended` checkpoint: the newest epoch's counts, and of these the newest block's."""
+    """The write time of the `appended` checkpoint: the newest epoch wins, and within an epoch the newest block."""
     return (epoch << _BLOCK_BITS) + block_number
 
 
 def block_stamp(epoch: int, since_s: int) -> int:
-    """The write time of a block: the newest epoch's counts, and of these the one of who began to append last.
+    """The write time of a block: the newest epoch wins, and within an epoch the process that began to append last.
 
-    `since_s`: when that was, in seconds of 1970. So of two copies of one epoch, which replicas that differ can make,
-    one wins as a whole: with equal times the larger value of each cell would stay.
+    `since_s` is the time of that process's first append, Unix seconds. If replicas diverge, one epoch can have two
+    versions of a block, and one of them must win as a whole: with equal write times the larger value of each cell
+    would win.
     """
     return (epoch << _BLOCK_BITS) + since_s
 
@@ -83,21 +85,21 @@ def _date_of_day(day: int) -> date:
     return datetime.fromtimestamp(day * 86_400, UTC).date()
 
 
-def holders(accounts: Iterable[int]) -> Iterator[int]:
-    """The partitions of the balances of accounts that rise."""
-    return (bucket for bucket, _ in groupby(accounts, lambda account: account // HOLDERS))
+def balance_buckets(accounts: Iterable[int]) -> Iterator[int]:
+    """The buckets of the balances of these accounts, which are sorted."""
+    return (bucket for bucket, _ in groupby(accounts, lambda account: account // ACCOUNTS_PER_BUCKET))
 
 
 def is_int64(value: int) -> bool:
-    """No column holds another number."""
-    return LEAST <= value <= MOST
+    """Whether a bigint column can hold the number."""
+    return INT64_MIN <= value <= INT64_MAX
 
 
 def int64(value: int) -> int:
-    """The nearest bound of a range that the columns can hold."""
-    return max(LEAST, min(MOST, value))
+    """The value, limited to the range of a bigint column."""
+    return max(INT64_MIN, min(INT64_MAX, value))
 
 
 def before_key(before: int | None) -> int:
-    """The first key that is too high."""
-    return MOST if before is None else int64(before)
+    """The exclusive upper bound of the keys on a page."""
+    return INT64_MAX if before is None else int64(before)

@@ -1,7 +1,7 @@
-"""The ScyllaDB store's statements, and what packs the rows that they write.
+"""The ScyllaDB store's statements.
 
-Columns that are written stand in the order in which `scylla_rows` packs them; those that are read in the order of the
-contract's tuples. No statement filters, counts or reads a partition that it does not name.
+Columns of inserts are in the order in which `write.rows` serializes them, columns of selects in the order of the
+contract's tuples. Every select gives the partition key; none filters or counts.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ DEFINITION = ", ".join(Definition._fields)
 
 
 def insert(table: str, columns: str) -> str:
-    """The write time comes last."""
+    """An insert; the write time is the last parameter."""
     marks = ", ".join(["?"] * len(columns.split(", ")))
     return f"INSERT INTO {table} ({columns}) VALUES ({marks}) USING TIMESTAMP ?"
 
 
 def width(statement: str) -> int:
-    """How many values a statement takes."""
+    """The number of parameters of a statement."""
     return statement.count("?")
 
 
@@ -94,11 +94,11 @@ WRITES = (
     PUT_CANDLE_MONTH,
     PUT_LEDGER_ACCOUNT,
 )
-"""Of projected rows and their indexes."""
+"""All statements that write projected rows or index entries."""
 
 
 def table(write: str) -> str:
-    """Where a statement writes to."""
+    """The table that a statement writes to."""
     words = write.split()
     return words[2]
 
@@ -120,7 +120,7 @@ NEWEST_BLOCKS = f"SELECT {BLOCK_HEAD} {_OF_BLOCKS} AND number < ? ORDER BY numbe
 
 _OF_TREE = "FROM bucket_trees WHERE shard = ? AND tree = ? AND level = ? AND prefix = ?"
 CHILDREN = f"SELECT child {_OF_TREE} AND child >= ? AND child <= ?"
-CHILDREN_DOWN = f"{CHILDREN} ORDER BY child DESC"
+CHILDREN_DESCENDING = f"{CHILDREN} ORDER BY child DESC"
 DROP_CHILD = (
     "DELETE FROM bucket_trees USING TIMESTAMP ? WHERE shard = ? AND tree = ? AND level = ? AND prefix = ? AND child = ?"
 )
@@ -139,7 +139,7 @@ LEDGER_ACCOUNTS = "SELECT account, month, asset FROM ledger_accounts WHERE shard
 _OF_TRADES = "FROM settled_trades WHERE shard = ? AND trade_date = ? AND bucket = ?"
 GET_TRADES = f"SELECT {TRADE} {_OF_TRADES} AND trade_id IN ?"
 TRADES_IN_BUCKET = f"SELECT {TRADE} {_OF_TRADES} AND trade_id >= ? AND trade_id <= ? LIMIT ?"
-TRADES_IN_BUCKET_DOWN = (
+TRADES_IN_BUCKET_DESCENDING = (
     f"SELECT {TRADE} {_OF_TRADES} AND trade_id >= ? AND trade_id <= ? ORDER BY trade_id DESC LIMIT ?"
 )
 TRADE_SYMBOLS = f"SELECT trade_id, symbol {_OF_TRADES} AND trade_id >= ? AND trade_id <= ?"
@@ -154,7 +154,7 @@ _OF_ORDERS = "FROM orders WHERE shard = ? AND bucket = ?"
 GET_ORDERS = f"SELECT {ORDER} {_OF_ORDERS} AND order_id IN ?"
 _BETWEEN_ORDERS = "order_id >= ? AND order_id <= ?"
 ORDERS_IN_BUCKET = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} LIMIT ?"
-ORDERS_IN_BUCKET_DOWN = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} ORDER BY order_id DESC LIMIT ?"
+ORDERS_IN_BUCKET_DESCENDING = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} ORDER BY order_id DESC LIMIT ?"
 ORDER_SYMBOLS = f"SELECT order_id, symbol {_OF_ORDERS} AND {_BETWEEN_ORDERS}"
 ORDER_SEQUENCES = f"SELECT order_id, updated_sequence {_OF_ORDERS}"
 ACCOUNT_ORDERS = f"SELECT order_id FROM orders_by_account WHERE {_OF_ACCOUNT_PART} AND order_id < ? LIMIT ?"
@@ -179,11 +179,11 @@ UNDO_HEAD = (
 )
 UNDO = "SELECT written_us, data FROM projection_undo WHERE shard = ? AND slot = ?"
 
-# Dropping: of whole partitions, or of what an event or a later one has set
+# Deletes of whole partitions, or of the rows that an event or a later one set
 
 
 def drop(table: str, keys: Sequence[str], condition: str = "") -> str:
-    """Takes the write time, the keys, and what the condition asks for."""
+    """A delete; its parameters are the write time, the keys and the value of the condition."""
     where = " AND ".join([*(f"{key} = ?" for key in keys), *([condition] if condition else [])])
     return f"DELETE FROM {table} USING TIMESTAMP ? WHERE {where}"
 

@@ -1,8 +1,8 @@
 """The store contract on ScyllaDB or Cassandra.
 
-Blocks and epochs are in `scylla_fences`, what makes a batch repeatable in `scylla_undo`, keys and write times in
-`scylla_keys`. Dead letters, which an operator reads and which are few, stay in SQL beside Django's own tables. One
-process projects a shard at a time, as with the other stores; any number may read.
+`fences` stores blocks and epochs, `write.undo` makes a batch repeatable, `keys` defines partition keys and write times.
+Dead letters are few and read by operators, so they are in the SQL database beside Django's own tables. As with the
+other stores, one process at a time projects a shard and any number may read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,69 +31,77 @@ from settlement.stores.base import (
 )
 from settlement.stores.continuity import refuse_leap, refuse_skip
 from settlement.stores.scylla import statements as cql
-from settlement.stores.scylla.batches import Outbox, leading
-from settlement.stores.scylla.connection.copies import refuse_too_many
+from settlement.stores.scylla.batches import Outbox, row_prefix
+from settlement.stores.scylla.connection.replication import check_replication
 from settlement.stores.scylla.connection.session import Access, Session
 from settlement.stores.scylla.fences import Fences
 from settlement.stores.scylla.index import OPEN_ORDERS, Index
-from settlement.stores.scylla.keys import BUCKET, GENERATIONS, LEAST, stamp
+from settlement.stores.scylla.keys import BUCKET_SIZE, INT64_MIN, MAX_GENERATION, stamp
 from settlement.stores.scylla.read.accounts import Accounts
 from settlement.stores.scylla.read.lookups import Blocks, Candles, Orders, Trades
 from settlement.stores.scylla.tables.schema import statements
-from settlement.stores.scylla.write.resets import Dropping
+from settlement.stores.scylla.write.resets import ProjectionReset
 from settlement.stores.scylla.write.rows import Rows
 from settlement.stores.scylla.write.undo import Overlay, TablesAtCheckpoint, UndoLog
 
-_PRUNED_AT_ONCE = 8
+_BUCKETS_PER_PRUNING = 8
 _LISTS = tuple(name for name in Projection._fields if name not in ("checkpoint", "before", "slice"))
 
 
 class ScyllaStore(SingleInserts):
-    """One shard in one keyspace. Raises StoreUnavailable and StoreRejected, as the contract says."""
+    """One shard in one keyspace. Raises StoreUnavailable and StoreRejected, as the contract defines."""
 
     is_atomic = False
 
     def __init__(
         self,
         access: Access,
-        letters: Store,
+        dead_letter_store: Store,
         slow_query_ms: float = 100,
         timeout_ms: int | None = None,
         shard: int = 0,
     ) -> None:
-        """`letters` keeps the dead letters. `timeout_ms`: for the answer to one request; None: as `access` says."""
+        """`timeout_ms` applies to one request; None: that of `access`."""
         self._session = Session(access, slow_query_ms, timeout_ms)
-        self._letters = letters
+        self._dead_letters = dead_letter_store
         self._shard = shard
         self._index = Index(self._session, shard)
         self._fences = Fences(self._session, shard)
-        self._blocks = Blocks(self._session, shard, self._fences.settle_head)
+        self._blocks = Blocks(self._session, shard, self._fences.resolved_head)
         self._trades = Trades(self._session, shard, self._index)
         self._orders = Orders(self._session, shard, self._index)
-        self._accounts = Accounts(self._session, shard, self._index, self._trades, self._orders, self._last_event)
+        self._accounts = Accounts(
+            self._session,
+            shard,
+            self._index,
+            trades=self._trades,
+            orders=self._orders,
+            last_event=self._last_event,
+        )
         self._candles = Candles(self._session, shard)
         self._undo = UndoLog(self._session, shard)
         self._overlay: Overlay | None = None
-        self._within = 0  # event to which the block after the checkpoint is projected; known with the overlay
+        # The event up to which the block after the checkpoint is projected; read together with the overlay.
+        self._within = 0
         self._is_overlay_known = False
-        self._generation = -1  # that the index's memory is of
-        self._heads: dict[str, bytes] = {}
-        self._tables: dict[bytes, str] = {}  # by how a row of theirs begins
-        self._pruned_to = LEAST
+        self._generation = -1  # the generation whose entries the index has cached
+        self._headers: dict[str, bytes] = {}  # by statement
+        self._tables: dict[bytes, str] = {}  # by the prefix of their rows
+        self._pruned_to = INT64_MIN
         self._newest_order = 0
 
     def connect(self) -> None:
         self._session.open()
 
     def close(self) -> None:
-        """The process keeps its connection for the next who needs it; of SQL each thread has its own."""
-        self._letters.close()
+        """Closes the thread's SQL connection. The process keeps its connection to the cluster for later use."""
+        self._dead_letters.close()
 
     def init(self) -> None:
-        refuse_too_many(self._session)
+        check_replication(self._session)
         for statement in statements(self._session.access.keyspace, self._session.access.replication):
             self._session.run_plain(statement)
-        self._letters.init()
+        self._dead_letters.init()
 
     def ping(self) -> None:
         self.appended()
@@ -114,19 +122,20 @@ class ScyllaStore(SingleInserts):
     def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
         at, generation = self._projected()
         if follows is not None:
-            refuse_leap(at, self._fences.written_head(), projection.checkpoint, follows)
+            appended = self._fences.written_head()
+            refuse_leap(projected=at, appended=appended, batch=projection.checkpoint, follows=follows)
         if not self._is_overlay_known:
             self._read_overlay(at, generation)
         number, part = projection.checkpoint.block_number, projection.slice
         if at.block_number >= number or (part.through and self._within >= part.through):
-            # A call before this one has come to its end without our hearing of it: no record would be true any more.
+            # An earlier call finished although its caller got no answer. An undo record made now would be wrong.
             self._send(self._rows(projection, generation, is_again=True), generation)
             self._read_overlay(at, generation)
             return
         refuse_skip(self._within, number, part)
         place, pending = _place(at.block_number, self._within), self._overlay
         if _changes(projection) or pending:
-            # From here on rows may be ahead of the checkpoint, whatever happens.
+            # From here on rows may be ahead of the checkpoint.
             self._overlay = (pending or Overlay(at.block_number)).before(projection)
             rows = self._rows(projection, generation, is_again=pending is not None)
             self._send(rows, generation, self._undo.batches(generation, place, self._overlay, place))
@@ -155,32 +164,32 @@ class ScyllaStore(SingleInserts):
     def drop_projections(self) -> None:
         _, generation = self._projected()
         self._begin_generation(generation + 1)
-        Dropping(self._session, self._shard, self._index, generation).everything()
+        ProjectionReset(self._session, self._shard, self._index, generation).delete_all()
 
     def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
         _, generation = self._projected()
         last_command = self._blocks.ends(base.checkpoint.block_number)[1]
         self._begin_generation(generation + 1)
-        dropping = Dropping(self._session, self._shard, self._index, generation)
-        dropping.since(first_event_sequence, last_command + 1 if last_command else LEAST)
+        reset = ProjectionReset(self._session, self._shard, self._index, generation)
+        reset.delete_from(event=first_event_sequence, order=last_command + 1 if last_command else INT64_MIN)
         rows = self._rows(base._replace(before=None), generation + 1, is_reset=True)
         self._send(rows, generation + 1)
         self._put_projected(base.checkpoint, generation + 1)
 
     def put_dead_letter(self, letter: DeadLetter) -> None:
-        self._letters.put_dead_letter(letter)
+        self._dead_letters.put_dead_letter(letter)
 
     def _rows(self, projection: Projection, generation: int, is_again: bool = False, is_reset: bool = False) -> Rows:
-        """`is_again`: a batch that was cut off may have written rows of these blocks."""
+        """`is_again`: an interrupted batch may have written rows of these blocks."""
         before = projection.before
         placed_before = None if before is None or is_again else {order.order_id for order in before.orders}
-        rows = Rows(self._session, self._shard, generation, self._heads)
-        with self._session.translating():  # a number that no column holds
+        rows = Rows(self._session, self._shard, generation, self._headers)
+        with self._session.translating():  # struct.error for a number that does not fit its column
             rows.add(projection, placed_before, is_reset)
         return rows
 
     def _send(self, rows: Rows, generation: int, undo: Sequence[object] = ()) -> None:
-        """Index entries and the undo record first: the rows may be found, and undone, as soon as they are there."""
+        """Writes index entries and the undo record first, so that every row can be found and undone once written."""
         self._accounts.forget()
         if self._generation != generation:
             self._index.forget()
@@ -196,7 +205,7 @@ class ScyllaStore(SingleInserts):
 
     def _count(self, outbox: Outbox) -> None:
         if not self._tables:
-            self._tables = {leading(self._session.query_id(write)): cql.table(write) for write in cql.WRITES}
+            self._tables = {row_prefix(self._session.query_id(write)): cql.table(write) for write in cql.WRITES}
         for mark, count in outbox.counts().items():
             metrics.DB_INSERTS.labels(self._tables[mark]).inc(count)
 
@@ -207,35 +216,38 @@ class ScyllaStore(SingleInserts):
         self._session.run(cql.PUT_CHECKPOINT, values)
 
     def _begin_generation(self, generation: int) -> None:
-        """The checkpoint goes to block 0, at a write time that is later than any of the generation before."""
-        if generation > GENERATIONS:
-            raise StoreRejected(f"Projections were dropped {GENERATIONS} times: settle into another SCYLLA_KEYSPACE.")
+        """Sets the checkpoint to block 0, with a write time later than any of the previous generation."""
+        if generation > MAX_GENERATION:
+            raise StoreRejected(
+                f"Projections were dropped or reset {MAX_GENERATION} times, the limit of a keyspace: settle into "
+                "another SCYLLA_KEYSPACE."
+            )
         self._overlay, self._is_overlay_known, self._within = None, True, 0
         self._accounts.forget()
-        self._pruned_to = LEAST
+        self._pruned_to = INT64_MIN
         self._put_projected(NOTHING_YET, generation)
 
     def _prune(self, projection: Projection, generation: int) -> None:
-        """Takes buckets without open orders out of the index, a few whenever a new bucket of orders begins."""
+        """Removes buckets without open orders from the index, a few each time a new bucket of orders begins."""
         newest = max((order.order_id for order in projection.orders), default=0)
-        if newest // BUCKET <= self._newest_order // BUCKET:
+        if newest // BUCKET_SIZE <= self._newest_order // BUCKET_SIZE:
             return
         is_first, self._newest_order = self._newest_order == 0, newest
-        if is_first or self._overlay is not None or self._letters.dead_letters():
-            return  # rows of a dead letter may still come into a bucket that is empty now
+        if is_first or self._overlay is not None or self._dead_letters.dead_letters():
+            return  # replaying a dead letter may add rows to a bucket that is empty now
         pruned = 0
-        for bucket in self._index.walk(OPEN_ORDERS, self._pruned_to, newest // BUCKET - 1):
+        for bucket in self._index.walk(OPEN_ORDERS, self._pruned_to, newest // BUCKET_SIZE - 1):
             if not self._session.rows(cql.ANY_OPEN_IN_BUCKET, (self._shard, bucket)):
                 self._index.drop_leaf(OPEN_ORDERS, bucket, generation)
             self._pruned_to, pruned = bucket + 1, pruned + 1
-            if pruned == _PRUNED_AT_ONCE:
+            if pruned == _BUCKETS_PER_PRUNING:
                 return
-        self._pruned_to = LEAST
+        self._pruned_to = INT64_MIN
 
     # settlement reads
 
     def appended(self) -> Checkpoint:
-        return self._fences.settle_head()
+        return self._fences.resolved_head()
 
     def projected(self) -> Checkpoint:
         return self._projected()[0]
@@ -263,7 +275,7 @@ class ScyllaStore(SingleInserts):
         self._is_overlay_known = True
 
     def _projected(self) -> tuple[Checkpoint, int]:
-        """And the generation of the rows."""
+        """The checkpoint and the generation of the rows."""
         row = self._session.one(cql.GET_CHECKPOINT, (self._shard, "projected"))
         return (Checkpoint(row[0], hash_value(row[1]), row[2]), row[3]) if row else (NOTHING_YET, 0)
 
@@ -305,7 +317,7 @@ class ScyllaStore(SingleInserts):
     def newest_trades(
         self, limit: int, *, before: int | None = None, after: int | None = None, symbol: str | None = None
     ) -> list[Trade]:
-        return self._trades.newest(limit, before, after, symbol)
+        return self._trades.newest(limit, before=before, after=after, symbol=symbol)
 
     def get_trades_by_account(self, account: int, limit: int, before: int | None = None) -> list[Trade]:
         return self._accounts.trades(account, limit, before)
@@ -343,15 +355,15 @@ class ScyllaStore(SingleInserts):
         return self._candles.newest(symbol, limit)
 
     def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
-        return self._letters.dead_letters(unresolved_only)
+        return self._dead_letters.dead_letters(unresolved_only)
 
     def newest_dead_letters(
         self, limit: int, *, before: int | None = None, unresolved_only: bool = False
     ) -> list[DeadLetter]:
-        return self._letters.newest_dead_letters(limit, before=before, unresolved_only=unresolved_only)
+        return self._dead_letters.newest_dead_letters(limit, before=before, unresolved_only=unresolved_only)
 
     def get_dead_letter(self, id: int) -> DeadLetter | None:
-        return self._letters.get_dead_letter(id)
+        return self._dead_letters.get_dead_letter(id)
 
 
 def _changes(projection: Projection) -> bool:
@@ -359,6 +371,5 @@ def _changes(projection: Projection) -> bool:
 
 
 def _place(block_number: int, within: int) -> int:
-    """Where a batch begins or ends, as undo records name it: a block's number, or within the block after it an event's,
-    negative."""
+    """The start or end of a batch in undo records: a block's number or, within the next block, minus an event's."""
     return -within or block_number

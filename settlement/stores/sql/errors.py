@@ -1,4 +1,4 @@
-"""Which errors of a database pass by themselves, by its own codes: the classes that drivers sort them into do not say.
+"""Classifies database errors by the database's own error codes, because the drivers' exception classes are too coarse.
 
 PostgreSQL: https://www.postgresql.org/docs/current/errcodes-appendix.html
 SQLite: https://www.sqlite.org/rescode.html
@@ -14,43 +14,43 @@ _TRANSIENT_CLASSES = frozenset(
         "08",  # connection exception
         "40",  # transaction rollback: serialization failure, deadlock, outcome unknown
         "53",  # insufficient resources: too many connections, disk full, out of memory
-        "55",  # object not in the state it has to be in: a lock that was not to be had
+        "55",  # object not in prerequisite state: a lock that was not available
         "57",  # operator intervention: shutdown, start-up, time-out
-        "58",  # system error: input and output
+        "58",  # system error: I/O
     )
 )
-_TRANSIENT_STATES = frozenset(("25006",))  # read-only transaction: a standby that is about to lead
+_TRANSIENT_STATES = frozenset(("25006",))  # read-only transaction: a standby that is being promoted
 _MISSING_STATES = frozenset(("42P01", "42703", "3F000"))  # table, column, schema
-_DAMAGED_CLASS = "XX"  # internal error: corrupt data, a corrupt index, or the server's own mistake
-_OF_THE_STATEMENT = "42"  # access denied, or a table that is not as the statement has it: no row's fault
+_DAMAGED_CLASS = "XX"  # internal error: corrupt data, a corrupt index, or a defect of the server
+_STATEMENT_CLASS = "42"  # access rule violation or a table that does not fit the statement; independent of the row
 
 _TRANSIENT_IN_SQLITE = frozenset(
     (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,  # a disk that was mounted again after errors, or a file under repair
+        sqlite3.SQLITE_READONLY,  # a disk that was remounted read-only after errors, or a file under repair
         sqlite3.SQLITE_INTERRUPT,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,  # the locks of the write-ahead log could not be had
+        sqlite3.SQLITE_PROTOCOL,  # the locks of the write-ahead log are not available
     )
 )
 _DAMAGED_IN_SQLITE = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
-_DAMAGED_TEXT = "Could not decode"  # SQLite's driver, which calls it operational
-# It has no codes for these.
+_DAMAGED_TEXT = "Could not decode"  # an OperationalError of SQLite's driver
+# SQLite has no codes for these.
 _MISSING_IN_SQLITE = ("no such table", "no such column", "has no column named")
-# PostgreSQL's driver has no code for what a server says to a login.
-_REFUSED_LOGIN = re.compile(
+# PostgreSQL's driver has no codes for the errors of a login.
+_LOGIN_REJECTED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|not permitted to log in|"
     r"permission denied for database|(role|user|database) \".*\" does not exist"
 )
-_PRIMARY = 0xFF  # of SQLite's extended codes the low byte is the plain one
+_PRIMARY = 0xFF  # the low byte of SQLite's extended codes is the primary code
 
 
 def is_transient(error: Error) -> bool:
-    """Whether the same call may succeed later, as it is."""
+    """Whether the same call may succeed later without any change."""
     cause = error.__cause__ or error
     state: str | None = getattr(cause, "sqlstate", None)
     if state:
@@ -60,18 +60,18 @@ def is_transient(error: Error) -> bool:
         return code & _PRIMARY in _TRANSIENT_IN_SQLITE
     if _DAMAGED_TEXT in str(error):
         return False
-    # A driver that has no code to tell has not reached the database, or has lost it.
+    # An error without a code is of the driver: it could not connect, or lost the connection.
     return isinstance(error, OperationalError | InterfaceError | InternalError)
 
 
 def is_uninitialized(error: Exception) -> bool:
-    """Whether tables, or columns of newer tables, are not there."""
+    """Whether tables, or columns of a newer version, are missing."""
     state: str | None = getattr(error.__cause__ or error, "sqlstate", None)
     return state in _MISSING_STATES or any(words in str(error) for words in _MISSING_IN_SQLITE)
 
 
 def is_damaged(error: Exception) -> bool:
-    """Whether the database itself is not what it was written as, so that no row is at fault."""
+    """Whether the database is corrupt, so that the statement and its rows are not the cause."""
     cause = error.__cause__ or error
     state: str | None = getattr(cause, "sqlstate", None)
     if state is not None:
@@ -81,19 +81,21 @@ def is_damaged(error: Exception) -> bool:
 
 
 def is_misconfigured(error: Exception) -> bool:
-    """Whether the database would refuse the statement whatever the row: a permission, a table of another kind."""
+    """Whether the database rejects the statement for any row: a missing permission, or a table of another kind."""
     state: str | None = getattr(error.__cause__ or error, "sqlstate", None)
-    return state is not None and state[:2] == _OF_THE_STATEMENT
+    return state is not None and state[:2] == _STATEMENT_CLASS
 
 
-def why_away(error: Exception) -> str:
-    """What to say of one that is transient. A refused login is: roles, passwords and databases can be put in order."""
-    said = sentence(error)
-    if _REFUSED_LOGIN.search(said):
-        return f"The database server refuses the login (mend user, password and database name in DATABASE_URL): {said}"
-    return f"The database does not answer: {said}"
+def unavailable_sentence(error: Exception) -> str:
+    """The message for a transient error. That includes a rejected login, which can be corrected meanwhile."""
+    message = first_line(error)
+    if _LOGIN_REJECTED.search(message):
+        return (
+            f"The database server rejects the login (check user, password and database name in DATABASE_URL): {message}"
+        )
+    return f"The database does not answer: {message}"
 
 
-def sentence(error: Exception) -> str:
-    """The first line of what the database said: the rest quotes statements and rows."""
+def first_line(error: Exception) -> str:
+    """The first line of the database's message; further lines quote statements and rows."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."

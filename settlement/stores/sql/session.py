@@ -1,4 +1,4 @@
-"""The database connection as the SQL store uses it: statements timed and counted, errors in the contract's words."""
+"""The SQL store's database connection: times and counts statements, translates errors into those of the contract."""
 
 import os
 import threading
@@ -15,12 +15,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from settlement import metrics
 from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
 from settlement.stores.sql.errors import (
+    first_line,
     is_damaged,
     is_misconfigured,
     is_transient,
     is_uninitialized,
-    sentence,
-    why_away,
+    unavailable_sentence,
 )
 from settlement.stores.sql.statements import Bulk
 from settlement.stores.timing import StatementTimes
@@ -30,25 +30,25 @@ log = structlog.get_logger(__name__)
 Row = tuple[Any, ...]
 
 _SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",  # readers go on while settlement writes
-    "PRAGMA synchronous=FULL",  # a confirmed block survives a power cut; NORMAL would not promise that in WAL mode
-    "PRAGMA wal_autocheckpoint=8000",  # pages: a page that changes often is copied into the database less often
-    "PRAGMA cache_size=-65536",  # KiB: the indexes that settlement writes to are hit at random
+    "PRAGMA journal_mode=WAL",  # readers are not blocked while settlement writes
+    "PRAGMA synchronous=FULL",  # a confirmed block survives a power failure; in WAL mode NORMAL does not guarantee it
+    "PRAGMA wal_autocheckpoint=8000",  # pages: pages that change often are copied into the database less often
+    "PRAGMA cache_size=-65536",  # KiB: settlement writes to random places of the indexes
 )
 
-_DURABLE_IN_POSTGRESQL = (  # whatever role and database say; what waits for standbys in some way stays as it is
+_DURABLE_IN_POSTGRESQL = (  # overrides "off" of role or database; the other values are all durable
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 
-_STATEMENTS_IN_A_LOCK = 10
-"""A statement may take so many times longer than a lock is waited for."""
+_STATEMENT_TIMEOUT_FACTOR = 10
+"""The statement time-out as a multiple of the lock time-out."""
 
 
 class Session:
-    """Statements on one database alias; each thread has its own connection, as Django keeps them."""
+    """Runs statements on one database alias. As always in Django, each thread has its own connection."""
 
     def __init__(self, alias: str, slow_query_ms: float, timeout_ms: int | None = None) -> None:
-        """`timeout_ms` is how long a lock is waited for; None: as the connection's settings say."""
+        """`timeout_ms` is the lock time-out; None: that of the connection's settings."""
         self.alias = alias
         self._times = StatementTimes(slow_query_ms)
         self._timeout_ms = timeout_ms
@@ -56,9 +56,9 @@ class Session:
         self._had_file = False
 
     def open(self) -> BaseDatabaseWrapper:
-        """The connection, opened and set up as settlement needs it. Raises StoreUnavailable."""
+        """Opens the connection and applies settlement's settings. Raises StoreUnavailable."""
         connection = connections[self.alias]
-        # Inside a transaction pragmas are refused; who began it has set them, or has not.
+        # Pragmas are not allowed inside a transaction, so a caller's transaction runs with the settings it has.
         if connection.in_atomic_block:
             return connection
         file = self._file_of(connection)
@@ -79,15 +79,15 @@ class Session:
             return ([f"PRAGMA busy_timeout={timeout_ms}"] if timeout_ms is not None else []) + [*_SQLITE_PRAGMAS]
         if timeout_ms is None:
             return [_DURABLE_IN_POSTGRESQL]
-        statement_ms = timeout_ms * _STATEMENTS_IN_A_LOCK
+        statement_ms = timeout_ms * _STATEMENT_TIMEOUT_FACTOR
         return [_DURABLE_IN_POSTGRESQL, f"SET lock_timeout = {timeout_ms}", f"SET statement_timeout = {statement_ms}"]
 
     def _file_of(self, connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
-        """Which file SQLite's database is, None where there is none.
+        """Device and inode of SQLite's database file; None if there is no file.
 
-        SQLite goes on writing to a file that was removed or replaced, and all of it would be lost. So a connection to
-        such a file is closed, and where it is missing none is opened, for that would make an empty one. Raises
-        StoreUnavailable.
+        SQLite continues to write to a file that was deleted or replaced, and those writes would be lost. Therefore a
+        connection to such a file is closed. If the file is missing, no connection is opened, because that would create
+        an empty one. Raises StoreUnavailable.
         """
         if connection.vendor != "sqlite":
             return None
@@ -98,11 +98,11 @@ class Session:
             if self._had_file:
                 connection.close()
                 metrics.DB_ERRORS.labels("unavailable").inc()
-                raise StoreUnavailable(f"The database file {name} is gone: put it back.") from error
+                raise StoreUnavailable(f"The database file {name} is missing: restore it.") from error
             return None
         file = status.st_dev, status.st_ino
         if connection.connection is not None and getattr(self._tuned, "file", file) != file:
-            log.warning("another file is in the place of the database")
+            log.warning("store.database_file_replaced", file=name)
             connection.close()
         return file
 
@@ -111,7 +111,7 @@ class Session:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside or nothing, durable at its end. Raises StoreUnavailable, StoreRejected."""
+        """A transaction, durable when the block ends. Raises StoreUnavailable, StoreRejected."""
         self.open()
         with self.translating("commit"), transaction.atomic(using=self.alias):
             yield
@@ -146,7 +146,7 @@ class Session:
 
     @contextmanager
     def translating(self, statement: str) -> Iterator[None]:
-        """What the database raises inside, as StoreUnavailable or StoreRejected."""
+        """Translates the database's exceptions into StoreUnavailable or StoreRejected."""
         try:
             yield
         except OverflowError as error:  # SQLite's driver, for an integer beyond 64 bits
@@ -155,24 +155,25 @@ class Session:
             if not is_transient(error):
                 raise self._rejected(error) from error
             metrics.DB_ERRORS.labels("unavailable").inc()
-            log.warning("store unavailable", statement=statement.split(" ", 1)[0], error=sentence(error))
+            log.warning("store.request_failed", statement=statement.split(" ", 1)[0], error=first_line(error))
             connections[self.alias].close_if_unusable_or_obsolete()
-            raise StoreUnavailable(why_away(error)) from error
+            raise StoreUnavailable(unavailable_sentence(error)) from error
 
     def _rejected(self, error: Exception) -> StoreRejected:
         metrics.DB_ERRORS.labels("rejected").inc()
         if is_uninitialized(error):
             return StoreUninitialized(
-                f"The database refuses it (manage.py init_store makes the tables): {sentence(error)}"
+                f"The database rejects the statement (manage.py init_store creates the tables): {first_line(error)}"
             )
         if is_damaged(error):
             name = connections[self.alias].settings_dict["NAME"]
             return StoreMisconfigured(
-                f"The database {name} is damaged, so nothing more is written to it: {sentence(error)} Keep a copy of "
-                "it, repair it or put back a sound one, run verify_settlement, then start again."
+                f"The database {name} is damaged, so nothing more is written to it: {first_line(error)} Keep a copy of "
+                "it, repair it or restore a backup, run verify_settlement, then start again."
             )
         if is_misconfigured(error):
             return StoreMisconfigured(
-                f"The database refuses it (mend DATABASE_URL's permissions or tables): {sentence(error)}"
+                "The database rejects the statement (correct the permissions of DATABASE_URL's user, or the tables): "
+                f"{first_line(error)}"
             )
-        return StoreRejected(f"The database refuses it: {sentence(error)}")
+        return StoreRejected(f"The database rejects the statement: {first_line(error)}")

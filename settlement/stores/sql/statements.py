@@ -1,7 +1,7 @@
-"""The SQL store's statements, for SQLite and PostgreSQL alike. Columns stand in the order of the contract's tuples.
+"""The SQL store's statements, for both SQLite and PostgreSQL. Columns are in the order of the contract's tuples.
 
-An upsert of state that changes carries the sequence that set it, and loses against a newer row: a write that comes
-late or twice does no harm.
+An upsert of mutable state includes the sequence of the event that set it and does not replace a newer row, so a late
+or repeated write changes nothing.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from settlement.stores.base import (
 from settlement.stores.block_parts import Part
 
 LEG_BITS = 4
-"""`ledger_events.entry` is event_sequence * 16 + leg: one integer key that rises, in place of two columns."""
+"""`ledger_events.entry` is event_sequence * 16 + leg: one ascending integer key instead of two columns."""
 
 BLOCK = ", ".join(StoredBlock._fields)
 BLOCK_HEAD = ", ".join(StoredBlock._fields[:-1])
@@ -59,11 +59,14 @@ SEQUENCE_OF = {
     "trading_days": "last_trade_id",
     "definitions": "event_sequence",
 }
-"""The event that set a row; of a ledger event it is in `entry`."""
+"""The column with the event that set a row; for a ledger event it is part of `entry`."""
 
 
 def upsert(table: str, columns: str, key: str, set_columns: Sequence[str] = (), newer: str = "") -> str:
-    """Inserts a row, or sets `set_columns` (all but the key, unless given) where `newer` is not older than there."""
+    """An upsert. If the key exists, it sets `set_columns` (default: all but the key).
+
+    With `newer`, it does so only if that column's new value is not lower than the stored one.
+    """
     names = columns.split(", ")
     keys = key.split(", ")
     changed = ", ".join(f"{name} = excluded.{name}" for name in set_columns or [n for n in names if n not in keys])
@@ -73,37 +76,37 @@ def upsert(table: str, columns: str, key: str, set_columns: Sequence[str] = (), 
 
 
 class Bulk(NamedTuple):
-    """An upsert of many rows of one kind, in the words of each database."""
+    """An upsert of many rows, as SQL for each database."""
 
     row_by_row: str  # for `executemany`
     by_column: str
-    """PostgreSQL's: one list a column. Two to five times faster there than row by row; no key may come twice."""
+    """For PostgreSQL, with one list per column: two to five times faster than row by row. Keys must be distinct."""
 
 
 POSTGRESQL_TYPES = {int: "bigint", str: "text", bool: "boolean", date: "date"}
 
 
 def bulk(table: str, row: type[NamedTuple], key: str, set_columns: Sequence[str] = (), newer: str = "") -> Bulk:
-    """As `upsert`, of rows whose columns are the fields of `row`."""
+    """As `upsert`, for rows whose columns are the fields of `row`."""
     names: tuple[str, ...] = row._fields
     one = upsert(table, ", ".join(names), key, set_columns, newer)
-    return Bulk(one, one.replace(_marks(names), f"SELECT * FROM {_columns(row)}"))
+    return Bulk(one, one.replace(_placeholders(names), f"SELECT * FROM {_columns(row)}"))
 
 
-def _marks(names: Sequence[str]) -> str:
+def _placeholders(names: Sequence[str]) -> str:
     return f"VALUES ({', '.join(['%s'] * len(names))})"
 
 
 def _columns(row: type) -> str:
-    """The rows that PostgreSQL makes of one list a field."""
+    """PostgreSQL's `unnest`, which makes rows of one list per field."""
     types = [POSTGRESQL_TYPES[(get_args(hint) or (hint,))[0]] for hint in get_type_hints(row).values()]
     return f"unnest({', '.join(f'%s::{name}[]' for name in types)})"
 
 
 def by_keys(table: str, columns: str, key: str) -> str:
-    """Reads the rows of many keys, whose marks take the place of KEYS.
+    """A select of the rows of many keys; the caller replaces KEYS by placeholders.
 
-    A join from the keys, in this order: SQLite does not use an index for `(a, b) IN (VALUES …)`.
+    The statement joins from the keys to the table, because SQLite does not use an index for `(a, b) IN (VALUES …)`.
     """
     names = key.split(", ")
     wanted = ", ".join(f"wanted_{name}" for name in names)
@@ -122,13 +125,14 @@ PUT_ORDER = bulk(
     newer="updated_sequence",
 )
 _put_entry = upsert("ledger_events", LEDGER_EVENT, "entry")
-_entry_marks = _marks(LEDGER_EVENT.split(", "))
+_entry_placeholders = _placeholders(LEDGER_EVENT.split(", "))
 PUT_LEDGER_EVENT = Bulk(
     _put_entry.replace(
-        _entry_marks, _marks(LedgerEvent._fields).replace("%s, %s", f"CAST(%s AS bigint) * {1 << LEG_BITS} + %s", 1)
+        _entry_placeholders,
+        _placeholders(LedgerEvent._fields).replace("%s, %s", f"CAST(%s AS bigint) * {1 << LEG_BITS} + %s", 1),
     ),
     _put_entry.replace(
-        _entry_marks,
+        _entry_placeholders,
         f"SELECT event_sequence * {1 << LEG_BITS} + leg, {LEDGER_EVENT.partition(', ')[2]} "
         f"FROM {_columns(LedgerEvent)} AS given({', '.join(LedgerEvent._fields)})",
     ),
@@ -138,7 +142,7 @@ PUT_CANDLE = bulk("candles", Candle, "symbol, minute_ns", newer="last_trade_id")
 PUT_TRADING_DAY = bulk("trading_days", TradingDay, "day", newer="last_trade_id")
 PUT_DEFINITION = bulk("definitions", Definition, "event_sequence")
 PUT_CHECKPOINT = upsert("settlement_checkpoints", f"stage, {CHECKPOINT}", "stage")
-# Before there is anything this row is made, so that two transactions on it always wait for each other.
+# Creates the row if it is missing, so that two transactions always have a row to lock.
 LOCK_CHECKPOINT = (
     f"INSERT INTO settlement_checkpoints (stage, {CHECKPOINT}) VALUES (%s, 0, '{0:016x}', 0) "
     f"ON CONFLICT (stage) DO UPDATE SET epoch = settlement_checkpoints.epoch RETURNING {CHECKPOINT}"
@@ -158,7 +162,7 @@ PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 GET_CHECKPOINT = f"SELECT {CHECKPOINT} FROM settlement_checkpoints WHERE stage = %s"
 GET_BLOCK = f"SELECT {BLOCK} FROM engine_blocks WHERE number = %s"
 GET_BLOCK_HASH = "SELECT hash FROM engine_blocks WHERE number = %s"
-# Of one part, with how many there are.
+# One part, and the number of parts.
 GET_BLOCK_PART = "SELECT parts, data FROM engine_block_parts WHERE number = %s AND part = %s"
 GET_BLOCKS = f"SELECT {BLOCK} FROM engine_blocks WHERE number BETWEEN %s AND %s ORDER BY number LIMIT %s"
 # Blocks without events share their last_event_sequence with the block before, which has the lower number.
@@ -192,7 +196,7 @@ ORDERS_BY_RANGE = f"SELECT {ORDER} FROM orders WHERE order_id BETWEEN %s AND %s 
 NEWEST_ORDERS = f"SELECT {ORDER} FROM orders WHERE order_id < %s ORDER BY order_id DESC LIMIT %s"
 SYMBOL_NEWEST_ORDERS = f"SELECT {ORDER} FROM orders WHERE symbol = %s AND order_id < %s ORDER BY order_id DESC LIMIT %s"
 ORDERS_BY_ACCOUNT = f"SELECT {ORDER} FROM orders WHERE account = %s AND order_id < %s ORDER BY order_id DESC LIMIT %s"
-# 'open' is written out: a partial index is used only where the statement itself says that its rows are enough.
+# 'open' is a literal: a partial index is used only if the statement itself implies the index's condition.
 OPEN_ORDERS = f"SELECT {ORDER} FROM orders WHERE status = 'open' AND order_id > %s ORDER BY order_id LIMIT %s"
 
 LEDGER_EVENTS = f"SELECT {LEDGER_EVENT} FROM ledger_events WHERE entry BETWEEN %s AND %s ORDER BY entry"

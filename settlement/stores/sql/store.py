@@ -1,7 +1,7 @@
 """The store contract on Django's database connection: SQLite (embedded default) and PostgreSQL.
 
-One transaction holds a whole batch and its checkpoint, so rows never run ahead of the checkpoint. Rows are written
-with `executemany` and upserts, not with ORM objects, which would cost more than the rest of settlement together.
+A batch and its checkpoint are written in one transaction, so rows are never ahead of the checkpoint. Rows are written
+with upserts and `executemany` instead of the ORM, which would take more time than all the rest of settlement.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,10 +22,8 @@ from settlement.stores.base import (
     Checkpoint,
     DeadLetter,
     Definition,
-    Fenced,
     LedgerEvent,
     Order,
-    Outrun,
     Projection,
     SingleInserts,
     StoredBlock,
@@ -35,7 +33,14 @@ from settlement.stores.base import (
     TradingDay,
 )
 from settlement.stores.block_parts import in_row, joined, may_go_on, parts_of
-from settlement.stores.continuity import refuse_gap, refuse_leap, refuse_skip
+from settlement.stores.continuity import (
+    refuse_fenced,
+    refuse_gap,
+    refuse_leap,
+    refuse_older_epoch,
+    refuse_outrun,
+    refuse_skip,
+)
 from settlement.stores.sql import statements as sql
 from settlement.stores.sql.layout import missing
 from settlement.stores.sql.session import Row, Session
@@ -45,23 +50,23 @@ T = TypeVar("T")
 PAGE = 1000
 """Rows that an iterator holds at a time."""
 BLOCK_PAGE = 16
-"""Rows of blocks that an iterator holds at a time: each has up to a megabyte."""
-ASK_AT_ONCE = 400
-"""Keys in one statement; databases limit its parameters."""
+"""Rows of blocks that an iterator holds at a time; each has up to 1 MiB."""
+KEYS_PER_STATEMENT = 400
+"""Databases limit the number of parameters of a statement."""
 
-LEAST = -(1 << 63)
-MOST = (1 << 63) - 1
+INT64_MIN = -(1 << 63)
+INT64_MAX = (1 << 63) - 1
 
 assert 1 << sql.LEG_BITS > MAX_LEGS
 
 
 class SqlStore(SingleInserts):
-    """One shard in one database. Raises StoreUnavailable and StoreRejected, as the contract says."""
+    """One shard in one database. Raises StoreUnavailable and StoreRejected, as the contract defines."""
 
     is_atomic = True
 
     def __init__(self, alias: str = "default", slow_query_ms: float = 100, timeout_ms: int | None = None) -> None:
-        """`timeout_ms`: a lock is waited for so long; None: as long as the database's settings say."""
+        """`timeout_ms` is the lock time-out; None: that of the database's settings."""
         self._session = Session(alias, slow_query_ms, timeout_ms)
 
     def connect(self) -> None:
@@ -93,9 +98,9 @@ class SqlStore(SingleInserts):
         checkpoint = Checkpoint(last.number, last.hash, last.epoch)
         rows = [(b.number, hash_text(b.hash), hash_text(b.prev_hash), *b[3:-1], in_row(b.data)) for b in blocks]
         with self._session.transaction():
-            # The checkpoint first: it makes a `begin_epoch` elsewhere wait for this, or this for that.
+            # The checkpoint first: its lock serializes this transaction and a concurrent `begin_epoch`.
             is_next = self._advance("appended", first.number - 1, first.prev_hash, checkpoint)
-            head = checkpoint if is_next else self._locked("appended")
+            head = checkpoint if is_next else self._lock_checkpoint("appended")
             self._refuse_fenced(blocks)
             if not is_next:
                 refuse_gap(head, blocks, self._hash_of)
@@ -106,30 +111,21 @@ class SqlStore(SingleInserts):
                 self._put_checkpoint("appended", checkpoint)
 
     def _hash_of(self, number: int) -> int | None:
-        return _only(hash_value(digest) for (digest,) in self._session.rows(sql.GET_BLOCK_HASH, [number]))
+        return _first(hash_value(digest) for (digest,) in self._session.rows(sql.GET_BLOCK_HASH, [number]))
 
     def _refuse_fenced(self, blocks: Sequence[StoredBlock]) -> None:
         oldest = min(block.epoch for block in blocks)
         for number, first_block in self._session.rows(sql.FENCES, [oldest, blocks[-1].number]):
-            for block in blocks:
-                if block.epoch < number and block.number >= first_block:
-                    raise Fenced(
-                        f"Block {block.number} is of epoch {block.epoch}, but epoch {number} has begun with block "
-                        f"{first_block}: the engine that made it was replaced."
-                    )
+            refuse_fenced(blocks, epoch=number, first_block=first_block)
 
     def begin_epoch(self, epoch: Epoch) -> None:
         with self._session.transaction():
-            head = self._locked("appended")
+            head = self._lock_checkpoint("appended")
             newest = max(self.epochs(), default=None)
             if newest == epoch:
                 return
-            if newest is not None and newest.number >= epoch.number:
-                raise Fenced(f"Epoch {newest.number} has begun already, at {newest.commands}.")
-            if head.block_number >= epoch.first_block:
-                raise Outrun(f"The store holds block {head.block_number}: no epoch begins with {epoch.first_block}.")
-            if head.block_number == epoch.first_block - 1 and head.hash != epoch.prev_hash:
-                raise Outrun(f"The store holds another block {head.block_number} than the engine that begins an epoch.")
+            refuse_older_epoch(newest, epoch)
+            refuse_outrun(head, epoch)
             self._session.write("engine_epochs", sql.PUT_EPOCH, [_epoch_row(epoch)])
 
     def epochs(self) -> list[Epoch]:
@@ -142,17 +138,17 @@ class SqlStore(SingleInserts):
                 return
             checkpoint = projection.checkpoint
             is_next = follows is not None and self._advance("projected", follows[0], follows[1], checkpoint)
-            at = checkpoint if is_next else self._locked("projected")
+            at = checkpoint if is_next else self._lock_checkpoint("projected")
             if follows is not None:
-                refuse_leap(at, self.appended(), checkpoint, follows)
+                refuse_leap(projected=at, appended=self.appended(), batch=checkpoint, follows=follows)
             self._put_rows(projection)
             if checkpoint.block_number > at.block_number:
                 self._put_checkpoint("projected", checkpoint)
 
     def _insert_slice(self, projection: Projection, follows: Checkpoint | None) -> None:
-        checkpoint, part, at = projection.checkpoint, projection.slice, self._locked("projected")
+        checkpoint, part, at = projection.checkpoint, projection.slice, self._lock_checkpoint("projected")
         if follows is not None:
-            refuse_leap(at, self.appended(), checkpoint, follows)
+            refuse_leap(projected=at, appended=self.appended(), batch=checkpoint, follows=follows)
         is_new = at.block_number < checkpoint.block_number
         within = self._progress(checkpoint.block_number)
         if is_new and not (part.through and within >= part.through):
@@ -167,7 +163,7 @@ class SqlStore(SingleInserts):
             self._put_checkpoint("projected", checkpoint)
 
     def _progress(self, number: int) -> int:
-        return _only(event for (event,) in self._session.rows(sql.GET_PROGRESS, [number])) or 0
+        return _first(event for (event,) in self._session.rows(sql.GET_PROGRESS, [number])) or 0
 
     def insert_rows(self, projection: Projection) -> None:
         with self._session.transaction():
@@ -204,7 +200,7 @@ class SqlStore(SingleInserts):
         write("trading_days", sql.PUT_TRADING_DAY, projection.days)
 
     def _advance(self, stage: str, number: int, digest: int, checkpoint: Checkpoint) -> bool:
-        """Moves a checkpoint, and locks it, if it is at that block with that hash: one statement for the usual case."""
+        """Locks and advances a checkpoint if it is at block `number` with that hash, in one statement."""
         values = [
             checkpoint.block_number,
             hash_text(checkpoint.hash),
@@ -215,8 +211,8 @@ class SqlStore(SingleInserts):
         ]
         return bool(self._session.rows(sql.ADVANCE_CHECKPOINT, values))
 
-    def _locked(self, stage: str) -> Checkpoint:
-        """A checkpoint that nobody else moves before this transaction has ended."""
+    def _lock_checkpoint(self, stage: str) -> Checkpoint:
+        """Reads a checkpoint and locks it until this transaction ends."""
         ((number, digest, epoch),) = self._session.rows(sql.LOCK_CHECKPOINT, [stage])
         return Checkpoint(number, hash_value(digest), epoch)
 
@@ -258,14 +254,14 @@ class SqlStore(SingleInserts):
         return self._by_keys(sql.GET_CANDLES, keys, Candle._make)
 
     def _by_keys(self, statement: str, keys: Sequence[Row], make: Callable[[Row], T]) -> list[T]:
-        """The rows of many keys of one or two columns, asked for in pieces."""
+        """The rows of many keys of one or two columns."""
         found: list[T] = []
-        for start in range(0, len(keys), ASK_AT_ONCE):
-            piece = keys[start : start + ASK_AT_ONCE]
-            one = "(" + ", ".join(["%s"] * len(piece[0])) + ")"
-            marks = ", ".join([one] * len(piece))
-            values = [value for key in piece for value in key]
-            found += map(make, self._session.rows(statement.replace("KEYS", marks), values))
+        for start in range(0, len(keys), KEYS_PER_STATEMENT):
+            chunk = keys[start : start + KEYS_PER_STATEMENT]
+            one = "(" + ", ".join(["%s"] * len(chunk[0])) + ")"
+            placeholders = ", ".join([one] * len(chunk))
+            values = [value for key in chunk for value in key]
+            found += map(make, self._session.rows(statement.replace("KEYS", placeholders), values))
         return found
 
     def definitions(self) -> list[Definition]:
@@ -274,10 +270,10 @@ class SqlStore(SingleInserts):
     # lookups: blocks
 
     def get_block(self, number: int) -> StoredBlock | None:
-        return _only(self._whole_blocks(self._session.rows(sql.GET_BLOCK, [number]))) if _is_int64(number) else None
+        return _first(self._whole_blocks(self._session.rows(sql.GET_BLOCK, [number]))) if _is_int64(number) else None
 
     def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
-        last = MOST if last is None else _int64(last)
+        last = INT64_MAX if last is None else _int64(last)
         while True:
             page = self._session.rows(sql.GET_BLOCKS, [_int64(first), last, BLOCK_PAGE])
             yield from self._whole_blocks(page)
@@ -288,7 +284,7 @@ class SqlStore(SingleInserts):
     def block_of_event(self, event_sequence: int) -> StoredBlock | None:
         if not _is_int64(event_sequence):
             return None
-        block = _only(self._whole_blocks(self._session.rows(sql.GET_BLOCK_OF_EVENT, [event_sequence])))
+        block = _first(self._whole_blocks(self._session.rows(sql.GET_BLOCK_OF_EVENT, [event_sequence])))
         return block if block is not None and block.first_event_sequence <= event_sequence else None
 
     def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
@@ -300,9 +296,9 @@ class SqlStore(SingleInserts):
             yield joined(block, self._parts(block.number)) if may_go_on(block) else block
 
     def _parts(self, number: int) -> Iterator[bytes]:
-        """The bytes of a block that are not in its own row, as far as they are there."""
+        """The bytes of the stored parts of a block."""
         for part in count(1):
-            row = _only(self._session.rows(sql.GET_BLOCK_PART, [number, part]))
+            row = _first(self._session.rows(sql.GET_BLOCK_PART, [number, part]))
             if row is None:
                 return
             yield bytes(row[1])
@@ -312,7 +308,7 @@ class SqlStore(SingleInserts):
     # lookups: trades
 
     def get_trade_by_id(self, trade_id: int) -> Trade | None:
-        return _only(self._trades(sql.GET_TRADE, [trade_id])) if _is_int64(trade_id) else None
+        return _first(self._trades(sql.GET_TRADE, [trade_id])) if _is_int64(trade_id) else None
 
     def get_trades_by_sequence_range(self, first: int, last: int, limit: int, symbol: str | None = None) -> list[Trade]:
         span = [_int64(first), _int64(last), limit]
@@ -323,7 +319,7 @@ class SqlStore(SingleInserts):
     def newest_trades(
         self, limit: int, *, before: int | None = None, after: int | None = None, symbol: str | None = None
     ) -> list[Trade]:
-        span = [LEAST if after is None else _int64(after), _before(before), limit]
+        span = [INT64_MIN if after is None else _int64(after), _before(before), limit]
         if symbol is None:
             return self._trades(sql.NEWEST_TRADES, span)
         return self._trades(sql.SYMBOL_NEWEST_TRADES, [symbol, *span])
@@ -341,7 +337,7 @@ class SqlStore(SingleInserts):
 
     def trading_day(self, day: date) -> TradingDay | None:
         rows = self._session.rows(sql.GET_TRADING_DAY, [day])
-        return _only(TradingDay(day, first, last) for _, first, last in rows)
+        return _first(TradingDay(day, first, last) for _, first, last in rows)
 
     # lookups: orders
 
@@ -359,7 +355,7 @@ class SqlStore(SingleInserts):
         return self._orders(sql.ORDERS_BY_RANGE, [_int64(first), _int64(last), limit])
 
     def open_orders(self) -> Iterator[Order]:
-        after = LEAST
+        after = INT64_MIN
         while page := self._orders(sql.OPEN_ORDERS, [after, PAGE]):
             yield from page
             after = page[-1].order_id
@@ -378,15 +374,15 @@ class SqlStore(SingleInserts):
     ) -> list[LedgerEvent]:
         if not _is_int64(account):
             return []
-        entry = MOST if before is None else _int64((before[0] << sql.LEG_BITS) + before[1])
+        entry = INT64_MAX if before is None else _int64((before[0] << sql.LEG_BITS) + before[1])
         assets = [balance.asset for balance in self.balances_of(account)] if asset is None else [asset]
-        # Each page comes newest first, so the newest of all are at the front of one of them.
+        # Each page has the newest entries first, so merging the pages yields the newest of all.
         pages = [self._session.rows(sql.LEDGER_EVENTS_BY_ASSET, [account, name, entry, limit]) for name in assets]
         newest = merge(*pages, key=lambda row: row[0], reverse=True)
         return [_ledger_event(row) for row in islice(newest, limit)]
 
     def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
-        left = MOST if limit is None else limit
+        left = INT64_MAX if limit is None else limit
         while left > 0:
             size = min(PAGE, left)
             if after is None:
@@ -421,7 +417,7 @@ class SqlStore(SingleInserts):
 
     def get_dead_letter(self, id: int) -> DeadLetter | None:
         rows = self._session.rows(sql.GET_DEAD_LETTER, [id]) if _is_int64(id) else []
-        return _only(DeadLetter(row[0], *row) for row in rows)
+        return _first(DeadLetter(row[0], *row) for row in rows)
 
 
 def _epoch_row(epoch: Epoch) -> Row:
@@ -437,19 +433,19 @@ def _ledger_event(row: Row) -> LedgerEvent:
     return LedgerEvent(entry >> sql.LEG_BITS, entry & (1 << sql.LEG_BITS) - 1, *rest)
 
 
-def _only(found: Iterable[T]) -> T | None:
+def _first(found: Iterable[T]) -> T | None:
     return next(iter(found), None)
 
 
 def _is_int64(value: int) -> bool:
-    """No column holds another number, and no driver takes one."""
-    return LEAST <= value <= MOST
+    """Whether a bigint column can hold the number; drivers raise for others."""
+    return INT64_MIN <= value <= INT64_MAX
 
 
 def _int64(value: int) -> int:
-    """The nearest bound of a range that the columns can hold."""
-    return max(LEAST, min(MOST, value))
+    """The value, limited to the range of a bigint column."""
+    return max(INT64_MIN, min(INT64_MAX, value))
 
 
 def _before(before: int | None) -> int:
-    return MOST if before is None else _int64(before)
+    return INT64_MAX if before is None else _int64(before)

@@ -39,7 +39,7 @@ def refuse(store: Store, *numbers: int) -> None:
 
         def insert(projection: Projection, *follows: Any, method: Callable[..., None] = method) -> None:
             if any(row.block_number in numbers for row in projection.ledger_events):
-                raise StoreRejected("The database refuses it: a row is impossible.")
+                raise StoreRejected("The database rejects the statement: a row is impossible.")
             method(projection, *follows)
 
         setattr(store, name, insert)
@@ -65,9 +65,9 @@ def test_what_is_wrong_with_the_database_stops_settlement_and_is_no_dead_letter(
     def insert(projection: Projection, follows: Checkpoint | None = None) -> None:
         numbers = {row.block_number for row in projection.ledger_events}
         if refused_first and len(numbers) > 1:
-            raise StoreRejected("The database refuses it: a row is impossible.")
+            raise StoreRejected("The database rejects the statement: a row is impossible.")
         if max(numbers, default=0) >= REFUSED:
-            raise StoreMisconfigured("The database refuses it: permission denied for table balances.")
+            raise StoreMisconfigured("The database rejects the statement: permission denied for table balances.")
         taken(projection, follows)
 
     store.insert_batch = insert  # type: ignore[method-assign]
@@ -88,7 +88,11 @@ def test_the_block_is_kept_and_told_and_the_others_go_on(
     settle(refusing, feed_of(clock, BLOCKS))
     assert refusing.projected().block_number == LAST
     (letter,) = refusing.dead_letters()
-    assert (letter.id, letter.attempts, letter.error) == (REFUSED, 1, "The database refuses it: a row is impossible.")
+    assert (letter.id, letter.attempts, letter.error) == (
+        REFUSED,
+        1,
+        "The database rejects the statement: a row is impossible.",
+    )
     blocks = {trade.block_number for trade in refusing.get_trades_by_sequence_range(1, 10**9, 10**6)}
     assert REFUSED not in blocks
     assert max(blocks) > REFUSED
@@ -135,7 +139,7 @@ def test_a_replay_that_is_refused_again_is_counted(
     settle(refusing, feed_of(clock, BLOCKS))
     letters = DeadLetters(refusing, folder, clock)
     (letter,) = letters.unresolved()
-    assert letters.replay(letter) == "The database refuses it: a row is impossible."
+    assert letters.replay(letter) == "The database rejects the statement: a row is impossible."
     (again,) = letters.unresolved()
     assert again.attempts == 2
     assert again.first_failed_at_ns == letter.first_failed_at_ns < again.last_failed_at_ns
@@ -284,6 +288,6 @@ def test_a_row_that_the_database_itself_refuses_becomes_a_dead_letter(
             "BEGIN SELECT RAISE(ABORT, 'impossible'); END"
         )
     settle(store, feed_of(clock, BLOCKS))
-    assert [letter.error for letter in store.dead_letters()] == ["The database refuses it: impossible."]
+    assert [letter.error for letter in store.dead_letters()] == ["The database rejects the statement: impossible."]
     assert store.projected().block_number == LAST
     settle(store, ScriptedFeed(clock, []))

@@ -155,7 +155,7 @@ def test_a_rebuild_that_was_killed_while_it_dropped_can_be_started_again(
 
     before = tables(settled)
     with monkeypatch.context() as patched:
-        patched.setattr(resets.Dropping, "_drop_by_account", die)
+        patched.setattr(resets.ProjectionReset, "_drop_by_account", die)
         with pytest.raises(Crash):
             rebuild(settled, folder, clock, from_block)
     assert tables(settled) != before

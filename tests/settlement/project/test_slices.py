@@ -269,7 +269,7 @@ class Refusing:
 
         def put(store: SqlStore, projection: Any) -> None:
             if projection.slice in self.refused and projection.ledger_events:
-                raise StoreRejected("The database refuses it: a trigger.")
+                raise StoreRejected("The database rejects the statement: a trigger.")
             insert(store, projection)
 
         monkeypatch.setattr(SqlStore, "_put_rows", put)

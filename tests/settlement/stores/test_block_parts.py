@@ -157,7 +157,7 @@ def test_rows_of_a_version_without_parts_are_read_from_sql(alias: str) -> None:
 @pytest.mark.services("cassandra")
 def test_a_keyspace_of_a_version_without_parts_is_upgraded_and_its_rows_are_read(old_keyspace: Access) -> None:
     store, rows = ScyllaStore(old_keyspace, SqlStore()), old_rows()
-    with pytest.raises(StoreUninitialized, match=r"lacks engine_block_parts.*: manage.py init_store makes"):
+    with pytest.raises(StoreUninitialized, match=r"lacks engine_block_parts.*: manage.py init_store creates"):
         store.ping()
     wiring.make_tables_if_missing(store)
     session = Session(old_keyspace)

@@ -31,20 +31,20 @@ LIMITS = (3, 1000)
 KEYS = (-1, 0, LAST_EVENT // 2, LAST_EVENT + 1, MOST, 10**30)
 
 SMALL = {
-    "BLOCKS": 4,
-    "BUCKET": 20,
-    "SLICE": 10,
-    "HOLDERS": 2,
-    "PART": 100,
+    "BLOCKS_PER_BUCKET": 4,
+    "BUCKET_SIZE": 20,
+    "SLICE_SIZE": 10,
+    "ACCOUNTS_PER_BUCKET": 2,
+    "PART_SIZE": 100,
     "_BITS": 2,
     "PAGE": 7,
     "FIRST_PAGE": 2,
     "BLOCK_PAGE": 3,
-    "ASK_AT_ONCE": 5,
-    "_LEAST_ENTRIES": 2,
+    "KEYS_PER_STATEMENT": 5,
+    "_MIN_ENTRIES": 2,
 }
 """Partitions, nodes of indexes and pages, so small that some hundred events lie in many. No table knows the sizes."""
-assert 2 * SMALL["PART"] < LAST_EVENT
+assert 2 * SMALL["PART_SIZE"] < LAST_EVENT
 
 NO_NAME = "NOT-THERE"
 DAYS = sorted({day_of(block.timestamp_ns) for block in BLOCKS})

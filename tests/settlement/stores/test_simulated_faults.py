@@ -34,7 +34,7 @@ PEACE_S = 240.0
 BETWEEN_BLOCKS_S = 2.0  # at most: all come while faults last
 REQUEST_RATE = 0.02
 """Of a single request that is not answered, or is its process's last."""
-WRITES = ("_sent", "write")
+WRITES = ("_send_batch", "write")
 """The requests of a store's session that write rows."""
 RATES = Rates(
     crash=0.005,

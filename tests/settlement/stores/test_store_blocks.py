@@ -50,9 +50,9 @@ def test_older_blocks_again_do_not_take_the_checkpoint_back(store: Store) -> Non
     ("blocks", "says"),
     [
         ([block(5), block(6)], "Block 5 was about to be stored, but the store ends with block 3 and lacks"),
-        ([block(4, prev_hash=7)], "holds another block 3 than theirs"),
-        ([block(3, hash=7), block(4, prev_hash=7)], "holds another block 3 than theirs"),
-        ([block(1), block(2, hash=7)], "holds another block 2 than theirs"),
+        ([block(4, prev_hash=7)], "block 3 in the store is missing or has another hash"),
+        ([block(3, hash=7), block(4, prev_hash=7)], "block 3 in the store is missing or has another hash"),
+        ([block(1), block(2, hash=7)], "block 2 in the store is missing or has another hash"),
     ],
 )
 def test_blocks_that_do_not_continue_what_is_stored_are_refused_and_nothing_is_written(
@@ -91,7 +91,7 @@ def test_an_epoch_that_begins_again_has_begun_already(store: Store) -> None:
 def test_an_epoch_is_begun_once_and_none_after_a_newer_one(store: Store, late: Epoch) -> None:
     store.begin_epoch(epoch(1))
     store.begin_epoch(epoch(2))
-    with pytest.raises(Fenced, match="Epoch 2 has begun already"):
+    with pytest.raises(Fenced, match="Epoch 2 has already begun on the engine at"):
         store.begin_epoch(late)
     assert store.epochs() == [epoch(1), epoch(2)]
 
@@ -99,9 +99,9 @@ def test_an_epoch_is_begun_once_and_none_after_a_newer_one(store: Store, late: E
 @pytest.mark.parametrize(
     ("begins", "says"),
     [
-        (epoch(1, 3, 2**64 - 2), "holds block 3: no epoch begins with 3"),
-        (epoch(1, 1), "holds block 3: no epoch begins with 1"),
-        (epoch(1, 4, 5), "holds another block 3"),
+        (epoch(1, 3, 2**64 - 2), "already has block 3: no epoch can begin with block 3"),
+        (epoch(1, 1), "already has block 3: no epoch can begin with block 1"),
+        (epoch(1, 4, 5), "Block 3 in the store differs"),
     ],
 )
 def test_an_epoch_does_not_begin_within_or_beside_what_is_stored(store: Store, begins: Epoch, says: str) -> None:

@@ -58,7 +58,7 @@ def test_a_database_file_that_was_put_back_stops_settlement_before_the_gap(
     feed = feed_of(clock, BLOCKS, per_arrival=1)
     copy_and_put_back(file, feed, sql)
     with pytest.raises(
-        StoreReplaced, match=f"Block {REPLACED + 1} was about .* ends with block {COPIED} and lacks what it had"
+        StoreReplaced, match=f"Block {REPLACED + 1} was about .* ends with block {COPIED} and lacks the blocks"
     ):
         settle(sql, feed, gather_ms=0, batch_trades=10**6, batch_ms=10**9)
     assert feed.confirmed[-1] == REPLACED
@@ -93,7 +93,7 @@ def test_a_keyspace_that_was_put_back_stops_settlement_before_the_gap(
     feed = feed_of(clock, BLOCKS, per_arrival=1)
     at_confirmation(feed, REPLACED, lambda: vars(store).update(vars(older)))
     with pytest.raises(
-        StoreReplaced, match=f"Block {REPLACED + 1} was about .* ends with block {COPIED} and lacks what it had"
+        StoreReplaced, match=f"Block {REPLACED + 1} was about .* ends with block {COPIED} and lacks the blocks"
     ):
         settle(store, feed, gather_ms=0, batch_trades=10**6, batch_ms=10**9)
     assert feed.confirmed[-1] == REPLACED

@@ -17,7 +17,7 @@ def test_every_statement_is_counted_and_only_slow_ones_are_told() -> None:
         times.note("SELECT slow", time.perf_counter() - 0.25)
     assert sample("settlement_db_latency_ms_count") == before + 2
     (line,) = logs
-    assert (line["event"], line["statement"]) == ("slow statement", "SELECT slow")
+    assert (line["event"], line["statement"]) == ("store.slow_statement", "SELECT slow")
     assert 250 <= line["duration_ms"] < 10_000
 
 
@@ -33,7 +33,7 @@ def test_a_statement_that_is_slow_again_and_again_is_told_once_a_second(monkeypa
             times.note("INSERT", now_s - 1)
         now_s += 1
         times.note("INSERT", now_s - 1)
-    told = [(line["statement"], line["more_before"]) for line in logs]
+    told = [(line["statement"], line["suppressed"]) for line in logs]
     assert told == [("INSERT", 0), ("SELECT", 0), ("INSERT", 2), ("INSERT", 1)]
 
 

@@ -1,4 +1,4 @@
-"""What the ScyllaDB driver raises, in the contract's words: what passes by itself, and what a person has to do."""
+"""Translates the driver's exceptions into those of the store contract: transient ones, and ones a person must fix."""
 
 import struct
 from collections.abc import Iterable
@@ -28,18 +28,19 @@ DRIVER_ERRORS = (
     ConnectionException,
     ConnectionBusy,
     NoConnectionsAvailable,
-    struct.error,  # of a number that the column cannot hold
+    struct.error,  # for a number that does not fit its column
 )
 
-_REFUSED = (RequestValidationException, SyntaxException, ConfigurationException, struct.error)
-_ABOUT_TO_PASS = (RateLimitReached, PreparedQueryNotFound)
+_PERMANENT = (RequestValidationException, SyntaxException, ConfigurationException, struct.error)
+_TRANSIENT = (RateLimitReached, PreparedQueryNotFound)
 _NO_TABLES = ("unconfigured table", "does not exist", "doesn't exist", "no keyspace has been specified")
-# Both servers have one code for all that is invalid. Cassandra: undefined column name, since 4.0; ScyllaDB: the others.
+# Both servers have a single error code for invalid statements, so the text is matched. Cassandra since 4.0 says
+# "undefined column name"; the other texts are ScyllaDB's.
 _NO_COLUMN = ("undefined column name", "undefined name", "unknown identifier", "unrecognized name")
 
 
 def translated(error: Exception, servers: str) -> StoreError:
-    """The error to raise in the place of one of DRIVER_ERRORS; counted. `servers`: where was asked."""
+    """The store error to raise instead of one of DRIVER_ERRORS, which is counted. `servers` names the cluster."""
     found = _translated(error, servers)
     metrics.DB_ERRORS.labels("unavailable" if isinstance(found, StoreUnavailable) else "rejected").inc()
     return found
@@ -49,47 +50,47 @@ def _translated(error: Exception, servers: str) -> StoreError:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, AuthenticationFailed):
-            return StoreMisconfigured(f"{servers} refuses SCYLLA_USERNAME and SCYLLA_PASSWORD: {_sentence(cause)}")
+            return StoreMisconfigured(f"{servers} rejects SCYLLA_USERNAME and SCYLLA_PASSWORD: {_sentence(cause)}")
         if isinstance(cause, Unauthorized):
             return StoreMisconfigured(
-                f"{servers} does not let this account do it, GRANT it the permission: {_sentence(cause)}"
+                f"The user of SCYLLA_USERNAME lacks a permission on {servers}, GRANT it: {_sentence(cause)}"
             )
-        if isinstance(cause, _REFUSED) and not isinstance(cause, _ABOUT_TO_PASS):
-            return _refusal(cause)
+        if isinstance(cause, _PERMANENT) and not isinstance(cause, _TRANSIENT):
+            return _rejection(cause)
     if isinstance(error, UnresolvableContactPoints):
-        return StoreUnavailable(f"No address is known for {servers}: look at SCYLLA_HOSTS.")
+        return StoreUnavailable(f"The host name of {servers} does not resolve: check SCYLLA_HOSTS.")
     if isinstance(error, NoHostAvailable) and not causes[1:]:
-        return StoreUnavailable(f"No node of {servers} answers: start one, or mend SCYLLA_HOSTS, SCYLLA_LOCAL_DC.")
+        return StoreUnavailable(f"No node of {servers} answers: start one, or correct SCYLLA_HOSTS, SCYLLA_LOCAL_DC.")
     if isinstance(causes[-1], OperationTimedOut):
         return StoreUnavailable(f"{servers} does not answer in time.")
     return StoreUnavailable(f"{servers} does not answer: {_sentence(causes[-1])}")
 
 
-def _refusal(error: Exception) -> StoreRejected:
+def _rejection(error: Exception) -> StoreRejected:
     text = str(error).lower()
     if isinstance(error, InvalidRequest | ConfigurationException) and any(words in text for words in _NO_TABLES):
         return StoreUninitialized(
-            f"The store refuses it (manage.py init_store makes keyspace and tables): {_sentence(error)}"
+            f"The store rejects the statement (manage.py init_store creates keyspace and tables): {_sentence(error)}"
         )
     if isinstance(error, InvalidRequest) and any(words in text for words in _NO_COLUMN):
         return StoreMisconfigured(
-            f"The store's tables are not this version's (manage.py init_store says what to do): {_sentence(error)}"
+            f"The store's tables are of another version (manage.py init_store says what to do): {_sentence(error)}"
         )
-    return StoreRejected(f"The store refuses it: {_sentence(error)}")
+    return StoreRejected(f"The store rejects the statement: {_sentence(error)}")
 
 
 def _causes(error: Exception) -> Iterable[Exception]:
-    """The error, and what each node said where several were asked."""
+    """The error, and the error of each node if several were tried."""
     yield error
     if isinstance(error, NoHostAvailable):
-        said = error.errors.values() if isinstance(error.errors, dict) else error.errors
-        yield from (one for one in said if isinstance(one, Exception))
+        by_node = error.errors.values() if isinstance(error.errors, dict) else error.errors
+        yield from (one for one in by_node if isinstance(one, Exception))
 
 
 def _sentence(error: Exception) -> str:
-    """What the server said, without the driver's words about it, on one line."""
+    """The server's message without the driver's additions, on one line."""
     text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
     if 'message="' in text:
         text = text.split('message="', 1)[1].rsplit('"', 1)[0]
-    text = text.rsplit("Last error: ", 1)[-1]  # of all the addresses that a name has
+    text = text.rsplit("Last error: ", 1)[-1]  # of the several addresses of a host name
     return " ".join(text.split()).rstrip(".")[:300] + "."

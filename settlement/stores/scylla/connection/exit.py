@@ -1,23 +1,23 @@
-"""How a process with the driver in it ends: soon.
+"""Ends the driver's event loop before the interpreter exits, so that exiting does not take five seconds.
 
-The driver's own way, when the interpreter ends, is to close its connections, to stop what its event loop waits with,
-and to join the loop's thread for five seconds. The loop may not have seen by then that the connections are closed;
-then it has lost count of what it waits for, never ends, and every second command takes those five seconds longer
-(scylla-driver 3.29, since https://github.com/scylladb/python-driver/pull/708). Here the loop ends by itself first.
+At exit the driver closes its connections, stops the watchers of its event loop and joins the loop's thread for up to
+five seconds. If the loop has not yet processed the closed connections, its reference count stays above zero and the
+thread never ends, so about every second command takes five seconds longer (scylla-driver 3.29, since
+https://github.com/scylladb/python-driver/pull/708). Here the loop is asked to end first.
 """
 
 import os
 import sys
 
-_SOON_S = 1.0
+_JOIN_TIMEOUT_S = 1.0
 
 
 def end_event_loop() -> None:
-    """Once all connections of this process are closed. Nothing where the driver runs on another loop than libev's."""
+    """Call after all connections of this process are closed. Does nothing if the driver does not use libev."""
     reactor = sys.modules.get("cassandra.io.libevreactor")
     loop = getattr(reactor, "_global_loop", None)
     if loop is None or loop._pid != os.getpid() or loop._thread is None:
         return
-    loop._shutdown = True  # so its next turn waits for no time-out either, and with no connection left it is the last
+    loop._shutdown = True  # the next iteration does not wait for timers, and without connections it is the last one
     loop.notify()
-    loop._thread.join(_SOON_S)
+    loop._thread.join(_JOIN_TIMEOUT_S)

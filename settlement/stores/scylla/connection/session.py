@@ -1,9 +1,9 @@
-"""The connection to ScyllaDB or Cassandra as the store uses it: one a process, made when it is first needed, and anew
-where no node has answered on it for long.
+"""The connection to ScyllaDB or Cassandra.
 
-Requests are prepared statements, several in flight; each is timed and counted, and what the driver raises comes out in
-the contract's words. A forked process makes a connection of its own and leaves its parent's alone: the driver's
-threads do not live on in it.
+Each process has one connection. It is opened when it is first needed, and replaced if no node has answered on it for
+some time. Requests are prepared statements, several in flight; each is timed and counted. The driver's exceptions are
+translated into those of the store contract. A forked process opens its own connection and does not touch its parent's,
+because the driver's threads do not exist in the child.
 """
 
 import atexit
@@ -32,11 +32,11 @@ from settlement.stores.base import StoreMisconfigured, StoreUnavailable, StoreUn
 from settlement.stores.scylla.batches import PackedBatch, PackingHandler
 from settlement.stores.scylla.connection.errors import DRIVER_ERRORS, translated
 from settlement.stores.scylla.connection.exit import end_event_loop
-from settlement.stores.scylla.tables.layout import COLUMNS, Column, misfit, missing
+from settlement.stores.scylla.tables.layout import COLUMNS, Column, mismatch, missing
 from settlement.stores.timing import StatementTimes
 
 log = structlog.get_logger(__name__)
-# What it has to say comes out of here: it logs each failed attempt with a traceback of its own.
+# The driver logs each failed attempt with a traceback; this module reports its errors instead.
 logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 Row = tuple[Any, ...]
@@ -44,33 +44,34 @@ Row = tuple[Any, ...]
 PAGE = 1000
 """Rows that an iterator holds at a time."""
 FIRST_PAGE = 64
-"""Rows that it asks for first: who fills one page of the back office needs no more. It doubles from there to PAGE."""
+"""Size of an iterator's first page, enough for a page of the back office. Later pages double in size up to PAGE."""
 
 _SILENT_S = 10.0
-"""No node has answered for so long: the driver may have given up, as one refused login makes it do for good."""
-_RECONNECT_S = 1.0  # the driver's own way waits up to ten minutes after a long outage
+"""After this time without an answer of any node the connection is replaced: one rejected login is enough for the driver
+to stop reconnecting."""
+_RECONNECT_S = 1.0  # the driver's default waits up to ten minutes after a long outage
 
-_OWN = "settlement"  # execution profile; cqlengine sets up the default one for itself
+_PROFILE = "settlement"  # execution profile; cqlengine configures the default one for itself
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the servers are and how they are asked."""
+    """Addresses of the servers, and the parameters of connections and requests."""
 
     hosts: tuple[str, ...] = ("127.0.0.1",)
     port: int = 9042
     keyspace: str = "exchange_settlement"
-    replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}"  # as CQL has it, for `init`
+    replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}"  # CQL map, for `init`
     username: str = ""
     password: str = field(default="", repr=False)
-    local_dc: str = ""  # empty: that of the first host
+    local_dc: str = ""  # empty: the data centre of the first host
     consistency: str = "LOCAL_QUORUM"
-    timeout_ms: int = 10_000  # for the answer to one request
-    in_flight: int = 16  # requests at once
+    timeout_ms: int = 10_000  # of one request
+    in_flight: int = 16  # concurrent requests
 
     @property
     def serial_consistency(self) -> int:
-        """Of lightweight transactions: within the data centre where everything else is."""
+        """The consistency level of lightweight transactions: local if `consistency` is."""
         is_local = self.consistency.startswith("LOCAL_")
         return int(ConsistencyLevel.LOCAL_SERIAL if is_local else ConsistencyLevel.SERIAL)
 
@@ -79,22 +80,22 @@ class Access:
         return f"ScyllaDB at {','.join(self.hosts)} port {self.port}"
 
 
-class _Told(HostStateListener):  # type: ignore[misc] # ships no types
+class _NodeStateLogger(HostStateListener):  # type: ignore[misc] # ships no types
     def on_up(self, host: Any) -> None:
-        log.info("node answers again", node=str(host.endpoint))
+        log.info("store.node_up", node=str(host.endpoint))
 
     def on_down(self, host: Any) -> None:
-        log.warning("node does not answer", node=str(host.endpoint))
+        log.warning("store.node_down", node=str(host.endpoint))
 
     def on_add(self, host: Any) -> None:
-        log.info("node joined", node=str(host.endpoint))
+        log.info("store.node_joined", node=str(host.endpoint))
 
     def on_remove(self, host: Any) -> None:
-        log.warning("node left", node=str(host.endpoint))
+        log.warning("store.node_left", node=str(host.endpoint))
 
 
-class _Connected:
-    """A session of the driver's, with the statements that it has prepared."""
+class _Connection:
+    """A session of the driver and its prepared statements."""
 
     def __init__(self, access: Access, timeout_s: float) -> None:
         self._name = name = f"scylla-{os.getpid()}-{next(_numbers)}"
@@ -104,18 +105,18 @@ class _Connected:
         CassandraConnection(name, HOST=",".join(access.hosts), NAME=access.keyspace, OPTIONS=options, **login)
         self.session = registry.get_session(name)
         self.session.client_protocol_handler = PackingHandler
-        registry.get_cluster(name).register_listener(_Told())
+        registry.get_cluster(name).register_listener(_NodeStateLogger())
         self._prepared: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._has_keyspace = False
         self._silent_since_s: float | None = None
-        self.replacing = threading.Lock()  # of its own: one of the module could be held while the process forks
+        self.replacing = threading.Lock()  # not a lock of the module, which could be held while the process forks
 
     def close(self) -> None:
         registry.unregister_connection(self._name)
 
-    def note(self, error: Exception | None) -> None:
-        """What came of a request. A time-out says nothing: the node may be there and slow."""
+    def record_outcome(self, error: Exception | None) -> None:
+        """Records whether any node could be reached. A time-out is ignored, because the node may only be slow."""
         if _is_silence(error):
             if self._silent_since_s is None:
                 self._silent_since_s = time.monotonic()
@@ -123,7 +124,7 @@ class _Connected:
             self._silent_since_s = None
 
     def may_be_lost(self) -> bool:
-        """Whether no node has answered for long; True to one caller, and again as much later."""
+        """Whether no node has answered for _SILENT_S. True for one caller only, and again after the same time."""
         since_s, now_s = self._silent_since_s, time.monotonic()
         if since_s is None or now_s - since_s < _SILENT_S:
             return False
@@ -143,30 +144,30 @@ class _Connected:
                 try:
                     prepared = self._prepared[statement] = self.session.prepare(statement)
                 except NoHostAvailable as error:
-                    self.note(error)
+                    self.record_outcome(error)
                     raise
                 prepared.is_idempotent = True
         return prepared
 
     def _use(self, keyspace: str) -> None:
         self.session.set_keyspace(keyspace)
-        columns = [Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=_OWN)]
-        found = misfit(columns)
-        if found is not None:
-            raise StoreMisconfigured(f"Keyspace {keyspace} was made by another version, its {found}.")
-        lacking = missing(columns)
-        if lacking:
+        columns = [Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=_PROFILE)]
+        difference = mismatch(columns)
+        if difference is not None:
+            raise StoreMisconfigured(f"Keyspace {keyspace} was created by another version: its {difference}.")
+        tables = missing(columns)
+        if tables:
             raise StoreUninitialized(
-                f"Keyspace {keyspace} lacks {', '.join(lacking)}: manage.py init_store makes keyspace and tables."
+                f"Keyspace {keyspace} lacks {', '.join(tables)}: manage.py init_store creates keyspace and tables."
             )
 
 
 def _is_silence(error: Exception | None) -> bool:
-    """Whether no node was there to be asked."""
+    """Whether no node could be reached."""
     if not isinstance(error, NoHostAvailable):
         return False
-    said = error.errors.values() if isinstance(error.errors, dict) else error.errors
-    return all(isinstance(one, ConnectionException | OSError) for one in said)
+    by_node = error.errors.values() if isinstance(error.errors, dict) else error.errors
+    return all(isinstance(one, ConnectionException | OSError) for one in by_node)
 
 
 def cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
@@ -183,24 +184,24 @@ def cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
 
     return {
         "port": access.port,
-        "protocol_version": 4,  # the newest that both servers speak, and what packed batches are written in
-        "compression": False,  # rows of 100 bytes: the processor is dearer than the wire
-        # Else a batch waits about 40 ms: it goes out in pieces, which meet delayed acknowledgements.
+        "protocol_version": 4,  # the newest that both servers support; `batches` serializes for this version
+        "compression": False,  # rows have about 100 bytes; compression costs more CPU time than it saves on the network
+        # Without it a batch takes about 40 ms longer: it is sent in several writes, delayed by Nagle's algorithm.
         "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        # Who retries is in no hurry here: a connection is made once, and a login takes the server longer than a row.
+        # Not the time-out of a request: a connection is opened once, and a login takes longer than a request.
         "connect_timeout": access.timeout_ms / 1000,
         "control_connection_timeout": access.timeout_ms / 1000,
         "reconnection_policy": ConstantReconnectionPolicy(_RECONNECT_S, max_attempts=None),
-        "execution_profiles": {EXEC_PROFILE_DEFAULT: profile(), _OWN: profile(row_factory=tuple_factory)},
+        "execution_profiles": {EXEC_PROFILE_DEFAULT: profile(), _PROFILE: profile(row_factory=tuple_factory)},
     }
 
 
-_connected: dict[tuple[int, Access], _Connected] = {}
+_connected: dict[tuple[int, Access], _Connection] = {}
 _connecting = threading.Lock()
 _numbers = count()
 
 
-@atexit.register  # after the driver's own, and so run before that
+@atexit.register  # registered after the driver's handler, so it runs before that
 def _close_all() -> None:
     for (pid, _), connected in list(_connected.items()):
         if pid == os.getpid():
@@ -209,15 +210,15 @@ def _close_all() -> None:
 
 
 class Session:
-    """Statements of one keyspace. Threads may share it."""
+    """Runs statements on one keyspace. Thread-safe."""
 
     def __init__(self, access: Access, slow_query_ms: float = 100, timeout_ms: int | None = None) -> None:
-        """`timeout_ms`: for the answer to one request, in the place of the access's."""
+        """`timeout_ms` of one request; None: that of `access`."""
         self.access = access
         self._times = StatementTimes(slow_query_ms)
         self._timeout_s = (access.timeout_ms if timeout_ms is None else timeout_ms) / 1000
 
-    def open(self) -> _Connected:
+    def open(self) -> _Connection:
         """The process's connection. Raises StoreUnavailable, StoreRejected."""
         key = (os.getpid(), self.access)
         found = _connected.get(key)
@@ -225,37 +226,37 @@ class Session:
             with self.translating(), _connecting:
                 found = _connected.get(key)
                 if found is None:
-                    found = _connected[key] = _Connected(self.access, self._timeout_s)
+                    found = _connected[key] = _Connection(self.access, self._timeout_s)
         elif found.may_be_lost():
-            # Beside those who ask: while the servers are away it takes as long as the time-outs say.
+            # In a thread, because connecting takes until the time-out while the servers are unreachable.
             threading.Thread(target=self._replace, args=(key, found), name="scylla-replace", daemon=True).start()
         return found
 
-    def _replace(self, key: tuple[int, Access], lost: _Connected) -> None:
-        """Connects anew, and only then gives up the connection that may be lost: it may also come back by itself."""
+    def _replace(self, key: tuple[int, Access], lost: _Connection) -> None:
+        """Opens a new connection and then closes the lost one, which may recover until then."""
         if not lost.replacing.acquire(blocking=False):
             return
         try:
             if _connected[key] is not lost:
                 return
-            _connected[key] = _Connected(self.access, self._timeout_s)
+            _connected[key] = _Connection(self.access, self._timeout_s)
         except DRIVER_ERRORS as error:
-            log.warning("no new connection either", error=str(translated(error, self.access.servers)))
+            log.warning("store.reconnect_failed", error=str(translated(error, self.access.servers)))
             return
         finally:
             lost.replacing.release()
-        log.warning("connected anew: no node had answered on the old connection", servers=self.access.servers)
+        log.warning("store.connection_replaced", servers=self.access.servers)
         lost.close()
 
     def rows(self, statement: str, parameters: Sequence[Any] = (), is_serial: bool = False) -> list[Row]:
-        """`is_serial`: after every lightweight transaction on these rows that began before."""
+        """`is_serial`: reads the result of every lightweight transaction on these rows that began earlier."""
         with self.translating():
-            return list(self._asked(statement, parameters, is_serial).result())
+            return list(self._request(statement, parameters, is_serial=is_serial).result())
 
-    def together(self, *asked: tuple[str, Sequence[Any]]) -> list[list[Row]]:
-        """The rows of each, asked for at once."""
+    def rows_concurrently(self, *requests: tuple[str, Sequence[Any]]) -> list[list[Row]]:
+        """The rows of each request; all are sent before the first answer is awaited."""
         with self.translating():
-            futures = [self._asked(statement, parameters) for statement, parameters in asked]
+            futures = [self._request(statement, parameters) for statement, parameters in requests]
         return [self._answer(future) for future in futures]
 
     def one(self, statement: str, parameters: Sequence[Any] = ()) -> Row | None:
@@ -263,40 +264,42 @@ class Session:
         return found[0] if found else None
 
     def iterate(self, statement: str, parameters: Sequence[Any] = (), first: int | None = None) -> Iterator[Row]:
-        """The rows, read a page at a time: `first` in the first, FIRST_PAGE if not told; up to PAGE in the others."""
+        """The rows, read by pages: `first` rows (default FIRST_PAGE) in the first page, up to PAGE in later ones."""
         first = first or FIRST_PAGE
         with self.translating():
-            asked = self._asked(statement, parameters, size=first)
-        yield from self._pages(asked, statement, parameters, first)
+            future = self._request(statement, parameters, page_rows=first)
+        yield from self._pages(future, statement, parameters, first)
 
     def iterate_many(self, statement: str, parameters: Sequence[Sequence[Any]]) -> list[Iterator[Row]]:
-        """As `iterate` for each; their first pages are asked for together."""
-        asked: list[Any] = []
-        for place, values in enumerate(parameters):
+        """As `iterate` for each; their first pages are requested concurrently."""
+        futures: list[Any] = []
+        for index, values in enumerate(parameters):
             with self.translating():
-                if place >= self.access.in_flight:
-                    asked[place - self.access.in_flight].result()
-                asked.append(self._asked(statement, values, size=FIRST_PAGE))
-        return [self._pages(one, statement, values, FIRST_PAGE) for one, values in zip(asked, parameters, strict=True)]
+                if index >= self.access.in_flight:
+                    futures[index - self.access.in_flight].result()
+                futures.append(self._request(statement, values, page_rows=FIRST_PAGE))
+        return [
+            self._pages(one, statement, values, FIRST_PAGE) for one, values in zip(futures, parameters, strict=True)
+        ]
 
-    def _pages(self, asked: Any, statement: str, parameters: Sequence[Any], size: int) -> Iterator[Row]:
-        """Each page is a request of its own: timed and counted, which the driver's own way to the next one is not."""
+    def _pages(self, future: Any, statement: str, parameters: Sequence[Any], size: int) -> Iterator[Row]:
+        """Requests each page here, because the driver's own paging would not be timed and counted."""
         while True:
             with self.translating():
-                answer = asked.result()
+                answer = future.result()
             yield from answer.current_rows
             if answer.paging_state is None:
                 return
             size = min(2 * size, PAGE)
             with self.translating():
-                asked = self._asked(statement, parameters, size=size, state=answer.paging_state)
+                future = self._request(statement, parameters, page_rows=size, paging_state=answer.paging_state)
 
     def many(self, statement: str, parameters: Iterable[Sequence[Any]]) -> Iterator[list[Row]]:
-        """The rows of each, in order; some are asked for ahead."""
+        """The rows of each, in order; up to `in_flight` requests are sent ahead."""
         waiting: deque[Any] = deque()
         for values in parameters:
             with self.translating():
-                waiting.append(self._asked(statement, values))
+                waiting.append(self._request(statement, values))
             if len(waiting) >= self.access.in_flight:
                 yield self._answer(waiting.popleft())
         while waiting:
@@ -310,33 +313,39 @@ class Session:
             pass
 
     def run_plain(self, statement: str) -> None:
-        """One that cannot be prepared. Making a table takes a cluster longer than a row does."""
+        """Runs a statement that cannot be prepared. Creating a table takes longer than other statements."""
         with self.translating():
             self.open().session.execute(statement, timeout=max(self._timeout_s, 30))
 
     def keyspaces(self) -> dict[str, dict[str, str]]:
-        """Those that the servers have, and how each is replicated."""
+        """The existing keyspaces and the replication of each."""
         with self.translating():
             query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
-            return {name: dict(how) for name, how in self.open().session.execute(query, execution_profile=_OWN)}
+            return {
+                name: dict(replication)
+                for name, replication in self.open().session.execute(query, execution_profile=_PROFILE)
+            }
 
     def query_id(self, statement: str) -> bytes:
         with self.translating():
             prepared = self.open().prepare(self.access, statement)
         return bytes(prepared.query_id)
 
-    def send(self, batches: Iterable[PackedBatch], at_once: int | None = None) -> None:
-        """All of them, `at_once` in flight, durable when this returns. When it raises, some are."""
-        at_once = at_once or self.access.in_flight
+    def send(self, batches: Iterable[PackedBatch], in_flight: int | None = None) -> None:
+        """Writes all batches; all are durable when this returns, and some may be when it raises.
+
+        `in_flight`: concurrent requests; None: that of `access`.
+        """
+        in_flight = in_flight or self.access.in_flight
         waiting: deque[Any] = deque()
         try:
             for batch in batches:
                 with self.translating():
-                    waiting.append(self._sent(batch))
-                if len(waiting) >= at_once:
+                    waiting.append(self._send_batch(batch))
+                if len(waiting) >= in_flight:
                     self._answer(waiting.popleft())
         finally:
-            # Also after a failure: whoever writes again must not be overtaken by what is on its way.
+            # Also after a failure: requests in flight must not overtake the writes of a retry.
             failures = [error for error in map(self._failure, waiting) if error is not None]
         if failures:
             raise failures[0]
@@ -352,52 +361,53 @@ class Session:
         with self.translating():
             return list(future.result())
 
-    def _asked(
+    def _request(
         self,
         statement: str,
         parameters: Sequence[Any],
+        *,
         is_serial: bool = False,
-        size: int | None = None,
-        state: bytes | None = None,
+        page_rows: int | None = None,
+        paging_state: bytes | None = None,
     ) -> Any:
-        """`size`: rows in a page, None: as the driver has it. `state`: where the page before ended."""
+        """`page_rows`: None: the driver's default. `paging_state`: the end of the previous page."""
         connected = self.open()
         bound = connected.prepare(self.access, statement).bind(parameters)
         if is_serial:
             bound.consistency_level = self.access.serial_consistency
-        if size is not None:
-            bound.fetch_size = size
-        return self._timed(connected, bound, statement, state)
+        if page_rows is not None:
+            bound.fetch_size = page_rows
+        return self._execute(connected, bound, statement, paging_state)
 
-    def _sent(self, batch: PackedBatch) -> Any:
-        return self._timed(self.open(), batch, batch.name)
+    def _send_batch(self, batch: PackedBatch) -> Any:
+        return self._execute(self.open(), batch, batch.name)
 
-    def _timed(self, connected: _Connected, statement: Any, name: str, state: bytes | None = None) -> Any:
+    def _execute(self, connected: _Connection, statement: Any, name: str, paging_state: bytes | None = None) -> Any:
         began = time.perf_counter()
         future = connected.session.execute_async(
-            statement, timeout=self._timeout_s, execution_profile=_OWN, paging_state=state
+            statement, timeout=self._timeout_s, execution_profile=_PROFILE, paging_state=paging_state
         )
-        told = (connected, name, began)
-        future.add_callbacks(self._note_answer, self._note_failure, told, None, told, None)
+        context = (connected, name, began)
+        future.add_callbacks(self._note_answer, self._note_failure, context, None, context, None)
         return future
 
-    # On the driver's threads
+    # Called on the driver's threads
 
-    def _note_answer(self, answer: Any, connected: _Connected, name: str, began: float) -> None:
+    def _note_answer(self, answer: Any, connected: _Connection, name: str, began: float) -> None:
         self._times.note(name, began)
-        connected.note(None)
+        connected.record_outcome(None)
 
-    def _note_failure(self, error: Exception, connected: _Connected, name: str, began: float) -> None:
+    def _note_failure(self, error: Exception, connected: _Connection, name: str, began: float) -> None:
         self._times.note(name, began)
-        connected.note(error)
+        connected.record_outcome(error)
 
     @contextmanager
     def translating(self) -> Iterator[None]:
-        """What the driver raises inside, as StoreUnavailable or StoreRejected."""
+        """Translates the driver's exceptions into StoreUnavailable or StoreRejected."""
         try:
             yield
         except DRIVER_ERRORS as error:
             found = translated(error, self.access.servers)
             if isinstance(found, StoreUnavailable):
-                log.warning("store unavailable", error=str(found))
+                log.warning("store.request_failed", error=str(found))
             raise found from error

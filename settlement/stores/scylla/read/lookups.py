@@ -1,4 +1,4 @@
-"""Lookups of blocks, trades, orders and candles: from one partition that holds rows to the next, never a scan."""
+"""Lookups of blocks, trades, orders and candles. They go from one partition with rows to the next and never scan."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
@@ -19,24 +19,34 @@ from settlement.stores.block_parts import joined, may_go_on
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import PAGE, Row, Session
 from settlement.stores.scylla.index import ORDERS, TRADES, Index, orders_of, trades_of
-from settlement.stores.scylla.keys import BLOCKS, BUCKET, LEAST, MOST, SLICE, before_key, int64, is_int64, month_of
+from settlement.stores.scylla.keys import (
+    BLOCKS_PER_BUCKET,
+    BUCKET_SIZE,
+    INT64_MAX,
+    INT64_MIN,
+    SLICE_SIZE,
+    before_key,
+    int64,
+    is_int64,
+    month_of,
+)
 
 T = TypeVar("T")
 P = TypeVar("P")
 
 Span = tuple[int, int]
-"""Sequences from one to another, both included."""
+"""First and last sequence, inclusive."""
 Place = tuple[date, int, int]
 """Day, bucket and id of a trade."""
 
 BLOCK_PAGE = 16
-"""Rows of blocks that an iterator holds at a time: each has up to a megabyte."""
-ASK_AT_ONCE = 100
-"""Keys in one statement: the server asks for them one by one."""
+"""Rows of blocks that an iterator holds at a time; each has up to 1 MiB."""
+KEYS_PER_STATEMENT = 100
+"""Keys per statement: the server reads them one after another."""
 
 
 class Blocks:
-    """Those to the `appended` checkpoint: past it lies what an append left behind that was fenced, or has not ended."""
+    """Blocks up to the `appended` checkpoint. Rows after it are from an append that was fenced or is in progress."""
 
     def __init__(self, session: Session, shard: int, appended: Callable[[], Checkpoint]) -> None:
         self._session = session
@@ -47,24 +57,24 @@ class Blocks:
         return self._row(number) if 1 <= number <= self._appended().block_number else None
 
     def between(self, first: int, last: int | None) -> Iterator[StoredBlock]:
-        first, end = max(first, 1), MOST if last is None else last
-        while first <= (last_there := min(end, self._appended().block_number)):
-            # Blocks that come meanwhile are seen too, as in a table.
-            yield from self._to(first, last_there)
-            first = last_there + 1
+        first, end = max(first, 1), INT64_MAX if last is None else last
+        while first <= (last_stored := min(end, self._appended().block_number)):
+            # Blocks that are appended meanwhile are included, as with the other stores.
+            yield from self._read(first, last_stored)
+            first = last_stored + 1
 
-    def _to(self, first: int, last: int) -> Iterator[StoredBlock]:
+    def _read(self, first: int, last: int) -> Iterator[StoredBlock]:
         while first <= last:
-            bucket = first // BLOCKS
-            end = min(last, (bucket + 1) * BLOCKS - 1)
+            bucket = first // BLOCKS_PER_BUCKET
+            end = min(last, (bucket + 1) * BLOCKS_PER_BUCKET - 1)
             page = self._session.rows(cql.BLOCKS_IN_BUCKET, (self._shard, bucket, first, end, BLOCK_PAGE))
             yield from map(self._whole, page)
             first = page[-1][0] + 1 if len(page) == BLOCK_PAGE else end + 1
 
     def of_event(self, event_sequence: int) -> StoredBlock | None:
-        """The first block whose last event is not before it, by halves: these rise with the number."""
+        """The block of an event, by binary search: the last event of a block increases with the block's number."""
         first, last = 1, self._appended().block_number
-        if not 1 <= event_sequence <= MOST or not last or self.ends(last)[0] < event_sequence:
+        if not 1 <= event_sequence <= INT64_MAX or not last or self.ends(last)[0] < event_sequence:
             return None
         while first < last:
             middle = (first + last) // 2
@@ -76,36 +86,37 @@ class Blocks:
         return found if found is not None and found.first_event_sequence <= event_sequence else None
 
     def ends(self, number: int) -> tuple[int, int]:
-        """The last event and the last command of a block; 0 for one that is not there."""
-        row = self._session.one(cql.GET_BLOCK_END, (self._shard, number // BLOCKS, number))
+        """The last event and the last command of a block; 0 and 0 for a block that is not stored."""
+        row = self._session.one(cql.GET_BLOCK_END, (self._shard, number // BLOCKS_PER_BUCKET, number))
         return (row[0], row[1]) if row else (0, 0)
 
     def newest(self, limit: int, before: int | None) -> list[StoredBlock]:
         found: list[StoredBlock] = []
         before = min(before_key(before), self._appended().block_number + 1)
         while len(found) < limit and before > 1:
-            bucket = (before - 1) // BLOCKS
+            bucket = (before - 1) // BLOCKS_PER_BUCKET
             key = self._shard, bucket, before, limit - len(found)
             found += [_block((*row, b"")) for row in self._session.rows(cql.NEWEST_BLOCKS, key)]
-            before = bucket * BLOCKS
+            before = bucket * BLOCKS_PER_BUCKET
         return found
 
     def _row(self, number: int) -> StoredBlock | None:
-        row = self._session.one(cql.GET_BLOCK, (self._shard, number // BLOCKS, number))
+        row = self._session.one(cql.GET_BLOCK, (self._shard, number // BLOCKS_PER_BUCKET, number))
         return self._whole(row) if row else None
 
     def _whole(self, row: Row) -> StoredBlock:
-        """A block with the bytes that are not in its own row, as far as they are there."""
+        """The block of a row, with the bytes of its stored parts."""
         block = _block(row)
         if not may_go_on(block):
             return block
         place = self._shard, block.number, row[1]
-        second = self._session.one(cql.GET_BLOCK_PART, (*place, 1))
-        if second is None:
+        first_part = self._session.one(cql.GET_BLOCK_PART, (*place, 1))
+        if first_part is None:
             return block
-        keys = [(*place, part) for part in range(2, second[0] + 1)]
-        rest = (data for rows in self._session.many(cql.GET_BLOCK_PART, keys) for _, data in rows)
-        return joined(block, chain([second[1]], rest))
+        parts, data = first_part
+        keys = [(*place, part) for part in range(2, parts + 1)]
+        rest = (more for rows in self._session.many(cql.GET_BLOCK_PART, keys) for _, more in rows)
+        return joined(block, chain([data], rest))
 
 
 class Trades:
@@ -122,51 +133,55 @@ class Trades:
             (self._shard, on, bucket, piece)
             for (bucket, wanted), dates in zip(buckets.items(), dated, strict=True)
             for (on,) in dates
-            for piece in _pieces(wanted)
+            for piece in _chunks(wanted)
         ]
         return [Trade._make(row) for rows in self._session.many(cql.GET_TRADES, keys) for row in rows]
 
     def between(self, first: int, last: int, limit: int, symbol: str | None) -> list[Trade]:
         first, last = int64(first), int64(last)
         if symbol is None:
-            spans = _spans(self._index.walk(TRADES, first // BUCKET, last // BUCKET), BUCKET, first, last)
-            return self._gathered(cql.TRADES_IN_BUCKET, spans, limit, is_down=False)
-        slices = self._index.walk(trades_of(symbol), first // SLICE, last // SLICE)
-        return self._of_symbol(symbol, _spans(slices, SLICE, first, last), limit, is_down=False)
+            spans = _spans(
+                self._index.walk(TRADES, first // BUCKET_SIZE, last // BUCKET_SIZE), BUCKET_SIZE, first, last
+            )
+            return self._read_spans(cql.TRADES_IN_BUCKET, spans, limit, is_descending=False)
+        slices = self._index.walk(trades_of(symbol), first // SLICE_SIZE, last // SLICE_SIZE)
+        return self._of_symbol(symbol, _spans(slices, SLICE_SIZE, first, last), limit, is_descending=False)
 
-    def newest(self, limit: int, before: int | None, after: int | None, symbol: str | None) -> list[Trade]:
-        first, last = LEAST if after is None else int64(after + 1), before_key(before) - 1
+    def newest(self, limit: int, *, before: int | None, after: int | None, symbol: str | None) -> list[Trade]:
+        first, last = INT64_MIN if after is None else int64(after + 1), before_key(before) - 1
         if symbol is None:
-            spans = _spans(self._index.walk_down(TRADES, first // BUCKET, last // BUCKET), BUCKET, first, last)
-            return self._gathered(cql.TRADES_IN_BUCKET_DOWN, spans, limit, is_down=True)
-        slices = self._index.walk_down(trades_of(symbol), first // SLICE, last // SLICE)
-        return self._of_symbol(symbol, _spans(slices, SLICE, first, last), limit, is_down=True)
+            spans = _spans(
+                self._index.walk_descending(TRADES, first // BUCKET_SIZE, last // BUCKET_SIZE), BUCKET_SIZE, first, last
+            )
+            return self._read_spans(cql.TRADES_IN_BUCKET_DESCENDING, spans, limit, is_descending=True)
+        slices = self._index.walk_descending(trades_of(symbol), first // SLICE_SIZE, last // SLICE_SIZE)
+        return self._of_symbol(symbol, _spans(slices, SLICE_SIZE, first, last), limit, is_descending=True)
 
-    def _gathered(self, statement: str, spans: Iterator[Span], limit: int, is_down: bool) -> list[Trade]:
-        dates = _Dates(self._session, self._shard, is_down)
+    def _read_spans(self, statement: str, spans: Iterator[Span], limit: int, is_descending: bool) -> list[Trade]:
+        dates = _Dates(self._session, self._shard, is_descending)
 
-        def ask(group: list[Span], most: int) -> Iterator[list[Row]]:
+        def read(group: list[Span], most: int) -> Iterator[list[Row]]:
             places = dates.places(group)
-            return self._session.many(statement, [(*place, min(most, BUCKET)) for place in places])
+            return self._session.many(statement, [(*place, min(most, BUCKET_SIZE)) for place in places])
 
-        return [Trade._make(row) for row in gather(spans, limit, self._session.access.in_flight, ask)]
+        return [Trade._make(row) for row in gather(spans, limit, self._session.access.in_flight, read)]
 
-    def _of_symbol(self, symbol: str, spans: Iterator[Span], limit: int, is_down: bool) -> list[Trade]:
-        """Slices hold rows of other instruments too: of these only the ids are read."""
-        dates = _Dates(self._session, self._shard, is_down)
+    def _of_symbol(self, symbol: str, spans: Iterator[Span], limit: int, is_descending: bool) -> list[Trade]:
+        """Slices contain rows of other instruments too; of those only the ids are read."""
+        dates = _Dates(self._session, self._shard, is_descending)
 
-        def ask(group: list[Span], most: int) -> Iterator[list[Place]]:
+        def read(group: list[Span], most: int) -> Iterator[list[Place]]:
             places = dates.places(group)
             answers = self._session.many(cql.TRADE_SYMBOLS, places)
             for (_, on, bucket, *_), rows in zip(places, answers, strict=True):
-                yield [(on, bucket, trade_id) for trade_id in _ids_of(symbol, rows, is_down)]
+                yield [(on, bucket, trade_id) for trade_id in _ids_of(symbol, rows, is_descending)]
 
         partitions: dict[tuple[date, int], list[int]] = {}
-        for on, bucket, trade_id in gather(spans, limit, self._session.access.in_flight, ask):
+        for on, bucket, trade_id in gather(spans, limit, self._session.access.in_flight, read):
             partitions.setdefault((on, bucket), []).append(trade_id)
-        keys = [(self._shard, *key, piece) for key, ids in partitions.items() for piece in _pieces(ids)]
+        keys = [(self._shard, *key, piece) for key, ids in partitions.items() for piece in _chunks(ids)]
         found = [Trade._make(row) for rows in self._session.many(cql.GET_TRADES, keys) for row in rows]
-        return sorted(found, reverse=is_down)
+        return sorted(found, reverse=is_descending)
 
     def day(self, day: date) -> TradingDay | None:
         row = self._session.one(cql.GET_TRADING_DAY, (self._shard, day))
@@ -180,38 +195,40 @@ class Orders:
         self._index = index
 
     def get(self, ids: Iterable[int]) -> list[Order]:
-        keys = [(self._shard, bucket, piece) for bucket, wanted in _by_bucket(ids).items() for piece in _pieces(wanted)]
+        keys = [(self._shard, bucket, piece) for bucket, wanted in _by_bucket(ids).items() for piece in _chunks(wanted)]
         return [Order._make(row) for rows in self._session.many(cql.GET_ORDERS, keys) for row in rows]
 
     def newest(self, limit: int, before: int | None, symbol: str | None) -> list[Order]:
         last = before_key(before) - 1
         if symbol is None:
-            spans = _spans(self._index.walk_down(ORDERS, LEAST, last // BUCKET), BUCKET, LEAST, last)
-            return self._gathered(cql.ORDERS_IN_BUCKET_DOWN, spans, limit)
-        slices = self._index.walk_down(orders_of(symbol), LEAST, last // SLICE)
-        return self._of_symbol(symbol, _spans(slices, SLICE, LEAST, last), limit)
+            spans = _spans(
+                self._index.walk_descending(ORDERS, INT64_MIN, last // BUCKET_SIZE), BUCKET_SIZE, INT64_MIN, last
+            )
+            return self._read_spans(cql.ORDERS_IN_BUCKET_DESCENDING, spans, limit)
+        slices = self._index.walk_descending(orders_of(symbol), INT64_MIN, last // SLICE_SIZE)
+        return self._of_symbol(symbol, _spans(slices, SLICE_SIZE, INT64_MIN, last), limit)
 
     def between(self, first: int, last: int, limit: int) -> list[Order]:
         first, last = int64(first), int64(last)
-        spans = _spans(self._index.walk(ORDERS, first // BUCKET, last // BUCKET), BUCKET, first, last)
-        return self._gathered(cql.ORDERS_IN_BUCKET, spans, limit)
+        spans = _spans(self._index.walk(ORDERS, first // BUCKET_SIZE, last // BUCKET_SIZE), BUCKET_SIZE, first, last)
+        return self._read_spans(cql.ORDERS_IN_BUCKET, spans, limit)
 
-    def _gathered(self, statement: str, spans: Iterator[Span], limit: int) -> list[Order]:
-        def ask(group: list[Span], most: int) -> Iterator[list[Row]]:
-            keys = [(self._shard, low // BUCKET, low, high, min(most, BUCKET)) for low, high in group]
+    def _read_spans(self, statement: str, spans: Iterator[Span], limit: int) -> list[Order]:
+        def read(group: list[Span], most: int) -> Iterator[list[Row]]:
+            keys = [(self._shard, low // BUCKET_SIZE, low, high, min(most, BUCKET_SIZE)) for low, high in group]
             return self._session.many(statement, keys)
 
-        return [Order._make(row) for row in gather(spans, limit, self._session.access.in_flight, ask)]
+        return [Order._make(row) for row in gather(spans, limit, self._session.access.in_flight, read)]
 
     def _of_symbol(self, symbol: str, spans: Iterator[Span], limit: int) -> list[Order]:
         """Newest first."""
 
-        def ask(group: list[Span], most: int) -> Iterator[list[int]]:
-            keys = [(self._shard, low // BUCKET, low, high) for low, high in group]
+        def read(group: list[Span], most: int) -> Iterator[list[int]]:
+            keys = [(self._shard, low // BUCKET_SIZE, low, high) for low, high in group]
             for rows in self._session.many(cql.ORDER_SYMBOLS, keys):
-                yield _ids_of(symbol, rows, is_down=True)
+                yield _ids_of(symbol, rows, is_descending=True)
 
-        found = self.get(gather(spans, limit, self._session.access.in_flight, ask))
+        found = self.get(gather(spans, limit, self._session.access.in_flight, read))
         return sorted(found, key=lambda order: order.order_id, reverse=True)
 
     def open(self, buckets: Iterable[int]) -> Iterator[Order]:
@@ -230,7 +247,7 @@ class Candles:
         months: dict[tuple[str, int], list[int]] = {}
         for symbol, minute_ns in keys:
             months.setdefault((symbol, month_of(minute_ns)), []).append(minute_ns)
-        places = [(self._shard, *month, piece) for month, minutes in months.items() for piece in _pieces(minutes)]
+        places = [(self._shard, *month, piece) for month, minutes in months.items() for piece in _chunks(minutes)]
         return [Candle._make(row) for rows in self._session.many(cql.GET_CANDLES, places) for row in rows]
 
     def newest(self, symbol: str, limit: int) -> list[Candle]:
@@ -247,36 +264,40 @@ class Candles:
 
 
 class _Dates:
-    """The days of the trades in a bucket, which are part of their partition's key; each bucket is asked for once."""
+    """Caches the dates of the trades in each bucket, which are part of the partition key of trades."""
 
-    def __init__(self, session: Session, shard: int, is_down: bool) -> None:
+    def __init__(self, session: Session, shard: int, is_descending: bool) -> None:
         self._session = session
         self._shard = shard
-        self._is_down = is_down
+        self._is_descending = is_descending
         self._of: dict[int, list[date]] = {}
 
     def places(self, spans: list[Span]) -> list[tuple[int, date, int, int, int]]:
-        """The partitions in which these are, and from where to where, in the order in which they are read."""
-        new = [bucket for bucket in dict.fromkeys(low // BUCKET for low, _ in spans) if bucket not in self._of]
+        """The partitions of these spans, each with its first and last id, in reading order."""
+        new = [bucket for bucket in dict.fromkeys(low // BUCKET_SIZE for low, _ in spans) if bucket not in self._of]
         answers = self._session.many(cql.TRADE_DATES, [(self._shard, bucket) for bucket in new])
         for bucket, rows in zip(new, answers, strict=True):
             days = [found.date() for (found,) in rows]
-            self._of[bucket] = days[::-1] if self._is_down else days
-        return [(self._shard, on, low // BUCKET, low, high) for low, high in spans for on in self._of[low // BUCKET]]
+            self._of[bucket] = days[::-1] if self._is_descending else days
+        return [
+            (self._shard, on, low // BUCKET_SIZE, low, high)
+            for low, high in spans
+            for on in self._of[low // BUCKET_SIZE]
+        ]
 
 
 def gather(
-    places: Iterator[P], limit: int, in_flight: int, ask: Callable[[list[P], int], Iterable[list[T]]]
+    places: Iterator[P], limit: int, in_flight: int, read: Callable[[list[P], int], Iterable[list[T]]]
 ) -> list[T]:
-    """The first rows of places that are read in this order.
+    """The first `limit` rows of places, which are read in this order.
 
-    Where one does not hold enough the next ones are asked for together, some more each time, so that rows that lie far
-    apart cost few answers to wait for. `ask(places, most)` gives the rows of each, or the first of them.
+    If one place has too few rows, the next ones are read concurrently, more of them each time, so that sparse rows
+    cost few round trips. `read(places, most)` returns up to `most` rows of each place.
     """
     found: list[T] = []
     ahead = 1
     while len(found) < limit and (group := list(islice(places, ahead))):
-        for rows in ask(group, limit - len(found)):
+        for rows in read(group, limit - len(found)):
             found += rows
             if len(found) >= limit:
                 break
@@ -284,29 +305,29 @@ def gather(
     return found[:limit]
 
 
-def _ids_of(symbol: str, rows: list[Row], is_down: bool) -> list[int]:
+def _ids_of(symbol: str, rows: list[Row], is_descending: bool) -> list[int]:
     ids = [number for number, named in rows if named == symbol]
-    return ids[::-1] if is_down else ids
+    return ids[::-1] if is_descending else ids
 
 
 def _spans(keys: Iterable[int], size: int, first: int, last: int) -> Iterator[Span]:
-    """The sequences of each key that are between two."""
+    """The sequences of each key, limited to `first` to `last`."""
     for key in keys:
         yield max(first, key * size), min(last, (key + 1) * size - 1)
 
 
 def _by_bucket(ids: Iterable[int]) -> dict[int, list[int]]:
-    """Without those that no row can have."""
+    """Groups ids by bucket, without those outside the range of a column."""
     buckets: dict[int, list[int]] = {}
     for one in ids:
         if is_int64(one):
-            buckets.setdefault(one // BUCKET, []).append(one)
+            buckets.setdefault(one // BUCKET_SIZE, []).append(one)
     return buckets
 
 
-def _pieces(ids: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(ids), ASK_AT_ONCE):
-        yield ids[start : start + ASK_AT_ONCE]
+def _chunks(ids: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(ids), KEYS_PER_STATEMENT):
+        yield ids[start : start + KEYS_PER_STATEMENT]
 
 
 def _block(row: Row) -> StoredBlock:

@@ -1,7 +1,7 @@
-"""Whether the tables of a keyspace are those that this version's models declare.
+"""Checks that the tables of a keyspace are those that this version's models declare.
 
-`CREATE TABLE IF NOT EXISTS` takes whatever has the name. A table of other keys would take rows and lose some of them
-without a word, so the servers' own description is compared before the first statement.
+`CREATE TABLE IF NOT EXISTS` accepts any existing table with the name. A table with another primary key would silently
+overwrite some rows with others, so the schema that the servers report is compared before the first statement.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 class Column(NamedTuple):
-    """As `system_schema.columns` has it."""
+    """A row of `system_schema.columns`."""
 
     table: str
     name: str
@@ -35,44 +35,45 @@ class Column(NamedTuple):
 
 _NOT_PROJECTED = (EngineBlock, EngineBlockPart, EngineEpoch, SettlementCheckpoint)
 _ANOTHER_KEYSPACE = "settle into another SCYLLA_KEYSPACE"
-# A column that is added again hides what is written: its write times are before that of the drop.
-_OR_ANEW = f"drop the table, then run manage.py init_store and rebuild_projections, or {_ANOTHER_KEYSPACE}"
+# Adding a dropped column again does not help: settlement's write times are before that of the drop, so all values
+# written to the column stay hidden.
+_RECREATE_OR_ANOTHER = f"drop the table, then run manage.py init_store and rebuild_projections, or {_ANOTHER_KEYSPACE}"
 
 
-def misfit(found: Iterable[Column]) -> str | None:
-    """The first thing about the tables that are there which does not fit, and what to do."""
+def mismatch(found: Iterable[Column]) -> str | None:
+    """The first difference between the existing tables and the models, and what to do; None: there is none."""
     tables: dict[str, dict[str, Column]] = {}
     for column in found:
         tables.setdefault(column.table, {})[column.name] = column
     for model in MODELS:
-        there = tables.get(model.__table_name__)
-        if there is not None:
+        existing = tables.get(model.__table_name__)
+        if existing is not None:
             wanted = {column.name: column for column in declared(model)}
-            for difference in _differences(wanted, there):
-                remedy = _ANOTHER_KEYSPACE if model in _NOT_PROJECTED else _OR_ANEW
+            for difference in _differences(wanted, existing):
+                remedy = _ANOTHER_KEYSPACE if model in _NOT_PROJECTED else _RECREATE_OR_ANOTHER
                 return f"table {model.__table_name__} {difference}: {remedy}"
     return None
 
 
 def missing(found: Iterable[Column]) -> list[str]:
-    """The tables that are not there: none of them are yet, or an older version made the others."""
-    there = {column.table for column in found}
-    return [model.__table_name__ for model in MODELS if model.__table_name__ not in there]
+    """The names of the missing tables: all of them, or those that an older version did not have."""
+    existing = {column.table for column in found}
+    return [model.__table_name__ for model in MODELS if model.__table_name__ not in existing]
 
 
-def _differences(wanted: dict[str, Column], there: dict[str, Column]) -> Iterator[str]:
+def _differences(wanted: dict[str, Column], existing: dict[str, Column]) -> Iterator[str]:
     for name, column in wanted.items():
-        if name not in there:
+        if name not in existing:
             yield f"has no column {name}"
-        elif there[name] != column:
-            yield f"has {_described(there[name])} where {_described(column)} should be"
-    for name, column in there.items():
+        elif existing[name] != column:
+            yield f"has {_described(existing[name])} instead of {_described(column)}"
+    for name, column in existing.items():
         if name not in wanted and column.position >= 0:
-            yield f"has {_described(column)}, which does not belong there"
+            yield f"has an unexpected {_described(column)}"
 
 
 def declared(model: type[Table]) -> Iterator[Column]:
-    """What `schema/settlement_schema.cql` makes of a model."""
+    """The columns that `schema/settlement_schema.cql` creates for a model."""
     table, partition, clustering = model.__table_name__, 0, 0
     for column in model._columns.values():
         kind, position, order = "static" if column.static else "regular", -1, "none"

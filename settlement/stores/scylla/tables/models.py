@@ -1,9 +1,9 @@
-"""The tables of the ScyllaDB store, declared: `scylla_schema` gives their CQL.
+"""Declares the tables of the ScyllaDB store; `schema` makes CQL from these models.
 
-Every partition key begins with the shard and is bounded: a bucket holds so many sequences, an account's rows are in
-one partition for each month and part of the sequence. Integers are in the engine's units (matching/core/layout.py),
-hashes 16 hex digits, as in the SQL store. Writes name their columns' time themselves (`keys`), so a row that somebody
-deletes by hand with today's time stays deleted whatever is written later.
+Every partition key begins with the shard, and every partition is bounded: a bucket is a range of sequences, and an
+account has one partition for each month and each part of the sequence. Integers are in the engine's units
+(matching/core/layout.py), hashes are 16 hex digits, as in the SQL store. Writes set their own timestamps (`keys`), so
+a row that is deleted by hand, with a timestamp of today, stays deleted whatever is written later.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from cassandra.cqlengine import columns
 from django_cassandra_engine.models import DjangoCassandraModel
 
 APP = "settlement_scylla"
-"""No installed app: Django's migrations must not see these."""
+"""Not an installed app, so that Django's migrations ignore these models."""
 
 
 def _key(column: type[columns.Column], **more: Any) -> columns.Column:
@@ -28,12 +28,12 @@ class Table(DjangoCassandraModel):  # type: ignore[misc] # ships no types
 
     class Meta:
         app_label = APP
-        get_pk_field = "shard"  # where a key has several columns the package wants one named
+        get_pk_field = "shard"  # the package requires one column to be named for a composite key
         abstract = True
 
 
 class EngineBlock(Table):
-    """The truth: everything else can be made from these. Buckets of 64 blocks."""
+    """Blocks, from which all projected tables can be rebuilt. Buckets of 64 blocks."""
 
     __table_name__ = "engine_blocks"
     shard = _key(columns.Integer)
@@ -52,7 +52,7 @@ class EngineBlock(Table):
 
 
 class EngineBlockPart(Table):
-    """What does not fit into the row of a large block (`settlement.stores.block_parts`).
+    """The bytes of a large block that do not fit into its own row (`settlement.stores.block_parts`).
 
     Each part is a partition of its own. The hash is in the key, so that parts of two copies of a block do not mix.
     """
@@ -62,17 +62,17 @@ class EngineBlockPart(Table):
     number = _key(columns.BigInt)
     hash = _key(columns.Text)
     part = _key(columns.Integer)  # 1, 2, …
-    parts = columns.Integer()  # the last one of the block
+    parts = columns.Integer()  # the number of the block's last part
     data = columns.Blob()
 
 
 class EngineEpoch(Table):
-    """Who led from which block on. The only table that is written by lightweight transactions, and by nothing else."""
+    """Which engine leads from which block on. The only table written by lightweight transactions, and only by them."""
 
     __table_name__ = "engine_epochs"
     shard = _key(columns.Integer)
     number = _cluster(columns.BigInt)
-    newest = columns.BigInt(static=True)  # the newest that has begun
+    newest = columns.BigInt(static=True)  # the newest epoch that has begun
     state = columns.Text()  # proposed, begun or void
     first_block = columns.BigInt()
     prev_hash = columns.Text()
@@ -92,7 +92,7 @@ class SettlementCheckpoint(Table):
     block_number = columns.BigInt()
     hash = columns.Text()
     epoch = columns.BigInt()
-    generation = columns.BigInt()  # of the projections: rises when they are dropped or reset
+    generation = columns.BigInt()  # of the projections; increases when they are dropped or reset
 
 
 class SettledTrade(Table):
@@ -126,7 +126,7 @@ class TradingDay(Table):
 
 
 class Order(Table):
-    """Last states. Buckets of 10,000 sequences."""
+    """The latest state of each order. Buckets of 10,000 sequences."""
 
     __table_name__ = "orders"
     shard = _key(columns.Integer)
@@ -153,7 +153,7 @@ class Order(Table):
 
 
 class OpenOrder(Table):
-    """Which orders to look at for the open ones; the row in `orders` says whether one still is."""
+    """Orders that may be open; the row in `orders` has the status."""
 
     __table_name__ = "open_orders"
     shard = _key(columns.Integer)
@@ -162,7 +162,7 @@ class OpenOrder(Table):
 
 
 class TradeByAccount(Table):
-    """Shares its partition key with `orders_by_account` and `ledger_events`: one batch holds rows of all three."""
+    """Has the partition key of `orders_by_account` and `ledger_events`, so one batch can hold rows of all three."""
 
     __table_name__ = "trades_by_account"
     shard = _key(columns.Integer)
@@ -182,7 +182,7 @@ class OrderByAccount(Table):
 
 
 class LedgerEvent(Table):
-    """The asset comes first, so that a rare one is found without reading the others."""
+    """The asset is the first clustering column, so that a rare asset is found without reading the others."""
 
     __table_name__ = "ledger_events"
     shard = _key(columns.Integer)
@@ -238,7 +238,7 @@ class Definition(Table):
 
 
 class ProjectionUndo(Table):
-    """Rows as they were before the batch that is being written; two slots take turns."""
+    """Undo records: rows as they were before the batch that is being written. Two slots are used alternately."""
 
     __table_name__ = "projection_undo"
     shard = _key(columns.Integer)
@@ -253,7 +253,7 @@ class ProjectionUndo(Table):
 
 
 class ProjectionProgress(Table):
-    """How far the block after the `projected` checkpoint is projected, where that is done in slices."""
+    """The event up to which the block after the `projected` checkpoint is projected, if it is projected in slices."""
 
     __table_name__ = "projection_progress"
     shard = _key(columns.Integer)
@@ -263,7 +263,7 @@ class ProjectionProgress(Table):
 
 
 class BucketTree(Table):
-    """Which buckets hold rows: a tree of 65,536 branches a node, level 0 at the leaves."""
+    """Which buckets contain rows: a tree with 65,536 children per node; level 0 has the leaves."""
 
     __table_name__ = "bucket_trees"
     shard = _key(columns.Integer)
@@ -274,7 +274,7 @@ class BucketTree(Table):
 
 
 class TradeDate(Table):
-    """The dates of the trades in a bucket: mostly one."""
+    """The dates of the trades in a bucket, usually one."""
 
     __table_name__ = "trade_dates"
     shard = _key(columns.Integer)
@@ -283,7 +283,7 @@ class TradeDate(Table):
 
 
 class AccountPart(Table):
-    """Where an account has rows. `kind` is `trades`, `orders` or `ledger`, the latter with an asset."""
+    """The partitions with rows of an account. `kind` is `trades`, `orders` or `ledger`, the latter with an asset."""
 
     __table_name__ = "account_parts"
     shard = _key(columns.Integer)
@@ -302,7 +302,7 @@ class CandleMonth(Table):
 
 
 class LedgerAccount(Table):
-    """Whose ledger entries a bucket of 10,000 sequences tells of."""
+    """The accounts with ledger entries in a bucket of 10,000 sequences."""
 
     __table_name__ = "ledger_accounts"
     shard = _key(columns.Integer)

@@ -1,4 +1,4 @@
-"""The CQL of the tables, made from the models. `schema/settlement_schema.cql` is `script` with the default settings."""
+"""CQL that creates the tables of the models. `schema/settlement_schema.cql` is `script` with the default settings."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,26 +6,26 @@ from collections.abc import Iterator, Mapping
 from settlement.stores.scylla.tables.models import MODELS, Table
 
 HEADER = """\
--- The tables of the ScyllaDB store: `manage.py init_store` makes them, or `cqlsh -f` of this file, either again without
--- harm. Name the keyspace as SCYLLA_KEYSPACE does, and choose its replication: SimpleStrategy is for one node.
--- A test holds this file equal to the models (settlement/stores/scylla/tables/models.py).
--- docs/decisions/0016-scylla-store.md says what keys and write times mean, and why no row may be deleted by hand:
--- today's write time is later than any that settlement uses, so what it writes there again would stay hidden.
+-- The tables of the ScyllaDB store. `manage.py init_store` creates them, and so does `cqlsh -f` with this file; both
+-- can be run again. Use the keyspace of SCYLLA_KEYSPACE, and choose its replication: SimpleStrategy is for one node.
+-- A test checks that this file equals the models (settlement/stores/scylla/tables/models.py).
+-- docs/decisions/0016-scylla-store.md explains keys and write times, and why no row may be deleted by hand: such a
+-- delete has a later write time than any write of settlement, so a row that is written there again stays hidden.
 """
 
 
 def options_text(options: Mapping[str, object]) -> str:
-    """A map as CQL writes it."""
+    """A map as a CQL literal."""
     return json.dumps(dict(options)).replace('"', "'")
 
 
 def script(keyspace: str, replication: str) -> str:
-    """`replication` as CQL writes it."""
+    """All statements, for cqlsh. `replication` is a CQL map literal."""
     return "\n".join([HEADER, *(f"{statement};\n" for statement in statements(keyspace, replication))])
 
 
 def statements(keyspace: str, replication: str) -> Iterator[str]:
-    """In an order in which they can be run; again without harm."""
+    """The statements in the order to run them; running them again changes nothing."""
     yield f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}"
     for model in MODELS:
         yield _create_table(keyspace, model)

@@ -16,7 +16,7 @@ from tests.settlement.rows import block, epoch
 
 pytestmark = [pytest.mark.services("cassandra"), pytest.mark.django_db]
 
-REQUESTS = ("rows", "together", "send")
+REQUESTS = ("rows", "rows_concurrently", "send")
 """What the others go through as well."""
 STEPS = 5
 """As many as either side takes until it is decided who wins."""

@@ -14,7 +14,7 @@ from settlement.audit import verify
 from settlement.stores.base import StoreMisconfigured
 from settlement.stores.scylla.connection.session import Access, Session
 from settlement.stores.scylla.store import ScyllaStore
-from settlement.stores.scylla.tables.layout import Column, declared, misfit
+from settlement.stores.scylla.tables.layout import Column, declared, mismatch
 from settlement.stores.scylla.tables.models import MODELS
 from settlement.stores.scylla.tables.schema import statements
 from settlement.stores.sql.store import SqlStore
@@ -55,7 +55,7 @@ OLD_BALANCES = (
         (
             "candle_months",
             "CREATE TABLE {}.candle_months (shard int, symbol text, month bigint, PRIMARY KEY (shard, symbol, month))",
-            "table candle_months has month bigint (clustering key 2 asc) where month int (clustering key 2 asc) should",
+            "table candle_months has month bigint (clustering key 2 asc) instead of month int (clustering key 2 asc)",
         ),
         (
             "engine_epochs",
@@ -74,21 +74,23 @@ def test_a_keyspace_that_another_version_made_is_refused_by_whoever_opens_it(
     store = ScyllaStore(access, SqlStore())
     store.init()
     for ask in (store.ping, lambda: wiring.make_tables_if_missing(store), lambda: store.append_blocks([block(1)])):
-        with pytest.raises(StoreMisconfigured, match=f"Keyspace {access.keyspace} was made by another version") as told:
+        with pytest.raises(
+            StoreMisconfigured, match=f"Keyspace {access.keyspace} was created by another version"
+        ) as told:
             ask()
         assert says in str(told.value)
         assert type(told.value) is StoreMisconfigured
 
 
 def test_columns_that_somebody_added_do_no_harm_unless_they_are_part_of_a_key() -> None:
-    assert misfit([Column("candles", "note", "text", "regular", -1, "none")]) == (
+    assert mismatch([Column("candles", "note", "text", "regular", -1, "none")]) == (
         "table candles has no column shard: " + REMEDY
     )
     fitting = [column for model in MODELS for column in declared(model)]
-    assert misfit(fitting) is None
-    assert misfit([*fitting, Column("candles", "note", "text", "regular", -1, "none")]) is None
-    assert misfit([*fitting, Column("candles", "note", "text", "clustering", 1, "asc")]) == (
-        f"table candles has note text (clustering key 2 asc), which does not belong there: {REMEDY}"
+    assert mismatch(fitting) is None
+    assert mismatch([*fitting, Column("candles", "note", "text", "regular", -1, "none")]) is None
+    assert mismatch([*fitting, Column("candles", "note", "text", "clustering", 1, "asc")]) == (
+        f"table candles has an unexpected note text (clustering key 2 asc): {REMEDY}"
     )
 
 

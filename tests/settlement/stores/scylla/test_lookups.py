@@ -7,7 +7,7 @@ import pytest
 
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import FIRST_PAGE
-from settlement.stores.scylla.keys import BUCKET, HOLDERS, PART, SLICE
+from settlement.stores.scylla.keys import ACCOUNTS_PER_BUCKET, BUCKET_SIZE, PART_SIZE, SLICE_SIZE
 from settlement.stores.scylla.store import ScyllaStore
 from tests.settlement.rows import balance, candle, entry, order, projection, trade
 from tests.settlement.scylla_requests import Requests
@@ -35,10 +35,10 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
 
 
 def symbol_of(number: int) -> str:
-    return RARE if number % SLICE == 0 else "BTC-USD"
+    return RARE if number % SLICE_SIZE == 0 else "BTC-USD"
 
 
-NUMBERS = [SLICE * number + place for number in range(SLICES) for place in range(DENSE)]
+NUMBERS = [SLICE_SIZE * number + place for number in range(SLICES) for place in range(DENSE)]
 RARE_ONES = NUMBERS[::DENSE]
 
 
@@ -54,7 +54,7 @@ def test_trades_of_a_rare_instrument_are_found_between_those_of_another(
         requests.forget()
         assert [row.trade_id for row in find()] == expected
         assert requests.rows(cql.GET_TRADES) == LIMIT
-        assert requests.rows(cql.TRADES_IN_BUCKET, cql.TRADES_IN_BUCKET_DOWN) == 0
+        assert requests.rows(cql.TRADES_IN_BUCKET, cql.TRADES_IN_BUCKET_DESCENDING) == 0
         assert requests.waits <= 20
 
 
@@ -66,7 +66,7 @@ def test_orders_of_a_rare_instrument_are_found_between_those_of_another(
     requests.forget()
     assert [row.order_id for row in scylla.newest_orders(LIMIT, symbol=RARE)] == RARE_ONES[: -LIMIT - 1 : -1]
     assert requests.rows(cql.GET_ORDERS) == LIMIT
-    assert requests.rows(cql.ORDERS_IN_BUCKET_DOWN) == 0
+    assert requests.rows(cql.ORDERS_IN_BUCKET_DESCENDING) == 0
     assert requests.waits <= 15
 
 
@@ -80,10 +80,10 @@ def test_a_page_of_a_busy_instrument_reads_one_slice(scylla: ScyllaStore, reques
 
 
 def test_rows_that_lie_far_apart_are_asked_for_together(scylla: ScyllaStore, requests: Requests) -> None:
-    trades = [trade(BUCKET * number, timestamp_ns=number * MONTH_NS // 20) for number in range(SLICES)]
-    orders = [order(BUCKET * number) for number in range(SLICES)]
-    balances = [balance(HOLDERS * number) for number in range(SLICES)]
-    holdings = [entry(BUCKET, account=HOLDERS * number) for number in range(SLICES)]
+    trades = [trade(BUCKET_SIZE * number, timestamp_ns=number * MONTH_NS // 20) for number in range(SLICES)]
+    orders = [order(BUCKET_SIZE * number) for number in range(SLICES)]
+    balances = [balance(ACCOUNTS_PER_BUCKET * number) for number in range(SLICES)]
+    holdings = [entry(BUCKET_SIZE, account=ACCOUNTS_PER_BUCKET * number) for number in range(SLICES)]
     scylla.insert_rows(projection(trades=trades, orders=orders, balances=balances, ledger_events=holdings))
     for found, expected in (
         (lambda: scylla.newest_trades(LIMIT), trades[: -LIMIT - 1 : -1]),
@@ -99,8 +99,8 @@ def test_rows_that_lie_far_apart_are_asked_for_together(scylla: ScyllaStore, req
 
 
 def test_an_account_that_rarely_trades_is_read_part_by_part_together(scylla: ScyllaStore, requests: Requests) -> None:
-    trades = [trade(PART * number, timestamp_ns=number * MONTH_NS) for number in range(SLICES)]
-    orders = [order(PART * number, placed_at_ns=number * MONTH_NS) for number in range(SLICES)]
+    trades = [trade(PART_SIZE * number, timestamp_ns=number * MONTH_NS) for number in range(SLICES)]
+    orders = [order(PART_SIZE * number, placed_at_ns=number * MONTH_NS) for number in range(SLICES)]
     scylla.insert_rows(projection(trades=trades, orders=orders))
     for found, expected in (
         (lambda: scylla.get_trades_by_account(1, LIMIT), trades[: -LIMIT - 1 : -1]),
@@ -113,18 +113,18 @@ def test_an_account_that_rarely_trades_is_read_part_by_part_together(scylla: Scy
 
 
 def test_an_index_is_read_as_far_as_a_page_goes(scylla: ScyllaStore, requests: Requests) -> None:
-    trades = [trade(BUCKET * number) for number in range(5 * FIRST_PAGE)]
+    trades = [trade(BUCKET_SIZE * number) for number in range(5 * FIRST_PAGE)]
     scylla.insert_rows(projection(trades=trades))
     scylla.newest_trades(1)
     requests.forget()
     assert scylla.newest_trades(1) == trades[:-2:-1]
-    assert requests.rows(cql.CHILDREN_DOWN) <= FIRST_PAGE + 3
+    assert requests.rows(cql.CHILDREN_DESCENDING) <= FIRST_PAGE + 3
 
 
 def test_every_page_of_an_answer_is_a_request_that_is_timed(
     scylla: ScyllaStore, requests: Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trades = [trade(BUCKET * number) for number in range(5 * FIRST_PAGE)]
+    trades = [trade(BUCKET_SIZE * number) for number in range(5 * FIRST_PAGE)]
     scylla.insert_rows(projection(trades=trades))
     timed: list[str] = []
     monkeypatch.setattr(scylla._session._times, "note", lambda name, began: timed.append(name))
@@ -167,9 +167,9 @@ def test_assets_whose_newest_part_holds_nothing_older_are_looked_for_together(
 ) -> None:
     names = [f"A{number:02}" for number in range(50)]
     old = [entry(number, asset=names[number]) for number in range(50)]
-    new = [entry(PART + 500 + number, asset=names[number], timestamp_ns=2 * MONTH_NS) for number in range(50)]
+    new = [entry(PART_SIZE + 500 + number, asset=names[number], timestamp_ns=2 * MONTH_NS) for number in range(50)]
     scylla.insert_rows(projection(balances=[balance(1, name) for name in names], ledger_events=old + new))
-    before = (PART + 400, 0)
+    before = (PART_SIZE + 400, 0)
     scylla.get_ledger_events_by_account(1, LIMIT, before=before)
     requests.forget()
     assert scylla.get_ledger_events_by_account(1, LIMIT, before=before) == old[::-1]

@@ -37,7 +37,7 @@ from settlement.stores.scylla.connection import session as scylla_session
 from settlement.stores.scylla.connection.errors import translated
 from settlement.stores.scylla.connection.session import Access, Session
 from settlement.stores.scylla.index import OPEN_ORDERS
-from settlement.stores.scylla.keys import BUCKET, head_stamp, last_stamp, stamp
+from settlement.stores.scylla.keys import BUCKET_SIZE, head_stamp, last_stamp, stamp
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.models import MODELS
 from settlement.stores.scylla.tables.schema import options_text, script, statements
@@ -71,7 +71,7 @@ def test_the_tables_are_made_by_who_finds_none_and_again_without_harm(cassandra:
     access = Access((cassandra.host,), cassandra.port, f"settlement_new_{os.getpid()}")
     store = ScyllaStore(access, SqlStore())
     try:
-        with pytest.raises(StoreUninitialized, match="init_store makes keyspace and tables"):
+        with pytest.raises(StoreUninitialized, match="init_store creates keyspace and tables"):
             store.ping()
         wiring.make_tables_if_missing(store)
         store.append_blocks([block(1)])
@@ -88,7 +88,7 @@ def test_a_table_that_is_missing_is_told_with_the_remedy(cassandra: Running, db:
     session = Session(access)
     try:
         session.run_plain(next(statements(access.keyspace, access.replication)))
-        with pytest.raises(StoreUninitialized, match="init_store makes keyspace and tables"):
+        with pytest.raises(StoreUninitialized, match="init_store creates keyspace and tables"):
             ScyllaStore(access, SqlStore()).get_trade_by_id(1)
     finally:
         session.run_plain(f"DROP KEYSPACE {access.keyspace}")
@@ -112,8 +112,8 @@ def test_write_times_order_generations_then_sequences_and_stay_in_the_past() -> 
     assert stamp(0, 1) < stamp(0, 2) < last_stamp(0) < stamp(1, 0) < stamp(1, 1)
     assert stamp(1, MOST) == last_stamp(1)
     assert head_stamp(1, 2**34 - 1) < head_stamp(2, 1)
-    assert last_stamp(keys.GENERATIONS) < 1_795_000_000_000_000  # late in 2026, in microseconds
-    assert head_stamp(keys.EPOCHS, 2**34 - 1) < 1_795_000_000_000_000
+    assert last_stamp(keys.MAX_GENERATION) < 1_795_000_000_000_000  # late in 2026, in microseconds
+    assert head_stamp(keys.MAX_EPOCH, 2**34 - 1) < 1_795_000_000_000_000
 
 
 # Errors
@@ -129,16 +129,16 @@ ADDRESS = ("127.0.0.1", 9042)
         (
             NoHostAvailable("none", {ADDRESS: AuthenticationFailed("bad")}),
             StoreMisconfigured,
-            "refuses SCYLLA_USERNAME",
+            "rejects SCYLLA_USERNAME",
         ),
-        (Unauthorized("no MODIFY permission"), StoreMisconfigured, "does not let this account"),
+        (Unauthorized("no MODIFY permission"), StoreMisconfigured, "lacks a permission"),
         (OperationTimedOut(), StoreUnavailable, "in time"),
         (WriteTimeout("late", write_type=0), StoreUnavailable, "does not answer"),
         (Unavailable("too few"), StoreUnavailable, "does not answer"),
         (OverloadedErrorMessage(0, "busy", None), StoreUnavailable, "busy"),
         (UnresolvableContactPoints({}), StoreUnavailable, "look at SCYLLA_HOSTS"),
         (InvalidRequest('code=2200 [Invalid query] message="Batch too large"'), StoreRejected, "it: Batch too large."),
-        (InvalidRequest('message="unconfigured table orders"'), StoreUninitialized, "init_store makes"),
+        (InvalidRequest('message="unconfigured table orders"'), StoreUninitialized, "init_store creates"),
         (InvalidRequest('message="Undefined column name fee in table k.t"'), StoreMisconfigured, "init_store says"),
         (InvalidRequest('message="Unknown identifier fee"'), StoreMisconfigured, "init_store says"),
         (InvalidRequest('message="Unrecognized name fee"'), StoreMisconfigured, "init_store says"),
@@ -188,7 +188,7 @@ def test_rows_and_statements_are_counted_and_slow_ones_told(scylla_access: Acces
         store.insert_batch(projection(1, trades=[trade(1), trade(2)], ledger_events=[entry(1)]))
     assert (rows("settled_trades"), rows("ledger_events")) == (before[0] + 2, before[1] + 1)
     assert requests() > before[2]
-    assert {"slow statement"} == {line["event"] for line in logs}
+    assert {"store.slow_statement"} == {line["event"] for line in logs}
 
 
 # The connection
@@ -258,8 +258,8 @@ def test_a_login_that_is_refused_for_a_while_does_not_end_the_connection_for_goo
 
 @on_cassandra
 def test_the_ledger_by_sequence_is_read_once_a_bucket_and_sees_what_is_written_later(scylla: ScyllaStore) -> None:
-    scylla.append_blocks([block(1, last_event_sequence=3 * BUCKET)])
-    scylla.insert_batch(projection(1, ledger_events=[entry(n) for n in range(5, 2 * BUCKET, 997)]))
+    scylla.append_blocks([block(1, last_event_sequence=3 * BUCKET_SIZE)])
+    scylla.insert_batch(projection(1, ledger_events=[entry(n) for n in range(5, 2 * BUCKET_SIZE, 997)]))
     asked: list[str] = []
     rows = scylla._session.many
 
@@ -268,8 +268,10 @@ def test_the_ledger_by_sequence_is_read_once_a_bucket_and_sees_what_is_written_l
         return rows(statement, parameters)  # type: ignore[arg-type]
 
     scylla._session.many = noting  # type: ignore[assignment, method-assign]
-    found = [e.event_sequence for first in range(0, BUCKET, 1000) for e in scylla.get_ledger_events(first, first + 999)]
-    assert found == [n for n in range(5, 2 * BUCKET, 997) if n < BUCKET]
+    found = [
+        e.event_sequence for first in range(0, BUCKET_SIZE, 1000) for e in scylla.get_ledger_events(first, first + 999)
+    ]
+    assert found == [n for n in range(5, 2 * BUCKET_SIZE, 997) if n < BUCKET_SIZE]
     assert len(asked) == 1
     scylla.insert_ledger_events([entry(7)])
     assert [e.event_sequence for e in scylla.get_ledger_events(0, 10)] == [5, 7]
@@ -278,17 +280,17 @@ def test_the_ledger_by_sequence_is_read_once_a_bucket_and_sees_what_is_written_l
 @on_cassandra
 def test_buckets_whose_orders_are_all_closed_are_not_looked_at_for_open_ones(scylla: ScyllaStore) -> None:
     for bucket in range(12):
-        opened = [order(bucket * BUCKET + n) for n in (1, 2)]
+        opened = [order(bucket * BUCKET_SIZE + n) for n in (1, 2)]
         scylla.insert_batch(projection(3 * bucket + 1, orders=opened))
         closed = [row._replace(status="filled", updated_sequence=row.order_id + 5) for row in opened]
         scylla.insert_batch(projection(3 * bucket + 2, orders=closed[: 1 if bucket in (3, 7) else 2]))
-    scylla.insert_batch(projection(90, orders=[order(12 * BUCKET + 1)]))
-    scylla.insert_batch(projection(91, orders=[order(13 * BUCKET + 1)]))
+    scylla.insert_batch(projection(90, orders=[order(12 * BUCKET_SIZE + 1)]))
+    scylla.insert_batch(projection(91, orders=[order(13 * BUCKET_SIZE + 1)]))
     assert [row.order_id for row in scylla.open_orders()] == [
-        3 * BUCKET + 2,
-        7 * BUCKET + 2,
-        12 * BUCKET + 1,
-        13 * BUCKET + 1,
+        3 * BUCKET_SIZE + 2,
+        7 * BUCKET_SIZE + 2,
+        12 * BUCKET_SIZE + 1,
+        13 * BUCKET_SIZE + 1,
     ]
     kept = set(restarted(scylla)._index.walk(OPEN_ORDERS))  # type: ignore[attr-defined]
     assert {3, 7, 12, 13} <= kept
@@ -299,7 +301,7 @@ def test_buckets_whose_orders_are_all_closed_are_not_looked_at_for_open_ones(scy
 def test_a_bucket_is_not_pruned_while_a_dead_letter_may_bring_orders_into_it(scylla: ScyllaStore) -> None:
     scylla.insert_batch(projection(1, orders=[order(1)]))
     scylla.put_dead_letter(letter(2))
-    for number, order_id in enumerate((1, BUCKET + 1, 2 * BUCKET + 1, 3 * BUCKET + 1), 3):
+    for number, order_id in enumerate((1, BUCKET_SIZE + 1, 2 * BUCKET_SIZE + 1, 3 * BUCKET_SIZE + 1), 3):
         scylla.insert_batch(projection(number, orders=[order(order_id, status="filled", updated_sequence=order_id)]))
     scylla.insert_rows(projection(2, orders=[order(2, updated_sequence=2)]))
     assert [found.order_id for found in scylla.open_orders()] == [2]
@@ -308,7 +310,7 @@ def test_a_bucket_is_not_pruned_while_a_dead_letter_may_bring_orders_into_it(scy
 @on_cassandra
 def test_an_epoch_that_write_times_cannot_hold_is_refused_in_a_sentence(scylla: ScyllaStore) -> None:
     with pytest.raises(StoreRejected, match="Epoch 65537 cannot begin"):
-        scylla.begin_epoch(Epoch(keys.EPOCHS + 1, 1, 0, "A", "", "", "", 1))
+        scylla.begin_epoch(Epoch(keys.MAX_EPOCH + 1, 1, 0, "A", "", "", "", 1))
     assert (scylla.appended().block_number, scylla.epochs()) == (0, [])
 
 

@@ -60,14 +60,14 @@ class Dying:
         self.count = 0
         self.at = at
         session = store._session
-        send, sent, asked = session.send, session._sent, session._asked
+        send, sent, asked = session.send, session._send_batch, session._request
 
-        def shuffled(batches: Iterable[PackedBatch], at_once: int | None = None) -> None:
-            send(list(batches)[::-1] if is_reversed else batches, at_once)
+        def shuffled(batches: Iterable[PackedBatch], in_flight: int | None = None) -> None:
+            send(list(batches)[::-1] if is_reversed else batches, in_flight)
 
         session.send = shuffled  # type: ignore[method-assign]
-        session._sent = self._tripping(sent)  # type: ignore[method-assign]
-        session._asked = self._tripping(asked)  # type: ignore[method-assign]
+        session._send_batch = self._tripping(sent)  # type: ignore[method-assign]
+        session._request = self._tripping(asked)  # type: ignore[method-assign]
 
     def _tripping(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
@@ -135,7 +135,7 @@ def test_a_batch_that_timed_out_half_way_is_written_again_by_the_same_store(
     store = begun(new_scylla)
     projector = Projector(store.at_checkpoint(), store.definitions(), kept=1, tells_before=True)
     batch = projector.project(BLOCKS[SOUND:CUT_OFF])
-    sent, count = store._session._sent, 0
+    sent, count = store._session._send_batch, 0
 
     def away(batch: PackedBatch) -> Any:
         nonlocal count
@@ -144,7 +144,7 @@ def test_a_batch_that_timed_out_half_way_is_written_again_by_the_same_store(
             raise StoreUnavailable("no answer")
         return sent(batch)
 
-    store._session._sent = away  # type: ignore[method-assign]
+    store._session._send_batch = away  # type: ignore[method-assign]
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
             store.insert_batch(batch)
@@ -192,7 +192,7 @@ def test_a_record_that_is_cut_off_time_and_again_leaves_the_one_before_it(
     store = new_scylla()
     whole = Overlay(7, orders={n: order(n) for n in range(9)})
     store._undo.write(0, SOUND, whole, SOUND)
-    sent, count = store._session._sent, 0
+    sent, count = store._session._send_batch, 0
 
     def away(batch: PackedBatch) -> Any:
         nonlocal count
@@ -201,7 +201,7 @@ def test_a_record_that_is_cut_off_time_and_again_leaves_the_one_before_it(
             raise StoreUnavailable("no answer")
         return sent(batch)
 
-    store._session._sent = away  # type: ignore[method-assign]
+    store._session._send_batch = away  # type: ignore[method-assign]
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
             store._undo.write(0, SOUND, Overlay(9, orders=whole.orders), SOUND)
@@ -253,7 +253,7 @@ def test_a_retry_that_is_cut_off_in_its_record_leaves_the_one_that_is_true(
     with pytest.raises(StoreUnavailable):
         survivor.insert_batch(batch)
     survivor._put_projected = raising(Crash())  # type: ignore[method-assign]
-    sent, count = survivor._session._sent, 0
+    sent, count = survivor._session._send_batch, 0
 
     def cut(batch: PackedBatch) -> Any:
         nonlocal count
@@ -262,7 +262,7 @@ def test_a_retry_that_is_cut_off_in_its_record_leaves_the_one_that_is_true(
             raise Crash
         return sent(batch)
 
-    survivor._session._sent = cut  # type: ignore[method-assign]
+    survivor._session._send_batch = cut  # type: ignore[method-assign]
     with pytest.raises(Crash):
         survivor.insert_batch(batch)
     project(again(store), len(BLOCKS), 3)
@@ -324,7 +324,7 @@ def test_a_checkpoint_that_shows_itself_late_tells_nothing_that_is_not_so(
     number = late[0][0].block_number
 
     survivor = again(store)
-    sent, count = survivor._session._sent, 0
+    sent, count = survivor._session._send_batch, 0
 
     def cut(batch: PackedBatch) -> Any:
         nonlocal count
@@ -334,7 +334,7 @@ def test_a_checkpoint_that_shows_itself_late_tells_nothing_that_is_not_so(
             raise Crash
         return sent(batch)
 
-    survivor._session._sent = cut  # type: ignore[method-assign]
+    survivor._session._send_batch = cut  # type: ignore[method-assign]
     with pytest.raises(Crash):
         settle(survivor, feed_of(clock, BLOCKS[store.appended().block_number :]), batch_trades=10**6)
     assert store.projected().block_number == number

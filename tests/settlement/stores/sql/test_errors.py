@@ -12,7 +12,7 @@ from pytest_django import DjangoDbBlocker
 
 from settlement.errors import StoreReplaced
 from settlement.stores.base import Store, StoreMisconfigured, StoreUnavailable, StoreUninitialized
-from settlement.stores.sql.errors import is_damaged, is_transient, sentence, why_away
+from settlement.stores.sql.errors import first_line, is_damaged, is_transient, unavailable_sentence
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.file_stores import ALIAS, store_in
 from tests.settlement.rows import block
@@ -73,7 +73,7 @@ def test_nothing_is_written_to_a_database_file_that_is_gone(sql: SqlStore, file:
     elsewhere = file.with_name("elsewhere")
     file.rename(elsewhere)
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="is gone: put it back"):
+        with pytest.raises(StoreUnavailable, match="is missing: restore it"):
             sql.append_blocks([block(2)])
     assert not file.exists()
     elsewhere.rename(file)
@@ -119,16 +119,16 @@ def test_a_file_that_is_no_database_does_not_pass(sql: SqlStore, file: Path) -> 
 def test_missing_tables_do_not_pass_and_name_the_remedy(sql: SqlStore, file: Path) -> None:
     with closing(raw(file)) as other:
         other.execute("DROP TABLE engine_blocks")
-    with pytest.raises(StoreUninitialized, match="init_store makes the tables"):
+    with pytest.raises(StoreUninitialized, match="init_store creates the tables"):
         sql.append_blocks([block(2)])
 
 
 def test_missing_columns_do_not_pass_and_name_the_remedy(sql: SqlStore, file: Path) -> None:
     with closing(raw(file)) as other:
         other.execute("ALTER TABLE engine_blocks RENAME COLUMN trade_count TO trades")
-    with pytest.raises(StoreUninitialized, match="init_store makes the tables"):
+    with pytest.raises(StoreUninitialized, match="init_store creates the tables"):
         sql.append_blocks([block(2)])
-    with pytest.raises(StoreUninitialized, match="init_store makes the tables"):
+    with pytest.raises(StoreUninitialized, match="init_store creates the tables"):
         sql.get_block(1)
 
 
@@ -231,8 +231,8 @@ def test_a_damaged_text_does_not_pass() -> None:
 
 
 def test_a_sentence_is_the_first_line_of_what_the_database_said() -> None:
-    assert sentence(OperationalError("it is full\nDETAIL: row 5")) == "it is full."
-    assert sentence(OperationalError()) == "OperationalError."
+    assert first_line(OperationalError("it is full\nDETAIL: row 5")) == "it is full."
+    assert first_line(OperationalError()) == "OperationalError."
 
 
 @pytest.mark.parametrize(
@@ -250,11 +250,13 @@ def test_a_sentence_is_the_first_line_of_what_the_database_said() -> None:
 def test_a_login_that_is_refused_names_the_setting_and_stays_one_that_may_pass(said: str) -> None:
     error = OperationalError(f'connection failed: connection to server at "127.0.0.1", port 5432 failed: {said}')
     assert is_transient(error)
-    assert why_away(error).startswith("The database server refuses the login (mend user, password and database name")
-    assert "DATABASE_URL" in why_away(error)
-    assert said in why_away(error)
+    assert unavailable_sentence(error).startswith(
+        "The database server rejects the login (check user, password and database name"
+    )
+    assert "DATABASE_URL" in unavailable_sentence(error)
+    assert said in unavailable_sentence(error)
 
 
 @pytest.mark.parametrize("said", ["Connection refused", "FATAL:  the database system is starting up"])
 def test_a_server_that_is_not_there_does_not_answer(said: str) -> None:
-    assert why_away(OperationalError(said)) == f"The database does not answer: {said}."
+    assert unavailable_sentence(OperationalError(said)) == f"The database does not answer: {said}."

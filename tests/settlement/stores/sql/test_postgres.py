@@ -244,7 +244,7 @@ def test_a_statement_that_takes_too_long_is_unavailable(sql: SqlStore, other: Ra
 )
 def test_missing_tables_and_columns_are_told_with_what_to_do(sql: SqlStore, other: Raw, change: str) -> None:
     other.execute(change)
-    with pytest.raises(StoreUninitialized, match="init_store makes the tables"):
+    with pytest.raises(StoreUninitialized, match="init_store creates the tables"):
         sql.get_trade_by_id(1)
 
 
@@ -254,7 +254,9 @@ def test_a_missing_permission_is_no_fault_of_the_rows(sql: SqlStore, other: Raw,
     try:
         with connections[ALIAS].cursor() as cursor:
             cursor.execute(f"SET ROLE {database}_reader")
-        with pytest.raises(StoreMisconfigured, match=r"mend DATABASE_URL.*permission denied for table"):
+        with pytest.raises(
+            StoreMisconfigured, match=r"correct the permissions of DATABASE_URL.*permission denied for table"
+        ):
             sql.insert_trade(trade(1))
     finally:
         sql.close()
@@ -266,7 +268,7 @@ def test_an_empty_database_is_told_with_what_to_do(
     postgres: Running, database: str, other: Raw, use: Callable[..., None]
 ) -> None:
     other.execute("DROP SCHEMA public CASCADE")
-    with pytest.raises(StoreUninitialized, match="init_store makes the tables"):
+    with pytest.raises(StoreUninitialized, match="init_store creates the tables"):
         SqlStore(ALIAS).append_blocks([block(1)])
 
 

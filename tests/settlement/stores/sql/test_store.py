@@ -109,7 +109,7 @@ def test_a_row_that_the_database_refuses_is_rejected_in_one_sentence(sql: SqlSto
     with pytest.raises(StoreRejected) as refusal:
         sql.insert_batch(projection(1, trades=[trade(1)], orders=[order(1, symbol=nameless)]))
     assert str(refusal.value).count("\n") == 0
-    assert str(refusal.value).startswith("The database refuses it: ")
+    assert str(refusal.value).startswith("The database rejects the statement: ")
     assert errors("rejected") == before + 1
     assert sql.get_trade_by_id(1) is None
     assert sql.projected().block_number == 0
@@ -123,7 +123,7 @@ def test_a_number_beyond_64_bits_is_rejected(sql: SqlStore) -> None:
 def test_missing_tables_are_rejected_with_what_to_do(sql: SqlStore) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE settled_trades RENAME TO elsewhere")
-    with pytest.raises(StoreRejected, match="init_store makes the tables"):
+    with pytest.raises(StoreRejected, match="init_store creates the tables"):
         sql.get_trade_by_id(1)
 
 
@@ -139,7 +139,7 @@ def test_rows_and_statements_are_counted(sql: SqlStore) -> None:
 def test_a_slow_statement_is_logged_with_its_duration(db: None) -> None:
     with capture_logs() as logs:
         SqlStore(slow_query_ms=-1).get_trade_by_id(1)
-    (line,) = [line for line in logs if line["event"] == "slow statement"]
+    (line,) = [line for line in logs if line["event"] == "store.slow_statement"]
     assert line["statement"] == sql_statements.GET_TRADE
     assert line["duration_ms"] >= 0
 
