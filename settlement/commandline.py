@@ -23,7 +23,8 @@ NOT_IN_ORDER = 1
 COULD_NOT_RUN = 2
 
 _STORES = ("settlement.stores.sql.session", "settlement.stores.scylla.connection.session")
-_AWAY = "store.request_failed"
+_REQUEST_FAILED = "store.request_failed"
+_SLOW_STATEMENT = "store.slow_statement"
 _VERBOSE = 2
 _SHOWN = 10
 """Numbers of blocks in one sentence."""
@@ -57,7 +58,7 @@ class ExchangeCommand(BaseCommand):
 
     def _statement_times(self, verbosity: int) -> AbstractContextManager[None]:
         told = self.tells_slow_statements or verbosity >= _VERBOSE
-        return nullcontext() if told else _unlogged(timing.SLOW, [timing.__name__])
+        return nullcontext() if told else _unlogged(_SLOW_STATEMENT, [timing.__name__])
 
 
 def refuse_dead_letters(store: Store) -> None:
@@ -78,7 +79,7 @@ def _said_once() -> AbstractContextManager[None]:
 
     Where a command asks again, whoever does that logs it with the attempt (`settlement.stores.retrying`).
     """
-    return _unlogged(_AWAY, _STORES)
+    return _unlogged(_REQUEST_FAILED, _STORES)
 
 
 @contextmanager

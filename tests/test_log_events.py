@@ -17,6 +17,7 @@ ROOMS = [
     "matching/storage",
     "matching/transport",
     "matching/workloads",
+    "settlement/stores",
     "simulator",
     "benchmarks",
     "scripts",

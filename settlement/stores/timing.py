@@ -10,8 +10,6 @@ from settlement import metrics
 
 log = structlog.get_logger(__name__)
 
-SLOW = "store.slow_statement"
-
 SHOWN_CHARACTERS = 200
 """Maximum length of a statement in a log line."""
 
@@ -49,7 +47,9 @@ class StatementTimes:
                 return
             self._logged_at_s[statement] = now_s
             suppressed = self._suppressed.pop(statement, 0)
-        log.warning(SLOW, statement=statement, duration_ms=round(duration_ms, 1), suppressed=suppressed)
+        log.warning(
+            "store.slow_statement", statement=statement, duration_ms=round(duration_ms, 1), suppressed=suppressed
+        )
 
 
 def shortened(statement: str) -> str:

@@ -62,7 +62,7 @@ class Session:
         if connection.in_atomic_block:
             return connection
         file = self._file_of(connection)
-        with self.translating("connect"):
+        with self.translating():
             connection.ensure_connection()
             if getattr(self._tuned, "connection", None) is not connection.connection:
                 with connection.cursor() as cursor:
@@ -113,7 +113,7 @@ class Session:
     def transaction(self) -> Iterator[None]:
         """A transaction, durable when the block ends. Raises StoreUnavailable, StoreRejected."""
         self.open()
-        with self.translating("commit"), transaction.atomic(using=self.alias):
+        with self.translating(), transaction.atomic(using=self.alias):
             yield
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -140,12 +140,12 @@ class Session:
     def _statement(self, statement: str) -> Iterator[Any]:
         connection = self.open()
         began = time.perf_counter()
-        with self.translating(statement), connection.cursor() as cursor:
+        with self.translating(), connection.cursor() as cursor:
             yield cursor
         self._times.note(statement, began)
 
     @contextmanager
-    def translating(self, statement: str) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
         """Translates the database's exceptions into StoreUnavailable or StoreRejected."""
         try:
             yield
@@ -155,7 +155,7 @@ class Session:
             if not is_transient(error):
                 raise self._rejected(error) from error
             metrics.DB_ERRORS.labels("unavailable").inc()
-            log.warning("store.request_failed", statement=statement.split(" ", 1)[0], error=first_line(error))
+            log.warning("store.request_failed", error=first_line(error))
             connections[self.alias].close_if_unusable_or_obsolete()
             raise StoreUnavailable(unavailable_sentence(error)) from error
 

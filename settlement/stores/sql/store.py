@@ -77,7 +77,7 @@ class SqlStore(SingleInserts):
 
     def init(self) -> None:
         self._session.open()
-        with self._session.translating("migrate"):
+        with self._session.translating():
             call_command("migrate", database=self._session.alias, interactive=False, verbosity=0)
             lost = list(missing(self._session.open()))
         if lost:
