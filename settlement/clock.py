@@ -1,4 +1,4 @@
-"""Time as settlement uses it, so that a test can bring its own."""
+"""The clock interface of settlement, so that tests can use a fake clock."""
 
 import time
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 
 class Clock(Protocol):
     def monotonic(self) -> float:
-        """Seconds that never run back."""
+        """Seconds, never decreasing."""
 
     def sleep(self, seconds: float) -> None: ...
 

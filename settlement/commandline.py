@@ -1,6 +1,6 @@
-"""What this package's management commands have in common: errors of the domain become a sentence and an exit code.
+"""Base class of this package's management commands: translates errors into a sentence and an exit code.
 
-Exit 0: in order. 1: what was checked or received is not in order, or something is left undone. 2: could not run.
+Exit 0: in order. 1: checked or received data is not in order, or something was left undone. 2: could not run.
 130 or 143: interrupted.
 """
 
@@ -27,64 +27,66 @@ _REQUEST_FAILED = "store.request_failed"
 _SLOW_STATEMENT = "store.slow_statement"
 _VERBOSE = 2
 _SHOWN = 10
-"""Numbers of blocks in one sentence."""
+"""Maximum number of block numbers in one sentence."""
 
 
 class ExchangeCommand(BaseCommand):
-    """A command over the domain: it lets errors of the domain through, and this class tells them.
+    """Translates the errors that `handle` raises into CommandError.
 
-    `handle` sets `so_far` to what was done, which is said where it is interrupted. A service handles signals itself.
+    `handle` sets `so_far` to what has been done, which is written if it is interrupted. A service handles signals
+    itself.
     """
 
     is_service = False
     so_far = ""
 
     tells_slow_statements = False
-    """Whether they are logged without `--verbosity 2`: for a program that keeps a log, not for a terminal."""
+    """Whether slow statements are logged without `--verbosity 2`: for services, not for commands on a terminal."""
 
     def execute(self, *arguments: Any, **options: Any) -> str | None:
         try:
             interruption = nullcontext() if self.is_service else stoppable(lambda: self.so_far)
-            with interruption, _said_once(), self._statement_times(options["verbosity"]):
+            with interruption, _without_failed_requests(), self._statement_times(options["verbosity"]):
                 return super().execute(*arguments, **options)
         except Incident as error:
             raise CommandError(str(error), returncode=NOT_IN_ORDER) from error
         except (SettlementError, StoreError, MatchingError) as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         except BrokenPipeError:
-            # Who reads has seen enough (`list_trades … | head`); what is left in the buffer must not be tried again.
+            # The reader has closed the pipe (`list_trades … | head`); the rest of the buffer must not be written.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return None
 
     def _statement_times(self, verbosity: int) -> AbstractContextManager[None]:
-        told = self.tells_slow_statements or verbosity >= _VERBOSE
-        return nullcontext() if told else _unlogged(_SLOW_STATEMENT, [timing.__name__])
+        is_logged = self.tells_slow_statements or verbosity >= _VERBOSE
+        return nullcontext() if is_logged else _without_event(_SLOW_STATEMENT, [timing.__name__])
 
 
 def refuse_dead_letters(store: Store) -> None:
-    """For a command that has projected blocks. Raises CommandError where the rows of some are not in the tables."""
+    """For a command that projects blocks. Raises CommandError if there are dead letters."""
     numbers = [letter.block_number for letter in store.dead_letters()]
     if numbers:
         shown = ", ".join(map(str, numbers[:_SHOWN]))
         more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
         raise CommandError(
-            f"The rows of {len(numbers)} block{'' if len(numbers) == 1 else 's'} are not in the tables, for the store "
-            f"refused them (dead letters: block {shown}{more}): mend the cause, then run replay_dead_letters --all.",
+            f"The rows of {len(numbers)} block{'' if len(numbers) == 1 else 's'} are not in the tables, because the "
+            f"store rejected them (dead letters: block {shown}{more}). Correct the cause, then run "
+            "replay_dead_letters --all.",
             returncode=NOT_IN_ORDER,
         )
 
 
-def _said_once() -> AbstractContextManager[None]:
-    """What a store logs when it does not answer stays unsaid: the command's last sentence says it.
+def _without_failed_requests() -> AbstractContextManager[None]:
+    """Does not log failed requests to the store, because the command's error message has the cause.
 
-    Where a command asks again, whoever does that logs it with the attempt (`settlement.stores.retrying`).
+    If a command retries, `settlement.stores.retrying` logs each attempt.
     """
-    return _unlogged(_REQUEST_FAILED, _STORES)
+    return _without_event(_REQUEST_FAILED, _STORES)
 
 
 @contextmanager
-def _unlogged(event: str, names: Iterable[str]) -> Iterator[None]:
-    """Leaves out this event of these loggers."""
+def _without_event(event: str, names: Iterable[str]) -> Iterator[None]:
+    """Suppresses one event of these loggers."""
 
     def is_another(record: logging.LogRecord) -> bool:
         return not (isinstance(record.msg, dict) and record.msg.get("event") == event)

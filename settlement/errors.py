@@ -1,28 +1,28 @@
-"""What can stop settlement, named for what to do next. Every text is one sentence for a person.
+"""Errors that stop settlement, named for what to do next. Every text is one sentence for a person.
 
     SettlementError
-    ├── Incident                what was received or is stored is not in order: stop, look, keep everything
-    │   ├── GapUnfilled         blocks are missing and nobody has them: recover them from another replica or archive
-    │   ├── ChainBroken         a block does not give its hash or does not continue the chain: mend its source
-    │   ├── ChainConflict       the engine tells another story than the store: one of the two is the wrong one
+    ├── Incident                received or stored data is wrong: stop, keep everything, find the cause
+    │   ├── GapUnfilled         blocks are missing and no engine has them: recover them from a replica or an archive
+    │   ├── ChainBroken         a block has a wrong hash or does not continue the chain: correct its source
+    │   ├── ChainConflict       the engine's chain differs from the store's: find out which one is wrong
     │   ├── StoreDamaged        rows of the store contradict its blocks: verify_settlement, then rebuild_projections
-    │   │   └── StoreReplaced   it is an older copy of the store, or another one: give settlement the one that it had
-    │   ├── SpillDamaged        blocks in the spill are not what was written: keep the files, look at the disk
-    │   └── SpillOverruled      an engine went on without blocks that were in the spill: they are set aside, start again
-    └── CannotRun               nothing is wrong with the data: mend the set-up and start again
-        ├── AlreadyRunning      another process settles into this DATA_DIR: stop it first
-        ├── NotBuiltIn          a setting asks for what this program does not have
-        ├── NotReady            settlement has not got as far as what was asked needs: start it, or wait
-        ├── SpillUnusable       the spill cannot be read or cleared: mend the disk
-        └── TrailUnusable       the CSV trail cannot be read or written: look at the file
+    │   │   └── StoreReplaced   the store is an older copy or another one: restore the one that settlement used
+    │   ├── SpillDamaged        blocks in the spill are damaged: keep the files, check the disk
+    │   └── SpillOverruled      an epoch began without blocks that were in the spill; they are set aside: restart
+    └── CannotRun               the data is in order: correct the set-up and restart
+        ├── AlreadyRunning      another process uses this DATA_DIR: stop it first
+        ├── NotBuiltIn          a setting requires something that this program does not have
+        ├── NotReady            settlement has not processed enough blocks: start it, or wait
+        ├── SpillUnusable       the spill cannot be read or cleared: repair the disk
+        └── TrailUnusable       the CSV trail cannot be read or written: check the file
 
-Beside them stand `settlement.stores.base.StoreError` (the database's) and `matching.core.errors.MatchingError` (the
-engine's). Commands translate them all: `settlement.commandline`.
+The errors of the database are `settlement.stores.base.StoreError`, of the engine `matching.core.errors.MatchingError`.
+`settlement.commandline` translates all of them for commands.
 """
 
 
 class SettlementError(Exception):
-    """Base of what this package raises; its text is one sentence for a person."""
+    """Base of this package's errors; the text is one sentence for a person."""
 
 
 class Incident(SettlementError):

@@ -1,4 +1,4 @@
-"""One process at a time settles into a DATA_DIR: two would write one trail and one set of checkpoints."""
+"""A lock on DATA_DIR, so that only one settlement process writes its trail and the store's checkpoints."""
 
 import fcntl
 from collections.abc import Iterator

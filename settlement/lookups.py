@@ -1,4 +1,4 @@
-"""What people and scripts look up, put together from the store contract; trades as a terminal shows them."""
+"""Lookups for commands and pages, built on the store contract, and the text and JSON forms of trades."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,17 +12,17 @@ _PAGE = 1000
 
 
 class ReversedRange(ValueError):
-    """A range whose end lies before its beginning; its text is one sentence for a person."""
+    """A range whose end is before its beginning; the text is one sentence for a person."""
 
 
 def refuse_reversed(first: int, last: int) -> None:
-    """Both ends are included. Raises ReversedRange."""
+    """Checks a range with both ends included. Raises ReversedRange."""
     if first > last:
         raise ReversedRange(f"The range begins at {first}, after its end {last}.")
 
 
 def registry_of(definitions: Iterable[Definition]) -> Registry:
-    """The assets and instruments that these definitions, in their order, have made."""
+    """The assets and instruments of these definitions, which are in order."""
     registry = Registry()
     for definition in definitions:
         registry.apply(definition.kind, definition.text)
@@ -30,7 +30,7 @@ def registry_of(definitions: Iterable[Definition]) -> Registry:
 
 
 def trades_between(store: Store, first: int, last: int) -> Iterator[Trade]:
-    """The trades of a range of sequences, oldest first, a page at a time: it may hold millions."""
+    """The trades of a range of sequences, oldest first; read by pages, because a range may have millions."""
     while page := store.get_trades_by_sequence_range(first, last, _PAGE):
         yield from page
         first = page[-1].trade_id + 1
@@ -39,9 +39,9 @@ def trades_between(store: Store, first: int, last: int) -> Iterator[Trade]:
 def entries_of_event(
     store: Store, event_sequence: int, accounts: Iterable[int], instrument: Instrument | None
 ) -> list[LedgerEvent]:
-    """The ledger entries of an event of these accounts' orders, by leg. `instrument`: theirs, None where unknown.
+    """The ledger entries of an event on these accounts, by leg. `instrument` is the orders'; None: unknown.
 
-    By account, for a ledger may have no key by event: where it lies by account, a range of sequences is looked for in
+    Entries are read by account, because on ScyllaDB the ledger is partitioned by account: a lookup by event would read
     every account that has entries near it.
     """
     assets = [instrument.base.symbol, instrument.quote.symbol] if instrument else [None]
@@ -57,7 +57,7 @@ def entries_of_event(
 
 
 def trade_form(trade: Trade, registry: Registry) -> dict[str, Any]:
-    """The JSON form: decimals as strings in their shortest form, ids as integers."""
+    """The JSON form of a trade: decimals as strings in their shortest form, ids as integers."""
     instrument = registry.instrument_by_symbol[trade.symbol]
     return {
         "trade_id": trade.trade_id,
@@ -79,7 +79,7 @@ def trade_form(trade: Trade, registry: Registry) -> dict[str, Any]:
 
 
 def trade_text(trade: Trade, registry: Registry) -> str:
-    """One line."""
+    """A trade on one line."""
     form = trade_form(trade, registry)
     return (
         "{trade_id}  {time}  {symbol}  {quantity} at {price}, taker {taker_side}; buyer {buyer} (fee {buyer_fee} "

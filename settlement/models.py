@@ -1,9 +1,9 @@
-"""Tables of the SQL store (SQLite and PostgreSQL), and what stays in SQL whatever the store.
+"""Declares the tables of the SQL store (SQLite and PostgreSQL), and those that are in SQL for every store.
 
-One database holds one shard; another shard is another database alias. Integers are 64-bit and in the engine's units
-(matching/core/layout.py). Hashes are 16 hex digits: no SQL integer holds a uint64, and people compare them with logs.
-`settlement.stores.sql` writes and reads these tables with its own statements; the classes here declare them, and give
-the migrations. Nothing settled is edited, so no class offers more than reading.
+One database has one shard; another shard is another database alias. Integers are 64-bit and in the engine's units
+(matching/core/layout.py). Hashes are 16 hex digits, because SQL has no unsigned 64-bit integers and people compare
+hashes with logs. `settlement.stores.sql` reads and writes these tables with its own statements; migrations are made
+from the classes here. Settled data is never edited.
 """
 
 from django.db import models
@@ -20,10 +20,10 @@ KIND_LENGTH = 32
 
 
 class SequenceField(models.BigIntegerField):  # type: ignore[type-arg] # Django has no such classes to subscript
-    """A 64-bit key that rises with time: in SQLite the row id itself, so that rows are appended and need no index."""
+    """A 64-bit key that increases with time. In SQLite it is the row id, so rows are appended and need no index."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        # Only this very spelling makes a SQLite primary key the row id.
+        # SQLite makes a primary key the row id only if its type is exactly "integer".
         return "integer" if connection.vendor == "sqlite" else super().db_type(connection)
 
     def rel_db_type(self, connection: BaseDatabaseWrapper) -> str | None:
@@ -49,12 +49,12 @@ class EngineBlock(models.Model):
 
 
 class EngineBlockPart(models.Model):
-    """What does not fit into the row of a large block (`settlement.stores.block_parts`)."""
+    """The bytes of a large block that do not fit into its own row (`settlement.stores.block_parts`)."""
 
     pk = models.CompositePrimaryKey("number", "part")
     number = models.BigIntegerField()
     part = models.BigIntegerField()  # 1, 2, …
-    parts = models.BigIntegerField()  # the last one of the block
+    parts = models.BigIntegerField()  # the number of the block's last part
     data = models.BinaryField()
 
     class Meta:
@@ -138,7 +138,7 @@ class LedgerEvent(models.Model):
 
     class Meta:
         db_table = "ledger_events"
-        # One index serves the statement of an account too: it has few assets, and their pages are merged.
+        # This index also serves an account's statement: accounts have few assets, whose pages are merged.
         indexes = [models.Index(fields=["account", "asset", "entry"], name="ledger_events_by_account")]
 
 
@@ -200,7 +200,7 @@ class ProjectionProgress(models.Model):
 
 
 class EngineEpoch(models.Model):
-    """Who has led from which block on; `append_blocks` refuses what an older epoch makes past it."""
+    """Which engine leads from which block on; `append_blocks` rejects later blocks of an older epoch."""
 
     number = SequenceField(primary_key=True)
     first_block = models.BigIntegerField()
@@ -216,7 +216,7 @@ class EngineEpoch(models.Model):
 
 
 class DeadLetter(models.Model):
-    """Of whatever store: a block whose projection was refused for good, with the rows that were refused."""
+    """A block whose projection the store rejected permanently, with its rows. In SQL for every store."""
 
     block_number = SequenceField(primary_key=True)
     error = models.TextField()
@@ -234,11 +234,11 @@ class DeadLetter(models.Model):
 
 
 class ReconciliationRun(models.Model):
-    """Of whatever store: one comparison of the engine's live state with the store's, or why there was none."""
+    """A comparison of the engine's live state with the store's, or why it failed. In SQL for every store."""
 
     started_at = models.DateTimeField()
     source = models.CharField(max_length=WORD_LENGTH, null=True)  # "command", "schedule", "operator"; None: not kept
-    block_number = models.BigIntegerField()  # 0 also where it could not run
+    block_number = models.BigIntegerField()  # 0 if it could not run
     state_hash = models.CharField(max_length=HASH_DIGITS)
     ok = models.BooleanField()  # compared, and nothing differs
     error = models.TextField(null=True)  # why it could not run
@@ -254,7 +254,7 @@ class ReconciliationRun(models.Model):
 
 
 class Alarm(models.Model):
-    """Of whatever store: what an operator should know of. One of a kind is raised at a time."""
+    """An alarm for operators; at most one of each kind is raised at a time. In SQL for every store."""
 
     kind = models.CharField(max_length=KIND_LENGTH)
     severity = models.CharField(max_length=WORD_LENGTH)  # "warning", "critical"
@@ -262,7 +262,7 @@ class Alarm(models.Model):
     raised_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     cleared_at = models.DateTimeField(null=True)  # None: raised
-    acknowledged_by = models.TextField(null=True)  # a user's name, kept when the user is gone
+    acknowledged_by = models.TextField(null=True)  # a user's name, kept after the user is deleted
     acknowledged_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -16,37 +16,37 @@ from settlement.stores.base import Store, StoreError
 log = structlog.get_logger(__name__)
 
 DEADLINE_S = 15.0
-"""For the engine's answer, and again for the projection: a run ends before the next one of a minute begins."""
+"""Time-out for the engine's answer and again for the projection, so that a run ends within a minute."""
 
 
 @shared_task
 def reconcile(source: reconciliation.Source = "schedule") -> None:
-    """The run is kept whatever becomes of it; one that could not run says why."""
+    """Runs a reconciliation and stores its result, also if it fails."""
     try:
         reconciliation.run(wiring.engines(_store), _store, DEADLINE_S, source)
     except (SettlementError, StoreError, MatchingError) as error:
-        log.warning("reconciliation could not run", error=str(error))
+        log.warning("settlement.reconciliation_failed", error=str(error))
 
 
 def reconcile_soon() -> None:
-    """For an operator who does not want to wait for the next minute. Raises CannotRun."""
+    """Starts a reconciliation now, for an operator. Raises CannotRun."""
     try:
-        # Not again by itself: the operator who waits for the page can do that.
+        # No retry, because the operator waits for the page and can retry.
         reconcile.apply_async(("operator",), expires=DEADLINE_S, retry=False)
     except (ChannelError, OperationalError) as error:
-        raise CannotRun("Background work takes no task, for its broker does not answer: see REDIS_URL.") from error
+        raise CannotRun("The task queue is unavailable because its broker does not answer: check REDIS_URL.") from error
 
 
 @shared_task
 def sweep() -> None:
-    """Old reconciliation runs and old alarms that nobody looks up any more."""
-    with records.told("nothing was swept"):
-        log.info("swept", reconciliation_runs=reconciliation.sweep(), alarms=records.sweep())
+    """Deletes old reconciliation runs and old alarms."""
+    with records.logging_database_errors("sweep"):
+        log.info("settlement.swept", reconciliation_runs=reconciliation.sweep(), alarms=records.sweep())
 
 
 @cache
 def _store() -> Store:
-    """One for all runs of this process."""
+    """The store for all runs of this process."""
     opened = wiring.store()
     opened.connect()
     return opened

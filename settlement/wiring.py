@@ -1,4 +1,4 @@
-"""Settlement's parts, put together from the site's settings. Nothing else in this package reads them."""
+"""Creates settlement's components from the site's settings. No other module of this package reads settings."""
 
 import gc
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import options_text
 from settlement.stores.sql.store import SqlStore
 
-# ScyllaDB keeps rows by account, and a request holds those of one: the larger a batch, the more each has.
+# On ScyllaDB a request has the rows of one account, so larger batches mean fewer, larger requests.
 _BATCH_EVENTS = {"sql": 8192, "scylla": 16_384}
 
 
 def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
-    """The store that SETTLEMENT_STORE names, or `name`; not connected yet. Raises CannotRun.
+    """The store of SETTLEMENT_STORE, or `name`; not connected yet. Raises CannotRun.
 
-    `timeout_ms`: for who asks again and has other things to do meanwhile.
+    `timeout_ms`: a shorter time-out for callers that retry.
     """
     name = name or settings.SETTLEMENT_STORE
     if name == "sql":
@@ -57,12 +57,12 @@ def scylla_access() -> Access:
 
 
 def patient_store(name: str | None = None) -> Store:
-    """For the worker, which retries, and is deaf while the database keeps it."""
+    """The worker's store, with a short time-out: the worker retries, and receives no blocks during a call."""
     return store(name, settings.SETTLEMENT_STORE_TIMEOUT_MS)
 
 
 def answers(store: Store) -> bool:
-    """Asks the store from a thread that ends soon, and leaves no connection behind. Raises StoreError."""
+    """Pings the store from a short-lived thread, and closes the thread's connections. Raises StoreError."""
     try:
         store.ping()
         return True
@@ -71,7 +71,7 @@ def answers(store: Store) -> bool:
 
 
 def make_tables_if_missing(store: Store) -> None:
-    """For the one process that writes. A store that does not answer is left to whoever waits for it."""
+    """Creates missing tables, for the process that writes. Does nothing if the store is unavailable."""
     try:
         store.ping()
     except StoreUninitialized:
@@ -103,7 +103,7 @@ def dead_letters(store: Store) -> DeadLetters:
 
 
 def options(until_block: int | None = None, store: str | None = None) -> Options:
-    """For the store that SETTLEMENT_STORE names, or `store`."""
+    """The options for the store of SETTLEMENT_STORE, or `store`."""
     return Options(
         batch_trades=settings.SETTLEMENT_BATCH_TRADES,
         batch_ms=settings.SETTLEMENT_BATCH_MS,
@@ -113,7 +113,7 @@ def options(until_block: int | None = None, store: str | None = None) -> Options
 
 
 def newest_epoch(open_store: Callable[[], Store] = store) -> Epoch | None:
-    """That the store knows; None where it knows none or does not answer."""
+    """The newest epoch in the store; None if there is none or the store does not answer."""
     try:
         return newest(open_store().epochs())
     except (CannotRun, StoreError):
@@ -121,7 +121,7 @@ def newest_epoch(open_store: Callable[[], Store] = store) -> Epoch | None:
 
 
 def engines(open_store: Callable[[], Store] = store) -> str:
-    """Command addresses, commas between: the settings', and that of an engine that has come to lead meanwhile."""
+    """Command addresses separated by commas: those of the settings, and that of the current leader."""
     leader = newest_epoch(open_store)
     return ",".join(dict.fromkeys([*replicas(), *([leader.commands] if leader else [])]))
 
@@ -136,9 +136,9 @@ def listening() -> Listening:
 
 
 def collect_garbage_rarely() -> None:
-    """For commands that project: they make hundreds of thousands of rows a second, none of them in a cycle.
+    """Makes garbage collection rare, for commands that project: they create many rows and no reference cycles.
 
-    Named tuples are objects to the collector, which at its usual pace takes as much time as the projection itself.
+    Named tuples are tracked by the collector, which with the default thresholds takes as long as the projection.
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)

@@ -25,7 +25,7 @@ from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.projector import Projections
 from settlement.project.trail import Trail
-from settlement.receive.chain import BytesOf, Chain, Refuse, nobody_else
+from settlement.receive.chain import BytesOf, Chain, Refuse, never_refuse
 from settlement.receive.feed import Feed
 from settlement.receive.gaps import Gaps
 from settlement.receive.leadership import Leadership
@@ -54,16 +54,18 @@ def run(
     *,
     spill: Spill,
     report: Report = lambda status: None,
-    refuse: Refuse = nobody_else,
+    refuse: Refuse = never_refuse,
 ) -> int:
-    """Settles until `stop()` or `options.until_block`; returns how many blocks were appended.
+    """Settles until `stop()` or `options.until_block`; returns the number of appended blocks.
 
-    `refuse` is asked before what one of several replicas sends becomes an incident.
+    `refuse` is called if a replica sends an invalid block; if it returns true, that is not an incident.
 
-    Raises every Incident of settlement.errors, TrailUnusable, SpillUnusable, and StoreRejected where the store refuses
-    a block itself. A store that does not answer is waited for.
+    Waits while the store is unavailable. Raises every Incident of settlement.errors, TrailUnusable, SpillUnusable, and
+    StoreRejected if the store rejects a block.
     """
-    worker = _Worker(feed, store, letters, clock, stop, options, spill, report, refuse)
+    worker = _Worker(
+        feed, store, letters, clock=clock, stop=stop, options=options, spill=spill, report=report, refuse=refuse
+    )
     worker.run(trail)
     return worker.appended_blocks
 
@@ -74,6 +76,7 @@ class _Worker:
         feed: Feed,
         store: Store,
         letters: DeadLetters,
+        *,
         clock: Clock,
         stop: Callable[[], bool],
         options: Options,
@@ -97,12 +100,12 @@ class _Worker:
         self._chain = Chain(Checkpoint(0, 0, 0), (), options.waiting_blocks)
         self._projections: Projections | None = None
         self._announced = 0
-        self._newest_block_ns: int | None = None  # of the last one that came
+        self._newest_block_ns: int | None = None  # time of the last block that was received
         self._gather_until_s = 0.0
         self._recounted_at_s = clock.monotonic()
         self._listened_at_s = clock.monotonic()
         self._is_engine_known = False
-        self._is_listening = False  # `_chain` and `_appending` are where they should be
+        self._is_listening = False  # `_chain` and `_appending` are initialized, so blocks can be received
         self._is_fenced = False
 
     @property
@@ -120,7 +123,7 @@ class _Worker:
         yield from projections.begin()
         self._projections = projections
         log.info(
-            "settlement starts",
+            "settlement.started",
             appended=self._appending.stored.block_number,
             projected=projections.projected.block_number,
             spilled=self._spill.blocks,
@@ -129,10 +132,10 @@ class _Worker:
             yield from self._follow(projections)
             if projections.due_in_s == 0:
                 yield from projections.step()
-            self._tell()
+            self._report_status()
         if projections.lag:
             yield from projections.step()  # what is waiting for its batch to fill
-        log.info("settlement stops", appended=self._appending.stored.block_number, lag=projections.lag)
+        log.info("settlement.stopped", appended=self._appending.stored.block_number, lag=projections.lag)
 
     def _store_unavailable(self, delay_s: float) -> bool:
         """Receives blocks until the next attempt of the store call is due. False when settlement has to stop instead.
@@ -143,7 +146,7 @@ class _Worker:
         while (left_s := due_at_s - self._clock.monotonic()) > 0:
             if self._stop():
                 return False
-            self._tell()
+            self._report_status()
             self._receive_for_later(min(left_s, _LONGEST_WAIT_S))
         return True
 
@@ -153,7 +156,7 @@ class _Worker:
             self._appending.relieve()
         room = self._appending.room
         if self._is_listening and room:
-            self._take(self._hear(timeout_s, min(room, self._options.receive_blocks)), lambda _: None)
+            self._take(self._receive_from_feed(timeout_s, min(room, self._options.receive_blocks)), lambda _: None)
         else:
             self._clock.sleep(timeout_s)
 
@@ -162,21 +165,21 @@ class _Worker:
         return until is not None and projections.projected.block_number >= until
 
     def _follow(self, projections: Projections) -> StoreWork[None]:
-        """A turn of the first half: look who leads, take what waits."""
+        """One turn of the first half: follow the leader, receive and append blocks."""
         try:
             if self._is_fenced:
                 yield from self._begin()
             elif self._leadership.is_due or self._chain.unknown_epoch:
-                yield from self._look_who_leads()
-            yield from self._take_what_waits(projections)
+                yield from self._follow_leader()
+            yield from self._receive_and_append(projections)
             yield from self._recount_letters()
         except Fenced as error:
-            log.warning("the store refuses blocks of an epoch that has ended", error=str(error))
+            log.warning("settlement.append_fenced", error=str(error))
             self._is_fenced = True
             self._is_listening = False
 
     def _begin(self) -> StoreWork[None]:
-        """Goes on from what is durable: at the start, and after a newer epoch has overruled what was in hand."""
+        """Starts from the durable blocks, also after a newer epoch has overruled blocks in memory."""
         self._is_listening = False
         self._appending.forget()
         yield from self._leadership.look()
@@ -187,15 +190,15 @@ class _Worker:
         self._is_engine_known = self._is_fenced = False
         self._is_listening = True
 
-    def _take_what_waits(self, projections: Projections) -> StoreWork[None]:
-        """Appends come first; but however fast blocks come, after some rounds it is the projection's turn."""
+    def _receive_and_append(self, projections: Projections) -> StoreWork[None]:
+        """Receives and appends blocks until none wait, but at most _APPENDS_A_BATCH times."""
         for _ in range(_APPENDS_A_BATCH):
             blocks = self._receive(projections)
             self._take(blocks, self._bytes_of)
             if self._appending.is_draining:
                 self._appending.relieve()
             yield from self._append(projections)
-            yield from self._look_at_engine()
+            yield from self._check_engine()
             if len(blocks) < self._options.receive_blocks and not self._appending.is_waiting:
                 return
 
@@ -208,7 +211,7 @@ class _Worker:
             self._appending.put(ready)
         elif repeated:
             self._feed.confirm(self._appending.confirmable)
-        self._look_for_gaps()
+        self._check_gaps()
 
     def _append(self, projections: Projections) -> StoreWork[None]:
         rows = yield from self._appending.step()
@@ -231,37 +234,38 @@ class _Worker:
     def _receive(self, projections: Projections) -> list[Block]:
         if self._appending.is_waiting:
             room = min(self._appending.room, self._options.receive_blocks)
-            return self._hear(0.0, room) if room else []
-        self._let_blocks_gather()
+            return self._receive_from_feed(0.0, room) if room else []
+        self._wait_for_more_blocks()
         due_in_s = projections.due_in_s
         patience_s = _LONGEST_WAIT_S if due_in_s is None else min(due_in_s, _LONGEST_WAIT_S)
-        return self._hear(patience_s, self._options.receive_blocks)
+        return self._receive_from_feed(patience_s, self._options.receive_blocks)
 
-    def _let_blocks_gather(self) -> None:
-        """A commit costs the same for one block and for many, and processor time that those who trade would miss."""
+    def _wait_for_more_blocks(self) -> None:
+        """Waits for more blocks, because a commit takes the same CPU time for one block and for many."""
         wait_s = self._gather_until_s - self._clock.monotonic()
         if wait_s > 0:
             self._clock.sleep(wait_s)
 
-    def _hear(self, timeout_s: float, limit: int) -> list[Block]:
-        """All other time settlement is deaf: busy, or paused as on a suspended machine, also within the wait itself."""
+    def _receive_from_feed(self, timeout_s: float, limit: int) -> list[Block]:
+        """Receives blocks, and excludes all time in which settlement was busy or suspended from the waits for gaps."""
         began_s = self._clock.monotonic()
-        self._gaps.was_deaf(began_s - self._listened_at_s)
+        self._gaps.exclude(began_s - self._listened_at_s)
         try:
             return self._feed.receive(timeout_s, limit)
         except BadBlock as error:
-            raise ChainBroken(f"What came after block {self._chain.head.block_number} is no block: {error}") from error
+            number = self._chain.head.block_number
+            raise ChainBroken(f"The message received after block {number} is not a block: {error}") from error
         finally:
             self._listened_at_s = self._clock.monotonic()
-            self._gaps.was_deaf(max(0.0, self._listened_at_s - began_s - timeout_s))
+            self._gaps.exclude(max(0.0, self._listened_at_s - began_s - timeout_s))
 
-    def _look_for_gaps(self) -> None:
-        """Has the leader told of blocks that did not come?"""
+    def _check_gaps(self) -> None:
+        """Requests blocks that the leader has announced and that did not arrive."""
         announced, early = self._leadership.announced, self._chain.newest_early
         if self._leadership.is_of_log:
-            early = min(early, announced)  # what only a dead one has sent, the others are about to make
+            early = min(early, announced)  # a block that only a crashed replica has sent is made by the others soon
         elif announced < self._announced:
-            # It was started again and has lost what nobody had made durable; what came early belongs to that.
+            # The engine restarted and lost blocks that were not durable; early blocks were among those.
             self._chain.forget_early()
         self._announced = announced
         if self._feed.silent_for_s() >= _GONE_S:
@@ -271,35 +275,35 @@ class _Worker:
             until = self._options.until_block or announced
             self._gaps.look(self._chain.next_number, early, min(announced, until))
 
-    def _look_at_engine(self) -> StoreWork[None]:
+    def _check_engine(self) -> StoreWork[None]:
         """Does the leader tell the chain that is durable here?"""
         if self._is_behind():
-            yield from self._look_who_leads()  # perhaps it leads no more, or goes on from there by right
+            yield from self._follow_leader()  # perhaps it leads no more, or goes on from there by right
             if self._is_behind():
                 raise ChainConflict(
-                    f"The engine is at block {self._leadership.announced}, but the store holds block "
-                    f"{self._appending.durable} already: the engine has begun another chain. Give settlement an empty "
-                    "store, or the engine its old state."
+                    f"The engine is at block {self._leadership.announced}, but the store already has block "
+                    f"{self._appending.durable}: the engine has begun another chain. Use an empty store, or restore "
+                    "the engine's state."
                 )
         announced, held = self._leadership.announced, self._appending.durable
         if announced and not self._is_engine_known:
             self._is_engine_known = True
             if announced == held and not self.appended_blocks:
-                # Nothing new will come to tell whether it is the same chain, so the last block is compared. The
-                # engine may also not know yet that it is durable.
+                # Without new blocks the last block shows whether it is the same chain. Receiving it again also
+                # confirms it, in case the engine does not know that it is durable.
                 self._feed.request(held, held)
 
     def _is_behind(self) -> bool:
         return 0 < self._leadership.announced < self._appending.durable and not self._leadership.is_of_log
 
-    def _look_who_leads(self) -> StoreWork[None]:
+    def _follow_leader(self) -> StoreWork[None]:
         is_news = yield from self._leadership.look()
         self._spill.end_claim(self._leadership.newest)
         if not is_news:
             if self._chain.unknown_epoch:
-                self._chain.learn(self._leadership.epochs)  # raises: nobody has begun it
+                self._chain.learn(self._leadership.epochs)  # raises, because that epoch has not begun
             return
-        log.info("epochs", newest=self._leadership.newest)
+        log.info("settlement.epoch_began", newest=self._leadership.newest)
         waiting = self._chain.learn(self._leadership.epochs)
         if self._chain.is_overruled:
             yield from self._begin()
@@ -314,18 +318,19 @@ class _Worker:
     def _bytes_of(self, number: int) -> bytes | None:
         """Called while blocks are being taken, so a store that is unavailable is not waited for."""
         if number > self._appending.stored.block_number:
-            return None  # it is in the spill, or in memory
+            return None  # the block is in the spill or in memory
         try:
             block = self._store.get_block(number)
         except StoreUnavailable:
             return None
         if block is None:
-            raise StoreDamaged(f"The store ends with block {self._appending.stored.block_number} and lacks {number}.")
+            last = self._appending.stored.block_number
+            raise StoreDamaged(f"The store's last block is {last}, but block {number} is missing.")
         return block.data
 
-    # What others see
+    # The status
 
-    def _tell(self) -> None:
+    def _report_status(self) -> None:
         status, leader = self._feed.status(), self._leadership.newest
         announced = self._leadership.announced
         now = WorkerStatus(

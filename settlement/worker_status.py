@@ -6,33 +6,33 @@ from dataclasses import dataclass
 from settlement import metrics
 
 _SHORT_S = 1.0
-"""A statement that succeeds when it is repeated at once is not an outage."""
+"""A shorter time without an answer is not an outage: one retry may succeed."""
 _SILENT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """None: not known yet; an alarm that was raised before stays as it is."""
+    """None: not known yet; an alarm that was raised before is kept."""
 
-    block_lag: int | None = None  # blocks that the engine announced and the store does not hold
-    projection_lag: int = 0  # blocks that the store holds and has not projected
-    gaps: int = 0  # times that a number was missing since the process started
-    dead_letters: int | None = None  # that are not resolved
+    block_lag: int | None = None  # blocks that the engine announced and the store does not have
+    projection_lag: int = 0  # blocks of the store that are not projected
+    gaps: int = 0  # gaps since the process started
+    dead_letters: int | None = None  # unresolved dead letters
     engine_halted: bool | None = None
     engine_halted_reason: str | None = None
-    engine_silent_for_s: float = 0.0  # of listening in which nothing came from an engine
-    engine_clock_ahead_s: float | None = None  # that the newest block is dated after settlement's clock; 0: it is not
-    store_down_for_s: float = 0.0  # 0: it answers
+    engine_silent_for_s: float = 0.0  # time of listening since the last message of an engine
+    engine_clock_ahead_s: float | None = None  # how far the newest block's time is after settlement's clock; 0: not
+    store_down_for_s: float = 0.0  # 0: the store answers
     spill_blocks: int = 0
     spill_bytes: int = 0
-    spill_full: bool = False  # settlement takes no more
-    epoch: int = 0  # the newest that the store knows, 0: none has begun
-    leader: str | None = None  # where that epoch's engine takes commands
-    refused_replicas: Mapping[str, str] | None = None  # address → why it is not listened to; None: there are none
+    spill_full: bool = False  # no more blocks fit
+    epoch: int = 0  # the newest epoch in the store; 0: none has begun
+    leader: str | None = None  # the command address of that epoch's engine
+    refused_replicas: Mapping[str, str] | None = None  # address → reason; None: not a replicated log
 
 
 Report = Callable[[WorkerStatus], object]
-"""Called once a turn, and about every tenth of a second while settlement waits for the store. Raises nothing."""
+"""Called once a turn, and about every 0.1 s while settlement waits for the store. Must not raise."""
 
 
 def set_metrics(status: WorkerStatus) -> None:
@@ -58,7 +58,7 @@ class Newest:
         self.status = status
 
     def is_store_there(self) -> bool:
-        """Reads may still be answered while nothing can be written."""
+        """Whether the store answers. While it rejects writes, reads may still be answered."""
         return self.status is None or self.status.store_down_for_s < _SHORT_S
 
     def is_room_in_spill(self) -> bool:

@@ -17,7 +17,7 @@ ROOMS = [
     "matching/storage",
     "matching/transport",
     "matching/workloads",
-    "settlement/stores",
+    "settlement",
     "simulator",
     "benchmarks",
     "scripts",

@@ -79,7 +79,7 @@ def _exchange(folder: Path, rng: random.Random) -> Exchange:
     second = machine("engine-b", "engine-b", ", http {ENGINE_HTTP_ADDRESS}")
     of_first = {name: value for name, value in first.environment.items() if name.startswith("ENGINE_")}
     # The first engine reads settlement's spill, so the two share a folder.
-    settlement = machine("settlement", "engine-a", "settlement starts", **of_first)
+    settlement = machine("settlement", "engine-a", "settlement.started", **of_first)
     return Exchange(folder, (first, second), settlement, Journal(folder / "journal.txt"))
 
 

@@ -1,6 +1,6 @@
-"""Alarms in Django's own database, whatever the store: raised, worsened, cleared and acknowledged, each safe twice.
+"""Alarms in Django's own database, for every store: raise, update, clear and acknowledge, each idempotent.
 
-Raises Django's database errors; `told` is for those who have something better to do than to fail with them.
+Raises Django's database errors; `logging_database_errors` is for callers that must not fail with them.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,35 +19,35 @@ from settlement.models import Alarm, ReconciliationRun
 log = structlog.get_logger(__name__)
 
 KEPT = 10_000
-"""Cleared alarms that a sweep leaves."""
+"""The number of cleared alarms that a sweep keeps."""
 
 
 def raised(kinds: Collection[Kind] = tuple(Kind)) -> QuerySet[Alarm]:
-    """At most one of a kind."""
+    """The raised alarms, at most one of each kind."""
     return Alarm.objects.filter(cleared_at=None, kind__in=kinds)
 
 
 def put(signal: Signal, raised_at: datetime, seen_at: datetime) -> None:
-    """Raises the alarm, or tells of the one that is raised already what is seen now."""
-    told: dict[str, Any] = {"severity": signal.severity, "message": signal.message, "last_seen_at": seen_at}
+    """Raises the alarm, or updates the one that is raised already."""
+    values: dict[str, Any] = {"severity": signal.severity, "message": signal.message, "last_seen_at": seen_at}
     with transaction.atomic():
         row = raised([signal.kind]).first()
         if row is None:
-            Alarm.objects.create(kind=signal.kind, raised_at=raised_at, **told)
+            Alarm.objects.create(kind=signal.kind, raised_at=raised_at, **values)
             return
         if row.severity == Severity.WARNING and signal.severity is Severity.CRITICAL:
-            told |= {"acknowledged_by": None, "acknowledged_at": None}  # whoever has seen it has not seen this
-        # These columns and no others: somebody may have acknowledged it since the row was read.
-        Alarm.objects.filter(id=row.id).update(**told)
+            values |= {"acknowledged_by": None, "acknowledged_at": None}  # only the warning was acknowledged
+        # Only these columns, because the alarm may have been acknowledged since the row was read.
+        Alarm.objects.filter(id=row.id).update(**values)
 
 
 def clear(kind: Kind, at: datetime) -> bool:
-    """False where it was not raised."""
+    """Clears an alarm; returns False if it was not raised."""
     return bool(raised([kind]).update(cleared_at=at))
 
 
 def acknowledge(number: int, name: str, at: datetime) -> bool:
-    """Whether there was something to acknowledge. An event is cleared with it, a level stays while it lasts."""
+    """Acknowledges an alarm, which also clears an event; returns False if there was nothing to acknowledge."""
     with transaction.atomic():
         open_one = Alarm.objects.filter(id=number, cleared_at=None, acknowledged_at=None)
         row = open_one.first()
@@ -55,15 +55,15 @@ def acknowledge(number: int, name: str, at: datetime) -> bool:
             return False
         cleared_at = at if row.kind in EVENTS else None
         if not open_one.update(acknowledged_by=name, acknowledged_at=at, cleared_at=cleared_at):
-            return False  # somebody else was quicker
-    log.info("alarm acknowledged", kind=row.kind, severity=row.severity, by=name)
+            return False  # it was acknowledged in between
+    log.info("alarm.acknowledged", kind=row.kind, severity=row.severity, by=name)
     return True
 
 
 def note_reconciliation(at: datetime) -> None:
-    """Raises or clears the alarm of reconciliation, as its newest runs are.
+    """Raises or clears the alarm of reconciliation according to its newest runs.
 
-    Differences stay an alarm until a run finds none: one that could not run does not take them back.
+    An alarm of differences stays until a run finds none; a run that fails does not clear it.
     """
     runs = list(ReconciliationRun.objects.all()[:RUNS_FAILED])
     if not runs:
@@ -71,11 +71,11 @@ def note_reconciliation(at: datetime) -> None:
     known = raised([Kind.RECONCILIATION]).first()
     signal = _of(runs)
     if runs[0].ok and clear(Kind.RECONCILIATION, at):
-        log.info("alarm cleared", kind=str(Kind.RECONCILIATION))
+        log.info("alarm.cleared", kind=str(Kind.RECONCILIATION))
     elif signal and not (known and known.severity == Severity.CRITICAL and signal.severity is Severity.WARNING):
         put(signal, at, at)
         if known is None or known.severity != signal.severity:
-            tell(signal)
+            write_log(signal)
 
 
 def _of(runs: list[ReconciliationRun]) -> Signal | None:
@@ -89,21 +89,23 @@ def _of(runs: list[ReconciliationRun]) -> Signal | None:
 
 
 def sweep() -> int:
-    """Removes the oldest of the cleared alarms; returns how many."""
+    """Deletes cleared alarms except the newest; returns how many."""
     last = Alarm.objects.order_by("-id").values_list("id", flat=True)[KEPT : KEPT + 1].first()
     return Alarm.objects.exclude(cleared_at=None).filter(id__lte=last or 0).delete()[0]
 
 
-def tell(signal: Signal) -> None:
-    """In the log: what was raised, or became worse."""
-    write = log.error if signal.severity is Severity.CRITICAL else log.warning
-    write("alarm raised", kind=str(signal.kind), severity=str(signal.severity), message=signal.message)
+def write_log(signal: Signal) -> None:
+    """Logs an alarm that was raised or became critical."""
+    if signal.severity is Severity.CRITICAL:
+        log.error("alarm.critical", kind=str(signal.kind), message=signal.message)
+    else:
+        log.warning("alarm.warning", kind=str(signal.kind), message=signal.message)
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """A database that is away is a line in the log, and what was inside is not kept."""
+def logging_database_errors(task: str) -> Iterator[None]:
+    """Logs an error of Django's database, for a task whose result may be lost."""
     try:
         yield
     except DatabaseError as error:
-        log.error(what, error=str(error))
+        log.error("settlement.database_write_failed", task=task, error=str(error))

@@ -1,7 +1,7 @@
-"""When something is an alarm, how grave it is, and what to tell the operator: what happened and what to do.
+"""Alarm rules: when a condition is an alarm, its severity, and the message, which says what happened and what to do.
 
-A *level* is there while its condition lasts and clears by itself. An *event* has happened: only an operator's
-acknowledgement clears it.
+A *level* alarm lasts as long as its condition and clears by itself. An *event* alarm is cleared only by an operator's
+acknowledgement.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 EVENTS = frozenset((Kind.GAP, Kind.HASH_MISMATCH, Kind.CHAIN_CONFLICT, Kind.STORE_DAMAGED, Kind.INCIDENT))
 OF_SETTLEMENT = tuple(kind for kind in Kind if kind is not Kind.RECONCILIATION)
-"""The kinds that the settlement worker raises; background work raises the other."""
+"""The kinds that the settlement worker raises; background work raises the other one."""
 
 
 class Severity(StrEnum):
@@ -43,16 +43,16 @@ class Severity(StrEnum):
 LAG_WARNING_BLOCKS = 1_000
 LAG_CRITICAL_BLOCKS = 10_000
 STORE_WARNING_S = 1.0
-"""A statement that is tried again at once is no alarm yet."""
+"""Longer than the first retries of a statement."""
 STORE_CRITICAL_S = 60.0
 SILENT_WARNING_S = 5.0
 SILENT_CRITICAL_S = 30.0
-"""An engine that was started again, or a follower that was promoted, has been heard by then."""
+"""Longer than restarting an engine or promoting a follower takes."""
 CLOCK_WARNING_S = 10.0
 CLOCK_CRITICAL_S = 3600.0
-"""Clocks that a time server keeps differ by far less than either."""
+"""Synchronized clocks differ by far less than both."""
 RUNS_FAILED = 3
-"""Reconciliation may fail to run so often, less one, before that is an alarm."""
+"""Reconciliation that fails so many times in a row is an alarm."""
 
 
 class Signal(NamedTuple):
@@ -62,7 +62,7 @@ class Signal(NamedTuple):
 
 
 def levels(status: WorkerStatus) -> Iterator[tuple[Kind, Signal | None]]:
-    """Every level whose reading is known: its signal, None where there is nothing to report."""
+    """Each level alarm whose condition is known, with its signal, or None if it is not raised."""
     if status.block_lag is not None:
         yield Kind.LAG, _lag(status.block_lag)
     if status.dead_letters is not None:
@@ -79,29 +79,29 @@ def levels(status: WorkerStatus) -> Iterator[tuple[Kind, Signal | None]]:
 
 
 def gap(times: int) -> Signal:
-    """A gap that was asked for again; one that nobody fills stops settlement and is an incident."""
+    """A gap whose blocks were requested again. A gap that is not filled stops settlement and is an incident."""
     return Signal(
         Kind.GAP,
         Severity.WARNING,
-        f"Blocks did not come {_times(times)} and settlement asked for them again: if this goes on, look at the "
-        "network between engine and settlement and at their load; acknowledge this when you have.",
+        f"Blocks were missing {_times(times)} and settlement requested them again. If this continues, check the "
+        "network between engine and settlement and their load; then acknowledge this alarm.",
     )
 
 
 _INCIDENTS: dict[type[Incident], tuple[Kind, str]] = {
-    GapUnfilled: (Kind.GAP, "recover the blocks from another replica or an archive, then start settlement again"),
-    ChainBroken: (Kind.HASH_MISMATCH, "find out what changed the block or its source, then start settlement again"),
-    ChainConflict: (Kind.CHAIN_CONFLICT, "find out which of engine and store is the wrong one before either goes on"),
-    StoreReplaced: (Kind.STORE_DAMAGED, "see that it is given the right store before it goes on"),
+    GapUnfilled: (Kind.GAP, "recover the blocks from another replica or an archive, then restart settlement"),
+    ChainBroken: (Kind.HASH_MISMATCH, "find out what changed the block or its source, then restart settlement"),
+    ChainConflict: (Kind.CHAIN_CONFLICT, "find out whether engine or store is the wrong one before restarting either"),
+    StoreReplaced: (Kind.STORE_DAMAGED, "connect the right store before restarting settlement"),
     StoreDamaged: (Kind.STORE_DAMAGED, "run manage.py verify_settlement, then manage.py rebuild_projections"),
 }
 
-_ANOTHER = (Kind.INCIDENT, "keep its files as they are, look into it, then start settlement again")
+_OTHER = (Kind.INCIDENT, "keep its files unchanged, find the cause, then restart settlement")
 
 
 def incident(error: Incident) -> Signal:
-    """What stopped settlement."""
-    kind, advice = next((told for made, told in _INCIDENTS.items() if isinstance(error, made)), _ANOTHER)
+    """The alarm of an incident that stopped settlement."""
+    kind, advice = next((alarm for made, alarm in _INCIDENTS.items() if isinstance(error, made)), _OTHER)
     return Signal(kind, Severity.CRITICAL, f"Settlement has stopped: {str(error).rstrip('.')}; {advice}.")
 
 
@@ -109,8 +109,8 @@ def differences(count: int, block: int) -> Signal:
     return Signal(
         Kind.RECONCILIATION,
         Severity.CRITICAL,
-        f"{count} difference{_s(count)} between the engine's live state and the store at block {block}: see which "
-        "in the newest reconciliation, then run manage.py verify_settlement, which tells whether the store is wrong.",
+        f"{count} difference{_s(count)} between the engine's live state and the store at block {block}: see the newest "
+        "reconciliation for details, then run manage.py verify_settlement to find out whether the store is wrong.",
     )
 
 
@@ -129,8 +129,8 @@ def _lag(blocks: int) -> Signal | None:
     return Signal(
         Kind.LAG,
         severity,
-        f"The store is {blocks} blocks behind the engine: see whether settlement runs and the store is fast enough, "
-        "for the engine halts when its ring of unconfirmed blocks is full.",
+        f"The store is {blocks} blocks behind the engine: check that settlement is running and the store is fast "
+        "enough. The engine halts when its ring of unconfirmed blocks is full.",
     )
 
 
@@ -140,17 +140,17 @@ def _dead_letters(count: int) -> Signal | None:
     return Signal(
         Kind.DEAD_LETTERS,
         Severity.WARNING,
-        f"The store refused the rows of {count} block{_s(count)}, so pages and balances lack them: read the error in "
-        "Dead letters, mend its cause and replay.",
+        f"The store rejected the rows of {count} block{_s(count)}, so pages and balances lack them: read the error on "
+        "the page Dead letters, correct its cause and replay them.",
     )
 
 
 def _halted(reason: str | None) -> Signal:
-    said = f"The engine takes no commands and says: {reason}" if reason else "The engine takes no commands."
+    state = f"The engine accepts no commands: {reason}" if reason else "The engine accepts no commands."
     return Signal(
         Kind.ENGINE_HALTED,
         Severity.CRITICAL,
-        f"{said.rstrip('.')}; if its ring is full, get settlement and the store going, and it resumes by itself.",
+        f"{state.rstrip('.')}; if its ring is full, get settlement and the store running, and it resumes by itself.",
     )
 
 
@@ -160,10 +160,10 @@ def _silent(for_s: float) -> Signal | None:
     return Signal(
         Kind.ENGINE_SILENT,
         Severity.CRITICAL if for_s > SILENT_CRITICAL_S else Severity.WARNING,
-        f"Settlement has listened for {for_s:.0f} s and heard nothing of an engine, which did not answer its question "
-        "for a status either: see on the engine's machine whether the process runs. Where it runs, look at the network "
-        "between the two. Where it has ended, start it again; promote a follower only when you are sure that the "
-        "engine has ended and stays away.",
+        f"Settlement has received nothing from an engine for {for_s:.0f} s, and the engine did not answer a request "
+        "for its status either: check on the engine's machine whether the process is running. If it is, check the "
+        "network between the two. If it has ended, restart it; promote a follower only if you are sure that the "
+        "engine has ended and will not come back.",
     )
 
 
@@ -173,10 +173,9 @@ def _clock_ahead(ahead_s: float) -> Signal | None:
     return Signal(
         Kind.ENGINE_CLOCK_AHEAD,
         Severity.CRITICAL if ahead_s > CLOCK_CRITICAL_S else Severity.WARNING,
-        f"The newest block is dated {timedelta(seconds=round(ahead_s))} after settlement's clock: compare the clocks "
-        "of the engine's machine and of settlement's with a time server, and correct the wrong one. A block is never "
-        "dated before an earlier one, so where the engine's clock was wrong every new block gets that date until the "
-        "real time has reached it.",
+        f"The time of the newest block is {timedelta(seconds=round(ahead_s))} after settlement's clock: compare the "
+        "clocks of the engine's machine and of settlement's with a time server, and correct the wrong one. Block times "
+        "never decrease, so if the engine's clock was wrong every new block has that time until it is reached.",
     )
 
 
@@ -187,20 +186,20 @@ def _store(down_for_s: float) -> Signal | None:
     return Signal(
         Kind.STORE_UNAVAILABLE,
         severity,
-        f"The store has not answered settlement for {down_for_s:.0f} s: look at the database and the way to it; "
-        "settlement goes on by itself when it answers.",
+        f"The store has not answered settlement for {down_for_s:.0f} s: check the database and the network to it; "
+        "settlement continues by itself when it answers.",
     )
 
 
 def _refused(replicas: Mapping[str, str]) -> Signal | None:
     if not replicas:
         return None
-    told = "; ".join(f"{address}: {reason.rstrip('.')}" for address, reason in replicas.items())
+    refused = "; ".join(f"{address}: {reason.rstrip('.')}" for address, reason in replicas.items())
     return Signal(
         Kind.REPLICA_REFUSED,
         Severity.CRITICAL,
-        f"Settlement does not listen any more to {told}. Stop that replica, for it answers its clients wrongly; keep "
-        "what it logged, and start it again: it begins with what the store holds.",
+        f"Settlement ignores {refused}. Stop that replica, because its answers to clients are wrong, keep its log and "
+        "restart it: it recovers from the blocks in the store.",
     )
 
 
@@ -209,16 +208,15 @@ def _spill(blocks: int, is_full: bool) -> Signal | None:
         return Signal(
             Kind.SPILL,
             Severity.CRITICAL,
-            f"The spill file is full with {blocks} block{_s(blocks)} and settlement takes no more, so the engine will "
-            "halt: get the store going, or make room on the disk.",
+            f"The spill is full with {blocks} block{_s(blocks)} and settlement accepts no more, so the engine will "
+            "halt: get the store running, or make room on the disk.",
         )
     if not blocks:
         return None
     return Signal(
         Kind.SPILL,
         Severity.WARNING,
-        f"{blocks} block{_s(blocks)} wait in the spill file for a store that does not take them: get the store going "
-        "before the file is full.",
+        f"{blocks} block{_s(blocks)} wait in the spill for the store: get the store running before the spill is full.",
     )
 
 

@@ -1,7 +1,7 @@
-"""The settlement worker's alarms: told to the log at once, to Prometheus when it asks, to the database by a thread.
+"""The settlement worker's alarms: logged immediately, exported to Prometheus, written to the database by a thread.
 
-`look` and `incident` never wait for a database and never fail with it: what changes is kept in memory until it can be
-written, for a database that is away is when alarms matter most.
+`look` and `incident` never wait for the database and never fail with it. Changes are kept in memory until they can be
+written, because alarms matter most while a database is unavailable.
 
     with alarms.kept(clock) as watch:
         worker.run(…, report=watch.look)
@@ -33,13 +33,13 @@ __all__ = ["Alarms", "StoredAlarms", "kept"]
 log = structlog.get_logger(__name__)
 
 OVER_S = 5.0
-"""A level clears, or becomes a warning again, when its condition has been over for so long: it must not flicker."""
+"""A level clears, or becomes a warning again, when its condition has been over for this time, so as not to flicker."""
 TELL_AGAIN_S = 60.0
-"""So often the database hears of an alarm that stays."""
+"""Interval between updates of a raised alarm in the database."""
 REST_S = 5.0
-"""Between a failed write and the next, and between two looks whether somebody has acknowledged."""
+"""Interval between retries of a failed write, and between checks for acknowledgements."""
 CLOSING_S = 5.0
-_MOST_KEPT = 64  # changes of one kind while the database is away; the newest say how it ended
+_MOST_KEPT = 64  # unwritten changes of one kind; the oldest are dropped
 
 
 class _Change(NamedTuple):
@@ -53,13 +53,13 @@ class _Raised:
     signal: Signal
     raised_at: datetime
     seen_at: datetime
-    told_s: float  # monotonic
-    is_news: bool = False  # seen since it was told
-    over_since_s: float | None = None  # monotonic; None: as grave as it was
+    told_s: float  # time of the last update in the database, monotonic
+    is_news: bool = False  # seen since that update
+    over_since_s: float | None = None  # since when the condition is over or less severe, monotonic; None: it is not
 
 
 class Alarms(Collector):
-    """What is raised, in memory. `look` and `incident` belong to one thread, `write` to one, `collect` to any."""
+    """The raised alarms in memory. One thread calls `look` and `incident`, one calls `write`, any calls `collect`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -73,7 +73,7 @@ class Alarms(Collector):
         self._is_away = False
 
     def look(self, status: WorkerStatus) -> None:
-        """Cheap enough for every turn of the worker. Raises nothing."""
+        """Raises and clears alarms; cheap enough for every turn of the worker. Raises no exception."""
         now_s = self._clock.monotonic()
         with self._lock:
             for kind, signal in rules.levels(status):
@@ -89,12 +89,12 @@ class Alarms(Collector):
                     self._put(held, now_s)
 
     def incident(self, error: Incident) -> None:
-        """What stops settlement. Raises nothing."""
+        """Raises the alarm of an incident. Raises no exception."""
         with self._lock:
             self._see(rules.incident(error), self._clock.monotonic())
 
     def collect(self) -> Iterator[Metric]:
-        """For Prometheus."""
+        """Called by Prometheus's client."""
         with self._lock:
             yield _gauge(OF_SETTLEMENT, {kind: held.signal.severity for kind, held in self._raised.items()})
 
@@ -104,7 +104,7 @@ class Alarms(Collector):
         held = self._raised.get(signal.kind)
         if held is None or _is_worse(signal, held.signal):
             self._raise(signal, now_s)
-            records.tell(signal)
+            records.write_log(signal)
             return
         held.seen_at, held.is_news = self._now(), True
         if not _is_worse(held.signal, signal):
@@ -113,7 +113,7 @@ class Alarms(Collector):
             self._raise(signal, now_s)
 
     def _raise(self, signal: Signal, now_s: float) -> None:
-        """Also where it was raised before, with another severity."""
+        """Raises an alarm, or changes its severity if it is raised already."""
         now, before = self._now(), self._raised.get(signal.kind)
         self._raised[signal.kind] = held = _Raised(signal, before.raised_at if before else now, now, now_s)
         self._put(held, now_s)
@@ -130,7 +130,7 @@ class Alarms(Collector):
     def _clear(self, kind: Kind) -> None:
         held = self._raised.pop(kind)
         self._keep(kind, _Change(None, held.raised_at, self._now()))
-        log.info("alarm cleared", kind=str(kind))
+        log.info("alarm.cleared", kind=str(kind))
 
     def _keep(self, kind: Kind, change: _Change) -> None:
         self._unwritten[kind].append(change)
@@ -142,7 +142,7 @@ class Alarms(Collector):
     # In the database
 
     def write(self) -> bool:
-        """Writes what has changed, and learns what operators have acknowledged. False: the database is away."""
+        """Writes changes, and reads acknowledgements. Returns False if the database is unavailable."""
         try:
             self._load()
             for kind, changes in self._unwritten.items():
@@ -151,14 +151,14 @@ class Alarms(Collector):
             self._forget_acknowledged()
         except DatabaseError as error:
             if not self._is_away:
-                log.warning("alarms wait for the database", error=str(error))
+                log.warning("alarm.write_failed", error=str(error))
             self._is_away = True
             return False
         self._is_away = False
         return True
 
     def _load(self) -> None:
-        """What an earlier process left raised goes on here: levels clear if they are over, events stay."""
+        """Loads the alarms that an earlier process left raised; levels clear if they are over, events stay."""
         if self._is_loaded:
             return
         rows = list(records.raised(OF_SETTLEMENT))
@@ -176,7 +176,7 @@ class Alarms(Collector):
         else:
             records.clear(kind, change.at)
         with self._lock:
-            if self._unwritten[kind][0] is change:  # else it was dropped meanwhile, for newer ones
+            if self._unwritten[kind][0] is change:  # otherwise it was dropped meanwhile for newer ones
                 self._unwritten[kind].popleft()
 
     def _forget_acknowledged(self) -> None:
@@ -190,13 +190,13 @@ class Alarms(Collector):
                     del self._raised[kind]
 
     def write_until_closed(self) -> None:
-        """The body of a thread."""
+        """The target of the writer thread."""
         try:
             while not self._closing.is_set():
                 if self.write():
                     self._changed.wait(REST_S)
                 else:
-                    connections.close_all()  # it may be the connection that is broken
+                    connections.close_all()  # in case the connection is broken
                     self._closing.wait(REST_S)
                 self._changed.clear()
             self.write()
@@ -210,9 +210,9 @@ class Alarms(Collector):
 
 @contextmanager
 def kept(clock: Clock) -> Iterator[Alarms]:
-    """Alarms with a thread that writes them, and in this process's metrics; an incident that ends the block is one.
+    """Alarms with a writer thread and metrics; an Incident that ends the `with` block raises an alarm too.
 
-    At the end what is left is written, or given up after CLOSING_S.
+    At the end the remaining changes are written, for up to CLOSING_S.
     """
     alarms = Alarms(clock)
     writer = threading.Thread(target=alarms.write_until_closed, name="alarms", daemon=True)
@@ -230,13 +230,13 @@ def kept(clock: Clock) -> Iterator[Alarms]:
 
 
 class StoredAlarms(Collector):
-    """All kinds, as the database has them: for a process that raises none. Nothing where the database is away."""
+    """Metrics of the alarms in the database, for a process that raises none; none while it is unavailable."""
 
     def collect(self) -> Iterator[Metric]:
         try:
             raised = {Kind(row.kind): Severity(row.severity) for row in records.raised()}
         except DatabaseError as error:
-            log.warning("alarms cannot be read", error=str(error))
+            log.warning("alarm.read_failed", error=str(error))
             return
         yield _gauge(Kind, raised)
 

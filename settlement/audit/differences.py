@@ -1,4 +1,4 @@
-"""What a comparison found: expected and found, by table and key."""
+"""The differences that a comparison found: expected and found values, by table and key."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 R = TypeVar("R", bound=tuple[Any, ...])
 
 MOST_KEPT = 1000
-"""Differences that are told in full; the others are counted."""
+"""Differences that are kept; further ones are only counted."""
 
 
 class Difference(NamedTuple):
@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
 @dataclass
 class Findings:
-    """Differences in the order in which they were found, each key once."""
+    """Differences in the order of finding them, each key once."""
 
     kept: list[Difference] = field(default_factory=list)
     count: int = 0
@@ -37,7 +37,7 @@ class Findings:
             self.kept.append(Difference(what, str(key), expected, found))
 
     def compare_row(self, what: str, key: object, expected: Any, found: Any) -> None:
-        """Two rows of one kind (named tuples), or None for no row; of two that differ only the fields that do."""
+        """Compares two rows (named tuples; None: no row); a difference has only the fields that differ."""
         if expected == found:
             return
         if expected is None or found is None:
@@ -47,7 +47,7 @@ class Findings:
         self.add(what, key, _only(expected, fields), _only(found, fields))
 
     def compare_rows(self, what: str, expected: Iterable[R], found: Iterable[R], width: int = 1) -> None:
-        """Rows of one kind; a row's key are its first `width` fields."""
+        """Compares rows of one kind; the key of a row is its first `width` fields."""
         wanted = {row[:width]: row for row in expected}
         for row in found:
             self.compare_row(what, _key(row[:width]), wanted.pop(row[:width], None), row)

@@ -1,7 +1,7 @@
-"""The engine's live state against the store's balances and open orders, as both were at one block.
+"""Compares the engine's live balances and open orders with the store's, both at the same block.
 
-The store may have projected later blocks by the time it is asked. A balance's ledger tells what it was then; an order
-that changed since is left to the next run (and counted), for its row holds its last state only.
+The store may have projected later blocks meanwhile. The ledger has the earlier value of a balance. An order that has
+changed since is counted but not compared, because its row has only the latest state.
 """
 
 import json
@@ -22,9 +22,9 @@ from settlement.project.rebuilding import refuse_if_dropped
 from settlement.stores.base import Balance, Order, Store, StoreError
 
 KEPT_DIFFERENCES = 100
-"""Of one run in the table; the others are counted."""
+"""Differences of one run that are stored; further ones are only counted."""
 KEPT_RUNS = 10_000
-"""About a week of one a minute; runs that found differences stay for good."""
+"""About a week of one run per minute. Runs with differences are kept forever."""
 
 Source = Literal["command", "schedule", "operator"]
 
@@ -35,7 +35,7 @@ class Report(NamedTuple):
     state_hash: str  # the engine's
     balances: int  # compared
     open_orders: int  # compared
-    changed_since: int  # orders that later blocks have changed: not compared
+    changed_since: int  # orders that later blocks have changed, which are not compared
     difference_count: int
     differences: list[Difference]
 
@@ -59,10 +59,10 @@ class _Open(NamedTuple):
 
 
 def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: float) -> Report:
-    """Compares a state as `matching.client.Client.state` gives it: block, state_hash, balances, open_orders in units.
+    """Compares a state from `matching.client.Client.state`: block, state_hash, balances, open_orders in integer units.
 
-    Raises NotReady when the store does not project that block within `deadline_s`, or has dropped it before it was
-    compared; and StoreError.
+    Raises NotReady if the store does not project that block within `deadline_s`, or drops it before it is compared;
+    StoreError.
     """
     number = int(state["block"])
     _wait_for_projection(store, number, clock, deadline_s)
@@ -89,7 +89,7 @@ def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: 
 
 
 def run(address: str, open_store: Callable[[], Store], deadline_s: float, source: Source) -> Report:
-    """`recorded`, of the engine that takes commands at `address`; either is waited for at most `deadline_s`."""
+    """`recorded` for the engine at command address `address`; waits up to `deadline_s` for engine and for store."""
 
     def ask() -> dict[str, Any]:
         with Client(address, timeout_s=deadline_s) as client:
@@ -105,9 +105,9 @@ def recorded(
     deadline_s: float,
     source: Source,
 ) -> Report:
-    """Asks the engine, compares, and keeps the run, also one that could not run; its alarm follows.
+    """Gets the engine's state, compares it, stores the run (also a failed one) and updates the alarm.
 
-    Raises SettlementError, StoreError and MatchingError, after that is kept.
+    Raises SettlementError, StoreError and MatchingError, after the failed run is stored.
     """
     row = ReconciliationRun(started_at=_now(clock), source=source, block_number=0, difference_count=0, ok=False)
     row.report = {}
@@ -125,14 +125,14 @@ def recorded(
 
 
 def sweep() -> int:
-    """Removes runs that found nothing, all but the newest; returns how many."""
+    """Deletes runs without differences except the newest; returns how many."""
     runs = ReconciliationRun.objects
     last = runs.order_by("-id").values_list("id", flat=True)[KEPT_RUNS : KEPT_RUNS + 1].first()
     return runs.filter(difference_count=0, id__lte=last or 0).delete()[0]
 
 
 def _keep(row: ReconciliationRun, clock: Clock) -> None:
-    with records.told("reconciliation run not kept"):
+    with records.logging_database_errors("reconciliation"):
         row.save()
         records.note_reconciliation(_now(clock))
 
@@ -145,8 +145,8 @@ def _wait_for_projection(store: Store, number: int, clock: Clock, deadline_s: fl
     projected = await_projection(store, number, clock, deadline_s)
     if projected < number:
         raise NotReady(
-            f"The engine is at block {number}, the store is projected to block {projected} and does not get further "
-            f"within {deadline_s:g} s: is settlement running?"
+            f"The engine is at block {number}, but the store is projected only to block {projected} after "
+            f"{deadline_s:g} s: check that settlement is running."
         )
 
 
@@ -163,7 +163,7 @@ def _compare_balances(state: Mapping[str, Any], store: Store, last_event: int, f
 
 
 def _as_of(row: Balance, store: Store, last_event: int) -> _Held:
-    """The balance after `last_event`: the row's, or that of its newest ledger entry up to there."""
+    """The balance after `last_event`, from the row or from the newest ledger entry up to that event."""
     if row.sequence <= last_event:
         return _Held(row.available, row.locked)
     before = (last_event + 1, 0)
@@ -172,7 +172,7 @@ def _as_of(row: Balance, store: Store, last_event: int) -> _Held:
 
 
 def _compare_orders(state: Mapping[str, Any], store: Store, last_event: int, findings: Findings) -> tuple[int, int]:
-    """How many open orders of the engine were compared, and how many had changed since."""
+    """Returns the number of the engine's open orders that were compared, and of those that have changed since."""
     wanted = {order_id: _Open(*fields) for order_id, *fields in state["open_orders"]}
     changed_since = 0
     ids = list(wanted)
@@ -190,7 +190,7 @@ def _compare_orders(state: Mapping[str, Any], store: Store, last_event: int, fin
 
 
 def _open(row: Order | None) -> _Open | None:
-    """None also for an order that is open no more."""
+    """None also for an order that is no longer open."""
     if row is None or row.status != "open":
         return None
     return _Open(row.account, row.symbol, row.side, row.price, row.quantity, row.remaining)

@@ -1,4 +1,4 @@
-"""Reports as a person at a terminal reads them."""
+"""Writes reports as text for a terminal."""
 
 from collections.abc import Iterable
 
@@ -33,9 +33,9 @@ def write_reconciliation(report: reconciliation.Report, stdout: OutputWrapper) -
 
 
 def _write_differences(differences: Iterable[Difference], count: int, stdout: OutputWrapper) -> None:
-    told = 0
+    shown = 0
     for difference in differences:
         stdout.write(str(difference))
-        told += 1
-    if told < count:
-        stdout.write(f"… and {count - told} more.")
+        shown += 1
+    if shown < count:
+        stdout.write(f"… and {count - shown} more.")

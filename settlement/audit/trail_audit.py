@@ -1,4 +1,4 @@
-"""The CSV trail against the trades that the blocks give, line by line."""
+"""Compares the CSV trail with the trades of the blocks, line by line."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,10 +16,10 @@ Line = tuple[str, str]
 
 
 class TrailAudit:
-    """Walks the files once, oldest first, beside the trades."""
+    """Reads the files once, oldest first, in step with the trades."""
 
     def __init__(self, folder: Path, first_sequence: int, findings: Findings, disk: Disk | None = None) -> None:
-        """Lines of trades before `first_sequence` are passed over."""
+        """Lines of trades before `first_sequence` are skipped."""
         self._lines = ((f"{name}:{number}", line) for name, number, line in lines_of(folder, disk))
         self._findings = findings
         self._next = next(self._lines, None)
@@ -28,7 +28,7 @@ class TrailAudit:
             self._advance()
 
     def compare(self, trades: Iterable[Trade], registry: Registry) -> None:
-        """The next trades, in order."""
+        """Compares the next trades, in order."""
         for trade in trades:
             expected = line_of(trade, registry)
             self._skip_strays(trade.trade_id)
@@ -41,13 +41,13 @@ class TrailAudit:
                 self._findings.add(WHAT, f"of trade {trade.trade_id}", expected, None)
 
     def finish(self, last_sequence: int, ahead_to: int) -> None:
-        """What is left belongs to no trade, but for what is written ahead: trades after `last_sequence`."""
+        """Reports the remaining lines, except trades after `last_sequence` up to `ahead_to`."""
         for where, line in self._rest():
             if not last_sequence < _id_of(line) <= ahead_to:
                 self._findings.add(WHAT, where, None, line)
 
     def _skip_strays(self, trade_id: int) -> None:
-        """Lines before the trade's own, and lines that stand out of order: no trade of the blocks is theirs."""
+        """Reports lines before the trade's line and lines out of order, which belong to no trade of the blocks."""
         while self._next is not None:
             found = _id_of(self._next[1])
             follows = None if self._after is None else _id_of(self._after[1], default=found)
@@ -67,6 +67,6 @@ class TrailAudit:
 
 
 def _id_of(line: str, default: int = -1) -> int:
-    """The trade a line tells of; `default` where it cannot be read."""
+    """The trade id of a line; `default` if it cannot be read."""
     head = line.partition(",")[0]
     return int(head) if head.isascii() and head.isdigit() and len(head) < 20 else default

@@ -1,12 +1,12 @@
-"""Is what the store holds what its blocks give? The blocks are checked, executed again, and projected again.
+"""Verifies the store against its blocks, which are checked, re-executed and projected again.
 
     chain         numbers, prev_hash, hash, and each block row's columns
-    re-execution  the commands of every block from the first on, through a fresh engine, byte for byte
+    re-execution  the commands of all blocks, by a new engine; each resulting block must be equal byte for byte
     tables        trades, orders, ledger entries, balances, candles and days with trades, definitions, and the lines
                   of the CSV trail
 
-It runs up to the `projected` checkpoint, beside a settlement that goes on: rows that later blocks have set since are
-left to the next run. Memory holds what the engine holds (open orders and balances), not the history.
+It covers blocks up to the `projected` checkpoint. Settlement may be running: rows that later blocks have set are not
+compared. Memory is bounded by the engine's state (open orders and balances), not by the history.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,16 +40,16 @@ from settlement.stores.base import (
 
 _BATCH_EVENTS = 1024
 _SLICE_EVENTS = 16_384
-"""A block with more is projected and compared in slices of so many."""
+"""A block with more events is projected and compared in slices of this size."""
 _PAGE = 1000
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
 
 class Follower(Protocol):
-    """What `matching.core.engine.Engine` offers here."""
+    """The method of `matching.core.engine.Engine` that is needed here."""
 
     def follow(self, block: Block) -> Block:
-        """Executes a block's commands at its time; the block that this gives. Raises MatchingError."""
+        """Executes a block's commands at its time; returns the resulting block. Raises MatchingError."""
 
 
 class Report(NamedTuple):
@@ -60,7 +60,7 @@ class Report(NamedTuple):
     trades: int  # compared
     state_hash: str
     appended: int
-    behind: int  # blocks that are appended and not projected yet, and so not compared
+    behind: int  # blocks that are appended but not projected yet, and therefore not compared
     difference_count: int
     differences: list[Difference]
 
@@ -75,7 +75,7 @@ class _Span:
 
     first: int
     last: int
-    is_to_the_end: bool  # nobody asked to stop earlier
+    is_to_the_end: bool  # no `to_block` was given
 
 
 def verify(
@@ -89,13 +89,13 @@ def verify(
 ) -> Report:
     """Compares blocks `from_block` to `to_block`, or all that are projected.
 
-    `engine` is a fresh one; blocks before the range are executed, not compared. `progress` hears (block, last block).
-    Raises NotReady where the range is not there or is dropped while it is compared, and StoreError.
+    `engine` is a new one; blocks before the range are executed, not compared. `progress` is called with (block, last
+    block). Raises NotReady if the range is not projected, or is dropped while it is compared; StoreError.
     """
     appended, projected = store.appended(), store.projected()
     last = projected.block_number if to_block is None else min(to_block, projected.block_number)
     if (to_block or 0) > appended.block_number or (from_block or 1) > max(last, 1):
-        raise NotReady(f"The store is projected to block {projected.block_number}: it has no such range of blocks.")
+        raise NotReady(f"The store is projected to block {projected.block_number}: it does not have these blocks.")
     span = _Span(max(1, from_block or 1), last, to_block is None)
     findings = Findings()
     state_hash, trades = _Verification(store, trail_folder, engine, span, findings, progress, disk).run()
@@ -114,7 +114,7 @@ def verify(
 
 
 class _Broken(Exception):
-    """The chain cannot be followed any further; the difference is told."""
+    """The chain cannot be followed further; the difference is in the findings."""
 
 
 class _Verification:
@@ -134,11 +134,11 @@ class _Verification:
         self._engine = engine
         self._span = span
         self._findings = findings
-        self._newer = Findings()  # rows that claim to be set by a later event than the last one that was executed
+        self._newer = Findings()  # differing rows that were set by events after the last one that was executed
         self._progress = progress
         self._projector = Projector(EmptyTables(), kept=None)
         self._definitions: list[Definition] = []
-        self._candles: dict[tuple[str, int], Candle] = {}  # not compared yet: of minutes that may go on
+        self._candles: dict[tuple[str, int], Candle] = {}  # not compared yet, because later blocks may change them
         self._days: dict[date, TradingDay] = {}
         self._trail: TrailAudit | None = None
         self._head = 0, 0  # number and hash of the last block that was checked
@@ -146,7 +146,7 @@ class _Verification:
         self._trades = 0
 
     def run(self) -> tuple[int, int]:
-        """State hash at the end, and the number of trades compared."""
+        """Returns the state hash at the end and the number of trades compared."""
         try:
             for blocks in self._batches():
                 self._take(blocks)
@@ -158,8 +158,10 @@ class _Verification:
     # Blocks
 
     def _batches(self) -> Iterator[list[Block]]:
-        """Blocks that were checked and executed, some at a time; a batch does not reach across the span's beginning,
-        and a large block comes alone."""
+        """Batches of checked and executed blocks.
+
+        A batch has blocks before the span or blocks of the span, not both; a large block is a batch of its own.
+        """
         batch: list[Block] = []
         events = 0
         for block in self._checked(self._store.blocks(1, self._span.last)):
@@ -216,13 +218,13 @@ class _Verification:
     def _projected(self, blocks: list[Block], part: Slice) -> Projection:
         try:
             return self._projector.project(blocks, part)
-        except StoreDamaged as error:  # blocks that the engine makes itself never do
+        except StoreDamaged as error:  # never raised for blocks that an engine made
             self._break(blocks[0].number, "events that fit the balances and orders before them", str(error))
 
     # Tables
 
     def _compare(self, first: Block, projection: Projection, placed: dict[int, Order]) -> None:
-        """Collects the orders that the blocks of a batch `placed`: with its last slice each has its last state."""
+        """Compares a projection; collects in `placed` the latest states of the orders that the batch placed."""
         after = projection.slice.after
         begins = after + 1 if after else first.first_event_sequence
         if self._trail is None:
@@ -241,8 +243,8 @@ class _Verification:
             refuse_if_dropped(self._store, self._span.last)
 
     def _compare_history(self, first: Block, begins: int, projection: Projection) -> None:
-        """Trades, ledger entries and closed older orders of a batch: they do not change any more."""
-        events = _FIRST if begins == 1 else begins, self._last_event  # rows before event 1 belong to nothing
+        """Compares the final rows of a batch: trades, ledger entries and older orders that are closed."""
+        events = _FIRST if begins == 1 else begins, self._last_event  # from _FIRST: rows before event 1 are wrong
         self._findings.compare_rows("trade", projection.trades, trades_between(self._store, *events))
         self._findings.compare_rows(
             "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
@@ -257,7 +259,7 @@ class _Verification:
         self._compare_candles_before(max((minute_ns for _, minute_ns in self._candles), default=0))
 
     def _compare_candles_before(self, minute_ns: int) -> None:
-        """Time never runs back, so minutes before the newest do not change any more."""
+        """Block times never decrease, so candles before the newest minute are final."""
         over = [key for key in self._candles if key[1] < minute_ns]
         found = {(row.symbol, row.minute_ns): row for row in self._store.get_candles(over)} if over else {}
         for key in over:
@@ -266,7 +268,7 @@ class _Verification:
             findings.compare_row("candle", f"{key[0]}:{key[1]}", self._candles.pop(key), row)
 
     def _compare_placed(self, first: Block, placed: dict[int, Order]) -> None:
-        """Those that are closed, and that the store has no others."""
+        """Compares placed orders that are closed, and checks that the store has no other orders in the range."""
         begins = _FIRST if first.number == 1 else first.first_command_sequence
         found = {order.order_id: order for order in self._stored_orders(begins, self._last_command)}
         for order_id in found.keys() - placed:
@@ -284,7 +286,7 @@ class _Verification:
             first = page[-1].order_id + 1
 
     def _compare_state(self) -> None:
-        """What is as the last block left it: open orders, balances, the last minute, days, definitions, checkpoints."""
+        """Compares the state after the last block: open orders, balances, candles, days, definitions, checkpoints."""
         self._compare_open_orders()
         self._compare_balances()
         self._compare_candles_before(_LAST)
@@ -324,12 +326,13 @@ class _Verification:
             self._findings_for(row and row.last_trade_id).compare_row("trading day", day, expected, row)
 
     def _findings_for(self, sequence: int | None) -> Findings:
-        """Where to tell of a row that this event has set: apart, if later blocks may have."""
+        """The findings for a row that event `sequence` set: separate ones if the event is of a later block."""
         return self._newer if sequence is not None and sequence > self._last_event else self._findings
 
     def _compare_end(self) -> int:
-        """Where nothing was projected meanwhile, no row tells of an event after the last one; and the blocks that wait
-        for their projection continue the chain. Returns the last event that the trail may tell of."""
+        """If nothing was projected meanwhile, checks that no row is of a later event and that later blocks continue
+        the chain. Returns the last event that the trail may have.
+        """
         end = self._store.projected()
         if end.block_number != self._span.last or self._store.projecting() != self._span.last:
             return _LAST
@@ -346,7 +349,7 @@ class _Verification:
         return self._check_waiting_blocks()
 
     def _check_waiting_blocks(self) -> int:
-        """Their last event."""
+        """Checks the blocks that are not projected yet; returns their last event."""
         (number, digest), last_event = self._head, self._last_event
         for row in self._store.blocks(number + 1):
             number += 1

@@ -1,4 +1,4 @@
-"""Waiting for settlement to get as far as somebody needs."""
+"""Waits until settlement has projected a block."""
 
 from settlement.clock import Clock
 from settlement.stores.base import Store
@@ -7,10 +7,7 @@ _ASK_AGAIN_S = 0.05
 
 
 def await_projection(store: Store, number: int, clock: Clock, deadline_s: float) -> int:
-    """The newest projected block: `number` or a later one, an earlier one where that takes longer than `deadline_s`.
-
-    Raises StoreError.
-    """
+    """Waits up to `deadline_s` for block `number`; returns the newest projected block. Raises StoreError."""
     deadline = clock.monotonic() + deadline_s
     while (projected := store.projected().block_number) < number and clock.monotonic() < deadline:
         clock.sleep(_ASK_AGAIN_S)

@@ -1,1 +1,1 @@
-"""Blocks become durable: in the store, or in the spill file while the store is unavailable."""
+"""Makes blocks durable: in the store, or in the spill on disk while the store is unavailable."""

@@ -1,7 +1,7 @@
-"""The first half of settlement: blocks of the chain become durable, in the store, or in the spill while it is away.
+"""The first half of settlement: makes blocks durable, in the store or, while it is unavailable, in the spill.
 
-What is confirmed to the engine is in one of the two. Blocks stand in this order: the store's, the spill's, those in
-memory; a batch that the store is asked to take stays in its place until the store has it.
+A block is confirmed to the engine when it is in one of the two. Blocks are in this order: those in the store, those in
+the spill, those in memory. A batch leaves the spill or the memory only after the store has it.
 """
 
 from collections import deque
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Appending:
-    """Blocks that are checked, on their way. `confirm` hears the number of the last one that is durable."""
+    """Appends verified blocks to the store. `confirm` is called with the number of the last durable block."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Appending:
         options: Options,
         patience: Patience,
     ) -> None:
-        """Knows nothing of the store before `begin`."""
+        """Call `begin` before any other method."""
         self._store = store
         self._spill = spill
         self._confirm = confirm
@@ -50,7 +50,7 @@ class Appending:
 
     @property
     def head(self) -> Checkpoint:
-        """The last block that is on its way or there."""
+        """The last block that is in memory, in the spill or in the store."""
         if self._memory:
             last = self._memory[-1]
             return Checkpoint(last.number, last.hash, last.epoch)
@@ -63,12 +63,12 @@ class Appending:
 
     @property
     def confirmable(self) -> int:
-        """The last block that will count whatever happens: those of the spill do, while no engine has a claim."""
+        """The last block that no epoch can overrule. Blocks of the spill are included unless an engine has a claim."""
         return self.stored.block_number if self._is_overruled or self._spill.is_claimed else self.durable
 
     @property
     def is_waiting(self) -> bool:
-        """Something is on its way."""
+        """Whether blocks are in memory or in the spill."""
         return bool(self._memory) or self.is_draining
 
     @property
@@ -77,7 +77,7 @@ class Appending:
 
     @property
     def room(self) -> int:
-        """How many more blocks memory may take."""
+        """The number of blocks that still fit into memory."""
         return max(0, self._options.waiting_blocks - len(self._memory))
 
     def begin(self, epochs: Sequence[Epoch]) -> StoreWork[None]:
@@ -95,12 +95,12 @@ class Appending:
             yield from self._set_spill_aside(epochs)
 
     def forget(self) -> None:
-        """Drops what is in memory: nobody was told that it is durable."""
+        """Drops the blocks in memory, none of which has been confirmed."""
         self._memory.clear()
         self._spill.reread()
 
     def put(self, blocks: Iterable[Block]) -> None:
-        """Blocks that follow on `head`. Raises ChainBroken for others."""
+        """Adds blocks that continue `head`. Raises ChainBroken for others."""
         blocks = list(blocks)
         _check_order(blocks, self.head)
         if not self._memory:
@@ -117,12 +117,12 @@ class Appending:
         return (yield from self._append(batch))
 
     def relieve(self) -> None:
-        """Moves what has waited for long, or fills the memory, to the spill, and confirms it."""
+        """Moves blocks to the spill and confirms them, if memory is full or they have waited for `spill_after_s`."""
         waited_s = self._clock.monotonic() - self._waits_since_s
         if not self._memory or (self.room and waited_s < self._options.spill_after_s):
             return
         if not self.is_draining:
-            log.warning("the store does not take blocks, they go to the spill", first=self._memory[0].number)
+            log.warning("settlement.spilling", first=self._memory[0].number)
         taken = self._spill.append(list(self._memory))
         for _ in range(taken):
             self._memory.popleft()
@@ -153,16 +153,16 @@ class Appending:
         return rows
 
     def _was_taken(self, rows: Sequence[StoredBlock]) -> bool:
-        """Whether a store that had been away has taken the rows all the same. Raises Fenced, StoreDamaged."""
+        """Whether the store has the rows although the call failed. Raises Fenced, StoreReplaced."""
         head, last = self._store.appended(), rows[-1]
         if head == (last.number, last.hash, last.epoch):
             return True
         if head != self.stored:
             if not admits(self._store.epochs(), last.epoch, last.number):
-                raise Fenced(f"An epoch has begun before block {last.number}, while the store was asked to take it.")
+                raise Fenced(f"An epoch that overrules block {last.number} began while the block was being stored.")
             raise StoreReplaced(
-                f"The store was at block {self.stored.block_number}, and after it had been away it is at block "
-                f"{head.block_number}: it is another one, or somebody else has written to it."
+                f"The store ended with block {self.stored.block_number} before it was unavailable and ends with block "
+                f"{head.block_number} now: it is another store, or another program wrote to it."
             )
         return False
 
@@ -170,20 +170,23 @@ class Appending:
         head = self._store.appended()
         block = self._store.get_block(head.block_number)
         if head.block_number and (block is None or block.hash != head.hash):
-            raise StoreDamaged(f"The store's checkpoint is at block {head.block_number}, but it holds another or none.")
+            raise StoreDamaged(
+                f"The store's checkpoint is at block {head.block_number}, but this block is missing or has another "
+                "hash."
+            )
         return head
 
     # The spill
 
     def _match_spill(self) -> StoreWork[None]:
-        """Passes over what the store holds already, and checks that the rest continues it."""
+        """Skips the blocks that the store has already, and checks that the others continue it."""
         spill, number = self._spill, self.stored.block_number
         if not spill.head:
             return
         if spill.first_number > number + 1:
             raise ChainConflict(
-                f"The spill begins with block {spill.first_number}, but the store ends with block {number}: it is an "
-                "older copy, or another store. Give settlement the one that it had."
+                f"The spill begins with block {spill.first_number}, but the store ends with block {number}: the store "
+                "is an older copy or another one. Restore the store that settlement used."
             )
         common = min(spill.last_number, number)
         last = None
@@ -197,22 +200,22 @@ class Appending:
             spill.reread()
             if first.prev_hash != self.stored.hash:
                 raise self._contradiction(first.number - 1)
-            log.info("draining the spill", first=spill.first_number, last=spill.last_number)
+            log.info("settlement.draining_spill", first=spill.first_number, last=spill.last_number)
 
     def _compare_with_store(self, block: Block) -> StoreWork[None]:
-        """One is enough: each block of the spill holds the hash of the one before."""
+        """Comparing one block is enough, because each contains the hash of the block before."""
         row = yield from self._patience(lambda: self._store.get_block(block.number))
         if row is None or row.hash != block.hash:
             raise self._contradiction(block.number)
 
     def _contradiction(self, number: int) -> ChainConflict:
         return ChainConflict(
-            f"The spill tells another story of block {number} than the store: one of the two belongs to another chain. "
-            "Keep both, and find out which."
+            f"Block {number} in the spill differs from that in the store: one of them belongs to another chain. Keep "
+            "both and find out which chain is the right one."
         )
 
     def _set_spill_aside(self, epochs: Sequence[Epoch]) -> StoreWork[None]:
-        """An engine went on without blocks that were confirmed to the one before. What counts of them is stored."""
+        """Appends the blocks of the spill that no epoch overrules, and renames the files with the others."""
 
         def may(block: Block) -> bool:
             return admits(epochs, block.epoch, block.number)
@@ -224,16 +227,17 @@ class Appending:
         files = self._spill.set_aside(leader.number)
         raise SpillOverruled(
             f"Blocks {first} to {last} were confirmed from the spill, but epoch {leader.number} of {leader.commands} "
-            f"has begun without them: they do not count any more and are kept in {files[0].parent} as "
-            f"{', '.join(file.name for file in files)}. Tell whose commands they hold, then start settlement again."
+            f"began without them: they are no longer part of the chain and are kept in {files[0].parent} as "
+            f"{', '.join(file.name for file in files)}. Inform the owners of their commands, then restart settlement."
         )
 
 
 def _check_order(blocks: Sequence[Block], head: Checkpoint) -> None:
-    """The last look before blocks become durable, and are told to be: nothing may be missing or stand elsewhere."""
+    """A final check that blocks are consecutive, before they become durable and are confirmed."""
     for block in blocks:
         if (block.number, block.prev_hash) != (head.block_number + 1, head.hash):
             raise ChainBroken(
-                f"Block {block.number} was about to be stored after block {head.block_number}: it does not follow that."
+                f"Block {block.number} was about to be stored after block {head.block_number}, which it does not "
+                "continue."
             )
         head = Checkpoint(block.number, block.hash, block.epoch)

@@ -1,9 +1,9 @@
-"""A file beside the spill by which an engine says: I have read the spill, and am about to begin an epoch after it.
+"""A claim file beside the spill: an engine has read the spill and is about to begin an epoch after it.
 
-What settlement puts into the spill from then on, that engine does not have, and its epoch will overrule it. So the
-engine makes the claim before it reads, and settlement looks for one after it has written and before it confirms: then
-whatever was confirmed was there to be read. The claim names the newest epoch at that time; it is over once the store
-tells of a newer one.
+The engine does not have blocks that settlement spills after that, so its epoch overrules them. Therefore the engine
+writes the claim before it reads the spill, and settlement checks for a claim after it has written blocks and before it
+confirms them. So every confirmed block was in the spill when the engine read it. The claim contains the number of the
+newest epoch at that time, and ends when the store has a newer epoch.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ SUFFIX = ".claim"
 
 
 class Claim:
-    """In `folder`, that of the spill; each engine (`owner`) has a file of its own. Raises OSError."""
+    """The claims in `folder`, the spill's; each engine (`owner`) has its own file. Raises OSError."""
 
     def __init__(self, folder: Path, owner: str = "", disk: Disk | None = None) -> None:
         self._disk = disk or LocalDisk()
@@ -23,21 +23,21 @@ class Claim:
 
     @property
     def is_made(self) -> bool:
-        """By any engine."""
+        """Whether any engine has a claim."""
         return bool(self._disk.names(self._folder, SUFFIX))
 
     def make(self, newest_epoch: int) -> None:
-        """Both processes run on one machine, and lose it together: nothing has to survive that."""
+        """Writes the owner's claim. It need not survive a crash of the machine, on which both processes run."""
         self._disk.write_whole(self._path, f"{newest_epoch}\n".encode())
 
     def withdraw(self) -> None:
-        """The owner's."""
+        """Removes the owner's claim."""
         self._disk.remove(self._path)
 
     def end_if_over(self, newest_epoch: int) -> None:
-        """Once an epoch has begun since, settlement goes by that."""
+        """Removes claims that were made before epoch `newest_epoch` began."""
         for name in self._disk.names(self._folder, SUFFIX):
             with self._disk.open(self._folder / name) as file:
-                said = file.read().strip()
-            if not said.isdigit() or int(said) < newest_epoch:
+                claimed = file.read().strip()
+            if not claimed.isdigit() or int(claimed) < newest_epoch:
                 self._disk.remove(self._folder / name)

@@ -1,7 +1,8 @@
-"""Blocks that the store could not take yet, durable on this machine: files under DATA_DIR/spill.
+"""The spill: files under DATA_DIR/spill with blocks that wait for an unavailable store.
 
-They have neighbouring numbers and continue what the store holds. What is here is as durable as this disk, so it may
-be confirmed to the engine: one that recovers reads it too (`peek`). Once the store has everything the files go.
+The blocks have consecutive numbers and continue those of the store. Blocks in the spill are as durable as the disk and
+may be confirmed to the engine, because an engine that recovers reads them too (`peek`). When the store has all of them
+the files are deleted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,20 +24,20 @@ log = structlog.get_logger(__name__)
 
 SUFFIX = ".spill"
 SEGMENT_BYTES = 8 << 20
-"""So much is read at a time, and given back to the disk at a time."""
+"""Size of a file; files are read and deleted as a whole."""
 _BYTES_AN_APPEND = 4 << 20
 _BYTES_A_READ = 32 << 20
-_OVERHEAD_BYTES = 32  # a block's share of its record, at most
-_REMEDY = "Where the store or the engine holds its blocks, move the folder away; otherwise restore it from a copy."
+_OVERHEAD_BYTES = 32  # per block, at most
+_REMEDY = "If the store or the engine has its blocks, move the folder away; otherwise restore it from a copy."
 
 
 class Spill:
-    """The blocks of one settlement; no other process writes or reads them, but for `peek`."""
+    """The spill of one settlement process; other processes only `peek`."""
 
     def __init__(
         self, folder: Path, max_bytes: int, disk: Disk | None = None, segment_bytes: int = SEGMENT_BYTES
     ) -> None:
-        """Reads what an earlier settlement left, and cuts a torn tail off. Raises SpillDamaged, SpillUnusable."""
+        """Reads the blocks of an earlier process and truncates a torn record. Raises SpillDamaged, SpillUnusable."""
         self._folder = folder
         self._max_bytes = max_bytes
         self._disk = disk or LocalDisk()
@@ -44,10 +45,10 @@ class Spill:
         self._segments = Segments(self._disk, folder, SUFFIX, _REMEDY, segment_bytes)
         self._reader: Iterator[Block] | None = None
         self._read_ahead: Block | None = None
-        self._is_failed = False  # the end of the files is in doubt: nothing is written after it
-        self.head: Checkpoint | None = None  # the last block held
-        self.first_number = 0  # the first block that the store may not have, 0: nothing is held
-        self._oldest: list[str] = []  # name of the first file, when sizes were last added up
+        self._is_failed = False  # a sync failed, so the end of the files is unknown and nothing more is written
+        self.head: Checkpoint | None = None  # the last block in the spill
+        self.first_number = 0  # the first block that the store may not have; 0: the spill is empty
+        self._oldest: list[str] = []  # name of the first file when `bytes` was last computed
         self.full = False  # the last append found no room
         for block in self._checked(self._segments.blocks()):
             self.first_number = self.first_number or block.number
@@ -57,35 +58,35 @@ class Spill:
 
     @property
     def last_number(self) -> int:
-        """0 where nothing is held."""
+        """0 if the spill is empty."""
         return self.head.block_number if self.head else 0
 
     @property
     def blocks(self) -> int:
-        """How many blocks wait here."""
+        """The number of blocks in the spill."""
         return self.last_number - self.first_number + 1 if self.head else 0
 
     @property
     def is_claimed(self) -> bool:
-        """Blocks are here, and an engine is about to begin an epoch that may be without them."""
+        """Whether there are blocks, and an engine is about to begin an epoch that may overrule them."""
         try:
             return self.blocks > 0 and self._claim.is_made
         except OSError as error:
             raise SpillUnusable(f"{self._folder} cannot be used: {error.strerror}.") from error
 
     def end_claim(self, newest_epoch: Epoch | None) -> None:
-        """Raises SpillUnusable."""
+        """Removes claims that are older than this epoch. Raises SpillUnusable."""
         try:
             self._claim.end_if_over(newest_epoch.number if newest_epoch else 0)
         except OSError as error:
             raise SpillUnusable(f"{self._folder} cannot be used: {error.strerror}.") from error
 
     def append(self, blocks: Sequence[Block]) -> int:
-        """Puts blocks here that continue what is held; so many of them, from the first on, are durable.
+        """Appends blocks that continue the spill; returns how many of them, from the first on, are durable.
 
-        Fewer than all where `max_bytes` or the disk is full, or the disk fails; the next call tries again.
+        Fewer than all if `max_bytes` is reached, or the disk is full or fails; the next call tries again.
         """
-        assert not self.head or blocks[0].number == self.last_number + 1, "blocks have neighbouring numbers"
+        assert not self.head or blocks[0].number == self.last_number + 1, "blocks have consecutive numbers"
         taken = 0
         for part in _parts(blocks):
             size = sum(len(block.data) + _OVERHEAD_BYTES for block in part)
@@ -101,7 +102,7 @@ class Spill:
         return taken
 
     def read(self, most: int, may: Callable[[Block], bool] = lambda block: True) -> list[Block]:
-        """The next blocks: up to `most`, or a few megabytes, or the first that `may` not be taken.
+        """The next blocks: up to `most`, or _BYTES_A_READ, or the first for which `may` is false.
 
         Raises SpillDamaged, SpillUnusable.
         """
@@ -118,12 +119,12 @@ class Spill:
         return blocks
 
     def reread(self) -> None:
-        """`read` begins again, with the first block that is not `written`."""
+        """Makes `read` start again with the first block that is not `written`."""
         self._reader = self._read_ahead = None
         self._next_number = self.first_number
 
     def written(self, number: int) -> None:
-        """The store holds everything up to block `number`. Raises SpillUnusable."""
+        """Call when the store has all blocks up to `number`: deletes files. Raises SpillUnusable."""
         if not self.head or number < self.first_number:
             return
         try:
@@ -136,12 +137,12 @@ class Spill:
                 self._next_number = max(self._next_number, self.first_number)
                 if self._disk.names(self._folder, SUFFIX)[:1] != self._oldest:
                     self.bytes = self._size_of_files()
-                    self.full = False  # where the disk is, the next append finds out
+                    self.full = False  # if the disk is still full, the next append sets it again
         except LogUnusable as error:
             raise SpillUnusable(str(error)) from error
 
     def set_aside(self, epoch: int) -> list[Path]:
-        """Gives the files names that are no spill's: `epoch` has overruled them. Raises SpillUnusable."""
+        """Renames the files, whose blocks `epoch` overrules, so that they are not read again. Raises SpillUnusable."""
         self._segments.close()
         aside = []
         try:
@@ -163,32 +164,32 @@ class Spill:
         try:
             self._segments.append(blocks)
         except LogFull as error:
-            log.warning("the spill's disk is full", error=str(error))
+            log.warning("settlement.spill_disk_full", error=str(error))
             return False
         except LogUnusable as error:
-            # After a failed sync nobody knows what is on the disk: what was durable before is, and nothing follows.
-            log.error("the spill cannot be written", error=str(error))
+            # After a failed sync it is unknown what is on the disk, so nothing is appended after earlier records.
+            log.error("settlement.spill_write_failed", error=str(error))
             self._is_failed = True
             self._segments.close()
             return False
         return True
 
     def _read_one(self) -> Block:
-        """The block that is next. The files may have grown since the reader has seen their end."""
+        """The next block. The files may have grown after the reader reached their end."""
         if self._read_ahead is not None:
             block, self._read_ahead = self._read_ahead, None
             return block
         for _ in range(2):
-            # Not `blocks`, which mends the end of the last file: blocks have been put there since it was read.
+            # Not `blocks`, which truncates a torn record: blocks have been appended since.
             self._reader = self._reader or self._checked(self._segments.peek())
             while (found := next(self._reader, None)) is not None:
                 if found.number == self._next_number:
                     return found
             self._reader = None
-        raise SpillDamaged(f"Block {self._next_number} is not in {self._folder} any more, where it was put: {_REMEDY}")
+        raise SpillDamaged(f"Block {self._next_number} is no longer in {self._folder}, where it was written: {_REMEDY}")
 
     def _checked(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """Blocks of the files, each with its own hash and following the one before."""
+        """Verifies the hash of each block and that it continues the one before."""
         before: Block | None = None
         try:
             for block in blocks:
@@ -218,7 +219,7 @@ class Spill:
 
 
 def peek(folder: Path, disk: Disk | None = None) -> Iterator[Block]:
-    """The blocks that a settlement has put there, which may be running: for an engine that recovers, read-only.
+    """The blocks in the spill of a settlement that may be running, read-only, for an engine that recovers.
 
     Raises LogUnusable.
     """
@@ -230,7 +231,7 @@ def _checkpoint(block: Block) -> Checkpoint:
 
 
 def _parts(blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
-    """Neighbouring blocks of a few megabytes: a spill that is nearly full takes the first of them."""
+    """Splits blocks into parts of about _BYTES_AN_APPEND, so that a nearly full spill can take the first part."""
     start = size = 0
     for at, block in enumerate(blocks):
         size += len(block.data)

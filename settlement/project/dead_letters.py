@@ -1,7 +1,7 @@
-"""Blocks whose projection the store refused for good: kept with their rows, and written again when asked.
+"""Dead letters: blocks whose rows the store rejected permanently. They are stored with the rows and can be replayed.
 
-The rows are needed for more than the replay: what comes after goes on from the state that they set, although the
-tables do not show it (`WithLetters`).
+The rows are also needed for projecting later blocks, which continue from the state that these rows would have set
+(`TablesWithDeadLetters`).
 """
 
 import errno
@@ -44,26 +44,26 @@ log = structlog.get_logger(__name__)
 
 FILE_NAME = "dead_letters.jsonl"
 MOST_BYTES = 64 << 20
-"""Of the rows of one letter, as JSON: they are held in memory as long as it is not resolved."""
+"""Limit of the rows of one letter as JSON; they are held in memory until the letter is resolved."""
 
 NO_ROWS = ("checkpoint", "slice")
-"""What a projection's JSON form has besides lists of rows."""
+"""The members of a projection's JSON form that are not lists of rows."""
 
 R = TypeVar("R")
 
 
 class DeadLetters:
-    """The dead letters of one store, told in the file too. Raises StoreUnavailable while the file's disk is full."""
+    """The dead letters of one store, also appended to a file. Raises StoreUnavailable while the file's disk is full."""
 
     def __init__(self, store: Store, folder: Path, clock: Clock, disk: Disk | None = None) -> None:
         self._store = store
         self._disk = disk or LocalDisk()
         self._file = folder / FILE_NAME
         self._clock = clock
-        self.count: int | None = None  # unresolved, as far as known; None: not asked yet
+        self.count: int | None = None  # unresolved letters at the last count; None: not counted yet
 
     def unresolved(self) -> list[DeadLetter]:
-        """With their rows."""
+        """The unresolved letters with their rows."""
         letters = [self._store.get_dead_letter(letter.id) for letter in self._store.dead_letters()]
         found = [letter for letter in letters if letter is not None]
         self.count = len(found)
@@ -71,14 +71,14 @@ class DeadLetters:
         return found
 
     def recount(self) -> None:
-        """Asks the store; another process may have replayed some."""
+        """Counts the unresolved letters in the store; another process may have replayed some."""
         self.count = len(self._store.dead_letters())
         metrics.DEAD_LETTERS.set(self.count)
 
     def put(self, projection: Projection, error: str) -> DeadLetter:
-        """Keeps the projection of one block, or of a slice of it, that was refused; the slices of a block together.
+        """Stores the rejected projection of one block or slice; the slices of a block are in one letter.
 
-        Raises StoreMisconfigured where these are too many to be kept.
+        Raises StoreMisconfigured if its rows are larger than MOST_BYTES.
         """
         number = projection.checkpoint.block_number
         known = self._store.get_dead_letter(number)
@@ -93,50 +93,50 @@ class DeadLetters:
             resolved_at_ns=None,
             projection=_bounded([*_earlier(known, projection), projection], error),
         )
-        self._keep_refused(letter)
+        self._store_rejected(letter)
         return letter
 
     def replay(self, letter: DeadLetter) -> str | None:
-        """Writes a letter's rows; returns the error where the store refuses them again. Safe twice.
+        """Writes a letter's rows; returns the error if the store rejects them again. Can be repeated.
 
-        Raises NotReady where the letter's block is not projected: its rows would stand ahead of the checkpoint.
+        Raises NotReady if the letter's block is not projected yet: its rows would be ahead of the checkpoint.
         """
         if letter.resolved_at_ns is not None:
             return None
         projected = self._store.projected().block_number
         if letter.block_number > projected:
             raise NotReady(
-                f"The rows of block {letter.block_number} cannot be replayed yet, for the store is projected to block "
-                f"{projected} only: let run_settlement, or rebuild_projections, get there first."
+                f"The rows of block {letter.block_number} cannot be replayed yet, because the store is projected only "
+                f"to block {projected}: wait until run_settlement or rebuild_projections has projected that block."
             )
         try:
             for projection in decode(letter.projection):
                 self._store.insert_rows(projection)
         except StoreRejected as error:
             attempts, now = letter.attempts + 1, self._clock.time_ns()
-            self._keep_refused(letter._replace(error=str(error), attempts=attempts, last_failed_at_ns=now))
+            self._store_rejected(letter._replace(error=str(error), attempts=attempts, last_failed_at_ns=now))
             return str(error)
         self.resolve(letter)
         return None
 
     def resolve(self, letter: DeadLetter) -> None:
         self._keep(letter._replace(resolved_at_ns=self._clock.time_ns()))
-        log.info("dead letter resolved", block=letter.block_number)
+        log.info("settlement.dead_letter_resolved", block=letter.block_number)
 
-    def _keep_refused(self, letter: DeadLetter) -> None:
+    def _store_rejected(self, letter: DeadLetter) -> None:
         self._keep(letter)
-        log.error("dead letter", block=letter.block_number, error=letter.error, attempts=letter.attempts)
+        log.error("settlement.dead_letter", block=letter.block_number, error=letter.error, attempts=letter.attempts)
 
     def _keep(self, letter: DeadLetter) -> None:
-        self._tell(letter)  # before the row: done again after a failure it may be told twice, but not left out
+        self._append_line(letter)  # before the row: after a failure the line may be repeated, but not be missing
         self._store.put_dead_letter(letter)
         self.recount()
 
-    def _tell(self, letter: DeadLetter) -> None:
-        """A line in the file."""
-        told = letter._asdict()
-        del told["id"], told["projection"]
-        line = json.dumps(told).encode() + b"\n"
+    def _append_line(self, letter: DeadLetter) -> None:
+        """Appends the letter without its rows to the file."""
+        fields = letter._asdict()
+        del fields["id"], fields["projection"]
+        line = json.dumps(fields).encode() + b"\n"
         try:
             file = self._disk.append_to(self._file)
             try:
@@ -150,16 +150,16 @@ class DeadLetters:
             raise CannotRun(f"{self._file} cannot be written: {error.strerror}.") from error
 
     def _is_torn(self) -> bool:
-        """Whether the last line has no end. It is not cut off: another process may be writing it."""
+        """Whether the last line has no line end. It is not truncated, because another process may be writing it."""
         with self._disk.open(self._file) as file:
             file.seek(-1, SEEK_END)
             return file.read() != b"\n"
 
 
 def encode(projections: Sequence[Projection]) -> str:
-    """The projection of a block as JSON: rows as arrays in the order of the contract's tuples, days as YYYY-MM-DD.
+    """Projections as JSON: one object for a block, a list of objects for its slices.
 
-    Of slices a list of such objects.
+    Rows are arrays in the order of the contract's tuples, days are YYYY-MM-DD.
     """
     forms = [one._asdict() for one in projections]
     for form in forms:
@@ -169,7 +169,7 @@ def encode(projections: Sequence[Projection]) -> str:
 
 
 def decode(text: str) -> list[Projection]:
-    """That of a block, or those of its slices."""
+    """The projection of a block, or those of its slices."""
     found = json.loads(text)
     return [_projection(rows) for rows in (found if isinstance(found, list) else [found])]
 
@@ -178,14 +178,14 @@ def _bounded(projections: Sequence[Projection], error: str) -> str:
     text = encode(projections)
     if len(text) > MOST_BYTES:
         raise StoreMisconfigured(
-            f"The store refuses more rows of block {projections[0].checkpoint.block_number} than a dead letter keeps "
-            f"({MOST_BYTES >> 20} MiB): mend what it says, then start settlement again, which goes on there. {error}"
+            f"The store rejects more rows of block {projections[0].checkpoint.block_number} than fit into a dead "
+            f"letter ({MOST_BYTES >> 20} MiB). Correct the cause and restart settlement, which then continues: {error}"
         )
     return text
 
 
 def _earlier(known: DeadLetter | None, projection: Projection) -> list[Projection]:
-    """The slices before this one that the letter of its block holds."""
+    """The earlier slices in the letter of the same block."""
     after = projection.slice.after
     if known is None or known.resolved_at_ns is not None or not after:
         return []
@@ -202,7 +202,7 @@ def _projection(rows: dict[str, Any]) -> Projection:
         candles=[_saturated(candle) for candle in _rows(Candle, rows["candles"])],
         days=[TradingDay(date.fromisoformat(day), first, last) for day, first, last in rows["days"]],
         definitions=_rows(Definition, rows["definitions"]),
-        slice=Slice(*rows.get("slice", WHOLE)),  # letters of older versions have none
+        slice=Slice(*rows.get("slice", WHOLE)),  # letters of older versions have no slice
     )
 
 
@@ -215,8 +215,8 @@ def _rows(make: Callable[..., R], rows: Iterable[Sequence[Any]]) -> list[R]:
     return [make(*row) for row in rows]
 
 
-class WithLetters:
-    """The tables as they would be, had the dead letters' rows been written: of two rows of a key the newer counts."""
+class TablesWithDeadLetters:
+    """The tables as if the dead letters' rows had been written: of two rows with the same key the newer one is used."""
 
     def __init__(self, tables: Tables, projections: Iterable[Projection]) -> None:
         """`projections` in the order of their blocks."""

@@ -1,4 +1,4 @@
-"""An order's state as events change it: the rows of the `orders` table."""
+"""Derives the state of orders from events: the rows of the `orders` table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _TIME_IN_FORCE = COMMAND.names.index("time_in_force")
 
 @dataclass(slots=True)
 class OrderState:
-    """As `settlement.stores.base.Order`, but changing."""
+    """A mutable `settlement.stores.base.Order`."""
 
     order_id: int
     account: int
@@ -79,7 +79,7 @@ class OrderState:
     def fill(self, lots: int, at_ns: int, sequence: int) -> None:
         self.filled += lots
         if self.quantity is None:
-            # Bought by quote_quantity: it never rests, and if it does not end filled its cancellation follows.
+            # An order by quote_quantity never rests; if it is not filled, its cancellation follows.
             self.status = "filled"
         else:
             self.remaining -= lots
@@ -98,7 +98,7 @@ class OrderState:
         self.updated_at_ns, self.updated_sequence = at_ns, sequence
 
     def end_with_money_left(self, at_ns: int, sequence: int) -> None:
-        """What is left of an order by quote_quantity does not pay for one lot more, or for one at all."""
+        """Ends an order by quote_quantity whose remaining amount is less than the price of a lot."""
         if self.filled:
             self.updated_at_ns, self.updated_sequence = at_ns, sequence
         else:
@@ -106,7 +106,7 @@ class OrderState:
 
 
 def orders_needed(events: Iterable[EventRow]) -> set[int]:
-    """The orders that events change and that were placed before them."""
+    """The orders that these events change and that were placed earlier."""
     needed: set[int] = set()
     placed: set[int] = set()
     for event in events:
@@ -124,7 +124,7 @@ def orders_needed(events: Iterable[EventRow]) -> set[int]:
 
 
 class OrderFold:
-    """Applies the events of one block to `orders`, which holds those that they change; collects whom they touched."""
+    """Applies the events of one block to `orders`, the states of the orders that they change."""
 
     def __init__(self, block: Block, symbols: list[str], orders: dict[int, OrderState]) -> None:
         self._block = block
@@ -134,6 +134,7 @@ class OrderFold:
         self._at_ns = block.timestamp_ns
 
     def apply(self, event: EventRow, touched: set[int]) -> None:
+        """Applies an event; adds the ids of the changed orders to `touched`."""
         sequence, order_id, kind = event.sequence, event.order_id, event.kind
         if kind == _TRADE:
             self._orders[order_id].fill(event.quantity, self._at_ns, sequence)
@@ -149,7 +150,8 @@ class OrderFold:
             return
         touched.add(order_id)
         if event.taker_unlock:
-            # An order's id is its command's sequence; the event may be the end of another order of its account.
+            # The id of an order is the sequence of its command, so this is the taker. The event itself may cancel
+            # another order of the account.
             self._orders[event.command_sequence].end_with_money_left(self._at_ns, sequence)
             touched.add(event.command_sequence)
 

@@ -1,11 +1,11 @@
-"""What blocks do to the tables: a pure function of the blocks and of what the tables held before them.
+"""Projects blocks to rows: a pure function of the blocks and of the rows before them.
 
     blocks ──▶ legs ──▶ ledger events with balances after, last balances
            ──▶ trades, 1-minute candles, trading days
            ──▶ orders (last state)
            ──▶ definitions (assets, instruments, statuses)
 
-Everything is absolute, never an increment, so writing a projection twice does no harm.
+Rows have absolute values, never increments, so writing a projection twice changes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ MINUTE_NS = 60 * 10**9
 
 _TRADE = int(EventKind.TRADE)
 _BUY = int(Side.BUY)
-_new = tuple.__new__  # of a named tuple that is made ten times a trade: half the time of calling its class
+_new = tuple.__new__  # creates a named tuple, ten per trade, in half the time of calling its class
 _REFERENCE_EVENTS = (
     int(EventKind.ASSET_ADDED),
     int(EventKind.INSTRUMENT_ADDED),
@@ -48,7 +48,7 @@ _REFERENCE_EVENTS = (
 
 
 class EmptyTables:
-    """As before the first block."""
+    """The tables before the first block."""
 
     def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
         return []
@@ -64,9 +64,9 @@ class EmptyTables:
 
 
 class Projector:
-    """Projects blocks in order, the first being the one after those that `tables` and `definitions` show.
+    """Projects blocks in order, starting after the last block that is in `tables` and `definitions`.
 
-    A projection has to be in the tables before the next call that may have to read it back from there.
+    A projection must be written to the tables before the next call, which may read its rows.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Projector:
         kept: int | None,
         tells_before: bool = False,
     ) -> None:
-        """`kept`: how many orders, and balances, to remember; None: all, for tables that stay empty.
+        """`kept`: the number of orders and of balances to cache; None: all, for tables that stay empty.
 
-        `tells_before`: projections carry `before`, for a store that is not atomic.
+        `tells_before`: projections have `before`, for a store that is not atomic.
         """
         self.registry = Registry()
         for definition in definitions:
@@ -93,12 +93,10 @@ class Projector:
         self._day: TradingDay | None = None
 
     def project(self, blocks: Sequence[Block], part: Slice = WHOLE) -> Projection:
-        """The projection of consecutive blocks, at least one, or of a slice of a single one.
+        """The projection of one or more consecutive blocks, or of a slice of a single one.
 
-        Everything is read before anything is remembered.
-
-        Raises what `tables` raises, and may then be called again with the same blocks; StoreDamaged when the tables
-        do not show the state before these blocks.
+        Reads all rows before it changes its caches. Raises the errors of `tables`, after which it can be called again
+        with the same blocks; StoreDamaged if the tables do not have the state before these blocks.
         """
         events = [_events_of(block, part) for block in blocks]
         definitions = [d for block, rows in zip(blocks, events, strict=True) for d in self._define(block, rows)]
@@ -130,15 +128,15 @@ class Projector:
         return Before([order.row() for order in orders.values()], list(balances.values()), list(candles.values()))
 
     def open_orders(self) -> list[Order]:
-        """All open orders, by order_id, of a projector that forgets nothing."""
+        """All open orders, by order_id, of a projector with `kept` None."""
         return [order.row() for _, order in sorted(self._orders.values().items())]
 
     def balances(self) -> list[Balance]:
-        """All balances, by (account, asset), of a projector that forgets nothing."""
+        """All balances, by (account, asset), of a projector with `kept` None."""
         return [balance for _, balance in sorted(self._balances.values().items())]
 
     def base(self, checkpoint: Checkpoint) -> Projection:
-        """Everything that may change yet, as one projection, of a projector that forgets nothing."""
+        """All rows that later blocks may change, as one projection, of a projector with `kept` None."""
         days = [self._day] if self._day else []
         candles = list(self._candles.values())
         return Projection(checkpoint, [], self.open_orders(), [], self.balances(), candles, days, [])
@@ -146,7 +144,7 @@ class Projector:
     # Definitions
 
     def _define(self, block: Block, rows: Iterable[EventRow]) -> Iterable[Definition]:
-        """Applies the block's definitions to the registry. Again is harmless: they are there already."""
+        """Applies the block's definitions to the registry; repeating it changes nothing."""
         for row in rows:
             if row.kind in _REFERENCE_EVENTS:
                 command = block.commands[row.command_sequence - block.first_command_sequence]
@@ -170,7 +168,7 @@ class Projector:
         moves: list[list[tuple[EventRow, list[Leg]]]],
         balances: dict[BalanceKey, Balance],
     ) -> list[LedgerEvent]:
-        """The ledger events in order; `balances` ends as the last state of each."""
+        """The ledger events in order; updates `balances` to the last state of each."""
         funds = {key: (balance.available, balance.locked) for key, balance in balances.items()}
         set_by: dict[BalanceKey, int] = {}
         ledger_events = []
@@ -238,7 +236,7 @@ class Projector:
             candles[key] = _with_trade(candles.get(key), trade, key[1])
         self._candles.update(candles)
         if trades:
-            # Time never runs back: what is before the newest minute does not change any more.
+            # Block times never decrease, so candles before the newest minute are final.
             newest = trades[-1].timestamp_ns // MINUTE_NS * MINUTE_NS
             self._candles = {key: candle for key, candle in self._candles.items() if key[1] == newest}
         return list(candles.values())
@@ -258,9 +256,9 @@ class Projector:
 
 
 def slices_of(block: Block, most_events: int, after: int = 0) -> Iterator[Slice]:
-    """The slices of a block, of so many events each, that follow on event `after`; WHOLE for one that is not larger.
+    """The slices of a block after event `after`, of `most_events` each; WHOLE for a block that is not larger.
 
-    They end at the same events wherever they begin.
+    The slices end at the same events whatever `after` is.
     """
     first, last = block.first_event_sequence, block.last_event_sequence
     while True:
@@ -281,7 +279,7 @@ def _events_of(block: Block, part: Slice) -> list[EventRow]:
 
 
 def trades_of(block: Block, registry: Registry, part: Slice = WHOLE) -> list[Trade]:
-    """The trades of one block, or of a slice of it; `registry` knows its instruments."""
+    """The trades of one block, or of a slice of it; `registry` must have its instruments."""
     return list(_trades(block, _events_of(block, part), registry))
 
 
@@ -314,7 +312,7 @@ def day_of(at_ns: int) -> date:
 
 
 def _ends_of_blocks(trades: Sequence[Trade]) -> Iterable[tuple[int, int]]:
-    """(time, id) of the first and last trade of every block, in order; a block has one time."""
+    """(time, id) of the first and last trade of each block, in order. All trades of a block have the same time."""
     for place, trade in enumerate(trades):
         is_first = place == 0 or trades[place - 1].block_number != trade.block_number
         is_last = place == len(trades) - 1 or trades[place + 1].block_number != trade.block_number
@@ -340,7 +338,7 @@ def _with_trade(candle: Candle | None, trade: Trade, minute_ns: int) -> Candle:
 
 
 def _refuse_newer(what: str, sequence: int, before: int) -> None:
-    """A row that a later event has set is not the state before these blocks: nothing right can come of it."""
+    """Raises StoreDamaged if event `before` or a later one set the row, which then is not the state before it."""
     if sequence >= before:
         raise StoreDamaged(
             f"The stored {what} was set by event {sequence}, but the store says that it is projected to event "

@@ -1,7 +1,7 @@
-"""The second half of settlement: blocks that are durable become rows, many blocks at a time.
+"""The second half of settlement: projects durable blocks to rows, many blocks at a time.
 
-Trail, then tables and checkpoint: a crash in between repeats the trades' lines, which the trail knows it has. Blocks
-come from memory where they are still there, else back from the store.
+The trail is written first, then the tables and the checkpoint. After a crash in between the batch is repeated, and the
+trail skips trades that it has. Blocks are taken from memory if they are still there, and otherwise read from the store.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ from settlement import metrics
 from settlement.clock import Clock
 from settlement.errors import StoreDamaged, TrailUnusable
 from settlement.options import Options
-from settlement.project.dead_letters import DeadLetters, WithLetters, decode
+from settlement.project.dead_letters import DeadLetters, TablesWithDeadLetters, decode
 from settlement.project.projection import EmptyTables, Projector, slices_of, trades_of
 from settlement.project.trail import Trail, line_of
 from settlement.stores.base import (
@@ -38,7 +38,7 @@ _TRAIL_PAGE = 1000
 
 
 class Projections:
-    """Projects what the store has appended, a batch a step, from the `projected` checkpoint on."""
+    """Projects appended blocks from the `projected` checkpoint on, one batch per step."""
 
     def __init__(
         self, store: Store, trail: Trail, letters: DeadLetters, clock: Clock, options: Options, patience: Patience
@@ -50,16 +50,16 @@ class Projections:
         self._clock = clock
         self._options = options
         self._patience = patience
-        self._backlog: deque[StoredBlock] = deque()  # follows on what is projected, or is empty
+        self._backlog: deque[StoredBlock] = deque()  # continues the projected blocks, or is empty
         self._backlog_bytes = 0
         self._backlog_trades = 0
         self._waiting_since = clock.monotonic()
-        self._died_at = 0  # the last block of a batch that did not come to its end
+        self._unfinished_to = 0  # the last block of an unfinished batch; its rows may be in the tables
         self.appended = 0
         self.projected = Checkpoint(0, 0, 0)
-        self._within = 0  # event to which the next block is projected, 0: none
-        self._refused_trades: list[Trade] = []  # of the dead letters when `_projector` was made
-        self._tables = WithLetters(EmptyTables(), ())
+        self._within = 0  # event up to which the next block is projected; 0: not at all
+        self._refused_trades: list[Trade] = []  # trades of the dead letters when `_projector` was created
+        self._tables = TablesWithDeadLetters(EmptyTables(), ())
         self._projector = Projector(self._tables, kept=None)
 
     def begin(self) -> StoreWork[None]:
@@ -73,20 +73,20 @@ class Projections:
         projected = self.projected.block_number
         if projected > self.appended:
             raise StoreDamaged(
-                f"The store is projected to block {projected}, but holds blocks to {self.appended} only."
+                f"The store is projected to block {projected}, but has blocks only up to {self.appended}."
             )
         self._within = yield from self._patience(self._store.projected_within)
         self._projector = yield from self._patience(self._new_projector)
-        yield from self._patience(self._mend_trail)
+        yield from self._patience(self._complete_trail)
 
     @property
     def lag(self) -> int:
-        """Blocks that are durable and not projected."""
+        """The number of durable blocks that are not projected yet."""
         return self.appended - self.projected.block_number
 
     @property
     def due_in_s(self) -> float | None:
-        """Seconds until a batch is due, 0 when it is; None while nothing waits."""
+        """Seconds until a batch is due, 0 if it is due; None if no block waits."""
         if not self.lag:
             return None
         is_all_in_memory = len(self._backlog) == self.lag
@@ -95,7 +95,7 @@ class Projections:
         return max(0.0, self._waiting_since + self._options.batch_ms / 1000 - self._clock.monotonic())
 
     def add(self, blocks: Iterable[StoredBlock]) -> None:
-        """Blocks that were just appended."""
+        """Adds blocks that have just been appended."""
         for block in blocks:
             if not self.lag:
                 self._waiting_since = self._clock.monotonic()
@@ -124,27 +124,27 @@ class Projections:
         try:
             yield from self._project(blocks)
         except StoreMisconfigured:
-            raise  # nothing is wrong with the rows: they are written once somebody has mended the server
+            raise  # the rows are valid and can be written when an operator has corrected the server
         except StoreRejected as error:
             if not (yield from self._was_written(blocks[-1])):
-                log.warning("batch refused, projecting its blocks one by one", error=str(error), blocks=len(blocks))
-                # The projector is ahead of the tables now; a new one begins where they are.
+                log.warning("settlement.batch_rejected", error=str(error), blocks=len(blocks))
+                # The projector is ahead of the tables now, so a new one is created from them.
                 self._projector = yield from self._patience(self._new_projector)
                 for block in blocks:
-                    yield from self._project_or_bury(block)
+                    yield from self._project_or_put_dead_letter(block)
 
     # One batch
 
     def _next_blocks(self) -> list[Block]:
-        """The next blocks, at least one, up to a batch's number of events; a large one comes alone."""
+        """The next blocks, at least one, up to a batch's number of events, without large blocks."""
         blocks: list[Block] = []
         events = 0
         while self._backlog and events < self._options.batch_events and self._large_block() is None:
             block = self._take_one()
             events += block.event_count
             blocks.append(block)
-            if block.number == self._died_at:
-                break  # its checkpoint may show itself late: no row may be past that block until it is there for sure
+            if block.number == self._unfinished_to:
+                break  # the checkpoint of that batch may appear late, so no row may go past it until it is confirmed
         return blocks
 
     def _take_one(self) -> Block:
@@ -170,7 +170,7 @@ class Projections:
             raise
         except StoreRejected as error:
             if not (yield from self._was_slice_written(block, part)):
-                yield from self._bury(projection, str(error))
+                yield from self._put_dead_letter(projection, str(error))
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
         self._within = part.through
         if not part.through:
@@ -178,7 +178,7 @@ class Projections:
             self.projected = projection.checkpoint
 
     def _was_slice_written(self, block: Block, part: Slice) -> StoreWork[bool]:
-        """As `_was_written`."""
+        """As `_was_written`, for a slice."""
         projected = yield from self._patience(self._store.projected)
         if projected.block_number >= block.number:
             return True
@@ -200,7 +200,7 @@ class Projections:
             self._backlog_bytes += len(row.data)
             self._backlog_trades += row.trade_count
         if not rows:
-            raise StoreDamaged(f"The store holds blocks to {self.appended} by its checkpoint, but not block {first}.")
+            raise StoreDamaged(f"The store's checkpoint is at block {self.appended}, but block {first} is missing.")
 
     def _project(self, blocks: list[Block]) -> StoreWork[None]:
         projection = yield from self._patience(lambda: self._projector.project(blocks))
@@ -209,7 +209,7 @@ class Projections:
         self.projected = projection.checkpoint
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
 
-    def _project_or_bury(self, block: Block) -> StoreWork[None]:
+    def _project_or_put_dead_letter(self, block: Block) -> StoreWork[None]:
         projection = yield from self._patience(lambda: self._projector.project([block]))
         yield from self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
@@ -218,19 +218,19 @@ class Projections:
             raise
         except StoreRejected as error:
             if not (yield from self._was_written(block)):
-                yield from self._bury(projection, str(error))
+                yield from self._put_dead_letter(projection, str(error))
         self.projected = projection.checkpoint
 
     def _was_written(self, last: Block) -> StoreWork[bool]:
-        """Whether a store that timed out, and refuses the same rows now, had taken them all the same."""
+        """Whether the store has the rows: an earlier call may have timed out after writing them."""
         known = yield from self._patience(self._store.projected)
         if known.block_number < last.number:
             return False
         self.projected = known
         return True
 
-    def _bury(self, projection: Projection, error: str) -> StoreWork[None]:
-        """Keeps what was refused as a dead letter, and goes on as if it had been written."""
+    def _put_dead_letter(self, projection: Projection, error: str) -> StoreWork[None]:
+        """Stores rejected rows as a dead letter, and continues as if they had been written."""
         yield from self._patience(lambda: self._letters.put(projection, error))
         self._tables.add(projection)
         yield from self._patience(lambda: self._store.insert_batch(_nothing_of(projection), self.projected))
@@ -241,12 +241,12 @@ class Projections:
         refused: list[Projection] = []
         for letter in self._letters.unresolved():
             counted = self._counted(letter)
-            if not counted:  # whoever put it, or a rebuild, died before its checkpoint: the block's turn comes (again)
+            if not counted:  # its writer or a rebuild crashed before the checkpoint, and the block is projected again
                 self._letters.resolve(letter)
             refused += counted
         self._refused_trades = [trade for projection in refused for trade in projection.trades]
-        self._died_at = self._store.projecting()
-        self._tables = WithLetters(self._store.at_checkpoint(), refused)
+        self._unfinished_to = self._store.projecting()
+        self._tables = TablesWithDeadLetters(self._store.at_checkpoint(), refused)
         definitions = {d.event_sequence: d for d in self._store.definitions()}
         definitions |= {d.event_sequence: d for projection in refused for d in projection.definitions}
         in_order = [definition for _, definition in sorted(definitions.items())]
@@ -254,23 +254,22 @@ class Projections:
         return Projector(self._tables, in_order, kept=kept, tells_before=not self._store.is_atomic)
 
     def _counted(self, letter: DeadLetter) -> list[Projection]:
-        """Those of a letter's projections that are not to be made again."""
+        """The projections of a letter that are not projected again."""
         if letter.block_number <= self.projected.block_number:
             return decode(letter.projection)
         if letter.block_number == self.projected.block_number + 1 and self._within:
             return [one for one in decode(letter.projection) if 0 < one.slice.through <= self._within]
         return []
 
-    def _mend_trail(self) -> None:
-        """Writes the projected trades that the trail does not have: somebody took the file, or began a new folder."""
+    def _complete_trail(self) -> None:
+        """Writes the projected trades that the trail lacks, if the file was removed or the folder is new."""
         self._refuse_foreign_trail()
         while trades := self._trades_after(self._trail.last_trade_id):
-            log.warning("writing trades that the trail does not have", first=trades[0].trade_id, count=len(trades))
+            log.warning("settlement.trail_completed", first=trades[0].trade_id, count=len(trades))
             self._trail.append(trades, self._projector.registry)
 
     def _trades_after(self, trade_id: int) -> list[Trade]:
-        """The next projected trades in order, those of the dead letters among them: a refused block has its lines too,
-        and a replay writes its rows only."""
+        """The next projected trades in order, including those of dead letters, whose replay writes only rows."""
         stored = self._store.get_trades_by_sequence_range(trade_id + 1, _LAST, _TRAIL_PAGE)
         last = stored[-1].trade_id if stored else _LAST
         found = {trade.trade_id: trade for trade in chain(stored, self._refused_trades)}
@@ -288,12 +287,12 @@ class Projections:
         row = self._store.block_of_event(last)
         registry = self._projector.registry
         if row and row.number > self.projected.block_number:
-            return  # its instrument may not be known yet; the line is checked when settlement starts the next time
+            return  # its instrument may not be known yet; the line is checked at the next start
         trades = trades_of(Block.decode(row.data), registry, Slice(last - 1, last)) if row else []
         if self._trail.last_line not in [line_of(trade, registry) for trade in trades]:
             raise TrailUnusable(
-                f"The last line of settled_trades.csv tells of trade {last}, which the stored blocks do not tell like "
-                "that: the file belongs to another chain, or was changed. Move it away; it is written anew."
+                f"The last line of settled_trades.csv is of trade {last}, but differs from that trade in the stored "
+                "blocks: the file belongs to another chain or was changed. Move it away; it is written again."
             )
 
 
@@ -301,7 +300,7 @@ _LAST = (1 << 63) - 1
 
 
 def _one_batch(rows: Iterable[StoredBlock], options: Options) -> list[StoredBlock]:
-    """The first rows, up to a batch's number of events or the memory that blocks may take."""
+    """The first rows, limited by a batch's number of events and by the memory for blocks."""
     batch: list[StoredBlock] = []
     events = size = 0
     for row in rows:
@@ -314,5 +313,5 @@ def _one_batch(rows: Iterable[StoredBlock], options: Options) -> list[StoredBloc
 
 
 def _nothing_of(projection: Projection) -> Projection:
-    """What moves the checkpoint, or the progress within a block, and no row."""
+    """A projection without rows, which only advances the checkpoint or the progress within a block."""
     return Projection(projection.checkpoint, slice=projection.slice)

@@ -1,6 +1,6 @@
-"""Trades, orders, ledger entries and balances dropped and made again from the blocks, which are the truth.
+"""Rebuilds the projected tables (trades, orders, ledger entries, balances, candles) from the stored blocks.
 
-The CSV trail stays: it is append only, and has the lines already.
+The CSV trail is kept: it is append-only and has all the lines already.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ from settlement.stores.retrying import Patience, finish
 
 log = structlog.get_logger(__name__)
 
-_EVENTS_AT_ONCE = 8192
+_BATCH_EVENTS = 8192
 
 
 class Stopped(Exception):
@@ -47,14 +47,14 @@ def rebuild(
     """
     appended = store.appended().block_number
     if not 1 <= from_block <= appended + 1:
-        raise NotReady(f"The store holds blocks 1 to {appended}: there is no block {from_block} to begin with.")
+        raise NotReady(f"The store has blocks 1 to {appended}: there is no block {from_block} to begin with.")
     projected = store.projected().block_number
     if not projected and from_block > 1:
-        log.warning("nothing is projected, so everything is made again, from block 1 on", asked_for=from_block)
-        from_block = 1  # rows may be left of a rebuild that was killed while it dropped, and earlier ones be gone
+        log.warning("settlement.rebuilding_from_first_block", requested=from_block)
+        from_block = 1  # a rebuild may have been killed while it dropped rows, so any row may be missing or left
     if from_block == 1:
         store.drop_projections()
-    elif from_block <= store.projecting():  # a part of the block after `projected` may be there
+    elif from_block <= store.projecting():  # rows of the blocks after `projected` may exist
         _go_back(store, from_block, progress)
     for letter in letters.unresolved():
         if letter.block_number >= from_block:
@@ -74,31 +74,31 @@ def rebuild(
 
 
 def refuse_if_dropped(store: Store, block: int) -> None:
-    """For who has compared tables that were projected to `block`, and found differences.
+    """Call after comparing tables that were projected to `block` has found differences.
 
-    Raises NotReady where they are not any more: a rebuild has dropped rows meanwhile, and the differences say nothing.
+    Raises NotReady if a rebuild has dropped rows meanwhile, so that the differences mean nothing.
     """
     projected = store.projected().block_number
     if projected < block:
         raise NotReady(
-            f"The store was projected to block {block} and has gone back to block {projected} while it was compared, "
-            "for its rows are being made again: compare again when rebuild_projections is done."
+            f"While the store was compared, its projection went from block {block} back to block {projected}, because "
+            "its rows are being rebuilt: compare again when rebuild_projections is done."
         )
 
 
 def _go_back(store: Store, from_block: int, progress: Callable[[int, int], object]) -> None:
-    """Makes the tables what they were before `from_block`."""
+    """Resets the tables to their state before `from_block`."""
     first = store.get_block(from_block)
     before = store.get_block(from_block - 1)
     if before is None:
-        raise StoreDamaged(f"The store does not hold block {from_block - 1}: run verify_settlement.")
+        raise StoreDamaged(f"The store lacks block {from_block - 1}: run verify_settlement.")
     first_event = first.first_event_sequence if first else before.last_event_sequence + 1
     base = state_after(store.blocks(1, from_block - 1), progress)
     store.reset_projections(first_event, base)
 
 
 def state_after(rows: Iterable[StoredBlock], progress: Callable[[int, int], object]) -> Projection:
-    """What blocks, from the first on, leave behind that later ones may change; no history. Raises StoreDamaged."""
+    """The rows after these blocks, from block 1 on, that later blocks may change. Raises StoreDamaged."""
     projector = Projector(EmptyTables(), kept=None)
     head = Checkpoint(0, 0, 0)
     batch: list[Block] = []
@@ -112,7 +112,7 @@ def state_after(rows: Iterable[StoredBlock], progress: Callable[[int, int], obje
         head = Checkpoint(block.number, block.hash, block.epoch)
         batch.append(block)
         events += block.event_count
-        if events >= _EVENTS_AT_ONCE:
+        if events >= _BATCH_EVENTS:
             _project(projector, batch)
             progress(block.number, block.number)
             batch, events = [], 0
@@ -122,9 +122,9 @@ def state_after(rows: Iterable[StoredBlock], progress: Callable[[int, int], obje
 
 
 def _project(projector: Projector, blocks: list[Block]) -> None:
-    """Only the last of them may be a large one."""
+    """Projects blocks of which only the last one may be large."""
     *others, last = blocks
     if others:
         projector.project(others)
-    for part in slices_of(last, _EVENTS_AT_ONCE):
+    for part in slices_of(last, _BATCH_EVENTS):
         projector.project([last], part)

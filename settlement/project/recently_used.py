@@ -1,4 +1,4 @@
-"""A bounded memory of what was used lately."""
+"""A cache of the most recently used items."""
 
 from collections.abc import Iterable
 from typing import Generic, TypeVar
@@ -8,10 +8,10 @@ V = TypeVar("V")
 
 
 class RecentlyUsed(Generic[K, V]):
-    """Keeps at least the last `size` keys that were put or taken, and at most twice as many (and one batch).
+    """Keeps at least the last `size` keys that were put or taken, and at most twice as many plus one batch.
 
-    Two dictionaries take turns, which costs no bookkeeping a key: what is used moves to the young one, and when that
-    is full the old one is dropped. `size` None: nothing is ever dropped.
+    Two dictionaries avoid bookkeeping per key: a used key moves to the young one, and when that is full it replaces
+    the old one, which is dropped. `size` None: nothing is dropped.
     """
 
     def __init__(self, size: int | None) -> None:
@@ -20,7 +20,7 @@ class RecentlyUsed(Generic[K, V]):
         self._old: dict[K, V] = {}
 
     def take(self, keys: Iterable[K]) -> dict[K, V]:
-        """Those of `keys` that are kept."""
+        """The values of those of `keys` that are in the cache."""
         found: dict[K, V] = {}
         for key in keys:
             if key in self._young:
@@ -40,5 +40,5 @@ class RecentlyUsed(Generic[K, V]):
             self._old.pop(key, None)
 
     def values(self) -> dict[K, V]:
-        """Everything that is kept."""
-        return {**self._old, **self._young}  # a key in both was put anew: the young one counts
+        """All items in the cache."""
+        return {**self._old, **self._young}  # if a key is in both, the young one is newer

@@ -1,8 +1,8 @@
-"""`settled_trades.csv`: one line a trade, in decimals and symbols as people read them; append only.
+"""The audit trail `settled_trades.csv`: append-only, one line per trade, with decimals and symbols.
 
-The file holds one UTC day (of the trades' time). When a later day begins it is renamed to
-`settled_trades-YYYY-MM-DD.csv` and a new one is begun. Lines are on the disk before the projection checkpoint moves,
-so after a crash the trail may be ahead of the checkpoint, never behind; what is there already is not written again.
+The file has the trades of one UTC day. When a later day begins it is renamed to `settled_trades-YYYY-MM-DD.csv` and a
+new file is started. Lines are on disk before the projection checkpoint advances, so after a crash the trail may be
+ahead of the checkpoint but never behind it; trades that it has are not written again.
 """
 
 import errno
@@ -30,9 +30,9 @@ _FIRST_LINE = HEADER.encode() + b"\n"
 _FINISHED = re.compile(r"settled_trades-....-..-..\.csv")
 _DAY_NS = 86_400 * 10**9
 _NOT_SYNCED_BYTES = 8 << 20
-"""More than the lines of one batch, which are synced together."""
+"""More than the lines of one batch take, which are synced together."""
 _LONGEST_LINE = 1024
-"""Bytes; integers, decimals and symbols of the longest kind give less than half."""
+"""Bytes; the longest possible line takes less than half of it."""
 
 
 def line_of(trade: Trade, registry: Registry) -> str:
@@ -48,7 +48,7 @@ def line_of(trade: Trade, registry: Registry) -> str:
     )
 
 
-@lru_cache(maxsize=16)  # all trades of a block have one time
+@lru_cache(maxsize=16)  # all trades of a block have the same time
 def time_text(at_ns: int) -> str:
     """`2026-01-31T23:59:59.123456789Z`"""
     seconds, fraction = divmod(at_ns, 10**9)
@@ -63,10 +63,10 @@ def files_of(folder: Path, disk: Disk | None = None) -> list[Path]:
 
 
 def lines_of(folder: Path, disk: Disk | None = None) -> Iterator[tuple[str, int, str]]:
-    """(file name, line number, line without its end) of all whole lines but headers, oldest first.
+    """(file name, line number, line without line end) of all complete lines except headers, oldest first.
 
-    Of the files as they are when the first line is asked for, also where a day is finished meanwhile. A last line
-    without its end is one that is being written, or was torn by a crash: it is left out.
+    The files are read as they are when the first line is requested, even if a day is finished meanwhile. A last line
+    without line end is being written, or was torn by a crash, and is left out.
     """
     disk = disk or LocalDisk()
     with ExitStack() as held:
@@ -81,7 +81,7 @@ def lines_of(folder: Path, disk: Disk | None = None) -> Iterator[tuple[str, int,
 
 
 def _opened(folder: Path, disk: Disk) -> tuple[list[Path], BinaryIO | None]:
-    """The finished files, and the current one, opened: it stays the one that follows on them when it is renamed."""
+    """The finished files and the open current file, which stays the next one even if it is renamed meanwhile."""
     while True:
         finished = [path for path in files_of(folder, disk) if path.name != NAME]
         try:
@@ -97,7 +97,7 @@ def _opened(folder: Path, disk: Disk) -> tuple[list[Path], BinaryIO | None]:
 def _lines_in(name: str, file: BinaryIO) -> Iterator[tuple[str, int, str]]:
     for number, line in enumerate(TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n"), 1):
         if not line.endswith("\n"):
-            return  # its rest, once it is there, would look like a line
+            return  # the rest of a torn line would look like a line of its own
         if number > 1 or line.rstrip("\n") != HEADER:
             yield name, number, line.rstrip("\n")
 
@@ -106,26 +106,26 @@ class Trail:
     """Appends to the trail in `folder`. Raises TrailUnusable, and StoreUnavailable while its disk is full."""
 
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
-        """Opens the trail where a crash may have left it: a torn last line is cut off."""
+        """Opens the trail and truncates a torn last line."""
         self._folder = folder
         self._disk = disk or LocalDisk()
-        self._is_whole = True  # nothing has failed half-way
+        self._is_intact = True  # no write has failed since the trail was opened
         try:
             self._begin()
         except OSError as error:
             raise TrailUnusable(f"{folder / NAME} cannot be used: {error.strerror}.") from error
 
     def append(self, trades: Iterable[Trade], registry: Registry) -> None:
-        """Writes those trades that are not there yet, in order; they are on the disk when this returns."""
+        """Writes the trades that the trail does not have yet, in order; they are on disk when this returns."""
         try:
-            if not self._is_whole:
+            if not self._is_intact:
                 self._file.close()
                 self._begin()
                 self._file.sync()
             if self._write([trade for trade in trades if trade.trade_id > self.last_trade_id], registry):
                 self._file.sync()
         except OSError as error:
-            self._is_whole = False
+            self._is_intact = False
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreUnavailable(f"The disk of {self._folder / NAME} is full: make room.") from error
             raise TrailUnusable(f"{self._folder / NAME} cannot be written: {error.strerror}.") from error
@@ -134,15 +134,15 @@ class Trail:
         self._file.close()
 
     def _begin(self) -> None:
-        self._day: int | None = None  # days since 1970 of what the current file holds; None: nothing
+        self._day: int | None = None  # of the trades in the current file, as days since 1970; None: it is empty
         self.last_trade_id = 0
         self.last_line = ""
         self._file = self._open()
         self._recover()
-        # Whoever wrote or renamed these files may have died before that was on the disk.
+        # An earlier process may have crashed before its writes and renames were synced.
         self._file.sync()
         self._disk.sync_folder(self._folder)
-        self._is_whole = True
+        self._is_intact = True
 
     def _write(self, trades: list[Trade], registry: Registry) -> bool:
         start = 0
@@ -161,14 +161,14 @@ class Trail:
         return bool(trades)
 
     def _rotate(self) -> None:
-        """Gives the finished day its name; a crash in between leaves no current file, which is a fresh one's start."""
+        """Renames the file of the finished day. After a crash in between there is no current file, as at the start."""
         assert self._day is not None
         self._file.sync()
         self._file.close()
         day = date.fromordinal(date(1970, 1, 1).toordinal() + self._day)
         finished = self._folder / f"settled_trades-{day}.csv"
         if self._disk.exists(finished):  # renaming would destroy it
-            raise TrailUnusable(f"{finished} is there already, but {NAME} holds trades of that day: move one away.")
+            raise TrailUnusable(f"{finished} exists already, but {NAME} has trades of that day: move one of them away.")
         self._disk.rename(self._folder / NAME, finished)
         self._day = None
         self._file = self._open()
@@ -184,11 +184,11 @@ class Trail:
         return file
 
     def _recover(self) -> None:
-        """Cuts torn lines off the end, and finds the last whole one."""
+        """Truncates torn lines, and reads the last complete one."""
         path = self._folder / NAME
-        whole = self._end_of_whole_lines(path)
-        if whole < self._file.size:
-            self._file.truncate(whole)
+        end = self._end_of_synced_lines(path)
+        if end < self._file.size:
+            self._file.truncate(end)
             self._file.sync()
         for file in reversed(files_of(self._folder, self._disk)):
             last = self._last_line(file)
@@ -198,8 +198,8 @@ class Trail:
                 self._day = (day - date(1970, 1, 1)).days if file == path else None
                 return
 
-    def _end_of_whole_lines(self, path: Path) -> int:
-        """As `_end_of_last_line`, but before what a power cut left of lines that were not synced: zeros, in part."""
+    def _end_of_synced_lines(self, path: Path) -> int:
+        """As `_end_of_last_line`, but before zero bytes, which a power failure leaves where lines were not synced."""
         with self._disk.open(path) as file:
             size = file.seek(0, SEEK_END)
             start = file.seek(max(0, size - _NOT_SYNCED_BYTES))
@@ -207,7 +207,7 @@ class Trail:
         return start + tail.rfind(b"\n", 0, tail.index(b"\0")) + 1 if b"\0" in tail else self._end_of_last_line(path)
 
     def _end_of_last_line(self, path: Path) -> int:
-        """Bytes up to and with the last line end. Every file begins with a whole header."""
+        """The offset after the last line end. Every file begins with a complete header."""
         with self._disk.open(path) as file:
             size = file.seek(0, SEEK_END)
             start = max(0, size - _LONGEST_LINE)
@@ -215,7 +215,7 @@ class Trail:
             return start + file.read().rfind(b"\n") + 1
 
     def _last_line(self, path: Path) -> str:
-        """The last whole line."""
+        """The last complete line."""
         end = self._end_of_last_line(path)
         with self._disk.open(path) as file:
             start = max(0, end - _LONGEST_LINE)
@@ -229,4 +229,4 @@ def _read_keys(file: Path, line: str) -> tuple[int, date]:
         trade_id, time, _ = line.split(",", 2)
         return int(trade_id), date.fromisoformat(time[:10])
     except ValueError as error:
-        raise TrailUnusable(f"The last line of {file} is no line of this trail: {line[:80]!r}.") from error
+        raise TrailUnusable(f"The last line of {file} is not a line of the trail: {line[:80]!r}.") from error

@@ -1,7 +1,7 @@
-"""The end of the block chain: what may follow it, what came too early, and what contradicts it.
+"""Orders received blocks, and detects gaps and conflicts in the chain.
 
-Several replicas of one log send each block once each: the first copy that continues the chain is taken, the others are
-compared with it, byte by byte or by the hash of their bytes. One that differs is nobody's incident but its sender's.
+Each replica of a log sends every block. The first copy that continues the chain is accepted; the others are compared
+with it, by their bytes or by the hash of their bytes. If a copy differs, only its sender is rejected.
 """
 
 from collections import deque
@@ -22,22 +22,22 @@ from settlement.stores.base import Checkpoint, StoredBlock
 log = structlog.get_logger(__name__)
 
 _RECENT = 4096
-"""So many of the last blocks are recognised without asking the store."""
+"""Number of last blocks that are compared without reading the store."""
 
 BytesOf = Callable[[int], bytes | None]
-"""The bytes of a block that was let through long ago; None where nobody can be asked now, so it is not compared."""
+"""Returns the bytes of an older block of the chain; None if they cannot be read now, and are not compared."""
 
 Refuse = Callable[[str, str], bool]
-"""Of a block's origin and a reason: whether that replica is not heard any more, because there are others."""
+"""Called with a block's origin and a reason; returns whether that replica is ignored from now on."""
 
 
-def nobody_else(origin: str, reason: str) -> bool:
-    """Where one engine leads, what it sends is not in order or is all there is."""
+def never_refuse(origin: str, reason: str) -> bool:
+    """For a single engine: a fault in what it sends is an incident."""
     return False
 
 
 def stored(block: Block) -> StoredBlock:
-    """The row that keeps a block."""
+    """The row of a block."""
     return StoredBlock(
         block.number,
         block.hash,
@@ -54,24 +54,24 @@ def stored(block: Block) -> StoredBlock:
 
 
 class Chain:
-    """Puts blocks into their order and lets through those that continue the chain.
+    """Puts blocks in order and returns those that continue the chain.
 
-    At most `most_early` blocks that came too early are kept; the others are asked for again when it is their turn.
+    At most `most_early` blocks that arrived early are kept; others are requested again when they are next.
     """
 
     def __init__(
-        self, head: Checkpoint, epochs: Sequence[Epoch], most_early: int, refuse: Refuse = nobody_else
+        self, head: Checkpoint, epochs: Sequence[Epoch], most_early: int, refuse: Refuse = never_refuse
     ) -> None:
-        """Raises ChainConflict where `head` is another block than an epoch begins after."""
+        """Raises ChainConflict if an epoch begins after a block with the number of `head` and another hash."""
         self.head = head
         self._most_early = most_early
         self._refuse_origin = refuse
         self._refused: set[str] = set()  # since `accept` was called last
         self._early: dict[int, list[Block]] = {}  # by number; several where replicas differ
-        self._unknown: dict[int, Block] = {}  # of an epoch that is not known yet
-        # Hashes of the last blocks that were let through.
+        self._unknown: dict[int, Block] = {}  # blocks of an epoch that is not known yet
+        # Hashes of the last blocks of the chain.
         self._recent: deque[int] = deque([head.hash] if head.block_number else [], maxlen=_RECENT)
-        self._told: set[int] = set()  # epochs of which a fenced block has been logged
+        self._logged: set[int] = set()  # epochs of which a fenced block has been logged
         self._epochs: Sequence[Epoch] = ()
         self._borders: dict[int, Epoch] = {}  # number of the last block before an epoch → that epoch
         self._set_epochs(epochs)
@@ -82,24 +82,24 @@ class Chain:
 
     @property
     def newest_early(self) -> int:
-        """The highest number that came too early, 0 for none: all from `next_number` to it must exist."""
+        """The highest number that arrived early; 0: none. All blocks from `next_number` to it must exist."""
         return max(self._early, default=0)
 
     @property
     def unknown_epoch(self) -> int:
-        """An epoch that blocks came of and that nobody has told of, 0 for none: they wait until it is `learn`t."""
+        """An unknown epoch of which blocks arrived; 0: none. The blocks are kept until `learn` is called with it."""
         return max((block.epoch for block in self._unknown.values()), default=0)
 
     @property
     def is_overruled(self) -> bool:
-        """A newer epoch has begun at or before the head, which so is a block that does not exist any more."""
+        """Whether a newer epoch began at or before the head, which then is no longer part of the chain."""
         return not admits(self._epochs, self.head.epoch, self.head.block_number)
 
     def accept(self, blocks: Iterable[Block], bytes_of: BytesOf) -> tuple[list[Block], bool]:
-        """The blocks that continue the chain, in order, and whether others repeated what is in it.
+        """The blocks that continue the chain, in order, and whether there were repeats of earlier blocks.
 
-        Raises ChainBroken for a block that is not what it should be, ChainConflict for a repeat with other bytes, where
-        its origin cannot be refused. Blocks let through before either are lost: nothing is settled past a doubt.
+        If the origin cannot be refused, raises ChainBroken for an invalid block and ChainConflict for a repeat with
+        other bytes. Blocks that were accepted in the same call are lost then, so nothing is settled past the fault.
         """
         ready: list[Block] = []
         repeated = False
@@ -109,8 +109,7 @@ class Chain:
                 continue
             if not self._is_known(block.epoch):
                 if block.computed_hash() != block.hash:
-                    reason = f"What came as block {block.number} does not give the hash that it carries."
-                    self._doubt(block, ChainBroken(reason))
+                    self._reject(block, ChainBroken(f"Block {block.number} does not have the hash in its header."))
                 elif len(self._unknown) < self._most_early:
                     self._unknown.setdefault(block.number, block)
             elif not admits(self._epochs, block.epoch, block.number):
@@ -126,20 +125,20 @@ class Chain:
         return ready, repeated
 
     def learn(self, epochs: Sequence[Epoch]) -> list[Block]:
-        """Goes by these epochs from now on; gives back what waited for that, to be accepted anew.
+        """Sets the epochs; returns the blocks that waited for them, to be passed to `accept` again.
 
-        Where that makes it `is_overruled`, it is of no more use. Raises ChainConflict as the constructor does, and for
-        a block of an epoch that is none of these.
+        If `is_overruled` is true afterwards, make a new Chain. Raises ChainConflict as the constructor does, and for a
+        block of an epoch that is not among `epochs`.
         """
         self._set_epochs(epochs)
         waiting, self._unknown = self._unknown, {}
         for block in waiting.values():
             if not self._is_known(block.epoch):
                 reason = (
-                    f"Block {block.number} is of epoch {block.epoch}, which nobody has begun in the store: the engine "
-                    "that made it settles into another store, or into none."
+                    f"Block {block.number} is of epoch {block.epoch}, which has not begun in the store: the engine "
+                    "that made it uses another store or none."
                 )
-                self._doubt(block, ChainConflict(reason))
+                self._reject(block, ChainConflict(reason))
         self._drop_early(lambda block: not admits(self._epochs, block.epoch, block.number), self._refuse)
         return [block for block in waiting.values() if self._is_known(block.epoch)]
 
@@ -148,23 +147,23 @@ class Chain:
 
     def _set_epochs(self, epochs: Sequence[Epoch]) -> None:
         self._epochs = epochs
-        # An epoch that a newer one has overruled from its first block on begins nowhere.
+        # Without epochs that a newer one overrules from their first block on.
         self._borders = {e.first_block - 1: e for e in epochs if admits(epochs, e.number, e.first_block)}
         if not self.is_overruled:
             self._check_border()
 
     def _is_known(self, epoch: int) -> bool:
-        """While nobody has begun an epoch in the store, blocks are of the first."""
+        """While no epoch has begun in the store, blocks are of epoch 1."""
         return epoch <= max((known.number for known in self._epochs), default=1)
 
     def _refuse(self, block: Block) -> None:
         metrics.FENCED_BLOCKS.inc()
-        if block.epoch not in self._told:
-            self._told.add(block.epoch)
-            log.warning("refusing blocks of an engine that was replaced", epoch=block.epoch, first=block.number)
+        if block.epoch not in self._logged:
+            self._logged.add(block.epoch)
+            log.warning("settlement.fenced_blocks_refused", epoch=block.epoch, first=block.number)
 
     def _keep_early(self, block: Block) -> None:
-        """Not twice what came before; of one engine's nothing twice."""
+        """Keeps an early block, unless an equal copy is kept or a single engine repeats its number."""
         copies = self._early.setdefault(block.number, [])
         if not copies or (block.origin and all(block.data != copy.data for copy in copies)):
             copies.append(block)
@@ -178,35 +177,35 @@ class Chain:
                 del self._early[number]
 
     def _follow(self, ready: list[Block]) -> None:
-        """Lets through what comes next: the first copy that continues the chain."""
+        """Accepts early blocks that are next: of each number the first copy that continues the chain."""
         while copies := self._early.pop(self.next_number, None):
             number = self.next_number
             for block in copies:
                 if self.head.block_number == number:
                     self._compare(block, lambda _: None)
                 else:
-                    self._let_through(block, ready)
+                    self._append(block, ready)
 
-    def _let_through(self, block: Block, ready: list[Block]) -> None:
+    def _append(self, block: Block, ready: list[Block]) -> None:
         try:
             block.verify(self.next_number, self.head.hash)
         except HashMismatch as error:
-            self._doubt(block, ChainBroken(str(error)))
+            self._reject(block, ChainBroken(str(error)))
             return
         if block.epoch < self.head.epoch:
             reason = (
-                f"Block {block.number} is of epoch {block.epoch}, the chain has reached epoch {self.head.epoch}: "
-                "an engine that was replaced is still publishing."
+                f"Block {block.number} is of epoch {block.epoch}, but the chain is in epoch {self.head.epoch}: an "
+                "engine that was replaced is still publishing."
             )
-            self._doubt(block, ChainConflict(reason))
+            self._reject(block, ChainConflict(reason))
             return
         self.head = Checkpoint(block.number, block.hash, block.epoch)
         self._recent.append(block.hash)
         ready.append(block)
         self._check_border()
 
-    def _doubt(self, block: Block, incident: Incident) -> None:
-        """Its origin is refused, and what it has sent early forgotten; or this is an incident."""
+    def _reject(self, block: Block, incident: Incident) -> None:
+        """Refuses the block's origin and drops its early blocks; raises the incident if that is not possible."""
         if not block.origin or not self._refuse_origin(block.origin, str(incident)):
             raise incident
         self._refused.add(block.origin)
@@ -216,9 +215,9 @@ class Chain:
         epoch = self._borders.get(self.head.block_number)
         if epoch is not None and epoch.prev_hash != self.head.hash:
             raise ChainConflict(
-                f"Epoch {epoch.number} begins after a block {self.head.block_number} with hash "
-                f"{hash_text(epoch.prev_hash)}, but settlement has one with hash {hash_text(self.head.hash)}: "
-                f"{epoch.commands} went on from another chain."
+                f"Epoch {epoch.number} begins after block {self.head.block_number} with hash "
+                f"{hash_text(epoch.prev_hash)}, but settlement's block has hash {hash_text(self.head.hash)}: the "
+                f"engine at {epoch.commands} continued another chain."
             )
 
     def _compare(self, block: Block, bytes_of: BytesOf) -> None:
@@ -226,12 +225,12 @@ class Chain:
         if age < len(self._recent):
             is_the_same = self._recent[-1 - age] == block.hash == block.computed_hash()
         elif block.origin:
-            return  # a replica that is behind: each hash holds the one before, so a recent block tells of older ones
+            return  # a replica that is behind; its later blocks are compared, and each contains the previous hash
         else:
             is_the_same = bytes_of(block.number) in (None, block.data)
         if not is_the_same:
             reason = (
-                f"Block {block.number} came again with other bytes (hash {hash_text(block.hash)}): the engine's chain "
-                "is not the store's, or somebody has changed the block on its way."
+                f"Block {block.number} was received again with other bytes (hash {hash_text(block.hash)}): the "
+                "engine's chain is not the store's, or the block was changed in transit."
             )
-            self._doubt(block, ChainConflict(reason))
+            self._reject(block, ChainConflict(reason))

@@ -1,4 +1,4 @@
-"""Where blocks come from, as settlement sees it. `matching.feed.Feed` is one; tests script others."""
+"""The interface of settlement's source of blocks. `matching.feed.Feed` implements it; tests use scripted ones."""
 
 from typing import Protocol
 
@@ -8,33 +8,34 @@ from matching.transport import wire
 
 class Feed(Protocol):
     def receive(self, timeout_s: float, limit: int) -> list[Block]:
-        """What arrived, in order of arrival, waiting at most `timeout_s`; may skip and repeat.
+        """The blocks that arrived, waiting at most `timeout_s`. There may be gaps and repeats.
 
-        Headers are decoded, hashes not checked. Raises matching.core.errors.BadBlock for bytes that are no block.
+        Headers are decoded, hashes not verified. Raises matching.core.errors.BadBlock for bytes that are not a block.
         """
 
     def request(self, first: int, last: int) -> None:
-        """Asks for these blocks again; they come out of `receive`."""
+        """Requests these blocks again; `receive` returns them."""
 
     def missing(self) -> tuple[int, int] | None:
-        """(first, end): what was requested last begins with `first`, and the engine has nothing before `end` any more.
+        """(first, end): the last request began with `first`, and the engine no longer has blocks before `end`.
 
-        None while it has not said so.
+        None unless the engine has answered so.
         """
 
     def newest(self) -> int:
-        """The newest block that the engine announced, 0 before it announced any."""
+        """The newest block that the engine announced; 0: none yet."""
 
     def status(self) -> wire.Status | None:
-        """The engine's newest heartbeat; None before there was one."""
+        """The engine's newest heartbeat; None: none yet."""
 
     def silent_for_s(self) -> float:
-        """Seconds of listening in which nothing came of the engine. Time in which nobody calls `receive` is no silence:
-        what the engine sent may be waiting to be read.
+        """Seconds within `receive` since the engine's last message.
+
+        Time outside `receive` does not count, because messages may be waiting to be read.
         """
 
     def move(self, addresses: wire.Addresses) -> None:
-        """Listens to the engine at `addresses` from now on, as if it were the first: nothing is announced yet."""
+        """Listens to the engine at `addresses` from now on; nothing is announced until it does so."""
 
     def confirm(self, number: int) -> None:
         """Tells the engine that everything up to this block is durable."""

@@ -1,4 +1,4 @@
-"""Missing blocks: noticed, asked for again, and given up with an error when nobody has them."""
+"""Detects missing blocks, requests them again, and raises an error if they cannot be obtained."""
 
 import structlog
 
@@ -12,30 +12,30 @@ log = structlog.get_logger(__name__)
 
 
 class Gaps:
-    """Watches one number: that of the next block."""
+    """Watches for the next block."""
 
     def __init__(self, feed: Feed, clock: Clock, options: Options) -> None:
         self._feed = feed
         self._clock = clock
         self._options = options
-        self._awaited = 0  # number that is missing, 0: none
-        self._since = 0.0  # when it was first missed, or last asked for
+        self._awaited = 0  # number of the missing block; 0: none
+        self._since = 0.0  # time when it was first missing or last requested
         self._attempts = 0
         self._asked_to = 0  # last block of the newest request
-        self.count = 0  # times that a number was missing
+        self.count = 0  # number of gaps so far
 
     def look(self, next_number: int, newest_early: int, announced: int) -> None:
-        """Asks for block `next_number` where it must exist and does not come. Raises GapUnfilled.
+        """Requests block `next_number` if it exists and has not arrived. Raises GapUnfilled.
 
-        It exists if a later one came (`newest_early`) or the engine announced one; what is only announced may still
-        be on its way.
+        It exists if a later block arrived (`newest_early`) or was announced. An announced block may still be in
+        transit, so it is requested only after `gap_grace_s`.
         """
         known_to = max(newest_early, announced)
         if known_to < next_number:
             self._awaited = 0
             return
         now = self._clock.monotonic()
-        continues = self._asked_to >= next_number - 1  # what was asked for is coming
+        continues = self._asked_to >= next_number - 1  # an earlier request is being answered
         if next_number != self._awaited:
             self._awaited, self._since = next_number, now
             self._attempts = 1 if self._asked_to >= next_number else 0
@@ -48,26 +48,26 @@ class Gaps:
             self._ask(now, known_to)
 
     def forget(self) -> None:
-        """Another engine is asked from now on, or the same one that has begun anew."""
+        """Call when the engine changes or has restarted."""
         self._awaited = self._asked_to = 0
 
-    def was_deaf(self, seconds: float) -> None:
-        """Settlement did something else for so long; what was asked for may be waiting to be received."""
+    def exclude(self, seconds: float) -> None:
+        """Excludes time in which settlement did not receive, so that waits for answers are longer by it."""
         self._since += seconds
 
     def _wait_for_answer(self, now: float, known_to: int) -> None:
         missing = self._feed.missing()
         if missing is not None and (missing[0] == self._awaited or missing[0] < self._awaited < missing[1]):
             raise GapUnfilled(
-                f"Block {self._awaited} is missing and the engine does not have it any more; nothing was settled past "
-                f"block {self._awaited - 1}."
+                f"Block {self._awaited} is missing and the engine no longer has it; nothing was settled after block "
+                f"{self._awaited - 1}."
             )
         if now - self._since < self._options.gap_retry_s * 2 ** (self._attempts - 1):
             return
         if self._attempts == self._options.gap_attempts:
             raise GapUnfilled(
-                f"Block {self._awaited} is missing and did not come, though asked for {self._attempts} times; nothing "
-                f"was settled past block {self._awaited - 1}."
+                f"Block {self._awaited} is missing and did not arrive after {self._attempts} requests; nothing was "
+                f"settled after block {self._awaited - 1}."
             )
         self._ask(now, known_to)
 
@@ -75,5 +75,5 @@ class Gaps:
         self._attempts += 1
         self._since = now
         self._asked_to = min(known_to, self._awaited + self._options.request_blocks - 1)
-        log.info("asking for blocks", first=self._awaited, last=self._asked_to, attempt=self._attempts)
+        log.info("settlement.blocks_requested", first=self._awaited, last=self._asked_to, attempt=self._attempts)
         self._feed.request(self._awaited, self._asked_to)

@@ -1,6 +1,6 @@
-"""Which engine leads: the store says it, the feed listens to that one, and no other is believed.
+"""Follows the leader: reads from the store which engine leads, and connects the feed to it.
 
-Where the engine is a replica of a log the epoch is the log's: all its replicas are believed.
+Other engines are ignored. If the engine is a replica of a log, the epoch is that of the log and all replicas count.
 """
 
 from matching.core.epochs import Epoch, newest
@@ -11,11 +11,11 @@ from settlement.receive.feed import Feed
 from settlement.stores.base import Store
 from settlement.stores.retrying import Patience, StoreWork
 
-_LEADER, _REPLICA = "leader", "replica"  # matching.node.status has them, and stands beside the whole engine
+_LEADER, _REPLICA = "leader", "replica"  # as in matching.node.status, whose import would load the engine
 
 
 class Leadership:
-    """The store's epochs as they were a moment ago. Before the first one the feed stays where it is."""
+    """The store's epochs as last read. Before the first epoch the feed keeps its configured addresses."""
 
     def __init__(self, feed: Feed, store: Store, clock: Clock, options: Options, patience: Patience) -> None:
         self._feed = feed
@@ -33,12 +33,12 @@ class Leadership:
 
     @property
     def is_due(self) -> bool:
-        """Time to `look` again."""
+        """Whether it is time to `look` again."""
         return self._clock.monotonic() - self._asked_at_s >= self._options.epochs_every_s
 
     @property
     def is_heard(self) -> bool:
-        """Whether the engine that is heard leads: others may be stale, or about to learn that they are."""
+        """Whether the engine that the feed listens to is the leader; another one may be outdated."""
         status, leader = self._feed.status(), self.newest
         if leader is None:
             return True
@@ -46,13 +46,13 @@ class Leadership:
 
     @property
     def is_of_log(self) -> bool:
-        """Whether it is a replica that is heard: one that is behind makes up for it, and forgets nothing."""
+        """Whether the feed listens to a replica of a log. A replica that is behind catches up and loses no blocks."""
         status = self._feed.status()
         return status is not None and status.role == _REPLICA
 
     @property
     def announced(self) -> int:
-        """The newest block that the leader told of, 0 before it told any."""
+        """The newest block that the leader announced; 0: none yet."""
         return self._feed.newest() if self.is_heard else 0
 
     def look(self) -> StoreWork[bool]:

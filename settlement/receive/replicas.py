@@ -1,4 +1,4 @@
-"""Which engines settlement listens to: whoever leads, or all replicas of a log."""
+"""Which engines settlement listens to: the leader, or all replicas of a log."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,14 +7,14 @@ from matching.feed.reader import Feed as OneFeed
 from matching.feed.replica_feeds import ReplicaFeeds
 from matching.transport import wire
 from settlement import metrics
-from settlement.receive.chain import Refuse, nobody_else
+from settlement.receive.chain import Refuse, never_refuse
 from settlement.receive.feed import Feed
 from settlement.worker_status import WorkerStatus
 
 
 @dataclass(frozen=True)
 class Listening:
-    """What a settlement worker is given."""
+    """The feed of a settlement worker, and what depends on its kind."""
 
     feed: Feed
     refuse: Refuse
@@ -24,7 +24,7 @@ class Listening:
 
 def to_leader(addresses: wire.Addresses) -> Listening:
     """Raises AddressUnusable."""
-    return Listening(OneFeed(addresses.blocks, addresses.retransmission), nobody_else, lambda status: status)
+    return Listening(OneFeed(addresses.blocks, addresses.retransmission), never_refuse, lambda status: status)
 
 
 def to_replicas(commands: Sequence[str]) -> Listening:

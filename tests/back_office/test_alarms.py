@@ -73,7 +73,7 @@ def test_acknowledging_an_event_clears_it_and_records_the_user(operator: Client)
     assert "No alarm is raised." in page
     assert rows(html(response), "history") == [alarm.id]
     assert "operator" in page.partition("History")[2]
-    assert [(line["event"], line["by"]) for line in lines] == [("alarm acknowledged", "operator")]
+    assert [(line["event"], line["by"]) for line in lines] == [("alarm.acknowledged", "operator")]
 
 
 def test_acknowledging_an_ongoing_condition_keeps_it_raised(operator: Client) -> None:

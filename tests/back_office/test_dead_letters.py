@@ -123,7 +123,7 @@ def test_a_replay_before_earlier_blocks_are_projected_is_refused(
 ) -> None:
     put(store, 9, balances=[[1, "BTC", 5, 0, 80]])
     page = words(operator.post("/admin/dead_letters/9/replay/", follow=True))
-    assert "The rows of block 9 cannot be replayed yet, for the store is projected to block 8 only" in page
+    assert "The rows of block 9 cannot be replayed yet, because the store is projected only to block 8" in page
     assert "Attempts 3" in page
     assert list(store.balances_of(1)) == []
 

@@ -133,7 +133,14 @@ def test_a_sweep_without_its_tables_is_logged(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(reconciliation, "sweep", locked)
     with capture_logs() as lines:
         settlement_tasks.sweep()
-    assert lines == [{"event": "nothing was swept", "log_level": "error", "error": "database is locked"}]
+    assert lines == [
+        {
+            "event": "settlement.database_write_failed",
+            "log_level": "error",
+            "task": "sweep",
+            "error": "database is locked",
+        }
+    ]
 
 
 @pytest.mark.django_db

@@ -196,7 +196,7 @@ def test_a_store_that_there_is_not_ends_2(settings: Settings) -> None:
 
 
 def test_init_store_is_safe_twice(data_dir: Path, db: None) -> None:
-    assert run("init_store") == run("init_store") == "The store's tables are there.\n"
+    assert run("init_store") == run("init_store") == "The store's tables exist.\n"
 
 
 def test_verify_settlement_ends_0_in_order_and_1_with_every_difference_printed(settled: Store) -> None:
@@ -239,8 +239,8 @@ def refuse_rows_of(block: int) -> None:
 
 
 LACKS_BLOCK_4 = (
-    "The rows of 1 block are not in the tables, for the store refused them (dead letters: block 4): mend the cause, "
-    "then run replay_dead_letters --all."
+    "The rows of 1 block are not in the tables, because the store rejected them (dead letters: block 4). Correct the "
+    "cause, then run replay_dead_letters --all."
 )
 
 
@@ -304,7 +304,7 @@ def test_run_settlement_that_is_stopped_before_its_last_block_says_so(
 def test_verify_settlement_ends_1_where_durable_blocks_are_not_projected(
     settled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("settlement.management.commands.verify_settlement._PATIENCE_S", 0)
+    monkeypatch.setattr("settlement.management.commands.verify_settlement._PROJECTION_TIMEOUT_S", 0)
     settled.drop_projections()
     sentence = "are not projected and were not compared: let run_settlement project them, then verify again."
     assert refused("verify_settlement") == (1, f"Blocks 1 to 4 {sentence}")
@@ -355,7 +355,7 @@ def test_replay_dead_letters_writes_what_it_can(settled: Store) -> None:
     assert settled.dead_letters() == []
     rows["orders"] = [[1] + [None] * 18]
     settled.put_dead_letter(letter(4, projection=json.dumps({"checkpoint": [4, 0, 1], **rows})))
-    assert refused("replay_dead_letters", "--all") == (1, "The store refuses the rows of blocks 4 again.")
+    assert refused("replay_dead_letters", "--all") == (1, "The store rejected the rows of blocks 4 again.")
 
 
 def test_a_replay_that_ends_half_way_says_what_was_done_before(settled: Store) -> None:
@@ -372,8 +372,8 @@ def test_replay_dead_letters_of_a_block_that_is_not_projected_yet_ends_2(settled
     code, sentence = refused("replay_dead_letters", "--all")
     assert code == 2
     assert sentence == (
-        "The rows of block 5 cannot be replayed yet, for the store is projected to block 4 only: let run_settlement, "
-        "or rebuild_projections, get there first."
+        "The rows of block 5 cannot be replayed yet, because the store is projected only to block 4: wait until "
+        "run_settlement or rebuild_projections has projected that block."
     )
 
 

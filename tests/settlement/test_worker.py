@@ -97,7 +97,7 @@ def test_a_block_that_the_engine_has_no_more_stops_settlement_with_nothing_writt
     feed = feed_of(clock, BLOCKS)
     feed.arrivals = [BLOCKS[:3], BLOCKS[4:]]
     del feed.ring[4]
-    with pytest.raises(GapUnfilled, match="Block 4 is missing and the engine does not have it any more"):
+    with pytest.raises(GapUnfilled, match="Block 4 is missing and the engine no longer has it"):
         settle(store, feed)
     assert store.appended().block_number == 3
     assert [row.number for row in store.blocks(1)] == [1, 2, 3]
@@ -110,7 +110,7 @@ def test_a_block_that_nobody_answers_for_is_given_up_after_a_deadline(
     feed = feed_of(clock, BLOCKS, deaf=10**9, silent_after=1000)
     feed.arrivals = [BLOCKS[:3], BLOCKS[4:]]
     began = clock.monotonic()
-    with pytest.raises(GapUnfilled, match="though asked for 6 times"):
+    with pytest.raises(GapUnfilled, match="did not arrive after 6 requests"):
         settle(store, feed)
     assert store.appended().block_number == 3
     assert len(feed.requests) == 6
@@ -165,7 +165,7 @@ def test_bytes_that_are_no_block_stop_settlement(store: Store, settle: Settle, c
 
     feed = feed_of(clock, BLOCKS)
     feed.receive = garbage  # type: ignore[method-assign]
-    with pytest.raises(ChainBroken, match="What came after block 0 is no block"):
+    with pytest.raises(ChainBroken, match="The message received after block 0 is not a block"):
         settle(store, feed)
 
 
@@ -181,7 +181,7 @@ def test_a_block_of_an_older_epoch_than_the_one_before_is_refused(
 ) -> None:
     """Also where nobody has begun an epoch in the store."""
     (older,) = in_epoch(BLOCKS[1:2], 0, BLOCKS[0].hash)
-    with pytest.raises(ChainConflict, match="epoch 0, the chain has reached epoch 1"):
+    with pytest.raises(ChainConflict, match="epoch 0, but the chain is in epoch 1"):
         settle(store, feed_of(clock, [BLOCKS[0], older], per_arrival=1))
     assert store.appended().block_number == 1
 
@@ -195,7 +195,7 @@ def test_repeats_are_confirmed_again(store: Store, settle: Settle, clock: FakeCl
 
 def test_a_repeat_with_other_bytes_stops_settlement(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS))
-    with pytest.raises(ChainConflict, match="Block 3 came again with other bytes"):
+    with pytest.raises(ChainConflict, match="Block 3 was received again with other bytes"):
         settle(store, ScriptedFeed(clock, [[flipped(BLOCKS[2], 100)]], announced=LAST))
 
 
@@ -203,21 +203,21 @@ def test_a_repeat_with_other_bytes_stops_settlement(store: Store, settle: Settle
 def test_a_repeat_of_a_block_of_this_run_with_other_bytes_stops_settlement(
     store: Store, settle: Settle, clock: FakeClock, byte: int
 ) -> None:
-    with pytest.raises(ChainConflict, match="Block 2 came again with other bytes"):
+    with pytest.raises(ChainConflict, match="Block 2 was received again with other bytes"):
         settle(store, ScriptedFeed(clock, [BLOCKS[:3], [flipped(BLOCKS[1], byte)]], announced=LAST))
     assert store.appended().block_number == 3
 
 
 def test_an_engine_that_is_behind_the_store_is_told(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS))
-    with pytest.raises(ChainConflict, match=f"at block 2, but the store holds block {LAST}"):
+    with pytest.raises(ChainConflict, match=f"at block 2, but the store already has block {LAST}"):
         settle(store, ScriptedFeed(clock, [], announced=2))
 
 
 def test_an_engine_with_another_chain_as_long_is_told(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS))
     other = flipped(BLOCKS[-1], 100)
-    with pytest.raises(ChainConflict, match="came again with other bytes"):
+    with pytest.raises(ChainConflict, match="was received again with other bytes"):
         settle(store, ScriptedFeed(clock, [], {LAST: other}, announced=LAST))
 
 
@@ -334,7 +334,7 @@ def test_a_small_batch_is_projected_after_its_time(store: Store, settle: Settle,
 def test_checkpoints_that_contradict_each_other_are_told(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS[:3]))
     store.insert_batch(projection(5))
-    with pytest.raises(StoreDamaged, match="projected to block 5, but holds blocks to 3"):
+    with pytest.raises(StoreDamaged, match="projected to block 5, but has blocks only up to 3"):
         settle(store, feed_of(clock, BLOCKS))
 
 

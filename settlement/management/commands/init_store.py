@@ -5,7 +5,7 @@ from settlement.commandline import ExchangeCommand
 
 
 class Command(ExchangeCommand):
-    help = "Create the store's tables, or bring them up to date. Safe twice."
+    help = "Create the store's tables or update them. Can be run again."
 
     def handle(self, **options: Any) -> str:
         wiring.data_dir().mkdir(parents=True, exist_ok=True)
@@ -13,4 +13,4 @@ class Command(ExchangeCommand):
         store = wiring.store()
         store.init()
         store.ping()
-        return "The store's tables are there."
+        return "The store's tables exist."

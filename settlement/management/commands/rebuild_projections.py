@@ -15,11 +15,11 @@ _UNDONE = "settlement, or this command, goes on with the rest"
 
 
 class Command(ExchangeCommand):
-    help = "Drop trades, orders, ledger entries and balances, and make them again from the blocks."
+    help = "Drop trades, orders, ledger entries and balances, and rebuild them from the blocks."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--from-block", type=whole_number(1), default=1, metavar="N", help="keep what earlier blocks have set"
+            "--from-block", type=whole_number(1), default=1, metavar="N", help="keep the rows of earlier blocks"
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 

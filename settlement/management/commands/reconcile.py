@@ -13,8 +13,10 @@ class Command(ExchangeCommand):
     help = "Compare the engine's live balances and open orders with the store's, at one block."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--address", help="command addresses, commas between; default: by settings and store")
-        parser.add_argument("--deadline", type=seconds, default=30.0, metavar="SECONDS", help="to wait for either")
+        parser.add_argument("--address", help="command addresses separated by commas; default: from settings and store")
+        parser.add_argument(
+            "--deadline", type=seconds, default=30.0, metavar="SECONDS", help="for the engine, and again for the store"
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, address: str | None, deadline: float, as_json: bool, **options: Any) -> None:
@@ -26,4 +28,4 @@ class Command(ExchangeCommand):
             report_text.write_reconciliation(report, self.stdout)
         if not report.ok:
             found = f"{report.difference_count} differences were found."
-            raise CommandError(f"The store is not what the engine holds: {found}", returncode=NOT_IN_ORDER)
+            raise CommandError(f"The store differs from the engine's state: {found}", returncode=NOT_IN_ORDER)

@@ -10,12 +10,12 @@ from settlement.stores.base import DeadLetter, Store
 
 
 class Command(ExchangeCommand):
-    help = "Write the rows of blocks whose projection was refused."
+    help = "Write the rows of dead letters: blocks whose projection the store rejected."
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("--id", type=whole_number(0), metavar="N", help="one dead letter: the number of its block")
-        which.add_argument("--all", action="store_true", help="all that are not resolved")
+        which.add_argument("--all", action="store_true", help="all unresolved dead letters")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, id: int | None, as_json: bool, **options: Any) -> None:
@@ -29,14 +29,14 @@ class Command(ExchangeCommand):
                     refused[letter.id] = error
                 else:
                     replayed += 1
-        finally:  # what ends it half-way is told after what was done
+        finally:  # also before an error that ends the loop
             if as_json:
                 self.stdout.write(json.dumps({"replayed": replayed, "refused": refused}))
             else:
                 self.stdout.write(f"{replayed} of {len(chosen)} dead letters were replayed.")
         if refused:
             which = ", ".join(map(str, refused))
-            raise CommandError(f"The store refuses the rows of blocks {which} again.", returncode=NOT_IN_ORDER)
+            raise CommandError(f"The store rejected the rows of blocks {which} again.", returncode=NOT_IN_ORDER)
 
     def _letter(self, store: Store, id: int) -> DeadLetter:
         letter = store.get_dead_letter(id)

@@ -11,12 +11,12 @@ from settlement.audit import report_text, verify, waiting
 from settlement.clock import SystemClock
 from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
 
-_PATIENCE_S = 10.0
-"""For blocks that are durable to be projected, while settlement runs."""
+_PROJECTION_TIMEOUT_S = 10.0
+"""Time for durable blocks to be projected while settlement runs."""
 
 
 class Command(ExchangeCommand):
-    help = "Check the block chain, execute it again, and compare everything in the store with what it gives."
+    help = "Check the block chain, re-execute it, and compare everything in the store with the result."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--from-block", type=whole_number(1), metavar="N", help="compare from this block on")
@@ -28,7 +28,7 @@ class Command(ExchangeCommand):
         store = wiring.store()
         durable = store.appended().block_number
         wanted = durable if to_block is None else min(to_block, durable)
-        waiting.await_projection(store, wanted, SystemClock(), _PATIENCE_S)
+        waiting.await_projection(store, wanted, SystemClock(), _PROJECTION_TIMEOUT_S)
         with progress.blocks("verifying") as reach:
 
             def note(block: int, last: int) -> None:
@@ -42,7 +42,7 @@ class Command(ExchangeCommand):
             report_text.write_verification(report, self.stdout)
         if not report.ok:
             found = f"{report.difference_count} differences were found."
-            raise CommandError(f"The store is not what its blocks give: {found}", returncode=NOT_IN_ORDER)
+            raise CommandError(f"The store's rows differ from its blocks: {found}", returncode=NOT_IN_ORDER)
         if report.to_block < wanted:
             raise CommandError(
                 f"Blocks {report.to_block + 1} to {wanted} are not projected and were not compared: let run_settlement "

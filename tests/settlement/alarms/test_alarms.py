@@ -107,20 +107,20 @@ def test_what_stops_settlement_is_critical_and_says_what_to_do(error: Incident, 
 def test_an_engine_that_has_halted_is_quoted() -> None:
     said = dict(levels(quiet(engine_halted=True, engine_halted_reason="The ring is full.")))[Kind.ENGINE_HALTED]
     assert said is not None
-    assert said.message.startswith("The engine takes no commands and says: The ring is full; if its ring")
+    assert said.message.startswith("The engine accepts no commands: The ring is full; if its ring")
 
 
 def test_a_clock_that_is_ahead_is_told_in_days_and_hours() -> None:
     said = dict(levels(quiet(engine_clock_ahead_s=90_061.4)))[Kind.ENGINE_CLOCK_AHEAD]
     assert said is not None
-    assert said.message.startswith("The newest block is dated 1 day, 1:01:01 after settlement's clock: compare")
+    assert said.message.startswith("The time of the newest block is 1 day, 1:01:01 after settlement's clock: compare")
 
 
 def test_an_engine_that_is_silent_is_no_reason_to_promote_another_beside_it() -> None:
     said = dict(levels(quiet(engine_silent_for_s=31.0)))[Kind.ENGINE_SILENT]
     assert said is not None
-    assert "did not answer its question for a status either" in said.message
-    assert "promote a follower only when you are sure that the engine has ended and stays away" in said.message
+    assert "did not answer a request for its status either" in said.message
+    assert "promote a follower only if you are sure that the engine has ended and will not come back" in said.message
 
 
 def test_the_longest_kind_fits_its_column() -> None:
@@ -142,8 +142,8 @@ def test_a_level_is_raised_once_and_clears_by_itself(db: None, watch: Alarms, cl
     assert rows() == [("lag", "warning", False)]
     assert shown(watch) == set()
     assert [(line["event"], line["log_level"]) for line in lines] == [
-        ("alarm raised", "warning"),
-        ("alarm cleared", "info"),
+        ("alarm.warning", "warning"),
+        ("alarm.cleared", "info"),
     ]
 
 
@@ -283,7 +283,7 @@ def test_gaps_that_follow_are_counted_in_the_same_alarm(db: None, watch: Alarms,
     watch.look(quiet(gaps=7))
     watch.write()
     assert rows() == [("gap", "warning", True)]
-    assert "did not come 7 times" in Alarm.objects.get().message
+    assert "were missing 7 times" in Alarm.objects.get().message
 
 
 def test_a_gap_that_nobody_fills_stays_critical_when_others_follow(db: None, watch: Alarms, clock: FakeClock) -> None:
@@ -320,7 +320,7 @@ def test_a_new_process_goes_on_with_what_an_earlier_one_raised(db: None, watch: 
         later.write()
     assert rows() == [("gap", "warning", True), ("lag", "warning", False), ("store_unavailable", "warning", True)]
     assert shown(later) == {("store_unavailable", "warning"), ("gap", "warning")}
-    assert [line["event"] for line in lines] == ["alarm cleared"]
+    assert [line["event"] for line in lines] == ["alarm.cleared"]
 
 
 @pytest.fixture
@@ -344,7 +344,7 @@ def test_what_happens_while_the_database_is_away_is_written_when_it_is_back(
         watch.look(quiet(store_down_for_s=61.0))
         assert not watch.write()
         watch.incident(ChainBroken("Block 7 is broken."))
-    assert [line["event"] for line in lines].count("alarms wait for the database") == 1
+    assert [line["event"] for line in lines].count("alarm.write_failed") == 1
     assert shown(watch) == {("store_unavailable", "critical"), ("hash_mismatch", "critical")}
     watch.look(QUIET)
     clock.sleep(OVER_S)
@@ -470,5 +470,5 @@ def test_a_replica_that_is_refused_is_named_until_it_was_started_again() -> None
     refused = quiet(refused_replicas={"tcp://here:1": "Block 7 came again with other bytes."})
     (told,) = [signal for _, signal in levels(refused) if signal]
     assert (told.kind, told.severity) == (Kind.REPLICA_REFUSED, Severity.CRITICAL)
-    assert "any more to tcp://here:1: Block 7 came again with other bytes. Stop that replica" in told.message
+    assert "Settlement ignores tcp://here:1: Block 7 came again with other bytes. Stop that replica" in told.message
     assert not [signal for _, signal in levels(QUIET) if signal]

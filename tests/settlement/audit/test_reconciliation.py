@@ -112,13 +112,13 @@ def test_it_waits_for_the_projection(settled: Store, clock: FakeClock) -> None:
 
 
 def test_a_projection_that_does_not_come_is_told(settled: Store, clock: FakeClock) -> None:
-    with pytest.raises(NotReady, match="is settlement running"):
+    with pytest.raises(NotReady, match="check that settlement is running"):
         told(settled, clock, {**STATE, "block": LAST + 1})
 
 
 def test_a_store_that_is_dropped_meanwhile_is_not_told_as_different(settled: Store, clock: FakeClock) -> None:
     note_calls(settled, "get_block", settled.drop_projections)  # as `rebuild_projections` in another process
-    with pytest.raises(NotReady, match=f"was projected to block {LAST} and has gone back to block 0"):
+    with pytest.raises(NotReady, match=f"projection went from block {LAST} back to block 0"):
         recorded(lambda: STATE, lambda: settled, clock, 1, "schedule")
     (row,) = ReconciliationRun.objects.all()
     assert (row.difference_count, row.ok) == (0, False)
@@ -185,7 +185,7 @@ def test_a_run_that_could_not_run_is_kept_with_the_reason(settled: Store, clock:
     behind, locked, unreachable = ReconciliationRun.objects.all()
     assert unreachable.error == "No engine answers at tcp://127.0.0.1:5701."
     assert locked.error == "The database does not answer: it is locked."
-    assert "is settlement running" in (behind.error or "")
+    assert "check that settlement is running" in (behind.error or "")
     assert {(row.ok, row.difference_count, row.report == {}) for row in (behind, locked, unreachable)} == {
         (False, 0, True)
     }
@@ -200,7 +200,14 @@ def test_a_run_that_cannot_be_kept_is_a_line_in_the_log(
     monkeypatch.setattr(ReconciliationRun, "save", locked)
     with capture_logs() as lines:
         assert recorded(lambda: STATE, lambda: settled, clock, 1, "schedule").ok
-    assert lines == [{"event": "reconciliation run not kept", "log_level": "error", "error": "database is locked"}]
+    assert lines == [
+        {
+            "event": "settlement.database_write_failed",
+            "log_level": "error",
+            "task": "reconciliation",
+            "error": "database is locked",
+        }
+    ]
 
 
 def test_differences_are_an_alarm_until_a_run_finds_none(run: Run) -> None:
@@ -209,8 +216,8 @@ def test_differences_are_an_alarm_until_a_run_finds_none(run: Run) -> None:
     run(lambda: WORSE)
     assert raised() == (
         "critical",
-        f"1 difference between the engine's live state and the store at block {LAST}: see which in the newest "
-        "reconciliation, then run manage.py verify_settlement, which tells whether the store is wrong.",
+        f"1 difference between the engine's live state and the store at block {LAST}: see the newest "
+        "reconciliation for details, then run manage.py verify_settlement to find out whether the store is wrong.",
     )
     for _ in range(5):
         run(away)
@@ -240,8 +247,8 @@ def test_an_alarm_is_logged_once_and_once_when_it_clears(run: Run) -> None:
         for state in (WORSE, WORSE, STATE, STATE):
             run(lambda state=state: state)  # type: ignore[misc]
     assert [(line["event"], line["log_level"]) for line in lines] == [
-        ("alarm raised", "error"),
-        ("alarm cleared", "info"),
+        ("alarm.critical", "error"),
+        ("alarm.cleared", "info"),
     ]
 
 

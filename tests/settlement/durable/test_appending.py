@@ -59,6 +59,6 @@ def test_a_batch_that_an_epoch_overtook_while_the_store_was_away_is_fenced_and_n
         raise StoreUnavailable("The database timed out.")
 
     append, store.append_blocks = store.append_blocks, taken_in_part  # type: ignore[method-assign]
-    with pytest.raises(Fenced, match="An epoch has begun before block 6"):
+    with pytest.raises(Fenced, match="An epoch that overrules block 6 began"):
         finish(appending.step(), clock.sleep)
     spill.close()

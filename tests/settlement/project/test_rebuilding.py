@@ -127,7 +127,7 @@ def test_a_dead_letter_of_a_block_that_waits_to_be_projected_is_not_built_upon(
     settled.put_dead_letter(letter(9, projection=encode([refused])))
     settled.drop_projections()
     letters = DeadLetters(settled, folder, clock)
-    with pytest.raises(NotReady, match="is projected to block 0 only"):
+    with pytest.raises(NotReady, match="is projected only to block 0"):
         letters.replay(letters.unresolved()[0])
     settle(settled, feed_of(clock, BLOCKS, announced=LAST))
     assert tables(settled) == before

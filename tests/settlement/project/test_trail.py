@@ -120,7 +120,7 @@ def test_a_crash_while_a_day_is_finished_leaves_no_gap_and_no_duplicate(tmp_path
 def test_a_finished_day_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "settled_trades-2024-10-04.csv").write_text(text_of(trade(1)))
     write(tmp_path, trade(2))
-    with pytest.raises(TrailUnusable, match="is there already"):
+    with pytest.raises(TrailUnusable, match="exists already"):
         write(tmp_path, trade(3, days=1))
     assert (tmp_path / "settled_trades-2024-10-04.csv").read_text() == text_of(trade(1))
 

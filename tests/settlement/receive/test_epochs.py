@@ -51,7 +51,7 @@ def test_blocks_of_an_ended_epoch_are_dropped_counted_and_told_once() -> None:
         assert accepted(chain, [*BLOCKS, *NEW, *BLOCKS]) == list(range(1, LAST + 1))
     assert chain.head == Checkpoint(LAST, NEW[-1].hash, 2)
     assert fenced() == before + 2 * len(BLOCKS[5:])
-    assert [line["event"] for line in logs] == ["refusing blocks of an engine that was replaced"]
+    assert [line["event"] for line in logs] == ["settlement.fenced_blocks_refused"]
 
 
 def test_a_block_of_an_unknown_epoch_waits_until_the_epoch_is_known() -> None:
@@ -65,7 +65,7 @@ def test_a_block_of_an_unknown_epoch_waits_until_the_epoch_is_known() -> None:
 def test_a_block_of_an_epoch_that_nobody_has_begun_is_a_conflict() -> None:
     chain = Chain(NOTHING_YET, [FIRST], 100)
     accepted(chain, [*SHARED, *NEW])
-    with pytest.raises(ChainConflict, match="Block 6 is of epoch 2, which nobody has begun"):
+    with pytest.raises(ChainConflict, match="Block 6 is of epoch 2, which has not begun"):
         chain.learn([FIRST])
 
 
@@ -100,7 +100,7 @@ def test_an_epoch_that_begins_after_another_block_than_ours_is_a_conflict(accept
     chain = Chain(NOTHING_YET, [FIRST] if accept_first else [FIRST, foreign], 100)
     if accept_first:
         accepted(chain, SHARED)
-    with pytest.raises(ChainConflict, match="Epoch 2 begins after a block 5 with hash 0000000000000001"):
+    with pytest.raises(ChainConflict, match="Epoch 2 begins after block 5 with hash 0000000000000001"):
         chain.learn([FIRST, foreign]) if accept_first else accepted(chain, SHARED)
     with pytest.raises(ChainConflict, match="Epoch 2 begins"):
         Chain(Checkpoint(5, SHARED[-1].hash, 1), [FIRST, foreign], 100)
@@ -251,7 +251,7 @@ def test_an_engine_of_an_epoch_that_the_store_does_not_know_stops_settlement(
     store: Store, settle: Settle, clock: FakeClock
 ) -> None:
     begun(store, FIRST)
-    with pytest.raises(ChainConflict, match="which nobody has begun in the store"):
+    with pytest.raises(ChainConflict, match="which has not begun in the store"):
         settle(store, feed_of(clock, [*SHARED, *NEW], epoch=2))
     assert store.appended().block_number == 5
 
@@ -270,7 +270,7 @@ def test_an_engine_that_does_not_lead_may_be_behind_the_store(
 def test_the_leader_may_not_be_behind_the_store(store: Store, settle: Settle, clock: FakeClock) -> None:
     begun(store, FIRST, SECOND)
     settle(store, two_leaders(clock, [], 0))
-    with pytest.raises(ChainConflict, match=f"at block 3, but the store holds block {LAST}"):
+    with pytest.raises(ChainConflict, match=f"at block 3, but the store already has block {LAST}"):
         settle(store, ScriptedFeed(clock, [], announced=3, epoch=2))
 
 

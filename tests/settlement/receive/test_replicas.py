@@ -89,7 +89,7 @@ def test_a_replica_that_differs_from_the_first_copy_is_refused_and_the_chain_goe
     ready, _ = chain(refused).accept(came, lambda _: None)
     assert [block.data for block in ready] == [block.data for block in BLOCKS[:2]]
     assert list(refused.told) == ["b"]
-    assert "Block 1 came again with other bytes" in refused.told["b"]
+    assert "Block 1 was received again with other bytes" in refused.told["b"]
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
@@ -122,7 +122,7 @@ def test_the_last_replica_that_differs_is_an_incident() -> None:
     refused = Refusals(1)
     one = chain(refused)
     one.accept([copy(BLOCKS[0], "a")], lambda _: None)
-    with pytest.raises(ChainConflict, match="Block 1 came again with other bytes"):
+    with pytest.raises(ChainConflict, match="Block 1 was received again with other bytes"):
         one.accept([other(BLOCKS[0], 0, "b")], lambda _: None)
     with pytest.raises(ChainBroken):
         chain(refused).accept([other(BLOCKS[0], 99, "b")], lambda _: None)
