@@ -143,5 +143,5 @@ def probes(parts: Parts) -> Mapping[str, health.Probe]:
 def _of_role(parts: Parts) -> Mapping[str, health.Probe]:
     follower = parts.follower
     if follower is not None:
-        return {"following": health.timed(follower.leader_lives)}
+        return {"following": health.timed(follower.leader_is_alive)}
     return {"taking_input": health.timed(lambda: not parts.board.halted)}

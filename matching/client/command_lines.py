@@ -7,7 +7,7 @@ from typing import NoReturn
 NOT_JSON = object()
 """Stands for a line that is no JSON: the edge finds it malformed."""
 
-_MOST_DIGITS = 100
+_MAX_DIGITS = 100
 _WHITE_SPACE = " \t\r\n\v\f"
 
 
@@ -31,7 +31,7 @@ def parse(line: str) -> object:
 
 def _whole_number(digits: str) -> int | float:
     """Python reads no integer of thousands of digits, though it is JSON; no field takes a float in its place."""
-    return int(digits) if len(digits) <= _MOST_DIGITS else float("inf")
+    return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")
 
 
 def _refuse(name: str) -> NoReturn:

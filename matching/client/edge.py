@@ -14,8 +14,8 @@ from matching.core import layout
 from matching.core.blocks import Records
 from matching.core.codes import (
     AMOUNT_LIMIT,
-    MOST_CLIENT_ORDER_ID,
-    MOST_REFERENCE,
+    MAX_CLIENT_ORDER_ID_LENGTH,
+    MAX_REFERENCE_LENGTH,
     NONE_ID,
     CommandKind,
     OrderType,
@@ -122,7 +122,9 @@ class Edge:
             Reason.MALFORMED,
             SelfTradePrevention.EXPIRE_TAKER,
         )
-        text = _text(command, "client_order_id", MOST_CLIENT_ORDER_ID) if _given(command, "client_order_id") else ""
+        text = (
+            _text(command, "client_order_id", MAX_CLIENT_ORDER_ID_LENGTH) if _given(command, "client_order_id") else ""
+        )
         by_quote = _given(command, "quote_quantity")
         if by_quote and (not market or side != Side.BUY or _given(command, "quantity")):
             raise _Refused(Reason.INVALID_QUANTITY)
@@ -185,7 +187,7 @@ class Edge:
         if asset is None:
             raise _Refused(Reason.UNKNOWN_ASSET)
         amount = _units(command, "amount", asset.unit, Reason.INVALID_AMOUNT)
-        text = _text(command, "reference", MOST_REFERENCE)
+        text = _text(command, "reference", MAX_REFERENCE_LENGTH)
         kind = CommandKind.DEPOSIT if command["command"] == "deposit" else CommandKind.WITHDRAW
         return Encoded(kind, asset.id, text, account=account, amount=amount)
 
@@ -316,7 +318,7 @@ def _order_named(command: Mapping[str, Any]) -> tuple[int, str]:
     if by_id == by_client_id:
         raise _Refused(Reason.MALFORMED)
     if by_client_id:
-        return 0, _text(command, "client_order_id", MOST_CLIENT_ORDER_ID)
+        return 0, _text(command, "client_order_id", MAX_CLIENT_ORDER_ID_LENGTH)
     order_id = command["order_id"]
     if type(order_id) is not int or not 1 <= order_id <= INT64_MAX:
         raise _Refused(Reason.MALFORMED)

@@ -11,7 +11,7 @@ from matching.transport import wire
 from matching.transport.roles import REPLICA, TAKE_COMMANDS
 from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, Socket, Undelivered
 
-_MOST_KNOWN = 32
+_MAX_ADDRESSES = 32
 _ROUND_S = 0.5
 _GRACE_S = 0.2
 """How long an engine that leads waits for another one to say that it leads in a newer epoch."""
@@ -28,7 +28,7 @@ class Known:
 
     def learn(self, addresses: Iterable[str]) -> None:
         for address in addresses:
-            if address not in self.addresses and len(self.addresses) < _MOST_KNOWN:
+            if address not in self.addresses and len(self.addresses) < _MAX_ADDRESSES:
                 self.addresses.append(address)
 
     def __str__(self) -> str:

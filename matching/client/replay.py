@@ -12,7 +12,7 @@ from matching.core import layout, snapshots
 from matching.core.codes import EventKind
 from matching.core.engine import Engine
 
-MOST_BLOCK_COMMANDS = 1_000_000
+MAX_BLOCK_COMMANDS = 1_000_000
 
 
 def replay(

@@ -19,7 +19,7 @@ from matching.transport import wire
 _UNKNOWN = {Reason.UNKNOWN_SYMBOL: "symbol", Reason.UNKNOWN_ASSET: "asset"}
 _NAMES = ("symbol", "asset", "base", "quote")
 _WAIT_S = 1.0
-_MOST_LOOKED_UP = 10_000
+_MAX_LOOKED_UP = 10_000
 _FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
 
 
@@ -82,7 +82,7 @@ class CommandStream:
             if names not in self._looked_up and self._has_more_names():
                 self.refresh()
                 refusal = self._builder.add(command)
-            if len(self._looked_up) < _MOST_LOOKED_UP:
+            if len(self._looked_up) < _MAX_LOOKED_UP:
                 self._looked_up.add(names)
         if refusal is None:
             self._tokens.append(token)

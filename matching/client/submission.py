@@ -16,7 +16,7 @@ from matching.core.codes import CommandKind, EventKind, Reason, name_of
 from matching.core.errors import BadFile
 
 _COUNTS = ("sent", "accepted", "rejected", "forgotten")
-_MOST_REFUSED = 4096
+_MAX_UNSETTLED_REFUSALS = 4096
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Submission:
     @property
     def is_crowded(self) -> bool:
         """So many were refused since the last batch that they should be settled by themselves."""
-        return len(self._open.refused) >= _MOST_REFUSED
+        return len(self._open.refused) >= _MAX_UNSETTLED_REFUSALS
 
     def before_sending(self, number: int, lines: list[int]) -> None:
         """`lines` are about to be sent under the numbers from `number` on. Raises BadFile."""

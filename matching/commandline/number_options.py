@@ -8,8 +8,8 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 INT64_MAX = (1 << 63) - 1
-MOST_SECONDS = 86_400.0
-MOST_COMMANDS = 100_000_000
+MAX_SECONDS = 86_400.0
+MAX_COMMANDS = 100_000_000
 """Of a generated workload: they are held in memory."""
 
 _WHOLE = re.compile(r"[0-9]{1,40}", re.ASCII)
@@ -47,11 +47,11 @@ def number_range(text: str) -> range:
     return range(int(found[1]), int(found[2] or found[1]) + 1)
 
 
-seconds = decimal_number(0.001, MOST_SECONDS, "seconds")
-seconds_or_none = decimal_number(0.0, MOST_SECONDS, "seconds")
+seconds = decimal_number(0.001, MAX_SECONDS, "seconds")
+seconds_or_none = decimal_number(0.0, MAX_SECONDS, "seconds")
 per_second = decimal_number(0.001, 1_000_000.0, "commands a second")
 seed_number = whole_number(0)
-command_count = whole_number(1, MOST_COMMANDS)
+command_count = whole_number(1, MAX_COMMANDS)
 
 
 def _shown(text: str) -> str:

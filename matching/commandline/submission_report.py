@@ -14,7 +14,7 @@ from matching.client.submission import Submission
 from matching.client.submission_journal import Journal, JournalUnusable, Refused, path_for
 from matching.core.errors import BadFile
 
-_MOST_TOLD = 20
+_MAX_PRINTED = 20
 
 
 class Choices(NamedTuple):
@@ -76,7 +76,7 @@ class Report:
         self._count += 1
         if self._all is not None:
             self._all.append(refused)
-        elif self._count <= _MOST_TOLD:
+        elif self._count <= _MAX_PRINTED:
             self._bar.clear()
             self._say(f"line {refused.line}: {refused.command or 'command'} refused: {refused.reason}")
         if self._file:
@@ -94,8 +94,8 @@ class Report:
         return {**rows, **submission.summary()}
 
     def close(self) -> None:
-        if self._all is None and self._count > _MOST_TOLD:
-            self._say(f"and {self._count - _MOST_TOLD} more refused commands; --refused FILE has them all")
+        if self._all is None and self._count > _MAX_PRINTED:
+            self._say(f"and {self._count - _MAX_PRINTED} more refused commands; --refused FILE has them all")
         if self._file:
             self._file.close()
 

@@ -19,8 +19,8 @@ HOUSE_ACCOUNT = 0
 NONE_ID = 0xFFFFFFFF
 """`instrument` of a record without an instrument (cancel_all without a symbol)."""
 
-MOST_CLIENT_ORDER_ID = 36
-MOST_REFERENCE = 64
+MAX_CLIENT_ORDER_ID_LENGTH = 36
+MAX_REFERENCE_LENGTH = 64
 """Maximum lengths of a client order id and of a reference, in characters."""
 
 

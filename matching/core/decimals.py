@@ -13,7 +13,7 @@ INT64_MAX = (1 << 63) - 1
 INT64_MIN = -(1 << 63)
 
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
-_MOST_DIGITS = 64
+_MAX_DIGITS = 64
 """Limit of digits on each side of the point: longer numbers never fit an int64 at any scale in use (up to 18)."""
 
 
@@ -32,7 +32,7 @@ def split(text: object) -> tuple[int, int]:
     whole, _, fraction = text.partition(".")
     fraction = fraction.rstrip("0")
     sign, digits = "-" if whole.startswith("-") else "", whole.lstrip("-0")
-    if len(fraction) > _MOST_DIGITS or len(digits) > _MOST_DIGITS:
+    if len(fraction) > _MAX_DIGITS or len(digits) > _MAX_DIGITS:
         raise DoesNotFit(text)
     return int(sign + (digits + fraction or "0")), len(fraction)
 

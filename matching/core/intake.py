@@ -30,7 +30,7 @@ _FAULTS = {
     records.QUOTE_QUANTITY: "a quote_quantity that is not alone on a market buy",
     records.ORDER_ID: "a negative order_id",
     records.NO_REFERENCE: "no reference, which a deposit or withdrawal needs",
-    records.TEXT_PLACE: "a string that does not follow the one before, or is not the end of the strings",
+    records.TEXT_OFFSET: "a string that does not follow the one before, or is not the end of the strings",
     records.TEXT_LENGTH: "a client order id or reference that is too long",
 }
 

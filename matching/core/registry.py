@@ -15,7 +15,7 @@ from matching.core.decimals import INT64_MAX, DoesNotFit, NotPlain, Unit, plain,
 from matching.core.errors import BadDefinition
 
 _SYMBOL = re.compile(r"[A-Z0-9._-]{1,32}", re.ASCII)
-_MOST_DECIMALS = 18
+_MAX_DECIMALS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class Registry:
     def asset_from(self, definition: Mapping[str, Any]) -> Asset:
         """The asset that `definition` would add. Raises BadDefinition."""
         symbol, decimals = _symbol(definition), definition.get("decimals")
-        if type(decimals) is not int or not 0 <= decimals <= _MOST_DECIMALS:
-            raise BadDefinition(f"decimals of asset {symbol} is a whole number from 0 to {_MOST_DECIMALS}.")
+        if type(decimals) is not int or not 0 <= decimals <= _MAX_DECIMALS:
+            raise BadDefinition(f"decimals of asset {symbol} is a whole number from 0 to {_MAX_DECIMALS}.")
         return Asset(len(self.assets), symbol, Unit.of_decimals(decimals))
 
     def instrument_from(self, definition: Mapping[str, Any]) -> Instrument:

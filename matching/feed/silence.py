@@ -7,7 +7,7 @@ A reader that was busy or paused for a minute, as on a suspended machine, does n
 
 from collections.abc import Callable
 
-MOST_BETWEEN_LOOKS_S = 1.0
+MAX_BETWEEN_LOOKS_S = 1.0
 """Counted at most between two looks: five heartbeats, and more than a message needs to come out of a socket."""
 
 
@@ -27,6 +27,6 @@ class Silence:
     def look(self) -> None:
         """What waited has been read."""
         now_s = self._clock()
-        passed_s = min(now_s - self._looked_at_s, MOST_BETWEEN_LOOKS_S)
+        passed_s = min(now_s - self._looked_at_s, MAX_BETWEEN_LOOKS_S)
         self.for_s = 0.0 if self._is_heard else self.for_s + passed_s
         self._looked_at_s, self._is_heard = now_s, False

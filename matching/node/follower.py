@@ -131,9 +131,9 @@ class Follower:
 
     def _known_leader(self) -> str:
         """Address of the leader, "" if it is not known: a silent leader may have been replaced."""
-        return self.feed.leader() if self.leader_lives() else ""
+        return self.feed.leader() if self.leader_is_alive() else ""
 
-    def leader_lives(self) -> bool:
+    def leader_is_alive(self) -> bool:
         """Whether the leader was heard or found lately."""
         return self.feed.silent_for_s() < _LEADER_ALIVE_S
 
@@ -283,7 +283,7 @@ class Follower:
             if self.promotion is not None:
                 if promotion.correlation != self.promotion.correlation:
                     self.endpoint.deny(promotion, "This follower is being promoted already.")
-            elif self.leader_lives() and not promotion.forced:
+            elif self.leader_is_alive() and not promotion.forced:
                 self.endpoint.deny(
                     promotion, f"The leader is alive, it was heard {self.feed.silent_for_s():.1f} s ago: {_STOP}"
                 )

@@ -63,7 +63,7 @@ def take_lead(
                 return recovery.recovered
 
 
-def take_part(
+def join_epoch(
     engine: Engine,
     ring: Ring,
     addresses: wire.Addresses,

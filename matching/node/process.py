@@ -18,7 +18,7 @@ from matching.node import replica
 from matching.node.block_clock import BlockClock, LogTime
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.follower import Follower, follow
-from matching.node.leadership import Objection, take_lead, take_part
+from matching.node.leadership import Objection, join_epoch, take_lead
 from matching.node.publisher import Publisher
 from matching.node.recovery import Recovered, Stopped
 from matching.node.sequencer import Sequencer
@@ -89,13 +89,13 @@ def replicate(
     """Recovers, takes part in the epoch of the log, then takes commands and makes blocks of the log's until `stop()`.
 
     `joined` is called before it reads what the log holds already, which may take long, and wait for settlement.
-    `instance` is a name that no other process has. Raises AddressUnusable, what `take_part` raises, Superseded, and
+    `instance` is a name that no other process has. Raises AddressUnusable, what `join_epoch` raises, Superseded, and
     LogUnusable.
     """
     with _opened(plan, services, REPLICA, "kafka") as parts:
         addresses = parts.board.addresses
         try:
-            parts.recovered = take_part(parts.engine, parts.ring, addresses, services, command_log.identity, stop=stop)
+            parts.recovered = join_epoch(parts.engine, parts.ring, addresses, services, command_log.identity, stop=stop)
         except Stopped:
             return
         one = replica.Replica(

@@ -11,7 +11,7 @@ from typing import BinaryIO, TextIO
 
 from matching.core.errors import BadFile
 
-MOST_LINE_BYTES = 1 << 20
+MAX_LINE_BYTES = 1 << 20
 """No command comes near: a longer line is not kept in memory."""
 
 TOO_LONG = "a line of more than 1 MiB"
@@ -49,13 +49,13 @@ def _lines(file: BinaryIO, name: str) -> Iterator[str]:
 
 def _line(file: BinaryIO) -> str:
     """The next line with its end, "" after the last one. Raises UnicodeDecodeError, OSError."""
-    piece = file.readline(MOST_LINE_BYTES)
-    if len(piece) < MOST_LINE_BYTES or piece.endswith(b"\n"):
+    piece = file.readline(MAX_LINE_BYTES)
+    if len(piece) < MAX_LINE_BYTES or piece.endswith(b"\n"):
         return piece.decode()
     decoder = codecs.getincrementaldecoder("utf-8")()
     while piece and not piece.endswith(b"\n"):
         decoder.decode(piece)
-        piece = file.readline(MOST_LINE_BYTES)
+        piece = file.readline(MAX_LINE_BYTES)
     decoder.decode(piece, final=True)
     return TOO_LONG
 

@@ -41,14 +41,14 @@ FIRST_MAKER = 10_000
 FIRST_TAKER = 20_000
 DEPOSITED_DOLLARS = "10000000000"
 DEPOSITED_SHARES = "1000000000"
-MOST_SHARES = 1_000_000_000
+MAX_SHARES = 1_000_000_000
 
 NEW, REDUCED, DELETED, EXECUTED, HIDDEN, AUCTION, HALT = range(1, 8)
 _SKIPPED = {HIDDEN: "hidden_order", AUCTION: "auction", HALT: "trading_halt"}
 _SIDES = {1: "buy", -1: "sell"}
 _OTHER_SIDE = {"buy": "sell", "sell": "buy"}
 _COLUMNS = 6
-_MOST_CHARACTERS = 200
+_MAX_LINE_CHARACTERS = 200
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _STOCK = re.compile(r"(?:nasdaq_)?([a-z][a-z.]{0,15})_", re.IGNORECASE | re.ASCII)
@@ -142,7 +142,7 @@ def opened(file: Path) -> Iterator[Iterator[str]]:
 def _lines(file: Path, text: TextIOWrapper) -> Iterator[str]:
     """A longer line than a message has comes in pieces, each as bad as the whole."""
     try:
-        while line := text.readline(_MOST_CHARACTERS):
+        while line := text.readline(_MAX_LINE_CHARACTERS):
             yield line
     except gzip.BadGzipFile as error:
         raise BadFile(f"{file} is no gzip file, or it is damaged.") from error
@@ -198,7 +198,7 @@ def prelude(stock: str) -> Iterator[Command]:
         "tick_size": plain(1, PRICE_SCALE),
         "lot_size": "1",
         "min_quantity": "1",
-        "max_quantity": str(MOST_SHARES),
+        "max_quantity": str(MAX_SHARES),
         "min_notional": "0",
         "maker_fee": 0,
         "taker_fee": 0,
@@ -296,8 +296,8 @@ def _message(line: int, fields: list[str]) -> Message:
 
 
 def _check_order(message: Message) -> None:
-    if message.order_id <= 0 or not 0 < message.quantity <= MOST_SHARES or message.price <= 0:
-        raise BadFile(f"Line {message.line}: order id, quantity and price are more than 0, quantity to {MOST_SHARES}.")
+    if message.order_id <= 0 or not 0 < message.quantity <= MAX_SHARES or message.price <= 0:
+        raise BadFile(f"Line {message.line}: order id, quantity and price are more than 0, quantity to {MAX_SHARES}.")
     if message.direction not in _SIDES:
         raise BadFile(f"Line {message.line}: {message.direction} is no direction: 1 buys, -1 sells.")
 

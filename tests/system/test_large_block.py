@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(7200)]
 
 BLOCK_BYTES = int(os.environ.get("LARGE_BLOCK_MIB", "128")) << 20
 ORDERS = BLOCK_BYTES // layout.EVENT.itemsize + 1
-MOST_MEMORY_BYTES = 2 << 30
+MAX_MEMORY_BYTES = 2 << 30
 AT_ONCE = 40_000
 PATIENCE_S = 3600
 
@@ -136,7 +136,7 @@ def check(start: Start, settings: dict[str, str], commands: list[dict[str, Any]]
     until(lambda: is_settled(settlement, address, last), f"block {last} to be settled", PATIENCE_S)
     peak = peak_bytes(settlement)
     print(f"{BLOCK_BYTES >> 20} MiB, {settings}: settlement's memory {peak >> 20} MiB at most")  # noqa: T201
-    assert peak < MOST_MEMORY_BYTES
+    assert peak < MAX_MEMORY_BYTES
     assert told_by(start, "reconcile", shared)["ok"]
     assert settlement.stop() == 0, settlement.errors
     assert not [line for line in settlement.errors if "Traceback" in line]

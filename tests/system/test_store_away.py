@@ -27,7 +27,7 @@ from tests.system.test_settlement_kills import appended_block, market
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 AWAY_S = float(os.environ.get("STORE_AWAY_S", "8"))
-MOST_MORE_BYTES = 128 << 20
+MAX_GROWTH_BYTES = 128 << 20
 HOLD = """
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
@@ -95,7 +95,7 @@ def test_an_outage_of_the_store_loses_nothing_and_can_be_seen(start: Start) -> N
             down = "settlement_store_down_seconds"
             until(lambda: metrics(address)[down] >= AWAY_S, "the outage to last", AWAY_S + 60)
             assert appended_block(engine) == stored
-            assert settlement.memory_bytes() < usual + MOST_MORE_BYTES
+            assert settlement.memory_bytes() < usual + MAX_GROWTH_BYTES
             check_what_can_be_seen(address, client)
             assert spill_files(engine)
         until(lambda: ready(address)[0] == 200, "settlement to be ready again", 60)
@@ -103,7 +103,7 @@ def test_an_outage_of_the_store_loses_nothing_and_can_be_seen(start: Start) -> N
     last = last_block(engine)
     until(lambda: appended_block(engine) == last, f"block {last} to be settled", 60)
     until(lambda: is_calm(metrics(address)), "the metrics to say so")
-    assert settlement.memory_bytes() < usual + MOST_MORE_BYTES
+    assert settlement.memory_bytes() < usual + MAX_GROWTH_BYTES
     assert settlement.stop() == 0, settlement.errors
     verification = start("verify_settlement", "--json", **shared)
     until(lambda: verification.popen.poll() is not None, "verification", 300)

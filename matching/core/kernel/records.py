@@ -6,8 +6,8 @@ import numpy as np
 
 from matching.core.codes import (
     FIRST_REFERENCE_COMMAND,
-    MOST_CLIENT_ORDER_ID,
-    MOST_REFERENCE,
+    MAX_CLIENT_ORDER_ID_LENGTH,
+    MAX_REFERENCE_LENGTH,
     NONE_ID,
     CommandKind,
     OrderType,
@@ -32,7 +32,7 @@ MARKET_ORDER = 11
 QUOTE_QUANTITY = 12
 ORDER_ID = 13
 NO_REFERENCE = 14
-TEXT_PLACE = 15
+TEXT_OFFSET = 15
 TEXT_LENGTH = 16
 
 ORDER = int(CommandKind.ORDER)
@@ -65,7 +65,7 @@ def first_fault(commands: Any, assets: Any, instruments: Any, text_size: Any) ->
         if command["kind"] < FIRST_KIND or command["kind"] > LAST_KIND:
             return index, KIND
         if command["text_offset"] != offset:
-            return index, TEXT_PLACE
+            return index, TEXT_OFFSET
         offset += np.int64(command["text_length"])
         if command["kind"] >= FIRST_REFERENCE:
             if index != len(commands) - 1:
@@ -75,7 +75,7 @@ def first_fault(commands: Any, assets: Any, instruments: Any, text_size: Any) ->
             if fault != NO_FAULT:
                 return index, fault
     if offset != text_size:
-        return max(0, len(commands) - 1), TEXT_PLACE
+        return max(0, len(commands) - 1), TEXT_OFFSET
     return 0, NO_FAULT
 
 
@@ -104,7 +104,7 @@ def _fault_of(command: Any, assets: Any, instruments: Any) -> Any:
         return ORDER_ID
     if funding and command["text_hash"] == np.uint64(0):
         return NO_REFERENCE
-    if command["text_length"] > (MOST_REFERENCE if funding else MOST_CLIENT_ORDER_ID):
+    if command["text_length"] > (MAX_REFERENCE_LENGTH if funding else MAX_CLIENT_ORDER_ID_LENGTH):
         return TEXT_LENGTH
     return _order_fault(command) if kind == ORDER else NO_FAULT
 

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from matching.client.jsonlines import dumps
-from matching.client.replay import MOST_BLOCK_COMMANDS, replay
+from matching.client.replay import MAX_BLOCK_COMMANDS, replay
 from matching.commandline import progress
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import whole_number
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # it needs no database
 
     def add_arguments(self, parser: CommandParser) -> None:
-        size, number = whole_number(1, MOST_BLOCK_COMMANDS), whole_number(1)
+        size, number = whole_number(1, MAX_BLOCK_COMMANDS), whole_number(1)
         parser.add_argument("file", type=Path, metavar="COMMANDS.jsonl", help="-: standard input")
         parser.add_argument("--events", type=Path, metavar="EVENTS.jsonl", help="write here, whole or not at all")
         parser.add_argument("--block-size", type=size, default=512, metavar="N", help="commands a block (default: 512)")

@@ -11,7 +11,7 @@ from matching.commandline.number_options import number_range, whole_number
 from simulator import defects, seeds
 from simulator.run import Outcome
 
-_MOST_FAILURES = 20
+_MAX_PRINTED_FAILURES = 20
 
 
 class Command(BaseCommand):
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             logging.disable(logging.NOTSET)
         self.stdout.write(_json(summary) if options["json"] else _text(summary))
         if summary.failed:
-            failed = ", ".join(str(outcome.seed) for outcome in summary.failed[:_MOST_FAILURES])
+            failed = ", ".join(str(outcome.seed) for outcome in summary.failed[:_MAX_PRINTED_FAILURES])
             raise CommandError(f"{len(summary.failed)} of {summary.seeds} seeds failed: {failed}", returncode=1)
 
     def simulate(self, chosen: range, processes: int, options: dict[str, Any]) -> seeds.Summary:

@@ -10,7 +10,7 @@ from matching.core import snapshots
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import LogDamaged
-from matching.node.leadership import take_lead, take_part
+from matching.node.leadership import join_epoch, take_lead
 from matching.node.recovery import CannotLead, Recovered
 from matching.node.services import Services
 from matching.storage.input_logs.memory import MemoryLog
@@ -34,8 +34,8 @@ def lead(place: Place, *, take_over: bool = False) -> Recovered:
     return take_lead(place.engine, place.ring, HERE, without_log(place, take_over=take_over))
 
 
-def take_part_in_topic(place: Place, *, take_over: bool = False) -> Recovered:
-    return take_part(place.engine, place.ring, HERE, without_log(place, take_over=take_over), "memory:test")
+def join_epoch_of_topic(place: Place, *, take_over: bool = False) -> Recovered:
+    return join_epoch(place.engine, place.ring, HERE, without_log(place, take_over=take_over), "memory:test")
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -50,7 +50,7 @@ def sentence(place: Place, logged: int, settled: int) -> str:
     )
 
 
-@pytest.mark.parametrize("start", [lead, take_part_in_topic])
+@pytest.mark.parametrize("start", [lead, join_epoch_of_topic])
 def test_blocks_of_a_log_that_settlement_lacks_keep_an_engine_from_leading_without_it(
     place: Place, blocks: list[Block], states: dict[int, bytes], start: object
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_log_that_was_moved_away_is_given_up(place: Place, blocks: list[Block]
 
 
 @pytest.mark.parametrize("logged", [0, 30, LAST])
-@pytest.mark.parametrize("start", [lead, take_part_in_topic])
+@pytest.mark.parametrize("start", [lead, join_epoch_of_topic])
 def test_a_log_of_which_settlement_has_everything_is_no_obstacle(
     place: Place, blocks: list[Block], logged: int, start: object
 ) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from matching.core.errors import BadFile
-from matching.storage.text_files import MOST_LINE_BYTES, TOO_LONG, lines_of, written_whole
+from matching.storage.text_files import MAX_LINE_BYTES, TOO_LONG, lines_of, written_whole
 
 
 def test_a_line_of_the_longest_length_is_read_and_a_longer_one_is_replaced(tmp_path: Path) -> None:
     file = tmp_path / "lines"
-    for length, kept in ((MOST_LINE_BYTES - 2, True), (MOST_LINE_BYTES, False), (3 * MOST_LINE_BYTES, False)):
+    for length, kept in ((MAX_LINE_BYTES - 2, True), (MAX_LINE_BYTES, False), (3 * MAX_LINE_BYTES, False)):
         long = "ä" * (length // 2) + "\n"
         file.write_bytes(f"a\r\n{long}b".encode())
         assert list(lines_of(file)) == ["a\r\n", long if kept else TOO_LONG, "b"]
@@ -30,7 +30,7 @@ def test_a_byte_order_mark_is_left_out_at_the_start_alone(tmp_path: Path) -> Non
     assert list(lines_of(file)) == ["a\n", "\ufeffb\n"]
 
 
-@pytest.mark.parametrize("bad", [b"\xff\n", b"\xc3", b"a" * MOST_LINE_BYTES + b"\xff\n", b"\xc3\x28\nd\n"])
+@pytest.mark.parametrize("bad", [b"\xff\n", b"\xc3", b"a" * MAX_LINE_BYTES + b"\xff\n", b"\xc3\x28\nd\n"])
 def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path, bad: bytes) -> None:
     file = tmp_path / "lines"
     file.write_bytes(b"a\nb\n" + bad)
