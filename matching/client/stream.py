@@ -20,7 +20,6 @@ _UNKNOWN = {Reason.UNKNOWN_SYMBOL: "symbol", Reason.UNKNOWN_ASSET: "asset"}
 _NAMES = ("symbol", "asset", "base", "quote")
 _WAIT_S = 1.0
 _MAX_LOOKED_UP = 10_000
-_FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
 
 
 class Sent(NamedTuple):
@@ -125,7 +124,7 @@ class CommandStream:
     def _learn(self, sent: Sent, answer: wire.Answer) -> None:
         """What the definition adds that a batch ended with, if it did."""
         command = sent.commands[-1]
-        if int(command["kind"]) < _FIRST_REFERENCE:
+        if int(command["kind"]) < FIRST_REFERENCE_COMMAND:
             return
         start = int(command["text_offset"])
         text = sent.texts[start : start + int(command["text_length"])].decode("ascii")

@@ -8,47 +8,35 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.codes import NONE_ID, CommandKind, InstrumentStatus, OrderType, Reason, Side, TimeInForce
+from matching.core.codes import NONE_ID
 from matching.core.kernel import crossing, events, funding, funds, validation
 from matching.core.kernel.compiling import inlined
+from matching.core.kernel.constants import (
+    ACCEPTED,
+    BUY,
+    BY_IOC,
+    BY_USER,
+    CANCEL,
+    CANCEL_ALL,
+    DEPOSIT,
+    HALTED,
+    INSTRUMENT_HALTED,
+    INSUFFICIENT_BALANCE,
+    IOC,
+    MARKET,
+    NO_LIQUIDITY,
+    ORDER,
+    POST_ONLY_WOULD_MATCH,
+    REPLACE,
+    SELF_TRADE,
+    SELL,
+    TRADING,
+    UNKNOWN_ORDER,
+    WITHDRAW,
+)
 from matching.core.kernel.structures import book, prefetch, prices, tables
 from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK
-
-ORDER = int(CommandKind.ORDER)
-CANCEL = int(CommandKind.CANCEL)
-CANCEL_ALL = int(CommandKind.CANCEL_ALL)
-REPLACE = int(CommandKind.REPLACE)
-DEPOSIT = int(CommandKind.DEPOSIT)
-WITHDRAW = int(CommandKind.WITHDRAW)
-BUY = int(Side.BUY)
-SELL = int(Side.SELL)
-MARKET = int(OrderType.MARKET)
-IOC = int(TimeInForce.IOC)
-FOK = int(TimeInForce.FOK)
-TRADING = int(InstrumentStatus.TRADING)
-HALTED = int(InstrumentStatus.HALTED)
-
-
-ACCEPTED = int(Reason.NONE)
-INVALID_PRICE = int(Reason.INVALID_PRICE)
-INVALID_QUANTITY = int(Reason.INVALID_QUANTITY)
-INVALID_AMOUNT = int(Reason.INVALID_AMOUNT)
-INSTRUMENT_HALTED = int(Reason.INSTRUMENT_HALTED)
-NOTIONAL_OVERFLOW = int(Reason.NOTIONAL_OVERFLOW)
-BELOW_MIN_NOTIONAL = int(Reason.BELOW_MIN_NOTIONAL)
-DUPLICATE_CLIENT_ORDER_ID = int(Reason.DUPLICATE_CLIENT_ORDER_ID)
-INSUFFICIENT_BALANCE = int(Reason.INSUFFICIENT_BALANCE)
-POST_ONLY_WOULD_MATCH = int(Reason.POST_ONLY_WOULD_MATCH)
-FOK_NOT_FILLABLE = int(Reason.FOK_NOT_FILLABLE)
-NO_LIQUIDITY = int(Reason.NO_LIQUIDITY)
-QUOTE_QUANTITY_TOO_SMALL = int(Reason.QUOTE_QUANTITY_TOO_SMALL)
-UNKNOWN_ORDER = int(Reason.UNKNOWN_ORDER)
-SUPPLY_OVERFLOW = int(Reason.SUPPLY_OVERFLOW)
-DUPLICATE_REFERENCE = int(Reason.DUPLICATE_REFERENCE)
-BY_USER = int(Reason.USER)
-BY_IOC = int(Reason.IOC)
-SELF_TRADE = int(Reason.SELF_TRADE)
 
 
 @inlined

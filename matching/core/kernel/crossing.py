@@ -4,19 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.codes import AMOUNT_LIMIT, Reason, SelfTradePrevention, Side
+from matching.core.codes import AMOUNT_LIMIT
 from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import inlined
+from matching.core.kernel.constants import BUY, EXPIRE_MAKER, EXPIRE_TAKER, NO_PREVENTION, SELF_TRADE, SELL
 from matching.core.kernel.structures import book, prices
 from matching.core.layout import NO_ASK
-
-BUY = int(Side.BUY)
-SELL = int(Side.SELL)
-EXPIRE_TAKER = int(SelfTradePrevention.EXPIRE_TAKER)
-EXPIRE_MAKER = int(SelfTradePrevention.EXPIRE_MAKER)
-EXPIRE_BOTH = int(SelfTradePrevention.EXPIRE_BOTH)
-NO_PREVENTION = int(SelfTradePrevention.NONE)
-SELF_TRADE = int(Reason.SELF_TRADE)
 
 ANY_QUANTITY = NO_ASK
 """Quantity of an order that is bounded by its quote budget only."""

@@ -4,16 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.codes import AMOUNT_LIMIT, Reason
+from matching.core.codes import AMOUNT_LIMIT
 from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import inlined
+from matching.core.kernel.constants import DUPLICATE_REFERENCE, INSUFFICIENT_BALANCE, INVALID_AMOUNT, SUPPLY_OVERFLOW
 from matching.core.kernel.structures import pools as p
 from matching.core.kernel.structures import tables
-
-INVALID_AMOUNT = int(Reason.INVALID_AMOUNT)
-INSUFFICIENT_BALANCE = int(Reason.INSUFFICIENT_BALANCE)
-SUPPLY_OVERFLOW = int(Reason.SUPPLY_OVERFLOW)
-DUPLICATE_REFERENCE = int(Reason.DUPLICATE_REFERENCE)
 
 
 @inlined

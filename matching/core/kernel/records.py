@@ -16,6 +16,7 @@ from matching.core.codes import (
     TimeInForce,
 )
 from matching.core.kernel.compiling import entry, inlined
+from matching.core.kernel.constants import BUY, CANCEL_ALL, DEPOSIT, GTC, IOC, MARKET, ORDER, WITHDRAW
 
 NO_FAULT = 0
 KIND = 1
@@ -35,19 +36,10 @@ NO_REFERENCE = 14
 TEXT_OFFSET = 15
 TEXT_LENGTH = 16
 
-ORDER = int(CommandKind.ORDER)
-CANCEL_ALL = int(CommandKind.CANCEL_ALL)
-DEPOSIT = int(CommandKind.DEPOSIT)
-WITHDRAW = int(CommandKind.WITHDRAW)
 FIRST_KIND = int(min(CommandKind))
 LAST_KIND = int(max(CommandKind))
-FIRST_REFERENCE = int(FIRST_REFERENCE_COMMAND)
-BUY = int(Side.BUY)
 LAST_SIDE = int(max(Side))
-MARKET = int(OrderType.MARKET)
 LAST_TYPE = int(max(OrderType))
-GTC = int(TimeInForce.GTC)
-IOC = int(TimeInForce.IOC)
 LAST_TIME_IN_FORCE = int(max(TimeInForce))
 LAST_PREVENTION = int(max(SelfTradePrevention))
 
@@ -67,7 +59,7 @@ def first_fault(commands: Any, assets: Any, instruments: Any, text_size: Any) ->
         if command["text_offset"] != offset:
             return index, TEXT_OFFSET
         offset += np.int64(command["text_length"])
-        if command["kind"] >= FIRST_REFERENCE:
+        if command["kind"] >= FIRST_REFERENCE_COMMAND:
             if index != len(commands) - 1:
                 return index, REFERENCE_DATA_NOT_LAST
         else:

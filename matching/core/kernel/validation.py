@@ -4,29 +4,31 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.codes import AMOUNT_LIMIT, InstrumentStatus, OrderType, Reason, Side, TimeInForce
+from matching.core.codes import AMOUNT_LIMIT
 from matching.core.kernel import crossing, funds
 from matching.core.kernel.compiling import inlined
+from matching.core.kernel.constants import (
+    ACCEPTED,
+    BELOW_MIN_NOTIONAL,
+    BUY,
+    DUPLICATE_CLIENT_ORDER_ID,
+    FOK,
+    FOK_NOT_FILLABLE,
+    INSTRUMENT_HALTED,
+    INSUFFICIENT_BALANCE,
+    INVALID_PRICE,
+    INVALID_QUANTITY,
+    MARKET,
+    NO_LIQUIDITY,
+    NOTIONAL_OVERFLOW,
+    POST_ONLY_WOULD_MATCH,
+    QUOTE_QUANTITY_TOO_SMALL,
+    TRADING,
+)
 from matching.core.kernel.structures import tables
 from matching.core.layout import NO_ASK
 
-BUY = int(Side.BUY)
-MARKET = int(OrderType.MARKET)
-FOK = int(TimeInForce.FOK)
-TRADING = int(InstrumentStatus.TRADING)
 INT64_MAX = (1 << 63) - 1
-ACCEPTED = int(Reason.NONE)
-INVALID_PRICE = int(Reason.INVALID_PRICE)
-INVALID_QUANTITY = int(Reason.INVALID_QUANTITY)
-INSTRUMENT_HALTED = int(Reason.INSTRUMENT_HALTED)
-NOTIONAL_OVERFLOW = int(Reason.NOTIONAL_OVERFLOW)
-BELOW_MIN_NOTIONAL = int(Reason.BELOW_MIN_NOTIONAL)
-DUPLICATE_CLIENT_ORDER_ID = int(Reason.DUPLICATE_CLIENT_ORDER_ID)
-INSUFFICIENT_BALANCE = int(Reason.INSUFFICIENT_BALANCE)
-POST_ONLY_WOULD_MATCH = int(Reason.POST_ONLY_WOULD_MATCH)
-FOK_NOT_FILLABLE = int(Reason.FOK_NOT_FILLABLE)
-NO_LIQUIDITY = int(Reason.NO_LIQUIDITY)
-QUOTE_QUANTITY_TOO_SMALL = int(Reason.QUOTE_QUANTITY_TOO_SMALL)
 
 
 @inlined

@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.codes import Side
 from matching.core.kernel.compiling import inlined
+from matching.core.kernel.constants import BUY
 from matching.core.kernel.structures import pools as p
 from matching.core.kernel.structures import prices, tables
 from matching.core.layout import NO_ASK
-
-BUY = int(Side.BUY)
 
 
 @inlined

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.codes import CommandKind
 from matching.core.kernel.compiling import inlined
+from matching.core.kernel.constants import ORDER
 from matching.core.kernel.structures import book, prices, tables
 from matching.core.kernel.structures import pools as p
 from matching.core.kernel.structures.bits import prefetch
-
-ORDER = int(CommandKind.ORDER)
 
 MIN_OPEN_ORDERS = 8192
 """Prefetching is used in blocks that begin with more open orders than this."""

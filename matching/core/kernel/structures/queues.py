@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.codes import Side
 from matching.core.kernel.compiling import entry
+from matching.core.kernel.constants import BUY
 from matching.core.kernel.structures import prices
-
-BUY = int(Side.BUY)
 
 
 @entry
