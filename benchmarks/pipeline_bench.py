@@ -21,7 +21,8 @@ from benchmarks import bare_echo
 from benchmarks.keyspace import temporary_keyspace
 from benchmarks.processes import BenchError, Exchange, exchange
 from matching.client.client import Client
-from matching.client.connection import Answered, Connection
+from matching.client.connection import Connection
+from matching.client.in_flight import Answered
 from matching.core import layout
 from matching.core.codes import EventKind
 from matching.transport import wire
@@ -151,7 +152,7 @@ def pour(connection: Connection, batches: Iterable[Batch]) -> tuple[int, list[An
             answers += connection.receive(_TIMEOUT_S)
         connection.send(batch.commands, batch.texts)
         answers += connection.receive(0)
-    while connection.under_way:
+    while connection.in_flight:
         answers += connection.receive(_TIMEOUT_S)
     return max(segment.block_number for one in answers for segment in one.answer.segments), answers
 

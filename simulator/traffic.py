@@ -96,7 +96,7 @@ class Trader:
 
     def _collect(self, connection: Connection, max_unanswered: int) -> None:
         """Receives answers until at most `max_unanswered` batches are unanswered."""
-        while connection.under_way > max_unanswered:
+        while connection.in_flight > max_unanswered:
             try:
                 answers = connection.receive(1.0)
             except EngineUnreachable:

@@ -1,6 +1,6 @@
-"""The client's side: JSON commands, edge, numbered batches, answers, finding the leader.
+"""The client library: encodes JSON commands, sends them in numbered batches, reads the answers, finds the leader.
 
-`Client` is what programs outside this package use.
+Programs outside this package use `Client`.
 """
 
 from matching.client.client import Client

@@ -1,11 +1,11 @@
-"""The Python client that every tool here uses: JSON commands in, their events out.
+"""The Python client that every tool here uses: takes JSON commands, returns their events.
 
     with Client("tcp://127.0.0.1:5701") as client:
         for result in client.call([{"command": "cancel_all", "account": 1}]):
             print(result.command_sequence, result.events)
 
-A command is applied once or not at all, however often it has to be sent, and whoever leads meanwhile; several addresses
-may be given, with commas between. Not thread-safe: one client a thread.
+A command is applied at most once, even if it is sent several times or the leader changes. Several addresses may be
+given, separated by commas. Not thread-safe: use one client per thread.
 """
 
 import secrets
@@ -18,7 +18,8 @@ from typing import Any, Self
 import numpy as np
 
 from matching.client import jsonlines, leaders
-from matching.client.connection import Answered, Connection
+from matching.client.connection import Connection
+from matching.client.in_flight import Answered
 from matching.client.stream import CommandStream, Sent
 from matching.core.blocks import Records
 from matching.core.codes import NONE_ID, EventKind
@@ -32,10 +33,10 @@ _OF_ASSETS = (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.ASSET_ADDED)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one command; `events` are in the JSON Lines form.
+    """The result of one command; `events` are in the JSON Lines form.
 
-    No sequence: refused at the edge, with one `rejected` event; or `forgotten`: done before, and the engine does not
-    hold any more what came of it.
+    `command_sequence` is None in two cases: the edge refused the command (one `rejected` event), or `forgotten`: the
+    command was applied before, and the engine no longer holds its events.
     """
 
     command_sequence: int | None
@@ -45,13 +46,13 @@ class Result:
 
     @property
     def rejected(self) -> str | None:
-        """The reason, None for a command that was accepted."""
+        """The reject reason; None if the command was accepted."""
         rejections = (str(event["reason"]) for event in self.events if event["event"] == "rejected")
         return next(rejections, None)
 
 
 class Client:
-    """A context manager. `timeout_s` is how long a batch or a question may be left without an answer."""
+    """A context manager. `timeout_s` limits the time until a batch or a question is answered."""
 
     def __init__(
         self,
@@ -65,7 +66,10 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         token: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """The last three as a `Connection` takes them. Raises AddressUnusable; EngineUnreachable: no engine answers."""
+        """`make_network`, `clock` and `token` are passed to `Connection`.
+
+        Raises AddressUnusable; EngineUnreachable if no engine answers.
+        """
         self.connection = Connection(
             engines,
             timeout_s=timeout_s,
@@ -80,7 +84,7 @@ class Client:
         self._results: list[Result | None] = []
         self._answered: list[tuple[Sent, wire.Answer]] = []
         try:
-            self.status()  # whether an engine answers; its registry is loaded when a name of it is needed
+            self.status()  # checks that an engine answers; the registry is loaded when a command first names something
         except BaseException:
             self.connection.close()
             raise
@@ -98,20 +102,20 @@ class Client:
 
     @property
     def registry(self) -> Registry:
-        """The engine's assets and instruments, as far as this client knows them; loaded when first read."""
+        """The engine's assets and instruments that this client knows; loaded on first use."""
         if not self._stream.is_loaded:
             self._stream.refresh()
         return self._stream.edge.registry
 
     def refresh(self) -> None:
-        """Loads the registry anew."""
+        """Loads the registry again."""
         self._stream.refresh()
 
     def call(self, commands: Iterable[object]) -> list[Result]:
-        """Sends commands and waits for all of them: one result each, in order.
+        """Sends commands and waits for all answers. Returns one result per command, in order.
 
-        Raises NoAnswer when an answer is late: what was done is not known, and `retry` goes on where this stopped;
-        another `call` gives it up. Raises EngineRefused when the engine takes no commands.
+        Raises NoAnswer after the timeout: it is unknown which commands were applied. `retry` continues from there;
+        another `call` abandons them. Raises EngineRefused if the engine takes no commands.
         """
         self._stream.abandon()
         self._commands = list(commands)
@@ -120,20 +124,20 @@ class Client:
         return self._go_on()
 
     def retry(self) -> list[Result]:
-        """After `call` raised NoAnswer: sends the same requests again, then the rest, and gives the call's results."""
+        """After NoAnswer from `call`: sends the same requests again, then the rest. Returns the results of that call."""
         self.connection.retry()
         return self._go_on()
 
     def status(self) -> dict[str, Any]:
-        """Role, block, state hash, ring, halted or not: see docs of `engine_status`."""
+        """Role, block, state hash, ring, whether it is halted: the document that `engine_status` prints."""
         return self.connection.ask(wire.STATUS)
 
     def state(self) -> dict[str, Any]:
-        """Balances and open orders at one block, in units, ticks and lots. Large; the engine waits while it is made."""
+        """Balances and open orders at one block, in units, ticks and lots. Large: it blocks the engine meanwhile."""
         return self.connection.ask(wire.STATE)
 
     def depth(self) -> dict[str, dict[str, list[list[int]]]]:
-        """Symbol → best bid and ask, each [[price in ticks, lots]], or [] where there is none."""
+        """Symbol → best bid and ask, each as [[price in ticks, lots]], [] for an empty side."""
         found: dict[str, dict[str, list[list[int]]]] = self.connection.ask(wire.DEPTH)["depth"]
         return found
 
@@ -160,7 +164,7 @@ class Client:
 
 
 def results(sent: Sent, answer: wire.Answer, registry: Registry) -> Iterator[Result]:
-    """One result for each command of an answered batch, in order."""
+    """One result per command of an answered batch, in order."""
     at = 0
     for segment in answer.segments:
         count, first = segment.command_count, segment.first_command_sequence
@@ -177,7 +181,7 @@ def results(sent: Sent, answer: wire.Answer, registry: Registry) -> Iterator[Res
 
 
 def _names_unknown(events: Records, registry: Registry) -> bool:
-    """Whether an event names what this registry does not know: another client may have added it."""
+    """Whether an event has an asset or instrument that this registry lacks: another client may have added it."""
     ids = events["instrument"]
     known = np.where(np.isin(events["kind"], _OF_ASSETS), len(registry.assets), len(registry.instruments))
     return bool(((ids >= known) & (ids != NONE_ID)).any())

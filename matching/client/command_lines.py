@@ -1,11 +1,11 @@
-"""Commands out of the lines of a JSON Lines file: one form for everything that reads commands."""
+"""Parses the commands of a JSON Lines file. Everything that reads commands uses this parser."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 NOT_JSON = object()
-"""Stands for a line that is no JSON: the edge finds it malformed."""
+"""Placeholder for a line that is not JSON; the edge rejects it as malformed."""
 
 _MAX_DIGITS = 100
 _WHITE_SPACE = " \t\r\n\v\f"
@@ -14,7 +14,7 @@ _WHITE_SPACE = " \t\r\n\v\f"
 def numbered_commands(
     lines: Iterable[str], progress: Callable[[], object] = lambda: None
 ) -> Iterator[tuple[int, object]]:
-    """(line number from 1, its JSON value or NOT_JSON), blank lines left out; `progress` is called for each line."""
+    """Yields (line number from 1, JSON value or NOT_JSON) without blank lines. Calls `progress` for every line."""
     for number, line in enumerate(lines, 1):
         progress()
         if line.strip(_WHITE_SPACE):
@@ -30,12 +30,12 @@ def parse(line: str) -> object:
 
 
 def _whole_number(digits: str) -> int | float:
-    """Python reads no integer of thousands of digits, though it is JSON; no field takes a float in its place."""
+    """Python does not parse integers of thousands of digits: they become inf, which the edge rejects."""
     return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _DECODER = json.JSONDecoder(parse_int=_whole_number, parse_constant=_refuse)

@@ -1,7 +1,7 @@
-"""The edge: JSON commands with names and decimals become COMMAND records with ids, ticks, lots and units.
+"""The edge: encodes JSON commands with names and decimals as COMMAND records with ids, ticks, lots and units.
 
-It runs in the client's process. What can be refused without the engine's state is refused here, in the order of
-docs/semantics.md, section 4, and takes no sequence number.
+It runs in the client's process. It refuses what can be refused without the engine's state, in the order of
+docs/semantics.md, section 4. Refused commands get no sequence number.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ from matching.core.texts import text_hash
 
 
 class Refusal(NamedTuple):
-    """`command` is the command's name, None where it is not known."""
+    """`command` is the command's name, None if unknown."""
 
     command: str | None
     reason: Reason
@@ -49,7 +49,7 @@ class Refusal(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A COMMAND record's fields but for text_length and text_offset, and its string."""
+    """A COMMAND record's fields except text_length, text_offset and text_hash, and its string."""
 
     kind: CommandKind
     instrument: int
@@ -72,7 +72,7 @@ class _Refused(Exception):
 
 
 class Edge:
-    """Encodes commands with one registry, which others may keep up to date."""
+    """Encodes commands with `registry`, which its owner keeps up to date."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -89,7 +89,7 @@ class Edge:
         }
 
     def encode(self, command: object) -> Encoded | Refusal:
-        """One command in the form of docs/semantics.md, section 3; fields that it does not have are ignored."""
+        """Encodes one command in the form of docs/semantics.md, section 3. Fields not listed there are ignored."""
         name = command.get("command") if isinstance(command, dict) else None
         if not isinstance(command, dict) or not isinstance(name, str) or name not in self._encoders:
             return Refusal(None, Reason.MALFORMED)
@@ -200,7 +200,7 @@ class Edge:
             instrument = self.registry.instrument_from(command)
         except KeyError as error:
             raise _Refused(Reason.UNKNOWN_ASSET) from error
-        # Only here: blocks of earlier versions may define an instrument of which not one lot can be traded.
+        # Refused only here, because blocks of earlier versions may define an instrument that can never be traded.
         if max(instrument.lot_units, instrument.quote_unit) > AMOUNT_LIMIT:
             raise _Refused(Reason.MALFORMED)
         return Encoded(CommandKind.INSTRUMENT, 0, canonical(instrument.definition()))
@@ -230,13 +230,13 @@ class BatchBuilder:
         self._texts: list[bytes] = []
         self._text_size = 0
         self.ends_block = False
-        """A command on reference data was added: send the batch and refresh the registry before the next."""
+        """A command on reference data was added: send the batch and update the registry before the next command."""
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def add(self, command: object) -> Refusal | None:
-        """Adds a command, or says why it is refused."""
+        """Adds a command, or returns why it is refused."""
         encoded = self._edge.encode(command)
         if isinstance(encoded, Refusal):
             return encoded
@@ -267,7 +267,7 @@ class BatchBuilder:
         return None
 
     def take(self) -> tuple[Records, bytes]:
-        """COMMAND[n] and their strings; the builder is empty again."""
+        """Returns COMMAND[n] and their strings, and empties the builder."""
         commands = np.array(self._rows, layout.COMMAND)
         texts = b"".join(self._texts)
         self._rows, self._texts, self._text_size, self.ends_block = [], [], 0, False
@@ -305,9 +305,9 @@ _NAMES: dict[type[IntEnum], dict[str, int]] = {
 }
 
 
-def _text(command: Mapping[str, Any], field: str, most: int) -> str:
+def _text(command: Mapping[str, Any], field: str, max_length: int) -> str:
     text = command.get(field)
-    if not isinstance(text, str) or not 1 <= len(text) <= most or not (text.isascii() and text.isprintable()):
+    if not isinstance(text, str) or not 1 <= len(text) <= max_length or not (text.isascii() and text.isprintable()):
         raise _Refused(Reason.MALFORMED)
     return text
 

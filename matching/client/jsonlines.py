@@ -37,7 +37,7 @@ def dumps(value: Any) -> str:
 
 
 def block_events(block: Block, registry: Registry) -> Iterator[dict[str, Any]]:
-    """The events of a block, in order; the registry knows what the block names."""
+    """The events of a block, in order. The registry has all assets and instruments of the block."""
     texts = block.texts
     return events(block.events, block.commands, block.first_command_sequence, texts, registry)
 
@@ -45,7 +45,7 @@ def block_events(block: Block, registry: Registry) -> Iterator[dict[str, Any]]:
 def events(
     records: Records, commands: Records, first_command_sequence: int, texts: bytes, registry: Registry
 ) -> Iterator[dict[str, Any]]:
-    """EVENT records as JSON; `commands` are the COMMAND records that caused them, from `first_command_sequence` on."""
+    """EVENT records as JSON. `commands` are the COMMAND records that caused them, from `first_command_sequence` on."""
     for row in records.tolist():
         event = dict(zip(_FIELDS, row, strict=True))
         command = commands[event["command_sequence"] - first_command_sequence]
@@ -175,7 +175,7 @@ _RENDERERS = {
 
 
 def summary(engine: Engine, trades: int) -> dict[str, Any]:
-    """The last line of a replay: what the engine holds after it."""
+    """The last line of a replay: counts and the engine's final state."""
     state = state_form(engine)
     return {
         "summary": True,
@@ -190,7 +190,7 @@ def summary(engine: Engine, trades: int) -> dict[str, Any]:
 
 
 def state_form(engine: Engine) -> dict[str, Any]:
-    """Balances by (account, asset symbol) without rows of two zeros, open orders in priority, as decimals."""
+    """Non-zero balances by (account, asset symbol) and open orders in priority order, with decimal amounts."""
     assets = {asset.symbol: asset.unit for asset in engine.registry.assets}
     balances = [
         {

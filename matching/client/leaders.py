@@ -1,4 +1,4 @@
-"""Which engine takes commands, the leader or one of several replicas: what is known of them, and asking all at once."""
+"""Finds the engine that takes commands, the leader or one of several replicas, by asking all known engines at once."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -14,14 +14,14 @@ from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, S
 _MAX_ADDRESSES = 32
 _ROUND_S = 0.5
 _GRACE_S = 0.2
-"""How long an engine that leads waits for another one to say that it leads in a newer epoch."""
+"""After the first engine that leads has answered: time for the others to answer with a newer epoch."""
 _CORRELATION = b"who leads"
 _LIMITS = Limits(frame_bytes=1 << 20, receive_queue=16, send_queue=16)
 
 
 @dataclass
 class Known:
-    """Command addresses of engines of one exchange, and the newest epoch that one led in; connections may share it."""
+    """Command addresses of an exchange's engines, and the newest leader's epoch. Connections may share it."""
 
     addresses: list[str]
     epoch: int = 0
@@ -36,7 +36,7 @@ class Known:
 
 
 Engines = str | Sequence[str] | Known
-"""One command address, several with commas between, or in a list; or what another connection has learned."""
+"""One command address, several separated by commas or in a list, or the addresses that another connection knows."""
 
 
 def known(engines: Engines) -> Known:
@@ -53,16 +53,16 @@ class Leader(NamedTuple):
 
 @dataclass
 class Search:
-    """Asks each known engine for its status, again and again until one leads; `sockets` are to be waited on.
+    """Asks every known engine for its status, repeatedly until one leads. The caller waits on `sockets`.
 
-    `clock` gives seconds that never run back.
+    `clock` returns monotonic seconds.
     """
 
     network: Network
     known: Known
     clock: Callable[[], float]
     _sockets: dict[str, Socket] = field(default_factory=dict)
-    _silent: set[str] = field(default_factory=set)  # who was asked in this round and has not answered
+    _silent: set[str] = field(default_factory=set)  # addresses asked in this round that have not answered
     _best: Leader | None = None
     _decide_at_s: float = 0.0
     _next_round_s: float = 0.0
@@ -76,11 +76,11 @@ class Search:
 
     @property
     def due_s(self) -> float:
-        """When `look` has something to do though nobody answered."""
+        """When to call `look` even if no answer has arrived."""
         return min(self._next_round_s, self._decide_at_s) if self._best else self._next_round_s
 
     def look(self) -> Leader | None:
-        """Reads what was answered: who leads in the newest epoch, once all have answered or had time to; or None."""
+        """Reads the answers. Returns the leader of the newest epoch when all have answered or the grace time is over."""
         for address, socket in self._sockets.items():
             while (frames := socket.receive()) is not None:
                 if frames[0] == wire.STATUS and len(frames) == 3:
@@ -104,7 +104,7 @@ class Search:
         if status.role not in TAKE_COMMANDS or status.epoch < self.known.epoch:
             return
         if status.role == REPLICA and status.fields.get("halted"):
-            return  # another one may go on, while nobody stands in for a leader
+            return  # another replica may not be halted; a halted leader has no substitute, so it is not skipped
         if self._best is None:
             self._decide_at_s = self.clock() + _GRACE_S
         if self._best is None or status.epoch > self._best.epoch:
@@ -113,7 +113,7 @@ class Search:
     def _ask_all(self) -> None:
         self._next_round_s = self.clock() + _ROUND_S
         for address in self.known.addresses:
-            with suppress(AddressUnusable, Undelivered):  # learned from another engine, or its queue is full
+            with suppress(AddressUnusable, Undelivered):  # a bad address from another engine; or a full queue
                 if address not in self._sockets:
                     self._sockets[address] = self.network.connect(Kind.DEALER, address, _LIMITS)
                 self._sockets[address].send(wire.STATUS, _CORRELATION)
@@ -121,12 +121,12 @@ class Search:
 
 
 def replicas(status: wire.Status, through: str) -> list[str]:
-    """Command addresses of the followers that an engine, reached at `through`, has told of."""
+    """Command addresses of the followers in the status of an engine that was reached at `through`."""
     return [reachable(one, through).commands for one in status.replicas]
 
 
 def reachable(addresses: wire.Addresses, through: str) -> wire.Addresses:
-    """An engine that listens everywhere says 0.0.0.0; it is reached by the host that it was found at."""
+    """Replaces wildcard hosts such as 0.0.0.0 by the host at which the engine was reached."""
     host = urlsplit(through).netloc.rpartition(":")[0]
 
     def named(address: str) -> str:

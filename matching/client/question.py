@@ -1,8 +1,8 @@
-"""A question to an engine, asked again as long as it may have been lost; a costly one only once it was.
+"""A question to an engine. It is repeated until it is answered; a costly one only after it was lost.
 
-A connection keeps messages in order, and an engine answers questions in the order in which they come. So a status that
-is asked for after the question and answered before it tells that the question, or its answer, was lost: with a
-connection that broke, or where the queue of answers was full. Until then the engine is at work on it, however long.
+Connections keep messages in order, and engines answer questions in order. After a costly question the client asks for
+the status. If the status is answered first, the question or its answer was lost, because a connection broke or a queue
+was full. Until then the engine is still working on the question.
 """
 
 from collections.abc import Callable
@@ -11,28 +11,28 @@ from matching.transport import wire
 
 _SILENT_S = 1.0
 _SILENT_AT_WORK_S = 5.0
-"""An engine that makes a costly answer says nothing else meanwhile: it is not given up for another one so soon."""
+"""An engine that works on a costly answer sends nothing else, so it is allowed a longer silence."""
 
 
 class Question:
-    """`token` gives so many bytes that nobody guesses."""
+    """`token` returns that many unpredictable bytes."""
 
     def __init__(self, verb: bytes, token: Callable[[int], bytes]) -> None:
         self._verb = verb
         self._token = token
         self._correlation = token(8)
-        self._probe = b""  # correlation of the status that is asked for after the newest sending of a costly question
-        self._asked = ""  # address of the engine that it was sent to last
+        self._probe = b""  # correlation id of the status request that follows a costly question
+        self._asked = ""  # address of the engine to which it was sent last
         self._is_lost = False
         self.answer: bytes | None = None
 
     @property
     def silent_s(self) -> float:
-        """How long the engine may be silent before another one is looked for."""
+        """How long the engine may be silent before the connection searches for another one."""
         return _SILENT_AT_WORK_S if self._verb in wire.COSTLY_QUESTIONS else _SILENT_S
 
     def to_send(self, address: str) -> tuple[bytes, bytes]:
-        """Verb and correlation for the engine at `address`, now: the question, or what tells whether it was lost."""
+        """Verb and correlation id to send to the engine at `address`: the question, or a status request as a probe."""
         if self._verb in wire.COSTLY_QUESTIONS:
             if address == self._asked and not self._is_lost:
                 return wire.STATUS, self._probe
@@ -41,7 +41,7 @@ class Question:
         return self._verb, self._correlation
 
     def take(self, payload: bytes, correlation: bytes) -> None:
-        """A message that came; one that belongs to something else is passed over."""
+        """Reads a message from the engine; ignores it if it answers something else."""
         if correlation == self._correlation:
             self.answer = payload
         elif correlation == self._probe:

@@ -1,4 +1,4 @@
-"""Running JSON commands through a fresh engine: the reference form for tests, audits and other people's tools."""
+"""Runs JSON commands through a new engine: the reference output for tests, audits and other tools."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -22,11 +22,11 @@ def replay(
     snapshot_at: int | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Iterator[dict[str, Any]]:
-    """The events of the commands in `lines`, refusals at the edge in their places, then the summary.
+    """Yields the events of the commands in `lines`, with refusals of the edge in line order, then the summary.
 
-    A block has `block_size` commands, or ends with a command on reference data; its timestamp is its number. At the end
-    of the block that holds command `snapshot_at` the engine is written to a snapshot, dropped and restored. `progress`
-    is called for each line.
+    A block ends after `block_size` commands or a command on reference data. Its timestamp is its number. After the
+    block with command `snapshot_at` the engine is replaced by one restored from its snapshot. `progress` is called for
+    every line.
     """
     run = _Run(block_size, snapshot_at)
     for number, command in numbered_commands(lines, progress):
@@ -42,7 +42,7 @@ class _Run:
         self._block_size = block_size
         self._snapshot_at = snapshot_at
         self._builder = BatchBuilder(Edge(self.engine.registry))
-        self._refusals: list[dict[str, Any] | None] = []  # one for each line since the last block, None: a command
+        self._refusals: list[dict[str, Any] | None] = []  # per line since the last block; None: not refused
 
     def add(self, command: object, line: int) -> Iterator[dict[str, Any]]:
         refusal = self._builder.add(command)
@@ -51,7 +51,7 @@ class _Run:
             yield from self.end_block()
 
     def end_block(self) -> Iterator[dict[str, Any]]:
-        """Applies what was collected; its events and the refusals between, in the order of the lines."""
+        """Applies the collected commands. Yields their events and the refusals, in the order of the lines."""
         commands, texts = self._builder.take()
         found: dict[int, list[dict[str, Any]]] = {}
         sequence = self.engine.next_command_sequence

@@ -1,15 +1,16 @@
-"""A stream of JSON commands to an engine: encoded here, sent in batches, several under way at once.
+"""A stream of JSON commands to an engine: encodes them and sends them in batches, several of which are in flight.
 
-Keeps the registry up to date by itself. What a definition adds is learned from its own answer; the engine's whole
-registry is loaded where a name is not known and the engine has more of them, or the answer does not tell.
+It keeps its registry up to date. The answer to a definition tells what to add. The engine's whole registry is loaded
+again only if a name is unknown and the engine has more names, or if such an answer is incomplete.
 """
 
 import json
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
-from matching.client.connection import Answered, Connection
+from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge, Refusal
+from matching.client.in_flight import Answered
 from matching.core.blocks import Records
 from matching.core.codes import FIRST_REFERENCE_COMMAND, CommandKind, EventKind, Reason
 from matching.core.errors import BadDefinition, BadMessage
@@ -23,7 +24,7 @@ _MAX_LOOKED_UP = 10_000
 
 
 class Sent(NamedTuple):
-    """A batch as it was sent, and what the caller calls its commands."""
+    """A batch as it was sent, with the caller's token of each command."""
 
     commands: Records
     texts: bytes
@@ -31,7 +32,7 @@ class Sent(NamedTuple):
 
 
 class CommandStream:
-    """`on_answer` is called for each batch, in order of arrival. `batch_commands` at most wire.MAX_BATCH_COMMANDS.
+    """`on_answer` is called for each batch, in order of arrival. `batch_commands` is at most wire.MAX_BATCH_COMMANDS.
 
     `before_sending` is called with the number of a batch's first command and the tokens of its commands.
     """
@@ -51,9 +52,9 @@ class CommandStream:
         self._builder = BatchBuilder(self.edge)
         self._tokens: list[Any] = []
         self._sent: dict[int, Sent] = {}
-        self._looked_up: set[Hashable] = set()  # names that were unknown when they were last asked for
-        self._defines = False  # a definition is under way: it is waited for before the next command is encoded
-        self._stale = False  # the registry lacks something that the answers did not tell
+        self._looked_up: set[Hashable] = set()  # names that the engine did not know when last asked
+        self._defines = False  # a definition is in flight: the next command is encoded after its answer
+        self._stale = False  # the registry lacks something that the answers did not contain
         self.is_loaded = False
 
     def refresh(self) -> None:
@@ -67,14 +68,14 @@ class CommandStream:
         self.is_loaded = True
 
     def make_room(self) -> None:
-        """Before `add`: sends what is ready to be sent. May be called again after NoAnswer, as `finish`."""
+        """Sends a full batch, or one that ends with a definition. Call before `add`; may be repeated after NoAnswer."""
         if self._builder.ends_block or self._defines:
             self.finish()
         elif len(self._builder) >= self._batch_commands:
             self._send()
 
     def add(self, command: object, token: Any) -> Refusal | None:
-        """Adds a command, or says why the edge refuses it. When this raises, nothing was added."""
+        """Adds a command, or returns why the edge refuses it. If this raises, nothing was added."""
         refusal = self._builder.add(command)
         if refusal is not None and refusal.reason in _UNKNOWN and isinstance(command, Mapping):
             names = tuple(str(command.get(name)) for name in _NAMES)
@@ -88,12 +89,12 @@ class CommandStream:
         return refusal
 
     def flush(self) -> None:
-        """Sends what was added, however little."""
+        """Sends the commands added so far, even if the batch is not full."""
         if len(self._builder):
             self._send()
 
     def finish(self) -> None:
-        """Sends what is left and waits for every answer. Raises NoAnswer, EngineRefused."""
+        """Sends the rest and waits for every answer. Raises NoAnswer, EngineRefused. May be repeated after NoAnswer."""
         self.flush()
         while self._sent:
             self.collect(_WAIT_S)
@@ -103,26 +104,26 @@ class CommandStream:
         self._looked_up.clear()
 
     def collect(self, timeout_s: float) -> None:
-        """Hands over the answers that are there; waits at most `timeout_s` for the first."""
+        """Passes the answers that have arrived to `on_answer`; waits at most `timeout_s` for the first."""
         for answered in self._connection.receive(timeout_s):
             sent = self._sent.pop(answered.answer.first_number)
             self._learn(sent, answered.answer)
             self._on_answer(sent, answered)
 
     def abandon(self) -> None:
-        """Forgets what was not answered."""
+        """Forgets all commands that were not answered."""
         self._sent.clear()
         self._builder = BatchBuilder(self.edge)
         self._tokens = []
 
     def _has_more_names(self) -> bool:
-        """Whether the engine knows assets or instruments that this registry lacks: it is asked for their numbers."""
+        """Asks the engine whether it has assets or instruments that this registry lacks."""
         status, registry = self._connection.ask(wire.STATUS), self.edge.registry
         told = status.get("assets"), status.get("instruments")
         return None in told or told != (len(registry.assets), len(registry.instruments))
 
     def _learn(self, sent: Sent, answer: wire.Answer) -> None:
-        """What the definition adds that a batch ended with, if it did."""
+        """If the batch ended with a definition: adds to the registry what it defined."""
         command = sent.commands[-1]
         if int(command["kind"]) < FIRST_REFERENCE_COMMAND:
             return
@@ -154,6 +155,6 @@ class CommandStream:
 
 
 def _is_named(kind: int, text: str, registry: Registry) -> bool:
-    """Whether the registry has what a definition names."""
+    """Whether the registry has the asset or instrument of a definition."""
     named = registry.asset_by_symbol if kind == CommandKind.ASSET else registry.instrument_by_symbol
     return json.loads(text)["symbol"] in named

@@ -1,4 +1,4 @@
-"""Sending a file of JSON commands to a running engine, as fast as it answers or at a given rate."""
+"""Sends a file of JSON commands to a running engine, as fast as it answers or at a given rate."""
 
 import time
 from collections import deque
@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from matching.client.connection import Answered, Connection
+from matching.client.connection import Connection
 from matching.client.edge import Refusal
+from matching.client.in_flight import Answered
 from matching.client.stream import CommandStream, Sent
 from matching.client.submission_journal import Journal, Position, Refused
 from matching.core.codes import CommandKind, EventKind, Reason, name_of
@@ -21,12 +22,12 @@ _MAX_UNSETTLED_REFUSALS = 4096
 
 @dataclass
 class _Part:
-    """Lines of the file that are settled together: a batch, and what the edge refused before its last command."""
+    """Lines of the file that are counted together: a batch, and the lines before its end that the edge refused."""
 
     lines: list[int] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
-    last_number: int = 0  # of its commands; 0: it has none
-    size: int = 0  # commands, refused ones included
+    last_number: int = 0  # number of its last command; 0 if it has none
+    size: int = 0  # commands, including refused ones
     forgotten: int = 0
     is_answered: bool = False
 
@@ -36,10 +37,10 @@ class _Part:
 
 
 class Submission:
-    """Counts of commands; `latencies_us` has one entry a batch, from its sending to its answer.
+    """Counts of commands; `latencies_us` has one entry per batch, from its sending to its answer.
 
-    `forgotten` were done before an engine was replaced or started again, and what came of them is not held any more.
-    `on_refused` hears each refused command, in the order of the lines. A `journal` keeps how far this is.
+    `forgotten` commands were applied before the engine was replaced or restarted, and it no longer holds their events.
+    `on_refused` is called with each refused command, in line order. `journal` stores the progress on disk.
     """
 
     def __init__(
@@ -56,18 +57,18 @@ class Submission:
         self._journal = journal
         self._settled = self.sent
         self._answered_number = self.position.number
-        self._open = _Part()  # of what was not sent yet: only what the edge has refused
-        self._parts: deque[_Part] = deque()  # not settled; oldest first
-        self._by_number: dict[int, _Part] = {}  # those that are not answered, by the number of their first command
+        self._open = _Part()  # lines that the edge refused since the last batch
+        self._parts: deque[_Part] = deque()  # not counted yet; oldest first
+        self._by_number: dict[int, _Part] = {}  # unanswered parts by the number of their first command
 
     @property
     def unanswered(self) -> int:
         return self.sent - self.accepted - self.rejected - self.forgotten
 
     def summary(self) -> dict[str, Any]:
-        """The last line that is printed; p50 and p99 are null when nothing was sent to the engine.
+        """The last line that `submit` prints. p50 and p99 are null if nothing was sent to the engine.
 
-        `forgotten` and `unanswered` are there when there are any.
+        `forgotten` and `unanswered` are only included if they are not 0.
         """
         p50, p99 = np.percentile(self.latencies_us, (50, 99)).tolist() if self.latencies_us else (None, None)
         rare = {"forgotten": self.forgotten, "unanswered": self.unanswered}
@@ -80,16 +81,16 @@ class Submission:
         }
 
     def refuse(self, refused: Refused) -> None:
-        """At the edge."""
+        """Notes a command that the edge refused."""
         self._open.refused.append(refused)
 
     @property
     def is_crowded(self) -> bool:
-        """So many were refused since the last batch that they should be settled by themselves."""
+        """So many were refused since the last batch that they should be counted without waiting for the next one."""
         return len(self._open.refused) >= _MAX_UNSETTLED_REFUSALS
 
     def before_sending(self, number: int, lines: list[int]) -> None:
-        """`lines` are about to be sent under the numbers from `number` on. Raises BadFile."""
+        """Notes that `lines` are about to be sent with the numbers from `number` on. Raises BadFile."""
         part, self._open = self._open, _Part()
         part.lines, part.last_number = lines, number + len(lines) - 1
         part.size = len(lines) + len(part.refused)
@@ -99,7 +100,7 @@ class Submission:
         self._parts.append(part)
 
     def note(self, sent: Sent, answered: Answered) -> None:
-        """An answer. Raises BadFile."""
+        """Notes an answer. Raises BadFile."""
         part = self._by_number.pop(answered.answer.first_number)
         part.refused = sorted([*part.refused, *refused_by_engine(sent, answered)], key=lambda one: one.line)
         part.forgotten = sum(one.command_count for one in answered.answer.segments if one.block_number == 0)
@@ -108,7 +109,7 @@ class Submission:
         self._settle()
 
     def settle_refused(self) -> None:
-        """When everything that was sent is answered: what the edge has refused since then. Raises BadFile."""
+        """Counts what the edge refused since the last batch. All batches are answered. Raises BadFile."""
         if self._open.refused:
             part, self._open = self._open, _Part()
             part.size, part.is_answered = len(part.refused), True
@@ -116,14 +117,14 @@ class Submission:
             self._settle()
 
     def end(self) -> None:
-        """However it ended: tells what else the edge has refused."""
+        """Reports the remaining refusals, also after a failure."""
         for part in (*self._parts, self._open):
             self._tell(part.refused)
         self._parts.clear()
         self._open = _Part()
 
     def _settle(self) -> None:
-        """In the order of the lines."""
+        """Counts answered parts from the oldest on, so that refusals are reported in line order."""
         while self._parts and self._parts[0].is_answered:
             part = self._parts.popleft()
             self._tell(part.refused)
@@ -143,7 +144,7 @@ class Submission:
 
 
 def refused_by_engine(sent: Sent, answered: Answered) -> list[Refused]:
-    """The commands of a batch that the engine rejected; their tokens are their lines."""
+    """The commands of a batch that the engine rejected. Their tokens are line numbers."""
     found, at = [], 0
     for segment in answered.answer.segments:
         for event in segment.events[segment.events["kind"] == EventKind.REJECTED]:
@@ -163,13 +164,13 @@ def submit(
     rate: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Sends every command, given with its line, and waits for every answer; `submission` is kept up to date.
+    """Sends all (line number, command) pairs and waits for every answer; keeps `submission` up to date.
 
-    `rate` is commands a second, None for no limit; `clock` gives seconds that never run back. Where the submission's
-    journal stopped, this goes on, for which `connection` has the journal's client id and the number that follows.
+    `rate` is commands per second, None for no limit; `clock` returns monotonic seconds. If the submission has a
+    journal, this continues after its last answered line: `connection` has the journal's client id and next number.
 
-    Raises NoAnswer when one is left without an answer, EngineUnreachable, EngineRefused; BadFile when the lines end in
-    one that cannot be read, after what came before is answered.
+    Raises NoAnswer, EngineUnreachable, EngineRefused. Raises BadFile if a line cannot be read, after all commands
+    before it are answered.
     """
     began_s = clock()
     run = _Run(connection, submission, batch_commands)
@@ -209,8 +210,8 @@ class _Run:
             return
         if line in self._position.numbered:
             raise BadFile(
-                f"Line {line} was sent before and is refused now ({refused.reason}): this is another engine than the "
-                "one that it was sent to, and the file cannot be resumed here."
+                f"Line {line} was sent before and is refused now ({refused.reason}): this is not the engine to which "
+                "it was sent, so the file cannot be resumed here."
             )
         self._submission.refuse(refused)
         if self._submission.is_crowded:
@@ -233,7 +234,7 @@ class _Pace:
         self._count = 0
 
     def keep(self, stream: CommandStream) -> None:
-        """Waits until the next command is due; what was collected goes out rather than wait for a full batch."""
+        """Waits until the next command is due. Sends the collected commands rather than wait for a full batch."""
         due_s = self._began_s + self._count / self._rate
         self._count += 1
         while (left_s := due_s - self._clock()) > 0:

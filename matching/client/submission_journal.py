@@ -1,12 +1,12 @@
-"""How far a file of commands was submitted, on disk: what was sent, before it is sent, and what was answered.
+"""A journal on disk of how far a file of commands was submitted. A batch is recorded before it is sent.
 
-An engine applies a client's numbered command once, however often it comes. So whoever goes on with the same client id,
-and gives every line the number that it had, places nothing twice; a line that was refused at the edge, and so has no
-number, stays refused. Records are written at once and survive the death of this process, not that of the machine.
+An engine applies a client's numbered command at most once. A resumed submission uses the same client id and gives every
+line its earlier number, so nothing is placed twice. A line that the edge refused has no number and stays refused.
+Records are written without a buffer: they survive a crash of this process, but not of the machine.
 
-    {"file":…,"bytes":…,"xxh3":…,"client":…}                       first: what is submitted, and as which client
+    {"file":…,"bytes":…,"xxh3":…,"client":…}                       first record: the file and the client id
     {"number":…,"lines":[[first,last],…],"refused":[[line,command,reason],…]}    a batch that is about to be sent
-    {"answered":…,"line":…,"counts":{…}}                           everything up to this number and line is done
+    {"answered":…,"line":…,"counts":{…}}                           everything up to this number and line is answered
 """
 
 import errno
@@ -30,11 +30,11 @@ _READ_BYTES = 1 << 20
 
 
 class JournalUnusable(BadFile):
-    """Its folder or disk takes no journal: nothing was sent that it would have to tell of."""
+    """The journal cannot be written. The batch that it should have recorded was not sent."""
 
 
 class Refused(NamedTuple):
-    """A command that was refused; `command` is its name, None where it is not known."""
+    """A refused command; `command` is its name, None if unknown."""
 
     line: int
     command: str | None
@@ -42,7 +42,7 @@ class Refused(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """A file by its content."""
+    """Identifies a file by its content."""
 
     size: int
     digest: str
@@ -50,9 +50,9 @@ class Identity(NamedTuple):
 
 @dataclass
 class Position:
-    """Where a submission stands: `line` and `number` are the last ones that were answered, 0 for none.
+    """The progress of a submission: `line` and `number` are the last ones that were answered, 0 for none.
 
-    Of the lines after them, `numbered` were sent under the numbers that follow, and `refused` were refused at the edge.
+    Later lines in `numbered` were sent with the numbers after `number`; those in `refused` were refused at the edge.
     """
 
     line: int = 0
@@ -62,7 +62,7 @@ class Position:
     refused: dict[int, Refused] = field(default_factory=dict)
 
     def take(self, record: dict[str, Any]) -> None:
-        """Raises KeyError, TypeError, ValueError for what no journal has."""
+        """Applies a record. Raises KeyError, TypeError, ValueError if it is not valid."""
         if "answered" in record:
             self.number, self.line, self.counts = record["answered"], record["line"], record["counts"]
             self.numbered = {line for line in self.numbered if line > self.line}
@@ -74,7 +74,7 @@ class Position:
 
 
 class Journal:
-    """Of one file; made by `begin` or `go_on`. One process holds it at a time."""
+    """The journal of one file, opened by `begin` or `resume`. Only one process at a time can hold it."""
 
     def __init__(self, stored: BinaryIO, client_id: int, position: Position) -> None:
         self._stored = stored
@@ -83,7 +83,7 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path, file: Path) -> Self:
-        """For a submission from the first line on; forgets an earlier one. Raises JournalUnusable, BadFile."""
+        """For a submission from the first line on; deletes earlier records. Raises JournalUnusable, BadFile."""
         stored, identity = _held(path, file), _identity(file)
         client_id = 1 + secrets.randbelow(FIRST_LOG_CLIENT - 1)
         try:
@@ -96,12 +96,12 @@ class Journal:
         return cls(stored, client_id, Position())
 
     @classmethod
-    def go_on(cls, path: Path, file: Path) -> Self:
-        """Where an earlier submission of the file stopped; from the first line on if there was none. Raises BadFile."""
+    def resume(cls, path: Path, file: Path) -> Self:
+        """Continues an earlier submission of the file; begins with the first line if there is none. Raises BadFile."""
         stored = _held(path, file)
         try:
             content = stored.read()
-            whole = content.rfind(b"\n") + 1  # the last record may be torn: what it told of was not sent
+            whole = content.rfind(b"\n") + 1  # the last record may be torn: then its batch was not sent
             os.truncate(stored.fileno(), whole)
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -111,17 +111,17 @@ class Journal:
         try:
             identity, client_id, position = _read(content[:whole])
         except (ValueError, KeyError, TypeError) as error:
-            raise BadFile(f"{path} is damaged: what was submitted of {file} is not known.") from error
+            raise BadFile(f"{path} is damaged: it is unknown how far {file} was submitted.") from error
         if identity != _identity(file):
             raise BadFile(f"{file} has changed since it was submitted: it cannot be resumed.")
         return cls(stored, client_id, position)
 
     def sending(self, number: int, lines: Sequence[int], refused: Iterable[Refused]) -> None:
-        """Before a batch is sent: `lines` get the numbers from `number` on. Raises BadFile."""
+        """Records a batch before it is sent: `lines` get the numbers from `number` on. Raises BadFile."""
         self._write({"number": number, "lines": _runs(lines), "refused": [list(one) for one in refused]})
 
     def answered(self, number: int, line: int, counts: dict[str, int]) -> None:
-        """Everything up to this number and this line is done. Raises BadFile."""
+        """Records that everything up to this number and line is answered. Raises BadFile."""
         self._write({"answered": number, "line": line, "counts": counts})
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ def path_for(folder: Path, file: Path) -> Path:
 
 
 def _read(content: bytes) -> tuple[Identity, int, Position]:
-    """What is submitted, as which client, and how far. Raises ValueError, KeyError, TypeError."""
+    """The file's identity, the client id and the progress. Raises ValueError, KeyError, TypeError."""
     head, *records = [json.loads(line) for line in content.splitlines()]
     position = Position()
     for record in records:
@@ -150,7 +150,7 @@ def _read(content: bytes) -> tuple[Identity, int, Position]:
 
 
 def _held(path: Path, file: Path) -> BinaryIO:
-    """Opened to append, unbuffered: a record is one write. Raises BadFile, also where another process holds it."""
+    """Opens the journal unbuffered, so that a record is one write. Raises BadFile, also if another process holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         stored = path.open("ab+", buffering=0)
@@ -180,7 +180,7 @@ def _identity(file: Path) -> Identity:
 
 
 def _runs(lines: Sequence[int]) -> list[list[int]]:
-    """Rising numbers as [first, last] of each unbroken run."""
+    """Ascending numbers as [first, last] of each run of consecutive ones."""
     runs: list[list[int]] = []
     for line in lines:
         if runs and line == runs[-1][1] + 1:
@@ -193,7 +193,7 @@ def _runs(lines: Sequence[int]) -> list[list[int]]:
 def _append(stored: BinaryIO, record: dict[str, Any]) -> None:
     """Raises OSError."""
     line = f"{dumps(record)}\n".encode()
-    if stored.write(line) < len(line):  # the disk took a part of it
+    if stored.write(line) < len(line):  # a partial write: the disk is full
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -45,7 +45,7 @@ def kept_journal(chosen: Choices, say: Callable[[str], object]) -> Iterator[Jour
         yield None
         return
     try:
-        journal = (Journal.go_on if chosen.resume else Journal.begin)(path, chosen.file)
+        journal = (Journal.resume if chosen.resume else Journal.begin)(path, chosen.file)
     except JournalUnusable as error:
         if chosen.resume:
             raise

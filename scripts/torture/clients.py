@@ -127,11 +127,11 @@ class Trader(threading.Thread):
 
     def _finish(self, connection: Connection) -> None:
         deadline_s = time.monotonic() + self.timeout_s
-        while connection.under_way and time.monotonic() < deadline_s:
+        while connection.in_flight and time.monotonic() < deadline_s:
             self._collect(connection, _POLL_S)
-        if connection.under_way:
+        if connection.in_flight:
             self.problems.append(
-                f"{self.name}: {connection.under_way} batches had no answer {self.timeout_s:g} s after the last fault."
+                f"{self.name}: {connection.in_flight} batches had no answer {self.timeout_s:g} s after the last fault."
             )
 
 

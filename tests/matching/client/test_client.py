@@ -327,8 +327,8 @@ def test_batches_can_be_sent_as_records_with_a_window(running_leader: Running) -
                 while connection.full:
                     answered += connection.receive(1.0)
                 connection.send(*builder.take())
-                assert connection.under_way <= 4
-            while connection.under_way:
+                assert connection.in_flight <= 4
+            while connection.in_flight:
                 answered += connection.receive(0.1)
         finally:
             connection.close()

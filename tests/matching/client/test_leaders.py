@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matching.client.connection import Answered, Connection
+from matching.client.connection import Connection
+from matching.client.in_flight import Answered
 from matching.client.leaders import Known, Leader, Search, known, reachable
 from matching.core import layout
 from matching.core.errors import EngineRefused, EngineUnreachable, NoAnswer
@@ -98,7 +99,7 @@ def send(connection: Connection, count: int = 1) -> None:
 def all_answers(connection: Connection) -> list[int]:
     """First numbers of what was answered, once all is."""
     found: list[Answered] = []
-    while connection.under_way:
+    while connection.in_flight:
         found += connection.receive(0.1)
     return [one.answer.first_number for one in found]
 
@@ -218,7 +219,7 @@ def test_while_nobody_leads_it_is_looked_for_until_the_time_is_over() -> None:
     engines = Engines({A: ("follower", 1), B: ("follower", 1)})
     connection = connected(engines, A, B, timeout_s=3.0)
     send(connection)
-    with pytest.raises(NoAnswer, match="Of the engines at tcp://a:1, tcp://b:1 none leads"):
+    with pytest.raises(NoAnswer, match="None of the engines at tcp://a:1, tcp://b:1 leads"):
         all_answers(connection)
     assert 103.0 <= engines.now_s < 103.6
     assert engines.asked.count(B) > 4
@@ -233,11 +234,11 @@ def test_a_new_leader_that_lost_what_was_answered_is_said_in_words(answered: int
     engines.roles, engines.applied[B] = {B: ("leader", 2)}, answered
     send(connection, 2)
     with pytest.raises(
-        EngineRefused, match=rf"commands up to {answered}, and those up to 5 were answered .* is lost"
+        EngineRefused, match=rf"commands up to {answered}, and those up to 5 were answered .* are lost"
     ) as caught:
         all_answers(connection)
     assert caught.value.code == wire.OUT_OF_ORDER
-    assert connection.under_way == 0
+    assert connection.in_flight == 0
 
 
 def test_a_refusal_that_an_answer_overtook_is_not_believed() -> None:
@@ -290,7 +291,7 @@ def test_a_batch_that_a_silent_replica_has_too_is_in_doubt_whatever_the_next_one
     send(connection)
     with pytest.raises(NoAnswer, match=r"refused the batch, .* which may still be done: Not now"):
         all_answers(connection)
-    assert connection.under_way == 1
+    assert connection.in_flight == 1
     engines.refuses, engines.applied[B] = {}, 1
     connection.retry()
     assert all_answers(connection) == [2]

@@ -8,7 +8,8 @@ import pytest
 
 from exchange_site.operations.free_addresses import free_zmq_address
 from matching.client.command_lines import numbered_commands
-from matching.client.connection import Answered, Connection
+from matching.client.connection import Connection
+from matching.client.in_flight import Answered
 from matching.client.stream import Sent
 from matching.client.submission import Submission, submit
 from matching.client.submission_journal import Journal, Refused, path_for
@@ -150,10 +151,10 @@ class TestJournal:
             patched.setattr(Journal, "_write", die)
             with pytest.raises(Killed):
                 self.run(running_leader, Journal.begin(path, file), file)
-        done = self.run(running_leader, Journal.go_on(path, file), file, told)
+        done = self.run(running_leader, Journal.resume(path, file), file, told)
         assert (done.sent, done.accepted, done.rejected, done.forgotten) == (89, 85, 4, 0)
         assert running_leader.parts.engine.next_command_sequence == 1 + 86  # as one run would leave it
-        again = self.run(running_leader, Journal.go_on(path, file), file)
+        again = self.run(running_leader, Journal.resume(path, file), file)
         assert (again.sent, again.accepted, again.rejected, again.latencies_us) == (89, 85, 4, [])
         assert running_leader.parts.engine.next_command_sequence == 1 + 86
 
@@ -161,14 +162,14 @@ class TestJournal:
         path = path_for(file.parent, file)
         self.run(running_leader, Journal.begin(path, file), file)
         path.write_bytes(path.read_bytes()[:-9])
-        assert self.run(running_leader, Journal.go_on(path, file), file).accepted == 85
+        assert self.run(running_leader, Journal.resume(path, file), file).accepted == 85
         assert running_leader.parts.engine.next_command_sequence == 1 + 86
 
     def test_a_journal_without_its_first_record_begins_anew(self, running_leader: Running, file: Path) -> None:
         path = path_for(file.parent, file)
         for content in ("", '{"file":"comm'):
             path.write_text(content)
-            journal = Journal.go_on(path, file)
+            journal = Journal.resume(path, file)
             assert (journal.position.line, path.read_text().count("\n")) == (0, 1)
             journal.close()
 
@@ -177,14 +178,14 @@ class TestJournal:
         Journal.begin(path, file).close()
         file.write_text(file.read_text() + "{}\n")
         with pytest.raises(BadFile, match="has changed since it was submitted: it cannot be resumed"):
-            Journal.go_on(path, file)
+            Journal.resume(path, file)
 
     def test_a_journal_that_is_none_is_refused(self, file: Path) -> None:
         path = path_for(file.parent, file)
         for content in ('{"client": 1}\n', "no json\n", '{"file":"a","bytes":1,"xxh3":"0","client":1}\n{"x":1}\n'):
             path.write_text(content)
             with pytest.raises(BadFile, match="is damaged"):
-                Journal.go_on(path, file)
+                Journal.resume(path, file)
 
     def test_two_at_once_are_refused(self, file: Path) -> None:
         path = path_for(file.parent, file)
@@ -197,4 +198,4 @@ class TestJournal:
             journal.sending(1, [4, 5], [])
             journal.answered(0, 3, {"sent": 3, "accepted": 3})
         with pytest.raises(BadFile, match="Line 4 was sent before and is refused now"):
-            self.run(running_leader, Journal.go_on(path, file), file)
+            self.run(running_leader, Journal.resume(path, file), file)

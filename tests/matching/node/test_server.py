@@ -148,7 +148,7 @@ def test_a_stream_of_batches_keeps_its_order_over_a_halt() -> None:
                 answered += connection.receive(0.05)
                 feed.confirm(running.parts.ring.last)
             connection.send(*one_deposit(client, number))
-        while connection.under_way:
+        while connection.in_flight:
             answered += connection.receive(0.05)
             feed.confirm(running.parts.ring.last)
         connection.close()
