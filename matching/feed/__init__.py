@@ -1,1 +1,1 @@
-"""The reader's side of the block stream."""
+"""Reads the block stream of engines."""

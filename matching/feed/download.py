@@ -1,25 +1,25 @@
-"""A snapshot that comes in parts, put together: one part is asked for at a time, and again when nobody answers."""
+"""Downloads a snapshot in parts: requests one part at a time, again if there is no answer, and joins them."""
 
 from collections.abc import Callable
 
 from matching.transport.wire import SnapshotChunk
 
-_ASK_AGAIN_S = 0.5
+_RETRY_S = 0.5
 
 
 class Download:
-    """`ask` sends a request for (number, offset) and waits for nothing; `clock` gives seconds that never run back."""
+    """`ask` sends a request for (number, offset) without waiting; `clock` returns monotonic seconds."""
 
     def __init__(self, ask: Callable[[int, int], object], clock: Callable[[], float]) -> None:
         self._ask = ask
         self._clock = clock
         self._data = bytearray()
         self.number = 0
-        """Of the block after which it was made, 0 before the first part came."""
+        """Number of the block after which the snapshot was made; 0 before the first part has arrived."""
         self.whole: bytes | None = None
-        self._pending_since_s: float | None = None  # no part has come since
+        self._pending_since_s: float | None = None  # None after each part
         self.pending_s = 0.0
-        """For how long the sender has said that the snapshot is still being made, and sent nothing of one."""
+        """How long the sender has only answered that the snapshot is still being made."""
         self.ask()
 
     def ask(self) -> None:
@@ -27,18 +27,18 @@ class Download:
         self._ask(self.number, len(self._data))
 
     def ask_if_silent(self) -> None:
-        if self.whole is None and self._clock() - self._asked_at_s >= _ASK_AGAIN_S:
+        if self.whole is None and self._clock() - self._asked_at_s >= _RETRY_S:
             self.ask()
 
     def note_pending(self) -> None:
-        """It is being made: the sender lives, and is asked again."""
+        """Notes the answer that the snapshot is still being made; the part is requested again later."""
         now_s = self._clock()
         if self._pending_since_s is None:
             self._pending_since_s = now_s
         self.pending_s = now_s - self._pending_since_s
 
     def take(self, chunk: SnapshotChunk) -> None:
-        """A part that is not the next one is passed over; one of another snapshot begins anew."""
+        """Adds a part. Ignores one that is not the next one; a part of another snapshot restarts the download."""
         self._pending_since_s, self.pending_s = None, 0.0
         if chunk.number != self.number:
             self.number = chunk.number

@@ -1,8 +1,8 @@
-"""The block streams of all replicas of one log, read as one: whatever any of them sends comes out of `receive`.
+"""Reads the block streams of all replicas of one log as a single feed.
 
-All replicas publish the same blocks, so one that is away leaves no gap. Each block names the replica that it came from
-(`Block.origin`); whoever reads compares the copies, and has a replica `refuse`d that tells another story. A replica is
-found by its command address, and looked for again when it is silent: it may come back elsewhere.
+All replicas publish the same blocks, so a replica that is down leaves no gap. Each block names the replica that sent it
+(`Block.origin`); the caller compares the copies and calls `refuse` for a replica that differs. A replica is found
+through its command address. A silent one is asked again, because it may have restarted at other addresses.
 """
 
 import time
@@ -22,14 +22,14 @@ from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, U
 
 log = structlog.get_logger(__name__)
 
-_ASK_EVERY_S = 0.5
+_ASK_INTERVAL_S = 0.5
 _SILENT_S = 2.0
 _CORRELATION = b"replica"
 _LIMITS = Limits(frame_bytes=1 << 20, receive_queue=16, send_queue=16)
 
 
 class _Member:
-    """One replica. `feed` is None until it was found, and after it was refused."""
+    """One replica. `feed` is None until it is found, and after it was refused."""
 
     def __init__(self, address: str, network: Network) -> None:
         """Raises AddressUnusable."""
@@ -38,9 +38,9 @@ class _Member:
         self.feed: Feed | None = None
         self.addresses: wire.Addresses | None = None
         self.instance: object = None  # of the process that was found last
-        self.reason = ""  # why that process is refused
-        self.reconfirmed: wire.Status | None = None  # the last status that was looked at for that
-        self.is_lacking = False  # it has said that it does not hold what was asked for last
+        self.reason = ""  # why that process is refused, "" if it is not
+        self.reconfirmed: wire.Status | None = None  # the last status checked by `_confirm_again`
+        self.is_lacking = False  # it no longer holds the blocks that were requested last
 
     @property
     def silent_for_s(self) -> float:
@@ -52,20 +52,20 @@ class _Member:
 
     @property
     def newest(self) -> int:
-        """The newest block that it told of, as long as it is heard."""
+        """Number of its newest block; 0 while it is silent."""
         return self.feed.newest() if self.feed is not None and self.is_heard else 0
 
     def status(self) -> wire.Status | None:
         return self.feed.status() if self.feed is not None else None
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         if self.feed is not None:
             self.feed.close()
             self.feed = None
 
 
 class ReplicaFeeds:
-    """Keeps the contract of settlement's feed, over the replicas at these command addresses. Not thread-safe."""
+    """Implements settlement's feed contract over the replicas at these command addresses. Not thread-safe."""
 
     def __init__(
         self,
@@ -74,28 +74,28 @@ class ReplicaFeeds:
         make_network: Callable[[], Network] = ZmqNetwork,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` gives seconds that never run back. Raises AddressUnusable."""
+        """`clock` returns monotonic seconds. Raises AddressUnusable."""
         self._make_network = make_network
         self._clock = clock
         self._network = make_network()
         self._members = [_Member(address, self._network) for address in addresses]
-        self._silence = Silence(clock)  # since the beginning, for as long as no replica is found
+        self._silence = Silence(clock)  # counts while no replica is found
         self._next_ask_s = clock()
         self._confirmed = 0
         self._wanted: tuple[int, int] | None = None
         self._asked: _Member | None = None
         self._turn = 0
 
-    # What settlement's feed is
+    # Settlement's feed contract
 
     def receive(self, timeout_s: float, limit: int) -> list[Block]:
-        """As `Feed.receive`, but what is no block makes its sender refused, as long as there is another replica."""
+        """Like `Feed.receive`, but refuses a replica that sends an invalid block, if there is another replica."""
         deadline_s = self._clock() + timeout_s
         while True:
             now_s = self._clock()
-            self._keep_up(now_s)
+            self._find_members(now_s)
             found = self._read(limit)
-            self._silence.look()
+            self._silence.note_poll()
             if found or now_s >= deadline_s:
                 return found
             self._network.wait(self._sources(), max(0.0, min(deadline_s, self._next_ask_s) - now_s))
@@ -107,7 +107,7 @@ class ReplicaFeeds:
         self._ask_next()
 
     def missing(self) -> tuple[int, int] | None:
-        """Once each replica that is heard and has come so far has said that it does not hold the first one any more."""
+        """Like `Feed.missing`: set when no reachable replica that has reached the first block holds it any more."""
         asked = self._asked
         told = asked.feed.missing() if asked is not None and asked.feed is not None else None
         if asked is None or told is None or self._wanted is None or told[0] != self._wanted[0]:
@@ -123,22 +123,22 @@ class ReplicaFeeds:
         return max((member.newest for member in self._members if _epoch(member) == epoch), default=0)
 
     def status(self) -> wire.Status | None:
-        """Of the replica that is furthest: one that is heard, in the newest epoch, and that takes commands."""
+        """Status of the most advanced replica: prefers reachable, then newest epoch, not halted, highest block."""
         told = [(member, status) for member in self._members if (status := member.status())]
         if not told:
             return None
 
-        def standing(one: tuple[_Member, wire.Status]) -> tuple[bool, int, bool, int]:
+        def rank(one: tuple[_Member, wire.Status]) -> tuple[bool, int, bool, int]:
             member, status = one
             return member.is_heard, status.epoch, not status.fields.get("halted"), status.block_number
 
-        return max(told, key=standing)[1]
+        return max(told, key=rank)[1]
 
     def silent_for_s(self) -> float:
         return min([self._silence.for_s, *(member.silent_for_s for member in self._members)])
 
     def move(self, addresses: wire.Addresses) -> None:
-        """Listens to this engine, too: a replica that is known, or whoever has begun an epoch that is not the log's."""
+        """Also reads this engine, if it is not a known replica: it has begun an epoch that is not the log's."""
         if all(member.address != addresses.commands for member in self._members):
             self._members.append(_Member(addresses.commands, self._network))
 
@@ -150,32 +150,32 @@ class ReplicaFeeds:
 
     def close(self) -> None:
         for member in self._members:
-            member.leave()
+            member.disconnect()
             member.socket.close()
         self._network.close()
 
-    # Replicas that differ
+    # Refused replicas
 
     def refuse(self, origin: str, reason: str) -> bool:
-        """Listens no more to this replica, until it was started again. False: there is no other, so it is still heard.
+        """Stops reading from this replica until it is restarted. Returns False if there is no other to read from.
 
-        `origin` is that of a block.
+        `origin` is that of a block. Without another replica nothing changes.
         """
         if not any(member.address != origin and not member.reason for member in self._members):
             return False
         for member in self._members:
             if member.address == origin and not member.reason:
-                log.error("a replica differs and is not listened to any more", replica=origin, reason=reason)
+                log.error("feed.replica_refused", replica=origin, reason=reason)
                 status = member.status()
                 member.instance = _instance(status) if status is not None else member.instance
                 member.reason = reason
-                member.leave()
+                member.disconnect()
         if self._asked is not None and self._asked.feed is None:
             self._ask_next()
         return True
 
     def refused(self) -> dict[str, str]:
-        """Address of each replica that is refused, and why."""
+        """Address → reason of each refused replica."""
         return {member.address: member.reason for member in self._members if member.reason}
 
     def addresses(self) -> Sequence[str]:
@@ -184,7 +184,7 @@ class ReplicaFeeds:
     # Reading
 
     def _read(self, limit: int) -> list[Block]:
-        """From each in turn, so that one that sends a lot does not keep the others waiting."""
+        """Starts with another replica each time, so that a busy one does not keep the others waiting."""
         found: list[Block] = []
         self._turn += 1
         for place in range(len(self._members)):
@@ -207,7 +207,7 @@ class ReplicaFeeds:
         return [*(socket for feed in feeds for socket in feed.sockets), *(member.socket for member in self._members)]
 
     def _ask_next(self) -> None:
-        """Another replica than the one that was asked last, if another one holds what is wanted."""
+        """Requests the wanted blocks from another replica than last time, if another one may hold them."""
         if self._wanted is None:
             return
         first, last = self._wanted
@@ -217,42 +217,42 @@ class ReplicaFeeds:
         if self._asked is not None and self._asked.feed is not None:
             self._asked.feed.request(first, last)
 
-    # Who is there
+    # Finding replicas
 
-    def _keep_up(self, now_s: float) -> None:
+    def _find_members(self, now_s: float) -> None:
         for member in self._members:
             while (frames := member.socket.receive()) is not None:
                 if frames[0] == wire.STATUS and len(frames) == 3:
-                    with suppress(BadMessage):  # another version's engine: it is not found
+                    with suppress(BadMessage):  # an engine of another version is not used
                         self._note(member, wire.decode_status(frames[1]))
-            self._confirm_what_it_has(member)
+            self._confirm_again(member)
         if now_s < self._next_ask_s:
             return
-        self._next_ask_s = now_s + _ASK_EVERY_S
+        self._next_ask_s = now_s + _ASK_INTERVAL_S
         for member in self._members:
             if not member.is_heard:
-                with suppress(Undelivered):  # nobody is there, and has not been for long
+                with suppress(Undelivered):  # it has been down for long
                     member.socket.send(wire.STATUS, _CORRELATION)
 
     def _note(self, member: _Member, status: wire.Status) -> None:
-        """It was not heard, and lives: perhaps it is new, was started again, or listens elsewhere."""
+        """Handles the status of a replica that was silent: it may be new, restarted, or at other addresses."""
         instance = _instance(status)
         if member.reason and instance == member.instance:
             return
         found = reachable(status.addresses, member.address)
         if member.feed is None or member.addresses != found:
-            member.leave()
-            with suppress(AddressUnusable):  # that it names itself; it is asked again
+            member.disconnect()
+            with suppress(AddressUnusable):  # its status has a bad address; it is asked again
                 member.feed = Feed(
                     found.blocks, found.retransmission, make_network=self._make_network, clock=self._clock
                 )
                 member.feed.confirm(self._confirmed)
         if member.reason:
-            log.info("a replica that was refused has been started again", replica=member.address)
+            log.info("feed.replica_readmitted", replica=member.address)
         member.addresses, member.instance, member.reason = found, instance, ""
 
-    def _confirm_what_it_has(self, member: _Member) -> None:
-        """A replica that is behind what was confirmed hears of it as far as it has come: else its ring would fill."""
+    def _confirm_again(self, member: _Member) -> None:
+        """Confirms to a replica that lags behind the blocks that it has by now, or its ring would fill up."""
         status = member.status()
         if member.feed is None or status is None or status is member.reconfirmed:
             return
@@ -263,7 +263,7 @@ class ReplicaFeeds:
 
 
 def _instance(status: wire.Status) -> object:
-    """Another one after each start: replicas say it, and a leader takes a new epoch."""
+    """Identifies a process: replicas report an instance, and a leader begins a new epoch at each start."""
     return status.fields.get("instance", status.epoch)
 
 

@@ -10,7 +10,7 @@ from matching.client.client import Client
 from matching.core.blocks import Block
 from matching.core.errors import BadBlock, EngineUnreachable
 from matching.feed.reader import Feed
-from matching.feed.silence import MAX_BETWEEN_LOOKS_S
+from matching.feed.silence import MAX_POLL_INTERVAL_S
 from matching.transport import wire
 from matching.transport.sockets import RawSocket
 from matching.workloads.btc_usd import DEFINITIONS
@@ -234,7 +234,7 @@ def test_time_in_which_nobody_listened_is_no_silence(stage: Stage, away_s: int) 
     stage.network.now_s += away_s
     assert stage.feed.silent_for_s() == 0
     assert stage.feed.receive(0, 10) == []
-    assert stage.feed.silent_for_s() == MAX_BETWEEN_LOOKS_S
+    assert stage.feed.silent_for_s() == MAX_POLL_INTERVAL_S
     stage.say()
     stage.feed.receive(0, 10)
     assert stage.feed.silent_for_s() == 0
@@ -247,7 +247,7 @@ def test_a_wait_that_a_pause_has_made_long_is_no_long_silence(stage: Stage, monk
 
     monkeypatch.setattr(stage.network, "wait", stopped)
     stage.feed.receive(0.1, 10)
-    assert stage.feed.silent_for_s() == MAX_BETWEEN_LOOKS_S
+    assert stage.feed.silent_for_s() == MAX_POLL_INTERVAL_S
 
 
 def test_an_engine_that_is_silent_is_asked_whether_it_lives_and_its_answer_ends_the_silence(stage: Stage) -> None:
@@ -269,5 +269,5 @@ def test_a_running_engine_answers_on_its_retransmission_socket_whether_it_lives(
     running = running_leader.plan.addresses
     with closing(Feed(f"tcp://127.0.0.1:{nobody}", running.retransmission)) as feed:
         until_heard(feed, feed.status, "an answer")
-        assert feed.silent_for_s() < MAX_BETWEEN_LOOKS_S
+        assert feed.silent_for_s() < MAX_POLL_INTERVAL_S
         assert feed.newest() == 3
