@@ -60,11 +60,11 @@ def _tail_not_made_durable() -> Iterator[Any]:
             file.sync()
         file.close()
 
-    yield mock.patch.object(Segments, "_settle", settle)
+    yield mock.patch.object(Segments, "_rewrite", settle)
 
 
 def _torn_tail_stays() -> Iterator[Any]:
-    yield mock.patch.object(Segments, "_settle", _returning(None))
+    yield mock.patch.object(Segments, "_rewrite", _returning(None))
 
 
 def _confirm_before_append() -> Iterator[Any]:

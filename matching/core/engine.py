@@ -1,7 +1,7 @@
 """The engine: a replicated state machine. The same requests and commands give the same blocks, byte for byte.
 
-No clock, no socket, no file: whoever calls `apply` brings the timestamp. Reference data (assets, instruments, their
-status) is kept by the registry, everything else by the kernel.
+It uses no clock, socket or file; the caller of `apply` passes the timestamp. The registry holds reference data (assets,
+instruments and their status), the kernel everything else.
 """
 
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from matching.core.kernel.structures import pools as p
 from matching.core.registry import Instrument, Registry
 
 _RESERVED_COMMANDS = 1024
-"""Memory is looked after once in so many commands, not in each block."""
+"""Memory is reserved for this many commands at a time, not for each block."""
 
 _EVENT_KINDS = {
     CommandKind.ASSET: EventKind.ASSET_ADDED,
@@ -38,7 +38,7 @@ _INSTRUMENT_FIELDS = (
 
 
 class OpenOrder(NamedTuple):
-    """Price in ticks, quantity (traded and open) and remaining in lots."""
+    """Price in ticks; quantity (traded plus open) and remaining in lots."""
 
     order_id: int
     account: int
@@ -54,16 +54,16 @@ class Engine:
         self.shard = shard
         self.epoch = epoch
         self.registry = Registry()
-        self.clients: dict[int, int] = {}  # last request number applied
+        self.clients: dict[int, int] = {}  # client id → number of its last applied command
         self.block_number = 0
         self.state_hash = 0
         self.timestamp_ns = 0
         self.pools = kernel.empty_pools()
-        self._room = 0  # commands for which memory is reserved
+        self._reserved = 0  # number of commands for which memory is reserved
         self._events = np.empty(0, layout.EVENT)
 
     def become(self, other: "Engine") -> None:
-        """Takes the state of `other`, which is not used any more: whoever holds this engine keeps it."""
+        """Takes over the state of `other`, which must not be used any more. References to this engine stay valid."""
         vars(self).update(vars(other))
 
     @property
@@ -75,18 +75,18 @@ class Engine:
         return int(self.pools.state.item(p.NEXT_EVENT_SEQUENCE))
 
     def check(self, commands: Records, texts: bytes) -> None:
-        """Raises BadMessage for records (a writable array) that no edge makes."""
+        """Raises BadMessage for records (a writable array) that a correct edge never produces."""
         check(commands, texts, self.registry)
 
     def check_form(self, commands: Records, texts: bytes) -> None:
-        """As `check`; assets and instruments that this engine does not know pass."""
+        """Like `check`, but accepts assets and instruments that this engine does not know."""
         check_form(commands, texts, self.registry)
 
     def apply(self, requests: Records, commands: Records, texts: bytes, timestamp_ns: int) -> Block:
         """Applies COMMAND records (a writable array) that passed `check` as the next block.
 
-        `requests` (REQUEST records) say whose they are, in order. A command on reference data is the last one. The
-        block's time is `timestamp_ns`, or that of the block before if that is later.
+        `requests` (REQUEST records) assign them to clients, in order. Only the last command may change reference data.
+        The block's time is `timestamp_ns`, or that of the previous block if that is later.
         """
         self._reserve(len(commands))
         first_command, first_event = self.next_command_sequence, self.next_event_sequence
@@ -115,7 +115,7 @@ class Engine:
         return block
 
     def follow(self, block: Block) -> Block:
-        """Applies the commands of another engine's block at its time; the caller compares the bytes."""
+        """Applies the commands of another engine's block with its timestamp. The caller compares the bytes."""
         texts = block.texts[: int(block.commands["text_length"].sum(dtype=np.int64))]
         commands = block.commands.copy()  # the kernel is compiled for writable arrays
         self.check(commands, texts)
@@ -123,15 +123,15 @@ class Engine:
         return self.apply(block.requests, commands, texts, block.timestamp_ns)
 
     def _reserve(self, commands: int) -> None:
-        if commands > self._room:
-            self._room = max(commands, _RESERVED_COMMANDS)
-            self.pools = kernel.reserve(self.pools, self._room)
-            # A command gives at most an acceptance, a partial trade, an end and a count, and an event for each order
-            # that it takes out of the book.
-            events = int(self.pools.state[p.ORDER_COUNT]) + 5 * self._room
+        if commands > self._reserved:
+            self._reserved = max(commands, _RESERVED_COMMANDS)
+            self.pools = kernel.reserve(self.pools, self._reserved)
+            # A command causes at most an acceptance, a partial trade, a cancellation of the rest and a count, plus one
+            # event for each order that leaves the book; those can be orders that the commands placed themselves.
+            events = int(self.pools.state[p.ORDER_COUNT]) + 5 * self._reserved
             if events > len(self._events):
                 self._events = np.empty(2 * events, layout.EVENT)
-        self._room -= commands
+        self._reserved -= commands
 
     def _apply_reference_data(self, command: Any, texts: bytes, count: int) -> None:
         kind = CommandKind(int(command["kind"]))
@@ -165,22 +165,22 @@ class Engine:
         record["house_base"] = self._house_balance(instrument.base.id)
         record["house_quote"] = self._house_balance(instrument.quote.id)
         self.pools = kernel.with_instrument(self.pools, record)
-        self._room = 0
+        self._reserved = 0
 
     def _house_balance(self, asset: int) -> int:
-        """Place of the house's balance, made if it is not there."""
+        """Index of the house account's balance, which is created if it does not exist."""
         self.pools = kernel.reserve(self.pools, 1)
-        self._room = 0
+        self._reserved = 0
         return int(kernel.open_balance(self.pools, HOUSE_ACCOUNT, asset))
 
-    # What it holds
+    # Reading the state
 
     def balances(self) -> list[tuple[int, str, int, int]]:
         """(account, asset symbol, available, locked) by account and symbol, without rows of two zeros."""
         rows = self.pools.balances[1 : self.pools.state[p.BALANCE_TOP]]
         rows = rows[(rows["available"] != 0) | (rows["locked"] != 0)]
         symbols = np.array([asset.symbol for asset in self.registry.assets], object)
-        # Sorted as columns: sorting a million tuples takes seconds, and leaves them scattered for whoever reads them.
+        # Sorted as columns: sorting a million tuples takes seconds, and scatters them in memory.
         rows = rows[np.lexsort((np.argsort(np.argsort(symbols))[rows["asset"]], rows["account"]))]
         columns = (rows["account"], symbols[rows["asset"]], rows["available"], rows["locked"])
         return list(zip(*(column.tolist() for column in columns), strict=True))

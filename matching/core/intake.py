@@ -1,6 +1,6 @@
-"""The last look at records from outside before they are sequenced: the kernel believes what passes here.
+"""Validates records from clients before they are sequenced. The kernel does not check them again.
 
-The edge makes no record that fails; a client with a bug or bad intent may.
+A correct edge never produces a record that fails; a faulty or malicious client may.
 """
 
 import json
@@ -17,7 +17,7 @@ from matching.core.texts import hashes
 
 _FAULTS = {
     records.KIND: "a kind that does not exist",
-    records.REFERENCE_DATA_NOT_LAST: "something to say on assets or instruments, which only the last command may",
+    records.REFERENCE_DATA_NOT_LAST: "a kind that changes reference data, which only the last command may have",
     records.INSTRUMENT: "an instrument or asset that does not exist",
     records.ACCOUNT: "a negative account",
     records.SIDE: "a side that does not exist",
@@ -30,24 +30,24 @@ _FAULTS = {
     records.QUOTE_QUANTITY: "a quote_quantity that is not alone on a market buy",
     records.ORDER_ID: "a negative order_id",
     records.NO_REFERENCE: "no reference, which a deposit or withdrawal needs",
-    records.TEXT_OFFSET: "a string that does not follow the one before, or is not the end of the strings",
+    records.TEXT_OFFSET: "a string that does not follow the previous one, or does not end with the strings",
     records.TEXT_LENGTH: "a client order id or reference that is too long",
 }
 
 
 class _NotKnown(BadMessage):
-    """A name that another engine's registry may have, or this one's later."""
+    """An unknown name, which another engine may know, or this one later."""
 
 
 def check(commands: Records, texts: bytes, registry: Registry) -> None:
-    """Raises BadMessage when COMMAND records and their strings are not what an edge makes of valid commands."""
+    """Raises BadMessage for COMMAND records and strings that an edge does not produce from valid commands."""
     _check_records(commands, texts, len(registry.assets), len(registry.instruments))
     if _defines(commands):
         _check_definition(commands[-1], texts, registry)
 
 
 def check_form(commands: Records, texts: bytes, registry: Registry) -> None:
-    """As `check`, and what `registry` does not know passes. Raises BadMessage for what no registry would let pass."""
+    """Like `check`, but accepts unknown names. Raises BadMessage for what is invalid with any registry."""
     _check_records(commands, texts, int(NONE_ID), int(NONE_ID))
     if _defines(commands):
         with suppress(_NotKnown):
@@ -65,7 +65,7 @@ def _check_records(commands: Records, texts: bytes, assets: int, instruments: in
     if not texts.isascii() or not texts.decode("ascii").isprintable():
         raise BadMessage("The strings of the batch are not printable ASCII.")
     if hashes(texts, commands["text_length"].tolist()) != commands["text_hash"].tolist():
-        raise BadMessage("A string of the batch has another hash than the one beside it.")
+        raise BadMessage("A string of the batch does not match its hash.")
 
 
 def _check_definition(command: Any, texts: bytes, registry: Registry) -> None:
@@ -82,6 +82,6 @@ def _check_definition(command: Any, texts: bytes, registry: Registry) -> None:
             status_named(definition.get("status"))
             registry.instrument_by_symbol[definition["symbol"]]
     except KeyError as error:
-        raise _NotKnown(f"The batch defines something on {error.args[0]!r}, which does not exist.") from error
+        raise _NotKnown(f"The batch has a definition that names {error.args[0]!r}, which does not exist.") from error
     except (ValueError, RecursionError, TypeError, BadDefinition) as error:
-        raise BadMessage(f"The batch carries a definition that cannot be: {error}") from error
+        raise BadMessage(f"The batch has an invalid definition: {error}") from error

@@ -1,7 +1,8 @@
-"""Reference data: which assets and instruments exist, and how their decimals become ticks, lots and units.
+"""Reference data: the existing assets and instruments, and their ticks, lots and units.
 
-Both sides of the wire keep one: the engine's is the truth, built from the definitions in its blocks; the edge's is a
-copy. A definition is a dict in the form of docs/semantics.md, section 3, checked by `asset_from` and `instrument_from`.
+The engine and every edge have a registry. The engine's is authoritative, built from the definitions in its blocks; an
+edge's is a copy. A definition is a dict in the form of docs/semantics.md, section 3, which `asset_from` and
+`instrument_from` validate.
 """
 
 import json
@@ -29,7 +30,7 @@ class Asset:
         return self.unit.scale
 
     def definition(self) -> dict[str, Any]:
-        """The command that makes this asset."""
+        """The command that defines this asset."""
         return {"command": "asset", "symbol": self.symbol, "decimals": self.decimals}
 
 
@@ -52,7 +53,7 @@ class Instrument:
     taker_fee: int
 
     def definition(self) -> dict[str, Any]:
-        """The command that makes this instrument, decimals in their shortest form."""
+        """The command that defines this instrument, with decimals in their shortest form."""
         return {
             "command": "instrument",
             "symbol": self.symbol,
@@ -82,7 +83,7 @@ class Registry:
         """The asset that `definition` would add. Raises BadDefinition."""
         symbol, decimals = _symbol(definition), definition.get("decimals")
         if type(decimals) is not int or not 0 <= decimals <= _MAX_DECIMALS:
-            raise BadDefinition(f"decimals of asset {symbol} is a whole number from 0 to {_MAX_DECIMALS}.")
+            raise BadDefinition(f"decimals of asset {symbol} must be a whole number from 0 to {_MAX_DECIMALS}.")
         return Asset(len(self.assets), symbol, Unit.of_decimals(decimals))
 
     def instrument_from(self, definition: Mapping[str, Any]) -> Instrument:
@@ -90,14 +91,14 @@ class Registry:
         symbol = _symbol(definition)
         base, quote = (self._asset_named(definition, field) for field in ("base", "quote"))
         if base.id == quote.id:
-            raise BadDefinition(f"base and quote of instrument {symbol} are two different assets.")
+            raise BadDefinition(f"base and quote of instrument {symbol} must be two different assets.")
         try:
             tick, lot = Unit.parse(definition.get("tick_size")), Unit.parse(definition.get("lot_size"))
             min_quantity, max_quantity = (lot.count(definition.get(name)) for name in ("min_quantity", "max_quantity"))
             min_notional = quote.unit.count(definition.get("min_notional"))
         except (NotPlain, DoesNotFit) as error:
             raise BadDefinition(
-                f"Instrument {symbol} has {error.args[0]!r}, which is no multiple of its unit as a decimal string."
+                f"Instrument {symbol} has {error.args[0]!r}, which is not a decimal string and multiple of its unit."
             ) from error
         maker_fee, taker_fee = _fee(definition, "maker_fee"), _fee(definition, "taker_fee")
         if not 1 <= min_quantity <= max_quantity or min_notional < 0:
@@ -127,7 +128,7 @@ class Registry:
 
     def _asset_named(self, definition: Mapping[str, Any], field: str) -> Asset:
         if not isinstance(definition.get(field), str):
-            raise BadDefinition(f"{field} of an instrument is the symbol of an asset.")
+            raise BadDefinition(f"{field} of an instrument must be the symbol of an asset.")
         return self.asset_by_symbol[definition[field]]
 
     def add_asset(self, asset: Asset) -> None:
@@ -143,7 +144,7 @@ class Registry:
         """Applies a command on reference data, given as the definition that `canonical` wrote.
 
         Returns the id of the asset or instrument and Reason.NONE, or Reason.ALREADY_EXISTS with nothing changed.
-        Raises BadDefinition or KeyError for what no edge lets through.
+        Raises BadDefinition or KeyError for a definition that a correct edge refuses.
         """
         definition = json.loads(text)
         if kind == CommandKind.ASSET:
@@ -163,7 +164,7 @@ class Registry:
         return instrument.id, Reason.NONE
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as JSON: `load` makes an equal registry of it."""
+        """The registry as JSON, from which `load` makes an equal one."""
         return {
             "assets": [asset.definition() for asset in self.assets],
             "instruments": [instrument.definition() for instrument in self.instruments],
@@ -182,34 +183,34 @@ class Registry:
 
 
 def canonical(definition: Mapping[str, Any]) -> str:
-    """The text that a block carries for a command on reference data."""
+    """The text of a definition as it is stored in blocks."""
     return json.dumps(definition, separators=(",", ":"), ensure_ascii=True)
 
 
 def status_named(name: object) -> InstrumentStatus:
-    """Raises BadDefinition for what is no status."""
+    """Raises BadDefinition if there is no such status."""
     for status in InstrumentStatus:
         if name == name_of(status):
             return status
-    raise BadDefinition(f"{name!r} is no status: trading, cancel_only or halted.")
+    raise BadDefinition(f"{name!r} is not a status: use trading, cancel_only or halted.")
 
 
 def _symbol(definition: Mapping[str, Any]) -> str:
     symbol = definition.get("symbol")
     if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
-        raise BadDefinition(f"{str(symbol)[:40]!r} is no symbol: 1 to 32 characters of A-Z 0-9 . _ -")
+        raise BadDefinition(f"{str(symbol)[:40]!r} is not a symbol: use 1 to 32 characters of A-Z 0-9 . _ -")
     return symbol
 
 
 def _fee(definition: Mapping[str, Any], name: str) -> int:
     fee = definition.get(name)
     if type(fee) is not int or not 0 <= fee < PPM:
-        raise BadDefinition(f"{name} is a whole number of parts per million from 0 to {PPM - 1}.")
+        raise BadDefinition(f"{name} must be a whole number of parts per million from 0 to {PPM - 1}.")
     return fee
 
 
 def _whole(mantissa: int, exponent: int) -> int:
-    """mantissa × 10^exponent where that is a whole number from 1 that fits int64, else 0."""
+    """mantissa × 10^exponent if that is a whole number that fits int64, else 0."""
     digits, scale = split(plain(mantissa, max(0, -exponent)))
     value = digits * 10 ** max(0, exponent)
     return value if scale == 0 and value <= INT64_MAX else 0

@@ -20,7 +20,7 @@ from matching.workloads.btc_usd import BTC, BTC_USD
 from tests.matching.invariants import check_invariants
 from tests.matching.small_exchange import defined_engine
 
-SENTENCE = re.compile(r"[A-Z][^\n]*\.|The batch carries a definition that cannot be: [^\n]+")
+SENTENCE = re.compile(r"[A-Z][^\n]*\.|The batch has an invalid definition: [^\n]+")
 LIMIT = {"kind": CommandKind.ORDER, "price": 100, "quantity": 1}
 MARKET = {
     "kind": CommandKind.ORDER,
@@ -104,10 +104,14 @@ def test_what_an_edge_makes_passes(registry: Any) -> None:
         (ASSET, b"[" * 60_000, "a definition that cannot be"),
         (ASSET, b"9" * 60_000, "a definition that cannot be"),
         (ASSET, canonical({**BTC, "decimals": 19}).encode(), "a whole number from 0 to 18"),
-        (ASSET, canonical({**BTC, "symbol": ["BTC"]}).encode(), "is no symbol"),
+        (ASSET, canonical({**BTC, "symbol": ["BTC"]}).encode(), "is not a symbol"),
         ({"kind": CommandKind.INSTRUMENT}, canonical({**BTC_USD, "base": "DOGE"}).encode(), "'DOGE', which does not"),
-        ({"kind": CommandKind.INSTRUMENT}, canonical({**BTC_USD, "quote": {}}).encode(), "is the symbol of an asset"),
-        ({"kind": CommandKind.INSTRUMENT_STATUS}, b'{"symbol":"BTC-USD","status":"asleep"}', "is no status"),
+        (
+            {"kind": CommandKind.INSTRUMENT},
+            canonical({**BTC_USD, "quote": {}}).encode(),
+            "must be the symbol of an asset",
+        ),
+        ({"kind": CommandKind.INSTRUMENT_STATUS}, b'{"symbol":"BTC-USD","status":"asleep"}', "is not a status"),
         ({"kind": CommandKind.INSTRUMENT_STATUS}, b'{"symbol":"NO-NE","status":"halted"}', "which does not exist"),
         ({"kind": CommandKind.INSTRUMENT_STATUS}, b'{"symbol":["BTC-USD"],"status":"halted"}', "cannot be"),
         ({"kind": CommandKind.INSTRUMENT_STATUS}, b'{"status":"halted"}', "which does not exist"),

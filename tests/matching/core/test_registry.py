@@ -134,7 +134,7 @@ def test_a_status_is_changed_and_nothing_else_is_one(registry: Registry) -> None
         assert registry.apply(CommandKind.INSTRUMENT_STATUS, canonical(definition)) == (0, Reason.NONE)
         assert registry.statuses == [status]
     for wrong in ("TRADING", "", None, 0, "asleep"):
-        with pytest.raises(BadDefinition, match="is no status: trading, cancel_only or halted"):
+        with pytest.raises(BadDefinition, match="is not a status: use trading, cancel_only or halted"):
             registry.apply(CommandKind.INSTRUMENT_STATUS, canonical({"symbol": "BTC-USD", "status": wrong}))
 
 
