@@ -1,9 +1,9 @@
-"""Blocks in files: what the write-ahead log and settlement's spill are made of.
+"""Segment files of blocks, used by the write-ahead log and by settlement's spill.
 
-One record holds the blocks of one `append`, between a header and a trailer that repeats the header's own hash, and is
-on the disk when that returns. Files are named for their first block. A record is written only after the one before it
-is durable, so a record that cannot be read is a torn tail when it is the last, and is cut off; anywhere else it is
-damage, and nothing is read past it.
+A record holds the blocks of one `append`, between a header and a trailer that repeats the header's hash. It is durable
+when `append` returns. Files are named after their first block. A record is written only after the previous one is
+durable. So an unreadable record at the end is a torn tail and is cut off; anywhere else it is damage, and nothing after
+it is read.
 """
 
 import errno
@@ -21,19 +21,19 @@ from matching.storage.disk import DRAFT, AppendFile, Disk
 
 SEGMENT_BYTES = 64 << 20
 
-_HEADER = struct.Struct("<IIQ")  # mark, bytes of the blocks, xxh3_64 of them
-_SEAL = struct.Struct("<Q")  # xxh3_64 of the header, after it and, so that no record ends in zeros, at the end
+_HEADER = struct.Struct("<IIQ")  # mark, size of the blocks in bytes, xxh3_64 of the blocks
+_SEAL = struct.Struct("<Q")  # xxh3_64 of the header; after it, and again as trailer, so that no record ends in zeros
 _FRAME = _HEADER.size + 2 * _SEAL.size
 _MARK = 0x474F4C58  # b"XLOG" read as a little-endian integer
 _MARK_BYTES = _MARK.to_bytes(4, "little")
-_ALIGNMENT = 8  # every record is a multiple of it
+_ALIGNMENT = 8  # the size of every record is a multiple of this
 _BLOCK_SIZE = struct.Struct("<I")  # before each block
-_SECTOR = 512  # what a disk writes as a whole
+_SECTOR = 512  # unit that a disk writes atomically, in bytes
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Segments:
-    """Files under `folder`, which is made when the first block comes. `remedy` ends the sentence about damage."""
+    """Files under `folder`, which is created with the first block. `remedy` is appended to errors about damage."""
 
     def __init__(self, disk: Disk, folder: Path, suffix: str, remedy: str, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class Segments:
         self._file: AppendFile | None = None
 
     def blocks(self) -> Iterator[Block]:
-        """Every block held, by number, for who writes here: cuts a torn tail off the last file.
+        """Every block held, by number. Only for the writing process, because it cuts a torn tail off the last file.
 
         Raises LogDamaged, LogUnusable.
         """
@@ -53,7 +53,7 @@ class Segments:
             yield from self._blocks_of(self.folder / name, is_last=name == names[-1])
 
     def newest(self) -> Block | None:
-        """The last block held, found from the end, for who does not write here: nothing is changed.
+        """The last block held. For processes that do not write here: nothing is changed.
 
         Raises LogDamaged, LogUnusable.
         """
@@ -73,7 +73,7 @@ class Segments:
         return None
 
     def peek(self) -> Iterator[Block]:
-        """The blocks that can be read while another process may be writing or clearing: up to the first that cannot.
+        """The blocks up to the first unreadable one. Another process may write or clear the files meanwhile.
 
         Raises LogUnusable.
         """
@@ -90,7 +90,7 @@ class Segments:
                 yield from _blocks(path, payload)
 
     def append(self, blocks: Sequence[Block]) -> None:
-        """Durable when this returns. Raises LogFull, and then holds what it held before; LogUnusable."""
+        """The blocks are durable when this returns. Raises LogFull, after which nothing has changed; LogUnusable."""
         payload = b"".join(_BLOCK_SIZE.pack(len(block.data)) + block.data for block in blocks)
         payload += bytes(-len(payload) % _ALIGNMENT)
         header = _HEADER.pack(_MARK, len(payload), xxhash.xxh3_64_intdigest(payload))
@@ -137,7 +137,7 @@ class Segments:
             file = self._disk.append_to(self.folder / f"{first_block:020d}{self._suffix}")
             try:
                 self._disk.sync_folder(self.folder)  # or a crash could lose the file's name
-                self._disk.sync_folder(self.folder.parent)  # who made the folder may have died before its own sync
+                self._disk.sync_folder(self.folder.parent)  # a crash may have come between creating and syncing it
             except OSError:
                 file.close()
                 raise
@@ -151,7 +151,7 @@ class Segments:
             file.sync()
         except OSError as error:
             if error.errno in _NO_ROOM:
-                file.truncate(size)  # a part of a record with a good one after it would be damage
+                file.truncate(size)  # a partial record followed by another one would count as damage
             raise
 
     def _blocks_of(self, path: Path, *, is_last: bool) -> Iterator[Block]:
@@ -164,37 +164,37 @@ class Segments:
                 good = end
             self._refuse_damage(path, data, good, is_last=is_last)
             if is_last:
-                self._settle(path, data[:good])
+                self._rewrite(path, data[:good])
         except OSError as error:
             raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
 
     def _refuse_damage(self, path: Path, data: bytes, good: int, *, is_last: bool) -> None:
-        """Unless all is `good`, but for what may be the torn tail of the last file."""
+        """Raises LogDamaged unless only the first `good` bytes are followed by a torn tail of the last file."""
         if good < len(data) and not (is_last and _is_torn(data, good)):
             raise LogDamaged(f"{path} is damaged at byte {good}: nothing is started from it. {self._remedy}")
 
     def _opened(self) -> list[str]:
-        """Names of the files; removes what `_settle` left when a process died in it, up to a whole file each time."""
+        """Names of the files. Removes drafts that `_rewrite` left behind in a crash; each can be as large as a file."""
         try:
             names = self._disk.names(self.folder, "")
             for name in names:
-                if name.endswith(DRAFT) and f"{self._suffix}." in name:  # others may have files here too
+                if name.endswith(DRAFT) and f"{self._suffix}." in name:  # the folder may hold other files
                     self._disk.remove(self.folder / name)
         except OSError as error:
             raise LogUnusable(f"{self.folder} cannot be used: {error.strerror}.") from error
         return [name for name in names if name.endswith(self._suffix)]
 
-    def _settle(self, path: Path, good: bytes) -> None:
-        """Cuts a torn tail off, and makes what is left durable.
+    def _rewrite(self, path: Path, good: bytes) -> None:
+        """Cuts off a torn tail and makes the rest durable, which it must be before the next file is created.
 
-        Whoever wrote it may have died before its fsync, or of its failure, after which a file system takes pages for
-        written that are not: so it is written anew. The next file must not be on the disk before this one is.
+        The previous writer may have crashed before fsync, or because fsync failed. After a failed fsync a file system
+        may mark pages as written that are not, so another fsync is not enough: the file is written again.
         """
         self._disk.write_whole(path, good)
 
 
 def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(offset after it, blocks' bytes) of each good record from the start, up to the first that is not."""
+    """(end offset, payload) of each valid record, up to the first invalid one. The payload is the blocks' bytes."""
     at = 0
     while (payload := _record_at(data, at)) is not None:
         at += _FRAME + len(payload)
@@ -202,7 +202,7 @@ def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _size_at(data: bytes, at: int) -> int | None:
-    """Bytes of the blocks of the record whose header is there, whole and as it was written."""
+    """Payload size of the record at offset `at`; None if its header is incomplete or invalid."""
     if len(data) < at + _HEADER.size + _SEAL.size:
         return None
     mark, size, _ = _HEADER.unpack_from(data, at)
@@ -229,15 +229,15 @@ def _blocks(path: Path, payload: bytes) -> Iterator[Block]:
         try:
             yield Block.decode(memoryview(payload)[at : at + size])
         except BadBlock as error:
-            raise LogDamaged(f"{path} holds bytes that are no block of this version: {error}") from error
+            raise LogDamaged(f"{path} has bytes that are not a block of this version: {error}") from error
         at += size
 
 
 def _is_torn(data: bytes, offset: int) -> bool:
-    """Whether what begins at `offset` and cannot be read is a record that was being written, and not a damaged one.
+    """Whether the unreadable bytes from `offset` on are an unfinished record rather than damage.
 
-    A crash in the middle of writing leaves a part of the record, or the whole length with sectors that were never
-    written, which read as zeros (no record has a sector of zeros, and none ends in them); and no good record after it.
+    A crash during a write leaves either a part of the record, or its whole length with unwritten sectors that read as
+    zeros. (No record contains a sector of zeros or ends in one.) No valid record follows it.
     """
     at = data.find(_MARK_BYTES, offset + 1)
     while at >= 0:
