@@ -1,19 +1,19 @@
-"""NASDAQ messages in LOBSTER form (lobsterdata.com) as commands (docs/semantics.md, section 7).
+"""Converts NASDAQ messages in LOBSTER form (lobsterdata.com) to commands (docs/semantics.md, section 7).
 
 A message is a line `seconds,message_type,order_id,quantity,price,direction`: quantity in shares, price in 1/10000
-dollar, direction 1 for a buy order and -1 for a sell order, in an execution that of the resting one. A header may come
-first.
+dollar, direction 1 for a buy order and -1 for a sell order; for an execution, that of the resting order. The first line
+may be a header.
 
-    1 new limit order      → order, the recorded id as client_order_id
-    2 part cancelled       → replace to the smaller open quantity
+    1 new limit order      → order, with the recorded id as client_order_id
+    2 partly cancelled     → replace with the smaller open quantity
     3 deleted              → cancel
-    4 executed             → IOC of the executed quantity at that price, from the other side, by a taker, with the id of
-                             the order that the exchange executed as client_order_id; where another order is before
-                             that one in the book, a replace or cancel of it by that quantity, counted as out of turn
-    5 hidden order executed, 6 auction, 7 trading halt, what is about orders from before the file, and a new order that
-      would trade at once    → skipped, counted
+    4 executed             → IOC order of a taker on the other side, for the executed quantity at that price, with the
+                             id of the executed order as client_order_id; but if that order is not first in the book's
+                             priority, a replace or cancel of it by that quantity, counted as out of turn
+    5 hidden order executed, 6 auction, 7 trading halt, messages about orders from before the file, and a new order that
+      would trade at once    → skipped and counted
 
-So the book of an engine that runs the commands holds what the exchange's held of these orders, message by message.
+After each command the engine's book holds the same quantities of these orders as the exchange's book.
 """
 
 import gzip
@@ -67,9 +67,9 @@ class Message(NamedTuple):
 
 @dataclass
 class Counts:
-    """Messages read, commands made of them (the prelude apart), and messages skipped by reason.
+    """Counts of messages read, commands made of them (without the prelude), and messages skipped, by reason.
 
-    `out_of_turn` are executions of an order that was not the first of its book: they become a replace or a cancel.
+    `out_of_turn`: executions of an order that was not first in priority, converted to a replace or a cancel.
     """
 
     messages: int = 0
@@ -88,7 +88,7 @@ class Counts:
 
 @dataclass
 class _Open:
-    """An order as the exchange had it: its account here, its side, its price, and the shares that are open."""
+    """An open order of the exchange: the account that we gave it, side, price, and open shares."""
 
     account: int
     side: str
@@ -97,7 +97,7 @@ class _Open:
 
 
 class _Book:
-    """The open orders by id, and by side and price in the order in which an engine executes them."""
+    """The open orders by id, and by side and price in time priority."""
 
     def __init__(self) -> None:
         self.orders: dict[int, _Open] = {}
@@ -129,7 +129,7 @@ class _Book:
 
 @contextmanager
 def opened(file: Path) -> Iterator[Iterator[str]]:
-    """The lines of a .csv or .csv.gz file. Raises BadFile, at once or with the line that cannot be read or unpacked."""
+    """The lines of a .csv or .csv.gz file. Raises BadFile, also while the lines are read."""
     with ExitStack() as stack:
         try:
             stored = stack.enter_context(file.open("rb"))
@@ -140,26 +140,26 @@ def opened(file: Path) -> Iterator[Iterator[str]]:
 
 
 def _lines(file: Path, text: TextIOWrapper) -> Iterator[str]:
-    """A longer line than a message has comes in pieces, each as bad as the whole."""
+    """A line that is longer than any message is split; its parts are invalid messages too."""
     try:
         while line := text.readline(_MAX_LINE_CHARACTERS):
             yield line
     except gzip.BadGzipFile as error:
-        raise BadFile(f"{file} is no gzip file, or it is damaged.") from error
+        raise BadFile(f"{file} is not a gzip file, or it is damaged.") from error
     except (EOFError, zlib.error) as error:
-        raise BadFile(f"{file} is damaged: its packed data ends early or makes no sense.") from error
+        raise BadFile(f"{file} is damaged: its compressed data is truncated or invalid.") from error
     except OSError as error:
         raise BadFile(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def stock_named(file: Path) -> str:
-    """The stock's symbol out of a file name such as AAPL_2012-06-21_…csv; STOCK where there is none."""
+    """The stock's symbol from a file name such as AAPL_2012-06-21_…csv; STOCK if the name has none."""
     found = _STOCK.match(file.name)
     return found[1].upper() if found else "STOCK"
 
 
 def read(lines: Iterable[str]) -> Iterator[Message]:
-    """Messages of a file's lines, blank ones and a header left out. Raises BadFile naming the line."""
+    """Parses lines to messages, without blank lines and a header. Raises BadFile with the line number."""
     for number, line in enumerate(lines, 1):
         fields = line.strip().split(",")
         if fields == [""] or (number == 1 and _is_header(fields)):
@@ -168,7 +168,7 @@ def read(lines: Iterable[str]) -> Iterator[Message]:
 
 
 def convert(messages: Iterable[Message], stock: str, counts: Counts) -> Iterator[Command]:
-    """The prelude, then the commands of the messages, nothing of none; `counts`, fresh, is kept up to date."""
+    """Yields the prelude and the messages' commands; nothing if there is no message. Updates the new `counts`."""
     symbol = f"{stock}-{QUOTE}"
     book = _Book()
     for message in messages:
@@ -184,9 +184,9 @@ def convert(messages: Iterable[Message], stock: str, counts: Counts) -> Iterator
 
 
 def prelude(stock: str) -> Iterator[Command]:
-    """Assets, instrument, and funds for every account.
+    """Commands for the assets, the instrument, and funds of every account.
 
-    Buyers and sellers, makers and takers are different accounts, so that nobody ever meets an order of their own.
+    Buyers, sellers, makers and takers are different accounts, so that no self-trade can happen.
     """
     yield {"command": "asset", "symbol": QUOTE, "decimals": QUOTE_DECIMALS}
     yield {"command": "asset", "symbol": stock, "decimals": 0}
@@ -220,7 +220,7 @@ def maker(order_id: int, side: str) -> int:
 
 
 def taker(side: str) -> int:
-    """The account that takes from the other side's orders."""
+    """The account whose IOC orders on `side` execute the other side's resting orders."""
     return FIRST_TAKER + (1 if side == "sell" else 0)
 
 
@@ -283,13 +283,13 @@ def _message(line: int, fields: list[str]) -> Message:
     if len(fields) != _COLUMNS:
         raise BadFile(f"Line {line} has {len(fields)} columns: a message in LOBSTER form has {_COLUMNS}.")
     if not _SECONDS.fullmatch(fields[0]):
-        raise BadFile(f"Line {line}: {fields[0][:40]!r} is no time in seconds.")
+        raise BadFile(f"Line {line}: {fields[0][:40]!r} is not a time in seconds.")
     for text in fields[1:]:
         if not _WHOLE.fullmatch(text):
-            raise BadFile(f"Line {line}: {text[:40]!r} is no whole number.")
+            raise BadFile(f"Line {line}: {text[:40]!r} is not a whole number.")
     message = Message(line, *map(int, fields[1:]))
     if not NEW <= message.type <= HALT:
-        raise BadFile(f"Line {line}: {message.type} is no message type: LOBSTER has {NEW} to {HALT}.")
+        raise BadFile(f"Line {line}: {message.type} is not a message type: LOBSTER has {NEW} to {HALT}.")
     if message.type <= EXECUTED:
         _check_order(message)
     return message
@@ -297,14 +297,16 @@ def _message(line: int, fields: list[str]) -> Message:
 
 def _check_order(message: Message) -> None:
     if message.order_id <= 0 or not 0 < message.quantity <= MAX_SHARES or message.price <= 0:
-        raise BadFile(f"Line {message.line}: order id, quantity and price are more than 0, quantity to {MAX_SHARES}.")
+        raise BadFile(
+            f"Line {message.line}: order id, quantity and price must be above 0, and quantity at most {MAX_SHARES}."
+        )
     if message.direction not in _SIDES:
-        raise BadFile(f"Line {message.line}: {message.direction} is no direction: 1 buys, -1 sells.")
+        raise BadFile(f"Line {message.line}: {message.direction} is not a direction: 1 buys, -1 sells.")
 
 
 @dataclass
 class Executions:
-    """What became of recorded executions when the commands ran: which order each one hit first."""
+    """Counts of recorded executions by the order that the converted command traded with first."""
 
     recorded_order: int = 0
     other_order: int = 0
@@ -312,10 +314,10 @@ class Executions:
 
 
 def executions(events: Iterable[Mapping[str, Any]]) -> Executions:
-    """Compares, out of the events of an engine that ran the commands, each execution with the exchange's record."""
+    """Compares each execution in the events of an engine that ran the commands with the exchange's record."""
     found = Executions()
     names: dict[int, str] = {}  # order id → client order id
-    taking: int | None = None  # an IOC that has not traded yet
+    taking: int | None = None  # order id of an IOC order that has not traded yet
     for event in events:
         kind = event.get("event")
         if taking is not None and kind in ("trade", "order_cancelled"):
