@@ -124,7 +124,7 @@ class Client:
         return self._go_on()
 
     def retry(self) -> list[Result]:
-        """After NoAnswer from `call`: sends the same requests again, then the rest. Returns the results of that call."""
+        """After NoAnswer from `call`: sends the same requests again, then the rest. Returns its results."""
         self.connection.retry()
         return self._go_on()
 

@@ -80,7 +80,7 @@ class Search:
         return min(self._next_round_s, self._decide_at_s) if self._best else self._next_round_s
 
     def look(self) -> Leader | None:
-        """Reads the answers. Returns the leader of the newest epoch when all have answered or the grace time is over."""
+        """Reads the answers. Returns the newest epoch's leader when all have answered or the grace time is over."""
         for address, socket in self._sockets.items():
             while (frames := socket.receive()) is not None:
                 if frames[0] == wire.STATUS and len(frames) == 3:

@@ -1,1 +1,1 @@
-"""What management commands share: engine addresses, interruption, options that are numbers."""
+"""Shared by the management commands: engine addresses, interruption by signals, progress bars, numeric options."""

@@ -1,4 +1,4 @@
-"""Where engines take commands: as the settings say, and where else one leads."""
+"""Command addresses of engines: those in the settings, and that of the newest epoch's leader."""
 
 from collections.abc import Callable
 
@@ -9,29 +9,29 @@ from matching.core.epochs import Epoch
 from matching.core.errors import EngineUnreachable
 
 NewestEpoch = Callable[[], Epoch | None]
-"""Gives the newest epoch that the store knows; None where it knows none or does not answer."""
+"""Returns the newest epoch in the store; None if there is none or the store does not answer."""
 
 
 def replicas() -> list[str]:
-    """Command addresses of all replicas of one log; of the one engine where ENGINE_REPLICAS names none."""
+    """Command addresses of all replicas, or of the single engine if ENGINE_REPLICAS is empty."""
     return settings.ENGINE_REPLICAS or [settings.ENGINE_COMMAND_ADDRESS]
 
 
 def addresses() -> str:
-    """The same, as commands take them: commas between."""
+    """The same, separated by commas, as `--address` takes them."""
     return ",".join(replicas())
 
 
 def unreachable(error: EngineUnreachable, asked: str, newest_epoch: NewestEpoch) -> str:
-    """The error's sentence, and where the newest epoch's engine takes commands, if that is none of those `asked`.
+    """The error's sentence, plus the newest leader's command address if that is not among those `asked`.
 
-    After a promotion the settings still name the engine that led before. The store stands above this package, so the
-    caller says how it is asked.
+    After a promotion the settings still name the previous leader. The caller passes in how to ask the store, because
+    this package may not import settlement.
     """
     epoch = newest_epoch()
     if epoch is None or epoch.commands in known(asked).addresses:
         return str(error)
     return (
-        f"{error} By the store the engine at {epoch.commands} leads, in epoch {epoch.number}: "
+        f"{error} According to the store the engine at {epoch.commands} leads, in epoch {epoch.number}: "
         f"try --address {epoch.commands}."
     )

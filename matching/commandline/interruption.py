@@ -1,6 +1,7 @@
-"""SIGINT and SIGTERM end a command with one sentence, what was done so far in it, and exit code 128 + the signal.
+"""SIGINT and SIGTERM end a command with one sentence that says what was done so far, and exit code 128 + the signal.
 
-For the main thread. Only the standard library is imported at the top: a process heeds signals before it loads the rest.
+Use it in the main thread. Only the standard library is imported at the top, so that signals are handled before a
+process loads everything else.
 """
 
 import os
@@ -16,7 +17,7 @@ _STDERR = 2
 
 
 class Interrupted(KeyboardInterrupt):
-    """`number` is the signal's."""
+    """`number` is the signal number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -24,7 +25,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopFlag(threading.Event):
-    """Set by the first signal; `number` is that signal's, 0 before."""
+    """Set by the first signal. `number` is that signal's number, 0 before."""
 
     number = 0
 
@@ -39,17 +40,17 @@ def sentence(number: int, so_far: str = "") -> str:
 
 
 def exit_code(number: int) -> int:
-    """As shells say it."""
+    """128 + the signal number, as shells report it."""
     return 128 + number
 
 
 @contextmanager
 def whole_process(is_service: bool) -> Iterator[Callable[[], None]]:
-    """For the whole of a program, its imports included. A service that is asked to stop ends with 0, and in silence.
+    """Handles signals for a whole program, including its imports. A service that is stopped ends silently with code 0.
 
-    Gives what is to be called when everything is loaded: until then a signal ends the process at once, for there is
-    nothing to clean up, and an exception could be lost in a callback of the import system. From then on it raises
-    Interrupted.
+    Yields a function to call when everything is loaded. Before that call a signal ends the process at once, because
+    there is nothing to clean up and a callback of the import system could swallow an exception. After it a signal
+    raises Interrupted.
     """
 
     def end_at_once(number: int, frame: FrameType | None) -> None:
@@ -72,13 +73,13 @@ def whole_process(is_service: bool) -> Iterator[Callable[[], None]]:
         sys.stderr.write(f"{sentence(number)}\n")
         sys.exit(exit_code(number))
     finally:
-        # What is left is the interpreter's own end: the work is done or was given up, and the exit code tells which.
+        # Only the interpreter's shutdown is left, and the exit code is decided: a signal must not change it.
         _handle(signal.SIG_IGN)
 
 
 @contextmanager
 def stoppable(so_far: Callable[[], str] = str) -> Iterator[None]:
-    """Either signal ends the block with CommandError. `so_far` says what was done, without a full stop."""
+    """Either signal ends the block with CommandError. `so_far` returns what was done, without a full stop."""
     before = _handle(_interrupt)
     try:
         yield
@@ -94,7 +95,7 @@ def stoppable(so_far: Callable[[], str] = str) -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """What must not be left half done, as a process that was started and is not known yet: signals wait for its end."""
+    """Defers signals until the block ends, for example until a started process is recorded."""
     waiting: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -111,9 +112,9 @@ def undisturbed() -> Iterator[None]:
 
 
 def stop_on_signals() -> StopFlag:
-    """Set by the first SIGTERM or SIGINT, for a loop that looks at it."""
-    # Ignored by whoever started this program, it would stay so: children would vanish, and nobody could learn how they
-    # ended, or signal one without the risk that its number is another process's by now.
+    """A flag that the first SIGTERM or SIGINT sets, for a loop that checks it."""
+    # An ignored SIGCHLD is inherited from the parent process. Then the kernel reaps children at once: their exit codes
+    # are lost, and a signal to a child could reach another process that got its number.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stop = StopFlag()
     for number in SIGNALS:
@@ -133,7 +134,7 @@ def _number(error: KeyboardInterrupt) -> int:
 
 
 def _handle(handler: _Handler) -> "dict[signal.Signals, _Handler | int | None]":
-    """Sets it for both signals and gives the handlers before. One that is ignored stays ignored."""
+    """Sets the handler of both signals and returns the previous ones. A signal that is ignored stays ignored."""
     before: dict[signal.Signals, _Handler | int | None] = {}
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""What `submit` tells and keeps: refused commands, where it stands, the journal that lets it be resumed."""
+"""The output of `submit`: refused commands, progress so far, and the journal from which it can resume."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _MAX_PRINTED = 20
 
 
 class Choices(NamedTuple):
-    """`refused` is a file for all refused commands; `journals` the folder where journals are kept."""
+    """The options of `submit`. `refused`: file for all refused commands; `journals`: folder of the journals."""
 
     file: Path
     resume: bool
@@ -31,17 +31,17 @@ def so_far(submission: Submission) -> str:
     answered = submission.sent - submission.unanswered
     return (
         f"{answered} of {submission.sent} commands were answered, those up to line {submission.answered_line}"
-        f"{'; --resume goes on there' if submission.client_id else ''}"
+        f"{'; --resume continues there' if submission.client_id else ''}"
     )
 
 
 @contextmanager
 def kept_journal(chosen: Choices, say: Callable[[str], object]) -> Iterator[Journal | None]:
-    """None where the commands come from a pipe, or nothing can be kept in DATA_DIR. Raises BadFile."""
+    """The open journal; None if the commands come from a pipe or DATA_DIR cannot be written. Raises BadFile."""
     path = path_for(chosen.journals, chosen.file)
     if not chosen.file.is_file():
         if chosen.resume:
-            raise BadFile("--resume needs a file: what comes through a pipe cannot be read again.")
+            raise BadFile("--resume needs a file, because a pipe cannot be read again.")
         yield None
         return
     try:
@@ -53,13 +53,13 @@ def kept_journal(chosen: Choices, say: Callable[[str], object]) -> Iterator[Jour
         yield None
         return
     if chosen.resume and not journal.position.line:
-        say(f"No answered line of {chosen.file} is on record in {path.parent}: this begins with its first line.")
+        say(f"{path.parent} has no record of an answered line of {chosen.file}: submitting from its first line.")
     with closing(journal):
         yield journal
 
 
 class Report:
-    """Tells of refused commands: the first ones on standard error, all of them in the file or document asked for."""
+    """Reports refused commands: the first ones on standard error, all of them in the chosen file or JSON document."""
 
     def __init__(
         self, chosen: Choices, journal: Journal | None, bar: "tqdm[Any]", say: Callable[[str], object]
@@ -101,11 +101,11 @@ class Report:
 
 
 def refusal_file(chosen: Choices, answered_line: int) -> TextIO:
-    """To be written to. Resumed, it keeps what it has of lines that were answered. Raises BadFile."""
+    """Opens the file of refused commands. With --resume it keeps the rows of answered lines. Raises BadFile."""
     path = chosen.refused
     assert path is not None
     if path.exists() and chosen.file.exists() and path.samefile(chosen.file):
-        raise BadFile(f"{path} is read: name another file for the refused commands.")
+        raise BadFile(f"{path} is the input file: name another file for the refused commands.")
     try:
         if chosen.resume and path.is_file():
             os.truncate(path, bytes_up_to(path, answered_line))
@@ -116,7 +116,7 @@ def refusal_file(chosen: Choices, answered_line: int) -> TextIO:
 
 
 def bytes_up_to(path: Path, line: int) -> int:
-    """The size of an earlier run's rows up to this line; later lines are sent again, and their rows written again."""
+    """Size of an earlier run's rows up to this line. Later lines are sent again, and their rows are written again."""
     size = 0
     with path.open("rb") as rows:
         try:
@@ -125,5 +125,5 @@ def bytes_up_to(path: Path, line: int) -> int:
                     break
                 size += len(row)
         except (ValueError, KeyError, TypeError) as error:
-            raise BadFile(f"{path} holds something else than refused commands: name another file.") from error
+            raise BadFile(f"{path} holds other data than refused commands: name another file.") from error
     return size

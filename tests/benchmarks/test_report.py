@@ -125,8 +125,8 @@ def test_a_server_that_is_not_there_is_one_sentence_and_exit_2(free_port: Callab
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--commands", "0"], "argument --commands: '0' is no whole number from 1 to 100000000."),
-        (["--seed", "-1"], f"argument --seed: '-1' is no whole number from 0 to {2**63 - 1}."),
+        (["--commands", "0"], "argument --commands: '0' is not a whole number from 1 to 100000000."),
+        (["--seed", "-1"], f"argument --seed: '-1' is not a whole number from 0 to {2**63 - 1}."),
         (["--commands", "1"], ""),
     ],
 )

@@ -103,7 +103,7 @@ def test_commands_can_come_from_standard_input(engine: Running, monkeypatch: pyt
     assert ended.summary is not None
     assert (ended.code, ended.summary["accepted"], ended.messages) == (0, 2, [])
     assert submit(engine, Path("-"), "--resume").messages == [
-        "--resume needs a file: what comes through a pipe cannot be read again."
+        "--resume needs a file, because a pipe cannot be read again."
     ]
 
 
@@ -165,7 +165,7 @@ def test_without_an_answer_the_summary_is_printed_and_resuming_sends_nothing_twi
     assert ended.summary["unanswered"] > 0
     assert ended.summary["sent"] == ended.summary["accepted"] + ended.summary["unanswered"]
     assert "did not answer within 0.3 s. Until then " in ended.messages[-1]
-    assert "--resume goes on there" in ended.messages[-1]
+    assert "--resume continues there" in ended.messages[-1]
     resumed = submit(engine, file, "--resume", "--batch", "7")
     assert resumed.code == 0
     assert resumed.summary is not None
@@ -207,7 +207,7 @@ def test_an_interruption_reports_the_answered_commands_and_prints_the_summary(
     answered = ended.summary["accepted"]
     assert ended.messages == [
         f"Stopped by SIGINT: {answered} of 33 commands were answered, those up to line {answered}; "
-        "--resume goes on there."
+        "--resume continues there."
     ]
     resumed = submit(engine, file, "--resume")
     assert resumed.summary is not None

@@ -71,7 +71,7 @@ def test_interrupted_it_says_what_was_answered_and_is_resumed(
     answered = summary["accepted"]
     assert "".join(submit.errors) == (
         f"CommandError: Stopped by {number.name}: {answered} of {summary['sent']} commands were answered, those up to "
-        f"line {answered}; --resume goes on there.\n"
+        f"line {answered}; --resume continues there.\n"
     )
     resumed = start("submit", str(file), "--resume", **shared)
     until(lambda: resumed.popen.poll() is not None, "the rest", 60)

@@ -17,18 +17,18 @@ from matching.workloads import lobster
 
 
 class Command(BaseCommand):
-    help = "Turn NASDAQ messages in LOBSTER form into commands; what was skipped stands on standard error, by reason."
-    requires_system_checks: list[str] = []  # it needs no database
+    help = "Convert NASDAQ messages in LOBSTER form to commands. Prints counts to standard error."
+    requires_system_checks: list[str] = []  # no database is needed
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, metavar="MESSAGES.csv[.gz]")
         parser.add_argument("--output", type=Path, metavar="COMMANDS.jsonl", help="default: standard output")
-        parser.add_argument("--stock", help="its symbol, 1 to 16 of A-Z and dot; default: out of the file's name")
+        parser.add_argument("--stock", help="symbol, 1 to 16 of A-Z and dot (default: from the file name)")
 
     def handle(self, *, file: Path, output: Path | None, stock: str | None, **options: Any) -> None:
         stock = stock or lobster.stock_named(file)
         if not re.fullmatch(r"[A-Z.]{1,16}", stock) or stock == lobster.QUOTE:
-            raise CommandError(f"--stock is 1 to 16 of A-Z and dot, and not {lobster.QUOTE}.", returncode=2)
+            raise CommandError(f"--stock must be 1 to 16 of A-Z and dot, and not {lobster.QUOTE}.", returncode=2)
         counts = lobster.Counts()
         target: AbstractContextManager[TextIO | TextIOBase]
         target = written_whole(output) if output else flushed(self.stdout)

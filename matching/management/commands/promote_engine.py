@@ -14,12 +14,12 @@ _PATIENCE_S = 3.0
 
 
 class Command(BaseCommand):
-    help = "Make a follower the leader, under a new epoch that fences whoever led before."
+    help = "Promote a follower to leader in a new epoch, which fences the previous leader."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--address", default=settings.ENGINE_COMMAND_ADDRESS, help="the follower's command address")
-        parser.add_argument("--force", action="store_true", help="though its leader lives, or blocks are missing")
-        parser.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for it to catch up")
+        parser.add_argument("--force", action="store_true", help="even if its leader is alive or blocks are missing")
+        parser.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="time to catch up")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, address: str, force: bool, timeout: float, as_json: bool, **options: Any) -> str:
@@ -39,7 +39,7 @@ def promote(address: str, timeout_s: float, *, forced: bool) -> dict[str, Any]:
     """The engine's answer. Raises EngineUnreachable, NoAnswer, BadMessage, AddressUnusable."""
     connection = Connection(address, timeout_s=_PATIENCE_S, roams=False)
     try:
-        connection.ask(wire.STATUS)  # nobody there is found out soon, catching up may take long
+        connection.ask(wire.STATUS)  # fails fast if no engine is there; catching up may take long
         return connection.ask(wire.PROMOTE_FORCED if forced else wire.PROMOTE, timeout_s)
     finally:
         connection.close()

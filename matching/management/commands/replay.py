@@ -19,21 +19,23 @@ _COULD_NOT_RUN = 2
 
 
 class Command(BaseCommand):
-    help = "Run the commands of a JSON Lines file through a fresh engine: events, one a line, then a summary line."
-    requires_system_checks: list[str] = []  # it needs no database
+    help = "Run the commands of a JSON Lines file through a new engine. Prints one event per line, then a summary."
+    requires_system_checks: list[str] = []  # no database is needed
 
     def add_arguments(self, parser: CommandParser) -> None:
         size, number = whole_number(1, MAX_BLOCK_COMMANDS), whole_number(1)
         parser.add_argument("file", type=Path, metavar="COMMANDS.jsonl", help="-: standard input")
-        parser.add_argument("--events", type=Path, metavar="EVENTS.jsonl", help="write here, whole or not at all")
-        parser.add_argument("--block-size", type=size, default=512, metavar="N", help="commands a block (default: 512)")
-        parser.add_argument("--snapshot-at", type=number, metavar="N", help="after command N go on from a snapshot")
+        parser.add_argument("--events", type=Path, metavar="EVENTS.jsonl", help="written whole or not at all")
+        parser.add_argument(
+            "--block-size", type=size, default=512, metavar="N", help="commands per block (default 512)"
+        )
+        parser.add_argument("--snapshot-at", type=number, metavar="N", help="continue from a snapshot after command N")
 
     def handle(
         self, *, file: Path, events: Path | None, block_size: int, snapshot_at: int | None, **options: Any
     ) -> None:
         if events and events.exists() and file.exists() and events.samefile(file):
-            raise CommandError(f"{file} is read: name another file for the events.", returncode=_COULD_NOT_RUN)
+            raise CommandError(f"{file} is the input: name another file for the events.", returncode=_COULD_NOT_RUN)
         target: AbstractContextManager[TextIO | TextIOBase]
         target = written_whole(events) if events else flushed(self.stdout)
         lines_read = 0

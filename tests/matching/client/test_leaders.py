@@ -282,14 +282,14 @@ def test_a_batch_that_each_time_was_refused_by_a_halted_engine_was_not_done() ->
 
 @pytest.mark.parametrize("code", [wire.ENGINE_HALTED, wire.BAD_MESSAGE])
 def test_a_batch_that_a_silent_replica_has_too_is_in_doubt_whatever_the_next_one_says(code: str) -> None:
-    """The silent one may have it under way in the log, from which it comes out after the refusal."""
+    """The silent one may have written it to the log, from which it is read after the refusal."""
     engines = Refusing({A: ("replica", 1)})
     connection = connected(engines, A, B, timeout_s=5.0)
     send(connection)
     assert all_answers(connection) == [1]
     engines.roles, engines.refuses = {B: ("replica", 1)}, {B: code}
     send(connection)
-    with pytest.raises(NoAnswer, match=r"refused the batch, .* which may still be done: Not now"):
+    with pytest.raises(NoAnswer, match=r"refused the batch, .* unanswered and may still be applied: Not now"):
         all_answers(connection)
     assert connection.in_flight == 1
     engines.refuses, engines.applied[B] = {}, 1

@@ -190,8 +190,8 @@ def outcome(content: bytes, folder: Path) -> list[str]:
         (["no such file"], "no such file cannot be read: No such file or directory."),
         ([str(VECTORS)], "cannot be read: Is a directory."),
         (["{junk}"], "is not UTF-8 text: line 1 has invalid start byte."),
-        (["{vector}", "--block-size", "0"], "argument --block-size: '0' is no whole number from 1 to 1000000."),
-        (["{vector}", "--block-size", "many"], "argument --block-size: 'many' is no whole number from 1 to 1000000."),
+        (["{vector}", "--block-size", "0"], "argument --block-size: '0' is not a whole number from 1 to 1000000."),
+        (["{vector}", "--block-size", "x"], "argument --block-size: 'x' is not a whole number from 1 to 1000000."),
         (["{vector}", "--events", "{junk}/events"], "cannot be written: Not a directory."),
     ],
 )

@@ -29,8 +29,8 @@ def test_where_no_engine_answers_the_leader_that_the_store_knows_is_named(promot
     silent = free_zmq_address()
     (tmp_path / "commands.jsonl").write_text('{"kind": "halt_trading", "symbol": "X"}\n')
     said = (
-        f"No engine answers at {silent}: start it, or name another address. By the store the engine at {LEADER} leads, "
-        f"in epoch 2: try --address {LEADER}."
+        f"No engine answers at {silent}: start it, or name another address. According to the store the engine at "
+        f"{LEADER} leads, in epoch 2: try --address {LEADER}."
     )
     assert refused("engine_status", "--address", silent) == (2, said)
     assert refused("submit", str(tmp_path / "commands.jsonl"), "--timeout", "1", "--address", silent) == (2, said)
