@@ -253,7 +253,7 @@ def _answer_what_is_not_logged() -> Iterator[Any]:
     real = server.Leader._log
 
     def log(self: server.Leader, turn: Any) -> None:
-        self._tell(turn)
+        self._answer_and_publish(turn)
         real(self, turn)
 
     yield mock.patch.object(server.Leader, "_log", log)

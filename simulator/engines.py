@@ -106,7 +106,7 @@ class Engines:
         plan = Plan(seat.addresses, _RING_BLOCKS, _RING_BYTES, self._block_commands)
         try:
             if follow:
-                follow_leader(plan, services, follow, _TIMEOUT_S, ready, lambda: False)
+                follow_leader(plan, services, follow, timeout_s=_TIMEOUT_S, ready=ready, stop=lambda: False)
             else:
                 lead(plan, services, ready, lambda: False)
         except (MatchingError, StoreError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The engine's metrics, read from its status board when they are asked for: counting costs the engine nothing."""
+"""Prometheus metrics of the engine, read from its status board at each scrape."""
 
 from collections.abc import Iterator
 
@@ -17,19 +17,23 @@ class EngineMetrics(Collector):
         for name, text, count in (
             ("engine_commands", "Commands applied since the process started.", counters.commands),
             ("engine_events", "Events they caused.", counters.events),
-            ("engine_bad_messages", "Frames that were no message of ours.", counters.bad_messages),
+            ("engine_bad_messages", "Invalid messages received from clients and readers.", counters.bad_messages),
             ("engine_refused_batches", "Batches refused as a whole.", counters.refused_batches),
-            ("engine_lost_answers", "Answers whose reader was gone or did not read.", counters.lost_answers),
-            ("engine_clock_jumps", "Times that the clock of blocks was found implausible.", counters.clock_jumps),
-            ("engine_passed_over", "Messages of the replicas' log that were none of ours.", board.passed_over),
+            (
+                "engine_lost_answers",
+                "Answers not delivered because the client was gone or slow.",
+                counters.lost_answers,
+            ),
+            ("engine_clock_jumps", "How often the clock of blocks became implausible.", counters.clock_jumps),
+            ("engine_passed_over", "Invalid messages in the replicas' log, which were skipped.", board.passed_over),
         ):
             yield CounterMetricFamily(name, text, value=count)
         for name, text, value in (
             ("engine_ring_blocks", "Blocks in the retransmission ring.", len(board.ring)),
-            ("engine_ring_unconfirmed_blocks", "Those that settlement has not confirmed.", board.ring.unconfirmed),
-            ("engine_halted", "1 while the ring is full and no commands are taken.", int(bool(board.halted))),
+            ("engine_ring_unconfirmed_blocks", "Blocks not confirmed by settlement.", board.ring.unconfirmed),
+            ("engine_halted", "1 while the engine is halted and takes no commands.", int(bool(board.halted))),
             ("engine_clock_implausible", "1 while the clock of blocks is implausible.", int(bool(board.clock_fault))),
             ("engine_block_number", "Number of the newest block.", board.engine.block_number),
-            ("engine_clients", "Client ids that ever sent a command; none is forgotten.", len(board.engine.clients)),
+            ("engine_clients", "Client ids that ever sent a command; never decreases.", len(board.engine.clients)),
         ):
             yield GaugeMetricFamily(name, text, value=value)

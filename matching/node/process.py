@@ -1,6 +1,6 @@
-"""An engine process, put together: sockets, engine, ring and loop, as leader, as follower, or as replica of a log.
+"""Assembles an engine process from sockets, engine, ring and loop: a leader, a follower, or a replica of a log.
 
-Knows no settings, signals or Django; `run_engine` brings those.
+Uses no settings, signals or Django; those are the concern of `run_engine`.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where an engine listens and what bounds it."""
+    """The addresses and limits of an engine."""
 
     addresses: wire.Addresses
     ring_blocks: int
@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Parts:
-    """What leader and follower have in common, sockets open."""
+    """The parts of an engine process that do not depend on its role, with open sockets."""
 
     engine: Engine
     ring: Ring
@@ -56,15 +56,15 @@ class Parts:
     network: Network
     sockets: tuple[Socket, Socket]
     recovered: Recovered | None = None  # how it became the leader
-    follower: Follower | None = None  # while it follows another engine
+    follower: Follower | None = None  # set while it follows another engine
 
 
 Ready = Callable[[Parts], None]
-"""Called once, when commands, or questions to a follower, are answered from now on."""
+"""Called once, when the engine starts to answer commands, or a follower to answer questions."""
 
 
 def lead(plan: Plan, services: Services, ready: Ready, stop: Callable[[], bool]) -> None:
-    """Recovers, begins an epoch, then takes commands until `stop()`.
+    """Recovers, begins an epoch, then takes commands until `stop()` returns True.
 
     Raises AddressUnusable, what `take_lead` raises, Superseded, and LogUnusable.
     """
@@ -81,16 +81,17 @@ def replicate(
     plan: Plan,
     services: Services,
     command_log: CommandLog,
+    *,
     instance: bytes,
     joined: Ready,
     ready: Ready,
     stop: Callable[[], bool],
 ) -> None:
-    """Recovers, takes part in the epoch of the log, then takes commands and makes blocks of the log's until `stop()`.
+    """Recovers, joins the log's epoch, then takes commands and makes blocks from the log until `stop()` returns True.
 
-    `joined` is called before it reads what the log holds already, which may take long, and wait for settlement.
-    `instance` is a name that no other process has. Raises AddressUnusable, what `join_epoch` raises, Superseded, and
-    LogUnusable.
+    `joined` is called before the messages that the log already holds are read. Reading them may take long and may wait
+    for settlement. `instance` is unique to this process. Raises AddressUnusable, what `join_epoch` raises, Superseded,
+    and LogUnusable.
     """
     with _opened(plan, services, REPLICA, "kafka") as parts:
         addresses = parts.board.addresses
@@ -118,11 +119,11 @@ def replicate(
 
 
 def follow_leader(
-    plan: Plan, services: Services, address: str, timeout_s: float, ready: Ready, stop: Callable[[], bool]
+    plan: Plan, services: Services, address: str, *, timeout_s: float, ready: Ready, stop: Callable[[], bool]
 ) -> None:
-    """Follows the engine at `address` until `stop()`, or until it is promoted; then it leads until `stop()`.
+    """Follows the engine at `address` until `stop()` returns True. After a promotion it leads until then.
 
-    Raises AddressUnusable, EngineUnreachable, Diverged, HistoryGone, BadBlock; as the leader what `lead` raises.
+    Raises AddressUnusable, EngineUnreachable, Diverged, HistoryGone, BadBlock; as leader what `lead` raises.
     """
     with _opened(plan, services, FOLLOWER, "none") as parts:
         feed = Feed.discover(address, timeout_s, make_network=services.make_network, clock=services.monotonic)
@@ -138,14 +139,14 @@ def follow_leader(
 
 
 def _follow_until_promoted(follower: Follower, services: Services, parts: Parts, stop: Callable[[], bool]) -> bool:
-    """Follows; True when an operator's promotion succeeded, False when it was time to stop."""
+    """Returns True after a successful promotion by an operator, False when `stop()` returned True."""
     while True:
         follow(follower, parts.network, parts.sockets, stop)
         promotion = follower.promotion
         if promotion is None:
             return False
         try:
-            # Whoever promotes decides that the old leader is gone; its epoch ends with the new one.
+            # The operator decided that the old leader is gone. The new epoch ends the old leader's.
             services = replace(services, take_over=True)
             parts.recovered = take_lead(
                 parts.engine,
@@ -156,7 +157,7 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
                 stop=stop,
             )
         except Stopped:
-            follower.refuse_promotion("This engine is being stopped: ask another one.")
+            follower.refuse_promotion("This engine is being stopped: promote another one.")
             return False
         except (Diverged, BadBlock) as error:
             follower.refuse_promotion(str(error))
@@ -172,8 +173,11 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
 
 
 def _objection(follower: Follower, own_name: str) -> Objection:
-    """Another engine than the one that is followed leads, unless it is this one: an answer of the store was lost."""
-    assert follower.promotion is not None, "somebody asked"
+    """Returns the check that refuses a promotion if an engine other than the followed one leads by now.
+
+    The newest epoch may be this engine's own: the store's answer to an earlier attempt was lost.
+    """
+    assert follower.promotion is not None, "a promotion was requested"
     is_forced = follower.promotion.forced
 
     def objection(holder: Epoch | None) -> str:
@@ -181,8 +185,8 @@ def _objection(follower: Follower, own_name: str) -> Objection:
             return ""
         if holder is not None and holder.number > follower.leader_epoch and holder.engine != own_name:
             return (
-                f"Engine {holder.engine} at {holder.commands} has begun epoch {holder.number} meanwhile: it leads. "
-                f"Start this one again with --follow {holder.commands}, or force this."
+                f"Engine {holder.engine} at {holder.commands} leads: it has begun epoch {holder.number}. "
+                f"Restart this engine with --follow {holder.commands}, or promote with --force."
             )
         return follower.unwritten()
 
@@ -227,5 +231,5 @@ def _opened(plan: Plan, services: Services, role: str, input_log: str) -> Iterat
         services.snapshotter.close()
         services.input_log.close()
         for socket in opened:
-            socket.close(linger_ms=500)  # the last answers and blocks may still be under way
+            socket.close(linger_ms=500)  # the last answers and blocks may still be in the queue
         network.close()

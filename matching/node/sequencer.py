@@ -1,9 +1,10 @@
-"""Batches in, blocks out: the total order of commands is decided here.
+"""The sequencer: turns batches into blocks, which decides the total order of commands.
 
-Many small batches share a block; a block ends at `block_commands` commands and after a command on reference data. A
-command whose (client, number) was applied before is not applied again: it is answered from the blocks of the ring. A
-batch that skips numbers was overtaken by what it follows, or follows what was lost: it is refused, to come again.
-Costs a few array operations a batch and a block, none a command. No socket, and the clock is injected.
+Small batches share a block. A block ends after `block_commands` commands and after a command on reference data. A
+command whose (client, number) was applied before is not applied again; its answer is read from the blocks in the ring.
+A batch that skips numbers is refused, and its client sends it again: an earlier batch was lost or is delayed.
+
+The cost is a few array operations per batch and per block, none per command. It uses no socket; the clock is injected.
 """
 
 import struct
@@ -25,14 +26,14 @@ assert _REQUEST.size == layout.REQUEST.itemsize
 
 
 class Sequenced(NamedTuple):
-    """What one turn made: blocks in order, and for each batch, in order, its encoded answer or why it was not taken."""
+    """The result of one turn: blocks in order, and for each batch, in order, its encoded answer or refusal."""
 
     blocks: list[Block]
     answers: list[bytes | Refused]
 
 
 class _Part(NamedTuple):
-    """Commands of one batch that go into one block."""
+    """The commands of one batch that go into one block."""
 
     batch: int
     client: int
@@ -42,14 +43,14 @@ class _Part(NamedTuple):
 
 
 class LogPosition(NamedTuple):
-    """How far an input log has been read: part of the block that came of its message, and so of every state after."""
+    """How far an input log has been read. Every block made from a message of the log contains this position."""
 
-    client: int  # the log's, of `wire.FIRST_LOG_CLIENT` and above
-    next_offset: int  # the message that comes next
+    client: int  # the log's client id, `wire.FIRST_LOG_CLIENT` or above
+    next_offset: int  # offset of the next message
 
 
 class Sequencer:
-    """`clock` gives nanoseconds since the Unix epoch; a block is never earlier than the one before."""
+    """`clock` returns nanoseconds since the Unix epoch. A block is never earlier than the previous one."""
 
     def __init__(self, engine: Engine, ring: Ring, clock: Callable[[], int], block_commands: int) -> None:
         self._engine = engine
@@ -58,11 +59,11 @@ class Sequencer:
         self._block_commands = block_commands
 
     def sequence(self, batches: Sequence[Batch], position: LogPosition | None = None) -> Sequenced:
-        """Applies what is new in batches that `Engine.check` let pass; the ring holds every block, to be released.
+        """Applies the new commands of batches that passed `Engine.check`. The ring keeps the blocks until `release`.
 
-        Every block begins with `position`, where the batches come from a log.
+        If the batches come from a log, every block begins with `position`.
         """
-        # A row of no commands: all numbers before its first are done.
+        # A REQUEST without commands means: all numbers before its first number are applied.
         mark = b"" if position is None else _REQUEST.pack(position.client, position.next_offset + 1, 0, 0)
         turn = _Turn(self._engine, self._ring, self._clock, self._block_commands, len(batches), mark)
         for index, batch in enumerate(batches):
@@ -82,7 +83,7 @@ class Sequencer:
         return encode_answer(batch.client, batch.first_number, len(batch.commands), segments)
 
     def answer_repeated(self, batch: Batch) -> bytes | None:
-        """The answer to a batch that was applied as a whole before; None for any other."""
+        """The answer to a batch whose commands were all applied before; None for other batches."""
         if self._engine.clients.get(batch.client, 0) < batch.last_number:
             return None
         count = len(batch.commands)
@@ -90,23 +91,23 @@ class Sequencer:
 
 
 class _Turn:
-    """Blocks under way while the batches of one turn are taken."""
+    """The blocks of one turn, while they are being built."""
 
     def __init__(
         self, engine: Engine, ring: Ring, clock: Callable[[], int], block_commands: int, batch_count: int, mark: bytes
     ) -> None:
-        self._mark = mark  # REQUEST records with which each block begins
+        self._mark = mark  # the REQUEST record at the beginning of each block, b"" for none
         self._engine = engine
         self._ring = ring
         self._clock = clock
         self._block_commands = block_commands
         self._parts: list[_Part] = []
         self._size = 0
-        self._taken: dict[int, int] = {}  # client → last number in `parts`, which the engine does not know yet
+        self._taken: dict[int, int] = {}  # client → last number in `_parts`, not applied yet
         self.blocks: list[Block] = []
         self.segments: list[list[Segment]] = [[] for _ in range(batch_count)]
         self.repeated: dict[int, int] = {}  # batch → how many of its first commands were applied before
-        self.skipping: dict[int, int] = {}  # batch → the last number applied, which its first does not follow
+        self.skipping: dict[int, int] = {}  # batch that skips numbers → last applied number of its client
 
     def take(self, index: int, batch: Batch) -> None:
         applied = self._taken.get(batch.client) or self._engine.clients.get(batch.client, 0)
@@ -136,7 +137,7 @@ class _Turn:
             self.seal()
 
     def seal(self) -> None:
-        """Makes a block of the parts so far, if there are any."""
+        """Makes a block from the parts so far, if there are any."""
         parts = self._parts
         if not parts:
             return
@@ -165,7 +166,7 @@ class _Turn:
 
 
 def repeated_segments(ring: Ring, batch: Batch, count: int) -> list[Segment]:
-    """What came of the first `count` commands of a batch that were applied before, as far as the ring holds it."""
+    """Answers to a batch's first `count` commands, which were applied before. Block 0: no longer in the ring."""
     segments = []
     number, end = batch.first_number, batch.first_number + count
     for place in ring.find(batch.client, number, end - 1):
@@ -185,7 +186,7 @@ def repeated_segments(ring: Ring, batch: Batch, count: int) -> list[Segment]:
 
 
 def _block_ends(commands: Records) -> list[int]:
-    """Where a block has to end within a batch: after each command on reference data, and at the end of the batch."""
+    """Where blocks may have to end: after each command on reference data, and at the end of the batch."""
     count = len(commands)
     if count == 1:
         return [1]
@@ -198,7 +199,7 @@ def _is_reference(command: np.void) -> bool:
 
 
 def _cut(commands: Records, texts: bytes) -> tuple[Records, bytes]:
-    """Some neighbouring commands of a batch with their texts, which follow one another as `Engine.check` saw."""
+    """Consecutive commands of a batch with their texts, which are contiguous (`Engine.check` has verified that)."""
     commands = commands.copy()
     start = int(commands["text_offset"][0])
     stop = int(commands["text_offset"][-1]) + int(commands["text_length"][-1])
@@ -207,7 +208,7 @@ def _cut(commands: Records, texts: bytes) -> tuple[Records, bytes]:
 
 
 def _joined(parts: Sequence[_Part]) -> tuple[Records, bytes]:
-    """The commands of all parts one after another, pointing into the joined texts."""
+    """The concatenated commands of all parts, with offsets into the concatenated texts."""
     if len(parts) == 1:
         return parts[0].commands, parts[0].texts
     commands = np.frombuffer(bytearray().join([part.commands.tobytes() for part in parts]), layout.COMMAND)

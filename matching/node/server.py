@@ -1,9 +1,9 @@
-"""The leader's loop: commands in, blocks out, answers back. One thread, no lock; the engine is never left waiting.
+"""The leader's loop: receives commands, makes blocks, sends answers. One thread, no locks.
 
-A turn takes what waits on the sockets, orders and applies it, gives it to the input log, and only then answers and
-publishes. When settlement has not confirmed for as many blocks as the ring holds, the engine halts: it refuses
-batches until there is room again. It halts, too, when the input log is full: the blocks that it did not take were
-applied, but nobody sees them or hears of them before the log has taken them.
+A turn reads all waiting messages, sequences and applies the commands, appends the blocks to the input log, and only
+then answers and publishes. The engine halts, which means that it refuses batches, in two cases: the ring is full of
+blocks that settlement has not confirmed, or the input log is full. In the second case some applied blocks are not in
+the log yet; they are not answered or published before they are.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _PendingTurn:
-    """A turn whose blocks the input log has not taken: applied, and to be answered and published when it has."""
+    """A turn whose blocks are applied but not in the input log: answered and published once they are."""
 
     done: Sequenced
     senders: Sequence[bytes]
@@ -42,7 +42,7 @@ class _PendingTurn:
 
 @dataclass(kw_only=True)
 class Leader:
-    """Everything that a turn needs, injected."""
+    """The leader's parts, injected."""
 
     endpoint: CommandEndpoint
     sequencer: Sequencer
@@ -56,10 +56,10 @@ class Leader:
     pending: _PendingTurn | None = field(default=None, init=False)
 
     def turn(self) -> None:
-        """Everything that waits on the sockets, once. Raises Superseded, LogUnusable."""
+        """Handles all waiting messages once. Raises Superseded, LogUnusable."""
         self._stop_if_superseded()
         if self.ring.full:
-            self.publisher.serve()  # first, as a confirmation makes room; else nobody who sends commands waits for it
+            self.publisher.serve()  # first, because a confirmation makes room; otherwise commands come first
         admitted = self._admitted(self.endpoint.receive())
         if admitted:
             self._sequence(admitted)
@@ -74,17 +74,17 @@ class Leader:
         if newest is not None and newest.number > self.board.engine.epoch:
             raise Superseded(
                 f"Engine {newest.engine} has begun epoch {newest.number}: this engine was replaced and stops. "
-                f"It may follow the other: --follow {newest.commands}"
+                f"To follow the new leader, restart it with --follow {newest.commands}"
             )
 
     def _shorten_log(self) -> None:
-        """What settlement has and every snapshot that is kept covers, the input log need not hold."""
+        """Drops blocks from the input log that settlement has confirmed and that every kept snapshot includes."""
         oldest = self.snapshotter.oldest()
         if oldest is not None:
             self.input_log.drop_before(min(self.ring.confirmed, oldest) + 1)
 
     def _admitted(self, received: Sequence[tuple[bytes, wire.Batch]]) -> list[tuple[bytes, wire.Batch]]:
-        """Those for whose blocks the ring has room; the others are refused, or answered if they are repetitions."""
+        """The batches for whose blocks the ring has room. The others are refused, or answered if they are repeated."""
         admitted = []
         room = 0 if self.pending else self.ring.room * self.block_commands
         for sender, batch in received:
@@ -104,7 +104,7 @@ class Leader:
         if pending is not None:
             applied = min(done, pending.first_numbers.get(batch.client, applied + 1) - 1)
         if pending is not None and pending.holds(batch) and batch.first_number <= done:
-            return  # it is done, and answered once the log has it: a refusal would say that it is not
+            return  # applied, and answered once the log has it; a refusal would say that it was not applied
         answer = self.sequencer.answer_repeated(batch)
         if answer is not None:
             self.endpoint.answer(sender, answer)
@@ -119,7 +119,7 @@ class Leader:
         self._log(_PendingTurn(done, [sender for sender, _ in admitted], {}))
 
     def _log(self, turn: _PendingTurn) -> None:
-        """Makes the turn's blocks as durable as the input log promises; only then does anybody hear of them."""
+        """Appends the turn's blocks to the input log, then answers and publishes them; halts if the log is full."""
         try:
             if turn.done.blocks:
                 self.input_log.append(turn.done.blocks)
@@ -133,13 +133,13 @@ class Leader:
             log.info("engine.resumed", block=turn.done.blocks[-1].number)
             self.pending = None
             self.board.log_full = ""
-        self._tell(turn)
+        self._answer_and_publish(turn)
 
-    def _tell(self, turn: _PendingTurn) -> None:
+    def _answer_and_publish(self, turn: _PendingTurn) -> None:
         blocks = turn.done.blocks
         self.ring.release()
         self._count(blocks)
-        # Answers first: on few cores a reader of blocks that wakes up would keep the client waiting.
+        # Answers first: on few cores a reader that wakes up for the blocks would delay the client's answer.
         for sender, answer in zip(turn.senders, turn.done.answers, strict=True):
             if isinstance(answer, wire.Refused):
                 self.endpoint.refuse(sender, answer)
@@ -163,9 +163,9 @@ def _first_numbers(blocks: Iterable[Block]) -> dict[int, int]:
 
 
 def serve(leader: Leader, network: Network, sockets: Sequence[Socket], stop: Callable[[], bool]) -> None:
-    """Turns until `stop()`, which is asked at least every heartbeat.
+    """Runs turns until `stop()`, which is called at least once per heartbeat interval.
 
-    Raises Superseded, LogUnusable: nothing is answered any more.
+    Raises Superseded, LogUnusable; the engine then answers nothing more.
     """
     run_turns(leader.turn, leader.publisher, network, sockets, stop)
 
@@ -177,7 +177,7 @@ def run_turns(
     sockets: Sequence[Socket],
     stop: Callable[[], bool],
 ) -> None:
-    """Calls `turn` whenever one of `sockets` has something to read or a heartbeat is due."""
+    """Calls `turn` whenever one of `sockets` is readable or a heartbeat is due."""
     while not stop():
         network.wait(sockets, publisher.idle_s)
         turn()

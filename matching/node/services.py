@@ -1,6 +1,6 @@
-"""What an engine process needs of the world around it, injected: `run_engine` and the simulator each bring theirs.
+"""The injected services of an engine process: clocks, network, storage. `run_engine` and the simulator pass their own.
 
-Nothing else on the engine's side asks for the time, opens a file or a socket, or starts a process.
+Nothing else in an engine reads a clock, opens a file or socket, or starts a process.
 """
 
 import math
@@ -17,14 +17,14 @@ from matching.transport.sockets import Network
 @dataclass(frozen=True, slots=True)
 class Services:
     history: History
-    input_log: InputLog  # a follower uses it from its promotion on
+    input_log: InputLog  # a follower uses it after its promotion
     snapshotter: Snapshotter
     make_network: Callable[[], Network]
-    monotonic: Callable[[], float]  # seconds that never run back
+    monotonic: Callable[[], float]  # monotonic seconds
     time_ns: Callable[[], int]  # nanoseconds since the Unix epoch
-    engine: str  # a name that this engine keeps over restarts
+    engine: str  # name of this engine, the same after a restart
     superseded: Callable[[], Epoch | None]
-    """The newest epoch that is known of, or None. Asked each turn, so it waits for nothing."""
+    """Returns the newest known epoch, or None. It is called every turn and must not block."""
     known_s: Callable[[], float] = lambda: math.inf
-    """How far `superseded` is up to date: when the store was asked that answered last, by `monotonic`."""
-    take_over: bool = False  # lead although another engine led last: that one is gone for good, or is to be fenced
+    """Time, by `monotonic`, as of which `superseded` is known: when the last answered request to the store was sent."""
+    take_over: bool = False  # lead although another engine led last: it is gone, or must be fenced

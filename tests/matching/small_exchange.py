@@ -162,7 +162,10 @@ def follower(plan: process.Plan, address: str, history: History | None = None) -
 
 @contextmanager
 def follower_with(plan: process.Plan, own: Services, address: str) -> Iterator[Running]:
-    with _running(plan, lambda ready, stop: process.follow_leader(plan, own, address, PATIENCE_S, ready, stop)) as one:
+    with _running(
+        plan,
+        lambda ready, stop: process.follow_leader(plan, own, address, timeout_s=PATIENCE_S, ready=ready, stop=stop),
+    ) as one:
         yield one
 
 
@@ -174,7 +177,7 @@ def replica_with(
     instance = secrets.token_bytes(8)
 
     def run(ready: process.Ready, stop: Callable[[], bool]) -> None:
-        process.replicate(plan, own, command_log, instance, joined, ready, stop)
+        process.replicate(plan, own, command_log, instance=instance, joined=joined, ready=ready, stop=stop)
 
     with _running(plan, run) as one:
         yield one

@@ -119,7 +119,7 @@ def run(input_log: str, follow: str | None, services: Services, stages: Stages, 
     plan = wiring.plan()
     if input_log != "kafka":
         if follow:
-            process.follow_leader(plan, services, follow, _PATIENCE_S, stages.both, stop)
+            process.follow_leader(plan, services, follow, timeout_s=_PATIENCE_S, ready=stages.both, stop=stop)
         else:
             process.lead(plan, services, stages.both, stop)
         return
@@ -127,7 +127,15 @@ def run(input_log: str, follow: str | None, services: Services, stages: Stages, 
         raise wiring.NotAvailable("A replica that reads Kafka cannot follow an engine: remove --follow.")
     wiring.warn_if_unlisted()
     with closing(wiring.command_log()) as command_log:
-        process.replicate(plan, services, command_log, wiring.instance(), stages.watched, stages.ready, stop)
+        process.replicate(
+            plan,
+            services,
+            command_log,
+            instance=wiring.instance(),
+            joined=stages.watched,
+            ready=stages.ready,
+            stop=stop,
+        )
 
 
 def _origin(parts: process.Parts) -> str:

@@ -166,7 +166,7 @@ def test_an_engine_that_began_to_lead_during_a_promotion_speaks_against_it() -> 
     objection = process._objection(follower, "this")
     begun = [Epoch(number, 1, 0, "one", "tcp://one:1", "", "", 1) for number in (1, 2)]
     assert [objection(None), objection(begun[0])] == ["", ""]
-    assert "Engine one at tcp://one:1 has begun epoch 2 meanwhile: it leads" in objection(begun[1])
+    assert "Engine one at tcp://one:1 leads: it has begun epoch 2" in objection(begun[1])
     assert objection(begun[1]._replace(engine="this")) == "", "begun by this one, whose store did not answer in time"
     follower.promotion.forced = True
     assert process._objection(follower, "this")(begun[1]) == ""
@@ -210,7 +210,7 @@ def test_an_engine_that_is_stopped_while_it_is_promoted_refuses_in_words(place: 
     assert not process._follow_until_promoted(
         stage.follower, place.services("this"), stage.parts, lambda: stage.follower.promotion is not None
     )
-    assert stage.promotion_answers() == [{"ok": False, "message": "This engine is being stopped: ask another one."}]
+    assert stage.promotion_answers() == [{"ok": False, "message": "This engine is being stopped: promote another one."}]
     assert place.history.begun == []
 
 

@@ -357,7 +357,7 @@ def test_an_engine_that_was_replaced_stops_without_another_answer() -> None:
         assert isinstance(failure, Superseded)
         assert str(failure) == (
             "Engine another has begun epoch 2: this engine was replaced and stops. "
-            "It may follow the other: --follow tcp://there:1"
+            "To follow the new leader, restart it with --follow tcp://there:1"
         )
 
 
