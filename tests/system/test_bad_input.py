@@ -61,7 +61,7 @@ def test_a_missing_file_is_named(command: str, process_environment: dict[str, st
 
 
 @pytest.mark.parametrize("command", [("engine_status",), ("reconcile", "--deadline", "2")])
-def test_an_engine_that_is_not_there_is_named_by_its_address(
+def test_an_unreachable_engine_is_named_by_its_address(
     command: tuple[str, ...], process_environment: dict[str, str]
 ) -> None:
     assert manage(process_environment, "migrate").returncode == 0
@@ -69,7 +69,7 @@ def test_an_engine_that_is_not_there_is_named_by_its_address(
 
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:notaport", "http://127.0.0.1:1"])
-def test_an_address_that_is_none_is_named(address: str, process_environment: dict[str, str]) -> None:
+def test_an_invalid_address_is_named(address: str, process_environment: dict[str, str]) -> None:
     refused(process_environment, "run_engine", "--follow", address, code=2, says=address)
     settings = {**process_environment, "ENGINE_COMMAND_ADDRESS": address}
     refused(settings, "engine_status", code=2, says="ENGINE_COMMAND_ADDRESS")
@@ -107,13 +107,13 @@ def test_a_wrong_setting_is_named(process_environment: dict[str, str]) -> None:
     refused(settings, "run_engine", code=2, says="ENGINE_RING_BLOCKS")
 
 
-def test_a_trade_that_is_not_there_is_a_finding(process_environment: dict[str, str]) -> None:
+def test_a_missing_trade_is_exit_code_1(process_environment: dict[str, str]) -> None:
     assert manage(process_environment, "migrate").returncode == 0
     refused(process_environment, "get_trade", "5", code=1, says="trade 5")
     refused(process_environment, "get_trade", "five", code=2, says="five")
 
 
-def test_output_that_nobody_reads_any_more_is_no_error(process_environment: dict[str, str]) -> None:
+def test_a_closed_output_pipe_is_not_an_error(process_environment: dict[str, str]) -> None:
     """`manage.py replay … | head -1`: the reader leaves early."""
     vector = MANAGE.parent / "tests" / "vectors" / "every_rule_1.commands.jsonl"
     replay = subprocess.Popen(

@@ -25,7 +25,7 @@ def access(cassandra: Running) -> Iterator[Access]:
     Session(access).run_plain(f"DROP KEYSPACE IF EXISTS {access.keyspace}")
 
 
-def test_nobody_who_listens_is_one_sentence_at_once(
+def test_an_unreachable_server_is_one_sentence_at_once(
     start: Start, cassandra: Running, free_port: Callable[[], int]
 ) -> None:
     settings = {**on(cassandra, "nowhere"), "SCYLLA_PORT": str(free_port())}

@@ -100,9 +100,7 @@ def oversized(name: str) -> list[list[bytes]]:
 
 
 @pytest.mark.parametrize("name", SOCKETS)
-def test_who_sends_an_oversized_frame_loses_the_connection(
-    engine: Attacked, context: zmq.Context[RawSocket], name: str
-) -> None:
+def test_an_oversized_frame_closes_the_connection(engine: Attacked, context: zmq.Context[RawSocket], name: str) -> None:
     for frames in oversized(name):
         peer = context.socket(zmq.XSUB if name == "BLOCK" else zmq.DEALER)
         ends = peer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
@@ -115,7 +113,7 @@ def test_who_sends_an_oversized_frame_loses_the_connection(
 
 
 @pytest.mark.parametrize("name", [*SOCKETS, "HTTP"])
-def test_bytes_that_are_not_even_the_protocol_end_their_connection_only(engine: Attacked, name: str) -> None:
+def test_bytes_of_another_protocol_end_only_their_own_connection(engine: Attacked, name: str) -> None:
     source = random.Random(name)
     greeting = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00NULL" + bytes(48)
     for turn in range(60):
@@ -129,7 +127,7 @@ def test_bytes_that_are_not_even_the_protocol_end_their_connection_only(engine: 
 
 
 @pytest.mark.parametrize("name", [*SOCKETS, "HTTP"])
-def test_connections_that_say_nothing(engine: Attacked, name: str) -> None:
+def test_silent_connections_do_no_harm(engine: Attacked, name: str) -> None:
     peers = [socket.create_connection(host_and_port(engine.address(name)), timeout=10) for _ in range(100)]
     with Client(engine.address("COMMAND")) as client:
         assert client.call([deposit(1, "meanwhile")])[0].rejected is None
@@ -142,7 +140,7 @@ def test_connections_that_say_nothing(engine: Attacked, name: str) -> None:
     ("name", "frames"),
     [("COMMAND", [wire.STATE, b"12345678"]), ("RETRANSMIT", [wire.BLOCKS, *wire.encode_numbers(1, 3)])],
 )
-def test_a_flood_of_questions_from_one_who_does_not_read_holds_up_nobody_else(
+def test_a_flood_of_questions_from_a_client_that_does_not_read_delays_nobody_else(
     engine: Attacked, context: zmq.Context[RawSocket], name: str, frames: list[bytes]
 ) -> None:
     peer = context.socket(zmq.DEALER)

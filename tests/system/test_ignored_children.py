@@ -19,7 +19,7 @@ def ignored_by(process: Process) -> set[int]:
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
-def test_an_engine_whose_children_were_to_be_ignored_writes_snapshots_and_goes_on(start: Start) -> None:
+def test_an_engine_started_with_sigchld_ignored_writes_snapshots(start: Start) -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a new program inherits it
     try:
         engine = start("run_engine", "--snapshot-every", "4")

@@ -133,7 +133,7 @@ def test_a_damaged_write_ahead_log_is_refused_with_file_and_offset(start: Start)
         (["engine_status", "--address", "nonsense"], "nonsense is not an address to connect to"),
     ],
 )
-def test_what_cannot_run_is_said_in_one_sentence(start: Start, arguments: list[str], sentence: str) -> None:
+def test_a_start_error_is_one_sentence(start: Start, arguments: list[str], sentence: str) -> None:
     process = start(*arguments)
     assert process.popen.wait(60) == 2
     process.stop()
@@ -142,7 +142,7 @@ def test_what_cannot_run_is_said_in_one_sentence(start: Start, arguments: list[s
 
 
 @pytest.mark.parametrize("name", ["COMMAND", "BLOCK", "RETRANSMIT", "HTTP"])
-def test_a_busy_port_is_said_in_one_sentence(start: Start, name: str) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(start: Start, name: str) -> None:
     leader = start("run_engine").wait_until_ready()
     second = start("run_engine", **{f"ENGINE_{name}_ADDRESS": leader.address(name)})
     assert second.popen.wait(60) == 2

@@ -74,7 +74,7 @@ def spill_files(engine: Process) -> list[Path]:
     return sorted((engine.data_dir / "spill").glob("*.spill"))
 
 
-def test_an_outage_of_the_store_loses_nothing_and_can_be_seen(start: Start) -> None:
+def test_an_outage_of_the_store_loses_nothing_and_is_visible(start: Start) -> None:
     engine = start("run_engine").wait_until_ready()
     address = free_http_address()
     shared: dict[str, Any] = {

@@ -24,7 +24,7 @@ KILLS = 20
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_twenty_times_and_resumed_it_leaves_what_one_run_leaves(seed: int, start: Start, tmp_path: Path) -> None:
+def test_twenty_kills_with_resume_give_the_result_of_a_single_run(seed: int, start: Start, tmp_path: Path) -> None:
     file = tmp_path / "commands.jsonl"
     lines = [dumps(command) for command in commands()]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")

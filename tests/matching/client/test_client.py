@@ -53,7 +53,7 @@ def test_each_command_gets_its_sequence_and_its_events(client: Client) -> None:
     assert results[-1].rejected is None
 
 
-def test_refusals_stand_where_their_commands_stood(client: Client) -> None:
+def test_results_of_refused_commands_keep_their_position(client: Client) -> None:
     client.call(DEFINITIONS)
     results = client.call(
         [deposit(1, "a"), "nonsense", order(1, "sell", "1.001"), order(9, "sell", "1.00"), order(1, "sell", "1.00")]
@@ -170,7 +170,7 @@ def test_status_state_and_depth(client: Client) -> None:
     assert client.depth() == {"BTC-USD": {"bids": [[9950, 10000]], "asks": [[10100, 20000]]}}
 
 
-def test_a_request_that_comes_again_is_answered_from_what_was_done(running_leader: Running) -> None:
+def test_a_repeated_request_is_answered_and_not_applied_again(running_leader: Running) -> None:
     commands = [deposit(1, "a"), deposit(1, "a"), deposit(2, "b")]
     with Client(running_leader.commands) as client:
         client.call(DEFINITIONS)
@@ -182,14 +182,14 @@ def test_a_request_that_comes_again_is_answered_from_what_was_done(running_leade
     assert [result.rejected for result in first] == [None, "duplicate_reference", None]
 
 
-def test_nobody_there_is_said_in_time() -> None:
+def test_an_unreachable_engine_is_reported_within_the_timeout() -> None:
     (port,) = free_ports(1)
     with pytest.raises(EngineUnreachable, match=f"No engine answers at tcp://127.0.0.1:{port}"):
         Client(f"tcp://127.0.0.1:{port}", timeout_s=0.2)
 
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://127.0.0.1:notaport", ""])
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_an_invalid_address_is_refused(address: str) -> None:
     with pytest.raises(AddressUnusable, match="is not an address to connect to"):
         Client(address)
 
@@ -264,7 +264,7 @@ def test_batches_after_a_lost_one_keep_their_order(running_leader: Running) -> N
     assert [result.events[0]["account"] for result in results] == [1, 2, 3, 4, 5, 6]
 
 
-def test_no_answer_raises_and_a_retry_goes_on_where_it_stopped(running_leader: Running) -> None:
+def test_no_answer_raises_and_a_retry_continues_where_it_stopped(running_leader: Running) -> None:
     with Client(running_leader.commands) as client:
         client.call([BTC])
     open_gate = threading.Event()
@@ -285,7 +285,7 @@ def test_no_answer_raises_and_a_retry_goes_on_where_it_stopped(running_leader: R
         assert [result.rejected for result in results] == [None] * 5
 
 
-def test_after_no_answer_another_call_gives_up_what_is_in_doubt(running_leader: Running) -> None:
+def test_after_no_answer_another_call_abandons_the_batches_in_doubt(running_leader: Running) -> None:
     with Client(running_leader.commands) as client:
         client.call([BTC])
     references = []
@@ -306,7 +306,7 @@ def test_after_no_answer_another_call_gives_up_what_is_in_doubt(running_leader: 
     assert references[-1][1] == b"b"
 
 
-def test_lost_history_is_told_and_the_next_call_works(running_leader: Running) -> None:
+def test_lost_history_is_reported_and_the_next_call_works(running_leader: Running) -> None:
     with Client(running_leader.commands, client_id=77, first_number=500) as client:
         with pytest.raises(EngineRefused, match="is not the next") as caught:
             client.call([BTC])
@@ -367,7 +367,7 @@ def learn_of(follower: Running, client: Client) -> None:
     until(is_known, "the client to learn of the follower")
 
 
-def test_a_client_goes_on_with_the_follower_that_is_promoted() -> None:
+def test_a_client_switches_to_the_promoted_follower() -> None:
     with (
         leader_and_follower(MemoryHistory()) as (leading, first, second),
         Client(first.commands, timeout_s=60) as client,
@@ -388,7 +388,7 @@ def test_a_client_goes_on_with_the_follower_that_is_promoted() -> None:
         assert client.status()["epoch"] == 2
 
 
-def test_a_request_that_the_old_leader_did_is_answered_by_the_new_one_from_what_was_done() -> None:
+def test_a_request_applied_by_the_old_leader_is_answered_by_the_new_one_and_not_applied_again() -> None:
     with leader_and_follower(MemoryHistory()) as (leading, first, second):
         with Client(first.commands, client_id=77) as client:
             done = client.call([*DEFINITIONS, deposit(1, "a")])

@@ -191,7 +191,7 @@ def test_post_only_goes_with_gtc_alone(edge: Edge) -> None:
         assert refusal(edge, command) == (reason and ("order", reason)), command
 
 
-def test_what_is_no_command_has_no_name(edge: Edge) -> None:
+def test_the_refusal_of_something_that_is_not_a_command_has_no_name(edge: Edge) -> None:
     for value in (
         None,
         1,
@@ -208,7 +208,7 @@ def test_what_is_no_command_has_no_name(edge: Edge) -> None:
     assert Refusal(None, Reason.MALFORMED).event(9) == event
 
 
-def test_fields_that_a_command_does_not_have_are_not_looked_at(edge: Edge) -> None:
+def test_unknown_fields_are_ignored(edge: Edge) -> None:
     for command in VALID:
         assert refusal(edge, {**command, "colour": object(), "": 1}) is None
 
@@ -231,7 +231,7 @@ spoiled = st.builds(
 
 @examples(800)
 @given(command=spoiled | json_values)
-def test_anything_is_judged_as_by_the_reference_and_nothing_raises(
+def test_any_value_is_encoded_or_refused_as_by_the_reference(
     command: object, edge: Edge, reference: ReferenceExchange
 ) -> None:
     assert refusal(edge, command) == refusal_of_reference(reference, command)
@@ -239,7 +239,7 @@ def test_anything_is_judged_as_by_the_reference_and_nothing_raises(
 
 @examples(250)
 @given(commands=st.lists(spoiled, max_size=8))
-def test_what_the_edge_lets_through_the_engine_takes(commands: list[Json], edge: Edge) -> None:
+def test_the_engine_accepts_every_record_that_the_edge_encodes(commands: list[Json], edge: Edge) -> None:
     builder = BatchBuilder(edge)
     for command in commands:
         if not builder.ends_block:
@@ -282,7 +282,7 @@ def test_an_instrument_of_which_no_lot_can_be_traded_is_refused(
     assert refusal(edge, definition) == refusal_of_reference(reference, definition) == ("instrument", "malformed")
 
 
-def test_one_lot_may_be_as_many_units_as_an_order_may_be_worth(edge: Edge, reference: ReferenceExchange) -> None:
+def test_one_lot_may_have_as_many_units_as_the_amount_limit(edge: Edge, reference: ReferenceExchange) -> None:
     lot = "46116860184.27387904"  # 2^62 base units
     largest = {**NEW_INSTRUMENT, "lot_size": lot, "tick_size": "1", "min_quantity": lot, "max_quantity": lot}
     units = {**largest, "base": "USD", "quote": "BTC", "lot_size": "1", "min_quantity": "1", "max_quantity": "1"}
@@ -292,7 +292,7 @@ def test_one_lot_may_be_as_many_units_as_an_order_may_be_worth(edge: Edge, refer
 
 
 @pytest.mark.parametrize("definition", UNTRADABLE)
-def test_blocks_and_snapshots_that_have_such_an_instrument_stay_readable(definition: Json) -> None:
+def test_blocks_and_snapshots_with_an_untradable_instrument_stay_readable(definition: Json) -> None:
     engine = defined_engine()
     made = engine.registry.instrument_from(definition).definition()
     text = canonical(made).encode()
@@ -306,7 +306,7 @@ def test_blocks_and_snapshots_that_have_such_an_instrument_stay_readable(definit
     assert snapshots.decode(snapshots.encode(again)).registry.dump() == engine.registry.dump()
 
 
-def test_the_edge_sees_what_its_registry_learns() -> None:
+def test_the_edge_uses_what_is_added_to_its_registry() -> None:
     engine = Engine()
     edge = Edge(engine.registry)
     assert refusal(edge, deposit(1, "t-1")) == ("deposit", "unknown_asset")

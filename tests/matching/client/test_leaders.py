@@ -114,33 +114,33 @@ def found_by(engines: Engines, *addresses: str, epoch: int = 0, patience_s: floa
     return found
 
 
-def test_the_one_that_leads_is_found_at_once_when_all_answer() -> None:
+def test_the_leader_is_found_at_once_when_all_engines_answer() -> None:
     engines = Engines({A: ("follower", 2), B: ("leader", 2), C: ("follower", 1)})
     assert found_by(engines, A, B, C) == Leader(B, 2)
     assert engines.now_s == 100.0
 
 
-def test_of_two_that_say_that_they_lead_the_newer_epoch_does() -> None:
+def test_of_two_engines_that_claim_to_lead_the_newer_epoch_wins() -> None:
     assert found_by(Engines({A: ("leader", 1), B: ("leader", 2)}), A, B) == Leader(B, 2)
 
 
-def test_one_that_is_silent_holds_nobody_up_for_long() -> None:
+def test_a_silent_engine_delays_the_search_only_briefly() -> None:
     engines = Engines({B: ("leader", 2)})
     assert found_by(engines, A, B) == Leader(B, 2)
     assert engines.now_s < 100.5
 
 
-def test_a_leader_of_an_older_epoch_is_none() -> None:
+def test_a_leader_of_an_older_epoch_is_ignored() -> None:
     assert found_by(Engines({A: ("leader", 1), B: ("follower", 2)}), A, B, epoch=2) is None
 
 
-def test_replicas_that_are_told_of_are_asked_too() -> None:
+def test_replicas_listed_in_a_status_are_asked_too() -> None:
     engines = Engines({A: ("follower", 1), C: ("leader", 2)})
     engines.replicas = [C]
     assert found_by(engines, A) == Leader(C, 2)
 
 
-def test_addresses_come_in_a_list_or_with_commas_between() -> None:
+def test_addresses_are_a_list_or_separated_by_commas() -> None:
     assert known("tcp://a:1, tcp://b:1").addresses == known(["tcp://a:1", "tcp://b:1"]).addresses == [A, B]
     shared = Known([A])
     assert known(shared) is shared
@@ -148,12 +148,12 @@ def test_addresses_come_in_a_list_or_with_commas_between() -> None:
     assert len(shared.addresses) == 32
 
 
-def test_an_engine_that_listens_everywhere_is_reached_by_the_host_that_it_was_found_at() -> None:
+def test_a_wildcard_host_is_replaced_by_the_host_at_which_the_engine_was_reached() -> None:
     everywhere = wire.Addresses("tcp://0.0.0.0:1", "tcp://*:2", "tcp://10.0.0.1:3")
     assert reachable(everywhere, "tcp://b:9") == wire.Addresses("tcp://b:1", "tcp://b:2", "tcp://10.0.0.1:3")
 
 
-def test_a_connection_goes_over_to_the_new_leader_and_sends_everything_again_oldest_first() -> None:
+def test_a_connection_switches_to_the_new_leader_and_resends_everything_oldest_first() -> None:
     engines = Engines({A: ("leader", 1), B: ("follower", 1)})
     engines.replicas = [B]
     connection = connected(engines, A)
@@ -168,7 +168,7 @@ def test_a_connection_goes_over_to_the_new_leader_and_sends_everything_again_old
     assert (connection.address, connection.known.epoch) == (B, 2)
 
 
-def test_a_connection_does_not_go_back_to_a_leader_of_an_older_epoch() -> None:
+def test_a_connection_does_not_return_to_a_leader_of_an_older_epoch() -> None:
     engines = Engines({A: ("leader", 1), B: ("leader", 2)})
     connection = connected(engines, A, B, timeout_s=5.0)
     assert connection.ask(wire.STATUS)["epoch"] == 2, "a question waits for who leads"
@@ -186,7 +186,7 @@ def test_a_connection_does_not_go_back_to_a_leader_of_an_older_epoch() -> None:
     assert all_answers(connection) == [2]
 
 
-def test_a_leader_that_turns_out_to_be_of_an_older_epoch_is_left() -> None:
+def test_a_leader_that_turns_out_to_have_an_older_epoch_is_abandoned() -> None:
     engines = Engines({A: ("leader", 1), B: ("leader", 2)})
     connection = connected(engines, A)
     connection.known.learn([B])
@@ -197,7 +197,7 @@ def test_a_leader_that_turns_out_to_be_of_an_older_epoch_is_left() -> None:
     assert connection.address == B
 
 
-def test_a_follower_that_names_its_leader_is_believed() -> None:
+def test_a_connection_switches_to_the_leader_that_a_follower_names() -> None:
     engines = Engines({A: ("follower", 1), C: ("leader", 1)})
     engines.leader_named = C
     connection = connected(engines, A)
@@ -206,7 +206,7 @@ def test_a_follower_that_names_its_leader_is_believed() -> None:
     assert (connection.address, engines.now_s) == (C, 100.0)
 
 
-def test_a_follower_that_knows_no_leader_is_one_of_those_that_are_asked() -> None:
+def test_a_follower_that_knows_no_leader_may_become_the_leader_itself() -> None:
     engines = Engines({A: ("follower", 1)})
     connection = connected(engines, A)
     send(connection)
@@ -215,7 +215,7 @@ def test_a_follower_that_knows_no_leader_is_one_of_those_that_are_asked() -> Non
     assert all_answers(connection) == [1]
 
 
-def test_while_nobody_leads_it_is_looked_for_until_the_time_is_over() -> None:
+def test_while_no_engine_leads_the_search_lasts_until_the_timeout() -> None:
     engines = Engines({A: ("follower", 1), B: ("follower", 1)})
     connection = connected(engines, A, B, timeout_s=3.0)
     send(connection)
@@ -226,7 +226,7 @@ def test_while_nobody_leads_it_is_looked_for_until_the_time_is_over() -> None:
 
 
 @pytest.mark.parametrize("answered", [1, 3])
-def test_a_new_leader_that_lost_what_was_answered_is_said_in_words(answered: int) -> None:
+def test_a_new_leader_that_lacks_answered_commands_is_reported(answered: int) -> None:
     engines = Engines({A: ("leader", 1)})
     connection = connected(engines, A, B)
     send(connection, 5)
@@ -241,7 +241,7 @@ def test_a_new_leader_that_lost_what_was_answered_is_said_in_words(answered: int
     assert connection.in_flight == 0
 
 
-def test_a_refusal_that_an_answer_overtook_is_not_believed() -> None:
+def test_a_refusal_followed_by_an_answer_is_ignored() -> None:
     engines = Engines({A: ("leader", 1)})
     connection = connected(engines, A)
     send(connection, 2)
@@ -270,7 +270,7 @@ class Refusing(Engines):
         socket.inbox.append([wire.REFUSED, wire.encode_refused(refused)])
 
 
-def test_a_batch_that_each_time_was_refused_by_a_halted_engine_was_not_done() -> None:
+def test_a_batch_that_halted_engines_refused_every_time_was_not_applied() -> None:
     engines = Refusing({A: ("replica", 1)})
     engines.refuses = {A: wire.ENGINE_HALTED}
     connection = connected(engines, A, timeout_s=3.0)
@@ -281,7 +281,7 @@ def test_a_batch_that_each_time_was_refused_by_a_halted_engine_was_not_done() ->
 
 
 @pytest.mark.parametrize("code", [wire.ENGINE_HALTED, wire.BAD_MESSAGE])
-def test_a_batch_that_a_silent_replica_has_too_is_in_doubt_whatever_the_next_one_says(code: str) -> None:
+def test_a_batch_that_was_also_sent_to_a_silent_replica_is_in_doubt_even_if_the_next_one_refuses_it(code: str) -> None:
     """The silent one may have written it to the log, from which it is read after the refusal."""
     engines = Refusing({A: ("replica", 1)})
     connection = connected(engines, A, B, timeout_s=5.0)
@@ -297,7 +297,7 @@ def test_a_batch_that_a_silent_replica_has_too_is_in_doubt_whatever_the_next_one
     assert all_answers(connection) == [2]
 
 
-def test_who_else_is_there_is_asked_now_and_then_while_all_is_well() -> None:
+def test_a_connection_asks_for_the_other_engines_regularly() -> None:
     engines = Engines({A: ("leader", 1)})
     engines.replicas = [B, C]
     connection = connected(engines, A)
@@ -309,7 +309,7 @@ def test_who_else_is_there_is_asked_now_and_then_while_all_is_well() -> None:
     assert connection.known.addresses == [A, B, C]
 
 
-def test_a_connection_that_does_not_roam_stays() -> None:
+def test_a_connection_that_does_not_roam_never_switches() -> None:
     engines = Engines({B: ("leader", 1)})
     connection = Connection([A, B], roams=False, timeout_s=3.0, make_network=lambda: engines, clock=engines.clock)
     send(connection)

@@ -59,14 +59,14 @@ def connected(engines: Engines, *addresses: str, timeout_s: float = 30.0) -> Con
     return Connection(addresses, timeout_s=timeout_s, make_network=lambda: engines, clock=engines.clock)
 
 
-def test_a_state_is_asked_for_once_however_long_the_engine_makes_it() -> None:
+def test_a_state_is_requested_once_however_long_the_engine_takes() -> None:
     engines = Engines(work_s=20.0)
     assert connected(engines, A).ask(wire.STATE) == {"block": 7}
     assert engines.states == [A]
     assert engines.now_s == pytest.approx(120.0, abs=1)
 
 
-def test_a_state_that_was_lost_is_asked_for_again_as_soon_as_that_shows() -> None:
+def test_a_lost_state_is_requested_again_as_soon_as_the_loss_is_known() -> None:
     engines = Engines(work_s=2.0)
     engines.lost = [wire.STATE, wire.STATE]
     assert connected(engines, A).ask(wire.STATE) == {"block": 7}
@@ -74,13 +74,13 @@ def test_a_state_that_was_lost_is_asked_for_again_as_soon_as_that_shows() -> Non
     assert engines.now_s == pytest.approx(104.0, abs=1), "two seconds of work, and one for each that was lost"
 
 
-def test_a_state_of_which_all_that_asks_for_it_is_lost_is_asked_for_again() -> None:
+def test_a_state_is_requested_again_if_both_request_and_probe_are_lost() -> None:
     engines = Engines()
     engines.lost = [wire.STATE, *[wire.STATUS] * 5]
     assert connected(engines, A).ask(wire.STATE) == {"block": 7}
 
 
-def test_a_state_that_never_comes_is_given_up_in_time() -> None:
+def test_a_state_that_never_arrives_ends_with_the_timeout() -> None:
     engines = Engines(work_s=60.0)
     connection = connected(engines, A)
     connection.ask(wire.STATUS)
@@ -89,14 +89,14 @@ def test_a_state_that_never_comes_is_given_up_in_time() -> None:
     assert engines.states == [A]
 
 
-def test_a_question_that_costs_little_is_asked_each_half_second() -> None:
+def test_a_cheap_question_is_repeated_every_half_second() -> None:
     engines = Engines()
     engines.lost = [wire.DEPTH] * 3
     assert connected(engines, A).ask(wire.DEPTH) == {"block": 7}
     assert engines.now_s == pytest.approx(101.5, abs=0.2)
 
 
-def test_a_replica_that_makes_a_state_is_not_left_for_another_one() -> None:
+def test_a_replica_that_works_on_a_state_is_not_abandoned() -> None:
     engines = Engines(work_s=4.0)
     connection = connected(engines, A, B)
     connection.ask(wire.STATUS)
@@ -104,7 +104,7 @@ def test_a_replica_that_makes_a_state_is_not_left_for_another_one() -> None:
     assert len(engines.states) == 1
 
 
-def test_another_replica_is_asked_for_the_state_when_one_stays_silent() -> None:
+def test_another_replica_is_asked_for_the_state_if_one_stays_silent() -> None:
     engines = Engines()
     connection = connected(engines, A, B)
     connection.ask(wire.STATUS)

@@ -79,7 +79,7 @@ def malformed(line: int, command: str | None = None) -> str:
 
 @pytest.mark.parametrize("block_size", [1, 7, 512])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_vector_gives_its_bytes_from_genesis_and_from_a_snapshot(name: str, block_size: int) -> None:
+def test_a_vector_gives_the_same_bytes_from_genesis_and_from_a_snapshot(name: str, block_size: int) -> None:
     lines, (*events, summary) = lines_of_vector(name), expected_of(name)
     *found, found_summary = replayed(lines, block_size)
     assert found == events
@@ -95,7 +95,9 @@ def test_a_snapshot_after_each_command_changes_nothing() -> None:
         assert replayed(lines, 3, snapshot_at=at) == plain
 
 
-def test_the_engine_goes_on_from_the_snapshot_after_the_block_of_that_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_continues_from_the_snapshot_after_the_block_of_that_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     restored: list[tuple[int, int]] = []
 
     def decode(data: bytes) -> Engine:
@@ -195,9 +197,7 @@ def outcome(content: bytes, folder: Path) -> list[str]:
         (["{vector}", "--events", "{junk}/events"], "cannot be written: Not a directory."),
     ],
 )
-def test_what_cannot_be_run_is_one_sentence_and_exit_code_2(
-    arguments: list[str], sentence: str, tmp_path: Path
-) -> None:
+def test_an_input_error_is_one_sentence_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     junk = tmp_path / "junk"
     junk.write_bytes(b"\xff\xfe\x00")
     known = {"{junk}": str(junk), "{vector}": str(commands_of("worked_example")), "{junk}/events": f"{junk}/events"}
@@ -228,7 +228,7 @@ def test_the_commands_are_not_overwritten_with_their_events(tmp_path: Path) -> N
 
 
 @pytest.mark.processes
-def test_a_reader_that_goes_away_and_a_full_disk_are_told(tmp_path: Path) -> None:
+def test_a_closed_pipe_and_a_full_disk_are_reported(tmp_path: Path) -> None:
     replay_vector = f"{sys.executable} manage.py replay {commands_of('every_rule_3')}"
     for target, sentence in (("| head -n 1", "Broken pipe."), ("> /dev/full", "No space left on device.")):
         script = f"set -o pipefail; {replay_vector} {target}"

@@ -42,7 +42,7 @@ def test_every_command_is_accepted_or_rejected(running_leader: Running) -> None:
     assert len(done.latencies_us) == 3 + 6  # a definition ends its batch
 
 
-def test_every_refused_command_is_told_with_its_line_in_order(running_leader: Running) -> None:
+def test_every_refused_command_is_reported_with_its_line_in_order(running_leader: Running) -> None:
     commands: list[object] = [*DEFINITIONS, order(9, "sell", "1.00"), "no", order(9, "buy", "1"), order(1, "up", "1")]
     told: list[Refused] = []
     submitted(running_leader, [*commands, "no", "no", deposit(1, "a"), deposit(1, "a")], on_refused=told.append)
@@ -57,7 +57,7 @@ def test_every_refused_command_is_told_with_its_line_in_order(running_leader: Ru
     ]
 
 
-def test_thousands_of_lines_that_are_no_commands_are_told_as_they_come(running_leader: Running) -> None:
+def test_thousands_of_invalid_lines_are_reported_as_they_are_read(running_leader: Running) -> None:
     told: list[int] = []
     most_behind = 0
 
@@ -75,7 +75,7 @@ def test_thousands_of_lines_that_are_no_commands_are_told_as_they_come(running_l
     assert most_behind <= 4097
 
 
-def test_what_an_engine_has_done_and_forgotten_is_neither_accepted_nor_rejected() -> None:
+def test_a_forgotten_command_counts_neither_as_accepted_nor_as_rejected() -> None:
     done, nothing = Submission(), np.empty(0, layout.EVENT)
     done.sent = 5
     segments = (wire.Segment(1, 0, 0, 3, nothing), wire.Segment(4, 9, 40, 2, nothing))

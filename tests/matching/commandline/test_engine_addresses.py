@@ -25,7 +25,7 @@ def refused(*arguments: str) -> tuple[int, str]:
     return ended.value.returncode, str(ended.value)
 
 
-def test_where_no_engine_answers_the_leader_that_the_store_knows_is_named(promoted: None, tmp_path: Path) -> None:
+def test_if_no_engine_answers_the_leader_in_the_store_is_named(promoted: None, tmp_path: Path) -> None:
     silent = free_zmq_address()
     (tmp_path / "commands.jsonl").write_text('{"kind": "halt_trading", "symbol": "X"}\n')
     said = (
@@ -36,7 +36,7 @@ def test_where_no_engine_answers_the_leader_that_the_store_knows_is_named(promot
     assert refused("submit", str(tmp_path / "commands.jsonl"), "--timeout", "1", "--address", silent) == (2, said)
 
 
-def test_a_leader_that_was_asked_itself_is_not_named_again(promoted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leader_that_was_asked_is_not_named_again(promoted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = free_zmq_address()
     monkeypatch.setattr(wiring, "newest_epoch", lambda: EPOCH._replace(commands=silent))
     assert refused("engine_status", "--address", silent) == (

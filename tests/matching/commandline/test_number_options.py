@@ -50,9 +50,7 @@ def required(action: Action) -> list[str]:
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize(("command", "dest"), list(numeric_options()))
-def test_a_number_is_taken_as_it_is_written_or_refused_in_a_sentence_that_names_the_option(
-    command: str, dest: str, odd: str
-) -> None:
+def test_a_number_is_read_as_written_or_refused_with_the_name_of_the_option(command: str, dest: str, odd: str) -> None:
     parser = parser_of(command)
     (tried,) = (action for action in parser._actions if action.dest == dest)
     words = [f"{tried.option_strings[0]}={odd}"] if tried.option_strings else ["--", odd]
@@ -84,7 +82,7 @@ def test_no_command_reads_its_numbers_with_int_or_float() -> None:
     assert found == []
 
 
-def test_every_command_with_numbers_is_tried() -> None:
+def test_every_command_with_numeric_options_is_tested() -> None:
     assert {"submit", "simulate", "reconcile", "bench_engine", "run_engine"} <= set(own_commands())
     assert {("submit", "rate"), ("simulate", "seeds"), ("reconcile", "deadline"), ("get_trade", "trade_id")} <= set(
         numeric_options()

@@ -21,7 +21,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return made
 
 
-def test_nothing_is_drawn_where_no_person_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bar_is_drawn_if_standard_error_is_not_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.StringIO()
     monkeypatch.setattr(sys, "stderr", file)
     with progress.bar("orders.jsonl", "lines") as shown, progress.blocks("verifying") as reach:
@@ -31,7 +31,7 @@ def test_nothing_is_drawn_where_no_person_looks(monkeypatch: pytest.MonkeyPatch)
     assert file.getvalue() == ""
 
 
-def test_blocks_are_counted_up_to_the_last_one_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_are_counted_up_to_the_last_one_and_the_bar_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = terminal(monkeypatch)
     with progress.blocks("verifying") as reach:
         reach(3, 12)

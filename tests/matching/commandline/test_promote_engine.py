@@ -22,7 +22,7 @@ def failure(*arguments: str) -> tuple[int, str]:
     return caught.value.returncode, str(caught.value)
 
 
-def test_nobody_there_is_said_with_exit_code_2() -> None:
+def test_an_unreachable_engine_is_reported_with_exit_code_2() -> None:
     address = free_zmq_address()
     assert failure("--address", address) == (
         2,
@@ -34,7 +34,7 @@ def test_a_leader_refuses_with_exit_code_1(running_leader: Running) -> None:
     assert failure("--address", running_leader.commands) == (1, "This engine leads already.")
 
 
-def test_a_follower_of_a_leader_that_lives_is_promoted_by_force_only(running_leader: Running) -> None:
+def test_a_follower_of_a_live_leader_is_promoted_only_by_force(running_leader: Running) -> None:
     with follower(plan(), running_leader.commands, MemoryHistory()) as second:
         until(lambda: running_leader.parts.board.replicas, "the follower to announce itself")
         code, sentence = failure("--address", second.commands)

@@ -28,7 +28,7 @@ def changed(at: int, form: str, value: int) -> Block:
     return Block.decode(bytes(data))
 
 
-def test_equal_blocks_differ_nowhere() -> None:
+def test_equal_blocks_have_no_difference() -> None:
     assert difference(BLOCK, BLOCK) == ""
 
 
@@ -82,14 +82,14 @@ def test_the_first_difference_is_named_with_byte_record_and_field(
     assert difference(BLOCK, changed(at, form, value)) == sentence
 
 
-def test_one_event_more_is_told_with_its_place() -> None:
+def test_an_additional_event_is_reported_with_its_position() -> None:
     more = one_block(defined_engine(), [deposit(1, "first"), deposit(2, "second"), deposit(3, "third")])
     first, second = difference(BLOCK, more).split("; ")
     assert first.endswith("command_count of the header: 2 expected, 3 found")
     assert second == f"byte {layout.BLOCK_HEADER.itemsize + 16}, command_count of request 0: 2 expected, 3 found"
 
 
-def test_events_that_are_not_there_are_counted() -> None:
+def test_missing_events_are_counted() -> None:
     fewer = Block.encode(
         number=BLOCK.number,
         timestamp_ns=BLOCK.timestamp_ns,

@@ -43,7 +43,7 @@ def accepted(data: bytes) -> bool:
     return True
 
 
-def test_what_is_encoded_is_decoded_and_verified() -> None:
+def test_an_encoded_block_is_decoded_and_verified() -> None:
     block = small_block()
     read = Block.decode(memoryview(block.data))
     assert read == block
@@ -63,7 +63,7 @@ def test_a_small_block_has_its_golden_hash() -> None:
     assert block.hash == xxhash.xxh3_64_intdigest(block.data[:72] + bytes(8) + block.data[80:])
 
 
-def test_a_block_of_nothing_is_its_header() -> None:
+def test_an_empty_block_consists_of_its_header() -> None:
     nothing = np.zeros(0, layout.REQUEST), np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT)
     requests, commands, events = nothing
     block = Block.encode(
@@ -82,7 +82,7 @@ def test_a_block_of_nothing_is_its_header() -> None:
     assert (block.last_command_sequence, block.last_event_sequence) == (0, 0)
 
 
-def test_every_header_field_stands_where_the_layout_says() -> None:
+def test_every_header_field_is_at_the_offset_of_the_layout() -> None:
     block = small_block()
     (header,) = np.frombuffer(block.data, layout.BLOCK_HEADER, 1)
     assert header["magic"] == layout.BLOCK_MAGIC
@@ -112,7 +112,7 @@ def test_every_cut_and_every_addition_is_noticed() -> None:
             Block.decode(data + more)
 
 
-def test_what_is_wrong_with_a_block_is_said() -> None:
+def test_errors_in_a_block_are_described() -> None:
     data = small_block().data
     with pytest.raises(BadBlock, match="they do not begin with the magic number"):
         Block.decode(b"PK\3\4" + data[4:])

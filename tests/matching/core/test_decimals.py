@@ -38,7 +38,7 @@ def test_it_is_written_in_the_shortest_plain_form_of_the_reference(unit: Unit, c
 
 @examples(200)
 @given(units, int64s, st.integers(0, 30), st.integers(0, 70))
-def test_zeros_before_and_behind_do_not_matter(unit: Unit, count: int, before: int, behind: int) -> None:
+def test_leading_and_trailing_zeros_do_not_matter(unit: Unit, count: int, before: int, behind: int) -> None:
     text = unit.text(abs(count))
     padded = "0" * before + text + ("" if "." in text else ".0") + "0" * behind
     assert split(padded) == split(text)
@@ -68,7 +68,7 @@ def test_any_text_is_counted_or_refused_as_the_reference_does(unit: Unit, text: 
         *(None, True, 1, 0, 1.5, Decimal(1), b"1", ["1"], {}, ()),
     ],
 )
-def test_what_is_no_plain_decimal_string_is_refused(value: object) -> None:
+def test_a_value_that_is_not_a_plain_decimal_string_is_refused(value: object) -> None:
     with pytest.raises(NotPlain):
         split(value)
     with pytest.raises(NotPlain):
@@ -108,7 +108,7 @@ def test_a_decimal_is_split_into_digits_and_scale(text: str, expected: tuple[int
         ("1", "1" + "0" * 64),
     ],
 )
-def test_what_is_no_whole_number_of_units_in_int64_does_not_fit(unit: str, text: str) -> None:
+def test_a_value_that_is_not_an_int64_number_of_units_does_not_fit(unit: str, text: str) -> None:
     with pytest.raises(DoesNotFit):
         Unit.parse(unit).count(text)
 

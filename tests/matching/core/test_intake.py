@@ -49,7 +49,7 @@ def registry() -> Any:
     return defined_engine().registry
 
 
-def test_what_an_edge_makes_passes(registry: Any) -> None:
+def test_records_of_a_correct_edge_pass(registry: Any) -> None:
     for rows in (
         [],
         [(LIMIT, b"a"), (MARKET, b""), (DEPOSIT, b"t-1")],
@@ -117,7 +117,7 @@ def test_what_an_edge_makes_passes(registry: Any) -> None:
         ({"kind": CommandKind.INSTRUMENT_STATUS}, b'{"status":"halted"}', "which does not exist"),
     ],
 )
-def test_what_no_edge_makes_is_refused_with_one_sentence(
+def test_records_that_a_correct_edge_never_produces_are_refused_with_one_sentence(
     fields: dict[str, Any], text: bytes, said: str, registry: Any
 ) -> None:
     with pytest.raises(BadMessage, match=re.escape(said)) as refused:
@@ -133,7 +133,7 @@ def test_a_command_on_reference_data_is_the_last(registry: Any) -> None:
         check(*batch((ASSET, definition), (ASSET, definition)), registry)
 
 
-def test_strings_that_nobody_points_to_are_refused(registry: Any) -> None:
+def test_strings_that_no_command_refers_to_are_refused(registry: Any) -> None:
     records, texts = batch((LIMIT, b"a"), (LIMIT, b"b"))
     for wrong in (texts + b"c", texts[:1], b""):
         with pytest.raises(BadMessage, match="a string that does not follow"):

@@ -5,7 +5,7 @@ import pytest
 from tests.matching.scenario import check
 
 
-def test_a_scenario_that_comes_out_otherwise_is_told() -> None:
+def test_a_scenario_with_another_outcome_fails() -> None:
     with pytest.raises(AssertionError, match="place o2 ask 100 x7: fills o1:5, rests x2"):
         check("""
             place o1 bid 100 x5    rests
@@ -46,7 +46,7 @@ def test_what_does_not_match_rests_at_its_own_price() -> None:
     """)
 
 
-def test_ioc_takes_what_there_is_and_never_rests() -> None:
+def test_ioc_fills_what_is_available_and_never_rests() -> None:
     check("""
         place o1 ask 100 x5       rests
         place o2 bid 99 x3 ioc    cancelled ioc x3
@@ -55,7 +55,7 @@ def test_ioc_takes_what_there_is_and_never_rests() -> None:
     """)
 
 
-def test_fok_fills_whole_or_nothing_happens() -> None:
+def test_fok_fills_completely_or_not_at_all() -> None:
     check("""
         place o1 ask 100 x5       rests
         place o2 ask 101 x5       rests
@@ -93,7 +93,7 @@ def test_post_only_never_takes_not_even_from_itself() -> None:
     """)
 
 
-def test_a_smaller_quantity_keeps_the_place_and_all_else_loses_it() -> None:
+def test_only_a_smaller_quantity_keeps_time_priority() -> None:
     check("""
         place o1 bid 100 x5    rests
         place o2 bid 100 x5    rests
@@ -141,7 +141,7 @@ def test_a_replaced_order_that_meets_its_own_account_goes_by_its_own_mode() -> N
         ("expire_both", "fills o1:2, o2 cancelled self_trade x3, cancelled self_trade x5", "ask 100 x2"),
     ],
 )
-def test_the_taker_says_what_happens_when_it_meets_its_own_order(mode: str, outcome: str, left: str) -> None:
+def test_the_takers_mode_decides_a_self_trade(mode: str, outcome: str, left: str) -> None:
     check(f"""
         place o1 ask 100 x2                 rests
         place o2 ask 100 x3 by ann          rests
@@ -165,7 +165,7 @@ def test_a_market_order_takes_any_price_and_its_rest_is_cancelled() -> None:
     """)
 
 
-def test_an_order_for_an_amount_of_money_takes_whole_lots_and_keeps_the_change() -> None:
+def test_an_order_by_quote_quantity_takes_whole_lots_and_keeps_the_change() -> None:
     check("""
         place o1 ask 100 x2      rests
         place o2 ask 150 x2      rests
@@ -177,7 +177,7 @@ def test_an_order_for_an_amount_of_money_takes_whole_lots_and_keeps_the_change()
     """)
 
 
-def test_an_order_for_money_that_cannot_pay_the_next_lot_does_not_meet_its_own_order() -> None:
+def test_an_order_by_quote_quantity_that_cannot_pay_the_next_lot_does_not_self_trade() -> None:
     check("""
         place o1 ask 100 x1                             rests
         place o2 ask 150 x1 by ann                      rests

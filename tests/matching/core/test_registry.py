@@ -27,7 +27,7 @@ def changed(definition: Fields, changes: Fields) -> Fields:
     return {name: value for name, value in {**definition, **changes}.items() if value is not GONE}
 
 
-def test_an_instrument_is_worked_out_in_ticks_lots_and_units(registry: Registry) -> None:
+def test_an_instrument_is_converted_to_ticks_lots_and_units(registry: Registry) -> None:
     instrument = registry.instrument_from({**BTC_USD, "min_notional": "10.5", "min_quantity": "0.0020"})
     assert (instrument.lot_units, instrument.quote_unit) == (10_000, 1)
     assert (instrument.min_quantity, instrument.max_quantity) == (20, 10**9)
@@ -58,7 +58,7 @@ def test_a_definition_is_given_back_in_its_shortest_form(registry: Registry) -> 
     ],
     ids=str,
 )
-def test_an_instrument_that_makes_no_sense_is_refused(changes: Fields, registry: Registry) -> None:
+def test_an_invalid_instrument_is_refused(changes: Fields, registry: Registry) -> None:
     with pytest.raises(BadDefinition, match=r"^[^\n]+\.$|^[^\n]+ -$"):
         registry.instrument_from(changed(BTC_USD, changes))
 
@@ -77,7 +77,7 @@ def test_an_unknown_asset_is_named(changes: Fields, registry: Registry) -> None:
     ],
     ids=str,
 )
-def test_an_asset_that_makes_no_sense_is_refused(changes: Fields) -> None:
+def test_an_invalid_asset_is_refused(changes: Fields) -> None:
     with pytest.raises(BadDefinition):
         Registry().asset_from(changed(BTC, changes))
 
@@ -117,7 +117,7 @@ def test_a_lot_and_its_price_are_whole_numbers_of_units_in_int64(
             registry.instrument_from(definition)
 
 
-def test_what_exists_is_not_changed(registry: Registry) -> None:
+def test_an_existing_definition_is_not_changed(registry: Registry) -> None:
     assert registry.apply(CommandKind.INSTRUMENT, canonical(BTC_USD)) == (0, Reason.NONE)
     before = registry.dump()
     assert registry.apply(CommandKind.ASSET, canonical({**USD, "decimals": 2})) == (1, Reason.ALREADY_EXISTS)

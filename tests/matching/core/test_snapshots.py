@@ -38,7 +38,7 @@ def test_a_restored_engine_goes_on_byte_for_byte(seed: int) -> None:
     assert one.state() == other.state()
 
 
-def test_a_restored_engine_is_the_same_in_all_that_counts(small: bytes) -> None:
+def test_a_restored_engine_has_the_same_state(small: bytes) -> None:
     before = snapshots.decode(small)
     before.clients[7] = 99
     after = snapshots.decode(snapshots.encode(before))
@@ -101,7 +101,7 @@ def test_another_layout_is_refused_by_its_number(small: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"XSNP", b"XBLK" + bytes(100), bytes(1000), b"XSNP" + bytes(20)])
-def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
+def test_bytes_that_are_not_a_snapshot_are_refused(data: bytes) -> None:
     with pytest.raises(BadFile, match=r"\.$"):
         snapshots.decode(data)
 

@@ -30,14 +30,14 @@ def pending(stage: Stage, minutes: int) -> None:
         stage.network.now_s += 60
 
 
-def test_a_follower_does_not_wait_for_ever_for_a_snapshot_that_is_not_made(stage: Stage) -> None:
+def test_a_follower_does_not_wait_forever_for_a_snapshot_that_is_never_made(stage: Stage) -> None:
     pending(stage, 16)
     sentence = r"no longer has block 4, and has not finished a snapshot for 15 minutes.* start this follower again"
     with pytest.raises(HistoryGone, match=sentence):
         pending(stage, 1)
 
 
-def test_a_snapshot_that_comes_at_last_is_joined_from(stage: Stage) -> None:
+def test_a_late_snapshot_is_used(stage: Stage) -> None:
     snapshot = snapshots.encode(stage.leader)
     pending(stage, 15)
     for start, end in ((0, 1000), (1000, len(snapshot))):
@@ -49,7 +49,7 @@ def test_a_snapshot_that_comes_at_last_is_joined_from(stage: Stage) -> None:
     assert stage.follower.engine.block_number == 8
 
 
-def test_a_leader_that_is_silent_is_waited_for(stage: Stage) -> None:
+def test_a_follower_waits_for_a_silent_leader(stage: Stage) -> None:
     for _ in range(100):
         stage.turn()
         stage.network.now_s += 60

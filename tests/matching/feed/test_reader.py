@@ -42,7 +42,7 @@ def collect(feed: Feed, count: int) -> list[Block]:
     return found
 
 
-def test_blocks_come_as_they_are_made(running_leader: Running, client: Client) -> None:
+def test_blocks_arrive_as_they_are_made(running_leader: Running, client: Client) -> None:
     with closing(feed_of(running_leader)) as feed:
         for number in range(5):
             client.call([deposit(1, f"{number}")])
@@ -53,7 +53,7 @@ def test_blocks_come_as_they_are_made(running_leader: Running, client: Client) -
             block.verify(block.number, blocks[block.number - 5].hash)
 
 
-def test_what_was_missed_is_asked_for_again_however_much_it_is() -> None:
+def test_any_number_of_missed_blocks_is_retransmitted() -> None:
     with leader(plan(block_commands=1)) as running, Client(running.commands) as client:
         client.call(DEFINITIONS)
         client.call([deposit(1, f"{number}") for number in range(700)])
@@ -67,7 +67,7 @@ def test_what_was_missed_is_asked_for_again_however_much_it_is() -> None:
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 3), (1, 1), (100, 200)])
-def test_what_the_engine_does_not_hold_is_missing(first: int, last: int) -> None:
+def test_blocks_that_the_engine_no_longer_holds_are_reported_missing(first: int, last: int) -> None:
     with leader(plan(ring_blocks=4)) as running, Client(running.commands) as client:
         client.call(DEFINITIONS)
         with closing(feed_of(running)) as feed:
@@ -83,9 +83,7 @@ def test_what_the_engine_does_not_hold_is_missing(first: int, last: int) -> None
             assert [block.number for block in collect(feed, 2)] == [5, 6]
 
 
-def test_a_confirmation_is_told_again_to_an_engine_that_does_not_know_it(
-    running_leader: Running, client: Client
-) -> None:
+def test_a_confirmation_is_repeated_to_an_engine_that_lacks_it(running_leader: Running, client: Client) -> None:
     with closing(feed_of(running_leader)) as feed:
         ring = running_leader.parts.ring
         feed.confirm(5)  # there is no block 5 yet: the engine does not take it
@@ -103,13 +101,15 @@ def test_an_engine_is_discovered_through_any_of_its_addresses(
         assert [block.number for block in collect(feed, 3)] == [1, 2, 3]
 
 
-def test_nobody_to_discover_is_said_in_time() -> None:
+def test_discovery_of_an_unreachable_engine_ends_with_the_timeout() -> None:
     (port,) = free_ports(1)
     with pytest.raises(EngineUnreachable, match=f"No engine answers at tcp://127.0.0.1:{port}"):
         Feed.discover(f"tcp://127.0.0.1:{port}", 0.3)
 
 
-def test_an_engine_that_listens_everywhere_is_reached_where_it_was_found(context: zmq.Context[RawSocket]) -> None:
+def test_an_engine_with_a_wildcard_address_is_reached_at_the_host_where_it_was_discovered(
+    context: zmq.Context[RawSocket],
+) -> None:
     ports = free_ports(3)
     publisher = context.socket(zmq.PUB)
     publisher.bind(f"tcp://127.0.0.1:{ports[0]}")
@@ -141,7 +141,7 @@ def test_an_engine_that_listens_everywhere_is_reached_where_it_was_found(context
         thread.join()
 
 
-def test_bytes_that_are_no_block_raise_and_noise_is_passed_over(context: zmq.Context[RawSocket]) -> None:
+def test_an_invalid_block_raises_and_unknown_messages_are_ignored(context: zmq.Context[RawSocket]) -> None:
     ports = free_ports(2)
     publisher = context.socket(zmq.XPUB)
     publisher.bind(f"tcp://127.0.0.1:{ports[0]}")
@@ -170,7 +170,7 @@ def stage() -> Stage:
     return Stage(defined_engine(), defined_engine())
 
 
-def test_a_feed_that_moves_forgets_what_the_other_engine_said_but_tells_what_is_confirmed(stage: Stage) -> None:
+def test_a_feed_that_moves_forgets_the_old_engine_and_confirms_to_the_new_one(stage: Stage) -> None:
     feed = stage.feed
     heartbeat(stage, LEADER.blocks, 1)
     stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(1, 2)])
@@ -191,7 +191,7 @@ def test_a_feed_that_moves_forgets_what_the_other_engine_said_but_tells_what_is_
     assert stage.network.sockets[OTHER.retransmission].take_sent(wire.BLOCKS) == [], "what was wanted is forgotten"
 
 
-def test_after_a_move_what_an_older_epoch_publishes_is_passed_over(stage: Stage) -> None:
+def test_after_a_move_blocks_of_an_older_epoch_are_ignored(stage: Stage) -> None:
     feed = stage.feed
     (old,) = stage.make()
     heartbeat(stage, LEADER.blocks, 2)
@@ -213,7 +213,7 @@ def test_after_a_move_what_an_older_epoch_publishes_is_passed_over(stage: Stage)
     assert feed.newest() == 4
 
 
-def test_how_long_an_engine_is_silent_is_known(stage: Stage) -> None:
+def test_a_feed_measures_how_long_the_engine_is_silent(stage: Stage) -> None:
     stage.feed.receive(3, 10)
     assert stage.feed.silent_for_s() == pytest.approx(3)
     stage.say()
@@ -227,7 +227,7 @@ def test_how_long_an_engine_is_silent_is_known(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("away_s", [6, 10**6])
-def test_time_in_which_nobody_listened_is_no_silence(stage: Stage, away_s: int) -> None:
+def test_time_without_listening_does_not_count_as_silence(stage: Stage, away_s: int) -> None:
     """The reader was busy, stopped, or its machine suspended: then the sockets' thread was, too, and is behind."""
     stage.say()
     stage.feed.receive(0, 10)
@@ -240,7 +240,9 @@ def test_time_in_which_nobody_listened_is_no_silence(stage: Stage, away_s: int) 
     assert stage.feed.silent_for_s() == 0
 
 
-def test_a_wait_that_a_pause_has_made_long_is_no_long_silence(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_prolonged_by_a_pause_does_not_count_as_long_silence(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stopped(sockets: object, timeout_s: float) -> bool:
         stage.network.now_s += 600
         return False
@@ -250,7 +252,7 @@ def test_a_wait_that_a_pause_has_made_long_is_no_long_silence(stage: Stage, monk
     assert stage.feed.silent_for_s() == MAX_POLL_INTERVAL_S
 
 
-def test_an_engine_that_is_silent_is_asked_whether_it_lives_and_its_answer_ends_the_silence(stage: Stage) -> None:
+def test_a_silent_engine_is_asked_for_its_status_and_the_answer_ends_the_silence(stage: Stage) -> None:
     stage.feed.receive(0.9, 10)
     assert stage.to_leader.take_sent(wire.STATUS) == []
     stage.feed.receive(2, 10)
@@ -261,7 +263,7 @@ def test_an_engine_that_is_silent_is_asked_whether_it_lives_and_its_answer_ends_
     assert (stage.feed.silent_for_s(), stage.feed.newest()) == (0, 3)
 
 
-def test_a_running_engine_answers_on_its_retransmission_socket_whether_it_lives(
+def test_a_running_engine_answers_status_requests_on_its_retransmission_socket(
     running_leader: Running, client: Client
 ) -> None:
     """Nothing comes off the block socket here."""

@@ -31,7 +31,7 @@ def answered(socket: ScriptedSocket) -> list[tuple[bytes, bytes, bytes]]:
     return [(client, verb, correlation) for client, verb, _, correlation in sent]
 
 
-def test_a_state_that_is_asked_for_again_while_it_is_made_is_made_once(
+def test_a_state_requested_again_while_it_is_made_is_made_once(
     endpoint: CommandEndpoint, socket: ScriptedSocket
 ) -> None:
     socket.inbox = [[b"a", wire.STATE, FIRST]] * 4
@@ -65,7 +65,7 @@ def test_one_state_is_made_a_turn_and_all_are_answered_in_order(
     ]
 
 
-def test_commands_before_a_state_that_is_put_off_are_taken_in_this_turn(
+def test_commands_before_a_deferred_state_request_are_taken_in_this_turn(
     endpoint: CommandEndpoint, socket: ScriptedSocket
 ) -> None:
     made = batch(defined_engine(), 7, 1, [deposit(1, "a")])
@@ -74,7 +74,7 @@ def test_commands_before_a_state_that_is_put_off_are_taken_in_this_turn(
     assert [len(endpoint.receive()) for _ in range(3)] == [1, 1, 0]
 
 
-def test_what_only_looks_like_a_state_is_refused(endpoint: CommandEndpoint, socket: ScriptedSocket) -> None:
+def test_a_malformed_state_request_is_refused(endpoint: CommandEndpoint, socket: ScriptedSocket) -> None:
     socket.inbox = [[b"a", wire.STATE], [b"a"], [b"a", wire.STATE, FIRST, b""]]
     endpoint.receive()
     endpoint.receive()

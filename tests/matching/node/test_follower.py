@@ -66,7 +66,7 @@ def test_a_follower_of_a_follower_is_a_follower(running_leader: Running) -> None
         assert held(third) == held(running_leader)
 
 
-def test_a_follower_takes_no_commands_and_names_who_does(running_leader: Running) -> None:
+def test_a_follower_takes_no_commands_and_names_its_leader(running_leader: Running) -> None:
     with follower(plan(), running_leader.commands) as second:
         follower_heard(running_leader, second)
         with closing(Connection(second.commands, roams=False, timeout_s=0.3)) as connection:
@@ -155,7 +155,7 @@ def test_a_leader_that_begins_another_history_is_not_followed() -> None:
 DEPOSITS = [deposit(1, "a"), deposit(2, "b")]
 
 
-def test_a_block_that_gives_other_bytes_is_named_with_the_place() -> None:
+def test_a_block_with_other_bytes_is_reported_with_the_position() -> None:
     block = one_block(defined_engine(), DEPOSITS)
     data = bytearray(block.data)
     data[-8 - 104 + 64] ^= 1  # in the last event
@@ -165,7 +165,7 @@ def test_a_block_that_gives_other_bytes_is_named_with_the_place() -> None:
         re_executed(defined_engine(), Block.decode(bytes(data)))
 
 
-def test_commands_that_no_engine_takes_diverge() -> None:
+def test_a_block_with_invalid_commands_counts_as_divergence() -> None:
     block = one_block(defined_engine(), DEPOSITS)
     data = bytearray(block.data)
     data[80 + 24] = 99  # the kind of the first command
@@ -189,7 +189,7 @@ def again(stage: Stage, lost: int, epoch: int) -> None:
     stage.leader.epoch = epoch
 
 
-def test_blocks_of_an_epoch_that_is_over_are_refused_and_the_right_ones_asked_for(stage: Stage) -> None:
+def test_blocks_of_an_ended_epoch_are_refused_and_the_right_ones_requested(stage: Stage) -> None:
     old = stage.make(3)
     stage.show(old[0])
     stage.say()
@@ -213,7 +213,7 @@ def test_blocks_of_an_epoch_that_is_over_are_refused_and_the_right_ones_asked_fo
     assert (stage.follower.engine.block_number, stage.follower.engine.epoch) == (7, 2)
 
 
-def test_a_damaged_block_number_does_not_keep_what_is_missing_from_being_asked_for(stage: Stage) -> None:
+def test_a_damaged_block_number_does_not_prevent_the_request_for_missing_blocks(stage: Stage) -> None:
     first, lost, last = stage.make(3)
     stage.show(first, replace(last, data=with_number(last, 1 << 60)))
     stage.turn()
@@ -236,7 +236,7 @@ def with_number(block: Block, number: int) -> bytes:
     return header.tobytes() + block.data[header.nbytes :]
 
 
-def test_a_leader_that_came_back_without_blocks_stops_the_follower_at_its_heartbeat(stage: Stage) -> None:
+def test_a_leader_that_restarts_without_blocks_stops_the_follower_at_its_heartbeat(stage: Stage) -> None:
     stage.show(*stage.make(2))
     stage.say()
     stage.turn()
@@ -246,7 +246,7 @@ def test_a_leader_that_came_back_without_blocks_stops_the_follower_at_its_heartb
         stage.turn()
 
 
-def test_another_block_of_the_same_number_stops_the_follower(stage: Stage) -> None:
+def test_a_different_block_of_the_same_number_stops_the_follower(stage: Stage) -> None:
     stage.show(*stage.make(2))
     stage.turn()
     again(stage, lost=1, epoch=2)
@@ -255,7 +255,7 @@ def test_another_block_of_the_same_number_stops_the_follower(stage: Stage) -> No
         stage.turn()
 
 
-def test_an_old_heartbeat_stops_nobody(stage: Stage) -> None:
+def test_an_old_heartbeat_does_not_stop_the_follower(stage: Stage) -> None:
     stage.say()
     stage.show(*stage.make(2))
     stage.turn()
@@ -295,7 +295,7 @@ def part(stage: Stage, snapshot: bytes, start: int, end: int, number: int = 8) -
     stage.turn()
 
 
-def test_a_snapshot_comes_in_parts_and_one_of_another_block_begins_anew(stage: Stage) -> None:
+def test_a_snapshot_arrives_in_parts_and_a_part_of_another_one_restarts_the_download(stage: Stage) -> None:
     snapshot = joining(stage)
     part(stage, b"another snapshot", 0, 7, number=6)
     part(stage, snapshot, 0, 1000)
@@ -312,7 +312,7 @@ def test_a_snapshot_comes_in_parts_and_one_of_another_block_begins_anew(stage: S
     assert stage.follower.engine.state_hash == stage.leader.state_hash
 
 
-def test_what_settlement_may_still_need_of_the_blocks_before_a_snapshot_is_fetched(stage: Stage) -> None:
+def test_unconfirmed_blocks_before_a_snapshot_are_fetched(stage: Stage) -> None:
     before = stage.make(5)
     snapshot, late = snapshots.encode(stage.leader), stage.make(2)
     stage.say(confirmed=5)
@@ -331,7 +331,7 @@ def test_what_settlement_may_still_need_of_the_blocks_before_a_snapshot_is_fetch
     assert stage.follower.engine.state_hash == stage.leader.state_hash
 
 
-def test_a_block_before_the_snapshot_that_is_another_one_stops_the_follower(stage: Stage) -> None:
+def test_a_different_block_before_the_snapshot_stops_the_follower(stage: Stage) -> None:
     before = stage.make(5)
     snapshot = snapshots.encode(stage.leader)
     stage.say(confirmed=7)
@@ -348,7 +348,7 @@ def test_a_block_before_the_snapshot_that_is_another_one_stops_the_follower(stag
         stage.turn()
 
 
-def test_a_damaged_snapshot_is_not_joined_from(stage: Stage) -> None:
+def test_a_damaged_snapshot_is_not_used(stage: Stage) -> None:
     snapshot = bytearray(joining(stage))
     snapshot[-1] ^= 1
     with pytest.raises(HistoryGone, match="truncated or damaged"):
@@ -363,7 +363,7 @@ def test_a_follower_announces_itself_each_second(stage: Stage) -> None:
     assert len(stage.to_leader.take_sent(wire.FOLLOWING)) == 3
 
 
-def test_what_settlement_has_not_confirmed_stays_in_a_followers_ring(stage: Stage) -> None:
+def test_unconfirmed_blocks_stay_in_a_followers_ring(stage: Stage) -> None:
     stage.say()
     stage.show(*stage.make(3))
     stage.turn()
@@ -377,7 +377,7 @@ def test_what_settlement_has_not_confirmed_stays_in_a_followers_ring(stage: Stag
 # Promotion
 
 
-def test_a_follower_of_a_leader_that_lives_is_not_promoted_unless_by_force(stage: Stage) -> None:
+def test_a_follower_of_a_live_leader_needs_force(stage: Stage) -> None:
     stage.say()
     stage.turn()
     stage.feed.receive(1.9, 10)
@@ -398,7 +398,7 @@ def test_a_follower_of_a_leader_that_lives_is_not_promoted_unless_by_force(stage
     assert stage.promotion_answers() == []
 
 
-def test_a_promotion_that_is_granted_is_told_however_often_it_is_asked_for(stage: Stage) -> None:
+def test_a_granted_promotion_is_confirmed_to_every_repeated_request(stage: Stage) -> None:
     stage.say()
     stage.turn()
     stage.feed.receive(2.1, 10)
@@ -417,7 +417,7 @@ def test_a_promotion_that_is_granted_is_told_however_often_it_is_asked_for(stage
     assert stage.promotion_answers() == [{"ok": False, "message": "This engine leads already."}]
 
 
-def test_a_promotion_that_is_refused_lets_the_follower_go_on(stage: Stage) -> None:
+def test_a_follower_continues_after_a_refused_promotion(stage: Stage) -> None:
     stage.ask_promotion(forced=True)
     stage.turn()
     stage.follower.refuse_promotion("Not now.")
@@ -427,7 +427,7 @@ def test_a_promotion_that_is_refused_lets_the_follower_go_on(stage: Stage) -> No
     assert (stage.follower.engine.block_number, stage.follower.promotion) == (4, None)
 
 
-def test_blocks_that_only_settlements_spill_has_speak_against_a_promotion(stage: Stage) -> None:
+def test_a_promotion_is_refused_while_blocks_exist_only_in_settlements_spill(stage: Stage) -> None:
     stage.make(2)
     stage.say(confirmed=5)
     stage.turn()
@@ -437,7 +437,7 @@ def test_blocks_that_only_settlements_spill_has_speak_against_a_promotion(stage:
     assert stage.follower.unwritten() == ""
 
 
-def test_a_leader_that_is_silent_is_not_named(stage: Stage) -> None:
+def test_a_silent_leader_is_not_named(stage: Stage) -> None:
     for silent_s, named in ((0.0, LEADER.commands), (2.1, "")):
         if not silent_s:
             stage.say()

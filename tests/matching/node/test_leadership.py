@@ -161,7 +161,7 @@ def test_an_objection_comes_after_catching_up_and_before_the_epoch(place: Place,
     assert place.history.begun == []
 
 
-def test_an_engine_that_began_to_lead_during_a_promotion_speaks_against_it() -> None:
+def test_a_promotion_is_refused_if_another_engine_began_to_lead_meanwhile() -> None:
     follower = Mock(promotion=Mock(forced=False), leader_epoch=1, unwritten=lambda: "")
     objection = process._objection(follower, "this")
     begun = [Epoch(number, 1, 0, "one", "tcp://one:1", "", "", 1) for number in (1, 2)]
@@ -172,9 +172,7 @@ def test_an_engine_that_began_to_lead_during_a_promotion_speaks_against_it() -> 
     assert process._objection(follower, "this")(begun[1]) == ""
 
 
-def test_what_a_refused_promotion_has_learnt_from_the_store_does_not_speak_for_the_next_one(
-    place: Place, blocks: list[Block]
-) -> None:
+def test_a_promotion_is_refused_again_while_another_engine_leads(place: Place, blocks: list[Block]) -> None:
     """The old leader is gone, another follower was promoted and lives: this one must not depose it unasked."""
     old, mine, other = Engine(), Engine(), Engine()
     for block in blocks:
@@ -203,7 +201,7 @@ def test_what_a_refused_promotion_has_learnt_from_the_store_does_not_speak_for_t
     assert [epoch.number for epoch in place.history.begun] == [1, 2]
 
 
-def test_an_engine_that_is_stopped_while_it_is_promoted_refuses_in_words(place: Place, blocks: list[Block]) -> None:
+def test_an_engine_stopped_during_its_promotion_refuses_with_a_message(place: Place, blocks: list[Block]) -> None:
     stage = Stage(Engine(), Engine())
     stage.ask_promotion(forced=True)
     place.history.append(blocks)

@@ -66,12 +66,12 @@ def test_a_snapshot_is_given_in_parts() -> None:
 
 
 @pytest.mark.parametrize(("number", "offset"), [(2, 100), (3, 1 << 40)])
-def test_what_is_no_part_of_the_newest_begins_it_anew(number: int, offset: int) -> None:
+def test_a_request_for_a_part_of_another_snapshot_restarts_with_the_newest(number: int, offset: int) -> None:
     published = Published(snapshot_of(defined_engine()))
     assert chunk(published.ask_snapshot(number, offset))[:2] == (3, 0)
 
 
-def test_a_snapshot_from_which_nobody_could_go_on_is_not_given_but_one_is_made() -> None:
+def test_a_snapshot_too_old_to_continue_from_is_not_sent_and_a_new_one_is_made() -> None:
     snapshotter = snapshot_of(defined_engine())
     published = Published(snapshotter)
     published.make(4)
@@ -83,13 +83,13 @@ def test_a_snapshot_from_which_nobody_could_go_on_is_not_given_but_one_is_made()
     assert chunk(published.ask_snapshot(3, 100))[:2] == (8, 0)
 
 
-def test_a_snapshot_of_before_an_empty_ring_is_not_given() -> None:
+def test_a_snapshot_older_than_an_empty_ring_is_not_sent() -> None:
     snapshotter = OneSnapshot()
     snapshotter.number, snapshotter.data = 2, b"the ring begins after block 3"
     assert Published(snapshotter).ask_snapshot()[0] == wire.PENDING
 
 
-def test_a_snapshot_of_a_block_that_readers_may_not_see_is_not_given() -> None:
+def test_a_snapshot_of_an_unreleased_block_is_not_sent() -> None:
     snapshotter = OneSnapshot()
     published = Published(snapshotter)
     published.ring.hold(block := one_block(published.engine, [deposit(1, "a")]))
@@ -105,7 +105,7 @@ def test_an_engine_that_makes_no_snapshots_says_so() -> None:
     assert published.ask_snapshot() == [wire.MISSING, *wire.encode_numbers(0, 5)]
 
 
-def test_followers_that_announce_themselves_are_told_of_until_they_are_silent() -> None:
+def test_announced_followers_are_listed_until_they_are_silent() -> None:
     published = Published(None)
     followers = [wire.Addresses(f"tcp://{number}:1", "b", "r") for number in range(wire.MAX_FOLLOWERS + 1)]
     for follower in [*followers, followers[0]]:
@@ -131,7 +131,7 @@ def test_followers_that_announce_themselves_are_told_of_until_they_are_silent() 
         (wire.SNAPSHOT, *[b"\xff" * 8] * 2),
     ],
 )
-def test_what_is_no_request_is_refused_and_counted(frames: tuple[bytes, ...]) -> None:
+def test_an_invalid_request_is_refused_and_counted(frames: tuple[bytes, ...]) -> None:
     published = Published(OneSnapshot())
     ((verb, payload),) = published.ask(*frames)
     assert verb == wire.REFUSED

@@ -56,12 +56,12 @@ def test_every_mix_of_sources_ends_in_the_same_state(
     assert [found.number for number in unconfirmed if (found := place.ring.get(number))] == list(unconfirmed)
 
 
-def test_nothing_anywhere_is_an_engine_at_block_0(place: Place) -> None:
+def test_recovery_without_any_data_gives_an_engine_at_block_0(place: Place) -> None:
     assert place.lead() == Recovered(0, 0, 0)
     assert place.history.begun == [place.history.begun[0]._replace(number=1, first_block=1, prev_hash=0, engine="one")]
 
 
-def test_blocks_before_a_snapshot_can_be_asked_for_again(
+def test_blocks_before_a_snapshot_can_be_retransmitted(
     place: Place, blocks: list[Block], states: dict[int, bytes]
 ) -> None:
     place.history.append(blocks)
@@ -71,7 +71,7 @@ def test_blocks_before_a_snapshot_can_be_asked_for_again(
     assert place.ring.find(7, LAST, LAST)
 
 
-def test_a_restored_engine_goes_on_with_the_next_block(
+def test_a_restored_engine_continues_with_the_next_block(
     place: Place, blocks: list[Block], states: dict[int, bytes]
 ) -> None:
     place.history.append(blocks[:40])
@@ -123,7 +123,9 @@ def reasons(logs: Sequence[object]) -> list[tuple[str, str]]:
     ]
 
 
-def test_recovery_goes_on_from_the_next_snapshot(place: Place, blocks: list[Block], states: dict[int, bytes]) -> None:
+def test_recovery_continues_with_the_next_older_snapshot(
+    place: Place, blocks: list[Block], states: dict[int, bytes]
+) -> None:
     place.history.append(blocks)
     place.snapshots.write(20, states[20])
     place.snapshots.write(30, states[30][:-100])
@@ -134,9 +136,7 @@ def test_recovery_goes_on_from_the_next_snapshot(place: Place, blocks: list[Bloc
     assert place.snapshots.numbers() == [20]
 
 
-def test_a_snapshot_of_another_exchange_is_passed_over(
-    place: Place, blocks: list[Block], states: dict[int, bytes]
-) -> None:
+def test_a_snapshot_of_another_exchange_is_skipped(place: Place, blocks: list[Block], states: dict[int, bytes]) -> None:
     other = Engine()
     chain(other, 41, "another exchange")
     place.history.append(blocks)
@@ -148,7 +148,7 @@ def test_a_snapshot_of_another_exchange_is_passed_over(
 
 
 @pytest.mark.parametrize("logged", [0, 35])
-def test_a_snapshot_that_is_newer_than_every_durable_block_is_passed_over(
+def test_a_snapshot_newer_than_every_durable_block_is_skipped(
     place: Place, blocks: list[Block], states: dict[int, bytes], logged: int
 ) -> None:
     place.history.append(blocks[:30])
@@ -161,7 +161,7 @@ def test_a_snapshot_that_is_newer_than_every_durable_block_is_passed_over(
     assert reasons(logs) == [("0040", "It is newer than every durable block.")]
 
 
-def test_a_log_whose_first_blocks_nobody_has_is_refused(
+def test_a_log_that_begins_after_missing_blocks_is_refused(
     place: Place, blocks: list[Block], states: dict[int, bytes]
 ) -> None:
     place.history.append(blocks[:10])
@@ -204,7 +204,7 @@ def test_a_flipped_byte_in_the_middle_is_refused_with_file_and_offset(place: Pla
         assert file.read_bytes() == data
 
 
-def test_blocks_that_do_not_give_their_hash_are_refused(place: Place, blocks: list[Block]) -> None:
+def test_blocks_that_do_not_reproduce_their_hash_are_refused(place: Place, blocks: list[Block]) -> None:
     data = bytearray(blocks[4].data)
     data[-20] ^= 1
     place.history.append([*blocks[:4], Block.decode(bytes(data)), *blocks[5:]])
@@ -229,7 +229,7 @@ def test_a_log_of_an_engine_that_was_replaced_is_refused_with_the_remedy(place: 
     assert str(caught.value) == sentence
 
 
-def test_blocks_of_the_log_that_a_newer_epoch_overruled_are_refused(place: Place, blocks: list[Block]) -> None:
+def test_blocks_of_the_log_that_a_newer_epoch_replaced_are_refused(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks[:30])
     place.history.begun = [began(1, 1, "one"), began(2, 31)]
     place.log(blocks[:33])

@@ -65,7 +65,7 @@ def test_a_message_is_one_block_however_large_the_blocks_of_its_reader() -> None
         assert made.requests.tolist()[0] == (log_client(log.identity), len(shared.messages) + 1, 0, 0)
 
 
-def test_a_command_that_comes_through_both_replicas_is_done_once_and_answered_twice() -> None:
+def test_a_command_sent_through_both_replicas_is_applied_once_and_answered_twice() -> None:
     with replicas(Shared(), MemoryHistory()) as ((one, _), (other, _)):
         with Client(one.commands) as client:
             client.call(DEFINITIONS)
@@ -77,7 +77,7 @@ def test_a_command_that_comes_through_both_replicas_is_done_once_and_answered_tw
         assert other.parts.engine.balances() == [(1, "BTC", 2000_00000000, 0)]
 
 
-def test_what_is_in_the_log_twice_is_done_once() -> None:
+def test_a_batch_that_is_in_the_log_twice_is_applied_once() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory()) as ((one, _), (other, _)), Client(one.commands) as client:
         client.call([*DEFINITIONS, deposit(1, "once")])
@@ -90,7 +90,7 @@ def test_what_is_in_the_log_twice_is_done_once() -> None:
         assert one.parts.board.passed_over == 0
 
 
-def test_what_a_log_gives_again_is_not_looked_at_again() -> None:
+def test_a_message_that_the_log_delivers_again_is_ignored() -> None:
     """A batch that was overtaken then would be taken now, and here only."""
     shared, history = Shared(), MemoryHistory()
     with replicas(shared, history, count=1) as ((one, _),), Client(one.commands) as client:
@@ -124,7 +124,7 @@ def test_a_message_that_is_not_the_next_one_stops_a_replica_before_it() -> None:
         assert one.parts.engine.block_number == block
 
 
-def test_what_a_replica_does_not_know_yet_is_judged_where_the_log_is_read() -> None:
+def test_names_that_a_replica_does_not_know_yet_are_validated_when_the_log_is_read() -> None:
     """Another one has applied the definition, and its client came over to this one, which is behind."""
     shared = Shared()
     with replicas(shared, MemoryHistory()) as ((one, _), (other, log)):
@@ -149,7 +149,7 @@ def test_what_a_replica_does_not_know_yet_is_judged_where_the_log_is_read() -> N
         assert one.parts.engine.clients[900] == 1
 
 
-def test_what_no_replica_would_ever_take_does_not_go_to_the_log() -> None:
+def test_batches_that_are_invalid_for_every_replica_are_not_written_to_the_log() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory(), count=1) as ((one, _),), Client(one.commands) as client:
         client.call(DEFINITIONS)
@@ -169,7 +169,7 @@ def _batches(frame: bytes) -> int:
     return len(batches)
 
 
-def test_bad_bytes_are_passed_over_by_all_alike() -> None:
+def test_all_replicas_skip_the_same_invalid_messages() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory()) as ((one, _), (other, _)), Client(one.commands) as client:
         client.call(DEFINITIONS)

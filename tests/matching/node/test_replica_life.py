@@ -40,7 +40,7 @@ from tests.matching.small_exchange import (
 )
 
 
-def test_a_replica_comes_back_by_a_snapshot_and_its_place_in_the_log(tmp_path: Path) -> None:
+def test_a_replica_restarts_from_a_snapshot_and_its_position_in_the_log(tmp_path: Path) -> None:
     shared, history = Shared(), MemoryHistory()
     folder = SnapshotFolder(LocalDisk(), tmp_path, 3)
     with replicas(shared, history, count=1) as ((one, _),), Client(one.commands) as client:
@@ -60,7 +60,7 @@ def test_a_replica_comes_back_by_a_snapshot_and_its_place_in_the_log(tmp_path: P
             assert [epoch.number for epoch in history.begun] == [1]
 
 
-def test_a_snapshot_that_is_ahead_of_the_store_is_not_gone_on_from(tmp_path: Path) -> None:
+def test_a_snapshot_ahead_of_the_store_is_not_used(tmp_path: Path) -> None:
     """Else nobody would hold the blocks in between, were all replicas to come back so."""
     shared, history = Shared(), MemoryHistory()
     folder = SnapshotFolder(LocalDisk(), tmp_path, 3)
@@ -108,7 +108,7 @@ def test_two_that_start_at_once_share_one_epoch() -> None:
         assert blocks(one)[0].epoch == 1
 
 
-def test_an_engine_that_led_before_is_taken_over_only_when_that_is_asked_for() -> None:
+def test_an_earlier_leader_is_taken_over_only_on_request() -> None:
     history, shared = MemoryHistory(), Shared()
     with leader_with(plan(), services(history)) as old, Client(old.commands) as client:
         client.call(DEFINITIONS)
@@ -133,7 +133,7 @@ def test_a_replica_stops_when_an_engine_that_does_not_read_its_log_has_taken_ove
         assert "another at tcp://127.0.0.1:9 has begun epoch 2" in str(one.failures[0])
 
 
-def test_a_replica_that_catches_up_can_be_seen_and_stops_when_it_is_replaced() -> None:
+def test_a_replica_that_catches_up_answers_status_requests_and_stops_when_it_is_replaced() -> None:
     shared, history = Shared(), MemoryHistory()
     with replicas(shared, history, count=1) as ((one, _),), Client(one.commands) as client:
         client.call([*DEFINITIONS, *(deposit(1, f"{at}") for at in range(10))])
@@ -201,7 +201,7 @@ def _impatient(one: Running) -> Client:
     return Client(one.commands, timeout_s=0.5)
 
 
-def test_a_batch_of_which_nobody_knows_is_not_refused_and_is_done_once() -> None:
+def test_a_batch_whose_write_is_uncertain_is_not_refused_and_is_applied_once() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory(), count=1) as ((one, log),):
         with Client(one.commands) as client:
@@ -220,7 +220,7 @@ def test_a_batch_of_which_nobody_knows_is_not_refused_and_is_done_once() -> None
         assert one.parts.engine.balances() == [(1, "BTC", 2000_00000000, 0)]
 
 
-def test_a_log_that_is_away_halts_a_replica_and_says_so() -> None:
+def test_an_unreachable_log_halts_a_replica_with_a_reason() -> None:
     with replicas(Shared(), MemoryHistory(), count=1) as ((one, log),), Client(one.commands) as client:
         client.call(DEFINITIONS)
         log.away_because = "Kafka at nowhere does not answer."
@@ -231,7 +231,7 @@ def test_a_log_that_is_away_halts_a_replica_and_says_so() -> None:
         assert client.call([deposit(1, "2")])[0].rejected is None
 
 
-def test_a_log_that_takes_no_more_refuses_what_it_did_not_take() -> None:
+def test_batches_that_the_log_does_not_accept_are_refused() -> None:
     with replicas(Shared(), MemoryHistory(), count=1) as ((one, log),):
         with Client(one.commands) as client:
             client.call(DEFINITIONS)
@@ -253,7 +253,7 @@ def test_a_replica_is_ready_once_it_has_applied_all_that_the_log_held() -> None:
         assert not one.parts.board.halted
 
 
-def test_a_replica_that_has_no_room_for_all_that_the_log_holds_says_so_until_settlement_confirms() -> None:
+def test_a_replica_without_room_for_the_whole_log_reports_that_until_settlement_confirms() -> None:
     shared, starting = Shared(), plan(ring_blocks=4)
     with replicas(shared, MemoryHistory(), count=1) as ((one, _),), Client(one.commands) as client:
         client.call([*DEFINITIONS, *trading(200)])
@@ -278,7 +278,7 @@ def test_a_replica_that_has_no_room_for_all_that_the_log_holds_says_so_until_set
         assert any(reason.startswith((HALTED, CATCHING_UP)) for reason in told)
 
 
-def test_a_client_goes_over_to_another_replica_and_nothing_is_done_twice() -> None:
+def test_a_client_switches_to_another_replica_and_nothing_is_applied_twice() -> None:
     shared, history = Shared(), MemoryHistory()
     with replicas(shared, history) as made, ExitStack() as others:
         ((one, one_log), (other, other_log)) = made
@@ -295,7 +295,7 @@ def test_a_client_goes_over_to_another_replica_and_nothing_is_done_twice() -> No
                 assert newcomer.connection.address == beside.commands
 
 
-def test_there_is_nothing_to_promote() -> None:
+def test_a_replica_cannot_be_promoted() -> None:
     with replicas(Shared(), MemoryHistory(), count=1) as ((one, _),):
         connection = Connection(one.commands, roams=False)
         try:

@@ -71,7 +71,7 @@ def test_a_block_ends_after_a_command_on_reference_data() -> None:
     assert done.blocks[0].events["kind"].tolist() == [EventKind.DEPOSITED, EventKind.ASSET_ADDED]
 
 
-def test_a_repeated_batch_is_answered_from_what_was_done(engine: Engine) -> None:
+def test_a_repeated_batch_is_answered_and_not_applied_again(engine: Engine) -> None:
     sequencer, _ = sequencer_of(engine)
     repeated = batch(engine, 7, 1, deposits(1, 6))
     first = sequencer.sequence([repeated])
@@ -81,7 +81,7 @@ def test_a_repeated_batch_is_answered_from_what_was_done(engine: Engine) -> None
     assert sequencer.answer_repeated(repeated) == first.answers[0]
 
 
-def test_of_a_partly_repeated_batch_only_the_rest_is_done(engine: Engine) -> None:
+def test_of_a_partly_repeated_batch_only_the_rest_is_applied(engine: Engine) -> None:
     sequencer, _ = sequencer_of(engine)
     sequencer.sequence([batch(engine, 7, 1, deposits(1, 2))])
     done = sequencer.sequence([batch(engine, 7, 1, deposits(1, 4))])
@@ -91,7 +91,7 @@ def test_of_a_partly_repeated_batch_only_the_rest_is_done(engine: Engine) -> Non
     assert sequencer.answer_repeated(batch(engine, 7, 1, deposits(1, 5))) is None
 
 
-def test_a_batch_that_comes_twice_in_one_turn_is_done_once(engine: Engine) -> None:
+def test_a_batch_received_twice_in_one_turn_is_applied_once(engine: Engine) -> None:
     sequencer, _ = sequencer_of(engine)
     twice = batch(engine, 7, 1, deposits(1, 3))
     done = sequencer.sequence([twice, twice])
@@ -99,7 +99,7 @@ def test_a_batch_that_comes_twice_in_one_turn_is_done_once(engine: Engine) -> No
     assert done.answers[0] == done.answers[1]
 
 
-def test_a_batch_that_skips_numbers_is_refused_and_taken_in_its_turn(engine: Engine) -> None:
+def test_a_batch_that_skips_numbers_is_refused_until_its_predecessor_is_applied(engine: Engine) -> None:
     sequencer, _ = sequencer_of(engine)
     first, second = batch(engine, 7, 1, deposits(1, 2)), batch(engine, 7, 3, deposits(3, 4))
     done = sequencer.sequence([second])
@@ -112,7 +112,7 @@ def test_a_batch_that_skips_numbers_is_refused_and_taken_in_its_turn(engine: Eng
     assert engine.clients[7] == 4
 
 
-def test_what_the_ring_does_not_hold_any_more_is_answered_as_done_before(engine: Engine) -> None:
+def test_a_repeated_batch_that_the_ring_has_dropped_is_answered_as_forgotten(engine: Engine) -> None:
     sequencer, ring = sequencer_of(engine, ring_blocks=1)
     for first in (1, 5, 9):
         ring.release()
@@ -123,7 +123,7 @@ def test_what_the_ring_does_not_hold_any_more_is_answered_as_done_before(engine:
     assert shape(answer(done)) == [(3, 0, 0, 6, []), (9, 6, 12, 2, [9, 10])]
 
 
-def test_time_never_runs_back(engine: Engine) -> None:
+def test_block_times_never_decrease(engine: Engine) -> None:
     times = iter([5_000, 4_000, 6_000])
     sequencer = Sequencer(engine, Ring(100, 1 << 20), lambda: next(times), 4)
     blocks = [sequencer.sequence([batch(engine, 7, n, deposits(n, n))]).blocks[0] for n in (1, 2, 3)]

@@ -86,7 +86,7 @@ def test_garbage_is_refused_and_counted(
         assert client.call(DEFINITIONS)[2].rejected is None
 
 
-def test_records_that_no_edge_makes_are_refused_with_their_number(
+def test_records_that_a_correct_edge_never_produces_are_refused_with_their_number(
     running_leader: Running, context: zmq.Context[RawSocket]
 ) -> None:
     commands = np.zeros(1, layout.COMMAND)
@@ -125,7 +125,7 @@ def test_a_full_ring_halts_the_engine_until_settlement_confirms() -> None:
         feed.close()
 
 
-def test_a_halted_engine_still_answers_what_was_done_before() -> None:
+def test_a_halted_engine_still_answers_repeated_batches() -> None:
     with leader(plan(ring_blocks=4)) as running:
         with Client(running.commands, client_id=77) as client:
             client.call(DEFINITIONS)
@@ -158,7 +158,7 @@ def test_a_stream_of_batches_keeps_its_order_over_a_halt() -> None:
     assert sequences == list(range(4, 64))
 
 
-def test_a_client_that_does_not_read_does_not_hold_up_the_others(
+def test_a_client_that_does_not_read_does_not_delay_the_others(
     running_leader: Running, context: zmq.Context[RawSocket]
 ) -> None:
     with Client(running_leader.commands) as client:
@@ -198,7 +198,7 @@ def test_nothing_is_answered_or_published_when_the_input_log_fails() -> None:
         feed.close()
 
 
-def test_the_write_ahead_log_brings_everything_back(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_everything_is_recovered_from_the_write_ahead_log(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("data") / "wal"
     with leader(plan(), input_log=WalLog(folder)) as running, Client(running.commands, client_id=77) as client:
         client.call(DEFINITIONS)
@@ -212,7 +212,7 @@ def test_the_write_ahead_log_brings_everything_back(tmp_path_factory: pytest.Tem
             assert client.call([deposit(1, "new")])[0].command_sequence == 106
 
 
-def test_what_settlement_holds_is_executed_again_at_the_start() -> None:
+def test_blocks_in_the_store_are_re_executed_at_the_start() -> None:
     with leader(plan()) as running, Client(running.commands) as client:
         client.call([*DEFINITIONS, *trading(100)])
         state = client.state()
@@ -226,7 +226,7 @@ def test_what_settlement_holds_is_executed_again_at_the_start() -> None:
         assert client.status()["ring"]["unconfirmed_blocks"] == 0
 
 
-def test_a_busy_socket_file_is_not_taken_away(tmp_path: Path) -> None:
+def test_a_socket_file_in_use_is_not_removed(tmp_path: Path) -> None:
     where = wire.Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("commands", "blocks", "retransmission")))
     here = process.Plan(where, 100, 1 << 20, 64)
     for _ in range(2):  # a file that is left over is no obstacle
@@ -236,7 +236,7 @@ def test_a_busy_socket_file_is_not_taken_away(tmp_path: Path) -> None:
             assert client.call(DEFINITIONS)[2].rejected is None
 
 
-def test_blocks_of_settlement_that_do_not_begin_with_the_first_are_refused() -> None:
+def test_a_store_without_the_first_block_is_refused() -> None:
     with leader(plan()) as running, Client(running.commands) as client:
         client.call(DEFINITIONS)
         second = running.parts.ring.get(2)
@@ -286,7 +286,7 @@ def test_a_full_disk_halts_the_engine_and_nothing_is_lost(tmp_path: Path) -> Non
     assert [block.number for block in WalLog(tmp_path).blocks()] == [1, 2, 3, 4, 5]
 
 
-def test_nobody_sees_a_block_that_the_log_has_not_taken(tmp_path: Path, context: zmq.Context[RawSocket]) -> None:
+def test_a_block_that_is_not_in_the_log_is_never_published(tmp_path: Path, context: zmq.Context[RawSocket]) -> None:
     disk = FillingDisk()
     with leader(plan(), input_log=WalLog(tmp_path, disk)) as running, Client(running.commands, client_id=77) as client:
         client.call(DEFINITIONS)
@@ -318,7 +318,7 @@ def test_nobody_sees_a_block_that_the_log_has_not_taken(tmp_path: Path, context:
         feed.close()
 
 
-def test_what_was_done_before_a_full_disk_is_answered_during_it(
+def test_batches_applied_before_a_full_disk_are_answered_during_it(
     tmp_path: Path, context: zmq.Context[RawSocket]
 ) -> None:
     disk = FillingDisk()
@@ -397,7 +397,7 @@ def oldest_logged(folder: Path) -> int:
     return min(block.number for block in Segments(LocalDisk(), folder / "wal", ".wal", "").peek())
 
 
-def test_snapshots_let_the_log_forget_what_settlement_has(tmp_path: Path) -> None:
+def test_the_log_drops_blocks_that_are_settled_and_in_snapshots(tmp_path: Path) -> None:
     folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 2)
     snapshotter = Snapshotter(folder, DirectWriter(folder), 4)
     log = WalLog(tmp_path / "wal", segment_bytes=1)

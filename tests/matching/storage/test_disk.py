@@ -26,7 +26,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return found
 
 
-def test_each_folder_that_is_made_is_on_the_disk_before_it_is_used(tmp_path: Path, synced: list[Path]) -> None:
+def test_each_new_folder_is_synced_before_it_is_used(tmp_path: Path, synced: list[Path]) -> None:
     make_folder(tmp_path / "a" / "b" / "c")
     assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
     make_folder(tmp_path / "a" / "b")
@@ -44,7 +44,7 @@ class DyingDisk(LocalDisk):
         raise KeyboardInterrupt
 
 
-def test_a_log_s_folder_is_on_the_disk_before_its_first_record(
+def test_a_logs_folder_is_synced_before_its_first_record(
     tmp_path: Path, blocks: list[Block], synced: list[Path]
 ) -> None:
     folder = tmp_path / "wal"

@@ -51,7 +51,7 @@ def test_every_cut_and_every_flipped_byte_is_refused(engine: Engine) -> None:
                 frames.decode(bytes(changed))
 
 
-def test_a_hash_that_fits_does_not_make_it_a_message(engine: Engine) -> None:
+def test_bytes_with_a_valid_hash_can_still_be_an_invalid_message(engine: Engine) -> None:
     first, second = payloads(engine)
     frame = frames.encode([first, second])
     for bad, reason in [
@@ -72,7 +72,7 @@ def test_a_definition_before_the_end_is_refused(engine: Engine) -> None:
     assert len(frames.decode(frames.encode([*payloads(engine), definition]))) == 3
 
 
-def test_nobody_sends_commands_in_the_name_of_a_log(engine: Engine) -> None:
+def test_a_client_cannot_use_the_client_id_of_a_log(engine: Engine) -> None:
     one = batch(engine, 7, 1, [deposit(1, "x")])
     for client in (wire.FIRST_LOG_CLIENT, (1 << 64) - 1):
         payload = wire.encode_batch(client, 1, one.commands, one.texts)
@@ -82,7 +82,7 @@ def test_nobody_sends_commands_in_the_name_of_a_log(engine: Engine) -> None:
             frames.decode(frames.encode([payload]))
 
 
-def test_the_largest_batch_is_a_message() -> None:
+def test_the_largest_batch_fits_into_a_message() -> None:
     commands = np.zeros(wire.MAX_BATCH_COMMANDS, layout.COMMAND)
     commands["kind"] = 1
     texts = bytes(wire.MAX_BATCH_BYTES - layout.BATCH.itemsize - commands.nbytes)
@@ -91,6 +91,6 @@ def test_the_largest_batch_is_a_message() -> None:
     assert [len(one.commands) for one in found] == [wire.MAX_BATCH_COMMANDS]
 
 
-def test_too_many_bytes_are_refused_before_they_are_looked_at() -> None:
+def test_an_oversized_message_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(BadMessage, match="to 1000000 bytes"):
         frames.decode(bytes(frames.MAX_BYTES + 1))

@@ -61,7 +61,7 @@ def test_memory_keeps_nothing() -> None:
     log.close()
 
 
-def test_nothing_is_made_before_the_first_block(folder: Path) -> None:
+def test_no_file_is_created_before_the_first_block(folder: Path) -> None:
     assert read(folder) == []
     WalLog(folder).close()
     assert not folder.exists()
@@ -88,7 +88,7 @@ def test_writing_goes_on_after_reading(folder: Path, blocks: list[Block]) -> Non
     assert [block.number for block in read(folder)] == [4, 5, 6, 7, 8, 9]
 
 
-def test_a_torn_tail_is_cut_off_wherever_it_tore(folder: Path, blocks: list[Block]) -> None:
+def test_a_torn_tail_is_cut_off_at_any_length(folder: Path, blocks: list[Block]) -> None:
     write(folder, [blocks[:2]])
     file = next(folder.iterdir())
     whole = file.stat().st_size
@@ -155,7 +155,7 @@ def test_a_full_disk_takes_nothing_and_goes_on_when_there_is_room(folder: Path, 
     assert [block.number for block in read(folder)] == [4, 5, 6, 7, 8, 9]
 
 
-def test_a_disk_that_is_full_from_the_beginning_is_no_obstacle_later(folder: Path, blocks: list[Block]) -> None:
+def test_a_log_on_a_full_disk_works_once_there_is_room(folder: Path, blocks: list[Block]) -> None:
     disk = FillingDisk()
     disk.is_full = True
     log = WalLog(folder, disk)
@@ -188,7 +188,7 @@ def test_a_log_that_another_engine_uses_is_left_alone(folder: Path, blocks: list
     assert [block.number for block in second.blocks()] == [4, 5]
 
 
-def test_what_a_process_left_that_died_while_it_mended_a_tail_is_removed(folder: Path, blocks: list[Block]) -> None:
+def test_drafts_left_by_a_crash_while_cutting_a_tail_are_removed(folder: Path, blocks: list[Block]) -> None:
     write(folder, [blocks[:2]])
     (file,) = folder.iterdir()
     left = folder / f".{file.name}.4711.part"

@@ -128,7 +128,7 @@ def test_a_message_that_is_damaged_on_the_brokers_disk_is_an_error_and_not_left_
         assert [message.key for message in until_read(log, 1)] == [b"3"]
 
 
-def test_messages_that_took_the_places_of_lost_ones_are_refused(kafka: Server, topic: Topic) -> None:
+def test_messages_at_the_offsets_of_lost_ones_are_refused(kafka: Server, topic: Topic) -> None:
     def written() -> list[Logged]:
         with reading(kafka, topic) as log:
             for key in (b"1", b"2"):
@@ -147,7 +147,7 @@ def test_messages_that_took_the_places_of_lost_ones_are_refused(kafka: Server, t
         assert log.begin(2, newest) == 2
 
 
-def test_a_transaction_of_a_stranger_keeps_nobody_waiting_and_its_end_is_said(kafka: Server, topic: Topic) -> None:
+def test_a_foreign_transaction_does_not_block_readers_and_is_reported_as_skipped(kafka: Server, topic: Topic) -> None:
     with replicas(kafka, topic, MemoryHistory()) as (one, other), Client(one.commands) as client:
         client.call(DEFINITIONS)
         stranger = Producer({"bootstrap.servers": kafka.address, "transactional.id": topic.name})
@@ -179,7 +179,7 @@ def test_a_reader_that_ends_by_itself_is_an_error(kafka: Server, topic: Topic, m
     assert len(ended) == 1
 
 
-def test_brokers_that_are_away_are_waited_for_and_other_errors_are_not(kafka: Server, topic: Topic) -> None:
+def test_unreachable_brokers_are_retried_and_other_errors_are_not(kafka: Server, topic: Topic) -> None:
     class Failing(Message):
         """As the client gives one, which a real broker does not make when it is asked to."""
 
@@ -225,7 +225,7 @@ def link(port: int, kafka: Server) -> Iterator[None]:
             accepting.join()
 
 
-def test_what_was_given_to_a_log_that_is_cut_off_is_sent_when_the_link_is_back(
+def test_messages_queued_while_the_connection_is_down_are_sent_when_it_is_back(
     kafka: Server, topic: Topic, free_port: Callable[[], int]
 ) -> None:
     port = free_port()
@@ -265,7 +265,7 @@ def test_two_replicas_under_load_publish_the_same_bytes(kafka: Server, topic: To
         assert times == sorted(times)
 
 
-def test_what_others_write_into_the_topic_is_passed_over_by_all(kafka: Server, topic: Topic) -> None:
+def test_foreign_messages_in_the_topic_are_skipped_by_all_replicas(kafka: Server, topic: Topic) -> None:
     with replicas(kafka, topic, MemoryHistory()) as (one, other), Client(one.commands) as client:
         client.call(DEFINITIONS)
         stranger = Producer({"bootstrap.servers": kafka.address})
@@ -278,7 +278,7 @@ def test_what_others_write_into_the_topic_is_passed_over_by_all(kafka: Server, t
         assert one.parts.board.passed_over == other.parts.board.passed_over == 4
 
 
-def test_a_replica_that_comes_back_goes_on_where_the_log_was_read_to(kafka: Server, topic: Topic) -> None:
+def test_a_restarted_replica_continues_at_its_position_in_the_log(kafka: Server, topic: Topic) -> None:
     history = MemoryHistory()
     with replicas(kafka, topic, history, 1) as (one,), Client(one.commands) as client:
         client.call([*DEFINITIONS, deposit(1, "before")])

@@ -51,7 +51,7 @@ def secured(launch: Callable[[Server], Running]) -> str:
     return launch(WithPassword(settings=SETTINGS)).address
 
 
-def test_a_kafka_with_a_password_is_a_log_for_who_knows_it(secured: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kafka_with_a_password_works_with_the_right_password(secured: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kafka_topic.create(secured, "commands", 1, OPTIONS)
 
     def found() -> kafka_topic.Topic | None:

@@ -35,7 +35,7 @@ kafka_only = pytest.mark.services("kafka")
         ({"min.insync.replicas": "2"}, 1, "min.insync.replicas is 2 and there are 1 copies"),
     ],
 )
-def test_what_is_wrong_with_a_topic_is_said(
+def test_an_unsuitable_topic_setting_is_reported(
     kafka: Running, settings: dict[str, str], partitions: int, reason: str
 ) -> None:
     name = f"test-{secrets.token_hex(6)}"
@@ -61,26 +61,26 @@ def without(name: str) -> dict[str, str]:
     return {key: value for key, value in FIT.items() if key != name}
 
 
-def test_an_answer_has_to_be_on_two_brokers_where_there_are_two() -> None:
+def test_messages_are_acknowledged_by_two_brokers_if_there_are_two() -> None:
     found = Found(1, 3, {**FIT, "min.insync.replicas": "1"})
     assert "min.insync.replicas is 1, set it to 2" in kafka_topic.unfit_reason(found)
     assert not kafka_topic.unfit_reason(Found(1, 3, FIT))
 
 
 @pytest.mark.parametrize("name", FIT)
-def test_a_setting_that_the_cluster_does_not_tell_is_named(name: str) -> None:
+def test_a_setting_that_the_cluster_does_not_report_is_named(name: str) -> None:
     reason = kafka_topic.unfit_reason(Found(1, 3, without(name)))
     assert reason.startswith(f"the cluster does not report {name}, which decides whether commands can be lost")
 
 
 @pytest.mark.parametrize("name", ["retention.ms", "retention.bytes", "max.message.bytes", "min.insync.replicas"])
-def test_a_number_that_is_none_is_said(name: str) -> None:
+def test_a_setting_that_is_not_a_number_is_reported(name: str) -> None:
     reason = kafka_topic.unfit_reason(Found(1, 3, {**FIT, name: "many"}))
     assert reason == f"{name} is 'many', and must be a whole number."
 
 
 @kafka_only
-def test_a_value_that_the_cluster_hides_is_said(kafka: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_the_cluster_hides_is_reported(kafka: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """As some that are rented do; the broker here hides nothing."""
 
     describe = AdminClient.describe_configs
@@ -97,7 +97,7 @@ def test_a_value_that_the_cluster_hides_is_said(kafka: Running, monkeypatch: pyt
         kafka_topic.find(kafka.address, name)
 
 
-def test_a_redpanda_has_no_settings_for_what_it_does_always() -> None:
+def test_redpanda_needs_no_setting_for_what_it_always_does() -> None:
     assert not kafka_topic.unfit_reason(Found(1, 3, REDPANDA))
     assert not kafka_topic.unfit_reason(Found(1, 1, REDPANDA))
 
@@ -107,7 +107,7 @@ def test_a_redpanda_that_answers_before_its_disk_has_the_command_is_refused() ->
     assert reason.startswith("write.caching is true, set it to false")
 
 
-def test_what_a_power_cut_of_one_broker_loses_is_said() -> None:
+def test_a_topic_that_can_lose_messages_in_a_power_cut_is_reported() -> None:
     one = {**FIT, "min.insync.replicas": "1"}
     assert "a power cut of the topic's one broker loses answered commands" in kafka_topic.risks(Found(1, 1, one))[1]
     assert len(kafka_topic.risks(Found(1, 1, {**one, "flush.messages": "1"}))) == 1
@@ -115,13 +115,13 @@ def test_what_a_power_cut_of_one_broker_loses_is_said() -> None:
     assert kafka_topic.risks(Found(1, 3, FIT)) == []
 
 
-def test_a_cluster_that_tells_no_topics_apart_is_said() -> None:
+def test_a_cluster_without_topic_ids_is_reported() -> None:
     (risk,) = kafka_topic.risks(Found(1, 3, FIT, has_id=False))
     assert "the cluster gives topics no id" in risk
 
 
 @kafka_only
-def test_the_one_copy_of_a_topic_is_on_the_disk_before_it_is_answered_for(kafka: Running) -> None:
+def test_a_single_copy_topic_is_flushed_before_it_is_acknowledged(kafka: Running) -> None:
     topic = new_topic(kafka.address)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name)
     admin = AdminClient({"bootstrap.servers": kafka.address})
@@ -129,7 +129,7 @@ def test_the_one_copy_of_a_topic_is_on_the_disk_before_it_is_answered_for(kafka:
 
 
 @kafka_only
-def test_a_topic_that_was_made_for_it_is_taken_and_known_again(kafka: Running) -> None:
+def test_a_suitable_topic_is_accepted_and_recognised_again(kafka: Running) -> None:
     first = new_topic(kafka.address)
     assert kafka_topic.find(kafka.address, first.name) == first
     assert first.identity.startswith("kafka:")
@@ -140,9 +140,7 @@ def test_a_topic_that_was_made_for_it_is_taken_and_known_again(kafka: Running) -
 
 
 @kafka_only
-def test_the_command_is_safe_twice_and_refuses_a_topic_that_is_not_as_it_has_to_be(
-    kafka: Running, settings: Settings
-) -> None:
+def test_the_command_can_be_repeated_and_refuses_an_unsuitable_topic(kafka: Running, settings: Settings) -> None:
     settings.KAFKA_BOOTSTRAP_SERVERS = kafka.address
     settings.KAFKA_COMMAND_TOPIC = name = f"test-{secrets.token_hex(6)}"
 
@@ -165,19 +163,19 @@ def test_the_command_is_safe_twice_and_refuses_a_topic_that_is_not_as_it_has_to_
 
 
 @kafka_only
-def test_a_topic_that_is_not_there_is_said_with_the_remedy(kafka: Running) -> None:
+def test_a_missing_topic_is_reported_with_the_remedy(kafka: Running) -> None:
     with pytest.raises(LogNotReady, match=r"no topic nowhere-to-be-found: make it with manage.py create_command_topic"):
         kafka_topic.find(kafka.address, "nowhere-to-be-found")
 
 
-def test_a_kafka_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_kafka_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_topic, "TIMEOUT_S", 1.0)
     with pytest.raises(LogNotReady, match="does not answer: start it, or correct KAFKA_BOOTSTRAP_SERVERS"):
         kafka_topic.find(free_http_address(), "any")
 
 
 @kafka_only
-def test_a_kafka_that_is_asked_in_another_language_does_not_answer(
+def test_a_kafka_with_another_security_protocol_does_not_answer(
     kafka: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_topic, "TIMEOUT_S", 2.0)

@@ -51,7 +51,7 @@ def sentence(place: Place, logged: int, settled: int) -> str:
 
 
 @pytest.mark.parametrize("start", [lead, join_epoch_of_topic])
-def test_blocks_of_a_log_that_settlement_lacks_keep_an_engine_from_leading_without_it(
+def test_an_engine_does_not_lead_without_its_log_while_settlement_lacks_blocks_of_it(
     place: Place, blocks: list[Block], states: dict[int, bytes], start: object
 ) -> None:
     assert callable(start)
@@ -69,7 +69,7 @@ def test_blocks_of_a_log_that_settlement_lacks_keep_an_engine_from_leading_witho
     assert Place(place.folder, place.history).lead(take_over=True) == Recovered(40, 0, 3), "the first remedy"
 
 
-def test_a_replica_is_not_ready_before_what_its_own_log_held_is_settled(place: Place, blocks: list[Block]) -> None:
+def test_a_replica_is_not_ready_before_the_blocks_of_its_own_log_are_settled(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks[:30])
     place.log(blocks)
     left = pytest.raises(CannotLead, match="holds blocks up to 43, and settlement has those up to 30: start")
@@ -81,7 +81,7 @@ def test_a_replica_is_not_ready_before_what_its_own_log_held_is_settled(place: P
         assert one.parts.engine.block_number == LAST
 
 
-def test_a_log_that_was_moved_away_is_given_up(place: Place, blocks: list[Block]) -> None:
+def test_a_log_that_was_moved_away_is_ignored(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks[:30])
     place.log(blocks)
     (place.folder / "wal").rename(place.folder / "wal-given-up")
@@ -91,9 +91,7 @@ def test_a_log_that_was_moved_away_is_given_up(place: Place, blocks: list[Block]
 
 @pytest.mark.parametrize("logged", [0, 30, LAST])
 @pytest.mark.parametrize("start", [lead, join_epoch_of_topic])
-def test_a_log_of_which_settlement_has_everything_is_no_obstacle(
-    place: Place, blocks: list[Block], logged: int, start: object
-) -> None:
+def test_a_fully_settled_log_is_no_obstacle(place: Place, blocks: list[Block], logged: int, start: object) -> None:
     assert callable(start)
     place.history.append(blocks)
     place.log(blocks[:logged])
@@ -108,7 +106,7 @@ def test_a_folder_without_a_block_is_no_obstacle(place: Place, blocks: list[Bloc
     assert lead(Place(place.folder / "nothing")) == Recovered(0, 0, 0)
 
 
-def test_a_damaged_log_is_said_and_not_passed_over(place: Place, blocks: list[Block]) -> None:
+def test_a_damaged_log_is_reported_and_not_ignored(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks)
     second, *_ = place.log(blocks[:3])
     (file,) = (place.folder / "wal").iterdir()

@@ -75,7 +75,7 @@ def passed_over(logs: Iterable[Mapping[str, object]]) -> list[tuple[str, object]
     ]
 
 
-def test_they_take_no_place_of_new_ones(folder: SnapshotFolder) -> None:
+def test_snapshots_of_another_history_do_not_replace_new_ones(folder: SnapshotFolder) -> None:
     dead_branch(folder)
     life = Life(folder, "living", 3)
     life.make(19)
@@ -83,7 +83,7 @@ def test_they_take_no_place_of_new_ones(folder: SnapshotFolder) -> None:
     assert folder.numbers() == [10, 13, 16, 19, 20, 30, 40]
 
 
-def test_each_is_put_aside_once_the_chain_has_come_to_its_block(folder: SnapshotFolder) -> None:
+def test_each_is_set_aside_when_the_chain_reaches_its_block(folder: SnapshotFolder) -> None:
     dead_branch(folder)
     life = Life(folder, "living")
     with capture_logs() as logs:
@@ -127,7 +127,7 @@ def test_a_snapshot_that_is_asked_for_is_made_although_there_is_a_newer_number(f
     assert life.snapshotter.newest() == 10
 
 
-def test_one_whose_head_cannot_be_read_is_put_aside(folder: SnapshotFolder) -> None:
+def test_a_snapshot_with_an_unreadable_header_is_set_aside(folder: SnapshotFolder) -> None:
     whole = snapshots.encode(defined_engine())
     for number, data in ((5, b""), (6, whole[:30]), (7, b"nonsense" * 10), (8, whole)):
         folder.write(number, data)
@@ -137,7 +137,7 @@ def test_one_whose_head_cannot_be_read_is_put_aside(folder: SnapshotFolder) -> N
     assert passed_over(logs)[-1][1] == "It is a snapshot of block 3, which its file name does not say."
 
 
-def test_none_is_given_to_a_follower_that_joins(folder: SnapshotFolder) -> None:
+def test_none_is_sent_to_a_joining_follower(folder: SnapshotFolder) -> None:
     dead_branch(folder)
     life = Life(folder, "living")
     network, retransmission = ScriptedNetwork(), ScriptedSocket()

@@ -71,7 +71,7 @@ def test_the_ring_is_bounded_in_bytes_too() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 2, 5, 1 << 62])
-def test_a_confirmation_that_says_nothing_new_changes_nothing(number: int) -> None:
+def test_an_outdated_confirmation_changes_nothing(number: int) -> None:
     ring = ring_of(4)
     ring.confirm(2)
     ring.confirm(number)

@@ -54,12 +54,12 @@ def test_the_newest_comes_first(folder: SnapshotFolder, exchange: KernelExchange
     assert folder.numbers() == [3, 4]
 
 
-def test_a_folder_that_is_not_there_holds_nothing(folder: SnapshotFolder) -> None:
+def test_a_missing_folder_holds_nothing(folder: SnapshotFolder) -> None:
     assert list(folder.newest_first()) == []
     assert (folder.read(3, 0, 10), folder.size_of(3)) == (None, None)
 
 
-def test_a_cut_snapshot_is_passed_over_wherever_it_was_cut(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+def test_a_truncated_snapshot_is_skipped_at_any_length(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     write(folder, exchange.engine)
     exchange.submit(deposit(1, "a"))
     data = snapshots.encode(exchange.engine)
@@ -80,7 +80,7 @@ def test_a_cut_snapshot_is_passed_over_wherever_it_was_cut(folder: SnapshotFolde
         (5000, None, "truncated or damaged"),
     ],
 )
-def test_a_damaged_snapshot_is_put_aside_with_a_reason(
+def test_a_damaged_snapshot_is_set_aside_with_a_reason(
     folder: SnapshotFolder, exchange: KernelExchange, offset: int, value: int | None, reason: str
 ) -> None:
     data = bytearray(snapshots.encode(exchange.engine))
@@ -95,9 +95,7 @@ def test_a_damaged_snapshot_is_put_aside_with_a_reason(
     assert passed_over(folder) == [], "said once"
 
 
-def test_a_snapshot_of_another_block_than_its_name_says_is_passed_over(
-    folder: SnapshotFolder, exchange: KernelExchange
-) -> None:
+def test_a_snapshot_whose_name_has_another_block_is_skipped(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     folder.write(7, snapshots.encode(exchange.engine))
     reason = "It is a snapshot of block 3, which its file name does not say."
     assert passed_over(folder) == [(file_of(folder, 7).name, reason)]
@@ -152,7 +150,7 @@ def test_after_a_restart_it_counts_from_the_newest(folder: SnapshotFolder, excha
     assert folder.numbers() == [3, 8]
 
 
-def test_never_is_never_but_for_whoever_asks(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+def test_with_interval_0_snapshots_are_made_only_on_request(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     snapshotter = Snapshotter(folder, DirectWriter(folder), 0)
     assert at_each_block(snapshotter, exchange, 10) == []
     snapshotter.request()
@@ -189,7 +187,7 @@ class SlowWriter(SnapshotWriter):
     def close(self) -> None: ...
 
 
-def test_one_at_a_time(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+def test_only_one_snapshot_is_written_at_a_time(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     writer = SlowWriter()
     snapshotter = Snapshotter(folder, writer, 2)
     at_each_block(snapshotter, exchange, 9)
@@ -211,7 +209,7 @@ def test_asking_again_while_one_is_written_asks_for_no_other(folder: SnapshotFol
     assert writer.begun == [4]
 
 
-def test_a_failed_one_is_said_and_the_next_is_tried(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+def test_a_failed_snapshot_is_reported_and_the_next_is_tried(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     class FullDisk(LocalDisk):
         def write_whole(self, path: Path, data: bytes) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -225,7 +223,7 @@ def test_a_failed_one_is_said_and_the_next_is_tried(folder: SnapshotFolder, exch
     ]
 
 
-def test_what_was_never_finished_is_cleared_away(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+def test_unfinished_snapshots_are_removed(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     write(folder, exchange.engine)
     draft = folder.folder / ".00000000000000000004.snapshot.123.part"
     draft.write_bytes(b"half")

@@ -58,7 +58,7 @@ def test_a_file_that_cannot_be_read_is_refused_before_its_first_line(tmp_path: P
             lines_of(path)
 
 
-def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_only_when_it_is_complete(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("before")
     link.symlink_to(target)
@@ -71,7 +71,7 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [link, target]
 
 
-def test_a_device_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     with written_whole(Path(os.devnull)) as file:
         file.write("away")
     assert Path(os.devnull).is_char_device()

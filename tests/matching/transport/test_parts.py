@@ -55,14 +55,14 @@ def heard(feed: Feed) -> list[Block]:
 
 
 @pytest.mark.parametrize("size", [0, 1, SMALL - 1, SMALL, SMALL + 1, 9 * SMALL, 9 * SMALL + 1])
-def test_bytes_of_any_size_come_out_of_their_parts(small_parts: None, size: int) -> None:
+def test_bytes_of_any_size_are_rejoined_from_their_parts(small_parts: None, size: int) -> None:
     data = bytes(place % 251 for place in range(size))
     parts = wire.in_parts(data)
     assert all(len(part) <= SMALL for part in parts)
     assert wire.joined([bytes(part) for part in parts]) == data
 
 
-def test_a_message_without_parts_is_none() -> None:
+def test_a_message_without_parts_is_invalid() -> None:
     with pytest.raises(BadMessage, match="nothing after its verb"):
         wire.joined([])
 
@@ -101,7 +101,7 @@ def test_a_follower_takes_large_blocks_from_the_ring_and_as_they_come(engine: Ru
         assert other.parts.engine.state_hash == engine.parts.engine.state_hash
 
 
-def test_a_large_block_that_is_on_its_way_is_asked_for_less_and_less_often() -> None:
+def test_a_large_block_in_transit_is_requested_less_and_less_often() -> None:
     """It may take longer than a reader waits before it asks again: each copy more would make it later."""
     stage = Stage(defined_engine(), defined_engine())
     stage.feed.request(1, 1)

@@ -29,7 +29,7 @@ def commands(count: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
     count=st.integers(1, 40),
     texts=st.binary(),
 )
-def test_a_batch_comes_back_as_it_went(client: int, number: int, count: int, texts: bytes) -> None:
+def test_a_batch_is_decoded_as_it_was_encoded(client: int, number: int, count: int, texts: bytes) -> None:
     batch = wire.decode_batch(wire.encode_batch(client, number, commands(count), texts))
     assert (batch.client, batch.first_number, batch.last_number) == (client, number, number + count - 1)
     assert batch.commands.tobytes() == commands(count).tobytes()
@@ -37,7 +37,9 @@ def test_a_batch_comes_back_as_it_went(client: int, number: int, count: int, tex
 
 
 @given(st.lists(st.tuples(I63, I63, I63, st.integers(0, 9), st.integers(0, 9)), max_size=5), U64, U64)
-def test_an_answer_comes_back_as_it_went(rows: list[tuple[int, int, int, int, int]], client: int, number: int) -> None:
+def test_an_answer_is_decoded_as_it_was_encoded(
+    rows: list[tuple[int, int, int, int, int]], client: int, number: int
+) -> None:
     segments = [wire.Segment(*row[:4], np.zeros(row[4], layout.EVENT)) for row in rows]
     count = sum(row[3] for row in rows)
     answer = wire.decode_answer(wire.encode_answer(client, number, count, segments))
@@ -48,7 +50,7 @@ def test_an_answer_comes_back_as_it_went(rows: list[tuple[int, int, int, int, in
 
 
 @given(st.text(), st.text(), U64, U64, U64, st.text())
-def test_a_refusal_comes_back_as_it_went(
+def test_a_refusal_is_decoded_as_it_was_encoded(
     code: str, message: str, client: int, number: int, applied: int, leader: str
 ) -> None:
     refused = wire.Refused(code, message, client, number, applied, leader)
@@ -63,13 +65,13 @@ def test_a_refusal_that_names_no_leader_is_read() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_addresses_come_back_as_they_went(commands: str, blocks: str, retransmission: str) -> None:
+def test_addresses_are_decoded_as_they_were_encoded(commands: str, blocks: str, retransmission: str) -> None:
     addresses = wire.Addresses(commands, blocks, retransmission)
     assert wire.decode_addresses(wire.encode_addresses(addresses)) == addresses
 
 
 @given(I63, st.integers(0, 1 << 40), st.binary(), st.integers(0, 1 << 40))
-def test_a_part_of_a_snapshot_comes_back_as_it_went(number: int, offset: int, data: bytes, more: int) -> None:
+def test_a_part_of_a_snapshot_is_decoded_as_it_was_encoded(number: int, offset: int, data: bytes, more: int) -> None:
     chunk = wire.SnapshotChunk(number, offset, offset + len(data) + more, data)
     assert wire.decode_snapshot_chunk(wire.encode_snapshot_chunk(chunk)) == chunk
 
@@ -79,7 +81,7 @@ def test_a_part_of_a_snapshot_that_reaches_past_its_end_is_refused() -> None:
         wire.decode_snapshot_chunk([*wire.encode_numbers(1, 5, 7), b"xyz"])
 
 
-def test_a_status_tells_epoch_and_replicas_where_it_has_them() -> None:
+def test_a_status_has_an_optional_epoch_and_replicas() -> None:
     old = wire.decode_status(wire.encode_json(STATUS))
     assert (old.epoch, old.replicas) == (0, ())
     replica = wire.Addresses("tcp://b:1", "tcp://b:2", "tcp://b:3")
@@ -88,7 +90,7 @@ def test_a_status_tells_epoch_and_replicas_where_it_has_them() -> None:
 
 
 @given(st.lists(I63, max_size=3))
-def test_numbers_come_back_as_they_went(numbers: list[int]) -> None:
+def test_numbers_are_decoded_as_they_were_encoded(numbers: list[int]) -> None:
     assert wire.decode_numbers(wire.encode_numbers(*numbers), len(numbers)) == numbers
 
 
@@ -141,13 +143,13 @@ def test_an_answer_that_does_not_add_up_is_refused() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"[" * 100_000, b"{", b"\xff", b"[]", b"1" * 10_000, b"null"])
-def test_what_is_no_json_object_is_refused(payload: bytes) -> None:
+def test_a_payload_that_is_not_a_json_object_is_refused(payload: bytes) -> None:
     with pytest.raises(BadMessage):
         wire.decode_json(payload)
 
 
 @pytest.mark.parametrize("frames", [[], [b"status"], [b"status", b""], [b"status", bytes(17)], [b"state", b"1"], [b""]])
-def test_what_is_no_question_is_refused(frames: list[bytes]) -> None:
+def test_a_malformed_question_is_refused(frames: list[bytes]) -> None:
     with pytest.raises(BadMessage):
         wire.decode_question(frames, [wire.STATUS])
 

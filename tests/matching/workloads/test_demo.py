@@ -130,7 +130,7 @@ def test_prices_stay_within_reason() -> None:
         assert 0.8 < book.fair / book.start < 1.25
 
 
-def test_who_runs_out_of_money_gets_more() -> None:
+def test_an_account_that_runs_out_of_money_gets_more() -> None:
     *_, market, exchange = traded(1, 0)
     for account in demo_venue.ACCOUNTS:
         for listing in demo_venue.LISTINGS:
@@ -147,7 +147,7 @@ def test_who_runs_out_of_money_gets_more() -> None:
     assert any(event["event"] == "trade" for event in events)
 
 
-def test_the_books_say_where_prices_go_on() -> None:
+def test_prices_continue_from_the_existing_books() -> None:
     exchange = traded(1, 0)[3]
     instrument = exchange.engine.registry.instruments[0]
     assert book_of(instrument, {"bids": [[5_000_000, 1]], "asks": [[5_000_100, 1]]}).fair == 5_000_050
@@ -155,7 +155,7 @@ def test_the_books_say_where_prices_go_on() -> None:
     assert book_of(instrument, {"bids": [[5_000_000, 1]], "asks": []}).fair == 6_400_000
 
 
-def test_a_second_run_goes_on_and_repeats_no_reference() -> None:
+def test_a_second_run_continues_and_repeats_no_reference() -> None:
     venue, said = Venue(KernelExchange()), list[str]()
     assert session(venue, Time(), said, 300).run() == 300
     first = [command for call in venue.calls for command in call]
@@ -182,14 +182,14 @@ def test_a_second_run_goes_on_and_repeats_no_reference() -> None:
         EngineUnreachable("No engine answers."),
     ],
 )
-def test_trouble_is_waited_for_and_said_once(trouble: Exception) -> None:
+def test_errors_are_retried_and_reported_once(trouble: Exception) -> None:
     venue, said = Venue(KernelExchange()), list[str]()
     venue.troubles = [trouble] * 5
     assert session(venue, Time(), said, 200).run() == 200
     assert [line.partition(" ")[0] for line in said] == ["trading", str(trouble).partition(" ")[0], "trading"]
 
 
-def test_an_engine_that_stays_away_ends_it() -> None:
+def test_an_engine_that_stays_unreachable_ends_the_demo() -> None:
     venue, said = Venue(KernelExchange()), list[str]()
     venue.troubles = [EngineUnreachable("No engine answers.")] * 100
     with pytest.raises(EngineUnreachable, match=r"^No engine has answered for 5 s\.$"):
@@ -198,7 +198,7 @@ def test_an_engine_that_stays_away_ends_it() -> None:
     assert 90 < len(venue.troubles) < 100
 
 
-def test_a_follower_is_no_market() -> None:
+def test_the_demo_refuses_a_follower() -> None:
     venue, said = Venue(KernelExchange()), list[str]()
     venue.troubles = [EngineRefused(wire.FOLLOWER, "A follower takes no commands.")]
     with pytest.raises(EngineRefused):
@@ -210,7 +210,7 @@ def test_it_stops_when_asked_to() -> None:
     assert 0 < session(venue, Time(stop_after=50), said, None).run() < 500
 
 
-def test_other_assets_of_these_names_are_told() -> None:
+def test_other_assets_with_these_names_are_reported() -> None:
     venue = Venue(KernelExchange())
     for symbol in ("USD", "BTC", "ETH", "SOL"):
         venue.exchange.submit({"command": "asset", "symbol": symbol, "decimals": 0})

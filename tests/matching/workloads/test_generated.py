@@ -43,7 +43,9 @@ def events_of(workload: generated.Workload, block: int = 512) -> tuple[Engine, R
     ("name", "width_ticks", "instruments", "resting"),
     [("hot", 60, 1, 500), ("deep", 20_010, 1, 3000), ("hot", 60, 5, 2000)],
 )
-def test_a_shape_is_what_it_says(name: str, width_ticks: int, instruments: int, resting: int) -> None:
+def test_a_workload_has_the_shape_of_its_description(
+    name: str, width_ticks: int, instruments: int, resting: int
+) -> None:
     workload = generated.generate(name, 6000, seed=3, instruments=instruments, accounts=50, resting=resting)
     before = workload.engine()
     assert before.open_order_count == pytest.approx(resting, rel=0.02)
@@ -144,13 +146,13 @@ def test_a_file_without_order_flow_is_refused(tmp_path: Path, records: object) -
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04zip", b"\x93NUMPY\x01\x00\x10\x00{'descr': 1}\n"])
-def test_what_is_no_array_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_array_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "flow.npy").write_bytes(content)
     with pytest.raises(BadFile):
         generated.load(tmp_path / "flow.npy")
 
 
-def test_the_benchmark_counts_what_happened() -> None:
+def test_the_benchmark_counts_events() -> None:
     workload = generated.generate("hot", 2000, resting=200)
     _, events = events_of(workload, engine_bench.BLOCK_COMMANDS)
     traded = events[events["kind"] == EventKind.TRADE]
@@ -163,7 +165,7 @@ def test_the_benchmark_counts_what_happened() -> None:
     assert 0 < speed["min"] <= speed["median"] <= speed["max"]
 
 
-def test_runs_that_differ_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_with_different_results_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     workload = generated.generate("hot", 100, resting=50)
     monkeypatch.setattr(engine_bench, "_timed", lambda *_: (1.0, 1.0, "another"))
     with pytest.raises(engine_bench.NotDeterministic):

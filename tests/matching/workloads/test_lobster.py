@@ -40,7 +40,7 @@ def test_a_new_order_becomes_a_limit_order_with_the_recorded_id() -> None:
     assert counts.summary() == {"messages": 1, "commands": 1, "out_of_turn": 0, "skipped": {}}
 
 
-def test_a_part_cancelled_leaves_the_smaller_open_quantity() -> None:
+def test_a_partial_cancellation_leaves_the_smaller_open_quantity() -> None:
     made, _ = commands("1,1,7,100,5000000,-1", "2,2,7,30,5000000,-1", "3,2,7,20,5000000,-1")
     assert [(one["command"], one["quantity"]) for one in made[1:]] == [("replace", "70"), ("replace", "50")]
 
@@ -69,7 +69,7 @@ def test_no_account_ever_buys_and_sells() -> None:
     assert len(sides) > 3
 
 
-def test_what_is_skipped_is_counted_by_reason() -> None:
+def test_skipped_messages_are_counted_by_reason() -> None:
     _, counts = commands("1,5,0,100,5000050,1", "1,6,1,5,5000000,1", "1,7,0,0,-1,-1", "1,3,99,5,5000000,1")
     assert counts.skipped == {"hidden_order": 1, "auction": 1, "trading_halt": 1, "order_not_in_file": 1}
     assert counts.commands == 0
@@ -104,7 +104,7 @@ def test_header_and_blank_lines_are_optional() -> None:
         "\ufffd\ufffd",
     ],
 )
-def test_a_bad_line_is_named(line: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number(line: str) -> None:
     with pytest.raises(BadFile, match=r"^Line 2\b.*\.$"):
         commands("1,1,6,100,5000000,-1", line)
 
@@ -144,7 +144,7 @@ def test_a_new_order_that_would_trade_at_once_is_skipped() -> None:
     assert counts.skipped == {"would_trade_at_once": 1, "order_not_in_file": 1}
 
 
-def test_nothing_of_an_execution_rests() -> None:
+def test_no_rest_of_an_execution_stays_in_the_book() -> None:
     *_, summary = events("1,1,7,100,5000000,-1", "2,4,7,60,5000000,-1", "3,3,7,40,5000000,-1")
     assert summary["open_orders"] == []
     assert summary["trades"] == 1
