@@ -33,7 +33,7 @@ def test_an_engine_started_with_sigchld_ignored_writes_snapshots(start: Start) -
             client.call([deposit(1, f"{number}")])
 
         def is_written() -> bool:
-            return any("snapshot written" in line for line in engine.errors)
+            return any("snapshot.written" in line for line in engine.errors)
 
         until(lambda: is_written() or engine.popen.poll() is not None, "the snapshot")
         assert client.call([deposit(1, "after")])[0].rejected is None

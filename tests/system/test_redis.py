@@ -37,7 +37,7 @@ try:
     print("sent")
 except errors.CannotRun as refusal:
     print(refusal)
-assert time.monotonic() - began < 5
+assert time.monotonic() - began < 10
 """
 SOON = "tasks.reconcile_soon()"
 TWICE = 'for _ in range(2): tasks.reconcile.apply_async(("operator",), task_id="the-same")'

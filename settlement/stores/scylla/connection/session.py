@@ -32,7 +32,7 @@ from settlement.stores.base import StoreMisconfigured, StoreUnavailable, StoreUn
 from settlement.stores.scylla.batches import PackedBatch, PackingHandler
 from settlement.stores.scylla.connection.errors import DRIVER_ERRORS, translated
 from settlement.stores.scylla.connection.exit import end_event_loop
-from settlement.stores.scylla.tables.layout import COLUMNS, Column, mismatch, missing
+from settlement.stores.scylla.tables.layout import COLUMNS, Column, is_upgradable, mismatch, missing
 from settlement.stores.timing import StatementTimes
 
 log = structlog.get_logger(__name__)
@@ -157,7 +157,8 @@ class _Connection:
             raise StoreMisconfigured(f"Keyspace {keyspace} was created by another version: its {difference}.")
         tables = missing(columns)
         if tables:
-            raise StoreUninitialized(
+            kind = StoreUninitialized if is_upgradable(columns) else StoreMisconfigured
+            raise kind(
                 f"Keyspace {keyspace} lacks {', '.join(tables)}: manage.py init_store creates keyspace and tables."
             )
 

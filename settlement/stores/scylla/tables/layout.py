@@ -4,7 +4,7 @@
 overwrite some rows with others, so the schema that the servers report is compared before the first statement.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from settlement.stores.scylla.tables.models import (
@@ -12,6 +12,7 @@ from settlement.stores.scylla.tables.models import (
     EngineBlock,
     EngineBlockPart,
     EngineEpoch,
+    ProjectionProgress,
     SettlementCheckpoint,
     Table,
 )
@@ -34,6 +35,8 @@ class Column(NamedTuple):
 
 
 _NOT_PROJECTED = (EngineBlock, EngineBlockPart, EngineEpoch, SettlementCheckpoint)
+_NEWER = (EngineBlockPart, ProjectionProgress)
+"""Tables that a keyspace of an earlier version does not have."""
 _ANOTHER_KEYSPACE = "settle into another SCYLLA_KEYSPACE"
 # Adding a dropped column again does not help: settlement's write times are before that of the drop, so all values
 # written to the column stay hidden.
@@ -56,9 +59,18 @@ def mismatch(found: Iterable[Column]) -> str | None:
 
 
 def missing(found: Iterable[Column]) -> list[str]:
-    """The names of the missing tables: all of them, or those that an older version did not have."""
+    """The names of the missing tables."""
     existing = {column.table for column in found}
     return [model.__table_name__ for model in MODELS if model.__table_name__ not in existing]
+
+
+def is_upgradable(found: Sequence[Column]) -> bool:
+    """Whether the missing tables can be created without a loss: all are missing, or only those of newer versions.
+
+    Any other missing table was dropped, with its rows.
+    """
+    newer = {model.__table_name__ for model in _NEWER}
+    return not found or newer.issuperset(missing(found))
 
 
 def _differences(wanted: dict[str, Column], existing: dict[str, Column]) -> Iterator[str]:
