@@ -1,10 +1,9 @@
-"""The store contract: what settlement writes and what lookups read, whatever the database.
+"""The store contract: the writes of settlement and the reads of lookups, the same for all databases.
 
-Units are the engine's (matching/core/layout.py): ticks, lots, smallest units, nanoseconds; `definitions` gives what is
-needed to turn them into decimals. Every write is absolute and idempotent: the same call again, or a call again with
-part of its rows there already, ends in the same rows. Pages are keyset pages: a `before` or `after` key and a limit;
-nothing counts and nothing skips.
-Errors are drawn in `errors.py`.
+Units are the engine's (matching/core/layout.py): ticks, lots, smallest units, nanoseconds; `definitions` returns the
+data that converts them to decimals. Every write sets absolute values and is idempotent: repeating a call, also one that
+was done in part, gives the same rows. Pages are keyset pages: a `before` or `after` key and a limit, without counts or
+offsets. The error hierarchy is in `errors.py`.
 """
 
 from typing import Protocol
@@ -74,15 +73,15 @@ __all__ = [
 
 
 class Store(BlockStore, ProjectionStore, LookupStore, DeadLetterStore, Protocol):
-    """Raises StoreUnavailable or StoreRejected from every method; what else, the method says."""
+    """Every method raises StoreUnavailable and StoreRejected; further errors are in its docstring."""
 
     def connect(self) -> None:
-        """Opens what is needed; safe again. Never called before a fork."""
+        """Opens the connections; safe to repeat. Must not be called before a fork."""
 
     def close(self) -> None: ...
 
     def init(self) -> None:
-        """Creates keyspace or tables; safe twice."""
+        """Creates the keyspace or tables that are missing; safe to repeat."""
 
     def ping(self) -> None:
-        """Really asks the database."""
+        """Sends a statement to the database, to check that it answers."""

@@ -1,4 +1,4 @@
-"""Blocks and epochs: the durable truth, and who may add to it."""
+"""Blocks, from which everything else can be rebuilt, and epochs, which decide whose blocks may be appended."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
@@ -21,7 +21,7 @@ class StoredBlock(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """Where a stage of settlement stands. Block 0 with hash 0: nothing yet."""
+    """The last block that a stage of settlement has completed. Block 0 with hash 0: none yet."""
 
     block_number: int
     hash: int
@@ -29,37 +29,37 @@ class Checkpoint(NamedTuple):
 
 
 NOTHING_YET = Checkpoint(0, 0, 0)
-"""Before the first block."""
+"""The checkpoint before the first block."""
 
 
 class BlockStore(Protocol):
     def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
-        """Consecutive blocks and the `appended` checkpoint, durable when this returns.
+        """Writes consecutive blocks and the `appended` checkpoint; they are durable when this returns.
 
-        Those that are there already, the same, are a repeat, and the checkpoint never goes back. Raises Fenced, and
-        writes nothing, when one is of an epoch older than one that has begun at or before it; else
-        settlement.errors.StoreReplaced, and writes nothing, when they do not continue what the store holds.
+        Blocks that are stored already are accepted if they are the same; the checkpoint never moves back. Raises
+        without writing: Fenced if the epoch of a block is older than an epoch that began at or before it; otherwise
+        settlement.errors.StoreReplaced if the blocks do not continue the stored chain.
         """
 
     def begin_epoch(self, epoch: Epoch) -> None:
-        """Keeps `epoch`, whose number is one more than the newest; from now on older blocks are fenced.
+        """Stores `epoch`, whose number is the newest one plus 1. From then on blocks of older epochs are refused.
 
-        One transaction with its conditions: raises Fenced where another epoch with that number, or a newer one, has
-        begun already; Outrun where the store holds a block past `first_block - 1`, or another block there. The same
-        epoch again is kept already and does nothing.
+        The checks and the write are one transaction. Raises Fenced if another epoch with this number, or a newer one,
+        has begun; Outrun if the store has blocks after `first_block - 1`, or another block with that number. Repeating
+        the call with the same epoch does nothing.
         """
 
     def epochs(self) -> list[Epoch]:
-        """All of them, by number."""
+        """All epochs, ordered by number."""
 
     def appended(self) -> Checkpoint: ...
 
     def get_block(self, number: int) -> StoredBlock | None: ...
 
     def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
-        """Stored blocks by number, read a few at a time."""
+        """Yields the stored blocks in order of number, reading a few at a time."""
 
     def block_of_event(self, event_sequence: int) -> StoredBlock | None: ...
 
     def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
-        """Newest first, `data` left empty."""
+        """Newest first, with empty `data`."""

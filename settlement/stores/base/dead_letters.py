@@ -1,10 +1,10 @@
-"""Blocks whose projection a store rejected for good."""
+"""Dead letters: blocks whose projection the store rejected permanently."""
 
 from typing import NamedTuple, Protocol
 
 
 class DeadLetter(NamedTuple):
-    """A block whose projection the store refused for good. One a block."""
+    """A block whose projection the store rejected permanently. At most one per block."""
 
     id: int  # the block's number
     block_number: int
@@ -13,16 +13,14 @@ class DeadLetter(NamedTuple):
     first_failed_at_ns: int
     last_failed_at_ns: int
     resolved_at_ns: int | None
-    projection: str = (
-        ""  # the refused rows as JSON (settlement.project.dead_letters); `dead_letters()` may leave it empty
-    )
+    projection: str = ""  # the rejected rows as JSON (settlement.project.dead_letters); empty in lists
 
 
 class DeadLetterStore(Protocol):
     def put_dead_letter(self, letter: DeadLetter) -> None: ...
 
     def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
-        """By block number, without their rows."""
+        """Ordered by block number, without their rows."""
 
     def newest_dead_letters(
         self, limit: int, *, before: int | None = None, unresolved_only: bool = False

@@ -1,17 +1,17 @@
-"""What a store raises, named for what to do next.
+"""The errors of a store, one class for each reaction of the caller.
 
 StoreError
-├── StoreUnavailable    transient: retry (no connection, time-out, locked); the write may or may not be done
-└── StoreRejected       permanent: the same call fails again; a projection becomes a dead letter
-    ├── StoreMisconfigured   no row would be taken, whatever is in it: mend the server, the database or the settings
-    │   └── StoreUninitialized   the tables are not there: `init` makes them
-    ├── Fenced               the blocks are of an epoch that has ended: look at `epochs` and go on from there
-    └── Outrun               an epoch may not begin there: the store has gone past that block, or holds another
+├── StoreUnavailable    transient: retry (no connection, time-out, locked); the write may have been done
+└── StoreRejected       permanent: the same call would fail again; a projection becomes a dead letter
+    ├── StoreMisconfigured   every row would be rejected: correct the server, the database or the settings
+    │   └── StoreUninitialized   tables are missing: `init` creates them
+    ├── Fenced               the blocks are of an epoch that has ended: read `epochs` and continue from there
+    └── Outrun               the epoch cannot begin there: the store has later blocks, or another block there
 """
 
 
 class StoreError(Exception):
-    """Base of what a store raises; its text is one sentence for a person."""
+    """Base class of a store's errors; the message is a sentence for users."""
 
 
 class StoreUnavailable(StoreError):

@@ -1,4 +1,4 @@
-"""Lookups of rows, for pages, commands and checks."""
+"""Reads of single rows and pages, for the back office, commands and checks."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -11,12 +11,12 @@ class LookupStore(Protocol):
     def get_trade_by_id(self, trade_id: int) -> Trade | None: ...
 
     def get_trades_by_sequence_range(self, first: int, last: int, limit: int, symbol: str | None = None) -> list[Trade]:
-        """Oldest first; go on with first = last trade_id + 1."""
+        """Oldest first; the next page begins at the last trade_id + 1."""
 
     def newest_trades(
         self, limit: int, *, before: int | None = None, after: int | None = None, symbol: str | None = None
     ) -> list[Trade]:
-        """Newest first, trade_id < before and > after."""
+        """Newest first; `after` < trade_id < `before`."""
 
     def get_trades_by_account(self, account: int, limit: int, before: int | None = None) -> list[Trade]:
         """Newest first, as buyer or seller."""
@@ -28,13 +28,13 @@ class LookupStore(Protocol):
     def get_orders_by_account(self, account: int, limit: int, before: int | None = None) -> list[Order]: ...
 
     def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
-        """By order_id, oldest first; go on with first = last order_id + 1."""
+        """Ordered by order_id, oldest first; the next page begins at the last order_id + 1."""
 
     def open_orders(self) -> Iterator[Order]:
-        """By order_id, read a few at a time."""
+        """Yields the open orders in order of order_id, reading a few at a time."""
 
     def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
-        """By (event_sequence, leg)."""
+        """Ordered by (event_sequence, leg)."""
 
     def get_ledger_events_by_account(
         self, account: int, limit: int, *, asset: str | None = None, before: tuple[int, int] | None = None
@@ -42,9 +42,9 @@ class LookupStore(Protocol):
         """Newest first; `before` is (event_sequence, leg)."""
 
     def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
-        """By (account, asset), read a few at a time."""
+        """Yields balances in order of (account, asset), reading a few at a time."""
 
     def balances_of(self, account: int) -> list[Balance]: ...
 
     def candles(self, symbol: str, limit: int) -> list[Candle]:
-        """The newest minutes, oldest first."""
+        """The newest `limit` minutes, oldest of them first."""

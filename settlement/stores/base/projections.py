@@ -1,4 +1,4 @@
-"""Rows that are derived from blocks, and writing them."""
+"""The rows that are derived from blocks, and the writes of them."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -8,10 +8,10 @@ from matching.core.decimals import INT64_MAX
 from settlement.stores.base.blocks import NOTHING_YET, Checkpoint
 
 MOST_VOLUME = INT64_MAX
-"""A candle's volume stops here and then means "at least so many".
+"""The largest volume of a candle; it means "at least this many lots".
 
-It is the only stored sum that may pass int64: the same lots may be traded any number of times in a minute. Balances are
-bounded by an asset's supply, and an order's filled lots by the engine, which refuses what would pass int64.
+The volume is the only stored sum that can exceed int64, because the same lots can be traded any number of times in a
+minute. Balances are bounded by an asset's supply. The engine bounds an order's filled lots.
 """
 
 
@@ -42,7 +42,7 @@ class Order(NamedTuple):
     self_trade_prevention: str
     client_order_id: str | None
     price: int | None  # ticks; None: market
-    quantity: int | None  # lots, traded and open; None: by quote_quantity
+    quantity: int | None  # lots, filled and open; None: quote_quantity is set
     quote_quantity: int | None  # quote units
     filled: int  # lots
     remaining: int  # lots open
@@ -50,7 +50,7 @@ class Order(NamedTuple):
     reason: str | None  # why cancelled
     placed_at_ns: int
     updated_at_ns: int
-    updated_sequence: int  # event that set this state
+    updated_sequence: int  # the event that set this state
 
 
 class LedgerEvent(NamedTuple):
@@ -74,7 +74,7 @@ class Balance(NamedTuple):
     asset: str
     available: int
     locked: int
-    sequence: int  # event that set it
+    sequence: int  # the event that set it
 
 
 class Candle(NamedTuple):
@@ -86,7 +86,7 @@ class Candle(NamedTuple):
     high: int
     low: int
     close: int
-    volume: int  # lots; MOST_VOLUME: at least so many
+    volume: int  # lots; MOST_VOLUME: at least this many
     trade_count: int
     last_trade_id: int
 
@@ -98,7 +98,7 @@ class TradingDay(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """A command on reference data that was applied, in order: `matching.core.registry.Registry.apply` takes it."""
+    """A command on reference data that was applied, as `matching.core.registry.Registry.apply` accepts it."""
 
     event_sequence: int
     kind: int  # matching.core.codes.CommandKind
@@ -106,7 +106,7 @@ class Definition(NamedTuple):
 
 
 class Before(NamedTuple):
-    """The rows that a batch changes as they were before it; what it adds is not among them."""
+    """The previous state of the rows that a batch changes. Rows that it adds are not included."""
 
     orders: Sequence[Order]
     balances: Sequence[Balance]
@@ -114,20 +114,20 @@ class Before(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """The events of a large block that are projected as one batch."""
+    """A range of a large block's events that is projected as one batch."""
 
-    after: int  # the event before them; 0: they begin with the block
-    through: int  # the last of them; 0: they end with the block
+    after: int  # the event before the first one; 0: begins with the block
+    through: int  # the last event; 0: ends with the block
 
 
 WHOLE = Slice(0, 0)
 
 
 class Projection(NamedTuple):
-    """What some consecutive blocks, or a slice of one, do to the tables, ready to be written as one batch.
+    """The rows that consecutive blocks, or a slice of one block, write; they are written as one batch.
 
-    `orders`, `balances`, `candles` and `days` hold the last state only, one row a key. `before` is for a store that is
-    not atomic, None for others and for batches that a projector did not make.
+    `orders`, `balances`, `candles` and `days` have only the last state, one row per key. `before` is set for a store
+    that is not atomic; it is None for other stores and for batches that do not come from a projector.
     """
 
     checkpoint: Checkpoint
@@ -143,7 +143,7 @@ class Projection(NamedTuple):
 
 
 class Tables(Protocol):
-    """What a projector reads: the rows as its first block finds them."""
+    """The reads of a projector: the rows as they were before its first block."""
 
     def get_orders(self, order_ids: Sequence[int]) -> list[Order]: ...
 
@@ -156,54 +156,57 @@ class Tables(Protocol):
 
 class ProjectionStore(Protocol):
     is_atomic: bool
-    """Whether `insert_batch` is done wholly or not at all; else it wants to know `Projection.before`."""
+    """Whether `insert_batch` is atomic; if not, it needs `Projection.before`."""
 
     def insert_trade(self, trade: Trade) -> None:
-        """`insert_rows` with one trade."""
+        """`insert_rows` for one trade."""
 
     def insert_ledger_events(self, events: Sequence[LedgerEvent]) -> None:
-        """`insert_rows` with these."""
+        """`insert_rows` for these ledger entries."""
 
     def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
-        """All rows of the batch, then the `projected` checkpoint, which never goes back here.
+        """Writes all rows of the batch, then moves the `projected` checkpoint, which never moves back here.
 
-        `follows` is the checkpoint that the batch was made on; None: whatever is there. Raises
-        settlement.errors.StoreReplaced, and writes nothing, where the store is neither there nor past the batch, or
-        does not hold its blocks. Of a slice that is not the block's last the checkpoint stays where it is, and
-        `projected_within` moves.
+        `follows` is the checkpoint for which the batch was made; None: any. Raises settlement.errors.StoreReplaced
+        without writing if the `projected` checkpoint is neither at `follows` nor past the batch, or if the store lacks
+        the batch's blocks. A slice that is not the block's last one moves `projected_within`, not the checkpoint.
         """
 
     def insert_rows(self, projection: Projection) -> None:
-        """As `insert_batch`, but the checkpoint stays: rows of a dead letter, which newer rows may have overtaken."""
+        """Writes rows without moving the checkpoint, for a dead letter. Newer rows are not overwritten."""
 
     def drop_projections(self) -> None:
-        """Empties everything that can be rebuilt from blocks, and sets the `projected` checkpoint to block 0."""
+        """Deletes all rows that can be rebuilt from blocks, and sets the `projected` checkpoint to block 0."""
 
     def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
-        """Goes back to where `base.checkpoint` is: drops every row that this event or a later one set, writes `base`.
+        """Resets the projections to `base.checkpoint`: deletes rows set by this or a later event, writes `base`.
 
-        `base` holds every balance, every open order and the current candles as they were before that event. When this
-        fails half-way the `projected` checkpoint is 0, and `drop_projections` is the way out.
+        `base` has all balances, all open orders and the current candles as they were before that event. If this fails
+        in between, the `projected` checkpoint is 0; then call `drop_projections`.
         """
 
     def projected(self) -> Checkpoint: ...
 
     def projected_within(self) -> int:
-        """The event to which the block after `projected` is projected: its slices up to there are; 0: none of them."""
+        """The event up to which the block after `projected` is projected in slices; 0: no slice of it is."""
 
     def projecting(self) -> int:
-        """The newest block that rows may tell of: past `projected` while a batch is written, or after it failed, and
-        between the slices of a block."""
+        """The newest block of which there may be rows.
+
+        It is after `projected` while a batch is written, after a batch has failed, and between the slices of a block.
+        """
 
     def at_checkpoint(self) -> Tables:
-        """The rows as the `projected` block, or the slices after it, left them; and as the batches leave them that this
-        store writes then."""
+        """A view of the rows as of the `projected` checkpoint and the slices after it.
+
+        It includes batches that this store object writes later.
+        """
 
     def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
-        """Those that exist, in any order; ids may be many (the store asks in pieces)."""
+        """The existing orders, in any order. There may be many ids: the store splits them over several statements."""
 
     def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
-        """Those that exist of the balances (account, asset)."""
+        """The existing balances of these (account, asset) pairs, in any order."""
 
     def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]: ...
 
@@ -211,7 +214,7 @@ class ProjectionStore(Protocol):
 
 
 class SingleInserts:
-    """One trade, or the entries of one event, by the same path as a batch of rows: for every store."""
+    """Mixin for all stores: writes one trade, or the ledger entries of one event, with `insert_rows`."""
 
     def insert_trade(self: ProjectionStore, trade: Trade) -> None:
         self.insert_rows(Projection(NOTHING_YET, trades=[trade]))
