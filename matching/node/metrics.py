@@ -31,7 +31,11 @@ class EngineMetrics(Collector):
         for name, text, value in (
             ("engine_ring_blocks", "Blocks in the retransmission ring.", len(board.ring)),
             ("engine_ring_unconfirmed_blocks", "Blocks not confirmed by settlement.", board.ring.unconfirmed),
-            ("engine_halted", "1 while the engine is halted and takes no commands.", int(bool(board.halted))),
+            (
+                "engine_halted",
+                "1 while commands are refused: ring full, input log full or unavailable, or a replica catching up.",
+                int(bool(board.halted)),
+            ),
             ("engine_clock_implausible", "1 while the clock of blocks is implausible.", int(bool(board.clock_fault))),
             ("engine_block_number", "Number of the newest block.", board.engine.block_number),
             ("engine_clients", "Client ids that ever sent a command; never decreases.", len(board.engine.clients)),
