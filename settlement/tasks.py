@@ -41,7 +41,7 @@ def reconcile_soon() -> None:
 def sweep() -> None:
     """Deletes old reconciliation runs and old alarms."""
     with records.logging_database_errors("sweep"):
-        log.info("settlement.swept", reconciliation_runs=reconciliation.sweep(), alarms=records.sweep())
+        log.info("settlement.swept", reconciliation_runs=reconciliation.sweep(), alarms=records.delete_old_alarms())
 
 
 @cache

@@ -66,7 +66,7 @@ class RaisedAlarms:
 
     @classmethod
     def read(cls) -> "RaisedAlarms":
-        return cls([AlarmRow.of(alarm) for alarm in _most_severe_first(records.raised())])
+        return cls([AlarmRow.of(alarm) for alarm in _most_severe_first(records.raised_alarms())])
 
     @property
     def critical(self) -> int:

@@ -18,20 +18,20 @@ from settlement.models import Alarm, ReconciliationRun
 
 log = structlog.get_logger(__name__)
 
-KEPT = 10_000
-"""The number of cleared alarms that a sweep keeps."""
+MAX_CLEARED_ALARMS = 10_000
+"""Older cleared alarms are deleted."""
 
 
-def raised(kinds: Collection[Kind] = tuple(Kind)) -> QuerySet[Alarm]:
+def raised_alarms(kinds: Collection[Kind] = tuple(Kind)) -> QuerySet[Alarm]:
     """The raised alarms, at most one of each kind."""
     return Alarm.objects.filter(cleared_at=None, kind__in=kinds)
 
 
-def put(signal: Signal, raised_at: datetime, seen_at: datetime) -> None:
+def raise_alarm(signal: Signal, raised_at: datetime, seen_at: datetime) -> None:
     """Raises the alarm, or updates the one that is raised already."""
     values: dict[str, Any] = {"severity": signal.severity, "message": signal.message, "last_seen_at": seen_at}
     with transaction.atomic():
-        row = raised([signal.kind]).first()
+        row = raised_alarms([signal.kind]).first()
         if row is None:
             Alarm.objects.create(kind=signal.kind, raised_at=raised_at, **values)
             return
@@ -41,26 +41,26 @@ def put(signal: Signal, raised_at: datetime, seen_at: datetime) -> None:
         Alarm.objects.filter(id=row.id).update(**values)
 
 
-def clear(kind: Kind, at: datetime) -> bool:
+def clear_alarm(kind: Kind, at: datetime) -> bool:
     """Clears an alarm; returns False if it was not raised."""
-    return bool(raised([kind]).update(cleared_at=at))
+    return bool(raised_alarms([kind]).update(cleared_at=at))
 
 
 def acknowledge(number: int, name: str, at: datetime) -> bool:
     """Acknowledges an alarm, which also clears an event; returns False if there was nothing to acknowledge."""
     with transaction.atomic():
-        open_one = Alarm.objects.filter(id=number, cleared_at=None, acknowledged_at=None)
-        row = open_one.first()
+        unacknowledged = Alarm.objects.filter(id=number, cleared_at=None, acknowledged_at=None)
+        row = unacknowledged.first()
         if row is None:
             return False
         cleared_at = at if row.kind in EVENTS else None
-        if not open_one.update(acknowledged_by=name, acknowledged_at=at, cleared_at=cleared_at):
+        if not unacknowledged.update(acknowledged_by=name, acknowledged_at=at, cleared_at=cleared_at):
             return False  # it was acknowledged in between
     log.info("alarm.acknowledged", kind=row.kind, severity=row.severity, by=name)
     return True
 
 
-def note_reconciliation(at: datetime) -> None:
+def update_reconciliation_alarm(at: datetime) -> None:
     """Raises or clears the alarm of reconciliation according to its newest runs.
 
     An alarm of differences stays until a run finds none; a run that fails does not clear it.
@@ -68,18 +68,18 @@ def note_reconciliation(at: datetime) -> None:
     runs = list(ReconciliationRun.objects.all()[:RUNS_FAILED])
     if not runs:
         return
-    known = raised([Kind.RECONCILIATION]).first()
-    signal = _of(runs)
-    if runs[0].ok and clear(Kind.RECONCILIATION, at):
+    known = raised_alarms([Kind.RECONCILIATION]).first()
+    signal = _reconciliation_signal(runs)
+    if runs[0].ok and clear_alarm(Kind.RECONCILIATION, at):
         log.info("alarm.cleared", kind=str(Kind.RECONCILIATION))
     elif signal and not (known and known.severity == Severity.CRITICAL and signal.severity is Severity.WARNING):
-        put(signal, at, at)
+        raise_alarm(signal, at, at)
         if known is None or known.severity != signal.severity:
-            write_log(signal)
+            log_alarm(signal)
 
 
-def _of(runs: list[ReconciliationRun]) -> Signal | None:
-    """`runs` newest first."""
+def _reconciliation_signal(runs: list[ReconciliationRun]) -> Signal | None:
+    """The signal that follows from `runs`, newest first; None: no alarm."""
     newest = runs[0]
     if newest.difference_count:
         return differences(newest.difference_count, newest.block_number)
@@ -88,13 +88,15 @@ def _of(runs: list[ReconciliationRun]) -> Signal | None:
     return None
 
 
-def sweep() -> int:
+def delete_old_alarms() -> int:
     """Deletes cleared alarms except the newest; returns how many."""
-    last = Alarm.objects.order_by("-id").values_list("id", flat=True)[KEPT : KEPT + 1].first()
+    last = (
+        Alarm.objects.order_by("-id").values_list("id", flat=True)[MAX_CLEARED_ALARMS : MAX_CLEARED_ALARMS + 1].first()
+    )
     return Alarm.objects.exclude(cleared_at=None).filter(id__lte=last or 0).delete()[0]
 
 
-def write_log(signal: Signal) -> None:
+def log_alarm(signal: Signal) -> None:
     """Logs an alarm that was raised or became critical."""
     if signal.severity is Severity.CRITICAL:
         log.error("alarm.critical", kind=str(signal.kind), message=signal.message)

@@ -1,10 +1,10 @@
 """The settlement worker's alarms: logged immediately, exported to Prometheus, written to the database by a thread.
 
-`look` and `incident` never wait for the database and never fail with it. Changes are kept in memory until they can be
-written, because alarms matter most while a database is unavailable.
+`observe` and `raise_incident` never wait for the database and never fail with it. Changes are kept in memory until they
+can be written, because alarms matter most while the database is unavailable.
 
-    with alarms.kept(clock) as watch:
-        worker.run(…, report=watch.look)
+    with worker_alarms.running_alarms(clock) as watch:
+        worker.run(…, report=watch.observe)
 """
 
 import threading
@@ -28,18 +28,19 @@ from settlement.clock import Clock
 from settlement.errors import Incident
 from settlement.worker_status import WorkerStatus
 
-__all__ = ["Alarms", "StoredAlarms", "kept"]
+__all__ = ["Alarms", "StoredAlarms", "running_alarms"]
 
 log = structlog.get_logger(__name__)
 
-OVER_S = 5.0
+CLEAR_AFTER_S = 5.0
 """A level clears, or becomes a warning again, when its condition has been over for this time, so as not to flicker."""
-TELL_AGAIN_S = 60.0
+UPDATE_INTERVAL_S = 60.0
 """Interval between updates of a raised alarm in the database."""
-REST_S = 5.0
+RETRY_S = 5.0
 """Interval between retries of a failed write, and between checks for acknowledgements."""
-CLOSING_S = 5.0
-_MOST_KEPT = 64  # unwritten changes of one kind; the oldest are dropped
+MAX_CLOSE_S = 5.0
+"""Maximum time for the last writes when settlement ends."""
+_MAX_UNWRITTEN = 64  # unwritten changes of one kind; the oldest are dropped
 
 
 class _Change(NamedTuple):
@@ -53,86 +54,89 @@ class _Raised:
     signal: Signal
     raised_at: datetime
     seen_at: datetime
-    told_s: float  # time of the last update in the database, monotonic
-    is_news: bool = False  # seen since that update
+    updated_s: float  # time of the last update in the database, monotonic
+    is_seen_again: bool = False  # seen since that update
     over_since_s: float | None = None  # since when the condition is over or less severe, monotonic; None: it is not
 
 
 class Alarms(Collector):
-    """The raised alarms in memory. One thread calls `look` and `incident`, one calls `write`, any calls `collect`."""
+    """The raised alarms in memory.
+
+    One thread calls `observe` and `raise_incident`, one thread calls `write`, and any thread calls `collect`.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._raised: dict[Kind, _Raised] = {}
-        self._unwritten: dict[Kind, deque[_Change]] = {kind: deque(maxlen=_MOST_KEPT) for kind in OF_SETTLEMENT}
+        self._unwritten: dict[Kind, deque[_Change]] = {kind: deque(maxlen=_MAX_UNWRITTEN) for kind in OF_SETTLEMENT}
         self._changed = threading.Event()
         self._closing = threading.Event()
         self._gaps = 0
         self._is_loaded = False
-        self._is_away = False
+        self._is_unavailable = False
 
-    def look(self, status: WorkerStatus) -> None:
+    def observe(self, status: WorkerStatus) -> None:
         """Raises and clears alarms; cheap enough for every turn of the worker. Raises no exception."""
         now_s = self._clock.monotonic()
         with self._lock:
             for kind, signal in rules.levels(status):
                 if signal is not None:
-                    self._see(signal, now_s)
+                    self._handle_signal(signal, now_s)
                 elif kind in self._raised and self._is_over(self._raised[kind], now_s):
                     self._clear(kind)
             if status.gaps > self._gaps:
                 self._gaps = status.gaps
-                self._see(rules.gap(status.gaps), now_s)
-            for held in self._raised.values():
-                if held.is_news and now_s - held.told_s >= TELL_AGAIN_S:
-                    self._put(held, now_s)
+                self._handle_signal(rules.gap(status.gaps), now_s)
+            for alarm in self._raised.values():
+                if alarm.is_seen_again and now_s - alarm.updated_s >= UPDATE_INTERVAL_S:
+                    self._queue_update(alarm, now_s)
 
-    def incident(self, error: Incident) -> None:
+    def raise_incident(self, error: Incident) -> None:
         """Raises the alarm of an incident. Raises no exception."""
         with self._lock:
-            self._see(rules.incident(error), self._clock.monotonic())
+            self._handle_signal(rules.incident(error), self._clock.monotonic())
 
     def collect(self) -> Iterator[Metric]:
         """Called by Prometheus's client."""
         with self._lock:
-            yield _gauge(OF_SETTLEMENT, {kind: held.signal.severity for kind, held in self._raised.items()})
+            yield _gauge(OF_SETTLEMENT, {kind: alarm.signal.severity for kind, alarm in self._raised.items()})
 
     # In memory, under the lock
 
-    def _see(self, signal: Signal, now_s: float) -> None:
-        held = self._raised.get(signal.kind)
-        if held is None or _is_worse(signal, held.signal):
+    def _handle_signal(self, signal: Signal, now_s: float) -> None:
+        alarm = self._raised.get(signal.kind)
+        if alarm is None or _is_worse(signal, alarm.signal):
             self._raise(signal, now_s)
-            records.write_log(signal)
+            records.log_alarm(signal)
             return
-        held.seen_at, held.is_news = self._now(), True
-        if not _is_worse(held.signal, signal):
-            held.signal, held.over_since_s = signal, None
-        elif signal.kind not in EVENTS and self._is_over(held, now_s):
+        alarm.seen_at, alarm.is_seen_again = self._now(), True
+        if not _is_worse(alarm.signal, signal):
+            alarm.signal, alarm.over_since_s = signal, None
+        elif signal.kind not in EVENTS and self._is_over(alarm, now_s):
             self._raise(signal, now_s)
 
     def _raise(self, signal: Signal, now_s: float) -> None:
         """Raises an alarm, or changes its severity if it is raised already."""
         now, before = self._now(), self._raised.get(signal.kind)
-        self._raised[signal.kind] = held = _Raised(signal, before.raised_at if before else now, now, now_s)
-        self._put(held, now_s)
+        self._raised[signal.kind] = alarm = _Raised(signal, before.raised_at if before else now, now, now_s)
+        self._queue_update(alarm, now_s)
 
-    def _put(self, held: _Raised, now_s: float) -> None:
-        held.told_s, held.is_news = now_s, False
-        self._keep(held.signal.kind, _Change(held.signal, held.raised_at, held.seen_at))
+    def _queue_update(self, alarm: _Raised, now_s: float) -> None:
+        alarm.updated_s, alarm.is_seen_again = now_s, False
+        self._queue_change(alarm.signal.kind, _Change(alarm.signal, alarm.raised_at, alarm.seen_at))
 
-    def _is_over(self, held: _Raised, now_s: float) -> bool:
-        if held.over_since_s is None:
-            held.over_since_s = now_s
-        return now_s - held.over_since_s >= OVER_S
+    def _is_over(self, alarm: _Raised, now_s: float) -> bool:
+        if alarm.over_since_s is None:
+            alarm.over_since_s = now_s
+        return now_s - alarm.over_since_s >= CLEAR_AFTER_S
 
     def _clear(self, kind: Kind) -> None:
-        held = self._raised.pop(kind)
-        self._keep(kind, _Change(None, held.raised_at, self._now()))
+        alarm = self._raised.pop(kind)
+        self._queue_change(kind, _Change(None, alarm.raised_at, self._now()))
         log.info("alarm.cleared", kind=str(kind))
 
-    def _keep(self, kind: Kind, change: _Change) -> None:
+    def _queue_change(self, kind: Kind, change: _Change) -> None:
         self._unwritten[kind].append(change)
         self._changed.set()
 
@@ -150,18 +154,18 @@ class Alarms(Collector):
                     self._write_one(kind)
             self._forget_acknowledged()
         except DatabaseError as error:
-            if not self._is_away:
+            if not self._is_unavailable:
                 log.warning("alarm.write_failed", error=str(error))
-            self._is_away = True
+            self._is_unavailable = True
             return False
-        self._is_away = False
+        self._is_unavailable = False
         return True
 
     def _load(self) -> None:
         """Loads the alarms that an earlier process left raised; levels clear if they are over, events stay."""
         if self._is_loaded:
             return
-        rows = list(records.raised(OF_SETTLEMENT))
+        rows = list(records.raised_alarms(OF_SETTLEMENT))
         with self._lock:
             for row in rows:
                 signal = Signal(Kind(row.kind), Severity(row.severity), row.message)
@@ -172,9 +176,9 @@ class Alarms(Collector):
     def _write_one(self, kind: Kind) -> None:
         change = self._unwritten[kind][0]
         if change.signal:
-            records.put(change.signal, change.raised_at, change.at)
+            records.raise_alarm(change.signal, change.raised_at, change.at)
         else:
-            records.clear(kind, change.at)
+            records.clear_alarm(kind, change.at)
         with self._lock:
             if self._unwritten[kind][0] is change:  # otherwise it was dropped meanwhile for newer ones
                 self._unwritten[kind].popleft()
@@ -183,7 +187,7 @@ class Alarms(Collector):
         events = [kind for kind in EVENTS if kind in self._raised]
         if not events:
             return
-        still = set(records.raised(events).values_list("kind", flat=True))
+        still = set(records.raised_alarms(events).values_list("kind", flat=True))
         with self._lock:
             for kind in events:
                 if kind not in still and not self._unwritten[kind]:
@@ -194,10 +198,10 @@ class Alarms(Collector):
         try:
             while not self._closing.is_set():
                 if self.write():
-                    self._changed.wait(REST_S)
+                    self._changed.wait(RETRY_S)
                 else:
                     connections.close_all()  # in case the connection is broken
-                    self._closing.wait(REST_S)
+                    self._closing.wait(RETRY_S)
                 self._changed.clear()
             self.write()
         finally:
@@ -209,10 +213,10 @@ class Alarms(Collector):
 
 
 @contextmanager
-def kept(clock: Clock) -> Iterator[Alarms]:
+def running_alarms(clock: Clock) -> Iterator[Alarms]:
     """Alarms with a writer thread and metrics; an Incident that ends the `with` block raises an alarm too.
 
-    At the end the remaining changes are written, for up to CLOSING_S.
+    At the end the remaining changes are written, for up to MAX_CLOSE_S.
     """
     alarms = Alarms(clock)
     writer = threading.Thread(target=alarms.write_until_closed, name="alarms", daemon=True)
@@ -221,11 +225,11 @@ def kept(clock: Clock) -> Iterator[Alarms]:
     try:
         yield alarms
     except Incident as error:
-        alarms.incident(error)
+        alarms.raise_incident(error)
         raise
     finally:
         alarms.close()
-        writer.join(CLOSING_S)
+        writer.join(MAX_CLOSE_S)
         REGISTRY.unregister(alarms)
 
 
@@ -234,7 +238,7 @@ class StoredAlarms(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            raised = {Kind(row.kind): Severity(row.severity) for row in records.raised()}
+            raised = {Kind(row.kind): Severity(row.severity) for row in records.raised_alarms()}
         except DatabaseError as error:
             log.warning("alarm.read_failed", error=str(error))
             return
@@ -242,8 +246,8 @@ class StoredAlarms(Collector):
 
 
 def _gauge(kinds: Iterable[Kind], raised: Mapping[Kind, Severity]) -> Metric:
-    told = "1 while an alarm of this kind and severity is raised."
-    gauge = GaugeMetricFamily("settlement_alarm", told, labels=["kind", "severity"])
+    text = "1 while an alarm of this kind and severity is raised."
+    gauge = GaugeMetricFamily("settlement_alarm", text, labels=["kind", "severity"])
     for kind in kinds:
         for severity in Severity:
             gauge.add_metric([kind, severity], float(raised.get(kind) is severity))

@@ -134,7 +134,7 @@ def sweep() -> int:
 def _keep(row: ReconciliationRun, clock: Clock) -> None:
     with records.logging_database_errors("reconciliation"):
         row.save()
-        records.note_reconciliation(_now(clock))
+        records.update_reconciliation_alarm(_now(clock))
 
 
 def _now(clock: Clock) -> datetime:

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.django_db
 
 
 def raise_alarm(kind: Kind, severity: Severity = Severity.WARNING, at: datetime = NOON) -> Alarm:
-    records.put(Signal(kind, severity, f"This is {kind}."), at, at)
-    return records.raised([kind]).get()
+    records.raise_alarm(Signal(kind, severity, f"This is {kind}."), at, at)
+    return records.raised_alarms([kind]).get()
 
 
 def rows(page: str, table: str) -> list[int]:
@@ -35,7 +35,7 @@ def test_no_alarm_yet(operator: Client) -> None:
 
 def test_raised_alarms_are_listed_with_the_most_severe_first(operator: Client) -> None:
     old = raise_alarm(Kind.SPILL)
-    records.clear(Kind.SPILL, NOON + timedelta(minutes=5))
+    records.clear_alarm(Kind.SPILL, NOON + timedelta(minutes=5))
     lag, halted = raise_alarm(Kind.LAG), raise_alarm(Kind.ENGINE_HALTED, Severity.CRITICAL)
     letters = raise_alarm(Kind.DEAD_LETTERS)
     response = operator.get("/admin/alarms/")
@@ -49,7 +49,7 @@ def test_raised_alarms_are_listed_with_the_most_severe_first(operator: Client) -
 def test_the_history_is_read_a_page_at_a_time(operator: Client) -> None:
     for _ in range(PAGE_ROWS + 5):
         raise_alarm(Kind.LAG)
-        records.clear(Kind.LAG, NOON)
+        records.clear_alarm(Kind.LAG, NOON)
     first = operator.get("/admin/alarms/")
     second = operator.get(f"/admin/alarms/{next_page(first)}")
     found = rows(html(first), "history") + rows(html(second), "history")
@@ -106,7 +106,7 @@ def test_the_acknowledge_permission_is_enough_to_acknowledge() -> None:
 
 
 def test_an_alarm_message_is_escaped(operator: Client) -> None:
-    records.put(Signal(Kind.LAG, Severity.WARNING, "<script>alert(1)</script>"), NOON, NOON)
+    records.raise_alarm(Signal(Kind.LAG, Severity.WARNING, "<script>alert(1)</script>"), NOON, NOON)
     for address in ("/admin/alarms/", "/admin/"):
         assert "<script>alert(1)" not in html(operator.get(address))
 

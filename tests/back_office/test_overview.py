@@ -210,8 +210,8 @@ def test_raised_alarms_are_counted_and_linked(operator: Client, market: Market, 
         (Kind.DEAD_LETTERS, Severity.WARNING),
         (Kind.SPILL, Severity.WARNING),
     ):
-        records.put(Signal(kind, severity, f"This is {kind}."), now, now)
-    records.clear(Kind.SPILL, now)
+        records.raise_alarm(Signal(kind, severity, f"This is {kind}."), now, now)
+    records.clear_alarm(Kind.SPILL, now)
     response = operator.get(address)
     assert (
         "1 critical, 2 warnings critical Reconciliation This is reconciliation. "

@@ -67,14 +67,14 @@ def settle(
         with (
             metrics.of_worker(),
             worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes),
-            worker_alarms.kept(SystemClock()) as watch,
+            worker_alarms.running_alarms(SystemClock()) as watch,
         ):
             listening = wiring.listening()
 
             def report(now: worker_status.WorkerStatus) -> None:
                 now = listening.complete(now)
                 newest(now)
-                watch.look(now)
+                watch.observe(now)
 
             try:
                 return worker.run(

@@ -149,7 +149,7 @@ def run(settled: Store, clock: FakeClock) -> Run:
 
 def raised() -> tuple[str, str] | None:
     """(severity, message)"""
-    alarm = records.raised([Kind.RECONCILIATION]).first()
+    alarm = records.raised_alarms([Kind.RECONCILIATION]).first()
     return (alarm.severity, alarm.message) if alarm else None
 
 
