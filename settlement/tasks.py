@@ -41,7 +41,8 @@ def reconcile_soon() -> None:
 def sweep() -> None:
     """Deletes old reconciliation runs and old alarms."""
     with records.logging_database_errors("sweep"):
-        log.info("settlement.swept", reconciliation_runs=reconciliation.sweep(), alarms=records.delete_old_alarms())
+        runs, alarms = reconciliation.delete_old_runs(), records.delete_old_alarms()
+        log.info("settlement.swept", reconciliation_runs=runs, alarms=alarms)
 
 
 @cache

@@ -90,9 +90,8 @@ def _reconciliation_signal(runs: list[ReconciliationRun]) -> Signal | None:
 
 def delete_old_alarms() -> int:
     """Deletes cleared alarms except the newest; returns how many."""
-    last = (
-        Alarm.objects.order_by("-id").values_list("id", flat=True)[MAX_CLEARED_ALARMS : MAX_CLEARED_ALARMS + 1].first()
-    )
+    newest_first = Alarm.objects.order_by("-id").values_list("id", flat=True)
+    last = newest_first[MAX_CLEARED_ALARMS : MAX_CLEARED_ALARMS + 1].first()
     return Alarm.objects.exclude(cleared_at=None).filter(id__lte=last or 0).delete()[0]
 
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
-MOST_KEPT = 1000
-"""Differences that are kept; further ones are only counted."""
+MAX_KEPT = 1000
+"""Maximum number of differences that are kept; further ones are only counted."""
 
 
 class Difference(NamedTuple):
@@ -32,7 +32,7 @@ class Findings:
         if (what, str(key)) in self._keys:
             return
         self.count += 1
-        if len(self.kept) < MOST_KEPT:
+        if len(self.kept) < MAX_KEPT:
             self._keys.add((what, str(key)))
             self.kept.append(Difference(what, str(key), expected, found))
 

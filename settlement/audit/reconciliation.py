@@ -21,9 +21,9 @@ from settlement.models import ReconciliationRun
 from settlement.project.rebuilding import refuse_if_dropped
 from settlement.stores.base import Balance, Order, Store, StoreError
 
-KEPT_DIFFERENCES = 100
-"""Differences of one run that are stored; further ones are only counted."""
-KEPT_RUNS = 10_000
+MAX_STORED_DIFFERENCES = 100
+"""Maximum number of differences that are stored of one run; further ones are only counted."""
+MAX_RUNS_WITHOUT_DIFFERENCES = 10_000
 """About a week of one run per minute. Runs with differences are kept forever."""
 
 Source = Literal["command", "schedule", "operator"]
@@ -89,16 +89,16 @@ def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: 
 
 
 def run(address: str, open_store: Callable[[], Store], deadline_s: float, source: Source) -> Report:
-    """`recorded` for the engine at command address `address`; waits up to `deadline_s` for engine and for store."""
+    """`reconcile_and_store` for the engine at `address`; waits up to `deadline_s` for the engine and for the store."""
 
     def ask() -> dict[str, Any]:
         with Client(address, timeout_s=deadline_s) as client:
             return client.state()
 
-    return recorded(ask, open_store, SystemClock(), deadline_s, source)
+    return reconcile_and_store(ask, open_store, SystemClock(), deadline_s, source)
 
 
-def recorded(
+def reconcile_and_store(
     ask: Callable[[], Mapping[str, Any]],
     open_store: Callable[[], Store],
     clock: Clock,
@@ -115,23 +115,24 @@ def recorded(
         report = reconcile(ask(), open_store(), clock, deadline_s)
     except (SettlementError, StoreError, MatchingError) as error:
         row.error = str(error)
-        _keep(row, clock)
+        _store_run(row, clock)
         raise
     row.block_number, row.state_hash, row.ok = report.block, report.state_hash, report.ok
     row.difference_count = report.difference_count
-    row.report = json.loads(json.dumps(report._replace(differences=report.differences[:KEPT_DIFFERENCES]).form()))
-    _keep(row, clock)
+    row.report = json.loads(json.dumps(report._replace(differences=report.differences[:MAX_STORED_DIFFERENCES]).form()))
+    _store_run(row, clock)
     return report
 
 
-def sweep() -> int:
+def delete_old_runs() -> int:
     """Deletes runs without differences except the newest; returns how many."""
     runs = ReconciliationRun.objects
-    last = runs.order_by("-id").values_list("id", flat=True)[KEPT_RUNS : KEPT_RUNS + 1].first()
+    newest_first = runs.order_by("-id").values_list("id", flat=True)
+    last = newest_first[MAX_RUNS_WITHOUT_DIFFERENCES : MAX_RUNS_WITHOUT_DIFFERENCES + 1].first()
     return runs.filter(difference_count=0, id__lte=last or 0).delete()[0]
 
 
-def _keep(row: ReconciliationRun, clock: Clock) -> None:
+def _store_run(row: ReconciliationRun, clock: Clock) -> None:
     with records.logging_database_errors("reconciliation"):
         row.save()
         records.update_reconciliation_alarm(_now(clock))

@@ -12,7 +12,7 @@ def write_verification(report: verify.Report, stdout: OutputWrapper) -> None:
     _write_differences(report.differences, report.difference_count, stdout)
     if report.behind:
         stdout.write(f"Projection is behind: {report.behind} blocks are not projected yet and were not compared.")
-    verdict = "In order" if report.ok else "NOT in order"
+    verdict = _verdict(report.ok)
     if report.blocks == 0:
         stdout.write(f"{verdict}: no blocks.")
         return
@@ -27,9 +27,13 @@ def write_reconciliation(report: reconciliation.Report, stdout: OutputWrapper) -
     if report.changed_since:
         stdout.write(f"{report.changed_since} orders have changed since and were not compared.")
     stdout.write(
-        f"{'In order' if report.ok else 'NOT in order'}: block {report.block}, {report.balances} balances, "
+        f"{_verdict(report.ok)}: block {report.block}, {report.balances} balances, "
         f"{report.open_orders} open orders, state hash {report.state_hash}."
     )
+
+
+def _verdict(ok: bool) -> str:
+    return "No differences" if ok else "DIFFERENCES FOUND"
 
 
 def _write_differences(differences: Iterable[Difference], count: int, stdout: OutputWrapper) -> None:

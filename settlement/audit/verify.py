@@ -42,11 +42,11 @@ _BATCH_EVENTS = 1024
 _SLICE_EVENTS = 16_384
 """A block with more events is projected and compared in slices of this size."""
 _PAGE = 1000
-_FIRST, _LAST = -(1 << 63), (1 << 63) - 1
+_MIN_INT64, _MAX_INT64 = -(1 << 63), (1 << 63) - 1
 
 
-class Follower(Protocol):
-    """The method of `matching.core.engine.Engine` that is needed here."""
+class ReExecutor(Protocol):
+    """An engine that re-executes blocks: the method of `matching.core.engine.Engine` that is needed here."""
 
     def follow(self, block: Block) -> Block:
         """Executes a block's commands at its time; returns the resulting block. Raises MatchingError."""
@@ -81,7 +81,7 @@ class _Span:
 def verify(
     store: Store,
     trail_folder: Path,
-    engine: Follower,
+    engine: ReExecutor,
     from_block: int | None = None,
     to_block: int | None = None,
     progress: Callable[[int, int], object] = lambda done, last: None,
@@ -113,7 +113,7 @@ def verify(
     )
 
 
-class _Broken(Exception):
+class _ChainBroken(Exception):
     """The chain cannot be followed further; the difference is in the findings."""
 
 
@@ -122,7 +122,7 @@ class _Verification:
         self,
         store: Store,
         trail_folder: Path,
-        engine: Follower,
+        engine: ReExecutor,
         span: _Span,
         findings: Findings,
         progress: Callable[[int, int], object],
@@ -149,9 +149,9 @@ class _Verification:
         """Returns the state hash at the end and the number of trades compared."""
         try:
             for blocks in self._batches():
-                self._take(blocks)
+                self._compare_batch(blocks)
             self._compare_state()
-        except _Broken:
+        except _ChainBroken:
             pass
         return self._head[1], self._trades
 
@@ -200,9 +200,9 @@ class _Verification:
 
     def _break(self, number: int, expected: Any, found: Any) -> NoReturn:
         self._findings.add("block", number, expected, found)
-        raise _Broken
+        raise _ChainBroken
 
-    def _take(self, blocks: list[Block]) -> None:
+    def _compare_batch(self, blocks: list[Block]) -> None:
         first, last = blocks[0], blocks[-1]
         is_compared = first.number >= self._span.first
         placed: dict[int, Order] = {}
@@ -244,7 +244,8 @@ class _Verification:
 
     def _compare_history(self, first: Block, begins: int, projection: Projection) -> None:
         """Compares the final rows of a batch: trades, ledger entries and older orders that are closed."""
-        events = _FIRST if begins == 1 else begins, self._last_event  # from _FIRST: rows before event 1 are wrong
+        # Rows before event 1 are wrong, so the first range begins before it.
+        events = _MIN_INT64 if begins == 1 else begins, self._last_event
         self._findings.compare_rows("trade", projection.trades, trades_between(self._store, *events))
         self._findings.compare_rows(
             "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
@@ -269,7 +270,7 @@ class _Verification:
 
     def _compare_placed(self, first: Block, placed: dict[int, Order]) -> None:
         """Compares placed orders that are closed, and checks that the store has no other orders in the range."""
-        begins = _FIRST if first.number == 1 else first.first_command_sequence
+        begins = _MIN_INT64 if first.number == 1 else first.first_command_sequence
         found = {order.order_id: order for order in self._stored_orders(begins, self._last_command)}
         for order_id in found.keys() - placed:
             self._findings.compare_row("order", order_id, None, found[order_id])
@@ -289,12 +290,12 @@ class _Verification:
         """Compares the state after the last block: open orders, balances, candles, days, definitions, checkpoints."""
         self._compare_open_orders()
         self._compare_balances()
-        self._compare_candles_before(_LAST)
+        self._compare_candles_before(_MAX_INT64)
         self._compare_days()
         kept = [d for d in self._store.definitions() if d.event_sequence <= self._last_event]
         self._findings.compare_rows("definition", self._definitions, kept)
-        ahead_to = self._compare_end() if self._span.is_to_the_end else _LAST
-        trail = self._trail or self._audit(_FIRST)
+        ahead_to = self._compare_end() if self._span.is_to_the_end else _MAX_INT64
+        trail = self._trail or self._audit(_MIN_INT64)
         trail.finish(self._last_event, ahead_to)
         if self._findings.count:
             refuse_if_dropped(self._store, self._span.last)
@@ -335,7 +336,7 @@ class _Verification:
         """
         end = self._store.projected()
         if end.block_number != self._span.last or self._store.projecting() != self._span.last:
-            return _LAST
+            return _MAX_INT64
         if (end.block_number, end.hash) != self._head:
             self._findings.add(
                 "checkpoint", "projected", f"hash {hash_text(self._head[1])}", f"hash {hash_text(end.hash)}"
@@ -343,9 +344,9 @@ class _Verification:
         for difference in self._newer.kept:
             self._findings.add(*difference)
         after = self._last_event + 1
-        self._findings.compare_rows("trade", [], trades_between(self._store, after, _LAST))
-        self._findings.compare_rows("ledger entry", [], self._store.get_ledger_events(after, _LAST), width=2)
-        self._findings.compare_rows("order", [], self._stored_orders(self._last_command + 1, _LAST))
+        self._findings.compare_rows("trade", [], trades_between(self._store, after, _MAX_INT64))
+        self._findings.compare_rows("ledger entry", [], self._store.get_ledger_events(after, _MAX_INT64), width=2)
+        self._findings.compare_rows("order", [], self._stored_orders(self._last_command + 1, _MAX_INT64))
         return self._check_waiting_blocks()
 
     def _check_waiting_blocks(self) -> int:

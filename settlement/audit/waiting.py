@@ -3,12 +3,12 @@
 from settlement.clock import Clock
 from settlement.stores.base import Store
 
-_ASK_AGAIN_S = 0.05
+_POLL_INTERVAL_S = 0.05
 
 
 def await_projection(store: Store, number: int, clock: Clock, deadline_s: float) -> int:
     """Waits up to `deadline_s` for block `number`; returns the newest projected block. Raises StoreError."""
     deadline = clock.monotonic() + deadline_s
     while (projected := store.projected().block_number) < number and clock.monotonic() < deadline:
-        clock.sleep(_ASK_AGAIN_S)
+        clock.sleep(_POLL_INTERVAL_S)
     return projected

@@ -130,7 +130,7 @@ def test_a_sweep_without_its_tables_is_logged(monkeypatch: pytest.MonkeyPatch) -
         raise OperationalError("database is locked")
 
     settlement_tasks.sweep()
-    monkeypatch.setattr(reconciliation, "sweep", locked)
+    monkeypatch.setattr(reconciliation, "delete_old_runs", locked)
     with capture_logs() as lines:
         settlement_tasks.sweep()
     assert lines == [

@@ -187,7 +187,7 @@ def test_a_store_that_is_away_is_said_once(db: None, monkeypatch: pytest.MonkeyP
 
 
 def test_an_empty_store_is_in_order_and_has_no_blocks(data_dir: Path, store: Store) -> None:
-    assert run("verify_settlement") == "In order: no blocks.\n"
+    assert run("verify_settlement") == "No differences: no blocks.\n"
 
 
 def test_a_store_that_there_is_not_ends_2(settings: Settings) -> None:
@@ -200,7 +200,7 @@ def test_init_store_is_safe_twice(data_dir: Path, db: None) -> None:
 
 
 def test_verify_settlement_ends_0_in_order_and_1_with_every_difference_printed(settled: Store) -> None:
-    assert run("verify_settlement").startswith("In order: blocks 1 to 4, 1 trades, state hash ")
+    assert run("verify_settlement").startswith("No differences: blocks 1 to 4, 1 trades, state hash ")
     report = json.loads(run("verify_settlement", "--json"))
     assert {name: report[name] for name in ("ok", "blocks", "trades", "differences")} == {
         "ok": True,
@@ -216,7 +216,7 @@ def test_verify_settlement_ends_0_in_order_and_1_with_every_difference_printed(s
         call_command("verify_settlement", stdout=out, stderr=StringIO())
     assert ended.value.returncode == 1
     assert out.getvalue().splitlines()[0] == "trade 8: expected quantity 5000, found quantity 4999"
-    assert "NOT in order" in out.getvalue()
+    assert "DIFFERENCES FOUND" in out.getvalue()
 
 
 def test_verify_settlement_of_a_range_that_is_not_there_ends_2(settled: Store) -> None:
@@ -317,7 +317,7 @@ def test_verify_settlement_waits_for_a_projection_that_gets_on(settled: Store, m
 
     monkeypatch.setattr(SystemClock, "sleep", project)
     settled.drop_projections()
-    assert run("verify_settlement").startswith("In order: blocks 1 to 4, 1 trades")
+    assert run("verify_settlement").startswith("No differences: blocks 1 to 4, 1 trades")
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_reconcile_asks_the_engine(settled: Store, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Client, "__init__", connect)
     monkeypatch.setattr(Client, "state", ask)
-    assert run("reconcile").startswith("In order: block 4, 6 balances, 1 open orders")
+    assert run("reconcile").startswith("No differences: block 4, 6 balances, 1 open orders")
     assert json.loads(run("reconcile", "--json"))["ok"] is True
     answers.append({**state(CHAIN.engine), "open_orders": []})
     assert refused("reconcile")[0] == 1

@@ -1,4 +1,4 @@
-"""The engine's live state against the store's, also when the store is behind or ahead of the answer."""
+"""Compares the engine's live state with the store, also if the store is behind or ahead of it."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from matching.core.errors import EngineUnreachable
 from settlement.alarms import records
 from settlement.alarms.rules import Kind
 from settlement.audit import reconciliation
-from settlement.audit.reconciliation import KEPT_DIFFERENCES, recorded
+from settlement.audit.reconciliation import MAX_STORED_DIFFERENCES, reconcile_and_store
 from settlement.errors import NotReady
 from settlement.models import ReconciliationRun
 from settlement.stores.base import Checkpoint, Store, StoreUnavailable
@@ -31,7 +31,7 @@ LAST = BLOCKS[-1].number
 
 
 def state(engine: Engine) -> dict[str, Any]:
-    """As it comes from the wire."""
+    """The answer of an engine, as a client decodes it."""
     answer = {
         "block": engine.block_number,
         "state_hash": f"{engine.state_hash:016x}",
@@ -50,7 +50,7 @@ def settled(store: Store, settle: Settle, clock: FakeClock) -> Store:
     return store
 
 
-def told(store: Store, clock: FakeClock, answer: dict[str, Any] = STATE) -> list[str]:
+def differing(store: Store, clock: FakeClock, answer: dict[str, Any] = STATE) -> list[str]:
     report = reconciliation.reconcile(answer, store, clock, deadline_s=1)
     assert report.ok is not bool(report.differences)
     return [f"{found.what} {found.key}" for found in report.differences]
@@ -66,11 +66,13 @@ def test_engine_and_store_agree(settled: Store, clock: FakeClock) -> None:
 
 
 def test_an_empty_engine_and_an_empty_store_agree(store: Store, clock: FakeClock) -> None:
-    assert told(store, clock, state(Engine())) == []
+    assert differing(store, clock, state(Engine())) == []
 
 
 @pytest.mark.parametrize("number", range(5, LAST, 4))
-def test_a_store_that_has_gone_on_is_compared_as_it_was(settled: Store, clock: FakeClock, number: int) -> None:
+def test_a_store_with_later_blocks_is_compared_as_of_the_engines_block(
+    settled: Store, clock: FakeClock, number: int
+) -> None:
     engine = Engine()
     for block in BLOCKS[:number]:
         engine.follow(block)
@@ -80,15 +82,15 @@ def test_a_store_that_has_gone_on_is_compared_as_it_was(settled: Store, clock: F
 
 
 @pytest.mark.parametrize("field", ["balances", "open_orders"])
-def test_what_the_engine_has_more_or_less_is_named(settled: Store, clock: FakeClock, field: str) -> None:
+def test_a_balance_or_order_that_one_side_lacks_is_named(settled: Store, clock: FakeClock, field: str) -> None:
     rows = STATE[field]
     shorter = {**STATE, field: rows[1:]}
     name = f"balance {rows[0][0]}:{rows[0][1]}" if field == "balances" else f"order {rows[0][0]}"
-    assert told(settled, clock, shorter) == [name]
+    assert differing(settled, clock, shorter) == [name]
     place = 2 if field == "balances" else 6
     changed = [*rows[0][:place], rows[0][place] + 1, *rows[0][place + 1 :]]
-    assert told(settled, clock, {**STATE, field: [changed, *rows[1:]]}) == [name]
-    assert len(told(settled, clock, {**STATE, field: [*rows, [10**9, *rows[0][1:]]]})) == 1
+    assert differing(settled, clock, {**STATE, field: [changed, *rows[1:]]}) == [name]
+    assert len(differing(settled, clock, {**STATE, field: [*rows, [10**9, *rows[0][1:]]]})) == 1
 
 
 @ON_SQL
@@ -97,29 +99,29 @@ def test_a_changed_balance_and_a_changed_order_of_the_store_are_named(settled: S
     with connection.cursor() as cursor:
         cursor.execute("UPDATE balances SET locked = locked + 1 WHERE account = 1 AND asset = 'BTC'")
         cursor.execute("UPDATE orders SET remaining = remaining + 1 WHERE order_id = %s", [order_id])
-    assert sorted(told(settled, clock)) == ["balance 1:BTC", f"order {order_id}"]
+    assert sorted(differing(settled, clock)) == ["balance 1:BTC", f"order {order_id}"]
 
 
 def test_another_chain_is_named(settled: Store, clock: FakeClock) -> None:
-    assert told(settled, clock, {**STATE, "state_hash": "0" * 16}) == [f"block {LAST}"]
+    assert differing(settled, clock, {**STATE, "state_hash": "0" * 16}) == [f"block {LAST}"]
 
 
 def test_it_waits_for_the_projection(settled: Store, clock: FakeClock) -> None:
     behind = iter([Checkpoint(LAST - 2, 0, 1)] * 3)
     projected = settled.projected
     settled.projected = lambda: next(behind, None) or projected()  # type: ignore[method-assign]
-    assert told(settled, clock) == []
+    assert differing(settled, clock) == []
 
 
-def test_a_projection_that_does_not_come_is_told(settled: Store, clock: FakeClock) -> None:
+def test_a_missing_projection_is_an_error_after_the_deadline(settled: Store, clock: FakeClock) -> None:
     with pytest.raises(NotReady, match="check that settlement is running"):
-        told(settled, clock, {**STATE, "block": LAST + 1})
+        differing(settled, clock, {**STATE, "block": LAST + 1})
 
 
-def test_a_store_that_is_dropped_meanwhile_is_not_told_as_different(settled: Store, clock: FakeClock) -> None:
+def test_projections_that_are_dropped_meanwhile_are_no_difference(settled: Store, clock: FakeClock) -> None:
     note_calls(settled, "get_block", settled.drop_projections)  # as `rebuild_projections` in another process
     with pytest.raises(NotReady, match=f"projection went from block {LAST} back to block 0"):
-        recorded(lambda: STATE, lambda: settled, clock, 1, "schedule")
+        reconcile_and_store(lambda: STATE, lambda: settled, clock, 1, "schedule")
     (row,) = ReconciliationRun.objects.all()
     assert (row.difference_count, row.ok) == (0, False)
     assert "rebuild_projections is done" in (row.error or "")
@@ -129,7 +131,7 @@ def test_a_store_that_is_dropped_meanwhile_is_not_told_as_different(settled: Sto
 WORSE = {**STATE, "balances": STATE["balances"][1:]}
 
 
-def away() -> dict[str, Any]:
+def unreachable_engine() -> dict[str, Any]:
     raise EngineUnreachable("No engine answers at tcp://127.0.0.1:5701.")
 
 
@@ -138,11 +140,11 @@ Run = Callable[[Callable[[], dict[str, Any]]], None]
 
 @pytest.fixture
 def run(settled: Store, clock: FakeClock) -> Run:
-    """run(ask): one run on schedule, whatever becomes of it."""
+    """run(ask): a scheduled run, which may fail."""
 
     def once(ask: Callable[[], dict[str, Any]]) -> None:
         with suppress(EngineUnreachable):
-            recorded(ask, lambda: settled, clock, 1, "schedule")
+            reconcile_and_store(ask, lambda: settled, clock, 1, "schedule")
 
     return once
 
@@ -154,8 +156,8 @@ def raised() -> tuple[str, str] | None:
 
 
 def test_every_run_is_recorded(settled: Store, clock: FakeClock) -> None:
-    recorded(lambda: STATE, lambda: settled, clock, 1, "command")
-    recorded(lambda: WORSE, lambda: settled, clock, 1, "schedule")
+    reconcile_and_store(lambda: STATE, lambda: settled, clock, 1, "command")
+    reconcile_and_store(lambda: WORSE, lambda: settled, clock, 1, "schedule")
     worse, good = ReconciliationRun.objects.all()
     assert (good.ok, good.block_number, good.difference_count) == (True, LAST, 0)
     assert (good.source, good.error) == ("command", None)
@@ -164,11 +166,11 @@ def test_every_run_is_recorded(settled: Store, clock: FakeClock) -> None:
 
 
 def test_a_run_keeps_its_first_differences_and_the_number_of_all(settled: Store, clock: FakeClock) -> None:
-    many = [*STATE["balances"], *([10**9 + extra, "BTC", 1, 0] for extra in range(KEPT_DIFFERENCES + 5))]
-    report = recorded(lambda: {**STATE, "balances": many}, lambda: settled, clock, 1, "command")
+    many = [*STATE["balances"], *([10**9 + extra, "BTC", 1, 0] for extra in range(MAX_STORED_DIFFERENCES + 5))]
+    report = reconcile_and_store(lambda: {**STATE, "balances": many}, lambda: settled, clock, 1, "command")
     (kept,) = ReconciliationRun.objects.all()
-    assert kept.difference_count == report.difference_count == len(report.differences) == KEPT_DIFFERENCES + 5
-    assert len(kept.report["differences"]) == KEPT_DIFFERENCES
+    assert kept.difference_count == report.difference_count == len(report.differences) == MAX_STORED_DIFFERENCES + 5
+    assert len(kept.report["differences"]) == MAX_STORED_DIFFERENCES
 
 
 def test_a_run_that_could_not_run_is_kept_with_the_reason(settled: Store, clock: FakeClock) -> None:
@@ -176,12 +178,12 @@ def test_a_run_that_could_not_run_is_kept_with_the_reason(settled: Store, clock:
         raise StoreUnavailable("The database does not answer: it is locked.")
 
     for ask, store in (
-        (away, lambda: settled),
+        (unreachable_engine, lambda: settled),
         (lambda: STATE, closed),
         (lambda: {**STATE, "block": 10**6}, lambda: settled),
     ):
         with pytest.raises((EngineUnreachable, StoreUnavailable, NotReady)):
-            recorded(ask, store, clock, 1, "schedule")
+            reconcile_and_store(ask, store, clock, 1, "schedule")
     behind, locked, unreachable = ReconciliationRun.objects.all()
     assert unreachable.error == "No engine answers at tcp://127.0.0.1:5701."
     assert locked.error == "The database does not answer: it is locked."
@@ -199,7 +201,7 @@ def test_a_run_that_cannot_be_kept_is_a_line_in_the_log(
 
     monkeypatch.setattr(ReconciliationRun, "save", locked)
     with capture_logs() as lines:
-        assert recorded(lambda: STATE, lambda: settled, clock, 1, "schedule").ok
+        assert reconcile_and_store(lambda: STATE, lambda: settled, clock, 1, "schedule").ok
     assert lines == [
         {
             "event": "settlement.database_write_failed",
@@ -220,20 +222,20 @@ def test_differences_are_an_alarm_until_a_run_finds_none(run: Run) -> None:
         "reconciliation for details, then run manage.py verify_settlement to find out whether the store is wrong.",
     )
     for _ in range(5):
-        run(away)
+        run(unreachable_engine)
     assert (raised() or "")[0] == "critical"
     run(lambda: STATE)
     assert raised() is None
 
 
 def test_three_runs_in_a_row_that_could_not_run_are_an_alarm(run: Run) -> None:
-    run(away)
-    run(away)
+    run(unreachable_engine)
+    run(unreachable_engine)
     run(lambda: STATE)
-    run(away)
-    run(away)
+    run(unreachable_engine)
+    run(unreachable_engine)
     assert raised() is None
-    run(away)
+    run(unreachable_engine)
     assert raised() == (
         "warning",
         "Engine and store could not be compared 3 times in a row: No engine answers at tcp://127.0.0.1:5701.",
@@ -242,7 +244,7 @@ def test_three_runs_in_a_row_that_could_not_run_are_an_alarm(run: Run) -> None:
     assert (raised() or "")[0] == "critical"
 
 
-def test_an_alarm_is_logged_once_and_once_when_it_clears(run: Run) -> None:
+def test_an_alarm_is_logged_when_it_is_raised_and_when_it_clears(run: Run) -> None:
     with capture_logs() as lines:
         for state in (WORSE, WORSE, STATE, STATE):
             run(lambda state=state: state)  # type: ignore[misc]
@@ -252,8 +254,8 @@ def test_an_alarm_is_logged_once_and_once_when_it_clears(run: Run) -> None:
     ]
 
 
-def test_old_runs_go_and_those_with_differences_stay(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciliation, "KEPT_RUNS", 3)
+def test_old_runs_are_deleted_except_those_with_differences(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciliation, "MAX_RUNS_WITHOUT_DIFFERENCES", 3)
     for number in range(1, 9):
         found = int(number in (2, 7))
         ReconciliationRun.objects.create(
@@ -263,6 +265,6 @@ def test_old_runs_go_and_those_with_differences_stay(db: None, monkeypatch: pyte
             difference_count=found,
             report={},
         )
-    assert reconciliation.sweep() == 4
-    assert reconciliation.sweep() == 0
+    assert reconciliation.delete_old_runs() == 4
+    assert reconciliation.delete_old_runs() == 0
     assert [row.block_number for row in ReconciliationRun.objects.all()] == [8, 7, 6, 2]

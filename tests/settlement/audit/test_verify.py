@@ -1,4 +1,4 @@
-"""verify_settlement finds whatever was changed behind settlement's back, and nothing where nothing was."""
+"""verify_settlement finds every changed row, and nothing in an unchanged store."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Verify = Callable[..., Report]
 
 @pytest.fixture
 def store(db: None) -> Store:
-    """Rows are changed in SQL's words here; test_scylla_store verifies the other store."""
+    """A SQL store, because these tests change rows with SQL; test_scylla_store verifies the other store."""
     made = SqlStore()
     made.connect()
     return made
@@ -64,8 +64,8 @@ def value(statement: str) -> Any:
         return cursor.fetchone()[0]
 
 
-def told(report: Report) -> list[str]:
-    """What is different, without its values; and the report is a JSON document that says the same."""
+def differing(report: Report) -> list[str]:
+    """The differences without their values; checks that the JSON form of the report has the same ones."""
     assert report.ok is not bool(report.differences)
     assert report.difference_count == len(report.differences)
     form = json.loads(json.dumps(report.form(), default=str))
@@ -74,9 +74,9 @@ def told(report: Report) -> list[str]:
     return [f"{found.what} {found.key}" for found in report.differences]
 
 
-def test_nothing_is_found_where_nothing_was_changed(verified: Verify) -> None:
+def test_an_unchanged_store_has_no_differences(verified: Verify) -> None:
     report = verified()
-    assert told(report) == []
+    assert differing(report) == []
     assert (report.from_block, report.to_block, report.blocks, report.behind) == (1, LAST, LAST, 0)
     assert report.trades == value("SELECT COUNT(*) FROM settled_trades") > 40
     assert report.state_hash == f"{CHAIN.engine.state_hash:016x}"
@@ -84,7 +84,7 @@ def test_nothing_is_found_where_nothing_was_changed(verified: Verify) -> None:
 
 def test_an_empty_store_is_in_order(store: Store, folder: Path) -> None:
     report = verify.verify(store, folder, Engine())
-    assert told(report) == []
+    assert differing(report) == []
     assert (report.blocks, report.trades, report.state_hash) == (0, 0, "0" * 16)
 
 
@@ -95,7 +95,7 @@ def test_a_changed_trade_is_named_with_what_was_expected_and_found(verified: Ver
     trade_id = value("SELECT MAX(trade_id) FROM settled_trades")
     change("UPDATE settled_trades SET price = price + 1 WHERE trade_id = %s", trade_id)
     report = verified()
-    assert told(report) == [f"trade {trade_id}"]
+    assert differing(report) == [f"trade {trade_id}"]
     expected, found = report.differences[0].expected, report.differences[0].found
     price = expected["price"]
     assert (expected, found) == ({"price": price}, {"price": price + 1})
@@ -106,7 +106,7 @@ def test_a_removed_trade_is_named(verified: Verify) -> None:
     trade_id = value("SELECT MIN(trade_id) FROM settled_trades")
     change("DELETE FROM settled_trades WHERE trade_id = %s", trade_id)
     report = verified()
-    assert told(report) == [f"trade {trade_id}"]
+    assert differing(report) == [f"trade {trade_id}"]
     assert report.differences[0].expected["trade_id"] == trade_id
     assert report.differences[0].found is None
 
@@ -121,7 +121,7 @@ def test_an_added_trade_is_named(verified: Verify, trade_id: int) -> None:
         trade_id,
     )
     report = verified()
-    assert told(report) == [f"trade {trade_id}"]
+    assert differing(report) == [f"trade {trade_id}"]
     assert report.differences[0].expected is None
 
 
@@ -136,7 +136,7 @@ def test_a_changed_candle_is_named(verified: Verify, which: str, column: str) ->
     symbol = value(f"SELECT symbol FROM candles WHERE last_trade_id = {last}")
     minute_ns = value(f"SELECT minute_ns FROM candles WHERE last_trade_id = {last}")
     report = verified()
-    assert told(report) == [f"candle {symbol}:{minute_ns}"]
+    assert differing(report) == [f"candle {symbol}:{minute_ns}"]
     assert list(report.differences[0].expected) == [column]
 
 
@@ -147,15 +147,15 @@ def test_a_removed_candle_is_named(verified: Verify) -> None:
     assert (difference.what, difference.expected["last_trade_id"], difference.found) == ("candle", last, None)
 
 
-def test_a_candle_of_a_minute_that_went_on_after_the_compared_blocks_is_left_out(verified: Verify) -> None:
+def test_a_candle_that_later_blocks_changed_is_not_compared(verified: Verify) -> None:
     for last in range(1, LAST + 1):
-        assert told(verified(1, last)) == []
+        assert differing(verified(1, last)) == []
 
 
 def test_a_changed_trading_day_is_named(verified: Verify) -> None:
     last = value("SELECT MAX(last_trade_id) FROM trading_days")
     change("UPDATE trading_days SET first_trade_id = first_trade_id + 1 WHERE last_trade_id = %s", last)
-    assert told(verified()) == [f"trading day {value('SELECT MAX(day) FROM trading_days')}"]
+    assert differing(verified()) == [f"trading day {value('SELECT MAX(day) FROM trading_days')}"]
 
 
 # Ledger
@@ -165,13 +165,13 @@ def test_a_changed_trading_day_is_named(verified: Verify) -> None:
 def test_a_changed_ledger_entry_is_named(verified: Verify, column: str) -> None:
     entry = value("SELECT entry FROM ledger_events WHERE entry % 16 = 2 LIMIT 1")
     change(f"UPDATE ledger_events SET {column} = {column} + 1 WHERE entry = %s", entry)
-    assert told(verified()) == [f"ledger entry {entry >> 4}:2"]
+    assert differing(verified()) == [f"ledger entry {entry >> 4}:2"]
 
 
 def test_a_removed_ledger_entry_is_named(verified: Verify) -> None:
     entry = value("SELECT MAX(entry) FROM ledger_events")
     change("DELETE FROM ledger_events WHERE entry = %s", entry)
-    assert told(verified()) == [f"ledger entry {entry >> 4}:{entry & 15}"]
+    assert differing(verified()) == [f"ledger entry {entry >> 4}:{entry & 15}"]
 
 
 @pytest.mark.parametrize("sequence", [0, 1, 10**9])
@@ -184,7 +184,7 @@ def test_an_added_ledger_entry_is_named(verified: Verify, sequence: int) -> None
         "WHERE entry = (SELECT MAX(entry) FROM ledger_events)",
         sequence * 16 + 7,
     )
-    assert told(verified()) == [f"ledger entry {sequence}:7"]
+    assert differing(verified()) == [f"ledger entry {sequence}:7"]
 
 
 # Balances
@@ -195,13 +195,13 @@ def test_a_changed_balance_is_named(verified: Verify, column: str, more: int) ->
     account = value("SELECT MAX(account) FROM balances")
     asset = value(f"SELECT MAX(asset) FROM balances WHERE account = {account}")
     change(f"UPDATE balances SET {column} = {column} + {more} WHERE account = %s AND asset = %s", account, asset)
-    assert told(verified()) == [f"balance {account}:{asset}"]
+    assert differing(verified()) == [f"balance {account}:{asset}"]
 
 
 def test_a_removed_and_an_added_balance_are_named(verified: Verify) -> None:
     asset = value("SELECT MAX(asset) FROM balances WHERE account = 1")
     change("UPDATE balances SET account = 77 WHERE account = 1 AND asset = %s", asset)
-    assert sorted(told(verified())) == [f"balance 1:{asset}", f"balance 77:{asset}"]
+    assert sorted(differing(verified())) == [f"balance 1:{asset}", f"balance 77:{asset}"]
 
 
 # Orders
@@ -212,21 +212,21 @@ def test_a_removed_and_an_added_balance_are_named(verified: Verify) -> None:
 def test_a_changed_order_is_named(verified: Verify, status: str, assignment: str) -> None:
     order_id = value(f"SELECT MAX(order_id) FROM orders WHERE status = '{status}' AND price IS NOT NULL")
     change(f"UPDATE orders SET {assignment} WHERE order_id = %s", order_id)
-    assert told(verified()) == [f"order {order_id}"]
+    assert differing(verified()) == [f"order {order_id}"]
 
 
 @pytest.mark.parametrize(("status", "claimed"), [("open", "filled"), ("filled", "open"), ("cancelled", "open")])
 def test_an_order_in_the_wrong_state_is_named(verified: Verify, status: str, claimed: str) -> None:
     order_id = value(f"SELECT MAX(order_id) FROM orders WHERE status = '{status}'")
     change("UPDATE orders SET status = %s WHERE order_id = %s", claimed, order_id)
-    assert told(verified()) == [f"order {order_id}"]
+    assert differing(verified()) == [f"order {order_id}"]
 
 
 @pytest.mark.parametrize("status", ["open", "filled"])
 def test_a_removed_order_is_named(verified: Verify, status: str) -> None:
     order_id = value(f"SELECT MIN(order_id) FROM orders WHERE status = '{status}'")
     change("DELETE FROM orders WHERE order_id = %s", order_id)
-    assert told(verified()) == [f"order {order_id}"]
+    assert differing(verified()) == [f"order {order_id}"]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_an_added_order_is_named(verified: Verify, order_id: int, status: str) -
         status,
         place,
     )
-    assert told(verified()) == [f"order {order_id}"]
+    assert differing(verified()) == [f"order {order_id}"]
 
 
 def columns_of(table: str) -> Any:
@@ -254,7 +254,7 @@ def columns_of(table: str) -> Any:
 def test_an_order_that_claims_a_later_event_is_named(verified: Verify) -> None:
     order_id = value("SELECT MAX(order_id) FROM orders WHERE status = 'open'")
     change("UPDATE orders SET updated_sequence = 1000000, remaining = 1 WHERE order_id = %s", order_id)
-    assert told(verified()) == [f"order {order_id}"]
+    assert differing(verified()) == [f"order {order_id}"]
 
 
 # Blocks
@@ -266,34 +266,34 @@ def test_every_changed_byte_of_a_block_is_named(verified: Verify) -> None:
         changed = bytearray(original)
         changed[byte] ^= 4
         change("UPDATE engine_blocks SET data = %s WHERE number = 9", bytes(changed))
-        assert told(verified()) == ["block 9"], byte
+        assert differing(verified()) == ["block 9"], byte
 
 
 @pytest.mark.parametrize("column", ["timestamp_ns", "trade_count", "last_event_sequence", "epoch"])
 def test_a_changed_column_of_a_block_is_named(verified: Verify, column: str) -> None:
     change(f"UPDATE engine_blocks SET {column} = {column} + 1 WHERE number = 9")
-    assert told(verified()) == ["block row 9"]
+    assert differing(verified()) == ["block row 9"]
 
 
 def test_a_changed_hash_column_is_named(verified: Verify) -> None:
     change("UPDATE engine_blocks SET hash = %s WHERE number = 9", "0" * 16)
-    assert told(verified()) == ["block row 9"]
+    assert differing(verified()) == ["block row 9"]
 
 
 @pytest.mark.parametrize("number", [1, 9, LAST])
 def test_a_removed_block_is_named(verified: Verify, number: int) -> None:
     change("DELETE FROM engine_blocks WHERE number = %s", number)
-    assert told(verified()) == [f"block {number}"]
+    assert differing(verified()) == [f"block {number}"]
 
 
-def test_a_block_with_a_right_hash_that_the_engine_would_not_make_is_named(verified: Verify) -> None:
+def test_a_block_that_differs_from_its_re_execution_is_named(verified: Verify) -> None:
     class OneLotMore(Engine):
         def follow(self, block: Block) -> Block:
             made = super().follow(block)
             return made if made.number != 9 else Block.decode(made.data[:-1] + b"x")
 
     report = verified(engine=OneLotMore())
-    assert told(report) == ["block 9"]
+    assert differing(report) == ["block 9"]
     assert report.differences[0].expected.startswith("the re-executed block, hash ")
 
 
@@ -303,18 +303,18 @@ def test_a_block_that_cannot_be_executed_is_named(verified: Verify) -> None:
             raise BadMessage("An instrument that does not exist.")
 
     report = verified(engine=Refusing())
-    assert told(report) == ["block 1"]
+    assert differing(report) == ["block 1"]
     assert report.differences[0].found == "An instrument that does not exist."
 
 
 def test_a_checkpoint_with_another_hash_is_named(verified: Verify) -> None:
     change("UPDATE settlement_checkpoints SET hash = %s WHERE stage = 'projected'", "0" * 16)
-    assert told(verified()) == ["checkpoint projected"]
+    assert differing(verified()) == ["checkpoint projected"]
 
 
 def test_a_changed_definition_is_named(verified: Verify) -> None:
     change("UPDATE definitions SET text = %s WHERE event_sequence = 1", '{"command":"asset","symbol":"X","decimals":1}')
-    assert told(verified()) == ["definition 1"]
+    assert differing(verified()) == ["definition 1"]
 
 
 # The trail
@@ -332,7 +332,7 @@ def test_a_changed_csv_line_is_named(verified: Verify, folder: Path, field: int)
     file.write_text("".join([*lines[:5], ",".join(fields) + "\n", *lines[6:]]))
     trade_id = lines[5].split(",")[0]
     strays = [f"csv line {NAME}:6", f"csv line of trade {trade_id}"]
-    assert told(verified()) == (strays if field == 0 else strays[:1])
+    assert differing(verified()) == (strays if field == 0 else strays[:1])
 
 
 @pytest.mark.parametrize("place", [1, 7, -1])
@@ -340,7 +340,7 @@ def test_a_removed_csv_line_is_named(verified: Verify, folder: Path, place: int)
     file, lines = trail_file(folder)
     trade_id = lines.pop(place).split(",")[0]
     file.write_text("".join(lines))
-    assert told(verified()) == [f"csv line of trade {trade_id}"]
+    assert differing(verified()) == [f"csv line of trade {trade_id}"]
 
 
 @pytest.mark.parametrize("line", ["7,added\n", "nonsense\n", "\n", "99999999,added\n"])
@@ -349,13 +349,13 @@ def test_an_added_csv_line_is_named(verified: Verify, folder: Path, line: str, p
     file, lines = trail_file(folder)
     place %= len(lines) + 1
     file.write_text("".join([*lines[:place], line, *lines[place:]]))
-    assert told(verified()) == [f"csv line {NAME}:{place + 1}"]
+    assert differing(verified()) == [f"csv line {NAME}:{place + 1}"]
 
 
 def test_a_trail_without_blocks_is_named(store: Store, folder: Path) -> None:
     folder.mkdir()
     (folder / NAME).write_text(HEADER + "\n7,added\n")
-    assert told(verify.verify(store, folder, Engine())) == [f"csv line {NAME}:2"]
+    assert differing(verify.verify(store, folder, Engine())) == [f"csv line {NAME}:2"]
 
 
 def test_a_trail_may_be_ahead_of_the_checkpoint_but_not_of_the_blocks(
@@ -366,27 +366,27 @@ def test_a_trail_may_be_ahead_of_the_checkpoint_but_not_of_the_blocks(
     store.append_blocks([stored(block) for block in BLOCKS[-4:]])
     last = BLOCKS[-1].last_event_sequence
     (folder / NAME).write_text(f"{lines}{last},ahead\n{last + 1},beyond\n")
-    (name,) = told(verify.verify(store, folder, Engine()))
+    (name,) = differing(verify.verify(store, folder, Engine()))
     assert name == f"csv line {NAME}:{lines.count(chr(10)) + 2}"
 
 
-def test_a_trail_that_is_gone_is_named_line_by_line(verified: Verify, folder: Path) -> None:
+def test_of_a_missing_trail_each_line_is_named(verified: Verify, folder: Path) -> None:
     for path in folder.glob("settled_trades*.csv"):
         path.unlink()
     report = verified()
-    assert len(told(report)) == report.trades
+    assert len(differing(report)) == report.trades
 
 
-# Ranges, and a settlement that goes on
+# Ranges, and a settlement that runs meanwhile
 
 
 def test_a_range_compares_only_its_blocks(verified: Verify) -> None:
     trade_id = value("SELECT MIN(trade_id) FROM settled_trades")
     block = value("SELECT block_number FROM settled_trades ORDER BY trade_id LIMIT 1")
     change("DELETE FROM settled_trades WHERE trade_id = %s", trade_id)
-    assert told(verified(block, block)) == [f"trade {trade_id}"]
-    assert told(verified(block + 1, None)) == []
-    assert told(verified(None, block - 1)) == []
+    assert differing(verified(block, block)) == [f"trade {trade_id}"]
+    assert differing(verified(block + 1, None)) == []
+    assert differing(verified(None, block - 1)) == []
     report = verified(block + 1, block + 4)
     assert (report.from_block, report.to_block, report.blocks) == (block + 1, block + 4, 4)
     assert report.state_hash == f"{BLOCKS[block + 3].hash:016x}"
@@ -394,29 +394,29 @@ def test_a_range_compares_only_its_blocks(verified: Verify) -> None:
 
 @pytest.mark.parametrize("span", [(1, 3), (4, 9), (2, LAST), (LAST, LAST), (1, LAST - 1)])
 def test_every_range_of_an_untouched_store_is_in_order(verified: Verify, span: tuple[int, int]) -> None:
-    assert told(verified(*span)) == []
+    assert differing(verified(*span)) == []
 
 
 @pytest.mark.parametrize("span", [(1, LAST + 1), (LAST + 1, None), (5, 4)])
-def test_a_range_that_is_not_there_is_refused(verified: Verify, span: tuple[int, int | None]) -> None:
+def test_a_range_that_the_store_lacks_is_refused(verified: Verify, span: tuple[int, int | None]) -> None:
     with pytest.raises(NotReady, match="does not have these blocks"):
         verified(*span)
 
 
-def test_blocks_that_are_not_projected_yet_are_told_and_their_chain_is_checked(
+def test_blocks_that_are_not_projected_yet_are_counted_and_their_chain_is_checked(
     verified: Verify, settled: Store
 ) -> None:
     chain = chain_of(random_commands(5, 400, instruments=2, accounts=4, wild=False), 16)
     chain.end_block()
     settled.append_blocks([stored(chain.blocks[-1])])
     report = verified()
-    assert told(report) == []
+    assert differing(report) == []
     assert report.behind == 1
     change("UPDATE engine_blocks SET data = %s WHERE number = %s", chain.blocks[-1].data + b"x", LAST + 1)
-    assert told(verified()) == [f"block {LAST + 1}"]
+    assert differing(verified()) == [f"block {LAST + 1}"]
 
 
-def test_a_settlement_that_goes_on_meanwhile_is_not_taken_for_a_change(
+def test_projections_that_are_written_meanwhile_are_no_difference(
     store: Store, settle: Settle, clock: FakeClock, folder: Path
 ) -> None:
     settle(store, feed_of(clock, BLOCKS[:12]))
@@ -428,16 +428,16 @@ def test_a_settlement_that_goes_on_meanwhile_is_not_taken_for_a_change(
             return super().follow(block)
 
     report = verify.verify(store, folder, Settling())
-    assert told(report) == []
+    assert differing(report) == []
     assert report.to_block == 12
     assert store.projected() == Checkpoint(LAST, CHAIN.engine.state_hash, 1)
 
 
 @pytest.mark.parametrize("back_at", [None, LAST - 3])
-def test_a_store_that_is_dropped_meanwhile_is_not_told_as_different(
+def test_projections_that_are_dropped_meanwhile_are_no_difference(
     settled: Store, settle: Settle, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch, back_at: int | None
 ) -> None:
-    """Also where `rebuild_projections` is done before the comparison is."""
+    """Also if `rebuild_projections` ends before the comparison does."""
     monkeypatch.setattr(verify, "_BATCH_EVENTS", 30)
 
     class Rebuilding(Engine):
@@ -452,13 +452,13 @@ def test_a_store_that_is_dropped_meanwhile_is_not_told_as_different(
         verify.verify(settled, folder, Rebuilding())
 
 
-def test_a_store_that_is_dropped_at_the_end_is_not_told_as_different(settled: Store, folder: Path) -> None:
+def test_projections_that_are_dropped_at_the_end_are_no_difference(settled: Store, folder: Path) -> None:
     note_calls(settled, "open_orders", settled.drop_projections)
     with pytest.raises(NotReady, match="back to block 0"):
         verify.verify(settled, folder, Engine())
 
 
-def test_a_day_that_is_finished_meanwhile_is_no_difference(
+def test_a_day_that_ends_meanwhile_is_no_difference(
     verified: Verify, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify, "_BATCH_EVENTS", 30)
@@ -471,4 +471,4 @@ def test_a_day_that_is_finished_meanwhile_is_no_difference(
                 (folder / NAME).write_text(HEADER + "\n")
             return super().follow(block)
 
-    assert told(verified(engine=AtMidnight())) == []
+    assert differing(verified(engine=AtMidnight())) == []
