@@ -6,7 +6,7 @@ from typing import Protocol
 
 class Clock(Protocol):
     def monotonic(self) -> float:
-        """Seconds, never decreasing."""
+        """Monotonic seconds."""
 
     def sleep(self, seconds: float) -> None: ...
 

@@ -1,6 +1,6 @@
 """Base class of this package's management commands: translates errors into a sentence and an exit code.
 
-Exit 0: in order. 1: checked or received data is not in order, or something was left undone. 2: could not run.
+Exit 0: success. 1: a check failed, received data is wrong, or work was left undone. 2: could not run.
 130 or 143: interrupted.
 """
 
@@ -19,7 +19,7 @@ from settlement.errors import Incident, SettlementError
 from settlement.stores import timing
 from settlement.stores.base import Store, StoreError
 
-NOT_IN_ORDER = 1
+CHECK_FAILED = 1
 COULD_NOT_RUN = 2
 
 _STORES = ("settlement.stores.sql.session", "settlement.stores.scylla.connection.session")
@@ -40,7 +40,7 @@ class ExchangeCommand(BaseCommand):
     is_service = False
     so_far = ""
 
-    tells_slow_statements = False
+    logs_slow_statements = False
     """Whether slow statements are logged without `--verbosity 2`: for services, not for commands on a terminal."""
 
     def execute(self, *arguments: Any, **options: Any) -> str | None:
@@ -49,7 +49,7 @@ class ExchangeCommand(BaseCommand):
             with interruption, _without_failed_requests(), self._statement_times(options["verbosity"]):
                 return super().execute(*arguments, **options)
         except Incident as error:
-            raise CommandError(str(error), returncode=NOT_IN_ORDER) from error
+            raise CommandError(str(error), returncode=CHECK_FAILED) from error
         except (SettlementError, StoreError, MatchingError) as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         except BrokenPipeError:
@@ -58,7 +58,7 @@ class ExchangeCommand(BaseCommand):
             return None
 
     def _statement_times(self, verbosity: int) -> AbstractContextManager[None]:
-        is_logged = self.tells_slow_statements or verbosity >= _VERBOSE
+        is_logged = self.logs_slow_statements or verbosity >= _VERBOSE
         return nullcontext() if is_logged else _without_event(_SLOW_STATEMENT, [timing.__name__])
 
 
@@ -72,7 +72,7 @@ def refuse_dead_letters(store: Store) -> None:
             f"The rows of {len(numbers)} block{'' if len(numbers) == 1 else 's'} are not in the tables, because the "
             f"store rejected them (dead letters: block {shown}{more}). Correct the cause, then run "
             "replay_dead_letters --all.",
-            returncode=NOT_IN_ORDER,
+            returncode=CHECK_FAILED,
         )
 
 

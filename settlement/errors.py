@@ -1,4 +1,4 @@
-"""Errors that stop settlement, named for what to do next. Every text is one sentence for a person.
+"""The errors of settlement, one class for each reaction. Every message is a sentence for users.
 
     SettlementError
     ├── Incident                received or stored data is wrong: stop, keep everything, find the cause
@@ -9,7 +9,7 @@
     │   │   └── StoreReplaced   the store is an older copy or another one: restore the one that settlement used
     │   ├── SpillDamaged        blocks in the spill are damaged: keep the files, check the disk
     │   └── SpillOverruled      an epoch began without blocks that were in the spill; they are set aside: restart
-    └── CannotRun               the data is in order: correct the set-up and restart
+    └── CannotRun               the data is correct: correct the set-up and restart
         ├── AlreadyRunning      another process uses this DATA_DIR: stop it first
         ├── NotBuiltIn          a setting requires something that this program does not have
         ├── NotReady            settlement has not processed enough blocks: start it, or wait
@@ -22,7 +22,7 @@ The errors of the database are `settlement.stores.base.StoreError`, of the engin
 
 
 class SettlementError(Exception):
-    """Base of this package's errors; the text is one sentence for a person."""
+    """Base class of this package's errors; the message is a sentence for users."""
 
 
 class Incident(SettlementError):

@@ -12,7 +12,7 @@ _PAGE = 1000
 
 
 class ReversedRange(ValueError):
-    """A range whose end is before its beginning; the text is one sentence for a person."""
+    """A range whose end is before its beginning; the message is a sentence for users."""
 
 
 def refuse_reversed(first: int, last: int) -> None:

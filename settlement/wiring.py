@@ -56,12 +56,12 @@ def scylla_access() -> Access:
     )
 
 
-def patient_store(name: str | None = None) -> Store:
+def worker_store(name: str | None = None) -> Store:
     """The worker's store, with a short time-out: the worker retries, and receives no blocks during a call."""
     return store(name, settings.SETTLEMENT_STORE_TIMEOUT_MS)
 
 
-def answers(store: Store) -> bool:
+def ping_and_close(store: Store) -> bool:
     """Pings the store from a short-lived thread, and closes the thread's connections. Raises StoreError."""
     try:
         store.ping()

@@ -52,7 +52,7 @@ CLOCK_WARNING_S = 10.0
 CLOCK_CRITICAL_S = 3600.0
 """Synchronized clocks differ by far less than both."""
 RUNS_FAILED = 3
-"""Reconciliation that fails so many times in a row is an alarm."""
+"""Number of failed reconciliations in a row that raises an alarm."""
 
 
 class Signal(NamedTuple):

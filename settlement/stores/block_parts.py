@@ -33,7 +33,7 @@ def parts_of(block: StoredBlock) -> Iterator[Part]:
         yield Part(block.number, part, last, data[part * PART_BYTES : (part + 1) * PART_BYTES])
 
 
-def may_go_on(block: StoredBlock) -> bool:
+def may_have_parts(block: StoredBlock) -> bool:
     """Whether a block may have parts, given its own row."""
     return len(block.data) == PART_BYTES
 

@@ -20,7 +20,7 @@ _ROWS = re.compile(r"(\((?:%s|\?)(?:, …)?\))(?:, ?\((?:%s|\?)(?:, …)?\))+")
 
 
 class StatementTimes:
-    """Thread-safe.
+    """Records the durations of statements and logs slow ones. Thread-safe.
 
     A store under load is slow for many requests at once. Therefore at most one line per second is logged for a
     statement, and the next line has the number of suppressed ones. Statements that differ only in the number of their

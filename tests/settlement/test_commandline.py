@@ -40,7 +40,7 @@ IN_SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="the trig
 
 @pytest.fixture
 def store(db: None) -> Store:
-    """That of the default settings, which the commands open."""
+    """The store of the default settings, which the commands use."""
     made = SqlStore()
     made.connect()
     return made
@@ -63,7 +63,7 @@ def run(*arguments: str) -> str:
 
 
 def ended(*arguments: str) -> tuple[int, str, str]:
-    """(exit code, sentence, what it printed) of a command that ends with an error."""
+    """(exit code, error message, output) of a command that ends with an error."""
     out = StringIO()
     with pytest.raises(CommandError) as error:
         call_command(*arguments, stdout=out, stderr=StringIO())
@@ -72,7 +72,7 @@ def ended(*arguments: str) -> tuple[int, str, str]:
 
 
 def refused(*arguments: str) -> tuple[int, str]:
-    """(exit code, sentence) of a command that ends with an error."""
+    """(exit code, error message) of a command that ends with an error."""
     return ended(*arguments)[:2]
 
 
@@ -95,7 +95,7 @@ TRADE = {
 }
 
 
-def test_get_trade_shows_a_trade_and_ends_1_where_there_is_none(settled: Store) -> None:
+def test_get_trade_shows_a_trade_and_exits_1_if_there_is_none(settled: Store) -> None:
     assert json.loads(run("get_trade", "8", "--json")) == TRADE
     assert "0.5 at 20000, taker buy; buyer 2 (fee 0.001 BTC), seller 1 (fee 10 USD)" in run("get_trade", "8")
     assert refused("get_trade", "9") == (1, "There is no settled trade 9.")
@@ -111,7 +111,7 @@ def test_list_trades_shows_a_range(settled: Store) -> None:
     assert refused("list_trades", *span, "0") == (2, "The range begins at 1, after its end 0.")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_closes_the_pipe_is_no_error(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed(StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
@@ -125,7 +125,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(settled: Store, monkeypatch: 
         assert stdout.tell() == 0  # it leads nowhere now
 
 
-def test_ctrl_c_ends_in_a_word(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_exits_130_with_a_message(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_in_a_word(settled: Store, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("store_is_away", [False, True])
-def test_a_rebuild_that_is_stopped_says_how_far_it_is(
+def test_a_stopped_rebuild_reports_the_last_projected_block(
     settled: Store, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, store_is_away: bool
 ) -> None:
     def stopped(*arguments: object) -> int:
@@ -147,18 +147,18 @@ def test_a_rebuild_that_is_stopped_says_how_far_it_is(
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}
     monkeypatch.setattr("settlement.project.rebuilding.rebuild", stopped)
     try:
-        code, said = refused("rebuild_projections")
+        code, message = refused("rebuild_projections")
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
     done = "" if store_is_away else f"blocks up to 2 of {settled.appended().block_number} are projected; "
-    assert (code, said) == (
+    assert (code, message) == (
         128 + number,
-        f"Stopped by {number.name}: {done}settlement, or this command, goes on with the rest.",
+        f"Stopped by {number.name}: {done}settlement, or this command again, continues with the rest.",
     )
 
 
-def test_lookups_without_a_database_end_2(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lookups_without_tables_exit_2(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE settled_trades RENAME TO elsewhere")
     code, sentence = refused("get_trade", "8")
@@ -166,7 +166,7 @@ def test_lookups_without_a_database_end_2(db: None, monkeypatch: pytest.MonkeyPa
     assert "init_store creates the tables" in sentence
 
 
-def test_a_store_that_is_away_is_said_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_store_is_reported_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*arguments: object, **more: object) -> None:
         log = structlog.get_logger("settlement.stores.sql.session")
         log.warning("store.request_failed", error="no answer")
@@ -186,11 +186,11 @@ def test_a_store_that_is_away_is_said_once(db: None, monkeypatch: pytest.MonkeyP
     assert not logger.filters
 
 
-def test_an_empty_store_is_in_order_and_has_no_blocks(data_dir: Path, store: Store) -> None:
+def test_an_empty_store_has_no_differences_and_no_blocks(data_dir: Path, store: Store) -> None:
     assert run("verify_settlement") == "No differences: no blocks.\n"
 
 
-def test_a_store_that_there_is_not_ends_2(settings: Settings) -> None:
+def test_an_unknown_store_exits_2(settings: Settings) -> None:
     settings.SETTLEMENT_STORE = "paper"
     assert refused("get_trade", "8") == (2, "There is no store 'paper': SETTLEMENT_STORE is sql or scylla.")
 
@@ -199,7 +199,7 @@ def test_init_store_is_safe_twice(data_dir: Path, db: None) -> None:
     assert run("init_store") == run("init_store") == "The store's tables exist.\n"
 
 
-def test_verify_settlement_ends_0_in_order_and_1_with_every_difference_printed(settled: Store) -> None:
+def test_verify_settlement_exits_0_or_prints_each_difference_and_exits_1(settled: Store) -> None:
     assert run("verify_settlement").startswith("No differences: blocks 1 to 4, 1 trades, state hash ")
     report = json.loads(run("verify_settlement", "--json"))
     assert {name: report[name] for name in ("ok", "blocks", "trades", "differences")} == {
@@ -219,11 +219,11 @@ def test_verify_settlement_ends_0_in_order_and_1_with_every_difference_printed(s
     assert "DIFFERENCES FOUND" in out.getvalue()
 
 
-def test_verify_settlement_of_a_range_that_is_not_there_ends_2(settled: Store) -> None:
+def test_verify_settlement_of_a_range_that_the_store_lacks_exits_2(settled: Store) -> None:
     assert refused("verify_settlement", "--from-block", "9")[0] == 2
 
 
-def test_rebuild_projections_says_how_far_it_came(settled: Store) -> None:
+def test_rebuild_projections_reports_the_last_projected_block(settled: Store) -> None:
     assert run("rebuild_projections") == "Projected blocks 1 to 4 of 4.\n"
     assert json.loads(run("rebuild_projections", "--from-block", "3", "--json"))["projected"] == 4
     assert refused("rebuild_projections", "--from-block", "9")[0] == 2
@@ -245,7 +245,7 @@ LACKS_BLOCK_4 = (
 
 
 @IN_SQLITE
-def test_rebuild_projections_ends_1_where_a_block_becomes_a_dead_letter(settled: Store) -> None:
+def test_rebuild_projections_exits_1_if_a_block_becomes_a_dead_letter(settled: Store) -> None:
     refuse_rows_of(4)
     assert refused("rebuild_projections") == (1, LACKS_BLOCK_4)
     code, sentence, printed = ended("rebuild_projections", "--json")
@@ -254,14 +254,14 @@ def test_rebuild_projections_ends_1_where_a_block_becomes_a_dead_letter(settled:
 
 
 @IN_SQLITE
-def test_a_rebuild_that_leaves_an_earlier_dead_letter_says_so(settled: Store) -> None:
+def test_a_rebuild_that_leaves_an_earlier_dead_letter_reports_it(settled: Store) -> None:
     refuse_rows_of(4)
     refused("rebuild_projections")
     assert refused("rebuild_projections", "--from-block", "5") == (1, LACKS_BLOCK_4)
 
 
 @pytest.mark.parametrize("is_store_away", [False, True])
-def test_a_rebuild_that_is_stopped_says_what_is_left(
+def test_a_stopped_rebuild_reports_what_is_left(
     settled: Store, monkeypatch: pytest.MonkeyPatch, is_store_away: bool
 ) -> None:
     def away(self: Store) -> int:
@@ -280,7 +280,7 @@ def test_a_rebuild_that_is_stopped_says_what_is_left(
 
 
 @IN_SQLITE
-def test_run_settlement_until_a_block_ends_1_where_a_block_became_a_dead_letter(
+def test_run_settlement_until_a_block_exits_1_if_a_block_became_a_dead_letter(
     settled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exchange_site.management.commands.run_settlement.settle", lambda *arguments: 0)
@@ -291,7 +291,7 @@ def test_run_settlement_until_a_block_ends_1_where_a_block_became_a_dead_letter(
     assert run("run_settlement") == "settled 0 blocks\n"  # a service that was asked to stop; its alarms say the rest
 
 
-def test_run_settlement_that_is_stopped_before_its_last_block_says_so(
+def test_run_settlement_that_is_stopped_before_its_last_block_reports_it(
     settled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exchange_site.management.commands.run_settlement.settle", lambda *arguments: 0)
@@ -301,7 +301,7 @@ def test_run_settlement_that_is_stopped_before_its_last_block_says_so(
     )
 
 
-def test_verify_settlement_ends_1_where_durable_blocks_are_not_projected(
+def test_verify_settlement_exits_1_if_durable_blocks_are_not_projected(
     settled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("settlement.management.commands.verify_settlement._PROJECTION_TIMEOUT_S", 0)
@@ -311,7 +311,7 @@ def test_verify_settlement_ends_1_where_durable_blocks_are_not_projected(
     assert refused("verify_settlement", "--to-block", "2") == (1, f"Blocks 1 to 2 {sentence}")
 
 
-def test_verify_settlement_waits_for_a_projection_that_gets_on(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_settlement_waits_while_the_projection_advances(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def project(self: SystemClock, seconds: float) -> None:
         run("rebuild_projections")
 
@@ -327,7 +327,7 @@ def test_verify_settlement_waits_for_a_projection_that_gets_on(settled: Store, m
         ("ALTER TABLE candles RENAME COLUMN volume TO lots", "column volume of table candles"),
     ],
 )
-def test_init_store_ends_2_where_something_is_missing_that_it_does_not_make(
+def test_init_store_exits_2_if_something_is_missing_that_it_does_not_create(
     data_dir: Path, db: None, change: str, lost: str
 ) -> None:
     with connection.cursor() as cursor:
@@ -337,7 +337,7 @@ def test_init_store_ends_2_where_something_is_missing_that_it_does_not_make(
     assert sentence.startswith(f"The database lacks {lost}, although its record of migrations says that")
 
 
-def test_nothing_settles_beside_another_settlement(settled: Store, data_dir: Path) -> None:
+def test_a_second_settlement_process_is_refused(settled: Store, data_dir: Path) -> None:
     with lock.exclusive(data_dir):
         assert refused("rebuild_projections") == (2, f"Another process settles into {data_dir}: stop it first.")
         assert refused("run_settlement")[0] == 2
@@ -358,7 +358,7 @@ def test_replay_dead_letters_writes_what_it_can(settled: Store) -> None:
     assert refused("replay_dead_letters", "--all") == (1, "The store rejected the rows of blocks 4 again.")
 
 
-def test_a_replay_that_ends_half_way_says_what_was_done_before(settled: Store) -> None:
+def test_a_replay_that_fails_midway_reports_what_was_done(settled: Store) -> None:
     rows: dict[str, Any] = {name: [] for name in ROWS}
     settled.put_dead_letter(letter(3, projection=json.dumps({"checkpoint": [3, 0, 1], **rows})))
     settled.put_dead_letter(letter(5))
@@ -367,7 +367,7 @@ def test_a_replay_that_ends_half_way_says_what_was_done_before(settled: Store) -
     assert "The rows of block 5 cannot be replayed yet" in sentence
 
 
-def test_replay_dead_letters_of_a_block_that_is_not_projected_yet_ends_2(settled: Store) -> None:
+def test_replay_dead_letters_of_a_block_that_is_not_projected_yet_exits_2(settled: Store) -> None:
     settled.put_dead_letter(letter(5))
     code, sentence = refused("replay_dead_letters", "--all")
     assert code == 2
@@ -380,7 +380,7 @@ def test_replay_dead_letters_of_a_block_that_is_not_projected_yet_ends_2(settled
 ROWS = ("trades", "orders", "ledger_events", "balances", "candles", "days", "definitions")
 
 
-def test_reconcile_asks_the_engine(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconcile_requests_the_state_of_the_engine(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[dict[str, Any]] = [state(CHAIN.engine)] * 2
 
     def ask(client: Client) -> dict[str, Any]:
@@ -401,13 +401,13 @@ def test_reconcile_asks_the_engine(settled: Store, monkeypatch: pytest.MonkeyPat
     assert refused("reconcile")[0] == 1
 
 
-def test_reconcile_without_an_engine_ends_2(settled: Store, free_port: Callable[[], int]) -> None:
+def test_reconcile_without_an_engine_exits_2(settled: Store, free_port: Callable[[], int]) -> None:
     code, sentence = refused("reconcile", "--address", f"tcp://127.0.0.1:{free_port()}", "--deadline", "0.1")
     assert code == 2
     assert "No engine answers" in sentence
 
 
-def test_engines_are_those_of_the_settings_and_the_one_that_leads_by_the_store(
+def test_engines_are_those_of_the_settings_and_the_leader_in_the_store(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.ENGINE_COMMAND_ADDRESS = first = "tcp://127.0.0.1:5701"
@@ -463,4 +463,4 @@ def test_a_slow_statement_is_on_the_terminal_only_when_asked_for(
 
 
 def test_the_settlement_worker_logs_slow_statements() -> None:
-    assert run_settlement.Command.tells_slow_statements
+    assert run_settlement.Command.logs_slow_statements

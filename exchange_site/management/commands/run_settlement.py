@@ -19,16 +19,16 @@ from settlement.stores.base import Store, StoreError
 class Command(ExchangeCommand):
     is_service = True
     help = "Receive the engine's blocks, make them durable and project them into the store."
-    tells_slow_statements = True
+    logs_slow_statements = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--store", choices=("sql", "scylla"), help="default: SETTLEMENT_STORE")
         parser.add_argument("--until-block", type=whole_number(1), metavar="N", help="stop once block N is settled")
 
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> None:
-        stop, tables, newest = stop_on_signals(), wiring.patient_store(store), worker_status.Newest()
+        stop, tables, newest = stop_on_signals(), wiring.worker_store(store), worker_status.Newest()
         probes = {
-            "store": health.timed(lambda: wiring.answers(tables) and newest.is_store_there(), StoreError),
+            "store": health.timed(lambda: wiring.ping_and_close(tables) and newest.is_store_there(), StoreError),
             "spill": health.timed(newest.is_room_in_spill),
             "engine": health.timed(newest.is_engine_heard),
         }

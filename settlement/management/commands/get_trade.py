@@ -5,7 +5,7 @@ from django.core.management import CommandError, CommandParser
 
 from matching.commandline.number_options import whole_number
 from settlement import lookups, wiring
-from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
+from settlement.commandline import CHECK_FAILED, ExchangeCommand
 
 
 class Command(ExchangeCommand):
@@ -19,6 +19,6 @@ class Command(ExchangeCommand):
         store = wiring.store()
         trade = store.get_trade_by_id(trade_id)
         if trade is None:
-            raise CommandError(f"There is no settled trade {trade_id}.", returncode=NOT_IN_ORDER)
+            raise CommandError(f"There is no settled trade {trade_id}.", returncode=CHECK_FAILED)
         registry = lookups.registry_of(store.definitions())
         return json.dumps(lookups.trade_form(trade, registry)) if as_json else lookups.trade_text(trade, registry)

@@ -12,8 +12,12 @@ class Command(ExchangeCommand):
     help = "List settled trades of a range of event sequences, oldest first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--from-sequence", type=whole_number(0), required=True, metavar="A")
-        parser.add_argument("--to-sequence", type=whole_number(0), required=True, metavar="B", help="included")
+        parser.add_argument(
+            "--from-sequence", type=whole_number(0), required=True, metavar="A", help="first event sequence"
+        )
+        parser.add_argument(
+            "--to-sequence", type=whole_number(0), required=True, metavar="B", help="last one, included"
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document, a list")
 
     def handle(self, *, from_sequence: int, to_sequence: int, as_json: bool, **options: Any) -> None:

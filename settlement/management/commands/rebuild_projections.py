@@ -11,7 +11,7 @@ from settlement.clock import SystemClock
 from settlement.commandline import ExchangeCommand, refuse_dead_letters
 from settlement.project import rebuilding
 
-_UNDONE = "settlement, or this command, goes on with the rest"
+_CONTINUATION = "settlement, or this command again, continues with the rest"
 
 
 class Command(ExchangeCommand):
@@ -19,7 +19,11 @@ class Command(ExchangeCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--from-block", type=whole_number(1), default=1, metavar="N", help="keep the rows of earlier blocks"
+            "--from-block",
+            type=whole_number(1),
+            default=1,
+            metavar="N",
+            help="first block to rebuild; earlier rows are kept",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
@@ -32,7 +36,7 @@ class Command(ExchangeCommand):
             try:
                 projected = rebuilding.rebuild(store, trail, letters, clock, stop.is_set, choices, from_block, reach)
             except rebuilding.Stopped as error:
-                raise CommandError(sentence(stop.number, _UNDONE), returncode=exit_code(stop.number)) from error
+                raise CommandError(sentence(stop.number, _CONTINUATION), returncode=exit_code(stop.number)) from error
         appended, refused = store.appended().block_number, [letter.block_number for letter in store.dead_letters()]
         if as_json:
             form = {"from_block": from_block, "projected": projected, "appended": appended, "dead_letters": refused}
@@ -40,6 +44,6 @@ class Command(ExchangeCommand):
         else:
             self.stdout.write(f"Projected blocks {from_block} to {projected} of {appended}.")
         if stop.number and projected < appended:
-            done = f"blocks up to {projected} of {appended} are projected; {_UNDONE}"
+            done = f"blocks up to {projected} of {appended} are projected; {_CONTINUATION}"
             raise CommandError(sentence(stop.number, done), returncode=exit_code(stop.number))
         refuse_dead_letters(store)

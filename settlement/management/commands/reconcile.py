@@ -6,7 +6,7 @@ from django.core.management import CommandError, CommandParser
 from matching.commandline.number_options import seconds
 from settlement import wiring
 from settlement.audit import reconciliation, report_text
-from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
+from settlement.commandline import CHECK_FAILED, ExchangeCommand
 
 
 class Command(ExchangeCommand):
@@ -15,7 +15,11 @@ class Command(ExchangeCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--address", help="command addresses separated by commas; default: from settings and store")
         parser.add_argument(
-            "--deadline", type=seconds, default=30.0, metavar="SECONDS", help="for the engine, and again for the store"
+            "--deadline",
+            type=seconds,
+            default=30.0,
+            metavar="SECONDS",
+            help="maximum wait for the engine, and for the store",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
@@ -28,4 +32,4 @@ class Command(ExchangeCommand):
             report_text.write_reconciliation(report, self.stdout)
         if not report.ok:
             found = f"{report.difference_count} differences were found."
-            raise CommandError(f"The store differs from the engine's state: {found}", returncode=NOT_IN_ORDER)
+            raise CommandError(f"The store differs from the engine's state: {found}", returncode=CHECK_FAILED)

@@ -5,7 +5,7 @@ from django.core.management import CommandError, CommandParser
 
 from matching.commandline.number_options import whole_number
 from settlement import wiring
-from settlement.commandline import COULD_NOT_RUN, NOT_IN_ORDER, ExchangeCommand
+from settlement.commandline import CHECK_FAILED, COULD_NOT_RUN, ExchangeCommand
 from settlement.stores.base import DeadLetter, Store
 
 
@@ -36,7 +36,7 @@ class Command(ExchangeCommand):
                 self.stdout.write(f"{replayed} of {len(chosen)} dead letters were replayed.")
         if refused:
             which = ", ".join(map(str, refused))
-            raise CommandError(f"The store rejected the rows of blocks {which} again.", returncode=NOT_IN_ORDER)
+            raise CommandError(f"The store rejected the rows of blocks {which} again.", returncode=CHECK_FAILED)
 
     def _letter(self, store: Store, id: int) -> DeadLetter:
         letter = store.get_dead_letter(id)

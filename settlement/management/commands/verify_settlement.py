@@ -9,7 +9,7 @@ from matching.core.engine import Engine
 from settlement import wiring
 from settlement.audit import report_text, verify, waiting
 from settlement.clock import SystemClock
-from settlement.commandline import NOT_IN_ORDER, ExchangeCommand
+from settlement.commandline import CHECK_FAILED, ExchangeCommand
 
 _PROJECTION_TIMEOUT_S = 10.0
 """Time for durable blocks to be projected while settlement runs."""
@@ -42,10 +42,10 @@ class Command(ExchangeCommand):
             report_text.write_verification(report, self.stdout)
         if not report.ok:
             found = f"{report.difference_count} differences were found."
-            raise CommandError(f"The store's rows differ from its blocks: {found}", returncode=NOT_IN_ORDER)
+            raise CommandError(f"The store's rows differ from its blocks: {found}", returncode=CHECK_FAILED)
         if report.to_block < wanted:
             raise CommandError(
                 f"Blocks {report.to_block + 1} to {wanted} are not projected and were not compared: let run_settlement "
                 "project them, then verify again.",
-                returncode=NOT_IN_ORDER,
+                returncode=CHECK_FAILED,
             )

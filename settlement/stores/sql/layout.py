@@ -1,4 +1,4 @@
-"""Whether a SQL database has the tables and columns that the models declare, whatever its record of migrations says."""
+"""Checks that a SQL database has all tables and columns of the models, independently of its record of migrations."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 def missing(connection: BaseDatabaseWrapper) -> Iterator[str]:
-    """Each as "table trades" or "column price of table trades". Raises Django's database errors."""
+    """Yields what is missing, as "table trades" or "column price of table trades". Raises Django's database errors."""
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
         for model in apps.get_app_config("settlement").get_models():

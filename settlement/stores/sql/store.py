@@ -32,7 +32,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
-from settlement.stores.block_parts import in_row, joined, may_go_on, parts_of
+from settlement.stores.block_parts import in_row, joined, may_have_parts, parts_of
 from settlement.stores.continuity import (
     refuse_fenced,
     refuse_gap,
@@ -293,7 +293,7 @@ class SqlStore(SingleInserts):
 
     def _whole_blocks(self, rows: Iterable[Row]) -> Iterator[StoredBlock]:
         for block in map(_block, rows):
-            yield joined(block, self._parts(block.number)) if may_go_on(block) else block
+            yield joined(block, self._parts(block.number)) if may_have_parts(block) else block
 
     def _parts(self, number: int) -> Iterator[bytes]:
         """The bytes of the stored parts of a block."""

@@ -50,7 +50,7 @@ def test_parts_are_bounded_and_give_the_block_again(small_parts: None, size: int
     assert [part.part for part in parts] == list(range(1, len(parts) + 1))
     assert {part.parts for part in parts} <= {len(parts)}
     assert all(0 < len(part.data) <= SMALL for part in parts)
-    assert block_parts.may_go_on(row) or not parts
+    assert block_parts.may_have_parts(row) or not parts
     assert block_parts.joined(row, (part.data for part in parts)) == whole
 
 

@@ -15,7 +15,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
-from settlement.stores.block_parts import joined, may_go_on
+from settlement.stores.block_parts import joined, may_have_parts
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import PAGE, Row, Session
 from settlement.stores.scylla.index import ORDERS, TRADES, Index, orders_of, trades_of
@@ -107,7 +107,7 @@ class Blocks:
     def _whole(self, row: Row) -> StoredBlock:
         """The block of a row, with the bytes of its stored parts."""
         block = _block(row)
-        if not may_go_on(block):
+        if not may_have_parts(block):
             return block
         place = self._shard, block.number, row[1]
         first_part = self._session.one(cql.GET_BLOCK_PART, (*place, 1))
