@@ -22,5 +22,5 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AlreadyRunning(f"Another process settles into {folder}: stop it first.") from error
+            raise AlreadyRunning(f"Another settlement process uses {folder}: stop it first.") from error
         yield

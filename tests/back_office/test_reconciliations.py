@@ -118,7 +118,7 @@ def test_a_missing_broker_is_shown_to_the_operator(operator: Client, monkeypatch
     monkeypatch.setattr(tasks.reconcile, "apply_async", refuse)
     response = operator.post("/admin/reconciliations/now/", follow=True)
     assert response.status_code == 200
-    assert "Background work takes no task, for its broker does not answer: see REDIS_URL." in words(response)
+    assert "The task queue is unavailable because its broker does not answer: check REDIS_URL." in words(response)
 
 
 def test_the_reconcile_permission_is_enough_to_reconcile(sent: list[tuple[Any, ...]]) -> None:

@@ -339,7 +339,7 @@ def test_init_store_exits_2_if_something_is_missing_that_it_does_not_create(
 
 def test_a_second_settlement_process_is_refused(settled: Store, data_dir: Path) -> None:
     with lock.exclusive(data_dir):
-        assert refused("rebuild_projections") == (2, f"Another process settles into {data_dir}: stop it first.")
+        assert refused("rebuild_projections") == (2, f"Another settlement process uses {data_dir}: stop it first.")
         assert refused("run_settlement")[0] == 2
         with pytest.raises(AlreadyRunning), lock.exclusive(data_dir):
             pass

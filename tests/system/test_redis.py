@@ -103,7 +103,7 @@ def test_worker_and_beat_reconcile_over_redis_and_outlive_it(
     said = len(worker.lines)
     redis_server.kill()
     until(lambda: worker.said("Cannot connect to redis://", said), "the worker to say that Redis is gone", 60)
-    assert send(exchange) == "Background work takes no task, for its broker does not answer: see REDIS_URL.\n"
+    assert send(exchange) == "The task queue is unavailable because its broker does not answer: check REDIS_URL.\n"
     before = len(runs(exchange))
     redis_server.restart()
     until(lambda: len(runs(exchange)) > before + 1, "runs to go on by themselves", 60)
@@ -122,7 +122,7 @@ def test_a_frozen_redis_is_one_sentence_soon_and_does_not_make_the_site_unready(
     try:
         until(lambda: ready(address) == (200, {"store": True, "database": True, "broker": True}), "the web", 60)
         redis_server.freeze()
-        assert send(exchange) == "Background work takes no task, for its broker does not answer: see REDIS_URL.\n"
+        assert send(exchange) == "The task queue is unavailable because its broker does not answer: check REDIS_URL.\n"
         assert ready(address) == (200, {"store": True, "database": True, "broker": False})
         redis_server.resume()
         assert send(exchange) == "sent\n"
