@@ -7,7 +7,6 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Event
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from pytest_django import Settings
 from exchange_site import logs
 from exchange_site.management.commands import run_settlement
 from matching.client.client import Client
+from matching.commandline.interruption import StopFlag
 from matching.core.epochs import Epoch
 from settlement import lock, wiring, worker
 from settlement.clock import SystemClock
@@ -267,15 +267,15 @@ def test_a_stopped_rebuild_reports_what_is_left(
     def away(self: Store) -> int:
         raise StoreUnavailable("The database does not answer.")
 
-    stop = Event()
-    stop.set()
+    stop = StopFlag()
+    stop.receive(signal.SIGINT)
     monkeypatch.setattr("settlement.management.commands.rebuild_projections.stop_on_signals", lambda: stop)
     if is_store_away:
         monkeypatch.setattr(SqlStore, "projecting", away)
-    left = "Stopped while the store did not answer" if is_store_away else "Stopped with 4 blocks left"
+    done = "" if is_store_away else "blocks up to 0 of 4 are projected; "
     assert refused("rebuild_projections") == (
         130,
-        f"{left}: run_settlement, or rebuild_projections again, makes the rows that are missing.",
+        f"Stopped by SIGINT: {done}settlement, or this command again, continues with the rest.",
     )
 
 
@@ -294,10 +294,13 @@ def test_run_settlement_until_a_block_exits_1_if_a_block_became_a_dead_letter(
 def test_run_settlement_that_is_stopped_before_its_last_block_reports_it(
     settled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stop = StopFlag()
+    stop.receive(signal.SIGTERM)
+    monkeypatch.setattr("exchange_site.management.commands.run_settlement.stop_on_signals", lambda: stop)
     monkeypatch.setattr("exchange_site.management.commands.run_settlement.settle", lambda *arguments: 0)
     assert refused("run_settlement", "--until-block", "5") == (
-        130,
-        "Stopped after block 4, before block 5: start it again, and it goes on there.",
+        143,
+        "Stopped after block 4, before block 5. Start it again to continue.",
     )
 
 
