@@ -17,7 +17,7 @@ from back_office.rows import BlockRow, TradeRow
 from matching.core.codes import name_of
 from matching.core.errors import MatchingError
 from matching.core.registry import Instrument
-from settlement.stores.base import MOST_VOLUME, Candle, Store
+from settlement.stores.base import MAX_VOLUME, Candle, Store
 
 CANDLES = 90
 LEVELS = 10
@@ -204,7 +204,7 @@ def _candle(candle: Candle, instrument: Instrument) -> dict[str, str | int]:
         "low": instrument.tick.text(candle.low),
         "close": instrument.tick.text(candle.close),
         "volume": instrument.lot.text(candle.volume),
-        "volume_is_at_least": candle.volume == MOST_VOLUME,
+        "volume_is_at_least": candle.volume == MAX_VOLUME,
         "trades": candle.trade_count,
     }
 

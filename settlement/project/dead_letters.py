@@ -20,7 +20,7 @@ from settlement import metrics
 from settlement.clock import Clock
 from settlement.errors import CannotRun, NotReady
 from settlement.stores.base import (
-    MOST_VOLUME,
+    MAX_VOLUME,
     WHOLE,
     Balance,
     Candle,
@@ -208,7 +208,7 @@ def _projection(rows: dict[str, Any]) -> Projection:
 
 def _saturated(candle: Candle) -> Candle:
     """Letters of older versions hold volumes beyond int64, which were why their rows were refused."""
-    return candle._replace(volume=min(candle.volume, MOST_VOLUME))
+    return candle._replace(volume=min(candle.volume, MAX_VOLUME))
 
 
 def _rows(make: Callable[..., R], rows: Iterable[Sequence[Any]]) -> list[R]:

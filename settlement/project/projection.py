@@ -19,7 +19,7 @@ from settlement.errors import StoreDamaged
 from settlement.project.order_states import SIDES, OrderFold, OrderState, orders_needed
 from settlement.project.recently_used import RecentlyUsed
 from settlement.stores.base import (
-    MOST_VOLUME,
+    MAX_VOLUME,
     WHOLE,
     Balance,
     Before,
@@ -331,7 +331,7 @@ def _with_trade(candle: Candle | None, trade: Trade, minute_ns: int) -> Candle:
         max(candle.high, price),
         min(candle.low, price),
         price,
-        min(candle.volume + quantity, MOST_VOLUME),
+        min(candle.volume + quantity, MAX_VOLUME),
         candle.trade_count + 1,
         trade.trade_id,
     )

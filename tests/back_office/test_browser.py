@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
-from settlement.stores.base import MOST_VOLUME, Candle
+from settlement.stores.base import MAX_VOLUME, Candle
 from settlement.stores.sql.store import SqlStore
 from tests.back_office.conftest import NOON_NS, Engine
 from tests.back_office.market import MINUTE_NS, Market
@@ -98,7 +98,7 @@ def test_the_overview_refreshes_itself(office: Chrome, market: Market, engine: E
 
 def test_the_chart_says_at_least_of_a_volume_that_stopped_at_the_largest(office: Chrome, market: Market) -> None:
     start = market.time_ns // MINUTE_NS * MINUTE_NS + MINUTE_NS
-    at_most = Candle("BTC-USD", start, 1, 1, 1, 1, MOST_VOLUME, 3, market.event + 1)
+    at_most = Candle("BTC-USD", start, 1, 1, 1, 1, MAX_VOLUME, 3, market.event + 1)
     market.store.insert_rows(projection(market.block, candles=[at_most]))
     label = (
         "const chart = Chart.getChart('price-chart');"

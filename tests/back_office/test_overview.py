@@ -14,7 +14,7 @@ from back_office.pages.overview import MAX_COUNTED_DEAD_LETTERS, OverviewPages
 from matching.core.errors import EngineUnreachable
 from settlement.alarms import records
 from settlement.alarms.rules import Kind, Severity, Signal
-from settlement.stores.base import MOST_VOLUME, Candle, DeadLetter, Store, StoredBlock
+from settlement.stores.base import MAX_VOLUME, Candle, DeadLetter, Store, StoredBlock
 from tests.back_office.conftest import Engine, html, links, refusal, words
 from tests.back_office.market import MINUTE_NS, Market
 from tests.settlement.rows import projection
@@ -88,7 +88,7 @@ def test_candles_are_exact_decimals_oldest_first(operator: Client, market: Marke
 
 def test_a_saturated_volume_is_marked_as_a_lower_bound(operator: Client, market: Market) -> None:
     market.settle()
-    at_most = Candle("BTC-USD", market.time_ns // MINUTE_NS * MINUTE_NS, 1, 1, 1, 1, MOST_VOLUME, 3, market.event)
+    at_most = Candle("BTC-USD", market.time_ns // MINUTE_NS * MINUTE_NS, 1, 1, 1, 1, MAX_VOLUME, 3, market.event)
     market.store.insert_rows(projection(market.block, candles=[at_most]))
     (row,) = candles(html(operator.get("/admin/")))
     assert (row["volume"], row["volume_is_at_least"]) == ("922337203685477.5807", True)

@@ -21,7 +21,7 @@ from settlement.stores.base.errors import (
 )
 from settlement.stores.base.lookups import LookupStore
 from settlement.stores.base.projections import (
-    MOST_VOLUME,
+    MAX_VOLUME,
     WHOLE,
     Balance,
     Before,
@@ -39,7 +39,7 @@ from settlement.stores.base.projections import (
 )
 
 __all__ = [
-    "MOST_VOLUME",
+    "MAX_VOLUME",
     "NOTHING_YET",
     "WHOLE",
     "Balance",

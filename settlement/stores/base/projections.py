@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base.blocks import NOTHING_YET, Checkpoint
 
-MOST_VOLUME = INT64_MAX
+MAX_VOLUME = INT64_MAX
 """The largest volume of a candle; it means "at least this many lots".
 
 The volume is the only stored sum that can exceed int64, because the same lots can be traded any number of times in a
@@ -86,7 +86,7 @@ class Candle(NamedTuple):
     high: int
     low: int
     close: int
-    volume: int  # lots; MOST_VOLUME: at least this many
+    volume: int  # lots; MAX_VOLUME: at least this many
     trade_count: int
     last_trade_id: int
 

@@ -12,7 +12,7 @@ from settlement.options import Options
 from settlement.project import dead_letters, projection, rebuilding
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
-from settlement.stores.base import MOST_VOLUME, Candle, Store
+from settlement.stores.base import MAX_VOLUME, Candle, Store
 from tests.settlement.chains import Chain, deposit
 from tests.settlement.conftest import Settle, tables
 from tests.settlement.fakes import FakeClock, feed_of
@@ -82,7 +82,7 @@ def test_a_volume_beyond_int64_is_stored_as_the_largest_and_loses_no_block(
     settle(store, feed_of(clock, BLOCKS, per_arrival=1), batch_trades=1)
     assert store.dead_letters() == []
     assert len(store.get_trades_by_sequence_range(0, INT64_MAX, 100)) == 5
-    assert told(store) == [(MOST_VOLUME, 4), (2, 1)]
+    assert told(store) == [(MAX_VOLUME, 4), (2, 1)]
     assert verify.verify(store, folder, Engine()).differences == []
 
 
@@ -96,7 +96,7 @@ def test_a_volume_is_the_same_whatever_the_batches_and_restarts(
     store.drop_projections()
     settle(store, feed_of(clock, []), until_block=len(BLOCKS))
     assert tables(store) == one_by_one
-    assert told(store) == [(MOST_VOLUME, 4), (2, 1)]
+    assert told(store) == [(MAX_VOLUME, 4), (2, 1)]
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def refused(
     undisturbed = tables(store)
     store.drop_projections()
     for module in (projection, dead_letters):
-        monkeypatch.setattr(module, "MOST_VOLUME", UNBOUNDED)
+        monkeypatch.setattr(module, "MAX_VOLUME", UNBOUNDED)
     settle(store, feed_of(clock, []), until_block=len(BLOCKS))
     monkeypatch.undo()
     assert [letter.block_number for letter in store.dead_letters()] == [PASSES, PASSES + 1]
@@ -141,15 +141,15 @@ def test_a_block_in_the_minute_of_an_unresolved_letter_is_stored(
 ) -> None:
     """Its candle goes on from the letter's, which holds a number that no store takes."""
     for module in (projection, dead_letters):
-        monkeypatch.setattr(module, "MOST_VOLUME", UNBOUNDED)
+        monkeypatch.setattr(module, "MAX_VOLUME", UNBOUNDED)
     settle(store, feed_of(clock, BLOCKS), until_block=PASSES)
     monkeypatch.undo()
     settle(store, feed_of(clock, BLOCKS[PASSES:]))
     assert [letter.block_number for letter in store.dead_letters()] == [PASSES]
-    assert told(store) == [(MOST_VOLUME, 4), (2, 1)]
+    assert told(store) == [(MAX_VOLUME, 4), (2, 1)]
 
 
 def test_the_largest_volume_comes_back_as_it_was_written(store: Store) -> None:
-    most = candle(1)._replace(volume=MOST_VOLUME, trade_count=INT64_MAX)
+    most = candle(1)._replace(volume=MAX_VOLUME, trade_count=INT64_MAX)
     store.insert_batch(rows_of(1, candles=[most]))
     assert store.get_candles([(most.symbol, most.minute_ns)]) == [most]
