@@ -1,4 +1,4 @@
-"""Large blocks: kept in parts, whole for whoever reads them; and rows as versions before parts wrote them."""
+"""Large blocks are stored in parts and read as a whole; rows of versions without parts are still read."""
 
 import os
 import random
@@ -94,7 +94,7 @@ def test_parts_of_a_copy_that_an_epoch_overruled_are_not_read(store: Store, smal
 
 @pytest.mark.parametrize("part", [1, 3])
 @ON_SQL
-def test_a_block_that_lost_a_part_is_told_to_be_damaged(store: Store, small_parts: None, part: int) -> None:
+def test_a_block_without_one_of_its_parts_is_reported_as_damaged(store: Store, small_parts: None, part: int) -> None:
     large = stored(large_block(10 * SMALL))
     store.append_blocks([large])
     with connections["default"].cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The store contract: every store that settlement can use is judged by these."""
+"""The store contract: these tests run against every store of settlement."""
 
 from datetime import timedelta
 
@@ -36,7 +36,7 @@ def test_an_empty_store_is_at_block_0_and_finds_nothing(store: Store) -> None:
     assert store.get_dead_letter(1) is None
 
 
-def test_init_and_connect_are_safe_twice(store: Store) -> None:
+def test_init_and_connect_are_safe_to_repeat(store: Store) -> None:
     store.append_blocks([block(1)])
     store.connect()
     store.connect()
@@ -100,7 +100,7 @@ def test_an_older_batch_again_does_not_take_the_checkpoint_back(store: Store) ->
     assert everything(store) == before
 
 
-def test_a_batch_goes_over_what_a_part_of_it_has_written(store: Store) -> None:
+def test_a_batch_overwrites_what_a_part_of_it_has_written(store: Store) -> None:
     store.insert_trade(trade(3))
     store.insert_ledger_events([entry(3), entry(3, 1)])
     store.insert_batch(full())

@@ -64,7 +64,7 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def both(sizes: None, store: Store, settle: Settle, clock: FakeClock, folder: Path) -> tuple[Store, Store]:
-    """The SQL store and another, as somebody opens them who has not written them."""
+    """The SQL store and another one, opened by a process that has not written them."""
     plain = SqlStore()
     for one in (plain, store):
         settle(one, feed_of(clock, BLOCKS))

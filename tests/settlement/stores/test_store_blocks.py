@@ -1,4 +1,4 @@
-"""The store contract, blocks and epochs: every store that settlement can use is judged by these."""
+"""The store contract, blocks and epochs: these tests run against every store of settlement."""
 
 import pytest
 

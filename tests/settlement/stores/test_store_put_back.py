@@ -1,4 +1,4 @@
-"""An older copy of the store comes into its place while settlement runs: it goes on past no gap."""
+"""The store is replaced by an older copy while settlement runs: settlement stops instead of leaving a gap."""
 
 import sqlite3
 from collections.abc import Callable, Iterator

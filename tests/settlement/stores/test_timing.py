@@ -9,7 +9,7 @@ from settlement.stores.timing import SHOWN_CHARACTERS, StatementTimes, shortened
 from tests.settlement.stores.sql.test_store import sample
 
 
-def test_every_statement_is_counted_and_only_slow_ones_are_told() -> None:
+def test_every_statement_is_counted_and_only_slow_ones_are_logged() -> None:
     before = sample("settlement_db_latency_ms_count")
     times = StatementTimes(slow_ms=100)
     with capture_logs() as logs:
@@ -21,7 +21,7 @@ def test_every_statement_is_counted_and_only_slow_ones_are_told() -> None:
     assert 250 <= line["duration_ms"] < 10_000
 
 
-def test_a_statement_that_is_slow_again_and_again_is_told_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeatedly_slow_statement_is_logged_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 50.0
     monkeypatch.setattr("settlement.stores.timing.time.perf_counter", lambda: now_s)
     times = StatementTimes(slow_ms=100)
@@ -33,8 +33,8 @@ def test_a_statement_that_is_slow_again_and_again_is_told_once_a_second(monkeypa
             times.note("INSERT", now_s - 1)
         now_s += 1
         times.note("INSERT", now_s - 1)
-    told = [(line["statement"], line["suppressed"]) for line in logs]
-    assert told == [("INSERT", 0), ("SELECT", 0), ("INSERT", 2), ("INSERT", 1)]
+    logged = [(line["statement"], line["suppressed"]) for line in logs]
+    assert logged == [("INSERT", 0), ("SELECT", 0), ("INSERT", 2), ("INSERT", 1)]
 
 
 @pytest.mark.parametrize(

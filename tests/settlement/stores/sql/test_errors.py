@@ -1,4 +1,4 @@
-"""What passes by itself and what does not: judged by the database's own codes, made by a real database where it can."""
+"""Classification of database errors by their codes; a real database raises them where possible."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def raw(file: Path) -> sqlite3.Connection:
 # A real SQLite
 
 
-def test_a_lock_that_another_process_holds_passes(sql: SqlStore, file: Path) -> None:
+def test_a_lock_that_another_process_holds_is_transient(sql: SqlStore, file: Path) -> None:
     with closing(raw(file)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreUnavailable, match="database is locked"):
@@ -53,7 +53,7 @@ def test_a_lock_that_another_process_holds_passes(sql: SqlStore, file: Path) -> 
     assert appended(sql) == 2
 
 
-def test_a_full_disk_passes_and_leaves_nothing_behind(sql: SqlStore) -> None:
+def test_a_full_disk_is_transient_and_leaves_no_rows(sql: SqlStore) -> None:
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("PRAGMA page_count")
         (pages,) = cursor.fetchone()
@@ -68,7 +68,7 @@ def test_a_full_disk_passes_and_leaves_nothing_behind(sql: SqlStore) -> None:
     assert appended(sql) == 2
 
 
-def test_nothing_is_written_to_a_database_file_that_is_gone(sql: SqlStore, file: Path) -> None:
+def test_nothing_is_written_to_a_missing_database_file(sql: SqlStore, file: Path) -> None:
     """SQLite would, and with the file all of it would be lost; or it would make an empty one."""
     elsewhere = file.with_name("elsewhere")
     file.rename(elsewhere)
@@ -95,7 +95,7 @@ def test_a_database_file_that_was_replaced_is_opened_anew(sql: SqlStore, file: P
         sql.append_blocks([block(3)])
 
 
-def test_a_folder_in_the_place_of_the_database_passes(sql: SqlStore, file: Path) -> None:
+def test_a_folder_instead_of_the_database_file_is_transient(sql: SqlStore, file: Path) -> None:
     elsewhere = file.with_name("elsewhere")
     file.rename(elsewhere)
     file.mkdir()
@@ -132,14 +132,14 @@ def test_missing_columns_do_not_pass_and_name_the_remedy(sql: SqlStore, file: Pa
         sql.get_block(1)
 
 
-def test_a_database_that_may_not_be_written_passes(sql: SqlStore) -> None:
+def test_a_read_only_database_is_transient(sql: SqlStore) -> None:
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("PRAGMA query_only = 1")  # as root, who may write every file, sees a read-only one
     with pytest.raises(StoreUnavailable, match="readonly"):
         sql.append_blocks([block(2)])
 
 
-def test_a_lock_is_waited_for_as_long_as_was_said(sql: SqlStore) -> None:
+def test_a_lock_is_waited_for_up_to_the_time_out(sql: SqlStore) -> None:
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         assert cursor.fetchone() == (1,)
@@ -212,7 +212,7 @@ def test_states_of_postgresql_that_do_not_pass(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["XX000", "XX001", "XX002"])
-def test_damage_that_postgresql_tells_of_is_no_fault_of_the_rows(state: str) -> None:
+def test_damage_that_postgresql_reports_is_not_caused_by_the_rows(state: str) -> None:
     assert is_damaged(wrapped(InternalError, psycopg.errors.lookup(state)("as PostgreSQL says")))
 
 
@@ -221,7 +221,7 @@ def test_what_else_postgresql_refuses_is_no_damage(state: str) -> None:
     assert not is_damaged(wrapped(OperationalError, psycopg.errors.lookup(state)("as PostgreSQL says")))
 
 
-def test_a_connection_that_was_lost_has_no_code_and_passes() -> None:
+def test_a_lost_connection_has_no_code_and_is_transient() -> None:
     assert is_transient(wrapped(OperationalError, psycopg.OperationalError("connection refused")))
     assert is_transient(wrapped(InterfaceError, psycopg.InterfaceError("the connection is closed")))
 
@@ -230,13 +230,13 @@ def test_a_damaged_text_does_not_pass() -> None:
     assert not is_transient(wrapped(OperationalError, sqlite3.OperationalError("Could not decode to UTF-8 column")))
 
 
-def test_a_sentence_is_the_first_line_of_what_the_database_said() -> None:
+def test_a_message_is_the_first_line_of_the_databases_error() -> None:
     assert first_line(OperationalError("it is full\nDETAIL: row 5")) == "it is full."
     assert first_line(OperationalError()) == "OperationalError."
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         'FATAL:  password authentication failed for user "clerk"',
         "fe_sendauth: no password supplied",
@@ -247,16 +247,16 @@ def test_a_sentence_is_the_first_line_of_what_the_database_said() -> None:
         'FATAL:  permission denied for database "exchange"',
     ],
 )
-def test_a_login_that_is_refused_names_the_setting_and_stays_one_that_may_pass(said: str) -> None:
-    error = OperationalError(f'connection failed: connection to server at "127.0.0.1", port 5432 failed: {said}')
+def test_a_rejected_login_names_the_setting_and_is_transient(message: str) -> None:
+    error = OperationalError(f'connection failed: connection to server at "127.0.0.1", port 5432 failed: {message}')
     assert is_transient(error)
     assert unavailable_sentence(error).startswith(
         "The database server rejects the login (check user, password and database name"
     )
     assert "DATABASE_URL" in unavailable_sentence(error)
-    assert said in unavailable_sentence(error)
+    assert message in unavailable_sentence(error)
 
 
-@pytest.mark.parametrize("said", ["Connection refused", "FATAL:  the database system is starting up"])
-def test_a_server_that_is_not_there_does_not_answer(said: str) -> None:
-    assert unavailable_sentence(OperationalError(said)) == f"The database does not answer: {said}."
+@pytest.mark.parametrize("message", ["Connection refused", "FATAL:  the database system is starting up"])
+def test_a_stopped_server_does_not_answer(message: str) -> None:
+    assert unavailable_sentence(OperationalError(message)) == f"The database does not answer: {message}."

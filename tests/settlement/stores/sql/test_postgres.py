@@ -216,7 +216,7 @@ def test_of_a_transaction_whose_session_was_ended_nothing_stays(sql: SqlStore, o
     assert [row.number for row in sql.blocks(1)] == [1]
 
 
-def test_a_lock_is_waited_for_as_long_as_was_said(sql: SqlStore, other: Raw) -> None:
+def test_a_lock_is_waited_for_up_to_the_time_out(sql: SqlStore, other: Raw) -> None:
     sql.close()
     hasty = SqlStore(ALIAS, timeout_ms=50)
     with other.transaction():
@@ -272,7 +272,7 @@ def test_an_empty_database_is_told_with_what_to_do(
         SqlStore(ALIAS).append_blocks([block(1)])
 
 
-def test_a_database_that_may_not_be_written_passes(sql: SqlStore, other: Raw, database: str) -> None:
+def test_a_read_only_database_is_transient(sql: SqlStore, other: Raw, database: str) -> None:
     other.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     sql.close()
     with pytest.raises(StoreUnavailable, match="read-only transaction"):
