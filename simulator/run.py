@@ -101,7 +101,7 @@ class _Run:
         return ends == {(projected.block_number, projected.hash)} and self.settler.is_drained
 
     def _unfinished(self) -> Iterator[str]:
-        yield f"not done {_RECOVERY_LIMIT_S:g} s after the last fault"
+        yield f"the cluster has not recovered {_RECOVERY_LIMIT_S:g} s after the last fault"
         for trader in self.traders:
             if not trader.is_done:
                 yield f"{trader.name} is still waiting"
