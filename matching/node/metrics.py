@@ -7,6 +7,10 @@ from prometheus_client.registry import Collector
 
 from matching.node.status import StatusBoard
 
+_HALTED = (
+    "1 while no commands are taken: the ring is full, the input log is full or unavailable, or a replica catches up."
+)
+
 
 class EngineMetrics(Collector):
     def __init__(self, board: StatusBoard) -> None:
@@ -16,7 +20,7 @@ class EngineMetrics(Collector):
         board, counters = self._board, self._board.counters
         for name, text, count in (
             ("engine_commands", "Commands applied since the process started.", counters.commands),
-            ("engine_events", "Events they caused.", counters.events),
+            ("engine_events", "Events caused by these commands.", counters.events),
             ("engine_bad_messages", "Invalid messages received from clients and readers.", counters.bad_messages),
             ("engine_refused_batches", "Batches refused as a whole.", counters.refused_batches),
             (
@@ -31,11 +35,7 @@ class EngineMetrics(Collector):
         for name, text, value in (
             ("engine_ring_blocks", "Blocks in the retransmission ring.", len(board.ring)),
             ("engine_ring_unconfirmed_blocks", "Blocks not confirmed by settlement.", board.ring.unconfirmed),
-            (
-                "engine_halted",
-                "1 while commands are refused: ring full, input log full or unavailable, or a replica catching up.",
-                int(bool(board.halted)),
-            ),
+            ("engine_halted", _HALTED, int(bool(board.halted))),
             ("engine_clock_implausible", "1 while the clock of blocks is implausible.", int(bool(board.clock_fault))),
             ("engine_block_number", "Number of the newest block.", board.engine.block_number),
             ("engine_clients", "Client ids that ever sent a command; never decreases.", len(board.engine.clients)),
