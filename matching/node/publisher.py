@@ -173,13 +173,13 @@ class Publisher:
     def _note_follower(self, addresses: wire.Addresses) -> None:
         if addresses in self._followers or len(self._followers) < wire.MAX_FOLLOWERS:
             self._followers[addresses] = self._clock()
-            self._board.replicas = list(self._followers)
+            self._board.followers = list(self._followers)
 
     def _forget_silent_followers(self, now_s: float) -> None:
         for addresses, heard_at_s in list(self._followers.items()):
             if now_s - heard_at_s > wire.FOLLOWERS_KEPT_S:
                 del self._followers[addresses]
-                self._board.replicas = list(self._followers)
+                self._board.followers = list(self._followers)
 
     def _send(self, reader: bytes, *frames: Frame) -> bool:
         try:

@@ -38,7 +38,7 @@ class StatusBoard:
     role: str
     input_log: str
     counters: Counters = field(default_factory=Counters)
-    replicas: list[wire.Addresses] = field(default_factory=list)  # followers that announced themselves lately
+    followers: list[wire.Addresses] = field(default_factory=list)  # those that announced themselves lately
 
     log_full: str = ""  # why the input log does not accept the newest blocks, which stay invisible meanwhile
     waits: str = ""  # why a replica takes no commands: its log is unavailable, or it is catching up
@@ -103,7 +103,7 @@ class StatusBoard:
             },
             "input_log": self.input_log,
             "addresses": asdict(self.addresses),
-            "replicas": [asdict(one) for one in self.replicas],
+            "replicas": [asdict(follower) for follower in self.followers],  # the name is older than Kafka replicas
             "counters": asdict(self.counters),
         }
 
@@ -116,8 +116,8 @@ class StatusBoard:
             return wire.encode_json(self.fields())
         if self.log_full and not (verb == wire.REGISTRY and self._registry_is_logged()):
             number, state_hash = self.block
-            told = {"block": number, "state_hash": f"{state_hash:016x}", "unavailable": self.log_full}
-            return wire.encode_json(told)
+            unavailable = {"block": number, "state_hash": f"{state_hash:016x}", "unavailable": self.log_full}
+            return wire.encode_json(unavailable)
         if verb == wire.REGISTRY:
             return wire.encode_json({"block": self.block[0], "registry": self.engine.registry.dump()})
         if verb == wire.DEPTH:

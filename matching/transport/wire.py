@@ -169,7 +169,8 @@ class Status:
     addresses: Addresses
     fields: Mapping[str, Any]
     epoch: int = 0  # of its newest block, or the one that it began; 0: not given
-    replicas: tuple[Addresses, ...] = ()  # followers that announced themselves lately
+    replicas: tuple[Addresses, ...] = ()
+    """Followers that announced themselves lately. The name is that of the JSON field, which scripts read."""
 
 
 class SnapshotChunk(NamedTuple):

@@ -342,7 +342,7 @@ def leader_and_follower(history: MemoryHistory) -> Iterator[tuple[ExitStack, Run
     with ExitStack() as leading:
         first = leading.enter_context(leader_with(plan(), services(history, engine="first")))
         with follower_with(plan(), services(history, engine="second"), first.commands) as second:
-            until(lambda: first.parts.board.replicas, "the follower to announce itself")
+            until(lambda: first.parts.board.followers, "the follower to announce itself")
             yield leading, first, second
 
 

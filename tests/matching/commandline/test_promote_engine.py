@@ -36,7 +36,7 @@ def test_a_leader_refuses_with_exit_code_1(running_leader: Running) -> None:
 
 def test_a_follower_of_a_live_leader_is_promoted_only_by_force(running_leader: Running) -> None:
     with follower(plan(), running_leader.commands, MemoryHistory()) as second:
-        until(lambda: running_leader.parts.board.replicas, "the follower to announce itself")
+        until(lambda: running_leader.parts.board.followers, "the follower to announce itself")
         code, sentence = failure("--address", second.commands)
         assert (code, sentence.startswith("The leader is alive, it was heard ")) == (1, True)
         text = engine_status.text(running_leader.parts.board.fields())

@@ -110,7 +110,7 @@ def test_announced_followers_are_listed_until_they_are_silent() -> None:
     followers = [wire.Addresses(f"tcp://{number}:1", "b", "r") for number in range(wire.MAX_FOLLOWERS + 1)]
     for follower in [*followers, followers[0]]:
         assert published.ask(wire.FOLLOWING, wire.encode_addresses(follower)) == []
-    assert published.board.replicas == followers[:-1], "no more than can be told"
+    assert published.board.followers == followers[:-1], "no more than a status has room for"
     published.network.now_s += wire.FOLLOWERS_KEPT_S - 0.1
     published.ask(wire.FOLLOWING, wire.encode_addresses(followers[1]))
     published.publisher.beat()
