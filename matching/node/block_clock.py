@@ -15,7 +15,7 @@ from matching.node.status import StatusBoard
 MAX_AHEAD_NS = 86_400 * 10**9
 """A clock that advances by more than a day over the elapsed time has jumped."""
 
-_BEYOND = "reads a time after the year 2199"
+_BEYOND = "reads a time after 2200-01-01"
 _RESTART = "Correct the clock; if it is right now, as after the machine was suspended, restart this engine."
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class BlockClock:
         else:
             expected_ns = min(self._anchor_ns + int((now_s - self._anchor_s) * 1e9), LAST_TIMESTAMP_NS)
             reason = _why_not(reading_ns, reading_ns - expected_ns)
-        self._report.tell(reason and f"This machine's clock {reason}: blocks are not dated by it. {_RESTART}")
+        self._report.report(reason and f"This machine's clock {reason}: blocks are not dated by it. {_RESTART}")
         if reason:
             return expected_ns
         if self._anchor_ns is None:
@@ -78,7 +78,7 @@ class LogTime:
         """Sets `now_ns` to the time of this message."""
         self.now_ns = usable_ns(message_ns)
         reason = _why_not(message_ns, message_ns - self._time_ns())
-        self._report.tell(reason and f"The log's clock {reason}: correct its brokers' clocks, or this machine's.")
+        self._report.report(reason and f"The log's clock {reason}: correct its brokers' clocks, or this machine's.")
 
 
 class _Report:
@@ -87,14 +87,14 @@ class _Report:
     def __init__(self, board: StatusBoard) -> None:
         self._board = board
 
-    def tell(self, sentence: str) -> None:
+    def report(self, sentence: str) -> None:
         """`sentence` is "" while the clock is plausible."""
-        told = self._board.clock_fault
+        before = self._board.clock_fault
         self._board.clock_fault = sentence
-        if sentence and not told:
+        if sentence and not before:
             self._board.counters.clock_jumps += 1
             log.warning("engine.clock_implausible", reason=sentence)
-        elif told and not sentence:
+        elif before and not sentence:
             log.info("engine.clock_plausible_again")
 
 

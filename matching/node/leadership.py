@@ -86,7 +86,7 @@ def join_epoch(
             if holder is not None and not joins and not services.take_over:
                 raise CannotLead(
                     f"Engine {holder.engine} at {holder.commands} leads (epoch {holder.number}), and it does not read "
-                    f"the log {log_identity}: start this one with --take-over when that engine is gone for good."
+                    f"the log {log_identity}: start this one with --take-over if that engine will not come back."
                 )
             recovery.run(epochs, services.snapshotter.folder)
             if stop():
@@ -160,7 +160,7 @@ def _refuse_if_led(holder: Epoch, own: wire.Addresses, services: Services) -> No
         if not services.take_over:
             raise CannotLead(
                 f"Engine {holder.engine} at {holder.commands} leads (epoch {holder.number}): start this one with "
-                f"--follow {holder.commands}, or with --take-over when that engine is gone for good."
+                f"--follow {holder.commands}, or with --take-over if that engine will not come back."
             )
     elif holder.commands != own.commands and _leads(holder.commands, services):
         raise CannotLead(

@@ -119,7 +119,7 @@ def test_a_clock_that_starts_after_the_last_timestamp_gives_blocks_the_time_of_t
     before.block_time()
     machine = Machine(time_ns=reading_ns, engine=before.engine)
     assert [machine.block_time(), machine.block_time()] == [NOW_NS, NOW_NS]
-    assert "reads a time after the year 2199" in machine.board.clock_fault
+    assert "reads a time after 2200-01-01" in machine.board.clock_fault
     assert machine.metrics() == {"engine_clock_jumps": 1, "engine_clock_implausible": 1}
 
 

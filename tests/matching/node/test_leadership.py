@@ -46,7 +46,7 @@ def test_another_engine_that_leads_is_named_with_its_address_and_the_remedies(pl
         place.lead()
     assert str(caught.value) == (
         "Engine another at ipc:///nobody/x leads (epoch 4): start this one with --follow ipc:///nobody/x, or with "
-        "--take-over when that engine is gone for good."
+        "--take-over if that engine will not come back."
     )
 
 
