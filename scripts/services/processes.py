@@ -12,7 +12,7 @@ _STATE, _PARENT, _BIRTH = 0, 1, 19
 def birth(pid: int) -> int | None:
     """Start time of the process in clock ticks since boot; None if it has ended.
 
-    Numbers of processes are given out again: only number and birth together say that a process is ours.
+    Process ids are reused: only id and start time together identify our process.
     """
     try:
         fields = _fields(pid)

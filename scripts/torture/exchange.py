@@ -47,7 +47,7 @@ _MOVE_LOG = "Move the folder wal/ away"
 
 @dataclass
 class Machine:
-    """What stays the same over the runs of one process: its name, environment and random numbers."""
+    """A process that is restarted: what all its runs share, such as name, environment and random numbers."""
 
     name: str
     environment: Mapping[str, str]

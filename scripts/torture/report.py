@@ -72,8 +72,8 @@ def longest_gap(rng: Iterable[float]) -> tuple[float, float]:
 def outage_lengths(outages: Sequence[Outage], answers: Sequence[Answer], faults: Sequence[Fault]) -> dict[str, Lengths]:
     """Times from each kill of a leader to the first answer after the remedy began. `answers` are ordered by time.
 
-    What a killed leader had sent may still arrive, so answers before that do not count. Those in whose time nothing
-    else was done are there once more by themselves.
+    Answers that a killed leader had sent may still arrive, so earlier answers do not count. Outages without another
+    fault at the same time are also reported separately.
     """
     lengths: dict[str, list[float]] = {}
     for outage in outages:

@@ -19,14 +19,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         shapes = "|".join(generated.SHAPES)
-        parser.add_argument("--workload", action="append", metavar=f"{shapes}|FILE.npy", help="may be given again")
+        parser.add_argument("--workload", action="append", metavar=f"{shapes}|FILE.npy", help="may be repeated")
         instruments, accounts, resting = (whole_number(*span) for span in _SPANS)
-        generated_only = "of a generated workload"
+        generated_only = "only for a generated workload"
         parser.add_argument("--commands", type=command_count, default=1_000_000, metavar="N", help=generated_only)
         parser.add_argument("--instruments", type=instruments, default=1, metavar="N", help=generated_only)
-        parser.add_argument("--accounts", type=accounts, default=1000, metavar="N", help="no fewer than instruments")
-        parser.add_argument("--resting", type=resting, metavar="N", help="orders at the start; default: by shape")
-        parser.add_argument("--seed", type=seed_number, default=1, help="of a generated workload")
+        parser.add_argument(
+            "--accounts",
+            type=accounts,
+            default=1000,
+            metavar="N",
+            help="at least one per instrument",
+        )
+        parser.add_argument("--resting", type=resting, metavar="N", help="orders in the book at the start")
+        parser.add_argument("--seed", type=seed_number, default=1, help="seed of a generated workload")
         parser.add_argument("--repetitions", type=whole_number(1, 10_000), default=5, metavar="N")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 

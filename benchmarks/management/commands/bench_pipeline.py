@@ -19,7 +19,7 @@ class Command(BaseCommand):
     help = "Measure client → engine → settlement → store, on processes, ports and a DATA_DIR of its own."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--commands", type=command_count, default=400_000, metavar="N", help="sent in batches")
+        parser.add_argument("--commands", type=command_count, default=400_000, metavar="N", help="to send in batches")
         parser.add_argument(
             "--samples",
             type=command_count,
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--store", choices=STORES, help="default: SETTLEMENT_STORE")
         parser.add_argument("--seed", type=seed_number, default=1)
         parser.add_argument(
-            "--folder", type=Path, help="where its DATA_DIR is made; default: where temporary files are"
+            "--folder", type=Path, help="folder for its DATA_DIR; default: the folder for temporary files"
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 

@@ -22,13 +22,16 @@ class Command(BaseCommand):
             "--seeds", type=number_range, required=True, metavar="A-B", help="the seeds to run, or one seed"
         )
         parser.add_argument(
-            "--processes", type=whole_number(1, 1024), default=os.cpu_count() or 1, help="default: one a core"
+            "--processes",
+            type=whole_number(1, 1024),
+            default=os.cpu_count() or 1,
+            help="default: one per core",
         )
         parser.add_argument(
-            "--defect", choices=sorted(defects.DEFECTS), metavar="NAME", help="plant a mistake, to see it found"
+            "--defect", choices=sorted(defects.DEFECTS), metavar="NAME", help="plant this defect in the code"
         )
-        parser.add_argument("--stop-at-failure", action="store_true", help="end with the first seed that fails")
-        parser.add_argument("--show-log", action="store_true", help="what the simulated processes log; one process")
+        parser.add_argument("--stop-at-failure", action="store_true", help="stop after the first seed that fails")
+        parser.add_argument("--show-log", action="store_true", help="log of simulated processes; one process")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, **options: Any) -> None:
