@@ -83,7 +83,7 @@ def test_one_dead_letter_with_its_error_and_row_counts(operator: Client, store: 
 
 def test_a_dead_letter_without_stored_rows_can_be_shown(operator: Client, store: Store) -> None:
     store.put_dead_letter(DeadLetter(8, 8, "It does not fit.", 1, NOON_NS, NOON_NS, NOON_NS))
-    assert "the rows were not stored" in words(operator.get("/admin/dead_letters/8/"))
+    assert "The rejected rows were not stored." in words(operator.get("/admin/dead_letters/8/"))
 
 
 @pytest.mark.usefixtures("projected")
