@@ -22,7 +22,7 @@ _BYTES_AN_ANSWER = 4 << 20
 """Limits of one answer, so that it does not delay others and queues stay small. Readers ask again for more."""
 
 
-class Snapshotter(Protocol):
+class SnapshotSource(Protocol):
     """Snapshots of this engine, implemented by `matching.storage.snapshot_files`."""
 
     def newest(self) -> int | None:
@@ -54,7 +54,7 @@ class Publisher:
         ring: Ring,
         board: StatusBoard,
         clock: Callable[[], float],
-        snapshots: Snapshotter | None = None,
+        snapshots: SnapshotSource | None = None,
     ) -> None:
         self._blocks = blocks
         self._retransmission = retransmission
@@ -158,7 +158,7 @@ class Publisher:
         self._snapshots.request()
         self._send(sender, wire.PENDING, *wire.encode_numbers(newest))
 
-    def _chunk(self, snapshots: Snapshotter, number: int, offset: int) -> wire.SnapshotChunk | None:
+    def _chunk(self, snapshots: SnapshotSource, number: int, offset: int) -> wire.SnapshotChunk | None:
         """A part of a snapshot.
 
         None if it is missing, its block is not visible yet, or blocks after it were dropped.
