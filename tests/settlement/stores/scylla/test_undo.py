@@ -70,11 +70,11 @@ class Dying:
         session._request = self._tripping(asked)  # type: ignore[method-assign]
 
     def _tripping(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             self.count += 1
             if self.count == self.at:
                 raise Crash
-            return method(*arguments)
+            return method(*arguments, **options)
 
         return call
 
