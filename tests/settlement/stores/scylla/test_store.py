@@ -137,7 +137,11 @@ ADDRESS = ("127.0.0.1", 9042)
         (Unavailable("too few"), StoreUnavailable, "does not answer"),
         (OverloadedErrorMessage(0, "busy", None), StoreUnavailable, "busy"),
         (UnresolvableContactPoints({}), StoreUnavailable, "check SCYLLA_HOSTS"),
-        (InvalidRequest('code=2200 [Invalid query] message="Batch too large"'), StoreRejected, "The store rejects the statement: Batch too large."),
+        (
+            InvalidRequest('code=2200 [Invalid query] message="Batch too large"'),
+            StoreRejected,
+            "The store rejects the statement: Batch too large.",
+        ),
         (InvalidRequest('message="unconfigured table orders"'), StoreUninitialized, "init_store creates"),
         (InvalidRequest('message="Undefined column name fee in table k.t"'), StoreMisconfigured, "init_store says"),
         (InvalidRequest('message="Unknown identifier fee"'), StoreMisconfigured, "init_store says"),
