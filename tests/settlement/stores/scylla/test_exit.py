@@ -18,7 +18,7 @@ def tell():  # registered first, and so run last: after the driver and the store
 import django
 
 django.setup()
-from settlement.stores.scylla_session import Access, Session
+from settlement.stores.scylla.connection.session import Access, Session
 
 Session(Access(hosts=(sys.argv[1],), port=int(sys.argv[2]))).keyspaces()
 from cassandra.io import libevreactor
