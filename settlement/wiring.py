@@ -71,7 +71,10 @@ def ping_and_close(store: Store) -> bool:
 
 
 def make_tables_if_missing(store: Store) -> None:
-    """Creates missing tables, for the process that writes. Does nothing if the store is unavailable."""
+    """Creates the tables of a new store, and those that an older version did not have, for the process that writes.
+
+    Does nothing if the store is unavailable. Raises StoreMisconfigured if a table was dropped, with its rows.
+    """
     try:
         store.ping()
     except StoreUninitialized:
