@@ -69,6 +69,15 @@ class Process:
         pages = int(Path(f"/proc/{self.popen.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_s(self) -> float:
+        """CPU time that the living process has used. It tells how far it has got, however busy the machine is."""
+        fields = Path(f"/proc/{self.popen.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime
+
+    def wait_for_cpu(self, used_s: float) -> None:
+        """Until it has used so much CPU time, or ended."""
+        until(lambda: self.cpu_s() >= used_s or self.popen.poll() is not None, f"{used_s:g} s of CPU time", START_S)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Signals it and waits for its end; its exit code."""
         if self.popen.poll() is None:
