@@ -30,7 +30,7 @@ def test_faults_come_and_everything_comes_right(capsys: pytest.CaptureFixture[st
 @pytest.mark.acceptance("300 seeds of the simulator come right")
 @pytest.mark.timeout(1800)
 def test_three_hundred_seeds_come_right(capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("simulate", seeds="1-300", json=True)
+    call_command("simulate", "--seeds", "1-300", "--json")
     assert json.loads(capsys.readouterr().out)["seeds"] == 300
 
 
