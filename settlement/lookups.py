@@ -22,11 +22,8 @@ def refuse_reversed(first: int, last: int) -> None:
 
 
 def registry_of(definitions: Iterable[Definition]) -> Registry:
-    """The assets and instruments of these definitions, which are in order."""
-    registry = Registry()
-    for definition in definitions:
-        registry.apply(definition.kind, definition.text)
-    return registry
+    """The registry of stored definitions, which are in order."""
+    return Registry.from_definitions((definition.kind, definition.text) for definition in definitions)
 
 
 def trades_between(store: Store, first: int, last: int) -> Iterator[Trade]:

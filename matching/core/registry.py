@@ -7,7 +7,7 @@ edge's is a copy. A definition is a dict in the form of docs/semantics.md, secti
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,14 @@ class Registry:
         self.statuses: list[InstrumentStatus] = []
         self.asset_by_symbol: dict[str, Asset] = {}
         self.instrument_by_symbol: dict[str, Instrument] = {}
+
+    @classmethod
+    def from_definitions(cls, definitions: Iterable[tuple[int, str]]) -> "Registry":
+        """A new registry with (kind, text) of each command on reference data applied, in order. Raises as `apply`."""
+        registry = cls()
+        for kind, text in definitions:
+            registry.apply(kind, text)
+        return registry
 
     def asset_from(self, definition: Mapping[str, Any]) -> Asset:
         """The asset that `definition` would add. Raises BadDefinition."""

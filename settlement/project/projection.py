@@ -81,9 +81,7 @@ class Projector:
 
         `tells_before`: projections have `before`, for a store that is not atomic.
         """
-        self.registry = Registry()
-        for definition in definitions:
-            self.registry.apply(definition.kind, definition.text)
+        self.registry = Registry.from_definitions((definition.kind, definition.text) for definition in definitions)
         self._tables = tables
         self._tells_before = tells_before
         self._orders: RecentlyUsed[int, OrderState] = RecentlyUsed(kept)

@@ -138,6 +138,20 @@ def test_a_status_is_changed_and_nothing_else_is_one(registry: Registry) -> None
             registry.apply(CommandKind.INSTRUMENT_STATUS, canonical({"symbol": "BTC-USD", "status": wrong}))
 
 
+def test_a_registry_is_made_from_definitions_in_order(registry: Registry) -> None:
+    registry.apply(CommandKind.INSTRUMENT, canonical(BTC_USD))
+    definitions = [
+        *((CommandKind.ASSET, canonical(asset.definition())) for asset in registry.assets),
+        *((CommandKind.INSTRUMENT, canonical(one.definition())) for one in registry.instruments),
+        (CommandKind.INSTRUMENT_STATUS, canonical({"symbol": "BTC-USD", "status": "halted"})),
+    ]
+
+    made = Registry.from_definitions(definitions)
+
+    assert (made.assets, made.instruments) == (registry.assets, registry.instruments)
+    assert made.statuses == [InstrumentStatus.HALTED]
+
+
 def test_a_copy_goes_through_json_and_is_equal(registry: Registry) -> None:
     registry.apply(CommandKind.INSTRUMENT, canonical(BTC_USD))
     registry.apply(CommandKind.INSTRUMENT, canonical({**BTC_USD, "symbol": "USD-BTC.2", "tick_size": "0.02"}))
