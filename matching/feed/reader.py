@@ -28,7 +28,7 @@ _DISCOVERY_LIMITS = Limits(frame_bytes=_STATUS_FRAME_BYTES, receive_queue=16, se
 
 
 class Feed:
-    """Subscribes to an engine's blocks at `block_address` and requests missing ones at `retransmit_address`."""
+    """Subscribes to the blocks of one engine at `block_address` and requests missing ones at `retransmit_address`."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Feed:
         self._status: wire.Status | None = None
         self._newest = 0
         self._wanted: tuple[int, int] | None = None
-        self._asked_at_s = 0.0
+        self._requested_at_s = 0.0
         self._retry_s = _RETRY_S
         self._missing: tuple[int, int] | None = None
         self._download: Download | None = None
@@ -83,7 +83,7 @@ class Feed:
 
     @property
     def sockets(self) -> tuple[Socket, Socket]:
-        """For a loop that waits on several sockets: call `receive` when one of these is readable."""
+        """The two sockets, for a loop that waits on several sockets: call `receive` when one of these is readable."""
         return self._blocks, self._retransmission
 
     def move(self, addresses: wire.Addresses) -> None:
@@ -112,10 +112,10 @@ class Feed:
         deadline = self._clock() + timeout_s
         found: list[Block] = []
         while True:
-            self._ask_again_if_silent()
+            self._request_again_if_silent()
             self._probe_if_silent()
             if self._download:
-                self._download.ask_if_silent()
+                self._download.request_if_silent()
             wait_s = 0.0 if found else min(_RETRY_S, deadline - self._clock())
             is_something_there = self._network.wait(self.sockets, max(0.0, wait_s))
             if is_something_there:
@@ -134,7 +134,7 @@ class Feed:
         self._wanted = (first, last)
         self._retry_s = _RETRY_S
         self._missing = None
-        self._ask()
+        self._send_request()
 
     def missing(self) -> tuple[int, int] | None:
         """(first requested, oldest held or 0) if the engine no longer holds what was requested last."""
@@ -154,7 +154,7 @@ class Feed:
         return reachable(status.addresses, self._block_address).commands if status else ""
 
     def announce(self, addresses: wire.Addresses) -> None:
-        """Tells the engine, at most once in FOLLOWING_S, that a follower listens at `addresses`."""
+        """Announces a follower at `addresses` to the engine, at most once in FOLLOWING_S."""
         now_s = self._clock()
         if now_s - self._announced_at_s >= wire.FOLLOWING_S:
             self._announced_at_s = now_s
@@ -172,7 +172,7 @@ class Feed:
         self._download = None
 
     def confirm(self, number: int) -> None:
-        """Tells the engine that all blocks up to `number` are durable; repeated if its heartbeat shows less."""
+        """Confirms to the engine that all blocks up to `number` are durable; repeated if its heartbeat shows less."""
         self._confirmed = max(self._confirmed, number)
         self._send(wire.CONFIRM, number)
 
@@ -188,13 +188,13 @@ class Feed:
         if frames is None:
             return False
         if frames[0] == wire.BLOCK and len(frames) > 1:
-            self._take_block(Block.decode(wire.joined(frames[1:])), found, is_new=socket is self._blocks)
+            self._add_block(Block.decode(wire.joined(frames[1:])), found, is_new=socket is self._blocks)
             return True
         with suppress(BadMessage):  # an engine of another version: decoding its blocks gives the error
-            self._note(frames)
+            self._handle_message(frames)
         return True
 
-    def _take_block(self, block: Block, found: list[Block], *, is_new: bool) -> None:
+    def _add_block(self, block: Block, found: list[Block], *, is_new: bool) -> None:
         """Adds a block. A retransmitted one may be of any epoch; a new one of an older epoch is ignored."""
         if is_new and block.epoch < self._oldest_epoch:
             return
@@ -203,21 +203,21 @@ class Feed:
         if is_new:
             self._newest = block.number
         else:
-            self._note_retransmitted(block.number)
+            self._advance_request(block.number)
 
-    def _note(self, frames: list[bytes]) -> None:
+    def _handle_message(self, frames: list[bytes]) -> None:
         """Handles a message that is not a block. Raises BadMessage."""
         if frames[0] == wire.STATUS and len(frames) in (2, 3):  # a heartbeat, or the answer to a question
-            self._note_status(wire.decode_status(frames[1]))
+            self._handle_status(wire.decode_status(frames[1]))
         elif frames[0] == wire.SNAPSHOT and self._download:
             self._silence.note_message()
-            self._download.take(wire.decode_snapshot_chunk(frames[1:]))
+            self._download.add_part(wire.decode_snapshot_chunk(frames[1:]))
         elif frames[0] == wire.PENDING and self._download:
             self._silence.note_message()
             self._download.note_pending()
         elif frames[0] == wire.SENT:
             wire.decode_numbers(frames[1:], 1)
-            self._ask()  # requests the next part, and what was lost of this one
+            self._send_request()  # requests the next part, and what was lost of this one
         elif frames[0] == wire.MISSING:
             first, oldest = wire.decode_numbers(frames[1:], 2)
             if first == 0 and self._download:
@@ -225,7 +225,7 @@ class Feed:
             elif self._wanted and self._wanted[0] == first:
                 self._missing, self._wanted = (first, oldest), None
 
-    def _note_status(self, status: wire.Status) -> None:
+    def _handle_status(self, status: wire.Status) -> None:
         if status.epoch < self._oldest_epoch:
             return
         self._silence.note_message()
@@ -235,17 +235,17 @@ class Feed:
         if status.confirmed < min(self._confirmed, self._newest):
             self._send(wire.CONFIRM, self._confirmed)
 
-    def _note_retransmitted(self, number: int) -> None:
+    def _advance_request(self, number: int) -> None:
         """Advances the request if this is its first block. Ignores a block whose predecessor has not arrived."""
         if self._wanted and number == self._wanted[0]:
-            self._asked_at_s, self._retry_s = self._clock(), _RETRY_S
+            self._requested_at_s, self._retry_s = self._clock(), _RETRY_S
             first, last = number + 1, self._wanted[1]
             self._wanted = (first, last) if first <= last else None
 
-    def _ask_again_if_silent(self) -> None:
-        if self._wanted and self._clock() - self._asked_at_s >= self._retry_s:
+    def _request_again_if_silent(self) -> None:
+        if self._wanted and self._clock() - self._requested_at_s >= self._retry_s:
             self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
-            self._ask()
+            self._send_request()
 
     def _probe_if_silent(self) -> None:
         """Asks a silent engine for its status over the other socket before it counts as dead."""
@@ -254,9 +254,9 @@ class Feed:
             with suppress(Undelivered):
                 self._retransmission.send(wire.STATUS, _CORRELATION)
 
-    def _ask(self) -> None:
+    def _send_request(self) -> None:
         if self._wanted:
-            self._asked_at_s = self._clock()
+            self._requested_at_s = self._clock()
             self._send(wire.BLOCKS, *self._wanted)
 
     def _send(self, verb: bytes, *numbers: int) -> None:
@@ -266,19 +266,19 @@ class Feed:
 
 def _ask_addresses(network: Network, clock: Callable[[], float], address: str, timeout_s: float) -> wire.Addresses:
     """Subscribes to heartbeats and asks for a status at the same time: `address` may be a socket of either kind."""
-    heard = network.connect(Kind.SUB, address, _DISCOVERY_LIMITS, wire.STATUS)
-    asked = network.connect(Kind.DEALER, address, _DISCOVERY_LIMITS)
+    subscriber = network.connect(Kind.SUB, address, _DISCOVERY_LIMITS, wire.STATUS)
+    dealer = network.connect(Kind.DEALER, address, _DISCOVERY_LIMITS)
     try:
-        asked.send(wire.STATUS, _CORRELATION)
+        dealer.send(wire.STATUS, _CORRELATION)
         deadline = clock() + timeout_s
         while (left_s := deadline - clock()) > 0:
-            network.wait((heard, asked), left_s)
-            for socket in (heard, asked):
+            network.wait((subscriber, dealer), left_s)
+            for socket in (subscriber, dealer):
                 frames = socket.receive()
                 if frames and frames[0] == wire.STATUS and len(frames) > 1:
                     with suppress(BadMessage):
                         return reachable(wire.decode_status(frames[1]).addresses, address)
     finally:
-        heard.close()
-        asked.close()
+        subscriber.close()
+        dealer.close()
     raise EngineUnreachable(f"No engine answers at {address}: start it, or name another address.")

@@ -22,7 +22,7 @@ from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, U
 
 log = structlog.get_logger(__name__)
 
-_ASK_INTERVAL_S = 0.5
+_QUERY_INTERVAL_S = 0.5
 _SILENT_S = 2.0
 _CORRELATION = b"replica"
 _LIMITS = Limits(frame_bytes=1 << 20, receive_queue=16, send_queue=16)
@@ -39,21 +39,21 @@ class _Member:
         self.addresses: wire.Addresses | None = None
         self.instance: object = None  # of the process that was found last
         self.reason = ""  # why that process is refused, "" if it is not
-        self.reconfirmed: wire.Status | None = None  # the last status checked by `_confirm_again`
-        self.is_lacking = False  # it no longer holds the blocks that were requested last
+        self.reconfirmed: wire.Status | None = None  # the last status checked by `_repeat_confirmation`
+        self.is_lacking = False  # it no longer has the blocks that were requested last
 
     @property
     def silent_for_s(self) -> float:
         return self.feed.silent_for_s() if self.feed is not None else float("inf")
 
     @property
-    def is_heard(self) -> bool:
+    def is_reachable(self) -> bool:
         return self.silent_for_s < _SILENT_S
 
     @property
     def newest(self) -> int:
         """Number of its newest block; 0 while it is silent."""
-        return self.feed.newest() if self.feed is not None and self.is_heard else 0
+        return self.feed.newest() if self.feed is not None and self.is_reachable else 0
 
     def status(self) -> wire.Status | None:
         return self.feed.status() if self.feed is not None else None
@@ -79,11 +79,11 @@ class ReplicaFeeds:
         self._clock = clock
         self._network = make_network()
         self._members = [_Member(address, self._network) for address in addresses]
-        self._silence = Silence(clock)  # counts while no replica is found
-        self._next_ask_s = clock()
+        self._silence = Silence(clock)  # used while no replica is found
+        self._next_query_s = clock()
         self._confirmed = 0
         self._wanted: tuple[int, int] | None = None
-        self._asked: _Member | None = None
+        self._requested_from: _Member | None = None
         self._turn = 0
 
     # Settlement's feed contract
@@ -98,25 +98,25 @@ class ReplicaFeeds:
             self._silence.note_poll()
             if found or now_s >= deadline_s:
                 return found
-            self._network.wait(self._sources(), max(0.0, min(deadline_s, self._next_ask_s) - now_s))
+            self._network.wait(self._sources(), max(0.0, min(deadline_s, self._next_query_s) - now_s))
 
     def request(self, first: int, last: int) -> None:
         self._wanted = (first, last)
         for member in self._members:
             member.is_lacking = False
-        self._ask_next()
+        self._request_from_next()
 
     def missing(self) -> tuple[int, int] | None:
         """Like `Feed.missing`: set when no reachable replica that has reached the first block holds it any more."""
-        asked = self._asked
-        told = asked.feed.missing() if asked is not None and asked.feed is not None else None
-        if asked is None or told is None or self._wanted is None or told[0] != self._wanted[0]:
+        member = self._requested_from
+        answer = member.feed.missing() if member is not None and member.feed is not None else None
+        if member is None or answer is None or self._wanted is None or answer[0] != self._wanted[0]:
             return None
-        if told[1] <= told[0]:
-            return None  # it has not made it yet
-        asked.is_lacking = True
-        self._ask_next()
-        return told if self._asked is None else None
+        if answer[1] <= answer[0]:
+            return None  # it has not made this block yet
+        member.is_lacking = True
+        self._request_from_next()
+        return answer if self._requested_from is None else None
 
     def newest(self) -> int:
         epoch = max((status.epoch for member in self._members if (status := member.status())), default=0)
@@ -124,15 +124,15 @@ class ReplicaFeeds:
 
     def status(self) -> wire.Status | None:
         """Status of the most advanced replica: prefers reachable, then newest epoch, not halted, highest block."""
-        told = [(member, status) for member in self._members if (status := member.status())]
-        if not told:
+        known = [(member, status) for member in self._members if (status := member.status())]
+        if not known:
             return None
 
-        def rank(one: tuple[_Member, wire.Status]) -> tuple[bool, int, bool, int]:
-            member, status = one
-            return member.is_heard, status.epoch, not status.fields.get("halted"), status.block_number
+        def rank(pair: tuple[_Member, wire.Status]) -> tuple[bool, int, bool, int]:
+            member, status = pair
+            return member.is_reachable, status.epoch, not status.fields.get("halted"), status.block_number
 
-        return max(told, key=rank)[1]
+        return max(known, key=rank)[1]
 
     def silent_for_s(self) -> float:
         return min([self._silence.for_s, *(member.silent_for_s for member in self._members)])
@@ -170,8 +170,8 @@ class ReplicaFeeds:
                 member.instance = _instance(status) if status is not None else member.instance
                 member.reason = reason
                 member.disconnect()
-        if self._asked is not None and self._asked.feed is None:
-            self._ask_next()
+        if self._requested_from is not None and self._requested_from.feed is None:
+            self._request_from_next()
         return True
 
     def refused(self) -> dict[str, str]:
@@ -184,11 +184,11 @@ class ReplicaFeeds:
     # Reading
 
     def _read(self, limit: int) -> list[Block]:
-        """Starts with another replica each time, so that a busy one does not keep the others waiting."""
+        """Reads from each replica, starting with another one each time, so that a busy one does not delay others."""
         found: list[Block] = []
         self._turn += 1
-        for place in range(len(self._members)):
-            member = self._members[(self._turn + place) % len(self._members)]
+        for offset in range(len(self._members)):
+            member = self._members[(self._turn + offset) % len(self._members)]
             if member.feed is None or len(found) >= limit:
                 continue
             try:
@@ -206,16 +206,16 @@ class ReplicaFeeds:
         feeds = [member.feed for member in self._members if member.feed is not None]
         return [*(socket for feed in feeds for socket in feed.sockets), *(member.socket for member in self._members)]
 
-    def _ask_next(self) -> None:
+    def _request_from_next(self) -> None:
         """Requests the wanted blocks from another replica than last time, if another one may hold them."""
         if self._wanted is None:
             return
         first, last = self._wanted
         able = [member for member in self._members if member.newest >= first and not member.is_lacking]
-        others = [member for member in able if member is not self._asked]
-        self._asked = next(iter(others or able), None)
-        if self._asked is not None and self._asked.feed is not None:
-            self._asked.feed.request(first, last)
+        others = [member for member in able if member is not self._requested_from]
+        self._requested_from = next(iter(others or able), None)
+        if self._requested_from is not None and self._requested_from.feed is not None:
+            self._requested_from.feed.request(first, last)
 
     # Finding replicas
 
@@ -224,17 +224,17 @@ class ReplicaFeeds:
             while (frames := member.socket.receive()) is not None:
                 if frames[0] == wire.STATUS and len(frames) == 3:
                     with suppress(BadMessage):  # an engine of another version is not used
-                        self._note(member, wire.decode_status(frames[1]))
-            self._confirm_again(member)
-        if now_s < self._next_ask_s:
+                        self._handle_status(member, wire.decode_status(frames[1]))
+            self._repeat_confirmation(member)
+        if now_s < self._next_query_s:
             return
-        self._next_ask_s = now_s + _ASK_INTERVAL_S
+        self._next_query_s = now_s + _QUERY_INTERVAL_S
         for member in self._members:
-            if not member.is_heard:
-                with suppress(Undelivered):  # it has been down for long
+            if not member.is_reachable:
+                with suppress(Undelivered):  # the queue is full, because the replica has been down for long
                     member.socket.send(wire.STATUS, _CORRELATION)
 
-    def _note(self, member: _Member, status: wire.Status) -> None:
+    def _handle_status(self, member: _Member, status: wire.Status) -> None:
         """Handles the status of a replica that was silent: it may be new, restarted, or at other addresses."""
         instance = _instance(status)
         if member.reason and instance == member.instance:
@@ -251,7 +251,7 @@ class ReplicaFeeds:
             log.info("feed.replica_readmitted", replica=member.address)
         member.addresses, member.instance, member.reason = found, instance, ""
 
-    def _confirm_again(self, member: _Member) -> None:
+    def _repeat_confirmation(self, member: _Member) -> None:
         """Confirms to a replica that lags behind the blocks that it has by now, or its ring would fill up."""
         status = member.status()
         if member.feed is None or status is None or status is member.reconfirmed:

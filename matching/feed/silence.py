@@ -12,21 +12,22 @@ MAX_POLL_INTERVAL_S = 1.0
 
 
 class Silence:
-    """`clock` returns monotonic seconds."""
+    """The silence of one engine; `for_s` is its length at the last poll, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` returns monotonic seconds."""
         self._clock = clock
         self._polled_at_s = clock()
-        self._is_heard = False
+        self._has_message = False
         self.for_s = 0.0
 
     def note_message(self) -> None:
-        """A message from the engine was read."""
-        self._is_heard = True
+        """Call when a message from the engine was read."""
+        self._has_message = True
 
     def note_poll(self) -> None:
-        """A poll has ended: all waiting messages have been read."""
+        """Call at the end of a poll, when all waiting messages have been read."""
         now_s = self._clock()
         passed_s = min(now_s - self._polled_at_s, MAX_POLL_INTERVAL_S)
-        self.for_s = 0.0 if self._is_heard else self.for_s + passed_s
-        self._polled_at_s, self._is_heard = now_s, False
+        self.for_s = 0.0 if self._has_message else self.for_s + passed_s
+        self._polled_at_s, self._has_message = now_s, False

@@ -1,4 +1,4 @@
-"""A follower that waits for a snapshot which is not made."""
+"""Tests of a follower that waits for a snapshot of its leader."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.matching.stages import Stage
 
 @pytest.fixture
 def stage() -> Stage:
-    """It has asked for a snapshot: the leader is at block 8 and does not hold block 4 any more."""
+    """The follower has requested a snapshot: the leader is at block 8 and no longer has block 4."""
     made = Stage(defined_engine(), defined_engine())
     made.make(5)
     made.say(confirmed=8)
@@ -23,7 +23,7 @@ def stage() -> Stage:
 
 
 def pending(stage: Stage, minutes: int) -> None:
-    """The leader says so, once at the beginning of each minute."""
+    """The leader answers once at the beginning of each minute that the snapshot is still being made."""
     for _ in range(minutes):
         stage.to_leader.inbox.append([wire.PENDING, *wire.encode_numbers(0)])
         stage.turn()

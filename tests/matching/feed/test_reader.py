@@ -63,7 +63,7 @@ def test_any_number_of_missed_blocks_is_retransmitted() -> None:
             blocks = collect(feed, 702)
             assert [block.number for block in blocks] == list(range(2, 704))
             assert feed.missing() is None
-            assert feed.receive(0.7, 10) == [], "nothing is asked for once more when all of it came"
+            assert feed.receive(0.7, 10) == [], "nothing is requested again after all blocks have arrived"
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 3), (1, 1), (100, 200)])
@@ -76,7 +76,7 @@ def test_blocks_that_the_engine_no_longer_holds_are_reported_missing(first: int,
                 client.call([deposit(1, f"{number}")])
             until_heard(feed, lambda: running.parts.ring.first == 4, "the first blocks to be dropped")
             feed.request(first, last)
-            until_heard(feed, feed.missing, "the engine to say so")
+            until_heard(feed, feed.missing, "the answer that blocks are missing")
             assert feed.missing() == (first, 4)
             feed.request(5, 6)
             assert feed.missing() is None
@@ -86,7 +86,7 @@ def test_blocks_that_the_engine_no_longer_holds_are_reported_missing(first: int,
 def test_a_confirmation_is_repeated_to_an_engine_that_lacks_it(running_leader: Running, client: Client) -> None:
     with closing(feed_of(running_leader)) as feed:
         ring = running_leader.parts.ring
-        feed.confirm(5)  # there is no block 5 yet: the engine does not take it
+        feed.confirm(5)  # there is no block 5 yet, so the engine ignores it
         client.call([deposit(1, "a"), deposit(1, "b")])
         client.call([deposit(1, "c")])
         until_heard(feed, lambda: ring.confirmed == 5, "the confirmation")
@@ -188,7 +188,7 @@ def test_a_feed_that_moves_forgets_the_old_engine_and_confirms_to_the_new_one(st
     assert stage.network.sockets[OTHER.retransmission].sent == [[wire.CONFIRM, *wire.encode_numbers(3)]]
     stage.network.now_s += 1
     feed.receive(0, 10)
-    assert stage.network.sockets[OTHER.retransmission].take_sent(wire.BLOCKS) == [], "what was wanted is forgotten"
+    assert stage.network.sockets[OTHER.retransmission].take_sent(wire.BLOCKS) == [], "the request is dropped"
 
 
 def test_after_a_move_blocks_of_an_older_epoch_are_ignored(stage: Stage) -> None:
@@ -204,7 +204,7 @@ def test_after_a_move_blocks_of_an_older_epoch_are_ignored(stage: Stage) -> None
     assert feed.receive(0, 10) == []
     assert (feed.status(), feed.newest()) == (None, 0)
     assert feed.silent_for_s() > 0
-    # Asked for again, a block that was made before the newest epoch began is right.
+    # A retransmitted block may have been made before the newest epoch began.
     feed.request(4, 4)
     retransmission.inbox.append([wire.BLOCK, old.data])
     assert [block.number for block in feed.receive(0, 10)] == [4]
@@ -228,7 +228,7 @@ def test_a_feed_measures_how_long_the_engine_is_silent(stage: Stage) -> None:
 
 @pytest.mark.parametrize("away_s", [6, 10**6])
 def test_time_without_listening_does_not_count_as_silence(stage: Stage, away_s: int) -> None:
-    """The reader was busy, stopped, or its machine suspended: then the sockets' thread was, too, and is behind."""
+    """The reader was busy or stopped, or its machine was suspended: the sockets' thread is then behind as well."""
     stage.say()
     stage.feed.receive(0, 10)
     stage.network.now_s += away_s
@@ -266,7 +266,7 @@ def test_a_silent_engine_is_asked_for_its_status_and_the_answer_ends_the_silence
 def test_a_running_engine_answers_status_requests_on_its_retransmission_socket(
     running_leader: Running, client: Client
 ) -> None:
-    """Nothing comes off the block socket here."""
+    """No engine publishes at the block address here."""
     (nobody,) = free_ports(1)
     running = running_leader.plan.addresses
     with closing(Feed(f"tcp://127.0.0.1:{nobody}", running.retransmission)) as feed:

@@ -1,4 +1,4 @@
-"""Settlement over several replicas: the first copy of a block is taken, one that differs is its sender's end."""
+"""Settlement from several replicas: the first copy of a block is accepted, and a replica that differs is refused."""
 
 import threading
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def copy(block: Block, origin: str) -> Block:
 
 
 def other(block: Block, prev_hash: int, origin: str) -> Block:
-    """A block that is in order by itself, of a replica that has gone another way."""
+    """A valid block of a replica whose chain differs: the same commands at another time."""
     (made,) = in_epoch([block], 1, prev_hash)
     changed = Block.encode(
         number=made.number,
@@ -53,17 +53,17 @@ def other(block: Block, prev_hash: int, origin: str) -> Block:
 
 
 class Refusals:
-    """Whom the chain wants refused; `left` replicas are heard."""
+    """A `Refuse` callback that records its calls; `left` is the number of replicas that are not refused."""
 
     def __init__(self, left: int) -> None:
         self.left = left
-        self.told: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
 
     def __call__(self, origin: str, reason: str) -> bool:
         if self.left < 2:
             return False
         self.left -= 1
-        self.told[origin] = reason
+        self.reasons[origin] = reason
         return True
 
 
@@ -75,47 +75,47 @@ def chain(refuse: Refusals) -> Chain:
     return Chain(NOTHING_YET, [FIRST], 100, refuse)
 
 
-def test_a_copy_that_is_the_same_is_a_repetition() -> None:
+def test_an_equal_copy_is_a_repeat() -> None:
     refused = Refusals(2)
     ready, repeated = chain(refused).accept(
         [copy(block, name) for block in BLOCKS for name in ("a", "b")], lambda _: None
     )
-    assert (numbers(ready), repeated, refused.told) == (numbers(BLOCKS), True, {})
+    assert (numbers(ready), repeated, refused.reasons) == (numbers(BLOCKS), True, {})
 
 
-def test_a_replica_that_differs_from_the_first_copy_is_refused_and_the_chain_goes_on() -> None:
+def test_a_replica_that_differs_from_the_first_copy_is_refused_and_the_chain_continues() -> None:
     refused = Refusals(2)
-    came = [copy(BLOCKS[0], "a"), other(BLOCKS[0], 0, "b"), other(BLOCKS[1], 0, "b"), copy(BLOCKS[1], "a")]
-    ready, _ = chain(refused).accept(came, lambda _: None)
+    received = [copy(BLOCKS[0], "a"), other(BLOCKS[0], 0, "b"), other(BLOCKS[1], 0, "b"), copy(BLOCKS[1], "a")]
+    ready, _ = chain(refused).accept(received, lambda _: None)
     assert [block.data for block in ready] == [block.data for block in BLOCKS[:2]]
-    assert list(refused.told) == ["b"]
-    assert "Block 1 was received again with other bytes" in refused.told["b"]
+    assert list(refused.reasons) == ["b"]
+    assert "Block 1 was received again with other bytes" in refused.reasons["b"]
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
-def test_of_copies_that_came_early_the_one_that_continues_the_chain_is_taken(order: tuple[str, str]) -> None:
+def test_of_early_copies_the_one_that_continues_the_chain_is_accepted(order: tuple[str, str]) -> None:
     refused = Refusals(2)
     early = {"a": copy(BLOCKS[1], "a"), "b": other(BLOCKS[1], 99, "b")}
     ready, _ = chain(refused).accept([*(early[name] for name in order), copy(BLOCKS[0], "a")], lambda _: None)
-    assert (numbers(ready), list(refused.told)) == ([1, 2], ["b"])
+    assert (numbers(ready), list(refused.reasons)) == ([1, 2], ["b"])
 
 
-def test_what_a_refused_replica_has_sent_early_is_forgotten() -> None:
+def test_early_blocks_of_a_refused_replica_are_dropped() -> None:
     refused = Refusals(2)
     one = chain(refused)
     ready, _ = one.accept([other(BLOCKS[2], 5, "b"), other(BLOCKS[0], 0, "a")], lambda _: None)
     assert numbers(ready) == [1]
     one.accept([replace(other(BLOCKS[1], 7, "b"), origin="b")], lambda _: None)
-    assert (list(refused.told), one.newest_early) == (["b"], 0)
+    assert (list(refused.reasons), one.newest_early) == (["b"], 0)
 
 
-def test_bytes_that_do_not_give_their_hash_are_their_senders_end() -> None:
+def test_a_replica_that_sends_bytes_with_a_wrong_hash_is_refused() -> None:
     refused = Refusals(2)
     data = bytearray(BLOCKS[0].data)
     data[-1] ^= 1
     damaged = replace(Block.decode(bytes(data)), origin="b")
     ready, _ = chain(refused).accept([damaged, copy(BLOCKS[0], "a")], lambda _: None)
-    assert (numbers(ready), list(refused.told)) == ([1], ["b"])
+    assert (numbers(ready), list(refused.reasons)) == ([1], ["b"])
 
 
 def test_the_last_replica_that_differs_is_an_incident() -> None:
@@ -139,7 +139,7 @@ def test_a_replica_that_is_behind_what_is_durable_is_no_conflict(
     assert behind.confirmed[-1] == len(BLOCKS)
 
 
-def test_what_only_a_dead_replica_has_sent_is_waited_for_and_no_gap(
+def test_a_block_that_only_a_crashed_replica_has_sent_is_not_a_gap(
     store: Store, settle: Settle, clock: FakeClock
 ) -> None:
     feed = ScriptedFeed(clock, [BLOCKS[:3], [BLOCKS[6]]], announced=3, role=REPLICA, epoch=1)
@@ -170,7 +170,7 @@ def listening(running: list[Running], *more: str) -> Iterator[ReplicaFeeds]:
 
 
 def until_settled(feeds: ReplicaFeeds, one: Chain, number: int) -> None:
-    """As the worker does it: what is taken is confirmed, what is missing asked for."""
+    """Confirms accepted blocks and requests missing ones, as the worker does."""
 
     def is_settled() -> bool:
         ready, _ = one.accept(feeds.receive(0.02, 100), lambda _: None)
@@ -183,7 +183,7 @@ def until_settled(feeds: ReplicaFeeds, one: Chain, number: int) -> None:
     until(is_settled, f"block {number}")
 
 
-def test_a_replica_that_differs_is_named_and_left_while_the_others_go_on() -> None:
+def test_a_replica_that_differs_is_refused_by_address_and_the_others_are_read() -> None:
     with replicas_of(Shared(), 2) as running, listening(running) as feeds, capture_logs() as logs:
         good, bad = running
         one = Chain(NOTHING_YET, [FIRST], 100, feeds.refuse)
@@ -200,7 +200,7 @@ def test_a_replica_that_differs_is_named_and_left_while_the_others_go_on() -> No
             (named,) = feeds.refused()
             assert named in (good.commands, bad.commands)
             until_settled(feeds, one, before + 1)
-            assert named not in _heard(feeds)
+            assert named not in _reachable(feeds)
         assert [entry["replica"] for entry in logs if entry["log_level"] == "error"] == [named]
         assert not feeds.refuse(next(iter({good.commands, bad.commands} - {named})), "It differs, too.")
 
@@ -212,7 +212,7 @@ def _reads(feeds: ReplicaFeeds, one: Chain) -> bool:
     return True
 
 
-def test_a_replica_that_was_refused_is_heard_again_once_it_was_started_again() -> None:
+def test_a_replica_that_was_refused_is_read_again_after_a_restart() -> None:
     shared, history, at = Shared(), MemoryHistory(), plan()
     with ExitStack() as opened:
         steady = opened.enter_context(
@@ -220,30 +220,30 @@ def test_a_replica_that_was_refused_is_heard_again_once_it_was_started_again() -
         )
         with listening([steady], at.addresses.commands) as feeds:
             with command_log(shared) as log, replica_with(at, services(history), log):
-                until(lambda: feeds.receive(0.02, 10) or len(_heard(feeds)) == 2, "both")
+                until(lambda: feeds.receive(0.02, 10) or len(_reachable(feeds)) == 2, "both")
                 assert feeds.refuse(at.addresses.commands, "It differs.")
                 assert list(feeds.refused()) == [at.addresses.commands]
             with command_log(shared) as log, replica_with(at, services(history), log):
-                until(lambda: feeds.receive(0.02, 10) or not feeds.refused(), "it to be heard again")
-                until(lambda: feeds.receive(0.02, 10) or len(_heard(feeds)) == 2, "both")
+                until(lambda: feeds.receive(0.02, 10) or not feeds.refused(), "its refusal to end")
+                until(lambda: feeds.receive(0.02, 10) or len(_reachable(feeds)) == 2, "both")
 
 
-def test_a_leader_that_was_refused_is_heard_again_once_it_was_started_again() -> None:
-    """Whoever has taken over from the replicas is no replica, and says no instance."""
+def test_a_leader_that_was_refused_is_read_again_after_a_restart() -> None:
+    """A leader that has taken over from the replicas reports no instance."""
     history, at = MemoryHistory(), plan()
     with listening([], at.addresses.commands, plan().addresses.commands) as feeds:
         with leader_with(at, services(history)):
-            until(lambda: feeds.receive(0.02, 10) or _heard(feeds), "the leader")
+            until(lambda: feeds.receive(0.02, 10) or _reachable(feeds), "the leader")
             assert feeds.refuse(at.addresses.commands, "It differs.")
         with leader_with(at, services(history)):
-            until(lambda: feeds.receive(0.02, 10) or not feeds.refused(), "it to be heard again")
+            until(lambda: feeds.receive(0.02, 10) or not feeds.refused(), "its refusal to end")
 
 
-def _heard(feeds: ReplicaFeeds) -> list[str]:
-    return [member.address for member in feeds._members if member.status() is not None and member.is_heard]
+def _reachable(feeds: ReplicaFeeds) -> list[str]:
+    return [member.address for member in feeds._members if member.status() is not None and member.is_reachable]
 
 
-def test_blocks_come_from_whoever_is_there_and_a_replica_that_comes_back_is_found() -> None:
+def test_blocks_come_from_the_reachable_replicas_and_a_restarted_one_is_found_again() -> None:
     shared, history = Shared(), MemoryHistory()
     first, second = plan(), plan()
     one = Chain(NOTHING_YET, [FIRST], 100)
@@ -265,18 +265,18 @@ def test_blocks_come_from_whoever_is_there_and_a_replica_that_comes_back_is_foun
             again = opened.enter_context(
                 replica_with(first, services(history), opened.enter_context(command_log(shared)))
             )
-            until(lambda: feeds.receive(0.02, 10) or len(_heard(feeds)) == 2, "both")
+            until(lambda: feeds.receive(0.02, 10) or len(_reachable(feeds)) == 2, "both")
             until(lambda: feeds.receive(0.02, 10) or again.parts.ring.confirmed == 4, "its ring to be confirmed")
         assert feeds.silent_for_s() < 5
 
 
-def test_what_is_no_address_is_said() -> None:
+def test_an_invalid_address_is_refused() -> None:
     with pytest.raises(MatchingError, match="nonsense is not an address"):
         ReplicaFeeds([free_zmq_address(), "nonsense"])
 
 
-def test_a_replica_that_is_behind_is_confirmed_as_far_as_it_has_come() -> None:
-    """Else a small ring would be full for ever: it hears of blocks that it has not made yet."""
+def test_only_blocks_that_a_slow_replica_has_made_are_confirmed_to_it() -> None:
+    """Without these confirmations a small ring would stay full: blocks are confirmed before the replica makes them."""
     shared, small = Shared(), plan(ring_blocks=2)
     one, done = Chain(NOTHING_YET, [FIRST], 100), threading.Event()
     with replicas_of(shared, 1) as (ahead,), listening([ahead], small.addresses.commands) as feeds:
