@@ -28,7 +28,7 @@ from matching.transport import wire
 from matching.transport.sockets import Network, ZmqNetwork
 
 _BATCH_COMMANDS = 512
-_OF_ASSETS = (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.ASSET_ADDED)
+_ASSET_EVENTS = (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.ASSET_ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,10 @@ class Result:
 
 
 class Client:
-    """A context manager. `timeout_s` limits the time until a batch or a question is answered."""
+    """A client of an exchange, and a context manager that closes it.
+
+    `timeout_s` limits the time until a batch or a question is answered.
+    """
 
     def __init__(
         self,
@@ -64,9 +67,9 @@ class Client:
         batch_commands: int = _BATCH_COMMANDS,
         make_network: Callable[[], Network] = ZmqNetwork,
         clock: Callable[[], float] = time.monotonic,
-        token: Callable[[int], bytes] = secrets.token_bytes,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """`make_network`, `clock` and `token` are passed to `Connection`.
+        """`make_network`, `clock` and `random_bytes` are passed to `Connection`.
 
         Raises AddressUnusable; EngineUnreachable if no engine answers.
         """
@@ -77,9 +80,9 @@ class Client:
             first_number=first_number,
             make_network=make_network,
             clock=clock,
-            token=token,
+            random_bytes=random_bytes,
         )
-        self._stream = CommandStream(self.connection, batch_commands, self._take)
+        self._stream = CommandStream(self.connection, batch_commands, self._add_answer)
         self._commands: list[Any] = []
         self._results: list[Result | None] = []
         self._answered: list[tuple[Sent, wire.Answer]] = []
@@ -121,12 +124,12 @@ class Client:
         self._commands = list(commands)
         self._results = []
         self._answered = []
-        return self._go_on()
+        return self._send_and_receive()
 
     def retry(self) -> list[Result]:
         """After NoAnswer from `call`: sends the same requests again, then the rest. Returns its results."""
         self.connection.retry()
-        return self._go_on()
+        return self._send_and_receive()
 
     def status(self) -> dict[str, Any]:
         """Role, block, state hash, ring, whether it is halted: the document that `engine_status` prints."""
@@ -141,7 +144,7 @@ class Client:
         found: dict[str, dict[str, list[list[int]]]] = self.connection.ask(wire.DEPTH)["depth"]
         return found
 
-    def _go_on(self) -> list[Result]:
+    def _send_and_receive(self) -> list[Result]:
         while len(self._results) < len(self._commands):
             self._stream.make_room()
             position = len(self._results)
@@ -153,7 +156,7 @@ class Client:
             self._fill_in(sent, answer)
         return [result for result in self._results if result is not None]
 
-    def _take(self, sent: Sent, answered: Answered) -> None:
+    def _add_answer(self, sent: Sent, answered: Answered) -> None:
         self._answered.append((sent, answered.answer))
 
     def _fill_in(self, sent: Sent, answer: wire.Answer) -> None:
@@ -183,5 +186,5 @@ def results(sent: Sent, answer: wire.Answer, registry: Registry) -> Iterator[Res
 def _names_unknown(events: Records, registry: Registry) -> bool:
     """Whether an event has an asset or instrument that this registry lacks: another client may have added it."""
     ids = events["instrument"]
-    known = np.where(np.isin(events["kind"], _OF_ASSETS), len(registry.assets), len(registry.instruments))
+    known = np.where(np.isin(events["kind"], _ASSET_EVENTS), len(registry.assets), len(registry.instruments))
     return bool(((ids >= known) & (ids != NONE_ID)).any())

@@ -50,23 +50,23 @@ class Connection:
         client_id: int | None = None,
         first_number: int = 1,
         window: int = WINDOW,
-        roams: bool = True,
+        failover: bool = True,
         make_network: Callable[[], Network] = ZmqNetwork,
         clock: Callable[[], float] = time.monotonic,
-        token: Callable[[int], bytes] = secrets.token_bytes,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """`token` returns that many unpredictable bytes. With `roams=False` only the first of `engines` is used.
+        """`random_bytes(n)` returns n unpredictable bytes. With `failover=False` only the first of `engines` is used.
 
         Raises AddressUnusable. An unreachable engine is noticed at the first question or batch.
         """
-        self.known = leaders.known(engines)
-        self.address = self.known.addresses[0]
+        self.directory = leaders.engine_directory(engines)
+        self.address = self.directory.addresses[0]
         self.timeout_s = timeout_s
-        self._token = token
+        self._random_bytes = random_bytes
         self.client_id = client_id or self._random_id()
         self.next_number = first_number
         self._window = window
-        self._roams = roams
+        self._failover = failover
         self._clock = clock
         self._network = make_network()
         try:
@@ -79,8 +79,8 @@ class Connection:
         self._question: Question | None = None  # the one that `ask` waits for
         self._resend_at_s = 0.0
         self._in_doubt = False
-        self._heard = False
-        self._heard_at_s = clock()  # or when the first batch in flight was sent, if that is later
+        self._has_received = False
+        self._received_at_s = clock()  # of the last message; or the time of the first batch in flight, if later
         self._refused_by_follower = False  # since the last answer
         self._is_replica = False  # the current engine, by its last status
         self._halted_since_s: float | None = None  # reset by every answer
@@ -88,9 +88,9 @@ class Connection:
         self._behind = 0  # consecutive refusals of the oldest batch by an engine that lacks answered commands
         self._behind_since_s = 0.0
         self._next_status_s = clock()
-        self._search: leaders.Search | None = None
-        if roams and len(self.known.addresses) > 1:
-            self._look_for_leader()
+        self._search: leaders.LeaderSearch | None = None
+        if failover and len(self.directory.addresses) > 1:
+            self._search_leader()
 
     @property
     def in_flight(self) -> int:
@@ -112,7 +112,7 @@ class Connection:
         now_s = self._clock()
         if not self._in_flight:
             self._resend_at_s = now_s + _RESEND_S
-            self._heard_at_s = now_s
+            self._received_at_s = now_s
         batch = InFlight(wire.encode_batch(self.client_id, number, commands, texts), now_s)
         self._in_flight[number] = batch
         self.next_number += len(commands)
@@ -158,11 +158,11 @@ class Connection:
         `timeout_s` replaces the connection's timeout. Raises EngineUnreachable, NoAnswer, BadMessage; EngineRefused if
         the engine cannot answer now.
         """
-        self._heard_at_s = self._clock()
-        deadline_s = self._heard_at_s + (timeout_s or self.timeout_s)
+        self._received_at_s = self._clock()
+        deadline_s = self._received_at_s + (timeout_s or self.timeout_s)
         # During a search for the leader, wait a little for its result rather than ask an engine that does not lead.
-        self._listen_until(min(deadline_s, self._heard_at_s + _SILENT_S), lambda: self._search is None)
-        question = self._question = Question(verb, self._token)
+        self._listen_until(min(deadline_s, self._received_at_s + _SILENT_S), lambda: self._search is None)
+        question = self._question = Question(verb, self._random_bytes)
         try:
             while question.answer is None and (now_s := self._clock()) < deadline_s:
                 self._post(*question.to_send(self.address))
@@ -213,23 +213,23 @@ class Connection:
 
     def _update_leader(self, now_s: float, *, waiting: bool) -> None:
         """Asks for the other engines' addresses now and then; searches for the leader if the engine is silent."""
-        if not self._roams:
+        if not self._failover:
             return
         if now_s >= self._next_status_s:
             self._next_status_s = now_s + _STATUS_INTERVAL_S
             self._post(wire.STATUS, _STATUS_CORRELATION)
         silent_s = self._question.silent_s if self._question else _SILENT_S
-        if waiting and now_s - self._heard_at_s > silent_s and len(self.known.addresses) > 1:
-            self._look_for_leader()
-        leader = self._search and self._search.look()
+        if waiting and now_s - self._received_at_s > silent_s and len(self.directory.addresses) > 1:
+            self._search_leader()
+        leader = self._search and self._search.poll()
         if leader:
             self._end_search()
-            self.known.epoch = max(self.known.epoch, leader.epoch)
+            self.directory.epoch = max(self.directory.epoch, leader.epoch)
             self._switch_to(leader.address)
 
-    def _look_for_leader(self) -> None:
+    def _search_leader(self) -> None:
         if self._search is None:
-            self._search = leaders.Search(self._network, self.known, self._clock)
+            self._search = leaders.LeaderSearch(self._network, self.directory, self._clock)
 
     def _end_search(self) -> None:
         if self._search is not None:
@@ -244,34 +244,34 @@ class Connection:
             self._socket.close()
             self._socket, self.address = socket, address
             self._next_status_s = now_s
-        self._heard_at_s = now_s
+        self._received_at_s = now_s
         self._behind = 0
         self._halted_since_s = None
         self._resend(now_s)
 
-    def _learn(self, payload: bytes) -> None:
+    def _handle_status(self, payload: bytes) -> None:
         """Takes addresses, role and epoch from a status of the current engine."""
         with suppress(BadMessage):
             status = wire.decode_status(payload)
-            self.known.learn(leaders.replicas(status, self.address))
+            self.directory.add(leaders.follower_addresses(status, self.address))
             self._is_replica = status.role == REPLICA
             if status.role in TAKE_COMMANDS:
-                if status.epoch < self.known.epoch:
-                    self._look_for_leader()
-                self.known.epoch = max(self.known.epoch, status.epoch)
+                if status.epoch < self.directory.epoch:
+                    self._search_leader()
+                self.directory.epoch = max(self.directory.epoch, status.epoch)
 
     # Receiving
 
     def _drain(self) -> None:
         while (frames := self._socket.receive()) is not None:
-            self._heard = True
-            self._heard_at_s = self._clock()
+            self._has_received = True
+            self._received_at_s = self._clock()
             if frames[0] == wire.ANSWER and len(frames) > 1:
                 self._take_answer(wire.decode_answer(wire.joined(frames[1:])))
             elif frames[0] == wire.REFUSED and len(frames) == 2:
                 self._take_refusal(wire.decode_refused(frames[1]))
             elif len(frames) == 3 and frames[2] == _STATUS_CORRELATION:
-                self._learn(frames[1])
+                self._handle_status(frames[1])
             elif len(frames) == 3 and self._question is not None:
                 self._question.take(frames[1], frames[2])
 
@@ -293,7 +293,7 @@ class Connection:
         if refused.client != self.client_id or batch is None:
             return
         batch.refusals += 1
-        if refused.code == wire.FOLLOWER and self._roams:
+        if refused.code == wire.FOLLOWER and self._failover:
             self._leave_follower(refused)
             return
         batch.refused = refused
@@ -315,22 +315,22 @@ class Connection:
         self._refused_by_follower = True
         leader = refused.leader
         if leader:
-            self.known.learn((leader,))
+            self.directory.add((leader,))
         if not leader or leader == self.address:
-            self._look_for_leader()
+            self._search_leader()
         elif self._search is None:
             try:
                 self._switch_to(leader)
             except AddressUnusable:
-                self._look_for_leader()
+                self._search_leader()
 
     def _leave_halted_replica(self) -> None:
         """Searches for another replica if this one stays halted: it reads the same log and may not be halted."""
         if self._halted_since_s is None:
             self._halted_since_s = self._clock()
         is_long = self._clock() - self._halted_since_s > _HALTED_LONG_S
-        if is_long and self._is_replica and self._roams and len(self.known.addresses) > 1:
-            self._look_for_leader()
+        if is_long and self._is_replica and self._failover and len(self.directory.addresses) > 1:
+            self._search_leader()
 
     def _handle_lost_commands(self, refused: wire.Refused) -> None:
         """Gives up after several such refusals without an answer. A single one may be old and have been delayed."""
@@ -393,12 +393,12 @@ class Connection:
 
     def _timeout_error(self) -> EngineUnreachable:
         if self._refused_by_follower:
-            return NoAnswer(f"None of the engines at {self.known} leads: promote one, or start the leader again.")
-        if self._heard:
+            return NoAnswer(f"None of the engines at {self.directory} leads: promote one, or start the leader again.")
+        if self._has_received:
             return NoAnswer(f"The engine at {self.address} did not answer within {self.timeout_s:g} s.")
-        where = self.known if self._roams else self.address
+        where = self.directory if self._failover else self.address
         return EngineUnreachable(f"No engine answers at {where}: start it, or name another address.")
 
     def _random_id(self) -> int:
-        number = int.from_bytes(self._token(8), "little") or 1
+        number = int.from_bytes(self._random_bytes(8), "little") or 1
         return number if number < wire.FIRST_LOG_CLIENT else number - wire.FIRST_LOG_CLIENT + 1

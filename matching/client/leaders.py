@@ -20,13 +20,13 @@ _LIMITS = Limits(frame_bytes=1 << 20, receive_queue=16, send_queue=16)
 
 
 @dataclass
-class Known:
-    """Command addresses of an exchange's engines, and the newest leader's epoch. Connections may share it."""
+class EngineDirectory:
+    """The known command addresses of an exchange's engines, and the newest leader's epoch. Connections may share it."""
 
     addresses: list[str]
     epoch: int = 0
 
-    def learn(self, addresses: Iterable[str]) -> None:
+    def add(self, addresses: Iterable[str]) -> None:
         for address in addresses:
             if address not in self.addresses and len(self.addresses) < _MAX_ADDRESSES:
                 self.addresses.append(address)
@@ -35,15 +35,15 @@ class Known:
         return ", ".join(self.addresses)
 
 
-Engines = str | Sequence[str] | Known
+Engines = str | Sequence[str] | EngineDirectory
 """One command address, several separated by commas or in a list, or the addresses that another connection knows."""
 
 
-def known(engines: Engines) -> Known:
-    if isinstance(engines, Known):
+def engine_directory(engines: Engines) -> EngineDirectory:
+    if isinstance(engines, EngineDirectory):
         return engines
     listed = engines.split(",") if isinstance(engines, str) else engines
-    return Known([address.strip() for address in listed])
+    return EngineDirectory([address.strip() for address in listed])
 
 
 class Leader(NamedTuple):
@@ -52,14 +52,14 @@ class Leader(NamedTuple):
 
 
 @dataclass
-class Search:
+class LeaderSearch:
     """Asks every known engine for its status, repeatedly until one leads. The caller waits on `sockets`.
 
     `clock` returns monotonic seconds.
     """
 
     network: Network
-    known: Known
+    directory: EngineDirectory
     clock: Callable[[], float]
     _sockets: dict[str, Socket] = field(default_factory=dict)
     _silent: set[str] = field(default_factory=set)  # addresses asked in this round that have not answered
@@ -76,10 +76,10 @@ class Search:
 
     @property
     def due_s(self) -> float:
-        """When to call `look` even if no answer has arrived."""
+        """The time at which to call `poll` even if no answer has arrived."""
         return min(self._next_round_s, self._decide_at_s) if self._best else self._next_round_s
 
-    def look(self) -> Leader | None:
+    def poll(self) -> Leader | None:
         """Reads the answers. Returns the newest epoch's leader when all have answered or the grace time is over."""
         for address, socket in self._sockets.items():
             while (frames := socket.receive()) is not None:
@@ -100,8 +100,8 @@ class Search:
 
     def _note(self, address: str, status: wire.Status) -> None:
         self._silent.discard(address)
-        self.known.learn(replicas(status, address))
-        if status.role not in TAKE_COMMANDS or status.epoch < self.known.epoch:
+        self.directory.add(follower_addresses(status, address))
+        if status.role not in TAKE_COMMANDS or status.epoch < self.directory.epoch:
             return
         if status.role == REPLICA and status.fields.get("halted"):
             return  # another replica may not be halted; a halted leader has no substitute, so it is not skipped
@@ -112,7 +112,7 @@ class Search:
 
     def _ask_all(self) -> None:
         self._next_round_s = self.clock() + _ROUND_S
-        for address in self.known.addresses:
+        for address in self.directory.addresses:
             with suppress(AddressUnusable, Undelivered):  # a bad address from another engine; or a full queue
                 if address not in self._sockets:
                     self._sockets[address] = self.network.connect(Kind.DEALER, address, _LIMITS)
@@ -120,14 +120,14 @@ class Search:
                 self._silent.add(address)
 
 
-def replicas(status: wire.Status, through: str) -> list[str]:
-    """Command addresses of the followers in the status of an engine that was reached at `through`."""
-    return [reachable(one, through).commands for one in status.replicas]
+def follower_addresses(status: wire.Status, reached_at: str) -> list[str]:
+    """Command addresses of the followers that are listed in the status of the engine at `reached_at`."""
+    return [reachable(one, reached_at).commands for one in status.replicas]
 
 
-def reachable(addresses: wire.Addresses, through: str) -> wire.Addresses:
+def reachable(addresses: wire.Addresses, reached_at: str) -> wire.Addresses:
     """Replaces wildcard hosts such as 0.0.0.0 by the host at which the engine was reached."""
-    host = urlsplit(through).netloc.rpartition(":")[0]
+    host = urlsplit(reached_at).netloc.rpartition(":")[0]
 
     def named(address: str) -> str:
         for everywhere in ("0.0.0.0", "[::]", "*"):  # noqa: S104 (nothing is bound here)

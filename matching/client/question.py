@@ -15,12 +15,13 @@ _SILENT_AT_WORK_S = 5.0
 
 
 class Question:
-    """`token` returns that many unpredictable bytes."""
+    """A question with its correlation ids, and its answer once it has arrived."""
 
-    def __init__(self, verb: bytes, token: Callable[[int], bytes]) -> None:
+    def __init__(self, verb: bytes, random_bytes: Callable[[int], bytes]) -> None:
+        """`random_bytes(n)` returns n unpredictable bytes."""
         self._verb = verb
-        self._token = token
-        self._correlation = token(8)
+        self._random_bytes = random_bytes
+        self._correlation = random_bytes(8)
         self._probe = b""  # correlation id of the status request that follows a costly question
         self._asked = ""  # address of the engine to which it was sent last
         self._is_lost = False
@@ -36,7 +37,7 @@ class Question:
         if self._verb in wire.COSTLY_QUESTIONS:
             if address == self._asked and not self._is_lost:
                 return wire.STATUS, self._probe
-            self._probe = self._token(8)
+            self._probe = self._random_bytes(8)
         self._asked, self._is_lost = address, False
         return self._verb, self._correlation
 

@@ -1,6 +1,6 @@
 """A stream of JSON commands to an engine: encodes them and sends them in batches, several of which are in flight.
 
-It keeps its registry up to date. The answer to a definition tells what to add. The engine's whole registry is loaded
+It keeps its registry up to date. The answer to a definition shows what to add. The engine's whole registry is loaded
 again only if a name is unknown and the engine has more names, or if such an answer is incomplete.
 """
 
@@ -19,7 +19,7 @@ from matching.transport import wire
 
 _UNKNOWN = {Reason.UNKNOWN_SYMBOL: "symbol", Reason.UNKNOWN_ASSET: "asset"}
 _NAMES = ("symbol", "asset", "base", "quote")
-_WAIT_S = 1.0
+_POLL_S = 1.0
 _MAX_LOOKED_UP = 10_000
 
 
@@ -32,7 +32,9 @@ class Sent(NamedTuple):
 
 
 class CommandStream:
-    """`on_answer` is called for each batch, in order of arrival. `batch_commands` is at most wire.MAX_BATCH_COMMANDS.
+    """Encodes, batches and sends commands on one connection. `batch_commands` is at most wire.MAX_BATCH_COMMANDS.
+
+    `on_answer` is called for each batch, in order of arrival.
 
     `before_sending` is called with the number of a batch's first command and the tokens of its commands.
     """
@@ -97,7 +99,7 @@ class CommandStream:
         """Sends the rest and waits for every answer. Raises NoAnswer, EngineRefused. May be repeated after NoAnswer."""
         self.flush()
         while self._sent:
-            self.collect(_WAIT_S)
+            self.collect(_POLL_S)
         self._defines = False
         if self._stale:
             self.refresh()
@@ -107,7 +109,7 @@ class CommandStream:
         """Passes the answers that have arrived to `on_answer`; waits at most `timeout_s` for the first."""
         for answered in self._connection.receive(timeout_s):
             sent = self._sent.pop(answered.answer.first_number)
-            self._learn(sent, answered.answer)
+            self._add_definition(sent, answered.answer)
             self._on_answer(sent, answered)
 
     def abandon(self) -> None:
@@ -119,11 +121,11 @@ class CommandStream:
     def _has_more_names(self) -> bool:
         """Asks the engine whether it has assets or instruments that this registry lacks."""
         status, registry = self._connection.ask(wire.STATUS), self.edge.registry
-        told = status.get("assets"), status.get("instruments")
-        return None in told or told != (len(registry.assets), len(registry.instruments))
+        counts = status.get("assets"), status.get("instruments")
+        return None in counts or counts != (len(registry.assets), len(registry.instruments))
 
-    def _learn(self, sent: Sent, answer: wire.Answer) -> None:
-        """If the batch ended with a definition: adds to the registry what it defined."""
+    def _add_definition(self, sent: Sent, answer: wire.Answer) -> None:
+        """If the batch ended with a definition, adds the new asset or instrument to the registry."""
         command = sent.commands[-1]
         if int(command["kind"]) < FIRST_REFERENCE_COMMAND:
             return
@@ -134,18 +136,18 @@ class CommandStream:
             self._stale = True
             return
         event = segment.events[-1]
-        kind, place = int(event["kind"]), int(event["instrument"])
+        kind, number = int(event["kind"]), int(event["instrument"])
         known = len(registry.assets if kind == EventKind.ASSET_ADDED else registry.instruments)
         if kind == EventKind.REJECTED:
             self._stale = self._stale or not _is_named(int(command["kind"]), text, registry)
-        elif kind == EventKind.INSTRUMENT_STATUS_CHANGED or place == known:
+        elif kind == EventKind.INSTRUMENT_STATUS_CHANGED or number == known:
             registry.apply(int(command["kind"]), text)
         else:
-            self._stale = self._stale or place > known
+            self._stale = self._stale or number > known
 
     def _send(self) -> None:
         while self._connection.full:
-            self.collect(_WAIT_S)
+            self.collect(_POLL_S)
         self._defines = self._defines or self._builder.ends_block
         commands, texts = self._builder.take()
         tokens, self._tokens = self._tokens, []

@@ -17,7 +17,7 @@ from matching.core.codes import CommandKind, EventKind, Reason, name_of
 from matching.core.errors import BadFile
 
 _COUNTS = ("sent", "accepted", "rejected", "forgotten")
-_MAX_UNSETTLED_REFUSALS = 4096
+_MAX_UNCOUNTED_REFUSALS = 4096
 
 
 @dataclass
@@ -37,7 +37,7 @@ class _Part:
 
 
 class Submission:
-    """Counts of commands; `latencies_us` has one entry per batch, from its sending to its answer.
+    """The progress of a submission: counts of commands, and `latencies_us` with one entry per batch.
 
     `forgotten` commands were applied before the engine was replaced or restarted, and it no longer holds their events.
     `on_refused` is called with each refused command, in line order. `journal` stores the progress on disk.
@@ -55,7 +55,7 @@ class Submission:
         self.latencies_us: list[float] = []
         self._on_refused = on_refused
         self._journal = journal
-        self._settled = self.sent
+        self._counted = self.sent
         self._answered_number = self.position.number
         self._open = _Part()  # lines that the edge refused since the last batch
         self._parts: deque[_Part] = deque()  # not counted yet; oldest first
@@ -85,9 +85,9 @@ class Submission:
         self._open.refused.append(refused)
 
     @property
-    def is_crowded(self) -> bool:
-        """So many were refused since the last batch that they should be counted without waiting for the next one."""
-        return len(self._open.refused) >= _MAX_UNSETTLED_REFUSALS
+    def has_many_refused(self) -> bool:
+        """Whether so many were refused since the last batch that they are counted before the next one."""
+        return len(self._open.refused) >= _MAX_UNCOUNTED_REFUSALS
 
     def before_sending(self, number: int, lines: list[int]) -> None:
         """Notes that `lines` are about to be sent with the numbers from `number` on. Raises BadFile."""
@@ -95,49 +95,49 @@ class Submission:
         part.lines, part.last_number = lines, number + len(lines) - 1
         part.size = len(lines) + len(part.refused)
         if self._journal:
-            self._journal.sending(number, lines, part.refused)
+            self._journal.record_batch(number, lines, part.refused)
         self._by_number[number] = part
         self._parts.append(part)
 
-    def note(self, sent: Sent, answered: Answered) -> None:
+    def note_answer(self, sent: Sent, answered: Answered) -> None:
         """Notes an answer. Raises BadFile."""
         part = self._by_number.pop(answered.answer.first_number)
         part.refused = sorted([*part.refused, *refused_by_engine(sent, answered)], key=lambda one: one.line)
         part.forgotten = sum(one.command_count for one in answered.answer.segments if one.block_number == 0)
         part.is_answered = True
         self.latencies_us.append(answered.waited_s * 1e6)
-        self._settle()
+        self._count_answered()
 
-    def settle_refused(self) -> None:
-        """Counts what the edge refused since the last batch. All batches are answered. Raises BadFile."""
+    def count_refused(self) -> None:
+        """Counts the commands refused since the last batch. Call when all batches are answered. Raises BadFile."""
         if self._open.refused:
             part, self._open = self._open, _Part()
             part.size, part.is_answered = len(part.refused), True
             self._parts.append(part)
-            self._settle()
+            self._count_answered()
 
     def end(self) -> None:
         """Reports the remaining refusals, also after a failure."""
         for part in (*self._parts, self._open):
-            self._tell(part.refused)
+            self._report_refused(part.refused)
         self._parts.clear()
         self._open = _Part()
 
-    def _settle(self) -> None:
+    def _count_answered(self) -> None:
         """Counts answered parts from the oldest on, so that refusals are reported in line order."""
         while self._parts and self._parts[0].is_answered:
             part = self._parts.popleft()
-            self._tell(part.refused)
+            self._report_refused(part.refused)
             self.forgotten += part.forgotten
             self.accepted += part.size - len(part.refused) - part.forgotten
-            self._settled += part.size
+            self._counted += part.size
             self.answered_line = part.last_line
             self._answered_number = max(self._answered_number, part.last_number)
             if self._journal:
-                counts = {name: getattr(self, name) for name in _COUNTS} | {"sent": self._settled}
-                self._journal.answered(self._answered_number, self.answered_line, counts)
+                counts = {name: getattr(self, name) for name in _COUNTS} | {"sent": self._counted}
+                self._journal.record_answered(self._answered_number, self.answered_line, counts)
 
-    def _tell(self, refused: Iterable[Refused]) -> None:
+    def _report_refused(self, refused: Iterable[Refused]) -> None:
         for one in refused:
             self.rejected += 1
             self._on_refused(one)
@@ -180,8 +180,8 @@ def submit(
         try:
             for line, command in commands:
                 if pace and line > submission.position.line:
-                    pace.keep(run.stream)
-                run.take(line, command)
+                    pace.wait_until_due(run.stream)
+                run.add(line, command)
         except BadFile:
             run.finish()
             raise
@@ -193,11 +193,11 @@ def submit(
 
 class _Run:
     def __init__(self, connection: Connection, submission: Submission, batch_commands: int) -> None:
-        self.stream = CommandStream(connection, batch_commands, submission.note, submission.before_sending)
+        self.stream = CommandStream(connection, batch_commands, submission.note_answer, submission.before_sending)
         self._submission = submission
         self._position = submission.position
 
-    def take(self, line: int, command: object) -> None:
+    def add(self, line: int, command: object) -> None:
         if line <= self._position.line:
             return
         self.stream.make_room()
@@ -214,12 +214,12 @@ class _Run:
                 "it was sent, so the file cannot be resumed here."
             )
         self._submission.refuse(refused)
-        if self._submission.is_crowded:
+        if self._submission.has_many_refused:
             self.finish()
 
     def finish(self) -> None:
         self.stream.finish()
-        self._submission.settle_refused()
+        self._submission.count_refused()
 
 
 def refused_at_edge(line: int, refusal: Refusal) -> Refused:
@@ -233,7 +233,7 @@ class _Pace:
         self._began_s = clock()
         self._count = 0
 
-    def keep(self, stream: CommandStream) -> None:
+    def wait_until_due(self, stream: CommandStream) -> None:
         """Waits until the next command is due. Sends the collected commands rather than wait for a full batch."""
         due_s = self._began_s + self._count / self._rate
         self._count += 1

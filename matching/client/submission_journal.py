@@ -61,7 +61,7 @@ class Position:
     numbered: set[int] = field(default_factory=set)
     refused: dict[int, Refused] = field(default_factory=dict)
 
-    def take(self, record: dict[str, Any]) -> None:
+    def apply(self, record: dict[str, Any]) -> None:
         """Applies a record. Raises KeyError, TypeError, ValueError if it is not valid."""
         if "answered" in record:
             self.number, self.line, self.counts = record["answered"], record["line"], record["counts"]
@@ -83,8 +83,8 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path, file: Path) -> Self:
-        """For a submission from the first line on; deletes earlier records. Raises JournalUnusable, BadFile."""
-        stored, identity = _held(path, file), _identity(file)
+        """Begins a submission with the first line; deletes earlier records. Raises JournalUnusable, BadFile."""
+        stored, identity = _open_locked(path, file), _identity(file)
         client_id = 1 + secrets.randbelow(FIRST_LOG_CLIENT - 1)
         try:
             os.truncate(stored.fileno(), 0)
@@ -98,7 +98,7 @@ class Journal:
     @classmethod
     def resume(cls, path: Path, file: Path) -> Self:
         """Continues an earlier submission of the file; begins with the first line if there is none. Raises BadFile."""
-        stored = _held(path, file)
+        stored = _open_locked(path, file)
         try:
             content = stored.read()
             whole = content.rfind(b"\n") + 1  # the last record may be torn: then its batch was not sent
@@ -116,11 +116,11 @@ class Journal:
             raise BadFile(f"{file} has changed since it was submitted: it cannot be resumed.")
         return cls(stored, client_id, position)
 
-    def sending(self, number: int, lines: Sequence[int], refused: Iterable[Refused]) -> None:
+    def record_batch(self, number: int, lines: Sequence[int], refused: Iterable[Refused]) -> None:
         """Records a batch before it is sent: `lines` get the numbers from `number` on. Raises BadFile."""
         self._write({"number": number, "lines": _runs(lines), "refused": [list(one) for one in refused]})
 
-    def answered(self, number: int, line: int, counts: dict[str, int]) -> None:
+    def record_answered(self, number: int, line: int, counts: dict[str, int]) -> None:
         """Records that everything up to this number and line is answered. Raises BadFile."""
         self._write({"answered": number, "line": line, "counts": counts})
 
@@ -136,8 +136,8 @@ class Journal:
 
 def path_for(folder: Path, file: Path) -> Path:
     """The journal of `file` in `folder`."""
-    place = str(file.resolve())
-    return folder / f"{file.name[:64]}-{xxhash.xxh3_64_hexdigest(place.encode(errors='surrogateescape'))}.jsonl"
+    full_path = str(file.resolve())
+    return folder / f"{file.name[:64]}-{xxhash.xxh3_64_hexdigest(full_path.encode(errors='surrogateescape'))}.jsonl"
 
 
 def _read(content: bytes) -> tuple[Identity, int, Position]:
@@ -145,11 +145,11 @@ def _read(content: bytes) -> tuple[Identity, int, Position]:
     head, *records = [json.loads(line) for line in content.splitlines()]
     position = Position()
     for record in records:
-        position.take(record)
+        position.apply(record)
     return Identity(head["bytes"], head["xxh3"]), int(head["client"]), position
 
 
-def _held(path: Path, file: Path) -> BinaryIO:
+def _open_locked(path: Path, file: Path) -> BinaryIO:
     """Opens the journal unbuffered, so that a record is one write. Raises BadFile, also if another process holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from matching.client.leaders import known
+from matching.client.leaders import engine_directory
 from matching.core.epochs import Epoch
 from matching.core.errors import EngineUnreachable
 
@@ -29,7 +29,7 @@ def unreachable(error: EngineUnreachable, asked: str, newest_epoch: NewestEpoch)
     this package may not import settlement.
     """
     epoch = newest_epoch()
-    if epoch is None or epoch.commands in known(asked).addresses:
+    if epoch is None or epoch.commands in engine_directory(asked).addresses:
         return str(error)
     return (
         f"{error} According to the store the engine at {epoch.commands} leads, in epoch {epoch.number}: "

@@ -168,7 +168,7 @@ class Exchange:
 
     def status(self, engine: Machine) -> dict[str, Any]:
         """Raises EngineUnreachable, BadMessage."""
-        connection = Connection(engine.commands, timeout_s=_ASK_S, roams=False)
+        connection = Connection(engine.commands, timeout_s=_ASK_S, failover=False)
         try:
             return connection.ask(wire.STATUS)
         finally:

@@ -111,7 +111,7 @@ def test_a_follower_that_joined_late_is_promoted_when_its_leader_is_killed_under
         until(lambda: status(leader)["ring"]["first"] > 1, "the leader to drop its first blocks", 120)
         follower = start("run_engine", "--follow", leader.address("COMMAND"), **store).wait_until_ready()
         until(lambda: status(follower)["block"] > RING_BLOCKS, "the follower to join", 60)
-        until(lambda: len(market.client.connection.known.addresses) == 2, "the client to learn of the follower")
+        until(lambda: len(market.client.connection.directory.addresses) == 2, "the client to learn of the follower")
         originals = blocks(leader, 300)
         promote = ("promote_engine", "--address", follower.address("COMMAND"))
         refused = run_to_end(start, *promote)

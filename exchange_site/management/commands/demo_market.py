@@ -39,9 +39,10 @@ class Command(BaseCommand):
 
     def handle(self, *, rate: float, seed: int, commands: int | None, wait: float, address: str, **options: Any) -> str:
         stop = stop_on_signals()
-        known = leaders.known(address)  # shared by all connections: each uses the leader that earlier ones found
+        # Shared by all connections, so that each uses the leader that earlier ones found.
+        directory = leaders.engine_directory(address)
         session = Session(
-            connect=lambda: Client(known, timeout_s=_TIMEOUT_S),
+            connect=lambda: Client(directory, timeout_s=_TIMEOUT_S),
             seed=seed,
             rate=rate,
             limit=commands,

@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *, address: str, as_json: bool, **options: Any) -> str:
         try:
-            with stoppable(), closing(Connection(address, timeout_s=_TIMEOUT_S, roams="," in address)) as connection:
+            with stoppable(), closing(Connection(address, timeout_s=_TIMEOUT_S, failover="," in address)) as connection:
                 status = connection.ask(wire.STATUS)
         except EngineUnreachable as error:
             raise CommandError(engine_addresses.unreachable(error, address, newest_epoch), returncode=2) from error

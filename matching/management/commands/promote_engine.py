@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
 def promote(address: str, timeout_s: float, *, forced: bool) -> dict[str, Any]:
     """The engine's answer. Raises EngineUnreachable, NoAnswer, BadMessage, AddressUnusable."""
-    connection = Connection(address, timeout_s=_PATIENCE_S, roams=False)
+    connection = Connection(address, timeout_s=_PATIENCE_S, failover=False)
     try:
         connection.ask(wire.STATUS)  # fails fast if no engine is there; catching up may take long
         return connection.ask(wire.PROMOTE_FORCED if forced else wire.PROMOTE, timeout_s)

@@ -348,7 +348,7 @@ def leader_and_follower(history: MemoryHistory) -> Iterator[tuple[ExitStack, Run
 
 def promoted(address: str) -> dict[str, Any]:
     """What the follower at `address` answers in the end, asked until its leader is silent for long enough."""
-    with closing(Connection(address, roams=False, timeout_s=60)) as connection:
+    with closing(Connection(address, failover=False, timeout_s=60)) as connection:
         answers: list[dict[str, Any]] = []
 
         def is_granted() -> bool:
@@ -362,7 +362,7 @@ def promoted(address: str) -> dict[str, Any]:
 def learn_of(follower: Running, client: Client) -> None:
     def is_known() -> bool:
         client.status()
-        return follower.commands in client.connection.known.addresses
+        return follower.commands in client.connection.directory.addresses
 
     until(is_known, "the client to learn of the follower")
 

@@ -10,7 +10,7 @@ import pytest
 
 from matching.client.connection import Connection
 from matching.client.in_flight import Answered
-from matching.client.leaders import Known, Leader, Search, known, reachable
+from matching.client.leaders import EngineDirectory, Leader, LeaderSearch, engine_directory, reachable
 from matching.core import layout
 from matching.core.errors import EngineRefused, EngineUnreachable, NoAnswer
 from matching.transport import wire
@@ -87,7 +87,7 @@ def connected(engines: Engines, *addresses: str, timeout_s: float = 10.0) -> Con
         client_id=7,
         make_network=lambda: engines,
         clock=engines.clock,
-        token=lambda size: next(engines.tokens).to_bytes(size, "little"),
+        random_bytes=lambda size: next(engines.tokens).to_bytes(size, "little"),
     )
 
 
@@ -105,9 +105,9 @@ def all_answers(connection: Connection) -> list[int]:
 
 
 def found_by(engines: Engines, *addresses: str, epoch: int = 0, patience_s: float = 5.0) -> Leader | None:
-    search = Search(engines, Known(list(addresses), epoch), engines.clock)
+    search = LeaderSearch(engines, EngineDirectory(list(addresses), epoch), engines.clock)
     until_s = engines.now_s + patience_s
-    while (found := search.look()) is None and engines.now_s < until_s:
+    while (found := search.poll()) is None and engines.now_s < until_s:
         engines.wait(search.sockets, max(0.0, search.due_s - engines.now_s))
     search.close()
     assert all(socket.is_closed for _, socket in engines.everyone)
@@ -141,10 +141,14 @@ def test_replicas_listed_in_a_status_are_asked_too() -> None:
 
 
 def test_addresses_are_a_list_or_separated_by_commas() -> None:
-    assert known("tcp://a:1, tcp://b:1").addresses == known(["tcp://a:1", "tcp://b:1"]).addresses == [A, B]
-    shared = Known([A])
-    assert known(shared) is shared
-    shared.learn(f"tcp://{number}:1" for number in range(100))
+    assert (
+        engine_directory("tcp://a:1, tcp://b:1").addresses
+        == engine_directory(["tcp://a:1", "tcp://b:1"]).addresses
+        == [A, B]
+    )
+    shared = EngineDirectory([A])
+    assert engine_directory(shared) is shared
+    shared.add(f"tcp://{number}:1" for number in range(100))
     assert len(shared.addresses) == 32
 
 
@@ -165,7 +169,7 @@ def test_a_connection_switches_to_the_new_leader_and_resends_everything_oldest_f
     engines.roles, engines.applied[B], engines.taken = {B: ("leader", 2)}, 2, []
     assert all_answers(connection) == [2, 3, 4]
     assert engines.taken == [(B, 2), (B, 3), (B, 4)]
-    assert (connection.address, connection.known.epoch) == (B, 2)
+    assert (connection.address, connection.directory.epoch) == (B, 2)
 
 
 def test_a_connection_does_not_return_to_a_leader_of_an_older_epoch() -> None:
@@ -189,8 +193,8 @@ def test_a_connection_does_not_return_to_a_leader_of_an_older_epoch() -> None:
 def test_a_leader_that_turns_out_to_have_an_older_epoch_is_abandoned() -> None:
     engines = Engines({A: ("leader", 1), B: ("leader", 2)})
     connection = connected(engines, A)
-    connection.known.learn([B])
-    connection.known.epoch = 2
+    connection.directory.add([B])
+    connection.directory.epoch = 2
     connection.receive(1.0)
     send(connection)
     assert all_answers(connection) == [1]
@@ -306,12 +310,12 @@ def test_a_connection_asks_for_the_other_engines_regularly() -> None:
         all_answers(connection)
         engines.now_s += 0.1
     assert engines.asked == [A] * 3
-    assert connection.known.addresses == [A, B, C]
+    assert connection.directory.addresses == [A, B, C]
 
 
-def test_a_connection_that_does_not_roam_never_switches() -> None:
+def test_a_connection_without_failover_never_switches() -> None:
     engines = Engines({B: ("leader", 1)})
-    connection = Connection([A, B], roams=False, timeout_s=3.0, make_network=lambda: engines, clock=engines.clock)
+    connection = Connection([A, B], failover=False, timeout_s=3.0, make_network=lambda: engines, clock=engines.clock)
     send(connection)
     with pytest.raises(EngineUnreachable, match="No engine answers at tcp://a:1: start it"):
         all_answers(connection)

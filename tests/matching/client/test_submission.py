@@ -81,7 +81,7 @@ def test_a_forgotten_command_counts_neither_as_accepted_nor_as_rejected() -> Non
     segments = (wire.Segment(1, 0, 0, 3, nothing), wire.Segment(4, 9, 40, 2, nothing))
     commands = np.zeros(5, layout.COMMAND)
     done.before_sending(1, [1, 2, 3, 4, 5])
-    done.note(Sent(commands, b"", [1, 2, 3, 4, 5]), Answered(wire.Answer(7, 1, 5, segments), 0.001))
+    done.note_answer(Sent(commands, b"", [1, 2, 3, 4, 5]), Answered(wire.Answer(7, 1, 5, segments), 0.001))
     assert (done.accepted, done.rejected, done.summary()["forgotten"]) == (2, 0, 3)
 
 
@@ -195,7 +195,7 @@ class TestJournal:
     def test_a_line_that_another_engine_refuses_is_not_passed_over(self, running_leader: Running, file: Path) -> None:
         path = path_for(file.parent, file)
         with closing(Journal.begin(path, file)) as journal:
-            journal.sending(1, [4, 5], [])
-            journal.answered(0, 3, {"sent": 3, "accepted": 3})
+            journal.record_batch(1, [4, 5], [])
+            journal.record_answered(0, 3, {"sent": 3, "accepted": 3})
         with pytest.raises(BadFile, match="Line 4 was sent before and is refused now"):
             self.run(running_leader, Journal.resume(path, file), file)

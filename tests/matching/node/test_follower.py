@@ -69,7 +69,7 @@ def test_a_follower_of_a_follower_is_a_follower(running_leader: Running) -> None
 def test_a_follower_takes_no_commands_and_names_its_leader(running_leader: Running) -> None:
     with follower(plan(), running_leader.commands) as second:
         follower_heard(running_leader, second)
-        with closing(Connection(second.commands, roams=False, timeout_s=0.3)) as connection:
+        with closing(Connection(second.commands, failover=False, timeout_s=0.3)) as connection:
             builder = BatchBuilder(Edge(Registry()))
             builder.add(BTC)
             connection.send(*builder.take())

@@ -297,7 +297,7 @@ def test_a_client_switches_to_another_replica_and_nothing_is_applied_twice() -> 
 
 def test_a_replica_cannot_be_promoted() -> None:
     with replicas(Shared(), MemoryHistory(), count=1) as ((one, _),):
-        connection = Connection(one.commands, roams=False)
+        connection = Connection(one.commands, failover=False)
         try:
             answer = connection.ask(wire.PROMOTE_FORCED)
         finally:
