@@ -28,7 +28,7 @@ from tests.settlement.chains import worked_example
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "semantics.md"
-SECTIONS = ["Numbers", "Order of things", "Commands", "Refusals", "Matching", "Funds", "JSON Lines form"]
+SECTIONS = ["Numbers", "Sequences and blocks", "Commands", "Refusals", "Matching", "Funds", "JSON Lines form"]
 CODES: tuple[type[IntEnum], ...] = (
     *(CommandKind, EventKind, Side, OrderType, TimeInForce),
     *(SelfTradePrevention, InstrumentStatus, Reason, EventFlag),
