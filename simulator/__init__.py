@@ -9,9 +9,10 @@ the connection to the store. One seed determines all faults of a run.
     disk        torn writes, fsyncs lost in a crash, full disks
     stores      timeouts before and after a write was applied, outages, rejected rows
     engines     engine processes and an operator who restarts, promotes and wrongly starts them
-    settlers    settlement, restarted whenever it ends
+    settlement_process
+                settlement, restarted whenever it ends
     traffic     clients and the answers that they received
     checks      invariants that must hold after a run
-    defects     mistakes to plant, each of which the checks must find
+    defects     defects to plant, each of which the checks must find
     run, seeds  one seed from start to checks; many seeds in parallel
 """

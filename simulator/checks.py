@@ -71,14 +71,14 @@ def answers_are_kept(
             yield f"answered at {answer.at_s:.3f} s, but the chain has another result: {answer[:5]}"
 
 
-def no_client_reports_a_loss(told_at_s: Iterable[float], allowed_losses: Sequence[AllowedLoss]) -> Iterator[str]:
-    """No engine tells a client that an answered command is missing, unless a loss was allowed.
+def no_client_reports_a_loss(reported_at_s: Iterable[float], allowed_losses: Sequence[AllowedLoss]) -> Iterator[str]:
+    """No engine reports to a client that an answered command is missing, unless a loss was allowed.
 
-    A client that was disconnected may be told long after the loss, so times are not compared.
+    A client that was disconnected may receive the report long after the loss, so times are not compared.
     """
-    for at_s in told_at_s:
+    for at_s in reported_at_s:
         if not allowed_losses:
-            yield f"a client was told at {at_s:.3f} s that the engine does not have a command that was answered"
+            yield f"at {at_s:.3f} s an engine reported to a client that an answered command is missing"
 
 
 def _allows(epoch: AllowedLoss, answer: Acknowledged) -> bool:

@@ -179,7 +179,7 @@ class SimDisk:
     def _refuse_if_full(self) -> None:
         if self.drive.is_full:
             self.drive.world.counts["write to full disk"] += 1
-            raise OSError(errno.ENOSPC, "No space kept on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
 
 class _Lock:

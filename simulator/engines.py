@@ -22,7 +22,7 @@ from settlement.durable import spill
 from settlement.durable.claim import Claim
 from settlement.stores.base import StoreError
 from simulator.disk import SimDisk, SimDrive
-from simulator.network import SimNetwork, Wires
+from simulator.network import NetworkState, SimNetwork
 from simulator.stores import Server, SimStore
 from simulator.world import Machine, Process, World
 
@@ -37,7 +37,7 @@ _RING_BYTES = 1 << 20
 
 
 @dataclass
-class Seat:
+class EngineNode:
     """One engine: its machine and addresses, and its current process. It is restarted whenever it ends."""
 
     name: str
@@ -56,70 +56,70 @@ class Seat:
 class Engines:
     """`has_wal`: leaders keep a write-ahead log."""
 
-    def __init__(self, world: World, wires: Wires, server: Server, *, has_wal: bool) -> None:
+    def __init__(self, world: World, network_state: NetworkState, server: Server, *, has_wal: bool) -> None:
         self._world = world
-        self._wires = wires
+        self._network_state = network_state
         self._server = server
         self._has_wal = has_wal
         self._snapshot_blocks = world.rng.choice((0, 5, 20))
         self._block_commands = world.rng.choice((4, 64))
-        self.seats = [self._seat(name, world.machines[at]) for at, name in enumerate("AB")]
+        self.nodes = [self._node(name, world.machines[at]) for at, name in enumerate("AB")]
         world.repeatedly("second leader started", world.rates.second_leaders_a_minute, self._start_by_mistake)
 
-    def _seat(self, name: str, machine: Machine) -> Seat:
+    def _node(self, name: str, machine: Machine) -> EngineNode:
         drive = SimDrive(self._world, machine, DATA)
         addresses = wire.Addresses(*(f"tcp://{name}:{socket}" for socket in ("commands", "blocks", "retransmission")))
-        return Seat(name, machine, drive, addresses)
+        return EngineNode(name, machine, drive, addresses)
 
     @property
     def addresses(self) -> str:
         """Command addresses of all engines, for clients."""
-        return ",".join(seat.addresses.commands for seat in self.seats)
+        return ",".join(node.addresses.commands for node in self.nodes)
 
     @property
-    def leader(self) -> Seat:
+    def leader(self) -> EngineNode:
         """The engine that leads according to the store."""
         newest = epochs.newest(self._server.store.epochs())
-        return next((seat for seat in self.seats if newest and seat.name == newest.engine), self.seats[0])
+        return next((node for node in self.nodes if newest and node.name == newest.engine), self.nodes[0])
 
     def start(self) -> None:
-        for seat in self.seats:
-            self._start(seat)
+        for node in self.nodes:
+            self._start(node)
 
-    def _start(self, seat: Seat, *, as_leader: bool = False, take_over: bool = False) -> None:
-        if seat.is_alive:
+    def _start(self, node: EngineNode, *, as_leader: bool = False, take_over: bool = False) -> None:
+        if node.is_alive:
             return
         leader = self.leader
-        follow = None if seat is leader or as_leader else leader.addresses.commands
-        running = self._world.process(seat.name, seat.machine, may_crash=True)
-        seat.process = running
+        follow = None if node is leader or as_leader else leader.addresses.commands
+        running = self._world.process(node.name, node.machine, may_crash=True)
+        node.process = running
         running.takes_over = take_over
-        running.at_end.append(lambda: self._ended(seat, running))
-        running.start(lambda: self._run(seat, running, follow, take_over=take_over))
+        running.at_end.append(lambda: self._ended(node, running))
+        running.start(lambda: self._run(node, running, follow, take_over=take_over))
 
-    def _run(self, seat: Seat, running: Process, follow: str | None, *, take_over: bool) -> None:
+    def _run(self, node: EngineNode, running: Process, follow: str | None, *, take_over: bool) -> None:
         def ready(parts: Parts) -> None:
             if running.alive:
-                seat.parts = parts
+                node.parts = parts
 
-        services = self._services(seat, running, take_over=take_over)
-        plan = Plan(seat.addresses, _RING_BLOCKS, _RING_BYTES, self._block_commands)
+        services = self._services(node, running, take_over=take_over)
+        plan = Plan(node.addresses, _RING_BLOCKS, _RING_BYTES, self._block_commands)
         try:
             if follow:
                 follow_leader(plan, services, follow, timeout_s=_TIMEOUT_S, ready=ready, stop=lambda: False)
             else:
                 lead(plan, services, ready, lambda: False)
         except (MatchingError, StoreError, OSError) as error:
-            self._note(seat, error)
+            self._note(node, error)
         finally:
             running.end()
 
-    def _note(self, seat: Seat, error: Exception) -> None:
-        seat.endings.append(f"{self._world.scheduler.now_s:.3f} {type(error).__name__}: {error}")
+    def _note(self, node: EngineNode, error: Exception) -> None:
+        node.endings.append(f"{self._world.scheduler.now_s:.3f} {type(error).__name__}: {error}")
         self._world.counts[f"engine stopped: {type(error).__name__}"] += 1
 
-    def _services(self, seat: Seat, running: Process, *, take_over: bool) -> Services:
-        disk = SimDisk(seat.drive, running)
+    def _services(self, node: EngineNode, running: Process, *, take_over: bool) -> Services:
+        disk = SimDisk(node.drive, running)
         folder = SnapshotFolder(disk, DATA / "snapshots", keep=2)
         log: InputLog = WalLog(DATA / "wal", disk, _SEGMENT_BYTES) if self._has_wal else MemoryLog()
         store = SimStore(self._server, running)
@@ -127,7 +127,7 @@ class Engines:
             history=StoreHistory(
                 store,
                 lambda: spill.peek(DATA / "spill", disk),
-                Claim(DATA / "spill", seat.name, disk),
+                Claim(DATA / "spill", node.name, disk),
                 sleep=running.wait,
                 monotonic=running.monotonic,
             ),
@@ -136,13 +136,13 @@ class Engines:
             make_network=lambda: self.network(running),
             monotonic=running.monotonic,
             time_ns=running.time_ns,
-            engine=seat.name,
+            engine=node.name,
             superseded=self._watch(),
             take_over=take_over,
         )
 
     def network(self, running: Process) -> Network:
-        return SimNetwork(self._wires, running)
+        return SimNetwork(self._network_state, running)
 
     def _watch(self) -> Callable[[], epochs.Epoch | None]:
         """Reads the newest epoch from the store once a second, which `run_engine` does in a thread of its own."""
@@ -160,42 +160,42 @@ class Engines:
 
     # The operator
 
-    def _ended(self, seat: Seat, running: Process) -> None:
-        if seat.process is not running:
+    def _ended(self, node: EngineNode, running: Process) -> None:
+        if node.process is not running:
             return
-        seat.parts = None
-        other = next(one for one in self.seats if one is not seat)
+        node.parts = None
+        other = next(one for one in self.nodes if one is not node)
         rng = self._world.rng
-        if seat is self.leader and other.is_alive and self._may_be_promoted(seat, other):
-            self._world.scheduler.after(rng.uniform(0.2, 3), lambda: self._promote(other, seat))
+        if node is self.leader and other.is_alive and self._may_be_promoted(node, other):
+            self._world.scheduler.after(rng.uniform(0.2, 3), lambda: self._promote(other, node))
         else:
             as_leader = rng.random() < 0.1  # somebody has forgotten --follow
-            self._restart(seat, rng.uniform(0.1, 3), as_leader=as_leader)
+            self._restart(node, rng.uniform(0.1, 3), as_leader=as_leader)
 
-    def _restart(self, seat: Seat, in_s: float, *, as_leader: bool = False) -> None:
+    def _restart(self, node: EngineNode, in_s: float, *, as_leader: bool = False) -> None:
         def start() -> None:
-            self._damage_snapshot(seat)
-            self._start(seat, as_leader=as_leader)
+            self._damage_snapshot(node)
+            self._start(node, as_leader=as_leader)
 
         self._world.scheduler.after(in_s, start)
 
-    def _may_be_promoted(self, seat: Seat, follower: Seat) -> bool:
+    def _may_be_promoted(self, node: EngineNode, follower: EngineNode) -> bool:
         """Whether the operator promotes the follower. With a log, only if the follower has all blocks of the log."""
         if not self._world.happens("promotion tried", self._world.rates.promote):
             return False
         if not self._has_wal:
             return True
-        logged = max((block.number for block in self._logged(seat)), default=0)
+        logged = max((block.number for block in self._logged(node)), default=0)
         return follower.parts is not None and follower.parts.engine.block_number >= logged
 
-    def _logged(self, seat: Seat) -> list[Block]:
-        watcher = self._world.process("operator", seat.machine, may_crash=False)
+    def _logged(self, node: EngineNode) -> list[Block]:
+        watcher = self._world.process("operator", node.machine, may_crash=False)
         try:
-            return list(Segments(SimDisk(seat.drive, watcher), DATA / "wal", ".wal", "").peek())
+            return list(Segments(SimDisk(node.drive, watcher), DATA / "wal", ".wal", "").peek())
         finally:
             watcher.end()
 
-    def _promote(self, follower: Seat, dead: Seat) -> None:
+    def _promote(self, follower: EngineNode, dead: EngineNode) -> None:
         operator = self._world.process("operator", self._world.machines[-1], may_crash=False)
 
         def ask() -> None:
@@ -227,18 +227,18 @@ class Engines:
 
         The follower is restarted as leader while the leader may be alive, perhaps with take-over.
         """
-        seat = next(seat for seat in self.seats if seat is not self.leader)
-        running, seat.process = seat.process, None
+        node = next(node for node in self.nodes if node is not self.leader)
+        running, node.process = node.process, None
         if running is not None:
             running.end()
-        self._start(seat, as_leader=True, take_over=self._world.rng.random() < 0.3)
+        self._start(node, as_leader=True, take_over=self._world.rng.random() < 0.3)
 
-    def _damage_snapshot(self, seat: Seat) -> None:
+    def _damage_snapshot(self, node: EngineNode) -> None:
         """Damages the newest snapshot as a defective or full disk would: empty, truncated, or one bit flipped."""
-        found = sorted(path for path, file in seat.drive.files.items() if path.suffix == ".snapshot" and file.data)
+        found = sorted(path for path, file in node.drive.files.items() if path.suffix == ".snapshot" and file.data)
         if not found or not self._world.happens("snapshot damaged", self._world.rates.damage_snapshot):
             return
-        file, rng = seat.drive.files[found[-1]], self._world.rng
+        file, rng = node.drive.files[found[-1]], self._world.rng
         what = rng.randrange(3)
         if what == 0:
             file.data = bytearray()

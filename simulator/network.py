@@ -19,7 +19,7 @@ _CONNECT_S = 0.002
 _MAX_QUEUED = 1000
 
 
-class Wires:
+class NetworkState:
     """The state shared by all sockets: listeners, subscribers, and links that are cut."""
 
     def __init__(self, world: World) -> None:
@@ -73,19 +73,19 @@ def _flipped(data: bytes, bit: int) -> bytes:
 class SimNetwork:
     """`matching.transport.sockets.Network` of one process."""
 
-    def __init__(self, wires: Wires, process: Process) -> None:
-        self._wires = wires
+    def __init__(self, network_state: NetworkState, process: Process) -> None:
+        self._network_state = network_state
         self._process = process
 
     def bind(self, kind: Kind, address: str, limits: Limits) -> "SimSocket":
         self._process.io()
-        if address in self._wires.listeners:
+        if address in self._network_state.listeners:
             raise AddressUnusable(f"Cannot listen on {address}: another process listens there already.")
-        return SimSocket(self._wires, self._process, kind, address, is_bound=True)
+        return SimSocket(self._network_state, self._process, kind, address, is_bound=True)
 
     def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> "SimSocket":
         self._process.io()
-        return SimSocket(self._wires, self._process, kind, address, topic=topic)
+        return SimSocket(self._network_state, self._process, kind, address, topic=topic)
 
     def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:
         self._process.io()
@@ -105,23 +105,30 @@ class SimNetwork:
 
 class SimSocket:
     def __init__(
-        self, wires: Wires, process: Process, kind: Kind, address: str, *, is_bound: bool = False, topic: bytes = b""
+        self,
+        network_state: NetworkState,
+        process: Process,
+        kind: Kind,
+        address: str,
+        *,
+        is_bound: bool = False,
+        topic: bytes = b"",
     ) -> None:
         self.process = process
         self.inbox: deque[list[bytes]] = deque()
         self.waiting: Task | None = None
         self.address = address
-        self._wires = wires
+        self._network_state = network_state
         self._kind = kind
         self._topic = topic
         self._is_bound = is_bound
         self._is_open = True
-        self._identity = wires.identity()
+        self._identity = network_state.identity()
         self._peers: dict[bytes, SimSocket] = {}  # of a ROUTER
         self._unsent: deque[list[bytes]] = deque(maxlen=_MAX_QUEUED)  # of a DEALER, until a ROUTER listens
         process.at_end.append(self._close)
         if is_bound:
-            wires.listeners[address] = self
+            network_state.listeners[address] = self
         elif kind is Kind.SUB:
             process.world.scheduler.after(_CONNECT_S, self._subscribe)
 
@@ -135,14 +142,14 @@ class SimSocket:
         self.process.io()
         frames = [bytes(part) for part in parts]
         if self._kind is Kind.PUB:
-            for reader in self._wires.subscribers.get(self.address, ()):
+            for reader in self._network_state.subscribers.get(self.address, ()):
                 if frames[0].startswith(reader._topic):
-                    self._wires.carry(self, reader, frames)
+                    self._network_state.carry(self, reader, frames)
         elif self._kind is Kind.ROUTER:
             peer = self._peers.get(frames[0])
             if peer is None or not peer._is_open:
                 raise Undelivered("A message was not delivered: its reader is gone.")
-            self._wires.carry(self, peer, frames[1:])
+            self._network_state.carry(self, peer, frames[1:])
         else:
             self._unsent.append(frames)
             self._flush()
@@ -159,26 +166,26 @@ class SimSocket:
 
     def _flush(self) -> None:
         """Sends a DEALER's queued messages if a ROUTER listens on its address, else tries again later."""
-        router = self._wires.listeners.get(self.address)
+        router = self._network_state.listeners.get(self.address)
         if router is None or not router.process.alive:
             if self._is_open and self._unsent:
                 self.process.world.scheduler.after(0.1, self._flush)
             return
         router._peers[self._identity] = self
         while self._unsent:
-            self._wires.carry(self, router, [self._identity, *self._unsent.popleft()])
+            self._network_state.carry(self, router, [self._identity, *self._unsent.popleft()])
 
     def _subscribe(self) -> None:
         if self._is_open:
-            self._wires.subscribers.setdefault(self.address, []).append(self)
+            self._network_state.subscribers.setdefault(self.address, []).append(self)
 
     def _close(self) -> None:
         if not self._is_open:
             return
         self._is_open = False
         self.inbox.clear()
-        if self._is_bound and self._wires.listeners.get(self.address) is self:
-            del self._wires.listeners[self.address]
-        readers = self._wires.subscribers.get(self.address, [])
+        if self._is_bound and self._network_state.listeners.get(self.address) is self:
+            del self._network_state.listeners[self.address]
+        readers = self._network_state.subscribers.get(self.address, [])
         if self in readers:
             readers.remove(self)

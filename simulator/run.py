@@ -11,8 +11,8 @@ from settlement.project.dead_letters import DeadLetters
 from simulator import checks
 from simulator.disk import SimDisk
 from simulator.engines import DATA, Engines
-from simulator.network import SimNetwork, Wires
-from simulator.settlers import Settler
+from simulator.network import NetworkState, SimNetwork
+from simulator.settlement_process import SettlementProcess
 from simulator.stores import Server, empty_database
 from simulator.traffic import Trader, connection_maker
 from simulator.world import Machine, World
@@ -51,28 +51,28 @@ class _Run:
         self.seed = seed
         self.world = world = World(seed)
         world.machines = [Machine(name) for name in ("one", "two", "clients")]
-        self.wires = Wires(world)
+        self.network_state = NetworkState(world)
         self.server = Server(world)
         self.has_wal = world.rng.random() < 0.5
-        self.engines = Engines(world, self.wires, self.server, has_wal=self.has_wal)
-        self.settler = Settler(world, self.wires, self.server, self.engines.seats[0])
+        self.engines = Engines(world, self.network_state, self.server, has_wal=self.has_wal)
+        self.settlement = SettlementProcess(world, self.network_state, self.server, self.engines.nodes[0])
         self.traders = [self._trader(number) for number in range(1, world.rng.randint(2, 4))]
         world.start_clock_and_pause_faults()
 
     def _trader(self, number: int) -> Trader:
         process = self.world.process(f"client {number}", self.world.machines[-1], may_crash=False)
-        connect = connection_maker(self.engines.addresses, lambda process: SimNetwork(self.wires, process))
+        connect = connection_maker(self.engines.addresses, lambda process: SimNetwork(self.network_state, process))
         trader = Trader(process, connect, random.Random(self.world.rng.random()), number)  # noqa: S311 (seeded)
         process.start(trader.run)
         return trader
 
     def outcome(self) -> Outcome:
         self.engines.start()
-        self.settler.start()
+        self.settlement.start()
         scheduler = self.world.scheduler
         deadline_s = self.world.faulty_until_s + _RECOVERY_LIMIT_S
         is_done = scheduler.run(self._is_done, deadline_s)
-        problems = list(self.settler.incidents)
+        problems = list(self.settlement.incidents)
         if not is_done:
             problems += self._unfinished()
         else:
@@ -93,30 +93,30 @@ class _Run:
     def _is_done(self) -> bool:
         if self.world.is_faulty or not all(trader.is_done for trader in self.traders):
             return False
-        parts = [seat.parts for seat in self.engines.seats]
+        parts = [node.parts for node in self.engines.nodes]
         if any(part is None for part in parts):
             return False
         ends = {(part.engine.block_number, part.engine.state_hash) for part in parts if part is not None}
         projected = self.server.store.projected()
-        return ends == {(projected.block_number, projected.hash)} and self.settler.is_drained
+        return ends == {(projected.block_number, projected.hash)} and self.settlement.is_drained
 
     def _unfinished(self) -> Iterator[str]:
         yield f"the cluster has not recovered {_RECOVERY_LIMIT_S:g} s after the last fault"
         for trader in self.traders:
             if not trader.is_done:
                 yield f"{trader.name} is still waiting"
-        for seat in self.engines.seats:
-            where = f"at block {seat.parts.engine.block_number} as {seat.parts.board.role}" if seat.parts else "not up"
-            yield f"engine {seat.name} is {where}; it ended before with: {seat.endings[-3:]}"
+        for node in self.engines.nodes:
+            where = f"at block {node.parts.engine.block_number} as {node.parts.board.role}" if node.parts else "not up"
+            yield f"engine {node.name} is {where}; it ended before with: {node.endings[-3:]}"
         store = self.server.store
         yield f"settlement has appended {store.appended().block_number}, projected {store.projected().block_number}"
-        yield f"settlement ended before with: {self.settler.endings[-3:]}"
+        yield f"settlement ended before with: {self.settlement.endings[-3:]}"
 
     def _problems(self) -> Iterator[str]:
         store = self.server.store
-        auditor = self.world.process("auditor", self.settler.machine, may_crash=False)
-        disk = SimDisk(self.settler.drive, auditor)
-        letters = DeadLetters(store, DATA, self.settler.clock_of(auditor), disk)
+        auditor = self.world.process("auditor", self.settlement.machine, may_crash=False)
+        disk = SimDisk(self.settlement.drive, auditor)
+        letters = DeadLetters(store, DATA, self.settlement.clock_of(auditor), disk)
         for letter in letters.unresolved():
             if error := letters.replay(letter):
                 yield f"dead letter {letter.block_number}: {error}"
@@ -125,26 +125,27 @@ class _Run:
         yield from checks.requests_come_once(chain)
         acknowledged = [answer for trader in self.traders for answer in trader.acknowledged]
         yield from checks.answers_are_kept(acknowledged, chain, self._allowed_losses())
-        told_lost = [at_s for trader in self.traders for at_s in trader.told_lost]
-        yield from checks.no_client_reports_a_loss(told_lost, self._allowed_losses())
+        loss_reports_s = [at_s for trader in self.traders for at_s in trader.loss_reports_s]
+        yield from checks.no_client_reports_a_loss(loss_reports_s, self._allowed_losses())
         yield from checks.blocks_stay("appended", self.server.appended, chain)
-        yield from checks.blocks_stay("confirmed", self._confirmed_for_good(), chain)
-        engines = [(seat.name, seat.parts.engine) for seat in self.engines.seats if seat.parts]
+        yield from checks.blocks_stay("confirmed", self._confirmed_permanently(), chain)
+        engines = [(node.name, node.parts.engine) for node in self.engines.nodes if node.parts]
         yield from checks.engines_agree(engines, chain)
 
-    def _confirmed_for_good(self) -> dict[int, int]:
+    def _confirmed_permanently(self) -> dict[int, int]:
         """Confirmed blocks, without those still in the spill when an engine without access to the spill began to lead.
 
-        An operator told that engine to take over, or it runs on another machine, without a log and without the spill.
+        An operator started that engine with take-over, or it runs on another machine, without a log and without the
+        spill.
         """
-        elsewhere = {seat.name for seat in self.engines.seats if seat.machine is not self.settler.machine}
+        elsewhere = {node.name for node in self.engines.nodes if node.machine is not self.settlement.machine}
         ends = [
             epoch.first_block
             for epoch in self.server.store.epochs()
             if epoch.number in self.server.forced or (epoch.engine in elsewhere and not self.has_wal)
         ]
         end = min(ends, default=None)
-        return {n: digest for n, digest in self.settler.confirmed.items() if end is None or n < end}
+        return {n: digest for n, digest in self.settlement.confirmed.items() if end is None or n < end}
 
     def _allowed_losses(self) -> list[checks.AllowedLoss]:
         """With a log, epochs that an operator forced; without one, every new epoch."""

@@ -50,7 +50,7 @@ class Server:
         self.store = store or SqlStore(ALIAS, slow_query_ms=60_000)
         self.away_until_s = 0.0
         self.appended: dict[int, int] = {}  # block number → hash, of everything ever appended
-        self.forced: set[int] = set()  # epochs of engines that were told to take over
+        self.forced: set[int] = set()  # epochs of engines that were started with take-over
         self.began_at_s: dict[int, float] = {}  # of each epoch
         world.repeatedly("store unavailable", world.rates.store_away_a_minute, self._go_away)
 

@@ -46,7 +46,7 @@ class Trader:
     ) -> None:
         self.name = process.name
         self.acknowledged: list[Acknowledged] = []
-        self.told_lost: list[float] = []  # times at which it was told that the engine lacks an answered command
+        self.loss_reports_s: list[float] = []  # times of errors that report an answered command as missing
         self.is_done = False
         self._process = process
         self._make_connection = make_connection
@@ -63,7 +63,7 @@ class Trader:
             except EngineRefused as error:
                 # Not applied, or answered commands are lost: start again as a new client, with the definitions.
                 if error.code == OUT_OF_ORDER:
-                    self.told_lost.append(self._process.monotonic())
+                    self.loss_reports_s.append(self._process.monotonic())
                 self._process.wait(self._rng.uniform(0.05, 0.5))
         self.is_done = True
 

@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
     def simulate(self, chosen: range, processes: int, options: dict[str, Any]) -> seeds.Summary:
         summary = seeds.Summary()
-        told: set[int] = set()
+        reported: set[int] = set()
 
         def so_far() -> str:
             return f"{summary.seeds} of {len(chosen)} seeds were run, {len(summary.failed)} failed"
@@ -61,8 +61,8 @@ class Command(BaseCommand):
             ):
                 summary = latest
                 shown.update()
-                if latest.failed and latest.failed[-1].seed not in told:
-                    told.add(latest.failed[-1].seed)
+                if latest.failed and latest.failed[-1].seed not in reported:
+                    reported.add(latest.failed[-1].seed)
                     self.stderr.write(_failure(latest.failed[-1]))
         return summary
 

@@ -21,7 +21,7 @@ from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.stores.base import Store, StoreUnavailable
 from settlement.worker_status import WorkerStatus
-from simulator.settlers import SimClock
+from simulator.settlement_process import SimClock
 from simulator.stores import Server, SimStore
 from simulator.world import Machine, Process, Rates, World
 from tests.settlement.conftest import Settle, empty, restarted, tables, trail_text

@@ -1,4 +1,4 @@
-"""Settlement process, restarted whenever it ends. Records confirmations of blocks that are not durable."""
+"""Settlement process, restarted whenever it ends. Records each confirmation of a block that is not durable."""
 
 from matching.core.errors import MatchingError
 from matching.feed.reader import Feed
@@ -11,8 +11,8 @@ from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.stores.base import StoreError
 from simulator.disk import SimDisk
-from simulator.engines import DATA, Seat
-from simulator.network import SimNetwork, Wires
+from simulator.engines import DATA, EngineNode
+from simulator.network import NetworkState, SimNetwork
 from simulator.stores import Server, SimStore
 from simulator.world import Process, World
 
@@ -40,26 +40,26 @@ class SimClock:
 class WatchedFeed(Feed):
     """A feed that reports the confirmations sent through it."""
 
-    settler: "Settler"
+    settlement: "SettlementProcess"
 
     def confirm(self, number: int) -> None:
-        self.settler.note_confirmation(number)
+        self.settlement.note_confirmation(number)
         super().confirm(number)
 
 
-class Settler:
+class SettlementProcess:
     """Runs one settlement process at a time, on the machine of the first engine, whose recovery reads the spill."""
 
-    def __init__(self, world: World, wires: Wires, server: Server, seat: Seat) -> None:
-        self.machine = seat.machine
-        self.drive = seat.drive
+    def __init__(self, world: World, network_state: NetworkState, server: Server, node: EngineNode) -> None:
+        self.machine = node.machine
+        self.drive = node.drive
         self.incidents: list[str] = []
         self.endings: list[str] = []
         self.confirmed: dict[int, int] = {}  # block number → hash
         self._world = world
-        self._wires = wires
+        self._network_state = network_state
         self._server = server
-        self._addresses = seat.addresses
+        self._addresses = node.addresses
         self._process: Process | None = None
         self._waiting_blocks = world.rng.choice((4, 64))
 
@@ -90,10 +90,10 @@ class Settler:
         feed = WatchedFeed(
             self._addresses.blocks,
             self._addresses.retransmission,
-            make_network=lambda: SimNetwork(self._wires, running),
+            make_network=lambda: SimNetwork(self._network_state, running),
             clock=running.monotonic,
         )
-        feed.settler = self
+        feed.settlement = self
         spill = Spill(DATA / "spill", _SPILL_BYTES, disk, _SEGMENT_BYTES)
         trail, letters = Trail(DATA, disk), DeadLetters(store, DATA, clock, disk)
         options = Options(waiting_blocks=self._waiting_blocks)
