@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from scripts.torture.exchange import Exchange, Machine
-from scripts.torture.processes import POLL_S, Life
+from scripts.torture.exchange import Exchange, ManagedProcess
+from scripts.torture.processes import POLL_S, ProcessRun
 from scripts.torture.proxy import Proxy
 
 _PAUSES_S = (0.05, 1.5)
@@ -76,51 +76,51 @@ class FaultInjector:
 
     # Kills
 
-    def _kill(self, machine: Machine, remaining: int) -> None:
-        life, leads = machine.life, machine is self._exchange.leader
-        if remaining < 1 or life is None or not life.is_ready or self._has_grace(life):
+    def _kill(self, process: ManagedProcess, remaining: int) -> None:
+        process_run, leads = process.current_run, process is self._exchange.leader
+        if remaining < 1 or process_run is None or not process_run.is_ready or self._has_grace(process_run):
             return
-        if leads and not self._serves_since(life.ready_s or 0):
+        if leads and not self._serves_since(process_run.ready_s or 0):
             return
-        self._kill_one(machine, life, self._role(machine))
+        self._kill_one(process, process_run, self._role(process))
         if remaining > 1 and self._moments.random() < _SECOND_KILL:
             self._pending_kills += 1
-            self._run_fault(self._kill_again(machine, life, self._moments.uniform(*_SECOND_KILL_S)))
+            self._run_fault(self._kill_again(process, process_run, self._moments.uniform(*_SECOND_KILL_S)))
 
-    def _has_grace(self, life: Life) -> bool:
+    def _has_grace(self, process_run: ProcessRun) -> bool:
         """Whether the process is in its grace period, which is drawn for each run of a process."""
-        spared_s = random.Random(f"{self._seed} {life.output.name}").uniform(0, self._spare_s)  # noqa: S311
-        return time.monotonic() - (life.ready_s or 0) < spared_s
+        spared_s = random.Random(f"{self._seed} {process_run.output.name}").uniform(0, self._spare_s)  # noqa: S311
+        return time.monotonic() - (process_run.ready_s or 0) < spared_s
 
-    def _kill_one(self, machine: Machine, life: Life, kind: str) -> None:
+    def _kill_one(self, process: ManagedProcess, process_run: ProcessRun, kind: str) -> None:
         self.kills += 1
-        self._journal.record_fault(f"kill: {kind}", f"{machine.name} ({life.output.name})")
-        life.kill()
+        self._journal.record_fault(f"kill: {kind}", f"{process.name} ({process_run.output.name})")
+        process_run.kill()
 
-    async def _kill_again(self, machine: Machine, before: Life, after_s: float) -> None:
+    async def _kill_again(self, process: ManagedProcess, before: ProcessRun, after_s: float) -> None:
         """Kills a process again soon after its restart, unless it is ready by then."""
         deadline_s = time.monotonic() + _STARTS_S
-        while (life := machine.life) is before and time.monotonic() < deadline_s:
+        while (process_run := process.current_run) is before and time.monotonic() < deadline_s:
             await asyncio.sleep(POLL_S)
         await asyncio.sleep(after_s)
         self._pending_kills -= 1
-        if life is not None and life.is_running and not life.is_ready:
-            self._kill_one(machine, life, f"{self._role(machine)}, starting")
+        if process_run is not None and process_run.is_running and not process_run.is_ready:
+            self._kill_one(process, process_run, f"{self._role(process)}, starting")
 
-    def _role(self, machine: Machine) -> str:
-        if machine is self._exchange.settlement:
+    def _role(self, process: ManagedProcess) -> str:
+        if process is self._exchange.settlement:
             return "settlement"
-        return "leader" if machine is self._exchange.leader else "follower"
+        return "leader" if process is self._exchange.leader else "follower"
 
     # Temporary faults
 
     def _freeze(self) -> None:
-        machine = self._moments.choice((self._exchange.leader, self._exchange.follower, self._exchange.settlement))
+        process = self._moments.choice((self._exchange.leader, self._exchange.follower, self._exchange.settlement))
         seconds = self._moments.uniform(*_FROZEN_S)
-        if machine.life is not None and machine.life.is_running:
-            kind = f"paused: {self._role(machine)}"
-            self._journal.record_fault(kind, f"{machine.name} {seconds:.1f} s", seconds)
-            self._run_fault(_frozen(machine.life, seconds))
+        if process.current_run is not None and process.current_run.is_running:
+            kind = f"paused: {self._role(process)}"
+            self._journal.record_fault(kind, f"{process.name} {seconds:.1f} s", seconds)
+            self._run_fault(_frozen(process.current_run, seconds))
 
     def _disturb_network(self) -> None:
         proxy, seconds = self._moments.choice(self._proxies), self._moments.uniform(*_CUT_S)
@@ -149,12 +149,12 @@ class FaultInjector:
             self._is_locked = False
 
 
-async def _frozen(life: Life, seconds: float) -> None:
-    life.freeze()
+async def _frozen(process_run: ProcessRun, seconds: float) -> None:
+    process_run.freeze()
     try:
         await asyncio.sleep(seconds)
     finally:
-        life.thaw()
+        process_run.thaw()
 
 
 async def _await(fault: Awaitable[None]) -> None:

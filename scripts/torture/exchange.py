@@ -17,7 +17,7 @@ from matching.storage.disk import LocalDisk
 from matching.storage.segments import Segments
 from matching.transport import wire
 from matching.transport.roles import FOLLOWER
-from scripts.torture.processes import POLL_S, Done, Failed, Life, manage
+from scripts.torture.processes import POLL_S, Done, Failed, ProcessRun, manage
 from scripts.torture.report import Fault, Outage
 from settlement import wiring
 
@@ -46,14 +46,14 @@ _MOVE_LOG = "Move the folder wal/ away"
 
 
 @dataclass
-class Machine:
+class ManagedProcess:
     """A process that is restarted: what all its runs share, such as name, environment and random numbers."""
 
     name: str
     environment: Mapping[str, str]
     ready_mark: str
     rng: random.Random
-    life: Life | None = None
+    current_run: ProcessRun | None = None
     starts: int = 0
     peak_bytes: int = 0
 
@@ -67,7 +67,7 @@ class Machine:
 
     @property
     def is_ready(self) -> bool:
-        return self.life is not None and self.life.is_ready
+        return self.current_run is not None and self.current_run.is_ready
 
 
 @dataclass
@@ -106,7 +106,9 @@ class Journal:
 class Exchange:
     """`run` keeps all processes running until it is cancelled. The first engine is the first leader."""
 
-    def __init__(self, folder: Path, engines: tuple[Machine, Machine], settlement: Machine, journal: Journal) -> None:
+    def __init__(
+        self, folder: Path, engines: tuple[ManagedProcess, ManagedProcess], settlement: ManagedProcess, journal: Journal
+    ) -> None:
         self.engines = engines
         self.settlement = settlement
         self.leader = engines[0]
@@ -118,55 +120,55 @@ class Exchange:
         self.is_promoting = False
         self._overrules = False  # a follower was promoted without blocks that were not answered
         self._succession = asyncio.Lock()
-        self._began: list[Life] = []
+        self._began: list[ProcessRun] = []
 
     @property
-    def follower(self) -> Machine:
+    def follower(self) -> ManagedProcess:
         return self._other(self.leader)
 
     @property
-    def machines(self) -> tuple[Machine, ...]:
+    def processes(self) -> tuple[ManagedProcess, ...]:
         return (*self.engines, self.settlement)
 
     @property
     def is_ready(self) -> bool:
-        return all(machine.is_ready for machine in self.machines)
+        return all(process.is_ready for process in self.processes)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for engine in self.engines:
                 tasks.create_task(self._keep_engine_running(engine))
             tasks.create_task(self._keep_settlement_running())
-            tasks.create_task(self._look_at_memory())
+            tasks.create_task(self._measure_memory())
 
     async def stop(self) -> None:
         """Stops all processes with SIGTERM, settlement last. Call after `run` was cancelled. Raises Failed."""
-        for machine in (self.follower, self.leader, self.settlement):
-            if machine.life is not None and machine.life.is_running:
-                code = await machine.life.stop()
+        for process in (self.follower, self.leader, self.settlement):
+            if process.current_run is not None and process.current_run.is_running:
+                code = await process.current_run.stop()
                 if code:
-                    raise Failed(f"{machine.name} ended with {code} after SIGTERM: {machine.life.last_output()}")
+                    raise Failed(f"{process.name} ended with {code} after SIGTERM: {process.current_run.last_output()}")
 
     def clear(self) -> None:
-        for life in self._began:
-            life.clear()
+        for process_run in self._began:
+            process_run.clear()
 
     def tracebacks(self) -> list[str]:
         """Processes that printed a traceback, which is always a bug."""
-        outputs = ((life, life.output.read_text(errors="replace")) for life in self._began)
+        outputs = ((process_run, process_run.output.read_text(errors="replace")) for process_run in self._began)
         return [
-            f"{life.output.name} has a traceback: {text.partition(_TRACEBACK)[2][-_SHOWN:]}"
-            for life, text in outputs
+            f"{process_run.output.name} has a traceback: {text.partition(_TRACEBACK)[2][-_SHOWN:]}"
+            for process_run, text in outputs
             if _TRACEBACK in text
         ]
 
     def count_log_events(self) -> Counter[str]:
         """Counts of log events that only occur after faults: shows what a run has covered."""
-        outputs = [life.output.read_text(errors="replace") for life in self._began]
+        outputs = [process_run.output.read_text(errors="replace") for process_run in self._began]
         found = {what: sum(text.count(mark) for text in outputs) for what, mark in _LOG_EVENTS.items()}
         return Counter({what: count for what, count in found.items() if count})
 
-    def status(self, engine: Machine) -> dict[str, Any]:
+    def status(self, engine: ManagedProcess) -> dict[str, Any]:
         """Raises EngineUnreachable, BadMessage."""
         connection = Connection(engine.commands, timeout_s=_ASK_S, failover=False)
         try:
@@ -176,76 +178,78 @@ class Exchange:
 
     # Runs of processes
 
-    def _begin(self, machine: Machine, *arguments: str) -> Life:
-        machine.starts += 1
-        output = self._output / f"{machine.name}-{machine.starts:03d}.log"
-        life = Life(machine.name, arguments, machine.environment, output, machine.ready_mark)
-        self._began.append(life)
-        self.journal.note(f"{machine.name}: {' '.join(arguments)} ({output.name})")
-        return life
+    def _begin(self, process: ManagedProcess, *arguments: str) -> ProcessRun:
+        process.starts += 1
+        output = self._output / f"{process.name}-{process.starts:03d}.log"
+        process_run = ProcessRun(process.name, arguments, process.environment, output, process.ready_mark)
+        self._began.append(process_run)
+        self.journal.note(f"{process.name}: {' '.join(arguments)} ({output.name})")
+        return process_run
 
-    async def _live(self, machine: Machine, *arguments: str) -> Life:
+    async def _run_until_exit(self, process: ManagedProcess, *arguments: str) -> ProcessRun:
         """Runs a process until it ends."""
-        machine.life = self._begin(machine, *arguments)
-        code = await machine.life.end()
-        self.journal.note(f"{machine.name} ended with {code}")
-        return machine.life
+        process.current_run = self._begin(process, *arguments)
+        code = await process.current_run.end()
+        self.journal.note(f"{process.name} ended with {code}")
+        return process.current_run
 
     async def _keep_settlement_running(self) -> None:
         while True:
-            life = await self._live(self.settlement, "run_settlement")
-            if not life.is_killed and self._overrules and _OVERRULED in life.last_output():
+            process_run = await self._run_until_exit(self.settlement, "run_settlement")
+            if not process_run.is_killed and self._overrules and _OVERRULED in process_run.last_output():
                 self._overrules = False
-                self.journal.record_event("an overruled spill was put aside", life.last_output())
-            elif not life.is_killed:
+                self.journal.record_event("an overruled spill was put aside", process_run.last_output())
+            elif not process_run.is_killed:
                 self.journal.report_problem(
-                    f"settlement ended with {life.code} ({life.output.name}): {life.last_output()}"
+                    f"settlement ended with {process_run.code} ({process_run.output.name}): {process_run.last_output()}"
                 )
             await self._pause(self.settlement)
 
-    async def _keep_engine_running(self, engine: Machine) -> None:
+    async def _keep_engine_running(self, engine: ManagedProcess) -> None:
         while True:
             leads = engine is self.leader
             arguments = [] if leads else ["--follow", self.leader.commands]
-            life = await self._live(engine, "run_engine", *arguments)
+            process_run = await self._run_until_exit(engine, "run_engine", *arguments)
             ended_s = time.monotonic()
-            if not life.is_killed:
-                await self._check_reason_of_end(engine, life)
+            if not process_run.is_killed:
+                await self._check_reason_of_end(engine, process_run)
             await self._pause(engine)
             async with self._succession:
                 if engine is self.leader:
                     await self._succeed(engine, ended_s)
 
-    async def _check_reason_of_end(self, engine: Machine, life: Life) -> None:
+    async def _check_reason_of_end(self, engine: ManagedProcess, process_run: ProcessRun) -> None:
         """Decides whether an engine that ended by itself did so for a valid reason."""
-        words = life.last_output()
-        if life.code == 2 and _NO_LEADER in words and "--follow" in life.arguments:
+        words = process_run.last_output()
+        if process_run.code == 2 and _NO_LEADER in words and "--follow" in process_run.arguments:
             self.journal.record_event("a follower found no leader", words)
-        elif life.code == 1 and _IS_LED in words and "--follow" not in life.arguments:
+        elif process_run.code == 1 and _IS_LED in words and "--follow" not in process_run.arguments:
             # Its follower was promoted after `promote_engine` had given up waiting.
             self.journal.record_event("a leader found itself replaced", words)
             await self._read_leader()
         else:
-            self.journal.report_problem(f"{engine.name} ended with {life.code} ({life.output.name}): {words}")
+            self.journal.report_problem(
+                f"{engine.name} ended with {process_run.code} ({process_run.output.name}): {words}"
+            )
 
-    async def _pause(self, machine: Machine) -> None:
-        await asyncio.sleep(machine.rng.choice((0.0, machine.rng.uniform(0, 1.5))))
+    async def _pause(self, process: ManagedProcess) -> None:
+        await asyncio.sleep(process.rng.choice((0.0, process.rng.uniform(0, 1.5))))
 
-    async def _look_at_memory(self) -> None:
+    async def _measure_memory(self) -> None:
         while True:
-            for machine in self.machines:
-                if machine.life is not None and machine.life.is_running:
-                    machine.life.record_memory()
-                    machine.peak_bytes = max(machine.peak_bytes, machine.life.peak_bytes)
+            for process in self.processes:
+                if process.current_run is not None and process.current_run.is_running:
+                    process.current_run.record_memory()
+                    process.peak_bytes = max(process.peak_bytes, process.current_run.peak_bytes)
             await asyncio.sleep(_MEMORY_EVERY_S)
 
     # Succession
 
-    def _other(self, engine: Machine) -> Machine:
+    def _other(self, engine: ManagedProcess) -> ManagedProcess:
         first, second = self.engines
         return second if engine is first else first
 
-    async def _succeed(self, dead: Machine, ended_s: float) -> None:
+    async def _succeed(self, dead: ManagedProcess, ended_s: float) -> None:
         """Decides who leads next: the follower, if it has all blocks, or the same engine after its restart."""
         other, rng = self._other(dead), dead.rng
         if rng.random() < _PROMOTIONS and await self._has_everything(other, dead):
@@ -260,7 +264,7 @@ class Exchange:
                 return
         self.journal.outages.append(Outage("restart", ended_s, time.monotonic()))
 
-    async def _has_everything(self, follower: Machine, dead: Machine) -> bool:
+    async def _has_everything(self, follower: ManagedProcess, dead: ManagedProcess) -> bool:
         """Whether a running follower has all blocks in the log of a dead leader, or at least all that were answered.
 
         Blocks at the end of the log that were not answered may be discarded.
@@ -279,16 +283,16 @@ class Exchange:
                     )
                 return True
             if time.monotonic() > deadline_s:
-                told = self.answered_up_to()
+                answered = self.answered_up_to()
                 self.journal.note(
-                    f"{follower.name} is at block {status['block']}, {dead.name} had {number}, told {told}"
+                    f"{follower.name} is at block {status['block']}, {dead.name} had {number}, answered {answered}"
                 )
-                self._overrules = status["role"] == FOLLOWER and told is not None and status["block"] >= told
+                self._overrules = status["role"] == FOLLOWER and answered is not None and status["block"] >= answered
                 return self._overrules
             await asyncio.sleep(POLL_S)
         return False
 
-    async def _promote(self, follower: Machine, *, forced: bool) -> None:
+    async def _promote(self, follower: ManagedProcess, *, forced: bool) -> None:
         """Asks for a promotion until it is granted or refused for a permanent reason."""
         deadline_s = time.monotonic() + _PROMOTE_S
         arguments = ["promote_engine", "--address", follower.commands, "--json", *(["--force"] if forced else [])]
@@ -307,11 +311,11 @@ class Exchange:
             self.journal.record_event("a promotion was refused for the moment")
             await asyncio.sleep(POLL_S)
 
-    async def _move_log(self, engine: Machine) -> None:
+    async def _move_log(self, engine: ManagedProcess) -> None:
         """Moves a log away whose end was overruled by a newer epoch, as the error message says."""
         self.journal.record_event("an overruled log was moved away", engine.name)
-        if engine.life is not None:
-            await engine.life.stop()
+        if engine.current_run is not None:
+            await engine.current_run.stop()
         aside = engine.data_dir / f"wal-overruled-{engine.starts}"
         await asyncio.to_thread((engine.data_dir / "wal").rename, aside)
 
@@ -323,21 +327,21 @@ class Exchange:
                 self.leader = engine
                 self.journal.note(f"{engine.name} leads from block {epoch.first_block}, epoch {epoch.number}")
 
-    async def _check_refused(self, replaced: Machine) -> None:
+    async def _check_refused(self, replaced: ManagedProcess) -> None:
         """Checks that a replaced leader is refused when it is started as a leader."""
-        life = self._begin(replaced, "run_engine")
+        process_run = self._begin(replaced, "run_engine")
         deadline_s = time.monotonic() + _REFUSED_S
-        while life.is_running and not life.is_ready and time.monotonic() < deadline_s:
+        while process_run.is_running and not process_run.is_ready and time.monotonic() < deadline_s:
             await asyncio.sleep(POLL_S)
-        words = life.last_output()
-        if life.code == 1 and _IS_LED in words:
+        words = process_run.last_output()
+        if process_run.code == 1 and _IS_LED in words:
             self.journal.refusals[words] += 1
         else:
             self.journal.report_problem(
                 f"{replaced.name} was replaced, but was not refused when started again without --follow "
-                f"({life.output.name}, code {life.code}): {words}"
+                f"({process_run.output.name}, code {process_run.code}): {words}"
             )
-        life.clear()
+        process_run.clear()
 
 
 def _end_of_log(folder: Path) -> tuple[int, int]:

@@ -40,7 +40,7 @@ class Failed(Exception):
 
 
 @dataclass
-class Life:
+class ProcessRun:
     """One run of a process. It is ready when `ready_mark` appears in its output."""
 
     name: str
@@ -121,7 +121,7 @@ class Life:
 
     def last_output(self) -> str:
         lines = self.output.read_text(errors="replace").splitlines()
-        return " / ".join(lines[-_SHOWN_LINES:]) or "nothing was said"
+        return " / ".join(lines[-_SHOWN_LINES:]) or "no output"
 
     def record_memory(self) -> None:
         """Records the peak of its resident memory."""

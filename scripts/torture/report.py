@@ -51,7 +51,7 @@ class Result:
     longest_gap_s: float = 0.0
     longest_gap_at_s: float = 0.0  # of the journal's time
     outages: dict[str, Lengths] = field(default_factory=dict)
-    refusals: Counter[str] = field(default_factory=Counter)  # what replaced leaders said
+    refusals: Counter[str] = field(default_factory=Counter)  # error messages of replaced leaders
     memory_peaks: dict[str, int] = field(default_factory=dict)  # bytes
     problems: list[str] = field(default_factory=list)
 
@@ -98,7 +98,7 @@ def table(result: Result) -> str:
         ("blocks", f"{result.blocks:,}"),
         ("trades", f"{result.trades:,}"),
         ("epochs", str(result.epochs)),
-        ("times that a client heard nothing for 5 s", str(result.timeouts)),
+        ("times that a client had no answer for 5 s", str(result.timeouts)),
         ("longest time without an answer", gap),
     ]
     for way, length in result.outages.items():
@@ -108,4 +108,4 @@ def table(result: Result) -> str:
     rows += [(f"memory peak of {name}", f"{peak / 2**20:.0f} MiB") for name, peak in result.memory_peaks.items()]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
-    return "\n".join([*lines, *(f"NOT IN ORDER: {problem}" for problem in result.problems)])
+    return "\n".join([*lines, *(f"PROBLEM: {problem}" for problem in result.problems)])

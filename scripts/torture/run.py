@@ -16,14 +16,14 @@ from scripts.torture import clients
 from scripts.torture.checks import Comparison, compare
 from scripts.torture.clients import Traders
 from scripts.torture.disturbances import FaultInjector
-from scripts.torture.exchange import Exchange, Journal, Machine, json_of
+from scripts.torture.exchange import Exchange, Journal, ManagedProcess, json_of
 from scripts.torture.processes import Failed, manage, settings_of
 from scripts.torture.proxy import Proxy
 from scripts.torture.report import Result, longest_gap, outage_lengths
 from settlement import wiring
 
 _CLIENTS = 4
-_LOOK_S = 0.1
+_POLL_S = 0.1
 _READY_S = 240.0  # a first start compiles the kernel; at the end, a long chain is executed again
 _DRAIN_S = 600.0
 
@@ -48,44 +48,44 @@ async def run(choices: Choices, folder: Path, result: Result) -> None:
         made = await manage(exchange.settlement.environment, "init_store")
         if made.code:
             raise Failed(f"init_store ended with {made.code}: {made.errors}")
-        async with _going(exchange), _proxies(exchange) as proxies:
+        async with _supervised(exchange), _proxies(exchange) as proxies:
             await _until(lambda: exchange.is_ready, "all processes were ready", _READY_S)
             addresses = [proxy.address for proxy in proxies]
             registry = await asyncio.to_thread(clients.define, exchange.leader.commands)
             traders = Traders(_CLIENTS, addresses, registry, rng, choices.rate)
-            await _disturbed(exchange, traders, proxies, choices, result)
-            await _settled(exchange)
+            await _apply_load_and_faults(exchange, traders, proxies, choices, result)
+            await _wait_until_drained(exchange)
             await _check(exchange, traders, result)
         await exchange.stop()
     finally:
         exchange.clear()
         result.disturbances, result.happenings = journal.disturbances, journal.happenings + exchange.count_log_events()
         result.refusals = journal.refusals
-        result.memory_peaks = {machine.name: machine.peak_bytes for machine in exchange.machines}
+        result.memory_peaks = {process.name: process.peak_bytes for process in exchange.processes}
         result.problems += [*journal.problems, *exchange.tracebacks()]
 
 
 def _exchange(folder: Path, rng: random.Random) -> Exchange:
     common = settings_of(folder)
 
-    def machine(name: str, data_dir: str, mark: str, **settings: str) -> Machine:
+    def process(name: str, data_dir: str, mark: str, **settings: str) -> ManagedProcess:
         (folder / data_dir).mkdir(exist_ok=True)
         environment = {**common, **free_addresses(), "DATA_DIR": str(folder / data_dir), **settings}
         own = random.Random(rng.random())  # noqa: S311
-        return Machine(name, environment, mark.format(**environment), own)
+        return ManagedProcess(name, environment, mark.format(**environment), own)
 
     (folder / "store").mkdir()
-    first = machine("engine-a", "engine-a", ", http {ENGINE_HTTP_ADDRESS}")
-    second = machine("engine-b", "engine-b", ", http {ENGINE_HTTP_ADDRESS}")
+    first = process("engine-a", "engine-a", ", http {ENGINE_HTTP_ADDRESS}")
+    second = process("engine-b", "engine-b", ", http {ENGINE_HTTP_ADDRESS}")
     of_first = {name: value for name, value in first.environment.items() if name.startswith("ENGINE_")}
     # The first engine reads settlement's spill, so the two share a folder.
-    settlement = machine("settlement", "engine-a", "settlement.started", **of_first)
+    settlement = process("settlement", "engine-a", "settlement.started", **of_first)
     return Exchange(folder, (first, second), settlement, Journal(folder / "journal.txt"))
 
 
 @asynccontextmanager
-async def _going(exchange: Exchange) -> AsyncIterator[None]:
-    """Restarts every process that ends, until the block is left."""
+async def _supervised(exchange: Exchange) -> AsyncIterator[None]:
+    """Restarts every process that ends, until the `with` block is left."""
     keeping = asyncio.create_task(exchange.run())
     watching = asyncio.current_task()
     assert watching is not None, "this runs in a task"
@@ -118,7 +118,7 @@ async def _proxies(exchange: Exchange) -> AsyncIterator[list[Proxy]]:
             await proxy.close()
 
 
-async def _disturbed(
+async def _apply_load_and_faults(
     exchange: Exchange, traders: Traders, proxies: list[Proxy], choices: Choices, result: Result
 ) -> None:
     """Applies load and faults, then waits until every client has all answers."""
@@ -146,10 +146,10 @@ async def _disturbed(
         result.problems += traders.problems()
 
 
-async def _settled(exchange: Exchange) -> None:
+async def _wait_until_drained(exchange: Exchange) -> None:
     """Waits until follower, store and projections are at the leader's block and the spill is empty."""
 
-    def all_the_same() -> bool:
+    def is_drained() -> bool:
         if not exchange.is_ready:
             return False
         try:
@@ -159,15 +159,12 @@ async def _settled(exchange: Exchange) -> None:
         except MatchingError:
             return False
 
-    async def look() -> bool:
-        return await asyncio.to_thread(all_the_same)
-
     deadline_s = time.monotonic() + _DRAIN_S
-    while not await look():
+    while not await asyncio.to_thread(is_drained):
         if time.monotonic() > deadline_s:
             places = await asyncio.to_thread(_checkpoints)
             raise Failed(f"Settlement is at blocks {places} {_DRAIN_S:g} s after the load, {_spilled(exchange)}.")
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
 
 
 def _checkpoints() -> tuple[int, int]:
@@ -234,4 +231,4 @@ async def _until(happened: Callable[[], object], what: str, seconds: float) -> N
     while not happened():
         if time.monotonic() > deadline_s:
             raise Failed(f"Timed out after {seconds:g} s: {what}.")
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)

@@ -152,7 +152,7 @@ def test_the_result_says_what_is_not_in_order() -> None:
 
     assert not result.ok
     assert json.loads(json.dumps(result.form()))["problems"] == ["Something is lost."]
-    assert "NOT IN ORDER: Something is lost." in table(result)
+    assert "PROBLEM: Something is lost." in table(result)
 
 
 @pytest.mark.processes
