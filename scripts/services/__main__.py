@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in SERVICES]
     if unknown:
-        parser.error(f"no service {unknown[0]!r}; there is {', '.join(SERVICES)}")
+        parser.error(f"unknown service {unknown[0]!r}; the services are {', '.join(SERVICES)}")
     try:
         failures = ACTIONS[options.action]([SERVICES[name] for name in options.names or SERVICES])
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Apache Cassandra, which has the same tables and protocol (CQL) as ScyllaDB. ScyllaDB is in no package registry."""
+"""Apache Cassandra, which has the same tables and protocol (CQL) as ScyllaDB. No package registry has ScyllaDB."""
 
 import socket
 import struct

@@ -28,4 +28,4 @@ class Cqlsh(Service):
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for command in ([sys.executable, "-m", "venv", str(folder)], [*pip, f"cqlsh=={_VERSION}"]):
             if closing := run_quietly(command):
-                raise ServiceError(f"cqlsh could not be installed; the attempt closed with\n{closing}")
+                raise ServiceError(f"cqlsh could not be installed; pip's last lines:\n{closing}")

@@ -37,7 +37,7 @@ class Kafka(Server):
             make = ["format", "--cluster-id", _CLUSTER, "--config", str(config)]
             closing = run_quietly([*self._java("kafka.tools.StorageTool"), *make])
             if closing is not None:
-                raise ServiceError(f"kafka: {data} could not be prepared; the tool closed with\n{closing}")
+                raise ServiceError(f"kafka: {data} could not be prepared; the tool's last lines:\n{closing}")
         return [*self._java("kafka.Kafka"), str(config)]
 
     def _java(self, program: str) -> list[str]:

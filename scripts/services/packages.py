@@ -27,7 +27,7 @@ def install_packages(*names: str) -> None:
     """Install Debian packages, as root or through sudo."""
     apt = shutil.which("apt-get")
     if not apt:
-        raise ServiceError(f"there is no apt-get here: install {' '.join(names)} with this system's package manager")
+        raise ServiceError(f"apt-get is not available: install {' '.join(names)} with this system's package manager")
     as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
     if as_root and not shutil.which("sudo"):
         raise ServiceError(f"this needs root once: apt-get install {' '.join(names)}")
@@ -36,7 +36,7 @@ def install_packages(*names: str) -> None:
         run_quietly([*as_root, apt, "update"])
         closing = run_quietly(install)
         if closing is not None:
-            raise ServiceError(f"apt-get could not install {' '.join(names)}; it closed with\n{closing}")
+            raise ServiceError(f"apt-get could not install {' '.join(names)}; its last lines:\n{closing}")
 
 
 def run_quietly(command: Sequence[str]) -> str | None:
@@ -85,7 +85,7 @@ def install_jars(name: str) -> None:
             copy = [_COPY_JARS, "-DincludeScope=runtime", f"-DoutputDirectory={scratch}/jars"]
             closing = run_quietly(["mvn", "--batch-mode", "--quiet", "--file", f"{scratch}/pom.xml", *copy])
             if closing is not None:
-                raise ServiceError(f"Maven could not fetch the jars of {name}; it closed with\n{closing}")
+                raise ServiceError(f"Maven could not fetch the jars of {name}; its last lines:\n{closing}")
             # Last, so that an existing folder is always complete.
             Path(scratch, "jars").rename(target)
 

@@ -55,7 +55,7 @@ class Postgres(Server):
             made = subprocess.run(make, cwd=data, capture_output=True, text=True, check=False, **self.identity())
         if made.returncode:
             raise ServiceError(
-                f"initdb could not make a cluster in {data}, a folder that its account has to be able to enter:\n"
+                f"initdb could not create a cluster in {data}; its account needs access to that folder:\n"
                 f"{made.stderr.strip()}"
             )
 

@@ -175,7 +175,7 @@ class Server(Service):
         """
         port = port or self._earlier_port(folder) or self._free_port()
         if not are_free(port, self.ports):
-            raise ServiceError(f"{self.name}: port {port} is taken, or the one after it; free it, or choose another")
+            raise ServiceError(f"{self.name}: port {port} or the one after it is in use; free it, or choose another")
         data = folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         if identity := self.identity():
@@ -234,7 +234,7 @@ class Server(Service):
         ended = not running.is_alive
         running.kill()
         how = "ended" if ended else f"did not answer within {self.start_limit_s:g} s"
-        raise ServiceError(f"{self.name} {how}; its log ({running.log}) closes with\n{running.last_lines()}")
+        raise ServiceError(f"{self.name} {how}; the last lines of its log ({running.log}):\n{running.last_lines()}")
 
     def _earlier_port(self, folder: Path) -> int | None:
         note = _read_note(folder)

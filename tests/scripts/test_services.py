@@ -143,13 +143,13 @@ def test_a_process_that_has_the_number_of_a_dead_server_is_not_touched(echo: Ech
 
 
 def test_a_server_that_ends_at_once_says_why(launch: Callable[[Server], Running]) -> None:
-    with pytest.raises(ServiceError, match=r"echo ended; its log \(.*log.txt\) closes with\nno such option"):
+    with pytest.raises(ServiceError, match=r"echo ended; the last lines of its log \(.*log.txt\):\nno such option"):
         launch(Broken(0))
 
 
 def test_a_taken_port_is_one_sentence(launch: Callable[[Server], Running], tmp_path: Path) -> None:
     other = launch(Echo(0))
-    with pytest.raises(ServiceError, match=f"echo: port {other.port} is taken"):
+    with pytest.raises(ServiceError, match=f"echo: port {other.port} or the one after it is in use"):
         Echo(0).launch(tmp_path, other.port)
 
 
@@ -272,7 +272,7 @@ def test_without_root_sudo_is_asked(programs: set[str], monkeypatch: pytest.Monk
 def test_another_system_gets_a_sentence(programs: set[str]) -> None:
     programs.clear()
 
-    with pytest.raises(ServiceError, match="there is no apt-get here: install chromium"):
+    with pytest.raises(ServiceError, match="apt-get is not available: install chromium"):
         Browser().install()
 
 
@@ -302,7 +302,7 @@ def test_maven_says_why_it_could_not_fetch(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(packages, "java_17", lambda: "java")
-    with pytest.raises(ServiceError, match="could not fetch the jars of kafka; it closed with\nCould not transfer"):
+    with pytest.raises(ServiceError, match="could not fetch the jars of kafka; its last lines:\nCould not transfer"):
         packages.install_jars("kafka")
     assert not packages.jars_folder("kafka").exists()
 
@@ -312,4 +312,4 @@ def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         __main__.main(["start", "oracle"])
 
     assert ended.value.code == 2
-    assert "no service 'oracle'" in capsys.readouterr().err
+    assert "unknown service 'oracle'" in capsys.readouterr().err
