@@ -11,6 +11,7 @@ given, separated by commas. Not thread-safe: use one client per thread.
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -86,11 +87,10 @@ class Client:
         self._commands: list[Any] = []
         self._results: list[Result | None] = []
         self._answered: list[tuple[Sent, wire.Answer]] = []
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(self.connection.close)
             self.status()  # checks that an engine answers; the registry is loaded when a command first names something
-        except BaseException:
-            self.connection.close()
-            raise
+            on_error.pop_all()
 
     def __enter__(self) -> Self:
         return self
