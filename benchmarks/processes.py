@@ -17,7 +17,7 @@ from django.conf import settings
 from exchange_site.operations import readiness
 from exchange_site.operations.free_addresses import ZMQ_SETTINGS, NoFreePort, free_addresses
 from matching.client.connection import Connection
-from matching.commandline.interruption import undisturbed
+from matching.commandline.interruption import signals_deferred
 from matching.transport.wire import STATUS
 
 READY_S = 180.0  # a first start compiles the kernel
@@ -42,7 +42,7 @@ class Exchange:
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, name: str, *arguments: str) -> None:
-        with undisturbed(), self._log(name).open("wb") as log:
+        with signals_deferred(), self._log(name).open("wb") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=settings.BASE_DIR,

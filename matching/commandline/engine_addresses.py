@@ -22,7 +22,7 @@ def addresses() -> str:
     return ",".join(replicas())
 
 
-def unreachable(error: EngineUnreachable, asked: str, newest_epoch: NewestEpoch) -> str:
+def unreachable_text(error: EngineUnreachable, asked: str, newest_epoch: NewestEpoch) -> str:
     """The error's sentence, plus the newest leader's command address if that is not among those `asked`.
 
     After a promotion the settings still name the previous leader. The caller passes in how to ask the store, because

@@ -94,7 +94,7 @@ def stoppable(so_far: Callable[[], str] = str) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def signals_deferred() -> Iterator[None]:
     """Defers signals until the block ends, for example until a started process is recorded."""
     waiting: list[int] = []
 

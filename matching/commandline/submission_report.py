@@ -71,7 +71,7 @@ class Report:
         after = journal.position.line if journal else 0
         self._file = refusal_file(chosen, after) if chosen.refused else None
 
-    def hear(self, refused: Refused) -> None:
+    def add(self, refused: Refused) -> None:
         """Raises BadFile."""
         self._count += 1
         if self._all is not None:

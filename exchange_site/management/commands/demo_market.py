@@ -56,7 +56,7 @@ class Command(BaseCommand):
         except EngineRefused as error:
             raise CommandError(str(error), returncode=1) from error
         except EngineUnreachable as error:
-            raise CommandError(engine_addresses.unreachable(error, address, newest_epoch), returncode=2) from error
+            raise CommandError(engine_addresses.unreachable_text(error, address, newest_epoch), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return f"sent {sent} commands"

@@ -33,7 +33,7 @@ class Command(BaseCommand):
             with stoppable(), closing(Connection(address, timeout_s=_TIMEOUT_S, failover="," in address)) as connection:
                 status = connection.ask(wire.STATUS)
         except EngineUnreachable as error:
-            raise CommandError(engine_addresses.unreachable(error, address, newest_epoch), returncode=2) from error
+            raise CommandError(engine_addresses.unreachable_text(error, address, newest_epoch), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(status) if as_json else text(status)

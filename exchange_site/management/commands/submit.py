@@ -58,7 +58,7 @@ class Command(BaseCommand):
                 opened.enter_context(bar)
                 journal = opened.enter_context(kept_journal(chosen, self.stderr.write))
                 report = opened.enter_context(closing(Report(chosen, journal, bar, self.stderr.write)))
-                submission = Submission(report.hear, journal)
+                submission = Submission(report.add, journal)
                 commands = numbered_commands(lines, bar.update)
                 failure = send(commands, submission, **options)
         except MatchingError as error:
@@ -100,7 +100,7 @@ def send(
     except (NoAnswer, EngineRefused) as error:
         return CommandError(f"{error} Until then {so_far(submission)}.", returncode=_NOT_IN_ORDER)
     except EngineUnreachable as error:
-        return CommandError(engine_addresses.unreachable(error, address, newest_epoch), returncode=_COULD_NOT_RUN)
+        return CommandError(engine_addresses.unreachable_text(error, address, newest_epoch), returncode=_COULD_NOT_RUN)
     except MatchingError as error:
         return CommandError(str(error), returncode=_COULD_NOT_RUN)
     return None

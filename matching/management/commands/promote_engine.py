@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, address: str, force: bool, timeout: float, as_json: bool, **options: Any) -> str:
         try:
-            with stoppable(lambda: "engine_status tells whether the engine leads"):
+            with stoppable(lambda: "engine_status shows whether the engine leads"):
                 answer = promote(address, timeout, forced=force)
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
