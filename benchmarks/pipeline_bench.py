@@ -120,7 +120,7 @@ def measure(commands: int, samples: int, *, store: str, seed: int, parent: Path 
         connection = Connection(address, timeout_s=_TIMEOUT_S)
         try:
             for stream in workload.setup:
-                last, _ = pour(connection, stream.batches(BATCH_COMMANDS))
+                last, _ = send_batches(connection, stream.batches(BATCH_COMMANDS))
             running.wait_until_projected(last)
             say(f"sending {commands} commands, {BATCH_COMMANDS} a batch")
             throughput = _throughput(running, connection, together, commands)
@@ -144,7 +144,7 @@ def _settings_of(store: str) -> Iterator[dict[str, str]]:
         yield {"SETTLEMENT_STORE": store, "SCYLLA_KEYSPACE": access.keyspace}
 
 
-def pour(connection: Connection, batches: Iterable[Batch]) -> tuple[int, list[Answered]]:
+def send_batches(connection: Connection, batches: Iterable[Batch]) -> tuple[int, list[Answered]]:
     """Sends batches, as many at once as the connection allows. Returns the last block number and all answers."""
     answers: list[Answered] = []
     for batch in batches:
@@ -161,7 +161,7 @@ def _throughput(running: Exchange, connection: Connection, batches: Sequence[Bat
     before, client_before_s = running.cpu_seconds(), time.process_time()
     first = connection.ask(wire.STATUS)["block"]
     began_s = time.perf_counter()
-    last, answers = pour(connection, batches)
+    last, answers = send_batches(connection, batches)
     answered_s = time.perf_counter()
     running.wait_until_confirmed(connection, last)
     durable_s = time.perf_counter()

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,12 +160,13 @@ def _store_table(rows: Sequence[Document]) -> list[str]:
 
 def _document(run: Run) -> Document:
     command = [sys.executable, "manage.py", *run.command, "--json"]
-    with subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            out, _ = process.communicate()
-        except BaseException:
-            process.terminate()  # it has processes of its own to end
-            raise
+    with (
+        subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, text=True) as process,
+        ExitStack() as on_error,
+    ):
+        on_error.callback(process.terminate)  # it has to end the processes that it started
+        out, _ = process.communicate()
+        on_error.pop_all()
     if process.returncode:
         raise BenchError(f"{run.title}: {' '.join(run.command)} ended with status {process.returncode}.")
     document: Document = json.loads(out)

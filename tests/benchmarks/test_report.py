@@ -65,7 +65,7 @@ def environment(process: Path) -> bytes:
 
 
 def test_a_folder_that_is_not_there_is_exit_2() -> None:
-    with pytest.raises(CommandError, match="missing is none") as raised:
+    with pytest.raises(CommandError, match="missing is not one") as raised:
         call_command("bench_pipeline", "--folder", "missing")
     assert raised.value.returncode == 2
 

@@ -21,7 +21,7 @@ class Command(BaseCommand):
         try:
             missing = [file for file in files if not file.is_file()]
             if missing:
-                raise CommandError(f"{missing[0]} is no file.", returncode=2)
+                raise CommandError(f"{missing[0]} is not a file.", returncode=2)
             with stoppable(lambda: f"nothing was written to {output}"):
                 found = report.measure([file.resolve() for file in files], self.stderr.write)
             text, document = report.save(found, output)

@@ -39,7 +39,7 @@ class Command(BaseCommand):
     def handle(self, *, workload: list[str] | None, repetitions: int, as_json: bool, **options: Any) -> str:
         names = workload or list(generated.SHAPES)
         if options["accounts"] < options["instruments"]:
-            raise CommandError("--accounts is no less than --instruments.", returncode=2)
+            raise CommandError("--accounts must be at least --instruments.", returncode=2)
         with (
             stoppable(),
             progress.bar("bench_engine", "runs", total=len(names) * (repetitions + 1)) as shown,

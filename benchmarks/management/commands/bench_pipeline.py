@@ -46,7 +46,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> str:
         if folder is not None and not folder.is_dir():
-            raise CommandError(f"--folder is one that exists: {folder} is none.", returncode=2)
+            raise CommandError(f"--folder must be an existing folder: {folder} is not one.", returncode=2)
         try:
             with stoppable():
                 name = store or settings.SETTLEMENT_STORE
@@ -72,7 +72,7 @@ def text(found: pipeline_bench.Pipeline) -> str:
             f"(CPU {shares(through.cpu_seconds_durable)})",
             f"  projected   {through.seconds_projected:7.2f} s  {rates['trades_per_second_projected']:>9,} trades/s    "
             f"(CPU {shares(through.cpu_seconds_projected)})",
-            f"{trading.commands:,} commands that do little but trade, {trading.trades:,} trades, "
+            f"{trading.commands:,} commands in pairs that trade at once, {trading.trades:,} trades, "
             f"{trading.events:,} events",
             f"  projected   {trading.seconds_projected:7.2f} s  "
             f"{trading.rates()['trades_per_second_projected']:>9,} trades/s    "
