@@ -107,13 +107,13 @@ def _not_ready(servers: str, name: str, error: KafkaException) -> LogNotReady:
     failure: Any = error.args[0]
     if failure.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         return LogNotReady(
-            f"Kafka at {servers} has no topic {name}: make it with manage.py create_command_topic, or name another "
+            f"Kafka at {servers} has no topic {name}: create it with manage.py create_command_topic, or name another "
             "one in KAFKA_COMMAND_TOPIC."
         )
     if failure.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
         return LogNotReady(
-            f"Kafka at {servers} does not answer: start it, or correct KAFKA_BOOTSTRAP_SERVERS, or KAFKA_OPTIONS where "
-            "it asks for TLS or a password."
+            f"Kafka at {servers} does not answer: start it, or correct KAFKA_BOOTSTRAP_SERVERS, or KAFKA_OPTIONS if it "
+            "requires TLS or a password."
         )
     return LogNotReady(f"Kafka at {servers} refuses topic {name}: {failure.str()}")
 

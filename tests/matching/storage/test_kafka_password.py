@@ -73,6 +73,6 @@ def test_a_kafka_with_a_password_works_with_the_right_password(secured: str, mon
     monkeypatch.setattr(kafka_topic, "TIMEOUT_S", 3.0)
     wrong = {**OPTIONS, "sasl.password": "hunter2"}
     for options in (wrong, {}):
-        with pytest.raises(LogNotReady, match="KAFKA_OPTIONS where it asks for TLS or a password") as refused:
+        with pytest.raises(LogNotReady, match="KAFKA_OPTIONS if it requires TLS or a password") as refused:
             kafka_topic.find(secured, "commands", options)
         assert "hunter2" not in str(refused.value)

@@ -164,7 +164,7 @@ def test_the_command_can_be_repeated_and_refuses_an_unsuitable_topic(kafka: Runn
 
 @kafka_only
 def test_a_missing_topic_is_reported_with_the_remedy(kafka: Running) -> None:
-    with pytest.raises(LogNotReady, match=r"no topic nowhere-to-be-found: make it with manage.py create_command_topic"):
+    with pytest.raises(LogNotReady, match=r"no topic nowhere-to-be-found: create it with manage.py create_command"):
         kafka_topic.find(kafka.address, "nowhere-to-be-found")
 
 
@@ -179,7 +179,7 @@ def test_a_kafka_with_another_security_protocol_does_not_answer(
     kafka: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_topic, "TIMEOUT_S", 2.0)
-    with pytest.raises(LogNotReady, match="or KAFKA_OPTIONS where it asks for TLS or a password"):
+    with pytest.raises(LogNotReady, match="or KAFKA_OPTIONS if it requires TLS or a password"):
         kafka_topic.find(kafka.address, "any", {"security.protocol": "ssl"})
 
 
