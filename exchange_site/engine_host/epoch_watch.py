@@ -33,11 +33,11 @@ class EpochWatch:
             stop.set()
 
     def _watch(self, stop: threading.Event) -> None:
-        self.look()
+        self.read_epochs()
         while not stop.wait(self._every_s):
-            self.look()
+            self.read_epochs()
 
-    def look(self) -> None:
+    def read_epochs(self) -> None:
         """Reads the epochs once. If the store does not answer, nothing changes: the engine continues."""
         asked_s = self._clock()
         try:

@@ -142,13 +142,13 @@ def test_a_lasting_outage_of_the_store_is_reported_with_its_error() -> None:
 def test_the_watch_sees_a_newer_epoch_and_ignores_an_outage_of_the_store(store: SqlStore) -> None:
     away = AwayStore(1)
     watch = EpochWatch(away)
-    watch.look()
+    watch.read_epochs()
     assert watch.newest is None
     store.begin_epoch(epoch(1, 1, 0))
-    watch.look()
+    watch.read_epochs()
     assert watch.newest == epoch(1, 1, 0)
     away.times = 1
-    watch.look()
+    watch.read_epochs()
     assert watch.newest == epoch(1, 1, 0), "what is known stays known"
 
 
@@ -162,5 +162,5 @@ def test_the_watch_reads_at_its_start_and_records_the_time(store: SqlStore) -> N
         until(lambda: watch.known_s == 5.0, "the first look")
     assert watch.newest == epoch(1, 1, 0)
     away.times = 1
-    watch.look()
+    watch.read_epochs()
     assert watch.known_s == 5.0
