@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from matching.storage.disk import DRAFT, AppendFile, Held
+from matching.storage.disk import DRAFT, AppendFile, HeldLock
 from simulator.world import Machine, Process, World
 
 _SECTOR = 512
@@ -152,7 +152,7 @@ class SimDisk:
         for path in [path for path in self.drive._removed if path.parent == folder]:
             del self.drive._removed[path]
 
-    def hold(self, path: Path) -> Held:
+    def hold(self, path: Path) -> HeldLock:
         self.process.io()
         holder = self.drive.holders.get(path)
         if holder is not None and holder.alive and holder is not self.process:

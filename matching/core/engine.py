@@ -62,7 +62,7 @@ class Engine:
         self._reserved = 0  # number of commands for which memory is reserved
         self._events = np.empty(0, layout.EVENT)
 
-    def become(self, other: "Engine") -> None:
+    def take_over_state(self, other: "Engine") -> None:
         """Takes over the state of `other`, which must not be used any more. References to this engine stay valid."""
         vars(self).update(vars(other))
 

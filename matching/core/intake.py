@@ -36,7 +36,7 @@ _FAULTS = {
 
 
 class _NotKnown(BadMessage):
-    """An unknown name, which another engine may know, or this one later."""
+    """An unknown asset or instrument: another engine may have it, or this one may get it later."""
 
 
 def check(commands: Records, texts: bytes, registry: Registry) -> None:

@@ -46,7 +46,7 @@ class BlockClock:
             reason = _BEYOND if usable_ns(reading_ns) != reading_ns else ""
         else:
             expected_ns = min(self._anchor_ns + int((now_s - self._anchor_s) * 1e9), LAST_TIMESTAMP_NS)
-            reason = _why_not(reading_ns, reading_ns - expected_ns)
+            reason = _implausible_reason(reading_ns, reading_ns - expected_ns)
         self._report.report(reason and f"This machine's clock {reason}: blocks are not dated by it. {_RESTART}")
         if reason:
             return expected_ns
@@ -77,7 +77,7 @@ class LogTime:
     def take(self, message_ns: int) -> None:
         """Sets `now_ns` to the time of this message."""
         self.now_ns = usable_ns(message_ns)
-        reason = _why_not(message_ns, message_ns - self._time_ns())
+        reason = _implausible_reason(message_ns, message_ns - self._time_ns())
         self._report.report(reason and f"The log's clock {reason}: correct its brokers' clocks, or this machine's.")
 
 
@@ -98,7 +98,7 @@ class _Report:
             log.info("engine.clock_plausible_again")
 
 
-def _why_not(reading_ns: int, ahead_ns: int) -> str:
+def _implausible_reason(reading_ns: int, ahead_ns: int) -> str:
     """Why a reading is implausible that is `ahead_ns` later than expected by elapsed time; "" if it is plausible."""
     if usable_ns(reading_ns) != reading_ns:
         return _BEYOND

@@ -107,7 +107,7 @@ class Follower:
         status = self.feed.status()
         return max(self.followed_epoch, status.epoch if status else 0)
 
-    def unwritten(self) -> str:
+    def reason_not_to_lead(self) -> str:
         """Called after catching up with the store: why this engine must not lead yet, or ""."""
         if self.leader_confirmed <= self.engine.block_number:
             return ""
@@ -251,7 +251,7 @@ class Follower:
             self.download = None
             self.feed.end_download()
             if state.block_number > self.engine.block_number:
-                self._become(state)
+                self._continue_from(state)
 
     def _state_in(self, snapshot: bytes) -> Engine:
         try:
@@ -259,13 +259,13 @@ class Follower:
         except BadFile as error:
             raise HistoryGone(f"The leader's newest snapshot cannot be used. {error}") from error
 
-    def _become(self, state: Engine) -> None:
+    def _continue_from(self, state: Engine) -> None:
         if state.epoch < self.engine.epoch:
             raise Diverged(
                 f"The leader's snapshot of block {state.block_number} is of epoch {state.epoch}, but this follower has "
                 f"seen epoch {self.engine.epoch}: {_OTHER_HISTORY}"
             )
-        self.engine.become(state)
+        self.engine.take_over_state(state)
         self.followed_epoch = state.epoch
         self._begin_ring_after(min(self.leader_confirmed, state.block_number))
         log.info("follower.snapshot_loaded", block=state.block_number)

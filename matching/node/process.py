@@ -188,7 +188,7 @@ def _objection(follower: Follower, own_name: str) -> Objection:
                 f"Engine {holder.engine} at {holder.commands} leads: it has begun epoch {holder.number}. "
                 f"Restart this engine with --follow {holder.commands}, or promote with --force."
             )
-        return follower.unwritten()
+        return follower.reason_not_to_lead()
 
     return objection
 

@@ -37,14 +37,14 @@ class SnapshotSource(Protocol):
     def request(self) -> None:
         """Requests a snapshot. Has no effect while one is being made."""
 
-    def look(self, engine: Engine, ring: Ring) -> object:
+    def advance(self, engine: Engine, ring: Ring) -> object:
         """Makes a snapshot if one is due. `ring` ends with the newest blocks of the chain."""
 
 
 class Publisher:
     """`blocks` is a PUB, `retransmission` a ROUTER socket; `clock` gives monotonic seconds.
 
-    Without `snapshots`, a follower that needs blocks that the ring has dropped is told that it cannot join.
+    Without `snapshots`, a follower that needs blocks that the ring has dropped gets the answer that it cannot join.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Publisher:
     def make_snapshot_if_due(self, engine: Engine) -> None:
         """For engines without a leader's loop, which makes snapshots when the input log has all blocks."""
         if self._snapshots is not None:
-            self._snapshots.look(engine, self._ring)
+            self._snapshots.advance(engine, self._ring)
 
     def publish(self, blocks: Iterable[Block]) -> None:
         for block in blocks:

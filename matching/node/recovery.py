@@ -116,7 +116,7 @@ class Recovery:
             if reason:
                 snapshots.reject(number, reason)
                 continue
-            self._engine.become(found)
+            self._engine.take_over_state(found)
             self.recovered = self.recovered._replace(snapshot_block=number)
             self._ring.begin_after(max(0, self._newest_up_to(number, 0) - _BLOCKS_BEFORE_SNAPSHOT))
             return

@@ -105,7 +105,7 @@ class Replica:
         if not self._client_batches.is_busy:
             self._client_batches.take(self._endpoint.receive())
         self._publisher.beat()
-        self._snapshotter.look(self._engine, self._ring)
+        self._snapshotter.advance(self._engine, self._ring)
 
     def waits_for(self, commands: Socket, retransmission: Socket) -> list[object]:
         """Sources from which this replica would read now."""

@@ -66,7 +66,7 @@ class Leader:
         self.publisher.serve()
         if self.publisher.beat() and self.pending is not None:
             self._log(self.pending)
-        if self.pending is None and self.snapshotter.look(self.board.engine, self.ring):
+        if self.pending is None and self.snapshotter.advance(self.board.engine, self.ring):
             self._shorten_log()
 
     def _stop_if_superseded(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 DRAFT = ".part"
-"""Suffix of files that `write_whole` has not finished. The owner of a folder removes those rest by dead processes."""
+"""Suffix of files that `write_whole` has not finished. The owner of a folder removes those of dead processes."""
 
 
 class AppendFile(Protocol):
@@ -29,7 +29,7 @@ class AppendFile(Protocol):
     def close(self) -> None: ...
 
 
-class Held(Protocol):
+class HeldLock(Protocol):
     def close(self) -> None:
         """Releases the lock."""
 
@@ -62,7 +62,7 @@ class Disk(Protocol):
 
     def sync_folder(self, folder: Path) -> None: ...
 
-    def hold(self, path: Path) -> Held:
+    def hold(self, path: Path) -> HeldLock:
         """Locks `path` for this process until closed or the process ends.
 
         Raises BlockingIOError if another one holds it.
@@ -109,7 +109,7 @@ class LocalDisk:
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
 
-    def hold(self, path: Path) -> Held:
+    def hold(self, path: Path) -> HeldLock:
         make_folder(path.parent)
         file = path.open("a")
         try:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from matching.core.errors import FolderInUse
-from matching.storage.disk import Disk, Held
+from matching.storage.disk import Disk, HeldLock
 
 
 class FolderLock:
@@ -16,7 +16,7 @@ class FolderLock:
         self._disk = disk
         self._file = file
         self._guarded = guarded
-        self._held: Held | None = None
+        self._held: HeldLock | None = None
 
     def hold(self) -> None:
         """Takes the lock; does nothing if this object holds it already. Raises FolderInUse, OSError."""

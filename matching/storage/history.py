@@ -19,7 +19,7 @@ class History(Protocol):
         """All epochs, ordered by number."""
 
     def withdraw(self) -> None:
-        """Tells the history that the engine, which asked for the epochs, will not begin a new one."""
+        """Called if the engine that read the epochs will not begin a new one: settlement may use its spill again."""
 
     def hash_of(self, number: int) -> int | None:
         """The hash of a durable block, None if there is no block with this number."""

@@ -182,7 +182,7 @@ class Snapshotter:
         self._requested = False
         self._found: list[int] | None = None  # from before the start, not compared yet, oldest first; None: not listed
 
-    def look(self, engine: Engine, ring: Ring) -> bool:
+    def advance(self, engine: Engine, ring: Ring) -> bool:
         """Called once a turn, when the input log has all blocks.
 
         Returns whether a snapshot was finished since the last call.

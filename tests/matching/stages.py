@@ -165,7 +165,7 @@ class OneSnapshot:
     def request(self) -> None:
         self.requests += 1
 
-    def look(self, engine: Engine, ring: Ring) -> None:
+    def advance(self, engine: Engine, ring: Ring) -> None:
         """Does nothing: tests set the snapshot."""
 
 

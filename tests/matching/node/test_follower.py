@@ -340,9 +340,9 @@ def test_a_different_block_before_the_snapshot_stops_the_follower(stage: Stage) 
     stage.turn()
     part(stage, snapshot, 0, len(snapshot))
     changed = Engine()
-    changed.become(snapshots.decode(snapshot))
+    changed.take_over_state(snapshots.decode(snapshot))
     changed.state_hash ^= 1
-    stage.follower.engine.become(changed)
+    stage.follower.engine.take_over_state(changed)
     stage.show(before[-1])
     with pytest.raises(Diverged, match="Block 8 is not the one that the snapshot was made after"):
         stage.turn()
@@ -431,10 +431,10 @@ def test_a_promotion_is_refused_while_blocks_exist_only_in_settlements_spill(sta
     stage.make(2)
     stage.say(confirmed=5)
     stage.turn()
-    assert "confirmed blocks up to 5 and has written them up to 3: wait" in stage.follower.unwritten()
+    assert "confirmed blocks up to 5 and has written them up to 3: wait" in stage.follower.reason_not_to_lead()
     stage.show(*[block for number in (4, 5) if (block := stage.leader_ring.get(number))])
     stage.turn()
-    assert stage.follower.unwritten() == ""
+    assert stage.follower.reason_not_to_lead() == ""
 
 
 def test_a_silent_leader_is_not_named(stage: Stage) -> None:

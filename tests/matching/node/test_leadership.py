@@ -125,7 +125,7 @@ def test_a_follower_that_joined_by_a_snapshot_may_be_promoted(
     place: Place, blocks: list[Block], states: dict[int, bytes]
 ) -> None:
     place.history.append(blocks[:40])
-    place.engine.become(snapshots.decode(states[35]))
+    place.engine.take_over_state(snapshots.decode(states[35]))
     assert place.lead() == Recovered(0, 5, 0)
     assert (place.ring.first, place.ring.last) == (36, 40)
 
@@ -162,7 +162,7 @@ def test_an_objection_comes_after_catching_up_and_before_the_epoch(place: Place,
 
 
 def test_a_promotion_is_refused_if_another_engine_began_to_lead_meanwhile() -> None:
-    follower = Mock(promotion=Mock(forced=False), leader_epoch=1, unwritten=lambda: "")
+    follower = Mock(promotion=Mock(forced=False), leader_epoch=1, reason_not_to_lead=lambda: "")
     objection = process._objection(follower, "this")
     begun = [Epoch(number, 1, 0, "one", "tcp://one:1", "", "", 1) for number in (1, 2)]
     assert [objection(None), objection(begun[0])] == ["", ""]

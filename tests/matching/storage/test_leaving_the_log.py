@@ -144,7 +144,7 @@ def test_a_follower_that_has_only_the_state_after_the_blocks_is_told_where_they_
 ) -> None:
     place.history.append(blocks[:30])
     place.log(blocks[:35])
-    place.engine.become(snapshots.decode(states[40]))
+    place.engine.take_over_state(snapshots.decode(states[40]))
     with pytest.raises(CannotLead) as caught:
         lead(place)
     assert str(caught.value) == sentence(place, 35, 30)

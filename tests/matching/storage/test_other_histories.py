@@ -58,7 +58,7 @@ class Life:
             self.turn()
 
     def turn(self) -> None:
-        self.snapshotter.look(self.engine, self.ring)
+        self.snapshotter.advance(self.engine, self.ring)
 
 
 def dead_branch(folder: SnapshotFolder) -> None:

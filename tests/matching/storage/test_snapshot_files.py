@@ -122,7 +122,7 @@ def look(snapshotter: Snapshotter, engine: Engine) -> bool:
     """With a ring from which no earlier block can be told."""
     ring = Ring(100, 1 << 20)
     ring.begin_after(engine.block_number)
-    return snapshotter.look(engine, ring)
+    return snapshotter.advance(engine, ring)
 
 
 def at_each_block(snapshotter: Snapshotter, exchange: KernelExchange, count: int) -> list[int]:
