@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,6 +19,7 @@ from matching.core.engine import Engine
 from matching.node.follower import re_executed
 from matching.storage.input_logs.wal import WalLog
 from tests.reference.streams import random_commands
+from tests.system.background import in_background
 from tests.system.conftest import Process, Start
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
@@ -31,31 +33,17 @@ CLIENTS = (71, 72)
 
 @contextmanager
 def traders(address: str, seed: int) -> Iterator[dict[int, list[Result]]]:
-    """Clients that go on through every restart; what each was answered, in order."""
+    """Clients that continue through every restart; the answers of each, in order."""
     answered: dict[int, list[Result]] = {client: [] for client in CLIENTS}
-    stop = threading.Event()
-    failures: list[BaseException] = []
 
-    def trade(client_id: int) -> None:
+    def trade(client_id: int, stop: threading.Event) -> None:
         commands = random_commands(seed + client_id, 10_000_000, instruments=2, accounts=8)
-        try:
-            with Client(address, client_id=client_id, timeout_s=60) as client:
-                while not stop.is_set():
-                    answered[client_id] += client.call(islice(commands, 20))
-        except BaseException as failure:
-            failures.append(failure)
-            raise
+        with Client(address, client_id=client_id, timeout_s=60) as client:
+            while not stop.is_set():
+                answered[client_id] += client.call(islice(commands, 20))
 
-    threads = [threading.Thread(target=trade, args=(client_id,)) for client_id in CLIENTS]
-    for thread in threads:
-        thread.start()
-    try:
+    with in_background(*(partial(trade, client_id) for client_id in CLIENTS)):
         yield answered
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert not failures
 
 
 def kill(engine: Process, moments: random.Random) -> None:
