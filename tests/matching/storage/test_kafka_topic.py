@@ -164,7 +164,8 @@ def test_the_command_can_be_repeated_and_refuses_an_unsuitable_topic(kafka: Runn
 
 @kafka_only
 def test_a_missing_topic_is_reported_with_the_remedy(kafka: Running) -> None:
-    with pytest.raises(LogNotReady, match=r"no topic nowhere-to-be-found: create it with manage.py create_command"):
+    remedy = "no topic nowhere-to-be-found: create it with manage.py create_command_topic"
+    with pytest.raises(LogNotReady, match=remedy):
         kafka_topic.find(kafka.address, "nowhere-to-be-found")
 
 
