@@ -159,7 +159,7 @@ def test_the_watch_reads_at_its_start_and_records_the_time(store: SqlStore) -> N
     watch = EpochWatch(away, every_s=3600, clock=lambda: next(times_s))
     assert watch.known_s == -math.inf
     with watch.running():
-        until(lambda: watch.known_s == 5.0, "the first look")
+        until(lambda: watch.known_s == 5.0, "the first read")
     assert watch.newest == epoch(1, 1, 0)
     away.times = 1
     watch.read_epochs()

@@ -118,19 +118,19 @@ def test_a_part_of_a_snapshot_is_read_for_a_follower(folder: SnapshotFolder, exc
     assert folder.size_of(3) == len(data)
 
 
-def look(snapshotter: Snapshotter, engine: Engine) -> bool:
-    """With a ring from which no earlier block can be told."""
+def advance(snapshotter: Snapshotter, engine: Engine) -> bool:
+    """Advances with a ring that has no earlier block."""
     ring = Ring(100, 1 << 20)
     ring.begin_after(engine.block_number)
     return snapshotter.advance(engine, ring)
 
 
 def at_each_block(snapshotter: Snapshotter, exchange: KernelExchange, count: int) -> list[int]:
-    """Blocks after which a look said that one was finished."""
+    """Blocks after which a call reported a finished snapshot."""
     finished = []
     for _ in range(count):
         exchange.submit(deposit(1, f"{exchange.engine.block_number}"))
-        if look(snapshotter, exchange.engine):
+        if advance(snapshotter, exchange.engine):
             finished.append(exchange.engine.block_number)
     return finished
 
@@ -166,8 +166,8 @@ def test_what_is_there_already_is_not_written_again(folder: SnapshotFolder, exch
     snapshotter = Snapshotter(folder, DirectWriter(folder), 0)
     before = file_of(folder, 3).stat().st_mtime_ns
     snapshotter.request()
-    look(snapshotter, exchange.engine)
-    assert not look(snapshotter, exchange.engine)
+    advance(snapshotter, exchange.engine)
+    assert not advance(snapshotter, exchange.engine)
     assert file_of(folder, 3).stat().st_mtime_ns == before
 
 
