@@ -54,7 +54,7 @@ class EngineNode:
 
 
 class Engines:
-    """`has_wal`: leaders keep a write-ahead log."""
+    """The engines of a run, and the operator who restarts them. With `has_wal`, leaders keep a write-ahead log."""
 
     def __init__(self, world: World, network_state: NetworkState, server: Server, *, has_wal: bool) -> None:
         self._world = world

@@ -42,9 +42,10 @@ class SnapshotSource(Protocol):
 
 
 class Publisher:
-    """`blocks` is a PUB, `retransmission` a ROUTER socket; `clock` gives monotonic seconds.
+    """Publishes an engine's blocks and answers the requests of its readers.
 
-    Without `snapshots`, a follower that needs blocks that the ring has dropped gets the answer that it cannot join.
+    `blocks` is a PUB socket, `retransmission` a ROUTER socket; `clock` returns monotonic seconds. Without `snapshots`,
+    a follower that needs blocks that the ring has dropped gets the answer that it cannot join.
     """
 
     def __init__(

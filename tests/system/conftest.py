@@ -70,12 +70,12 @@ class Process:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def cpu_s(self) -> float:
-        """CPU time that the living process has used. It tells how far it has got, however busy the machine is."""
+        """CPU seconds that the running process has used: its progress, also on a busy machine."""
         fields = Path(f"/proc/{self.popen.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime
 
     def wait_for_cpu(self, used_s: float) -> None:
-        """Until it has used so much CPU time, or ended."""
+        """Waits until the process has used `used_s` of CPU time, or has ended."""
         until(lambda: self.cpu_s() >= used_s or self.popen.poll() is not None, f"{used_s:g} s of CPU time", START_S)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
