@@ -1,11 +1,12 @@
 """Admin pages of users and groups in the theme's style. Settled data has pages of its own, not models here."""
 
+from copy import copy
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -51,13 +52,49 @@ class StrictChangeList:
         return super().lookup_allowed(lookup, value, request)  # type: ignore[misc,no-any-return]
 
 
+PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
+"""Fields of a user that give rights: only superusers change them, else `change_user` would give all rights."""
+
+
 @admin.register(User)
 class StaffAdmin(StrictChangeList, UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # the theme ships no types
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else (*fields, *PRIVILEGES)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Also decides who may set the password of `obj`."""
+        return super().has_change_permission(request, obj) and not _outranks(obj, request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and not _outranks(obj, request.user)
+
+
+def _outranks(other: User | None, user: User | AnonymousUser) -> bool:
+    """Whether `other` has a right that `user` lacks, which `user` would gain with a new password for `other`.
+
+    Inactive accounts count with all their rights: whoever may change them may activate them.
+    """
+    if other is None or user.is_superuser:
+        return False
+    as_active = copy(other)
+    as_active.is_active = True
+    return other.is_superuser or not as_active.get_all_permissions() <= user.get_all_permissions()
+
 
 @admin.register(Group)
 class StaffGroupAdmin(StrictChangeList, GroupAdmin, ModelAdmin):  # type: ignore[misc]
-    pass
+    """Only superusers change groups: a group gives rights to its members."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return bool(request.user.is_superuser)

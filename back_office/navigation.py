@@ -5,9 +5,13 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from back_office import permissions
 
-def _page(title: str, icon: str, name: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(name)}
+
+def _page(title: str, icon: str, name: str, permission: str) -> dict[str, Any]:
+    """An entry of the sidebar, shown to users with the permission."""
+    link = {"title": title, "icon": icon, "link": reverse_lazy(name)}
+    return {**link, "permission": lambda request: request.user.has_perm(permission)}
 
 
 UNFOLD: dict[str, Any] = {
@@ -56,34 +60,28 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Exchange",
                 "items": [
-                    _page("Overview", "monitoring", "office:overview"),
-                    _page("Trades", "swap_horiz", "office:trades"),
-                    _page("Orders", "list_alt", "office:orders"),
-                    _page("Accounts", "account_balance_wallet", "office:accounts"),
-                    _page("Blocks", "deployed_code", "office:blocks"),
+                    _page("Overview", "monitoring", "office:overview", permissions.BLOCKS),
+                    _page("Trades", "swap_horiz", "office:trades", permissions.TRADES),
+                    _page("Orders", "list_alt", "office:orders", permissions.ORDERS),
+                    _page("Accounts", "account_balance_wallet", "office:accounts", permissions.BALANCES),
+                    _page("Blocks", "deployed_code", "office:blocks", permissions.BLOCKS),
                 ],
             },
             {
                 "title": "Operations",
                 "separator": True,
                 "items": [
-                    _page("Alarms", "notifications", "office:alarms"),
-                    _page("Reconciliation", "balance", "office:reconciliations"),
-                    _page("Dead letters", "unsubscribe", "office:dead_letters"),
+                    _page("Alarms", "notifications", "office:alarms", permissions.ALARMS),
+                    _page("Reconciliation", "balance", "office:reconciliations", permissions.RECONCILIATIONS),
+                    _page("Dead letters", "unsubscribe", "office:dead_letters", permissions.DEAD_LETTERS),
                 ],
             },
             {
                 "title": "Site",
                 "separator": True,
                 "items": [
-                    {
-                        **_page("Users", "person", "admin:auth_user_changelist"),
-                        "permission": lambda request: request.user.has_perm("auth.view_user"),
-                    },
-                    {
-                        **_page("Groups", "group", "admin:auth_group_changelist"),
-                        "permission": lambda request: request.user.has_perm("auth.view_group"),
-                    },
+                    _page("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
+                    _page("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
                 ],
             },
         ],

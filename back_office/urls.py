@@ -1,15 +1,17 @@
 """URLs of the back office, and what all its views share.
 
-Pages are for staff and read-only; errors are shown as one sentence in the common layout. Actions have URLs of their
-own, accept only POST, need a permission and redirect to a page. These URLs come before those of Django's admin.
+Pages are read-only, for staff with the permissions that the table below names; errors are shown as one sentence in the
+common layout. Actions have URLs of their own, accept only POST, need a permission and redirect to a page. These URLs
+come before those of Django's admin.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 import structlog
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -17,7 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST, require_safe
 
-from back_office import outages, readers
+from back_office import outages, permissions, readers
 from back_office.formats import ReferenceData
 from back_office.pages.accounts import AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
@@ -28,6 +30,7 @@ from back_office.pages.orders import OrderPages
 from back_office.pages.overview import OverviewPages
 from back_office.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
 from back_office.pages.trades import TradePages
+from back_office.permissions import ALARMS, BALANCES, BLOCKS, DEAD_LETTERS, ENTRIES, ORDERS, RECONCILIATIONS, TRADES
 from matching.core.decimals import INT64_MAX
 from settlement import tasks, wiring
 from settlement.errors import CannotRun
@@ -38,22 +41,31 @@ log = structlog.get_logger(__name__)
 View = Callable[..., HttpResponseBase]
 
 
-def page_view(view: Callable[..., HttpResponse], *, bare: bool = False) -> View:
-    """Makes a page of the back office from a view. `bare`: a fragment of a page, without the common layout."""
-    return admin.site.admin_view(require_safe(_with_error_pages(view, bare=bare)))
+def page_view(view: Callable[..., HttpResponse], *needed: str, bare: bool = False) -> View:
+    """Makes a page of the back office from a view, for staff with all `needed` permissions.
+
+    `bare`: a fragment of a page, without the common layout.
+    """
+    permitted = _with_permissions(view, needed, "see this page")
+    return admin.site.admin_view(require_safe(_with_error_pages(permitted, bare=bare)))
 
 
 def action_view(view: Callable[..., HttpResponse], permission: str) -> View:
     """Makes an action from a view, for operators with this permission; it redirects to a page."""
+    permitted = _with_permissions(view, [permission], "do this")
+    return admin.site.admin_view(require_POST(_with_error_pages(permitted)))
 
+
+def _with_permissions(
+    view: Callable[..., HttpResponse], needed: Sequence[str], what: str
+) -> Callable[..., HttpResponse]:
     @wraps(view)
-    def act(request: HttpRequest, **numbers: int) -> HttpResponse:
-        if request.user.has_perm(permission):
-            return view(request, **numbers)
-        sentence = f"Your account is not allowed to do this: it needs the permission {permission}."
-        return _refusal(request, "Not permitted", sentence, 403)
+    def permitted(request: HttpRequest, **numbers: int) -> HttpResponse:
+        if lacking := permissions.missing(request.user, needed):
+            raise PermissionDenied(permissions.refusal(what, lacking))
+        return view(request, **numbers)
 
-    return admin.site.admin_view(require_POST(_with_error_pages(act)))
+    return permitted
 
 
 def _with_error_pages(view: Callable[..., HttpResponse], *, bare: bool = False) -> Callable[..., HttpResponse]:
@@ -63,6 +75,8 @@ def _with_error_pages(view: Callable[..., HttpResponse], *, bare: bool = False) 
             response = view(request, **_checked_numbers(numbers))
         except Http404 as missing:
             response = _refusal(request, "Not found", str(missing), 404)
+        except PermissionDenied as refused:
+            response = _refusal(request, "Not permitted", str(refused), 403)
         except (StoreError, CannotRun) as failure:
             response = _refusal(request, "The store does not answer", str(failure), 503)
         except DatabaseError as failure:
@@ -99,24 +113,24 @@ def pages() -> list[URLPattern]:
     letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     views: list[tuple[str, View, str]] = [
-        ("", page_view(overview.overview), "overview"),
-        ("overview/live/", page_view(overview.live, bare=True), "live"),
-        ("trades/", page_view(trades.trades), "trades"),
-        ("trades/<int:trade_id>/", page_view(trades.trade), "trade"),
-        ("orders/", page_view(orders.orders), "orders"),
-        ("orders/<int:order_id>/", page_view(orders.order), "order"),
-        ("accounts/", page_view(accounts.accounts), "accounts"),
-        ("accounts/<int:account>/", page_view(accounts.account), "account"),
-        ("blocks/", page_view(blocks.blocks), "blocks"),
-        ("blocks/<int:number>/", page_view(blocks.block), "block"),
+        ("", page_view(overview.overview, BLOCKS), "overview"),
+        ("overview/live/", page_view(overview.live, BLOCKS, bare=True), "live"),
+        ("trades/", page_view(trades.trades, TRADES), "trades"),
+        ("trades/<int:trade_id>/", page_view(trades.trade, TRADES, ORDERS, ENTRIES, BLOCKS), "trade"),
+        ("orders/", page_view(orders.orders, ORDERS), "orders"),
+        ("orders/<int:order_id>/", page_view(orders.order, ORDERS, TRADES, ENTRIES), "order"),
+        ("accounts/", page_view(accounts.accounts, BALANCES), "accounts"),
+        ("accounts/<int:account>/", page_view(accounts.account, BALANCES, ENTRIES), "account"),
+        ("blocks/", page_view(blocks.blocks, BLOCKS), "blocks"),
+        ("blocks/<int:number>/", page_view(blocks.block, BLOCKS, TRADES), "block"),
         ("find/", page_view(finder.jump), "jump"),
-        ("alarms/", page_view(alarms.alarms), "alarms"),
+        ("alarms/", page_view(alarms.alarms, ALARMS), "alarms"),
         ("alarms/<int:number>/acknowledge/", action_view(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
-        ("reconciliations/", page_view(reconciliations.runs), "reconciliations"),
-        ("reconciliations/<int:number>/", page_view(reconciliations.run), "reconciliation"),
+        ("reconciliations/", page_view(reconciliations.runs, RECONCILIATIONS), "reconciliations"),
+        ("reconciliations/<int:number>/", page_view(reconciliations.run, RECONCILIATIONS), "reconciliation"),
         ("reconciliations/now/", action_view(reconciliations.reconcile, MAY_RECONCILE), "reconcile"),
-        ("dead_letters/", page_view(letters.letters), "dead_letters"),
-        ("dead_letters/<int:number>/", page_view(letters.letter), "dead_letter"),
+        ("dead_letters/", page_view(letters.letters, DEAD_LETTERS), "dead_letters"),
+        ("dead_letters/<int:number>/", page_view(letters.letter, DEAD_LETTERS), "dead_letter"),
         ("dead_letters/<int:number>/replay/", action_view(letters.replay, MAY_REPLAY), "replay"),
     ]
     return [path(route, view, name=name) for route, view, name in views]

@@ -1,19 +1,22 @@
 """The search field in the page header: finds records by number, and the trades of an instrument by its symbol."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from back_office.formats import ReferenceData
+from back_office.permissions import BALANCES, BLOCKS, ORDERS, TRADES, User, missing, refusal
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base import Store
 
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_NEEDED = {"trade": TRADES, "order": ORDERS, "account": BALANCES, "block": BLOCKS}
 _ADVICE = "Type the number of a trade, an order, an account or a block, or an instrument such as BTC-USD."
 
 
@@ -23,11 +26,13 @@ class JumpPages:
         self.reference = reference
 
     def jump(self, request: HttpRequest) -> HttpResponse:
-        """Redirects to the only match; shows a list if there are several."""
+        """Redirects to the only match; shows a list if there are several. Finds only what the user may see."""
+        if len(lacking := missing(request.user, _NEEDED.values())) == len(_NEEDED):
+            raise PermissionDenied(refusal("search", lacking))
         term = request.GET.get("q", "").strip()
         context: dict[str, Any] = {"title": "Find", "term": term[:40]}
         if _NUMBER.fullmatch(term) and int(term) <= INT64_MAX:
-            places = list(self._numbered(int(term)))
+            places = list(self._numbered(int(term), request.user))
             if len(places) == 1:
                 return redirect(places[0]["link"])
             return TemplateResponse(request, "back_office/jump.html", {**context, "places": places})
@@ -36,17 +41,19 @@ class JumpPages:
             return redirect(f"{reverse('office:trades')}?symbol={instrument.symbol}")
         return TemplateResponse(request, "back_office/jump.html", {**context, "refusal": _ADVICE}, status=400)
 
-    def _numbered(self, number: int) -> Iterator[dict[str, str]]:
+    def _numbered(self, number: int, user: User) -> Iterator[dict[str, str]]:
         """Records with this number. Trades, orders, accounts and blocks are numbered separately: up to four match."""
-        found = {
-            "trade": self.store.get_trade_by_id(number),
-            "order": self.store.get_orders([number]),
-            "account": self.store.balances_of(number),
-            # `get_block` would read the block's data, which may be large; this reads headers only.
-            "block": [
-                block for block in self.store.newest_blocks(1, min(number + 1, INT64_MAX)) if block.number == number
-            ],
+        searches: dict[str, Callable[[], object]] = {
+            "trade": lambda: self.store.get_trade_by_id(number),
+            "order": lambda: self.store.get_orders([number]),
+            "account": lambda: self.store.balances_of(number),
+            "block": lambda: self._has_block(number),
         }
-        for name, value in found.items():
-            if value:
+        for name, find in searches.items():
+            if user.has_perm(_NEEDED[name]) and find():
                 yield {"title": f"{name.capitalize()} {number}", "link": reverse(f"office:{name}", args=[number])}
+
+    def _has_block(self, number: int) -> bool:
+        """`get_block` would read the block's data, which may be large; this reads headers only."""
+        newest = self.store.newest_blocks(1, min(number + 1, INT64_MAX))
+        return any(block.number == number for block in newest)

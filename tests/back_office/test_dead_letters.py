@@ -135,9 +135,10 @@ def test_an_unknown_dead_letter_is_not_replayed(operator: Client, store: Store, 
 
 
 @pytest.mark.usefixtures("projected")
-def test_the_replay_permission_is_enough_to_replay(store: Store, data_dir: Path) -> None:
+def test_who_sees_dead_letters_replays_them_with_the_permission_for_it(store: Store, data_dir: Path) -> None:
     put(store, 8)
     clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_deadletter"))
     client = Client()
     client.force_login(clerk)
     assert "Replay</button>" not in html(client.get("/admin/dead_letters/8/"))

@@ -121,8 +121,9 @@ def test_a_missing_broker_is_shown_to_the_operator(operator: Client, monkeypatch
     assert "The task queue is unavailable because its broker does not answer: check REDIS_URL." in words(response)
 
 
-def test_the_reconcile_permission_is_enough_to_reconcile(sent: list[tuple[Any, ...]]) -> None:
+def test_who_sees_reconciliations_starts_one_with_the_permission_for_it(sent: list[tuple[Any, ...]]) -> None:
     clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_reconciliationrun"))
     client = Client()
     client.force_login(clerk)
     assert "Reconcile now</button>" not in html(client.get("/admin/reconciliations/"))
