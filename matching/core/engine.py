@@ -140,7 +140,7 @@ class Engine:
         identity, reason = self.registry.apply(kind, definition)
         if reason == Reason.NONE:
             if kind == CommandKind.ASSET:
-                self.pools = kernel.with_asset(self.pools)
+                self.pools = kernel.with_asset(self.pools, identity)
             elif kind == CommandKind.INSTRUMENT:
                 self._add_instrument(self.registry.instruments[identity])
             else:
@@ -164,7 +164,7 @@ class Engine:
         record["base"], record["quote"] = instrument.base.id, instrument.quote.id
         record["house_base"] = self._house_balance(instrument.base.id)
         record["house_quote"] = self._house_balance(instrument.quote.id)
-        self.pools = kernel.with_instrument(self.pools, record)
+        self.pools = kernel.with_instrument(self.pools, instrument.id, record)
         self._reserved = 0
 
     def _house_balance(self, asset: int) -> int:

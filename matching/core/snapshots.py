@@ -40,9 +40,11 @@ _USED_SLOTS = {
 
 def encode(engine: Engine) -> bytes:
     arrays = {}
+    defined = {"instruments": len(engine.registry.instruments), "supplies": len(engine.registry.assets)}
     for name, array in engine.pools._asdict().items():
         top, each = _USED_SLOTS.get(name, (None, 0))
-        arrays[name] = array if top is None else array[: int(engine.pools.state[top]) * each]
+        used = defined.get(name, len(array)) if top is None else int(engine.pools.state[top]) * each
+        arrays[name] = array[:used]
     header = {
         "shard": engine.shard,
         "epoch": engine.epoch,

@@ -50,7 +50,7 @@ def compile_now() -> None:
             "Compiling the matching kernel for this machine. This takes about half a minute and is done once.\n"
         )
         sys.stderr.flush()
-    pools = with_asset(with_instrument(empty_pools(), np.zeros(1, layout.INSTRUMENT)))
+    pools = with_asset(with_instrument(empty_pools(), 0, np.zeros(1, layout.INSTRUMENT)), 0)
     open_balance(pools, 0, 0)
     first_fault(np.zeros(0, layout.COMMAND), 0, 0, 0)
     process(np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT), pools)

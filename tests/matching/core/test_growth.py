@@ -28,13 +28,19 @@ TABLES = ("client_order_table", "account_table", "trader_table", "balance_table"
 
 def two_instruments() -> Engine:
     exchange = KernelExchange()
-    limits = {"min_quantity": "1", "max_quantity": str(2**62), "min_notional": "0", "maker_fee": 0, "taker_fee": 0}
-    for symbol in ("A", "B"):
-        exchange.submit({"command": "asset", "symbol": symbol, "decimals": 0})
-    for base, quote in (("A", "B"), ("B", "A")):
-        names = {"symbol": f"{base}-{quote}", "base": base, "quote": quote, "tick_size": "1", "lot_size": "1"}
-        exchange.submit({"command": "instrument", **names, **limits})
+    for command in (asset("A"), asset("B"), instrument("A", "B"), instrument("B", "A")):
+        exchange.submit(command)
     return exchange.engine
+
+
+def asset(symbol: str) -> dict[str, Any]:
+    return {"command": "asset", "symbol": symbol, "decimals": 0}
+
+
+def instrument(base: str, quote: str) -> dict[str, Any]:
+    names = {"symbol": f"{base}-{quote}", "base": base, "quote": quote, "tick_size": "1", "lot_size": "1"}
+    limits = {"min_quantity": "1", "max_quantity": str(2**62), "min_notional": "0", "maker_fee": 0, "taker_fee": 0}
+    return {"command": "instrument", **names, **limits}
 
 
 def commands(kind: CommandKind, count: int, texts: str = "", **fields: Any) -> tuple[Records, bytes]:
@@ -141,3 +147,20 @@ def test_orders_far_apart_in_time_hold_a_page_each_and_give_it_back() -> None:
         apply(engine, *nobody)
     assert engine.pools.state[p.PAGE_TOP] == 3 * first_size + 1
     check_invariants(engine, {"A": 10**6})
+
+
+def test_a_thousand_definitions_copy_instruments_and_supplies_a_few_times() -> None:
+    exchange = KernelExchange()
+    copies = {"instruments": 0, "supplies": 0}
+    exchange.submit(asset("A0"))
+    for number in range(1, 1000):
+        before = exchange.engine.pools
+        exchange.submit(asset(f"A{number}"))
+        exchange.submit(instrument(f"A{number}", f"A{number - 1}"))
+        for name in copies:
+            copies[name] += getattr(exchange.engine.pools, name) is not getattr(before, name)
+    assert len(exchange.engine.registry.instruments) == 999
+    assert max(copies.values()) <= 6, "64 slots, doubled until there are enough"
+    restored = snapshots.decode(snapshots.encode(exchange.engine))
+    assert len(restored.pools.instruments) == 999, "snapshots hold only what is defined"
+    assert len(restored.pools.supplies) == 1000

@@ -21,7 +21,7 @@ SOURCES = [*(str(path.relative_to(CORE)) for path in (CORE / "kernel").rglob("*.
 PROGRAM = """
 import numpy as np
 from matching.core import kernel, layout
-pools = kernel.with_instrument(kernel.empty_pools(), np.zeros(1, layout.INSTRUMENT))
+pools = kernel.with_instrument(kernel.empty_pools(), 0, np.zeros(1, layout.INSTRUMENT))
 kernel.open_balance(pools, 5, 7)
 print(np.flatnonzero(pools.balance_table)[0])
 """

@@ -65,8 +65,8 @@ class Pools(NamedTuple):
     traders: Array  # layout.TRADER
     balances: Array  # layout.BALANCE
     references: Array  # layout.REFERENCE
-    instruments: Array  # layout.INSTRUMENT, by id
-    supplies: Array  # int64, by asset id
+    instruments: Array  # layout.INSTRUMENT, by id; longer than the registry's list
+    supplies: Array  # int64, by asset id; longer than the registry's list
     client_order_table: Array  # uint64
     account_table: Array
     trader_table: Array
@@ -182,17 +182,23 @@ def _extended(array: Array, size: int) -> Array:
     return longer
 
 
-def with_instrument(pools: Pools, record: Array) -> Pools:
-    """Adds an instrument. `record` is layout.INSTRUMENT[1]; its root, height and best_ask are set here."""
+def with_instrument(pools: Pools, identity: int, record: Array) -> Pools:
+    """Adds the instrument with the next id. `record` is layout.INSTRUMENT[1]; its root, height and best_ask are set."""
     pools = reserve(pools, 1)
     node = pools.state[NODE_TOP]
     pools.state[NODE_TOP] += 1
     pools.state[NODE_COUNT] += 1
     record["root"], record["height"], record["best_ask"] = node, 1, layout.NO_ASK
-    instruments = _extended(pools.instruments, len(pools.instruments) + 1)
-    instruments[-1:] = record
-    return pools._replace(instruments=instruments)
+    pools = pools._replace(instruments=_with_room_for(pools.instruments, identity))
+    pools.instruments[identity : identity + 1] = record
+    return pools
 
 
-def with_asset(pools: Pools) -> Pools:
-    return pools._replace(supplies=np.append(pools.supplies, np.int64(0)))
+def with_asset(pools: Pools, identity: int) -> Pools:
+    """Adds the asset with the next id, with a supply of 0."""
+    return pools._replace(supplies=_with_room_for(pools.supplies, identity))
+
+
+def _with_room_for(array: Array, index: int) -> Array:
+    """The array, at least doubled if it ends before `index`, so that many definitions cost linear time."""
+    return array if index < len(array) else _extended(array, max(_MIN_SLOTS, 2 * index))
