@@ -96,7 +96,7 @@ def test_the_overview_refreshes_itself(office: Chrome, market: Market, engine: E
     assert office.execute_script("return window.untouched"), "the page was reloaded"
 
 
-def test_the_chart_says_at_least_of_a_volume_that_stopped_at_the_largest(office: Chrome, market: Market) -> None:
+def test_the_chart_shows_a_capped_volume_as_at_least(office: Chrome, market: Market) -> None:
     start = market.time_ns // MINUTE_NS * MINUTE_NS + MINUTE_NS
     at_most = Candle("BTC-USD", start, 1, 1, 1, 1, MAX_VOLUME, 3, market.event + 1)
     market.store.insert_rows(projection(market.block, candles=[at_most]))
@@ -125,6 +125,7 @@ def test_the_overview_shows_an_engine_disappear_and_return(office: Chrome, engin
 def test_an_expired_session_leads_to_the_login(office: Chrome) -> None:
     office.delete_all_cookies()
     until(office, lambda page: page.find_elements(By.NAME, "username"))
+    assert "/admin/login/" in office.current_url
 
 
 def test_the_search_field_leads_to_a_trade(office: Chrome, market: Market) -> None:
@@ -133,6 +134,7 @@ def test_the_search_field_leads_to_a_trade(office: Chrome, market: Market) -> No
     field.send_keys(str(trade.trade_id))
     field.submit()
     until(office, lambda page: page.current_url.endswith(f"/admin/trades/{trade.trade_id}/"))
+    assert f"Trade {trade.trade_id}" in heading(office)
 
 
 def test_dark_mode_has_a_dark_background(office: Chrome) -> None:

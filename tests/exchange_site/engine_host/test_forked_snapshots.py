@@ -15,6 +15,7 @@ from matching.core import snapshots
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import SnapshotFolder, Written
 from matching.workloads.btc_usd import DEFINITIONS
+from scripts.services.processes import birth, family
 from tests.matching.exchanges import KernelExchange
 from tests.matching.small_exchange import deposit, until
 
@@ -34,6 +35,11 @@ def exchange() -> KernelExchange:
     for definition in DEFINITIONS:
         made.submit(definition)
     return made
+
+
+def newest_child() -> int:
+    """Process id of the child that this process forked last."""
+    return max(family(os.getpid())[1:], key=lambda pid: (birth(pid) or 0, pid))
 
 
 def outcome(writer: ForkedWriter) -> Written:
@@ -87,15 +93,14 @@ def test_a_child_that_hangs_is_killed_after_the_timeout(tmp_path: Path, exchange
     writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3), timeout_s=0.2)
     writer.begin(exchange.engine)
     assert outcome(writer).failure == "it took longer than 0.2 s"
-    with suppress(ChildProcessError):  # there is no child at all; or others, which live
+    with suppress(ChildProcessError):  # raised if no child is left; children of other tests may run
         assert os.waitpid(-1, os.WNOHANG) == (0, 0)
 
 
 def test_a_killed_child_is_reported(tmp_path: Path, exchange: KernelExchange) -> None:
     writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
     writer.begin(exchange.engine)
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
-    os.kill(int(children[-1]), signal.SIGKILL)
+    os.kill(newest_child(), signal.SIGKILL)
     assert outcome(writer).failure == "its process was killed by signal 9"
 
 
@@ -120,7 +125,9 @@ def test_a_child_does_not_hold_ports_of_its_parent(tmp_path: Path, exchange: Ker
 def test_closing_kills_a_child_that_is_still_writing(tmp_path: Path, exchange: KernelExchange) -> None:
     writer = ForkedWriter(SnapshotFolder(StuckDisk(), tmp_path, 3))
     writer.begin(exchange.engine)
+    child = newest_child()
     writer.close()
+    assert birth(child) is None
     assert writer.outcome() is None
     writer.close()
 
@@ -159,9 +166,9 @@ def test_a_child_reaped_elsewhere_is_killed_at_most_once(tmp_path: Path, exchang
     writer.begin(exchange.engine)
     assert outcome(writer).failure == "it took longer than 0.2 s"
     writer.begin(exchange.engine)
-    child = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()[-1]
-    os.kill(int(child), signal.SIGKILL)
+    child = newest_child()
+    os.kill(child, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{child}").exists(), "the child to be gone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "kill", lambda *_: pytest.fail("its number may be another process's by now"))
+        patch.setattr(os, "kill", lambda *_: pytest.fail("the process id may belong to another process now"))
         writer.close()

@@ -1,4 +1,4 @@
-"""Supervision of several programs: order, stopping, no processes left behind."""
+"""The supervisor of several programs: starts and stops them in order, and leaves no process behind."""
 
 import os
 import signal
@@ -12,12 +12,13 @@ import pytest
 
 from exchange_site.operations import supervisor
 from exchange_site.operations.supervisor import Line, ProcfileError, Program, read_procfile, supervise
+from scripts.services.processes import birth, family
+from tests.matching.small_exchange import until
 
 pytestmark = pytest.mark.processes
 
 SLEEPER = """
 import signal, sys
-stopped = []
 signal.signal(signal.SIGTERM, lambda *_: (print("goodbye", flush=True), sys.exit(0)))
 print("ready", flush=True)
 while True: signal.pause()
@@ -59,22 +60,8 @@ class Lines:
                     os.kill(os.getpid(), self._send)
 
 
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    # Ended, but not yet reaped by the process that inherited it.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def await_gone(pid: int) -> None:
-    ended = threading.Event()
-    for _ in range(500):
-        if is_gone(pid):
-            return
-        ended.wait(0.01)
-    pytest.fail(f"process {pid} is still there")
+    until(lambda: birth(pid) is None, f"process {pid} to end")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -125,7 +112,7 @@ class Insistent(Lines):
             self.again.start()
 
 
-def test_a_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_kills_programs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "SECOND_SIGNAL_S", 0.0)
     monkeypatch.setattr(supervisor, "PATIENCE_S", 120.0)
     said = Insistent("stubborn   | ready", send=signal.SIGINT)
@@ -163,10 +150,12 @@ def test_programs_end_even_if_the_supervisor_is_killed() -> None:
 
 
 def test_a_missing_command_stops_the_programs_already_started() -> None:
-    said = Lines()
+    before = family(os.getpid())
 
     with pytest.raises(FileNotFoundError):
-        supervise([python("a", SLEEPER), Program("b", ("no-such-program",))], os.environ, said)
+        supervise([python("a", SLEEPER), Program("b", ("no-such-program",))], os.environ, Lines())
+
+    assert set(family(os.getpid())) <= set(before)
 
 
 def test_output_that_is_not_utf_8_is_shown() -> None:

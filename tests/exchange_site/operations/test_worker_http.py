@@ -85,7 +85,8 @@ def test_a_closed_server_frees_its_port(free_port: Callable[[], int]) -> None:
     address = f"127.0.0.1:{free_port()}"
     serve(address, {}).close()
 
-    serve(address, {}).close()
+    with serve(address, {}) as again:
+        assert ask(again, "/health/live")[0] == 200
 
 
 def test_an_idle_client_does_not_delay_closing(free_port: Callable[[], int]) -> None:
