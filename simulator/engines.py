@@ -17,6 +17,7 @@ from matching.storage.input_logs.wal import WalLog
 from matching.storage.segments import Segments
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
+from matching.transport.key_register import KeyRole
 from matching.transport.sockets import Network
 from settlement.durable import spill
 from settlement.durable.claim import Claim
@@ -141,8 +142,8 @@ class Engines:
             take_over=take_over,
         )
 
-    def network(self, running: Process) -> Network:
-        return SimNetwork(self._network_state, running)
+    def network(self, running: Process, role: KeyRole = KeyRole.ENGINE) -> Network:
+        return SimNetwork(self._network_state, running, role)
 
     def _watch(self) -> Callable[[], epochs.Epoch | None]:
         """Reads the newest epoch from the store once a second, which `run_engine` does in a thread of its own."""
@@ -202,7 +203,7 @@ class Engines:
             connection = Connection(
                 follower.addresses.commands,
                 timeout_s=_TIMEOUT_S,
-                make_network=lambda: self.network(operator),
+                make_network=lambda: self.network(operator, KeyRole.OPERATOR),
                 clock=operator.monotonic,
                 client_id=1,
             )

@@ -6,11 +6,12 @@ has more faults than TCP has, because the exchange's guarantees must not depend 
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from matching.transport import wire
-from matching.transport.sockets import AddressUnusable, Frame, Kind, Limits, Undelivered
+from matching.transport.key_register import KeyRole, RegisteredKey
+from matching.transport.sockets import ALL_ROLES, AddressUnusable, Frame, Kind, Limits, Undelivered
 from simulator.scheduler import Task
 from simulator.world import Process, World
 
@@ -59,9 +60,9 @@ class NetworkState:
             self._last_arrival_s[key] = arrival_s
         if wire.BLOCK in frames[:2] and world.happens("bit flipped", rates.flip):
             frames = [*frames[:-1], _flipped(frames[-1], world.rng.randrange(8 * len(frames[-1])))]
-        world.scheduler.at(arrival_s, lambda: target.arrive(frames))
+        world.scheduler.at(arrival_s, lambda: target.arrive(frames, source.key))
         if world.happens("message duplicated", rates.duplicate):
-            world.scheduler.at(arrival_s + world.rng.uniform(0, 1), lambda: target.arrive(frames))
+            world.scheduler.at(arrival_s + world.rng.uniform(0, 1), lambda: target.arrive(frames, source.key))
 
 
 def _flipped(data: bytes, bit: int) -> bytes:
@@ -73,19 +74,21 @@ def _flipped(data: bytes, bit: int) -> bytes:
 class SimNetwork:
     """`matching.transport.sockets.Network` of one process."""
 
-    def __init__(self, network_state: NetworkState, process: Process) -> None:
+    def __init__(self, network_state: NetworkState, process: Process, role: KeyRole) -> None:
+        """`role` is that of the process's key, which its peers are told."""
         self._network_state = network_state
         self._process = process
+        self._key = RegisteredKey(process.name, role, process.name)
 
-    def bind(self, kind: Kind, address: str, limits: Limits) -> "SimSocket":
+    def bind(self, kind: Kind, address: str, limits: Limits, admits: Collection[KeyRole] = ALL_ROLES) -> "SimSocket":
         self._process.io()
         if address in self._network_state.listeners:
             raise AddressUnusable(f"Cannot listen on {address}: another process listens there already.")
-        return SimSocket(self._network_state, self._process, kind, address, is_bound=True)
+        return SimSocket(self._network_state, self._process, self._key, kind, address, admits=admits)
 
     def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> "SimSocket":
         self._process.io()
-        return SimSocket(self._network_state, self._process, kind, address, topic=topic)
+        return SimSocket(self._network_state, self._process, self._key, kind, address, topic=topic)
 
     def wait(self, sockets: Sequence[Any], timeout_s: float) -> bool:
         self._process.io()
@@ -108,26 +111,31 @@ class SimSocket:
         self,
         network_state: NetworkState,
         process: Process,
+        key: RegisteredKey,
         kind: Kind,
         address: str,
         *,
-        is_bound: bool = False,
+        admits: Collection[KeyRole] | None = None,
         topic: bytes = b"",
     ) -> None:
+        """`admits` is None for a socket that connects."""
         self.process = process
-        self.inbox: deque[list[bytes]] = deque()
+        self.key = key
+        self.peer: RegisteredKey | None = None
+        self.problem = ""
+        self.inbox: deque[tuple[list[bytes], RegisteredKey]] = deque()
         self.waiting: Task | None = None
         self.address = address
         self._network_state = network_state
         self._kind = kind
         self._topic = topic
-        self._is_bound = is_bound
+        self._admits = admits
         self._is_open = True
         self._identity = network_state.identity()
         self._peers: dict[bytes, SimSocket] = {}  # of a ROUTER
         self._unsent: deque[list[bytes]] = deque(maxlen=_MAX_QUEUED)  # of a DEALER, until a ROUTER listens
         process.at_end.append(self._close)
-        if is_bound:
+        if admits is not None:
             network_state.listeners[address] = self
         elif kind is Kind.SUB:
             process.world.scheduler.after(_CONNECT_S, self._subscribe)
@@ -136,14 +144,15 @@ class SimSocket:
         if not self.inbox:
             return None
         self.process.io()
-        return self.inbox.popleft()
+        frames, self.peer = self.inbox.popleft()
+        return frames
 
     def send(self, *parts: Frame) -> None:
         self.process.io()
         frames = [bytes(part) for part in parts]
         if self._kind is Kind.PUB:
             for reader in self._network_state.subscribers.get(self.address, ()):
-                if frames[0].startswith(reader._topic):
+                if frames[0].startswith(reader._topic) and self._does_admit(reader):
                     self._network_state.carry(self, reader, frames)
         elif self._kind is Kind.ROUTER:
             peer = self._peers.get(frames[0])
@@ -158,22 +167,25 @@ class SimSocket:
         if self.process.alive:
             self._close()
 
-    def arrive(self, frames: list[bytes]) -> None:
+    def arrive(self, frames: list[bytes], sender: RegisteredKey) -> None:
         if self._is_open:
-            self.inbox.append(frames)
+            self.inbox.append((frames, sender))
             if self.waiting is not None:
                 self.process.world.scheduler.wake(self.waiting)
 
     def _flush(self) -> None:
         """Sends a DEALER's queued messages if a ROUTER listens on its address, else tries again later."""
         router = self._network_state.listeners.get(self.address)
-        if router is None or not router.process.alive:
+        if router is None or not router.process.alive or not router._does_admit(self):
             if self._is_open and self._unsent:
                 self.process.world.scheduler.after(0.1, self._flush)
             return
         router._peers[self._identity] = self
         while self._unsent:
             self._network_state.carry(self, router, [self._identity, *self._unsent.popleft()])
+
+    def _does_admit(self, other: "SimSocket") -> bool:
+        return self._admits is not None and other.key.role in self._admits
 
     def _subscribe(self) -> None:
         if self._is_open:
@@ -184,7 +196,7 @@ class SimSocket:
             return
         self._is_open = False
         self.inbox.clear()
-        if self._is_bound and self._network_state.listeners.get(self.address) is self:
+        if self._admits is not None and self._network_state.listeners.get(self.address) is self:
             del self._network_state.listeners[self.address]
         readers = self._network_state.subscribers.get(self.address, [])
         if self in readers:

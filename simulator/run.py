@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import xxhash
 
+from matching.transport.key_register import KeyRole
 from settlement.project.dead_letters import DeadLetters
 from simulator import checks
 from simulator.disk import SimDisk
@@ -61,7 +62,9 @@ class _Run:
 
     def _trader(self, number: int) -> Trader:
         process = self.world.process(f"client {number}", self.world.machines[-1], may_crash=False)
-        connect = connection_maker(self.engines.addresses, lambda process: SimNetwork(self.network_state, process))
+        connect = connection_maker(
+            self.engines.addresses, lambda process: SimNetwork(self.network_state, process, KeyRole.LOCAL)
+        )
         trader = Trader(process, connect, random.Random(self.world.rng.random()), number)  # noqa: S311 (seeded)
         process.start(trader.run)
         return trader

@@ -3,6 +3,7 @@
 from matching.core.errors import MatchingError
 from matching.feed.reader import Feed
 from matching.storage.segments import Segments
+from matching.transport.key_register import KeyRole
 from settlement import worker
 from settlement.durable.spill import SUFFIX, Spill
 from settlement.errors import SettlementError
@@ -90,7 +91,7 @@ class SettlementProcess:
         feed = WatchedFeed(
             self._addresses.blocks,
             self._addresses.retransmission,
-            make_network=lambda: SimNetwork(self._network_state, running),
+            make_network=lambda: SimNetwork(self._network_state, running, KeyRole.SETTLEMENT),
             clock=running.monotonic,
         )
         feed.settlement = self

@@ -26,7 +26,8 @@ from matching.core.blocks import Records
 from matching.core.codes import NONE_ID, EventKind
 from matching.core.registry import Registry
 from matching.transport import wire
-from matching.transport.sockets import Network, ZmqNetwork
+from matching.transport.network import ZmqNetwork
+from matching.transport.sockets import Network
 
 _BATCH_COMMANDS = 512
 _ASSET_EVENTS = (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.ASSET_ADDED)

@@ -21,8 +21,9 @@ from matching.client.question import Question
 from matching.core.blocks import Records
 from matching.core.errors import BadMessage, EngineRefused, EngineUnreachable, NoAnswer
 from matching.transport import wire
+from matching.transport.network import ZmqNetwork
 from matching.transport.roles import REPLICA, TAKE_COMMANDS
-from matching.transport.sockets import AddressUnusable, Kind, Network, Undelivered, ZmqNetwork
+from matching.transport.sockets import AddressUnusable, Kind, Network, Undelivered
 
 WINDOW = 16
 """Maximum number of batches in flight: enough to keep the engine busy, few enough for the socket queues."""

@@ -15,7 +15,8 @@ from matching.core.errors import BadMessage, EngineUnreachable
 from matching.feed.download import Download
 from matching.feed.silence import Silence
 from matching.transport import wire
-from matching.transport.sockets import Kind, Limits, Network, Socket, Undelivered, ZmqNetwork
+from matching.transport.network import ZmqNetwork
+from matching.transport.sockets import Kind, Limits, Network, Socket, Undelivered
 
 _RETRY_S = 0.5
 _MAX_RETRY_S = 8.0

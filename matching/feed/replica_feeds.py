@@ -18,7 +18,8 @@ from matching.core.errors import BadBlock, BadMessage
 from matching.feed.reader import Feed
 from matching.feed.silence import Silence
 from matching.transport import wire
-from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, Undelivered, ZmqNetwork
+from matching.transport.network import ZmqNetwork
+from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, Undelivered
 
 log = structlog.get_logger(__name__)
 

@@ -18,6 +18,7 @@ LOCAL_ROLES = (
     KeyRole.TREASURY,
     KeyRole.OPERATOR,
     KeyRole.OBSERVER,
+    KeyRole.LOCAL,
 )
 """All but traders, whose accounts only an operator knows."""
 

@@ -52,6 +52,7 @@ class KeyRole(StrEnum):
     SETTLEMENT = "settlement"
     REPLICA = "replica"
     OBSERVER = "observer"
+    LOCAL = "local"  # everything: for the commands on the machine of the engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from matching.storage.input_logs.memory import MemoryLog
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
-from matching.transport.sockets import ZmqNetwork
+from matching.transport.network import ZmqNetwork
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
 

@@ -1,6 +1,6 @@
 """A follower with scripted sockets, clock and leader: no threads, no network, no waiting."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.key_register import KeyRole, RegisteredKey
 from matching.transport.roles import FOLLOWER
-from matching.transport.sockets import Frame, Kind, Limits
+from matching.transport.sockets import ALL_ROLES, LOCAL_PEER, Frame, Kind, Limits
 from tests.matching.small_exchange import batch, deposit
 
 HERE = wire.Addresses("tcp://here:1", "tcp://here:2", "tcp://here:3")
@@ -27,6 +28,8 @@ LEADER = wire.Addresses("tcp://leader:1", "tcp://leader:2", "tcp://leader:3")
 
 class ScriptedSocket:
     def __init__(self) -> None:
+        self.peer: RegisteredKey | None = LOCAL_PEER
+        self.problem = ""
         self.inbox: list[list[bytes]] = []
         self.sent: list[list[bytes]] = []
         self.is_closed = False
@@ -58,7 +61,7 @@ class ScriptedNetwork:
     def clock(self) -> float:
         return self.now_s
 
-    def bind(self, kind: Kind, address: str, limits: Limits) -> ScriptedSocket:
+    def bind(self, kind: Kind, address: str, limits: Limits, admits: Collection[KeyRole] = ALL_ROLES) -> ScriptedSocket:
         return self.connect(kind, address, limits)
 
     def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> ScriptedSocket:

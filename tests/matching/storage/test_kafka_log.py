@@ -16,7 +16,7 @@ from matching.storage.input_logs import frames
 from matching.storage.input_logs.base import Logged
 from matching.storage.input_logs.kafka import KafkaLog
 from matching.storage.input_logs.kafka_topic import PARTITION, Topic
-from matching.transport.sockets import ZmqNetwork
+from matching.transport.network import ZmqNetwork
 from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services import Running as Server
 from tests.matching.histories import MemoryHistory
