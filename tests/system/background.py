@@ -1,4 +1,4 @@
-"""Load that runs beside a system test."""
+"""Runs functions, such as a load, in threads beside a system test."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,8 +1,9 @@
-"""A program that runs manage.py's commands, each in a process of its own that blocks for ever at a place that is named.
+"""A program that runs manage.py commands and blocks each one at a given point, so that a test can send it a signal.
 
-Reads a JSON line for each from standard input: {"arguments": […], "import": module or null, "folder": …}. The process
-blocks where it imports the module, or else in the command's `handle`, and writes "blocked" to `folder`/out then. The
-answer is a line with its process id, and when it has ended a line with its exit code.
+It reads one JSON line for each command from standard input: {"arguments": […], "import": module or null, "folder": …}.
+The command runs in a process of its own. That process blocks when it imports the module, or in the command's `handle`
+if no module is given, and then writes "blocked" to `folder`/out. This program prints the process id, and the exit code
+when the process has ended, each on a line.
 """
 
 import json
@@ -53,7 +54,7 @@ def with_blocked_handle(app: str, name: str) -> BaseCommand:
 def run(arguments: list[str], module: str | None, folder: Path) -> NoReturn:
     for number, name in ((1, "out"), (2, "errors")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o600), number)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may have been started with SIGINT ignored
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.argv = ["manage.py", *arguments]
     if module:
@@ -76,7 +77,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
     django.setup()
     for name, app in management.get_commands().items():
-        load_command_class(app, name)  # imported once, here: the processes need not
+        load_command_class(app, name)  # imported here once, so that the forked processes need not
     for line in sys.stdin:
         asked = json.loads(line)
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""An exchange of real processes over a Cassandra that is killed, frozen or filled up, and what is asked of it then."""
+"""An exchange of real processes over a Cassandra that tests kill, freeze or fill up, and the checks on it."""
 
 import json
 import os
@@ -25,12 +25,12 @@ _keyspaces = count(1)
 
 
 def new_keyspace() -> str:
-    """A name that nobody has used."""
+    """A keyspace name that no other test uses."""
     return f"exchange_{os.getpid()}_{next(_keyspaces)}"
 
 
 def on(server: Running, keyspace: str) -> dict[str, str]:
-    """Settings of processes that keep their store there."""
+    """Settings of processes whose store is this keyspace."""
     return {
         "SETTLEMENT_STORE": "scylla",
         "SCYLLA_HOSTS": server.host,
@@ -40,7 +40,7 @@ def on(server: Running, keyspace: str) -> dict[str, str]:
 
 
 def refused(process: Process, says: str, code: int = 2) -> None:
-    """It ends by itself with one sentence."""
+    """Checks that the process ends by itself with one sentence that contains `says`."""
     until(lambda: process.popen.poll() is not None, f"{process.arguments[0]} to end", PATIENCE_S)
     assert process.stop() == code, (process.lines, process.errors)
     told = [line for line in process.errors if not line.startswith("timestamp=")]
@@ -50,7 +50,7 @@ def refused(process: Process, says: str, code: int = 2) -> None:
 
 
 def waited(process: Process) -> bool:
-    """Whether it retried: the error could be temporary."""
+    """Whether the process retried, as it does after an error that may be temporary."""
     return said(process, "settlement.store_unavailable") or said(process, "engine.store_unavailable")
 
 
@@ -59,7 +59,7 @@ def said(process: Process, event: str) -> bool:
 
 
 class OwnCassandra:
-    """A Cassandra that wants a password; `running` is the newest of its lives."""
+    """A Cassandra that requires a password. `running` is the server after the newest restart."""
 
     def __init__(self, folder: Path) -> None:
         self.running: Running = Cassandra(authentication=True).launch(folder)
@@ -71,7 +71,7 @@ class OwnCassandra:
         self.running = self.running.restart()
 
     def settings(self) -> dict[str, str]:
-        """Those of an exchange with a keyspace of its own."""
+        """Settings of an exchange with a keyspace of its own."""
         return {**on(self.running, new_keyspace()), "SCYLLA_USERNAME": "cassandra", "SCYLLA_PASSWORD": "cassandra"}
 
 
@@ -113,8 +113,8 @@ class Exchange:
         until(lambda: self.metric("blocks_appended_total") > before + SOME_BLOCKS, "blocks to be settled", PATIENCE_S)
 
     def notices(self) -> None:
-        """The outage is visible in alarms, metrics, health and log."""
-        # An alarm is raised a second later, and told at most once a second.
+        """Checks that the outage is visible in alarms, metrics, health and log."""
+        # The alarm is raised after a second, and alarms are written at most once a second.
         until(lambda: "store_unavailable" in self.raised(), "settlement to raise an alarm", PATIENCE_S)
         assert self.metric("store_up") == 0
         assert self.database_errors("unavailable") > 0
@@ -122,7 +122,7 @@ class Exchange:
         assert said(self.settlement, "settlement.store_unavailable")
 
     def recovers(self) -> None:
-        """By itself: the same process, and the same engine."""
+        """Checks that settlement works again without a restart of itself or of the engine."""
         until(lambda: ready(self.address)[0] == 200, "settlement to be ready again", PATIENCE_S)
         assert said(self.settlement, "settlement.store_available_again")
         assert self.settlement.popen.poll() is None, self.settlement.errors
@@ -135,14 +135,14 @@ class Exchange:
         return int(self._rows("SELECT COUNT(*) FROM dead_letters")[0][0])
 
     def runs_in_order(self) -> int:
-        """Reconciliations that found no difference."""
+        """Number of reconciliations that found no difference."""
         return int(self._rows("SELECT COUNT(*) FROM reconciliation_runs WHERE ok")[0][0])
 
     def catches_up(self) -> None:
         until(lambda: is_calm(metrics(self.address)), "settlement to catch up", PATIENCE_S)
 
     def ends_in_order(self) -> None:
-        """Nothing lost, nothing twice, no gap: store and trail are what the chain gives when it is executed again."""
+        """Stops settlement and verifies store and trail against the chain: nothing lost, duplicated or left out."""
         last = last_block(self.engine)
         self.catches_up()
         until(lambda: "store_unavailable" not in self.raised(), "the alarm to be cleared", PATIENCE_S)

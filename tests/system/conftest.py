@@ -1,4 +1,4 @@
-"""Real processes on free ports, each with a DATA_DIR of its own; whatever a test starts is ended with it."""
+"""Starts real processes on free ports, each with its own DATA_DIR, and stops them at the end of the test."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ STOP_S = 20.0
 
 @dataclass
 class Process:
-    """`manage.py` with a command, its output kept."""
+    """A running `manage.py` command. `lines` is its standard output, `errors` its standard error."""
 
     arguments: tuple[str, ...]
     environment: dict[str, str]
@@ -55,17 +55,17 @@ class Process:
 
     @property
     def stream_settings(self) -> dict[str, str]:
-        """For another process that connects to this engine."""
+        """Addresses of this engine, as settings of a process that connects to it."""
         return {name: self.environment[name] for name in ZMQ_SETTINGS}
 
     def wait_until_ready(self) -> "Process":
-        """Until its first line; an engine prints it once it takes commands."""
+        """Waits for the first line of output, which an engine prints when it takes commands."""
         until(lambda: self.lines or self.popen.poll() is not None, "the first line of output", START_S)
         assert self.lines, "".join(self.errors)
         return self
 
     def memory_bytes(self) -> int:
-        """What is resident of the living process."""
+        """Resident memory of the running process."""
         pages = int(Path(f"/proc/{self.popen.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -79,7 +79,7 @@ class Process:
         until(lambda: self.cpu_s() >= used_s or self.popen.poll() is not None, f"{used_s:g} s of CPU time", START_S)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Signals it and waits for its end; its exit code."""
+        """Sends the signal and waits until the process has ended. Returns its exit code."""
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         try:
@@ -98,7 +98,7 @@ Start = Callable[..., Process]
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file with every table, made once and copied."""
+    """A database file with all tables and no rows, made once and copied by `start`."""
     folder = tmp_path_factory.mktemp("empty-store")
     made = subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
@@ -114,7 +114,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, empty_store: Path) -> Iterator[Start]:
-    """Starts `manage.py` with these arguments; settings by keyword. `data_dir` shares another process's folder."""
+    """Starts `manage.py` with these arguments. Keywords are settings; `data_dir` shares another process's folder."""
     started: list[Process] = []
 
     def start_one(*arguments: str, data_dir: Path | None = None, **settings: str) -> Process:

@@ -1,4 +1,4 @@
-"""The web and the background work as programs that fork their workers, and what a visitor sees of them."""
+"""Web server and Celery worker as programs that fork their workers, and a client of the web site."""
 
 import http.cookiejar
 import re
@@ -17,9 +17,9 @@ from tests.system.conftest import ROOT
 PASSWORD = "only-for-this-test"
 STOP_S = 60
 
-# Everything is loaded before the fork, as where memory is short: what was opened by then would be shared.
+# --preload, used to save memory: connections opened before the fork would be shared by the workers.
 WEB = "gunicorn --preload --workers 2 --config exchange_site/gunicorn_conf.py exchange_site.wsgi"
-# The worker of the Procfile with processes in the place of threads, and with a minute that is a second long.
+# The worker of the Procfile, but with processes instead of threads, and a reconciliation every second.
 WORKER = """
 from exchange_site.celery import app
 app.conf.beat_schedule["reconcile"]["schedule"] = 1.0
@@ -28,7 +28,7 @@ app.start("--quiet worker --beat --pool prefork --concurrency 2 --without-mingle
 
 
 class Program:
-    """Its log is kept."""
+    """A running program. `lines` is its log."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
         self.lines: list[str] = []
@@ -46,7 +46,7 @@ class Program:
         self._reader.start()
 
     def connected(self, port: int) -> list[bool]:
-        """Of the program itself, then of each process below it: whether it has a connection to that local port."""
+        """Whether each process is connected to that local port: first the program, then its descendants."""
         return [port in _peers(pid) for pid in family(self.popen.pid)]
 
     def stop(self) -> None:
@@ -64,7 +64,7 @@ def worker(environment: dict[str, str]) -> Program:
 
 
 def _peers(pid: int) -> set[int]:
-    """Ports that a process's TCP connections lead to."""
+    """Remote ports of a process's TCP connections."""
     lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
     fields = [line.split() for line in lines]
     port_of = {f"socket:[{at[9]}]": int(at[2].rpartition(":")[2], 16) for at in fields if at[3] == "01"}
@@ -73,7 +73,7 @@ def _peers(pid: int) -> set[int]:
 
 
 class Visitor:
-    """An operator who has come in."""
+    """An HTTP client that has logged in as an operator."""
 
     def __init__(self, address: str) -> None:
         self._site = f"http://{address}"

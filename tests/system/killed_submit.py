@@ -1,8 +1,8 @@
-"""A program that submits a file with --resume, and is killed while it does, until one run comes through.
+"""A program that runs `submit --resume` in processes that kill themselves, then once more without a kill.
 
-`python -m tests.system.killed_submit FILE ADDRESS KILLS SEED`. Each process kills itself at a random one of its first
-writes to the journal or sends to the engine, before it or after it; what it was is printed. The last line printed is
-the summary of the process that was left alone.
+`python -m tests.system.killed_submit FILE ADDRESS KILLS SEED`. Each process kills itself before or after a random one
+of its first writes to the journal and sends to the engine; this program prints which. The last line printed is the
+summary of the run that was not killed.
 """
 
 import os
@@ -22,12 +22,13 @@ from matching.client.submission_journal import Journal
 FEWEST, MOST = 1, 12
 
 
-def dying(chance: random.Random) -> tuple[int, bool]:
+def moment_of_death(chance: random.Random) -> tuple[int, bool]:
+    """At which write or send the process kills itself, and whether before it."""
     return chance.randint(FEWEST, MOST), chance.random() < 0.5
 
 
-def plant(step: int, before: bool) -> None:
-    """Both ways out of the process count: to the disk and to the engine."""
+def kill_at(step: int, before: bool) -> None:
+    """Makes this process kill itself at its `step`-th action; writes to the journal and sends to the engine count."""
     done = 0
 
     def wrapped(action: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +48,7 @@ def plant(step: int, before: bool) -> None:
     Connection.send = wrapped(Connection.send)  # type: ignore[method-assign]
 
 
-def submitted(file: str, address: str) -> str:
+def submit(file: str, address: str) -> str:
     out = StringIO()
     call_command("submit", file, "--address", address, "--resume", "--batch", "9", stdout=out, stderr=StringIO())
     return out.getvalue()
@@ -57,15 +58,15 @@ def main(file: str, address: str, kills: int, seed: int) -> None:
     django.setup()
     chance = random.Random(seed)
     for kill in range(kills):
-        step, before = dying(chance)
+        step, before = moment_of_death(chance)
         pid = os.fork()
         if pid == 0:
-            plant(step, before)
-            submitted(file, address)
+            kill_at(step, before)
+            submit(file, address)
             os._exit(0)
         ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         print(f"{kill + 1}: {'before' if before else 'after'} step {step} of seed {seed}: {ended}", flush=True)  # noqa: T201
-    print(submitted(file, address).strip())  # noqa: T201
+    print(submit(file, address).strip())  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whatever a person types wrong gets one clear sentence and a code, never a traceback."""
+"""Commands report invalid input with one sentence and an exit code, never with a traceback."""
 
 import socket
 import subprocess
@@ -114,7 +114,7 @@ def test_a_missing_trade_is_exit_code_1(process_environment: dict[str, str]) -> 
 
 
 def test_a_closed_output_pipe_is_not_an_error(process_environment: dict[str, str]) -> None:
-    """`manage.py replay … | head -1`: the reader leaves early."""
+    """As in `manage.py replay … | head -1`: the reader closes the pipe early."""
     vector = MANAGE.parent / "tests" / "vectors" / "every_rule_1.commands.jsonl"
     replay = subprocess.Popen(
         [sys.executable, MANAGE, "replay", vector],

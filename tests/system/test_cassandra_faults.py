@@ -1,6 +1,6 @@
-"""The exchange with its store on a real Cassandra, which is killed and frozen while the market goes on.
+"""Settlement into a real Cassandra that is killed, frozen or out of disk space while commands arrive.
 
-`FREEZE_S=30` freezes it for longer, `KILLS=5` kills it more often.
+`FREEZE_S=30` sets the length of the long freeze, `KILLS=5` the number of kills.
 """
 
 import os
@@ -28,11 +28,11 @@ pytestmark = [pytest.mark.processes, pytest.mark.services("cassandra"), pytest.m
 DISK_BYTES = 256 << 20
 PAGES = ("/admin/", "/admin/trades/", "/admin/orders/", "/admin/accounts/", "/admin/blocks/")
 KILLS = int(os.environ.get("KILLS", "1"))
-PAUSE_S = 0.1  # a market that is executed again within seconds
+PAUSE_S = 0.1  # so few commands that verification executes the chain again within seconds
 SLOW_PAUSE_S = 0.3
 FREEZE_S = float(os.environ.get("FREEZE_S", "6"))
 BRIEF_FREEZES_S = (1.2, 1.5, 2.0)
-"""Longer than the worker waits for an answer: what it had sent is applied after it has given up."""
+"""Longer than settlement waits for an answer, so Cassandra applies writes that settlement has given up on."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def cassandra_of_ours() -> Iterator[OwnCassandra]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder for a Cassandra whose data have a small disk of their own. Only root can mount one."""
+    """A folder for a Cassandra whose data folder is a small disk. Only root can mount it."""
     data = tmp_path / "cassandra" / "data"
     data.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(data)]
@@ -58,7 +58,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     "login", [{"SCYLLA_PASSWORD": "wrong"}, {"SCYLLA_USERNAME": "", "SCYLLA_PASSWORD": ""}], ids=["wrong", "none"]
 )
-def test_a_login_that_is_refused_is_one_sentence_at_once(
+def test_a_refused_login_is_reported_without_retries(
     login: dict[str, str], start: Start, cassandra_of_ours: OwnCassandra
 ) -> None:
     settings = {**cassandra_of_ours.settings(), **login}
@@ -118,7 +118,7 @@ def test_a_cassandra_whose_disk_is_full_loses_nothing(start: Start, small_disk: 
             ballast = small_disk / "data" / "ballast"
             fill(ballast)
             exchange.notices()
-            # Its commit log is a file in memory, with holes in it: the first one that cannot be filled is its end.
+            # The commit log is a sparse memory-mapped file: Cassandra ends when a page cannot be allocated.
             until(lambda: not server.running.is_alive, "Cassandra to end", PATIENCE_S)
             ballast.unlink()
             server.restart()
@@ -130,13 +130,13 @@ def test_a_cassandra_whose_disk_is_full_loses_nothing(start: Start, small_disk: 
 
 
 def fill(file: Path) -> None:
-    """Leaves no byte free on its disk."""
+    """Writes to `file` until its disk is full."""
     with file.open("wb", buffering=0) as writing, suppress(OSError):
         while True:
             writing.write(bytes(1 << 16))
 
 
-def test_each_forked_worker_connects_for_itself_and_goes_on_when_cassandra_is_back(
+def test_each_forked_worker_has_its_own_connection_and_reconnects_to_a_restarted_cassandra(
     start: Start, cassandra_of_ours: OwnCassandra
 ) -> None:
     server = cassandra_of_ours
@@ -157,7 +157,7 @@ def test_each_forked_worker_connects_for_itself_and_goes_on_when_cassandra_is_ba
         assert any(background.connected(server.running.port)[1:])
 
         server.kill()
-        until(lambda: ready(address) == (503, {"store": False, "database": True}), "the web to say so", PATIENCE_S)
+        until(lambda: ready(address) == (503, {"store": False, "database": True}), "the web to be unready", PATIENCE_S)
         status, text = visitor.asks("/admin/trades/")
         assert (status, "does not answer" in text) == (503, True)
 
@@ -171,12 +171,12 @@ def test_each_forked_worker_connects_for_itself_and_goes_on_when_cassandra_is_ba
 
 
 def shows_trades(visitor: forking_site.Visitor) -> bool:
-    with ThreadPoolExecutor(len(PAGES)) as at_once:  # one after the other may all be taken by one worker
+    with ThreadPoolExecutor(len(PAGES)) as at_once:  # sequential requests may all reach the same worker
         return [status for status, _ in at_once.map(visitor.asks, PAGES)] == [200] * len(PAGES)
 
 
 def all_connected(site: forking_site.Program, server: OwnCassandra) -> bool:
-    """Each worker; what forked them never was, or they would have its connection."""
+    """Whether both workers are connected. Their parent must not be: the workers would share its connection."""
     parent, *workers = site.connected(server.running.port)
     assert not parent
     return workers == [True, True]

@@ -1,4 +1,4 @@
-"""A ScyllaDB store that is not there, or not set up: one sentence with what to do, and then it works."""
+"""Missing ScyllaDB server, keyspace or table: one sentence that says what to do, and doing it helps."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,13 +19,13 @@ PAUSE_S = 0.1
 
 @pytest.fixture
 def access(cassandra: Running) -> Iterator[Access]:
-    """A keyspace of this test's own on the shared Cassandra, not made yet."""
+    """A keyspace for this test on the shared Cassandra, not created yet."""
     access = Access((cassandra.host,), cassandra.port, new_keyspace())
     yield access
     Session(access).run_plain(f"DROP KEYSPACE IF EXISTS {access.keyspace}")
 
 
-def test_an_unreachable_server_is_one_sentence_at_once(
+def test_an_unreachable_server_is_reported_without_retries(
     start: Start, cassandra: Running, free_port: Callable[[], int]
 ) -> None:
     settings = {**on(cassandra, "nowhere"), "SCYLLA_PORT": str(free_port())}
@@ -36,7 +36,7 @@ def test_an_unreachable_server_is_one_sentence_at_once(
         assert not waited(process)
 
 
-def test_a_missing_keyspace_is_one_sentence_and_init_store_makes_it(
+def test_a_missing_keyspace_is_reported_and_init_store_creates_it(
     start: Start, cassandra: Running, access: Access
 ) -> None:
     settings = on(cassandra, access.keyspace)
@@ -48,7 +48,7 @@ def test_a_missing_keyspace_is_one_sentence_and_init_store_makes_it(
     refused(start("get_trade", "1", **settings), "There is no settled trade 1.", code=1)
 
 
-def test_a_table_that_is_dropped_stops_settlement_and_can_be_made_and_filled_again(
+def test_a_dropped_table_stops_settlement_and_can_be_created_and_filled_again(
     start: Start, cassandra: Running, access: Access
 ) -> None:
     exchange = Exchange(start, on(cassandra, access.keyspace))

@@ -1,4 +1,4 @@
-"""A DATA_DIR that an earlier version left behind: this version reads all of it and goes on.
+"""This version continues with the DATA_DIR of an earlier version.
 
 `data/layout_1.tar.xz` was made by commit f511f97 with the write-ahead log on and a snapshot every 20 blocks: 1,400
 random commands, settlement stopped after block 65, the engine killed at block 101. It holds the SQLite store, the CSV
@@ -47,7 +47,7 @@ def manage(engine: Process, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("with_snapshots", [True, False])
-def test_store_log_and_snapshots_are_read_and_settled_to_the_end(
+def test_store_log_and_snapshots_of_an_earlier_version_are_read_and_settled(
     start: Start, left_behind: Path, *, with_snapshots: bool
 ) -> None:
     if not with_snapshots:
@@ -74,7 +74,7 @@ def test_store_log_and_snapshots_are_read_and_settled_to_the_end(
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_blocks_of_the_log_have_their_bytes(left_behind: Path) -> None:
+def test_blocks_in_the_log_of_an_earlier_version_keep_their_hash(left_behind: Path) -> None:
     blocks = list(WalLog(left_behind / "wal").blocks())
     assert blocks[-1].number == LAST_BLOCK
     assert f"{blocks[-1].hash:016x}" == STATE_HASH

@@ -1,4 +1,4 @@
-"""Real engines and what lies in their DATA_DIR: one engine at a time, and no log that is left behind unread."""
+"""An engine's DATA_DIR: used by one engine at a time, and a write-ahead log in it is not ignored."""
 
 import signal
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.mark.parametrize("log", ["memory", "wal"])
-def test_a_second_engine_in_one_folder_is_refused_until_the_first_one_is_dead(start: Start, log: str) -> None:
+def test_a_second_engine_in_one_folder_is_refused_until_the_first_one_has_ended(start: Start, log: str) -> None:
     first = start("run_engine", "--input-log", log).wait_until_ready()
     for arguments in ((), ("--take-over",), ("--follow", first.address("COMMAND"))):
         second = start("run_engine", "--input-log", log, *arguments, data_dir=first.data_dir)
@@ -26,8 +26,8 @@ def test_a_second_engine_in_one_folder_is_refused_until_the_first_one_is_dead(st
     assert again.lines[0].startswith("leader at block 0, epoch 2: commands ")
 
 
-def test_a_second_engine_in_one_folder_is_refused_before_it_looks_at_its_addresses(start: Start) -> None:
-    """Containers that share a volume may have the same address each, and would meet nobody there."""
+def test_a_second_engine_in_one_folder_is_refused_even_with_the_same_addresses(start: Start) -> None:
+    """Containers that share a volume may use the same addresses without a conflict, so only the folder can tell."""
     first = start("run_engine").wait_until_ready()
     same = {name: value for name, value in first.environment.items() if name.startswith("ENGINE_")}
     second = start("run_engine", data_dir=first.data_dir, **same)
@@ -39,7 +39,7 @@ def test_a_second_engine_in_one_folder_is_refused_before_it_looks_at_its_address
         assert client.status()["epoch"] == 1
 
 
-def test_an_engine_is_not_started_without_the_log_that_holds_what_settlement_lacks(start: Start) -> None:
+def test_an_engine_is_refused_without_the_log_that_has_blocks_settlement_lacks(start: Start) -> None:
     first = start("run_engine", "--input-log", "wal").wait_until_ready()
     with Client(first.address("COMMAND")) as client:
         client.call([*DEFINITIONS, *trading(20)])

@@ -1,4 +1,4 @@
-"""Two real engines on one store: one leads, and whoever takes over ends the other."""
+"""Two real engines on one store: only one can lead, and a takeover stops the other."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_a_second_engine_is_refused_until_it_takes_over_and_then_the_first_one_s
         assert "Traceback" not in "".join(process.errors)
 
 
-def test_snapshots_and_the_store_are_named_in_the_line_of_a_restart(start: Start) -> None:
+def test_the_first_line_after_a_restart_names_snapshot_and_log(start: Start) -> None:
     first = start("run_engine", "--input-log", "wal", "--snapshot-every", "10").wait_until_ready()
     with Client(first.address("COMMAND")) as client:
         client.call(DEFINITIONS)

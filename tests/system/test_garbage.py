@@ -1,4 +1,4 @@
-"""Garbage and oversized frames on every socket of a running engine: it lives, it answers, its memory is bounded."""
+"""Garbage and oversized frames on every socket: the engine keeps answering, and its memory stays bounded."""
 
 import random
 import socket
@@ -25,7 +25,7 @@ SOCKETS = ["COMMAND", "BLOCK", "RETRANSMIT"]
 
 @dataclass
 class Attacked:
-    """A running engine with BTC-USD, and what it needed before the attack."""
+    """A running engine with BTC-USD, and its memory before the attack."""
 
     process: Process
     memory_bytes: int
@@ -34,7 +34,7 @@ class Attacked:
         return self.process.address(name)
 
     def bad_messages(self) -> int:
-        """How many it has counted so far."""
+        """The engine's count of bad messages so far."""
         with Client(self.address("COMMAND")) as client:
             return int(client.status()["counters"]["bad_messages"])
 
@@ -60,7 +60,7 @@ def engine(start: Start) -> Attacked:
 @pytest.fixture
 def context() -> Iterator[zmq.Context[RawSocket]]:
     made: zmq.Context[RawSocket] = zmq.Context()
-    made.setsockopt(zmq.LINGER, 0)  # for sockets that are closed when nobody holds them any more, too
+    made.setsockopt(zmq.LINGER, 0)  # also for sockets that the garbage collector closes
     yield made
     made.destroy()
 
@@ -71,9 +71,7 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("name", SOCKETS)
-def test_random_frames_are_counted_and_harm_nobody(
-    engine: Attacked, context: zmq.Context[RawSocket], name: str
-) -> None:
+def test_random_frames_are_counted_and_do_no_harm(engine: Attacked, context: zmq.Context[RawSocket], name: str) -> None:
     source = random.Random(name)
     verbs = [wire.COMMANDS, wire.REGISTRY, wire.STATE, wire.BLOCKS, wire.CONFIRM, b"\x01", b"\x00"]
     for kind in (zmq.DEALER, zmq.REQ, zmq.SUB, zmq.XSUB, zmq.PUSH, zmq.ROUTER, zmq.PAIR):
@@ -83,17 +81,17 @@ def test_random_frames_are_counted_and_harm_nobody(
             frames = [source.randbytes(source.randrange(300)) for _ in range(source.randrange(1, 6))]
             if source.random() < 0.5:
                 frames[0] = source.choice(verbs)
-            with suppress(zmq.ZMQError):  # some kinds cannot send, or not to this socket
+            with suppress(zmq.ZMQError):  # some socket types cannot send, or not to this peer
                 peer.send_multipart(frames, zmq.DONTWAIT)
-    if name != "BLOCK":  # a PUB reads subscriptions only, and drops all else unseen
-        until(lambda: engine.bad_messages() > 0, "the engine to count what was no message of ours")
+    if name != "BLOCK":  # a PUB socket reads subscriptions only, and drops other messages itself
+        until(lambda: engine.bad_messages() > 0, "the engine to count a bad message")
     engine.assert_it_works_and_stops_in_order()
 
 
 def oversized(name: str) -> list[list[bytes]]:
     """Messages with a frame over the limit of this socket."""
     if name == "BLOCK":
-        # A PUB reads subscriptions only. Megabytes would overflow the stack of whoever sends them, not the engine's.
+        # A PUB socket reads subscriptions only; megabytes of them overflow the stack of the sender.
         return [[b"\x01" + bytes(size)] for size in (1 << 10, 16 << 10)]
     verbs = (wire.COMMANDS, wire.BLOCKS, wire.STATUS)
     return [[verb, bytes(megabytes << 20)] for verb, megabytes in product(verbs, (3, 64))]
@@ -106,7 +104,7 @@ def test_an_oversized_frame_closes_the_connection(engine: Attacked, context: zmq
         ends = peer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         peer.connect(engine.address(name))
         peer.send_multipart(frames)
-        assert ends.poll(int(PATIENCE_S * 1000)), f"{len(frames[-1])} bytes were taken"
+        assert ends.poll(int(PATIENCE_S * 1000)), f"a frame of {len(frames[-1])} bytes was accepted"
         peer.disable_monitor()
         peer.close()
     engine.assert_it_works_and_stops_in_order()
@@ -118,7 +116,7 @@ def test_bytes_of_another_protocol_end_only_their_own_connection(engine: Attacke
     greeting = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00NULL" + bytes(48)
     for turn in range(60):
         connected = socket.create_connection(host_and_port(engine.address(name)), timeout=10)
-        with connected as peer, suppress(OSError):  # closed while we still talk
+        with connected as peer, suppress(OSError):  # the engine closes the connection while we send
             for data in (greeting[: turn % 65], source.randbytes(200_000), b"GET / HTTP/1.1\r\n\r\n"):
                 peer.sendall(data)
         if turn % 20 == 0:
@@ -148,7 +146,7 @@ def test_a_flood_of_questions_from_a_client_that_does_not_read_delays_nobody_els
     peer.setsockopt(zmq.SNDTIMEO, 1000)
     peer.connect(engine.address(name))
     sent = 0
-    with suppress(zmq.Again):  # the engine reads no more of them than it may answer
+    with suppress(zmq.Again):  # the engine stops reading when the queue of answers is full
         while sent < 50_000:
             peer.send_multipart(frames)
             sent += 1

@@ -1,4 +1,4 @@
-"""An engine that was started by a program which ignores how its children end, and leaves that to them."""
+"""An engine whose parent process ignores SIGCHLD, which the engine inherits."""
 
 import signal
 from pathlib import Path
@@ -14,13 +14,14 @@ pytestmark = pytest.mark.processes
 
 
 def ignored_by(process: Process) -> set[int]:
+    """Numbers of the signals that the process ignores."""
     status = Path(f"/proc/{process.popen.pid}/status").read_text(encoding="ascii")
     (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigIgn:"))
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
 def test_an_engine_started_with_sigchld_ignored_writes_snapshots(start: Start) -> None:
-    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a new program inherits it
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # inherited by the engine
     try:
         engine = start("run_engine", "--snapshot-every", "4")
     finally:

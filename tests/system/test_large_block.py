@@ -1,4 +1,4 @@
-"""One client command that gives a block of 128 MiB, settled into every store by real processes with bounded memory."""
+"""One client command makes a block of 128 MiB, which is settled into each store with bounded memory."""
 
 import json
 import os
@@ -36,7 +36,7 @@ SWEEP: list[dict[str, Any]] = [order(2, "buy", "2.00", quantity=f"{ORDERS // 10_
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """Of an exchange whose store is empty."""
+    """Settings of an exchange with an empty store."""
     kind = request.param
     if kind == "scylla":
         server: Running = request.getfixturevalue("cassandra")
@@ -63,7 +63,7 @@ def administer(server: Running, statement: str) -> None:
 
 
 def peak_bytes(process: Process) -> int:
-    """The most that was resident of the living process."""
+    """Peak resident memory of the running process."""
     lines = Path(f"/proc/{process.popen.pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
 
@@ -76,7 +76,7 @@ def place_orders(client: Client) -> None:
 
 
 def send(client: Client, commands: list[dict[str, Any]]) -> int:
-    """Without making JSON of the answer; how many events it has."""
+    """Sends the commands and returns the number of events, without converting them to JSON."""
     builder = BatchBuilder(Edge(client.registry))
     for command in commands:
         assert builder.add(command) is None
@@ -145,7 +145,7 @@ def check(start: Start, settings: dict[str, str], commands: list[dict[str, Any]]
 
 
 def told_by(start: Start, command: str, shared: dict[str, Any]) -> dict[str, Any]:
-    """The document of a command that finds everything in order."""
+    """Runs a command that has to succeed. Returns its JSON document."""
     process = start(command, "--json", **shared)
     until(lambda: process.popen.poll() is not None, command, PATIENCE_S)
     assert process.stop() == 0, (process.lines, process.errors)
@@ -154,7 +154,7 @@ def told_by(start: Start, command: str, shared: dict[str, Any]) -> dict[str, Any
 
 
 def recovers(start: Start, engine: Process, shared: dict[str, Any], last: int) -> None:
-    """An engine that starts again has what was answered, the large block too, from the store alone."""
+    """Checks that a restarted engine recovers all blocks, including the large one, from the store."""
     before = state_hash(engine)
     assert engine.stop() == 0, engine.errors
     again = start("run_engine", **shared)

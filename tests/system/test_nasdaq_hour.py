@@ -1,4 +1,4 @@
-"""An hour of NASDAQ messages, all the way: converted, submitted, matched, settled, verified, looked up."""
+"""An hour of NASDAQ messages is converted, submitted, matched, settled, verified and looked up."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,9 @@ def finished(process: Process, seconds: float = 300) -> Process:
 
 
 @pytest.mark.acceptance("an hour of NASDAQ messages is submitted, matched, settled, verified and looked up")
-def test_the_hour_settles_in_order(start: Start, lobster_sample: Path, tmp_path: Path) -> None:
+def test_an_hour_of_nasdaq_messages_settles_without_differences(
+    start: Start, lobster_sample: Path, tmp_path: Path
+) -> None:
     commands = tmp_path / "hour.jsonl"
     assert finished(start("convert_lobster", str(lobster_sample), "--output", str(commands))).popen.returncode == 0
     engine = start("run_engine").wait_until_ready()

@@ -1,4 +1,4 @@
-"""The exchange with its store on a real PostgreSQL, which is killed and started again while the market goes on."""
+"""Settlement into a real PostgreSQL that is killed and restarted while commands arrive."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def appended(server: Running) -> int:
 
 
 def ends_well(start: Start, *arguments: str, **settings: Any) -> Process:
-    """Runs a command to its end."""
+    """Runs a command that has to succeed, to its end."""
     process = start(*arguments, **settings)
     until(lambda: process.popen.poll() is not None, arguments[0], 300)
     assert process.stop() == 0, (process.lines, process.errors)
@@ -41,7 +41,7 @@ def ends_well(start: Start, *arguments: str, **settings: Any) -> Process:
 
 
 def kill_under_load(server: Running, settlement: str) -> Running:
-    """The server that is there afterwards."""
+    """Kills and restarts the server. Returns the restarted one."""
     before = appended(server)
     until(lambda: appended(server) > before + BLOCKS_BETWEEN, "blocks to be settled", 60)
     server.kill()

@@ -1,4 +1,4 @@
-"""The leader is killed under load; a follower that had joined late is promoted, and the client goes on by itself."""
+"""The leader is killed under load, a follower that joined late is promoted, and the client finds it by itself."""
 
 import signal
 import threading
@@ -21,18 +21,18 @@ from tests.system.conftest import Process, Start
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
-RING_BLOCKS = 2000  # it has to last for as long as a snapshot is made and sent
+RING_BLOCKS = 2000  # enough for the blocks made while a snapshot is written and sent
 COMMANDS_A_CALL = 20
 
 
 @dataclass
 class Load:
-    """Deposits of 1 BTC, call after call. `calls`: when each answered one began and was answered."""
+    """A client that keeps depositing 1 BTC. `calls` has the times at which each answered call began and ended."""
 
     client: Client
     stop: threading.Event = field(default_factory=threading.Event)
     accepted: int = 0
-    in_doubt: int = 0  # of calls that the new leader knows nothing of
+    in_doubt: int = 0  # commands of calls that the new leader does not know
     calls: list[tuple[float, float]] = field(default_factory=list)
 
     def run(self) -> None:
@@ -52,7 +52,7 @@ class Load:
             self.calls.append((began_s, time.monotonic()))
 
     def first_after(self, moment_s: float) -> float | None:
-        """When the first call was answered that began after this moment: an older answer may still be under way."""
+        """Time of the first answer to a call that began after `moment_s`; answers to earlier calls do not count."""
         return next((answered_s for began_s, answered_s in self.calls if began_s > moment_s), None)
 
 
@@ -83,7 +83,7 @@ def run_to_end(start: Start, *arguments: str, **settings: Any) -> Process:
 
 
 def blocks(process: Process, count: int, first: int = 0) -> dict[int, bytes]:
-    """So many blocks by number, as this engine gives them: from `first` on, or else as it makes them."""
+    """`count` blocks by number as this engine sends them: from block `first` on, or new ones if `first` is 0."""
     found: dict[int, bytes] = {}
     with closing(Feed(process.address("BLOCK"), process.address("RETRANSMIT"))) as feed:
         if first:
@@ -119,14 +119,14 @@ def test_a_follower_that_joined_late_is_promoted_when_its_leader_is_killed_under
         assert "The leader is alive" in refused.errors[-1]
 
         leader.stop(signal.SIGKILL)
-        killed_at_s = time.monotonic()  # the process has ended: it answers nobody any more
+        killed_at_s = time.monotonic()  # the process has ended
         asked = [run_to_end(start, *promote)]
         while asked[-1].popen.returncode == 1 and "The leader is alive" in asked[-1].errors[-1]:
             asked.append(run_to_end(start, *promote))
         assert asked[-1].popen.returncode == 0, asked[-1].errors
         assert asked[-1].lines[-1].startswith(f"{follower.address('COMMAND')} leads from block ")
         assert asked[-1].lines[-1].endswith(", epoch 2\n")
-        # A call that was under way at the kill may have been answered by the old leader, or be asked again.
+        # A call that was in flight at the kill may have been answered by the old leader, or be sent again.
         until(lambda: market.first_after(killed_at_s), "a call that began after the kill to be answered", 60)
         first_s = market.first_after(killed_at_s)
         assert first_s is not None

@@ -1,4 +1,4 @@
-"""Background work over a real Redis, which is also killed and frozen: worker and beat find it again by themselves."""
+"""Background work over a real Redis that is killed or frozen: worker and beat reconnect by themselves."""
 
 import sqlite3
 import subprocess
@@ -18,9 +18,9 @@ from tests.system.test_store_away import ready
 
 pytestmark = [pytest.mark.processes, pytest.mark.services("redis"), pytest.mark.timeout(300)]
 
-SEND_S = 30  # with the start of its process
+SEND_S = 30  # includes the start of the process
 
-# The programs of the Procfile, with a minute that is a second long.
+# The worker of the Procfile, but with a reconciliation every second.
 WORKER = """
 from exchange_site.celery import app
 app.conf.beat_schedule["reconcile"]["schedule"] = 1.0
@@ -44,7 +44,7 @@ TWICE = 'for _ in range(2): tasks.reconcile.apply_async(("operator",), task_id="
 
 
 class Worker(Program):
-    """It is stopped with the test."""
+    """A Celery worker with beat."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         super().__init__(["-c", WORKER], environment)
@@ -61,7 +61,7 @@ def redis_server(launch: Callable[[Server], Running]) -> Running:
 
 @pytest.fixture
 def exchange(start: Start, redis_server: Running) -> dict[str, str]:
-    """The environment of a running engine and settlement, with its background work over that Redis."""
+    """Starts engine and settlement. Returns their environment, with the test's Redis as broker."""
     engine = start("run_engine").wait_until_ready()
     environment = {**engine.environment, "REDIS_URL": f"redis://{redis_server.address}/0"}
     addresses = {name: value for name, value in environment.items() if name.startswith("ENGINE_")}
@@ -77,7 +77,7 @@ def worker(exchange: dict[str, str]) -> Iterator[Worker]:
 
 
 def runs(environment: dict[str, str]) -> list[tuple[bool, str]]:
-    """Whether each was in order, and who asked for it."""
+    """Whether each reconciliation was in order, and its source."""
     with closing(sqlite3.connect(Path(environment["DATA_DIR"]) / "exchange.sqlite3")) as database:
         return [(bool(ok), source) for ok, source in database.execute("SELECT ok, source FROM reconciliation_runs")]
 
@@ -91,7 +91,7 @@ def send(environment: dict[str, str], call: str = SOON) -> str:
     return done.stdout
 
 
-def test_worker_and_beat_reconcile_over_redis_and_outlive_it(
+def test_worker_and_beat_reconcile_over_redis_and_survive_its_restart(
     worker: Worker, exchange: dict[str, str], redis_server: Running
 ) -> None:
     until(lambda: (True, "schedule") in runs(exchange), "beat to send a run and the worker to do it", 60)
@@ -112,7 +112,7 @@ def test_worker_and_beat_reconcile_over_redis_and_outlive_it(
     assert all(ok for ok, _ in runs(exchange))
 
 
-def test_a_frozen_redis_is_one_sentence_soon_and_does_not_make_the_site_unready(
+def test_a_frozen_redis_is_reported_quickly_and_does_not_make_the_site_unready(
     exchange: dict[str, str], redis_server: Running, free_port: Callable[[], int]
 ) -> None:
     address = f"127.0.0.1:{free_port()}"

@@ -1,6 +1,6 @@
-"""Two replicas of one Kafka topic under load, with settlement: one is killed again and again, or the broker is.
+"""Two replicas of one Kafka topic and settlement, under load: replicas or the broker are killed many times.
 
-KAFKA_KILL_S says for how many seconds; the default is short.
+`KAFKA_KILL_S=300` sets for how many seconds; the default is short.
 """
 
 import json
@@ -40,15 +40,15 @@ KILL_S = float(os.environ.get("KAFKA_KILL_S", "20"))
 pytestmark = [pytest.mark.processes, pytest.mark.services("kafka"), pytest.mark.timeout(600 + 4 * KILL_S)]
 
 CLIENTS = (81, 82)
-EVERY_S = 4.0  # a replica is killed, and started again at once
-BROKER_EVERY_S = 20.0  # most of it is its start
-PAUSE_S = 0.05  # between one call of a client and its next: two cores also run Kafka, two replicas and settlement
+EVERY_S = 4.0  # longest time between two kills of a replica
+BROKER_EVERY_S = 20.0  # time of one kill of the broker, mostly its restart
+PAUSE_S = 0.05  # between two calls of a client: the load must not starve Kafka, replicas and settlement
 LATE_S = 0.5
 
 
 @dataclass
 class Trader:
-    """What one client was answered, in order, and how long it waited where that was long."""
+    """A client, its answers in order, and how long it waited for each call."""
 
     client_id: int
     answered: list[Result] = field(default_factory=list)
@@ -84,7 +84,7 @@ def traders(addresses: str, seed: int) -> Iterator[list[Trader]]:
 
 
 def until_answered(made: list[Trader], lives_s: float) -> None:
-    """Everybody once more, and at least so long."""
+    """Waits at least `lives_s`, and until each client has one more answer."""
     counts = [len(one.waits_s) for one in made]
     ends_s = time.monotonic() + lives_s
 
@@ -93,12 +93,12 @@ def until_answered(made: list[Trader], lives_s: float) -> None:
         is_news = all(len(one.waits_s) > before for one, before in zip(made, counts, strict=True))
         return is_news and time.monotonic() > ends_s
 
-    until(are_answered, "everybody to be answered", 120)
+    until(are_answered, "each client to be answered", 120)
 
 
 @dataclass
 class Exchange:
-    """Two replicas and settlement over one store; each replica has a folder of its own for its snapshots."""
+    """Two replicas and settlement over one store. Each replica has its own folder for snapshots."""
 
     start: Start
     shared: dict[str, str]
@@ -111,9 +111,9 @@ class Exchange:
         return self.shared["ENGINE_REPLICAS"]
 
     def kill(self, place: int) -> None:
-        """And starts it again, in its folder and with its addresses."""
+        """Kills a replica and restarts it with the same folder and addresses."""
         dead = self.replicas[place]
-        assert dead.popen.poll() is None, f"it ended by itself: {dead.errors}"
+        assert dead.popen.poll() is None, f"the replica ended by itself: {dead.errors}"
         dead.stop(signal.SIGKILL)
         own = {name: value for name, value in dead.environment.items() if name.startswith("ENGINE_")}
         self.replicas[place] = self.start("run_engine", data_dir=dead.data_dir, **{**self.shared, **own})
@@ -123,7 +123,7 @@ class Exchange:
             return client.status()
 
     def finish(self) -> int:
-        """Waits until both replicas and the store are at the same block; that block."""
+        """Waits until both replicas and the store are at the same block. Returns its number."""
         until(lambda: all(one.lines for one in self.replicas), "both replicas to be ready", 120)
         until(lambda: self.status(0)["block"] == self.status(1)["block"], "the replicas to be at one block")
         last = int(self.status(0)["block"])
@@ -131,14 +131,14 @@ class Exchange:
         return last
 
     def settled(self) -> int:
-        """The last block that is projected."""
+        """Number of the last projected block."""
         assert self.settlement.popen.poll() is None, f"settlement ended by itself: {self.settlement.errors}"
         with closing(sqlite3.connect(self.store)) as database:
             row = database.execute("select min(block_number) from settlement_checkpoints").fetchone()
         return int(row[0] or 0)
 
     def blocks(self) -> list[Block]:
-        """As the store holds them."""
+        """All blocks of the store."""
         with closing(sqlite3.connect(self.store)) as database:
             rows = database.execute("select data from engine_blocks order by number").fetchall()
         return [Block.decode(data) for (data,) in rows]
@@ -170,7 +170,7 @@ def exchange(start: Start, tmp_path: Path, empty_store: Path) -> Callable[[str],
 
 
 def check(exchange: Exchange, made: list[Trader], seed: int) -> None:
-    """One chain, the same in the store and in both replicas; each answered command is in it, once."""
+    """Checks that store and replicas have the same chain, and that it has each answered command exactly once."""
     last = exchange.finish()
     blocks = exchange.blocks()
     again = Engine()
@@ -190,7 +190,7 @@ def check(exchange: Exchange, made: list[Trader], seed: int) -> None:
         expected = [done[trader.client_id][number] for number in range(1, len(taken) + 1)]
         for result, sequence in zip(taken, expected, strict=True):
             assert result.forgotten or result.command_sequence == sequence, f"seed {seed}"
-        assert len(known) > 50, f"seed {seed}: client {trader.client_id} hardly got an answer"
+        assert len(known) > 50, f"seed {seed}: client {trader.client_id} got too few answers"
     verified = exchange.start("verify_settlement", "--json", data_dir=exchange.settlement.data_dir, **exchange.shared)
     until(lambda: verified.popen.poll() is not None, "verify_settlement", 300)
     verified.stop()
@@ -211,7 +211,7 @@ def tell(made: list[Trader], last: int, trades: int) -> None:
         )
 
 
-def test_replicas_that_are_killed_leave_one_chain_and_no_gap(
+def test_killed_replicas_leave_one_chain_without_gaps(
     exchange: Callable[[str], Exchange], kafka: Running, seed: int
 ) -> None:
     moments = random.Random(seed)
@@ -249,7 +249,7 @@ def test_a_broker_that_is_killed_under_load_loses_nothing_that_was_answered(
     print(f"the broker was away for {away_s} s")  # noqa: T201
 
 
-def test_a_topic_that_was_made_anew_is_refused(exchange: Callable[[str], Exchange], kafka: Running) -> None:
+def test_a_topic_that_was_deleted_and_recreated_is_refused(exchange: Callable[[str], Exchange], kafka: Running) -> None:
     running = exchange(kafka.address)
     dead = running.replicas[0]
     dead.stop()
@@ -257,14 +257,16 @@ def test_a_topic_that_was_made_anew_is_refused(exchange: Callable[[str], Exchang
     delete_topic(kafka.address, name)
     until(lambda: is_recreated(kafka.address, name), "the topic to be gone")
     again = running.start("run_engine", data_dir=dead.data_dir, **running.shared)
-    until(lambda: again.errors, "the first words")
+    until(lambda: again.errors, "the first line of the log")
     assert "event='engine.replica_not_listed'" in again.errors[0]
     assert again.popen.wait(60) == 1
     again.stop()
     assert "start this one with --take-over" in again.errors[-1]
 
 
-def test_a_replica_that_catches_up_answers_for_itself_and_hears_who_takes_over(start: Start, kafka: Running) -> None:
+def test_a_replica_that_is_catching_up_serves_health_and_stops_when_another_engine_takes_over(
+    start: Start, kafka: Running
+) -> None:
     shared = {
         "INPUT_LOG": "kafka",
         "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
@@ -278,9 +280,9 @@ def test_a_replica_that_catches_up_answers_for_itself_and_hears_who_takes_over(s
     store = {"DATABASE_URL": f"sqlite:///{first.data_dir}/exchange.sqlite3"}
     again = start("run_engine", **shared, **store, ENGINE_RING_BLOCKS="2")
     health = f"http://{again.address('HTTP')}/health"
-    until(lambda: again.popen.poll() is not None or asked(f"{health}/live") == 200, "it to answer", 120)
+    until(lambda: again.popen.poll() is not None or asked(f"{health}/live") == 200, "the replica to answer", 120)
     assert asked(f"{health}/ready") == 503
-    assert again.lines == [], "it takes no commands yet"
+    assert again.lines == [], "the replica does not take commands yet"
 
     start("run_engine", "--take-over", **store).wait_until_ready()
     assert again.popen.wait(60) == 1
@@ -290,7 +292,7 @@ def test_a_replica_that_catches_up_answers_for_itself_and_hears_who_takes_over(s
 
 
 def asked(url: str) -> int:
-    """The status of an answer, 0 where there is none."""
+    """HTTP status, 0 without an answer."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return int(answer.status)

@@ -1,4 +1,4 @@
-"""Pure-memory replication: two real engine processes, real sockets, no file."""
+"""Two real engines without a write-ahead log, one following the other; and how engines start and refuse to start."""
 
 import json
 import signal
@@ -34,7 +34,7 @@ def status(process: Process) -> dict[str, Any]:
 
 
 def published(process: Process, first: int, last: int) -> list[Block]:
-    """Blocks first … last, as this engine gives them."""
+    """Blocks `first` to `last` as this engine sends them."""
     found: dict[int, Block] = {}
     with closing(Feed(process.address("BLOCK"), process.address("RETRANSMIT"))) as feed:
         feed.request(first, last)
@@ -75,7 +75,7 @@ def test_a_follower_publishes_the_same_bytes_and_neither_leaves_a_file(start: St
         assert process.errors == []
 
 
-def test_a_follower_that_starts_late_joins_by_a_snapshot(start: Start) -> None:
+def test_a_follower_that_starts_late_joins_with_a_snapshot(start: Start) -> None:
     leader = start("run_engine", ENGINE_RING_BLOCKS="4").wait_until_ready()
     with Client(leader.address("COMMAND")) as client:
         client.call(DEFINITIONS)
@@ -88,7 +88,7 @@ def test_a_follower_that_starts_late_joins_by_a_snapshot(start: Start) -> None:
     assert status(leader)["block"] == 8
 
 
-def test_the_write_ahead_log_survives_a_kill(start: Start) -> None:
+def test_commands_in_the_write_ahead_log_survive_a_kill(start: Start) -> None:
     first = start("run_engine", ENABLE_LOCAL_WAL="true").wait_until_ready()
     with Client(first.address("COMMAND"), client_id=77) as client:
         client.call(DEFINITIONS)
@@ -154,7 +154,7 @@ def test_a_port_in_use_is_reported_in_one_sentence(start: Start, name: str) -> N
     assert second.lines == []
 
 
-def test_a_file_is_submitted_and_summed_up(start: Start, tmp_path: Path) -> None:
+def test_submit_sends_a_file_and_prints_a_summary(start: Start, tmp_path: Path) -> None:
     leader = start("run_engine").wait_until_ready()
     file = tmp_path / "commands.jsonl"
     lines = [json.dumps(command) for command in [*DEFINITIONS, *trading(2000), BTC]]

@@ -78,7 +78,7 @@ def kill(settlement: Process, start_cpu_s: float, moments: random.Random) -> Non
 
 
 @pytest.mark.acceptance("fifty kills of settlement leave every block and row once")
-def test_fifty_kills_at_random_moments_leave_settlement_in_order(start: Start, seed: int) -> None:
+def test_fifty_kills_at_random_moments_leave_each_block_and_row_once(start: Start, seed: int) -> None:
     moments = random.Random(seed)
     engine = start("run_engine").wait_until_ready()
     shared: dict[str, Any] = {

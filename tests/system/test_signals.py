@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: every command ends in one sentence and 128 + the signal, a service in silence and with 0."""
+"""SIGINT and SIGTERM: a command ends with one sentence and exit code 128 + signal, a service silently with 0."""
 
 import json
 import os
@@ -30,7 +30,7 @@ NEEDED = {
 
 
 class Blocker:
-    """Runs commands that block."""
+    """Runs commands with the program tests/system/blocked_commands.py."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.popen = subprocess.Popen(
@@ -52,7 +52,7 @@ class Blocker:
         self.popen.stdin.write(json.dumps(asked) + "\n")
         self.popen.stdin.flush()
         pid = int(self.popen.stdout.readline())
-        until(lambda: (folder / "out").exists() and (folder / "out").read_text() == "blocked\n", "it to block")
+        until(lambda: (folder / "out").exists() and (folder / "out").read_text() == "blocked\n", "the command to block")
         os.kill(pid, number)
         code = int(self.popen.stdout.readline())
         assert (folder / "out").read_text() == "blocked\n"
@@ -70,7 +70,7 @@ def blocker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Blocker]:
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("command", own_commands())
-def test_a_command_that_blocks_ends_in_one_sentence(
+def test_a_signal_ends_a_blocked_command_with_one_sentence(
     command: str, number: signal.Signals, blocker: Blocker, tmp_path: Path
 ) -> None:
     code, said = blocker.interrupted([command, *NEEDED.get(command, [])], number, tmp_path)
@@ -84,7 +84,7 @@ def test_a_command_that_blocks_ends_in_one_sentence(
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("command", ["submit", "run_engine"])
 @pytest.mark.parametrize("module", ["django.core.management", "exchange_site.startup", "exchange_site.checks"])
-def test_a_signal_while_it_loads_ends_it_in_one_sentence(
+def test_a_signal_while_a_command_loads_ends_it_with_one_sentence(
     command: str, module: str, number: signal.Signals, blocker: Blocker, tmp_path: Path
 ) -> None:
     code, said = blocker.interrupted([command, *NEEDED.get(command, [])], number, tmp_path, module)
@@ -101,8 +101,8 @@ def test_every_service_is_a_command() -> None:
     assert set(own_commands()) >= SERVICES
 
 
-def test_a_signal_that_it_was_started_to_ignore_stays_ignored(tmp_path: Path) -> None:
-    """As by a shell that runs it in the background, and keeps Ctrl-C for what is in front."""
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path) -> None:
+    """A shell without job control starts background jobs with SIGINT ignored."""
     commands, events = tmp_path / "commands", tmp_path / "events"
     os.mkfifo(commands)
     script = f"trap '' INT; exec {sys.executable} manage.py replay {commands} --events {events}"

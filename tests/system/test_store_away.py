@@ -1,6 +1,6 @@
-"""The database away for a while, with the market going on: nothing is lost, memory stays bounded, everybody can see it.
+"""The store is locked while commands arrive: nothing is lost, memory stays bounded, and the outage is visible.
 
-`STORE_AWAY_S=60` makes the while longer.
+`STORE_AWAY_S=60` sets the length of the outage.
 """
 
 import json
@@ -40,7 +40,7 @@ database.execute("ROLLBACK")
 
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
-    """Another process holds SQLite's write lock: nobody else can write, and readers go on."""
+    """Another process holds SQLite's write lock: no other process can write, but all can read."""
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -53,7 +53,7 @@ def locked(database: Path) -> Iterator[None]:
 
 
 def ready(address: str) -> tuple[int, dict[str, Any]]:
-    """HTTP status, and which checks are ok."""
+    """HTTP status, and the result of each check."""
     try:
         with urllib.request.urlopen(f"http://{address}/health/ready", timeout=10) as answer:
             status, body = answer.status, answer.read()
@@ -91,18 +91,18 @@ def test_an_outage_of_the_store_loses_nothing_and_is_visible(start: Start) -> No
         with locked(engine.data_dir / "exchange.sqlite3"):
             until(lambda: metrics(address)["settlement_store_down_seconds"] >= 2, "settlement to notice", 60)
             stored = appended_block(engine)
-            check_what_can_be_seen(address, client)
+            check_outage_is_visible(address, client)
             down = "settlement_store_down_seconds"
             until(lambda: metrics(address)[down] >= AWAY_S, "the outage to last", AWAY_S + 60)
             assert appended_block(engine) == stored
             assert settlement.memory_bytes() < usual + MAX_GROWTH_BYTES
-            check_what_can_be_seen(address, client)
+            check_outage_is_visible(address, client)
             assert spill_files(engine)
         until(lambda: ready(address)[0] == 200, "settlement to be ready again", 60)
         until(lambda: not spill_files(engine), "the spill to be drained", 60)
     last = last_block(engine)
     until(lambda: appended_block(engine) == last, f"block {last} to be settled", 60)
-    until(lambda: is_calm(metrics(address)), "the metrics to say so")
+    until(lambda: is_calm(metrics(address)), "the metrics to show no lag")
     assert settlement.memory_bytes() < usual + MAX_GROWTH_BYTES
     assert settlement.stop() == 0, settlement.errors
     verification = start("verify_settlement", "--json", **shared)
@@ -113,7 +113,7 @@ def test_an_outage_of_the_store_loses_nothing_and_is_visible(start: Start) -> No
         assert database.execute("SELECT COUNT(*) FROM dead_letters").fetchone() == (0,)
 
 
-def check_what_can_be_seen(address: str, client: Client) -> None:
+def check_outage_is_visible(address: str, client: Client) -> None:
     status, checks = ready(address)
     assert status == 503
     assert checks == {"store": False, "spill": True, "engine": True}
@@ -124,7 +124,7 @@ def check_what_can_be_seen(address: str, client: Client) -> None:
     assert told["settlement_retries_total"] > 0
     engine = client.status()
     assert not engine["halted"]
-    # What is in the spill is confirmed; the rest is under way.
+    # Blocks in the spill are confirmed.
     assert engine["ring"]["confirmed"] > appended_of(told, engine)
 
 

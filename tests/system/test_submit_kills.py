@@ -1,4 +1,4 @@
-"""`submit` is killed twenty times and resumed: nothing is placed twice, nothing is left out."""
+"""`submit` is killed twenty times and resumed: no command is applied twice, none is left out."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_twenty_kills_with_resume_give_the_result_of_a_single_run(seed: int, sta
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_says_what_was_answered_and_is_resumed(
+def test_an_interrupted_submit_reports_its_progress_and_can_be_resumed(
     number: signal.Signals, start: Start, tmp_path: Path
 ) -> None:
     file = tmp_path / "commands.jsonl"
@@ -82,7 +82,7 @@ def test_interrupted_it_says_what_was_answered_and_is_resumed(
 
 
 def commands() -> list[object]:
-    """Orders without a name of their own, which an engine could not know again; some are refused, here or there."""
+    """Orders without a client order id, so that the engine cannot detect duplicates. Edge or engine refuse some."""
     funds = [deposit(1, "a"), deposit(2, "b", asset="USD", amount="1000000000")]
     orders: list[object] = []
     for number in range(900):
