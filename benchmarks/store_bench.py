@@ -30,7 +30,7 @@ from settlement.project.projector import Projections
 from settlement.project.trail import Trail
 from settlement.receive.chain import stored
 from settlement.stores.base import Store
-from settlement.stores.retrying import Patience, finish
+from settlement.stores.retrying import StoreRetrier, finish
 from settlement.stores.scylla.connection.session import Access
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.store import SqlStore
@@ -188,7 +188,9 @@ def _bare(access: Access | None) -> DriverRun | None:
 def _projections(store: Store, folder: Path, options: Options) -> Projections:
     clock = SystemClock()
     letters = DeadLetters(store, folder, clock)
-    projections = Projections(store, Trail(folder), letters, clock, options, Patience(clock, options))
+    projections = Projections(
+        store, trail=Trail(folder), letters=letters, clock=clock, options=options, retrier=StoreRetrier(clock, options)
+    )
     finish(projections.begin(), clock.sleep)
     return projections
 

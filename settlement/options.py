@@ -27,4 +27,4 @@ class Options:
     request_blocks: int = 1000  # maximum per request
 
     retry_first_s: float = 0.05  # delay before the first retry of a call to the store; doubled each time
-    retry_most_s: float = 2.0
+    retry_max_s: float = 2.0  # upper bound of that delay

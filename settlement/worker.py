@@ -3,11 +3,11 @@
 The worker is in one of two states:
 
     running            the steps above, in turns
-    store unavailable  a store call was not answered: the steps are suspended in it until its next attempt is due, and
-                       blocks are received into memory, then into the spill
+    store unavailable  a store call was not answered. The steps wait for its next attempt; meanwhile blocks are
+                       received into memory, then moved to the spill
 
-A function over injected edges: no signal, socket or setting in here. Killed anywhere and started again it goes on at
-the store's two checkpoints and the spill; everything between them and the crash is done again, to the same effect.
+The worker has no signals, sockets or settings of its own; `run` receives them as arguments. After a crash it continues
+from the store's two checkpoints and the spill, and repeats the work after them, which changes nothing.
 """
 
 from collections.abc import Callable
@@ -30,73 +30,85 @@ from settlement.receive.feed import Feed
 from settlement.receive.gaps import Gaps
 from settlement.receive.leadership import Leadership
 from settlement.stores.base import Checkpoint, Fenced, Store, StoreUnavailable
-from settlement.stores.retrying import Patience, StoreWork
+from settlement.stores.retrying import StoreRetrier, StoreWork
 from settlement.worker_status import Report, WorkerStatus, set_metrics
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_WAIT_S = 0.1
+_MAX_WAIT_S = 0.1
 """Upper bound on the delay before `stop` is noticed."""
 
-_APPENDS_A_BATCH = 8
+_MAX_APPENDS_PER_TURN = 8
 _GONE_S = 5.0
-"""An engine that is silent for so long is not there: what it has not sent is no gap before it, or another, is back."""
+"""Silence after which the engine counts as gone: its unsent blocks are then no gap."""
 
 
 def run(
+    *,
     feed: Feed,
     store: Store,
     trail: Trail,
     letters: DeadLetters,
+    spill: Spill,
     clock: Clock,
     stop: Callable[[], bool],
     options: Options,
-    *,
-    spill: Spill,
     report: Report = lambda status: None,
     refuse: Refuse = never_refuse,
 ) -> int:
     """Settles until `stop()` or `options.until_block`; returns the number of appended blocks.
 
-    `refuse` is called if a replica sends an invalid block; if it returns true, that is not an incident.
-
-    Waits while the store is unavailable. Raises every Incident of settlement.errors, TrailUnusable, SpillUnusable, and
-    StoreRejected if the store rejects a block.
+    Waits while the store is unavailable. `refuse` is called if a replica sends an invalid block; if it returns true,
+    the replica is ignored and settlement continues. Raises every Incident of settlement.errors, TrailUnusable,
+    SpillUnusable, and StoreRejected if the store rejects a block.
     """
     worker = _Worker(
-        feed, store, letters, clock=clock, stop=stop, options=options, spill=spill, report=report, refuse=refuse
+        feed=feed,
+        store=store,
+        trail=trail,
+        letters=letters,
+        spill=spill,
+        clock=clock,
+        stop=stop,
+        options=options,
+        report=report,
+        refuse=refuse,
     )
-    worker.run(trail)
+    worker.run()
     return worker.appended_blocks
 
 
 class _Worker:
     def __init__(
         self,
+        *,
         feed: Feed,
         store: Store,
+        trail: Trail,
         letters: DeadLetters,
-        *,
+        spill: Spill,
         clock: Clock,
         stop: Callable[[], bool],
         options: Options,
-        spill: Spill,
         report: Report,
         refuse: Refuse,
     ) -> None:
         self._feed = feed
         self._store = store
+        self._trail = trail
         self._letters = letters
+        self._spill = spill
         self._clock = clock
         self._stop = stop
         self._options = options
-        self._spill = spill
         self._report = report
         self._refuse = refuse
-        self._patience = Patience(clock, options)
+        self._retrier = StoreRetrier(clock, options)
         self._gaps = Gaps(feed, clock, options)
-        self._leadership = Leadership(feed, store, clock, options, self._patience)
-        self._appending = Appending(store, spill, feed.confirm, clock, options, self._patience)
+        self._leadership = Leadership(feed, store, clock=clock, options=options, retrier=self._retrier)
+        self._appending = Appending(
+            store, spill, confirm=feed.confirm, clock=clock, options=options, retrier=self._retrier
+        )
         self._chain = Chain(Checkpoint(0, 0, 0), (), options.waiting_blocks)
         self._projections: Projections | None = None
         self._announced = 0
@@ -112,14 +124,21 @@ class _Worker:
     def appended_blocks(self) -> int:
         return self._appending.appended_blocks
 
-    def run(self, trail: Trail) -> None:
-        for delay_s in self._running(trail):
-            if not self._store_unavailable(delay_s):
+    def run(self) -> None:
+        for delay_s in self._running():
+            if not self._receive_until_retry(delay_s):
                 return
 
-    def _running(self, trail: Trail) -> StoreWork[None]:
+    def _running(self) -> StoreWork[None]:
         yield from self._begin()
-        projections = Projections(self._store, trail, self._letters, self._clock, self._options, self._patience)
+        projections = Projections(
+            self._store,
+            trail=self._trail,
+            letters=self._letters,
+            clock=self._clock,
+            options=self._options,
+            retrier=self._retrier,
+        )
         yield from projections.begin()
         self._projections = projections
         log.info(
@@ -134,29 +153,26 @@ class _Worker:
                 yield from projections.step()
             self._report_status()
         if projections.lag:
-            yield from projections.step()  # what is waiting for its batch to fill
+            yield from projections.step()  # blocks that wait until their batch is full
         log.info("settlement.stopped", appended=self._appending.stored.block_number, lag=projections.lag)
 
-    def _store_unavailable(self, delay_s: float) -> bool:
-        """Receives blocks until the next attempt of the store call is due. False when settlement has to stop instead.
-
-        Nothing in here calls the store.
-        """
+    def _receive_until_retry(self, delay_s: float) -> bool:
+        """Receives blocks for `delay_s`, without calling the store. Returns False early if settlement has to stop."""
         due_at_s = self._clock.monotonic() + delay_s
         while (left_s := due_at_s - self._clock.monotonic()) > 0:
             if self._stop():
                 return False
             self._report_status()
-            self._receive_for_later(min(left_s, _LONGEST_WAIT_S))
+            self._receive_for_later(min(left_s, _MAX_WAIT_S))
         return True
 
     def _receive_for_later(self, timeout_s: float) -> None:
-        """Waits for blocks, which go into memory and, when they have waited for long, into the spill."""
+        """Receives blocks into memory; moves blocks that have waited too long to the spill."""
         if self._is_listening:
-            self._appending.relieve()
+            self._appending.move_to_spill_if_due()
         room = self._appending.room
         if self._is_listening and room:
-            self._take(self._receive_from_feed(timeout_s, min(room, self._options.receive_blocks)), lambda _: None)
+            self._accept(self._receive_from_feed(timeout_s, min(room, self._options.receive_blocks)), lambda _: None)
         else:
             self._clock.sleep(timeout_s)
 
@@ -165,7 +181,7 @@ class _Worker:
         return until is not None and projections.projected.block_number >= until
 
     def _follow(self, projections: Projections) -> StoreWork[None]:
-        """One turn of the first half: follow the leader, receive and append blocks."""
+        """One turn of the first half of settlement: follows the leader, receives and appends blocks."""
         try:
             if self._is_fenced:
                 yield from self._begin()
@@ -179,10 +195,10 @@ class _Worker:
             self._is_listening = False
 
     def _begin(self) -> StoreWork[None]:
-        """Starts from the durable blocks, also after a newer epoch has overruled blocks in memory."""
+        """Continues from the durable blocks. Called at the start, and when a newer epoch has overruled blocks."""
         self._is_listening = False
         self._appending.forget()
-        yield from self._leadership.look()
+        yield from self._leadership.refresh()
         self._spill.end_claim(self._leadership.newest)
         yield from self._appending.begin(self._leadership.epochs)
         self._chain = Chain(self._appending.head, self._leadership.epochs, self._options.waiting_blocks, self._refuse)
@@ -191,24 +207,24 @@ class _Worker:
         self._is_listening = True
 
     def _receive_and_append(self, projections: Projections) -> StoreWork[None]:
-        """Receives and appends blocks until none wait, but at most _APPENDS_A_BATCH times."""
-        for _ in range(_APPENDS_A_BATCH):
+        """Receives and appends blocks until none are waiting, at most _MAX_APPENDS_PER_TURN times."""
+        for _ in range(_MAX_APPENDS_PER_TURN):
             blocks = self._receive(projections)
-            self._take(blocks, self._bytes_of)
+            self._accept(blocks, self._bytes_of)
             if self._appending.is_draining:
-                self._appending.relieve()
+                self._appending.move_to_spill_if_due()
             yield from self._append(projections)
             yield from self._check_engine()
             if len(blocks) < self._options.receive_blocks and not self._appending.is_waiting:
                 return
 
-    def _take(self, blocks: list[Block], bytes_of: BytesOf) -> None:
+    def _accept(self, blocks: list[Block], bytes_of: BytesOf) -> None:
         until = self._options.until_block
         within = blocks if until is None else [block for block in blocks if block.number <= until]
         ready, repeated = self._chain.accept(within, bytes_of)
         if ready:
             self._newest_block_ns = ready[-1].timestamp_ns
-            self._appending.put(ready)
+            self._appending.add_blocks(ready)
         elif repeated:
             self._feed.confirm(self._appending.confirmable)
         self._check_gaps()
@@ -223,11 +239,11 @@ class _Worker:
         projections.add(rows)
 
     def _recount_letters(self) -> StoreWork[None]:
-        """Another process may have replayed them."""
+        """Counts the dead letters again, because another process may have replayed some."""
         now_s = self._clock.monotonic()
         if self._letters.count and now_s - self._recounted_at_s >= self._options.letters_every_s:
             self._recounted_at_s = now_s
-            yield from self._patience(self._letters.recount)
+            yield from self._retrier(self._letters.recount)
 
     # The engine
 
@@ -237,17 +253,17 @@ class _Worker:
             return self._receive_from_feed(0.0, room) if room else []
         self._wait_for_more_blocks()
         due_in_s = projections.due_in_s
-        patience_s = _LONGEST_WAIT_S if due_in_s is None else min(due_in_s, _LONGEST_WAIT_S)
-        return self._receive_from_feed(patience_s, self._options.receive_blocks)
+        timeout_s = _MAX_WAIT_S if due_in_s is None else min(due_in_s, _MAX_WAIT_S)
+        return self._receive_from_feed(timeout_s, self._options.receive_blocks)
 
     def _wait_for_more_blocks(self) -> None:
-        """Waits for more blocks, because a commit takes the same CPU time for one block and for many."""
+        """Waits so that the next commit has more blocks: a commit takes the same CPU time for one and for many."""
         wait_s = self._gather_until_s - self._clock.monotonic()
         if wait_s > 0:
             self._clock.sleep(wait_s)
 
     def _receive_from_feed(self, timeout_s: float, limit: int) -> list[Block]:
-        """Receives blocks, and excludes all time in which settlement was busy or suspended from the waits for gaps."""
+        """Receives blocks. Time in which settlement was busy or suspended does not count as waiting for a gap."""
         began_s = self._clock.monotonic()
         self._gaps.exclude(began_s - self._listened_at_s)
         try:
@@ -262,10 +278,11 @@ class _Worker:
     def _check_gaps(self) -> None:
         """Requests blocks that the leader has announced and that did not arrive."""
         announced, early = self._leadership.announced, self._chain.newest_early
-        if self._leadership.is_of_log:
-            early = min(early, announced)  # a block that only a crashed replica has sent is made by the others soon
+        if self._leadership.is_on_replica:
+            # A later block may have been sent only by a replica that then crashed; the others will make it soon.
+            early = min(early, announced)
         elif announced < self._announced:
-            # The engine restarted and lost blocks that were not durable; early blocks were among those.
+            # The engine restarted and lost the blocks that were not durable, which include the early ones.
             self._chain.forget_early()
         self._announced = announced
         if self._feed.silent_for_s() >= _GONE_S:
@@ -273,12 +290,12 @@ class _Worker:
             self._gaps.forget()
         elif not self._chain.unknown_epoch:
             until = self._options.until_block or announced
-            self._gaps.look(self._chain.next_number, early, min(announced, until))
+            self._gaps.check(self._chain.next_number, early, min(announced, until))
 
     def _check_engine(self) -> StoreWork[None]:
-        """Does the leader tell the chain that is durable here?"""
+        """Checks that the leader has the durable blocks. Raises ChainConflict."""
         if self._is_behind():
-            yield from self._follow_leader()  # perhaps it leads no more, or goes on from there by right
+            yield from self._follow_leader()  # another engine may lead by now, or a new epoch may begin there
             if self._is_behind():
                 raise ChainConflict(
                     f"The engine is at block {self._leadership.announced}, but the store already has block "
@@ -289,34 +306,36 @@ class _Worker:
         if announced and not self._is_engine_known:
             self._is_engine_known = True
             if announced == held and not self.appended_blocks:
-                # Without new blocks the last block shows whether it is the same chain. Receiving it again also
-                # confirms it, in case the engine does not know that it is durable.
+                # The engine has no newer block, so the last one is compared to check that the chain is the same.
+                # Receiving it also confirms it again, in case the engine has not seen its confirmation.
                 self._feed.request(held, held)
 
     def _is_behind(self) -> bool:
-        return 0 < self._leadership.announced < self._appending.durable and not self._leadership.is_of_log
+        return 0 < self._leadership.announced < self._appending.durable and not self._leadership.is_on_replica
 
     def _follow_leader(self) -> StoreWork[None]:
-        is_news = yield from self._leadership.look()
+        has_changed = yield from self._leadership.refresh()
         self._spill.end_claim(self._leadership.newest)
-        if not is_news:
+        if not has_changed:
             if self._chain.unknown_epoch:
-                self._chain.learn(self._leadership.epochs)  # raises, because that epoch has not begun
+                self._chain.update_epochs(self._leadership.epochs)  # raises, because that epoch has not begun
             return
         log.info("settlement.epoch_began", newest=self._leadership.newest)
-        waiting = self._chain.learn(self._leadership.epochs)
+        waiting = self._chain.update_epochs(self._leadership.epochs)
         if self._chain.is_overruled:
             yield from self._begin()
             return
         self._gaps.forget()
         self._is_engine_known = False
         self._feed.confirm(self._appending.confirmable)
-        self._take(waiting, self._bytes_of)
+        self._accept(waiting, self._bytes_of)
 
     # The store
 
     def _bytes_of(self, number: int) -> bytes | None:
-        """Called while blocks are being taken, so a store that is unavailable is not waited for."""
+        """Bytes of a stored block, for Chain. None if it is not stored, or the store is unavailable: it is not retried,
+        because this is called in the middle of accepting blocks.
+        """
         if number > self._appending.stored.block_number:
             return None  # the block is in the spill or in memory
         try:
@@ -342,7 +361,7 @@ class _Worker:
             engine_halted_reason=status.fields.get("halted_reason") if status else None,
             engine_silent_for_s=self._feed.silent_for_s(),
             engine_clock_ahead_s=self._clock_ahead_s(),
-            store_down_for_s=self._patience.down_for_s,
+            store_down_for_s=self._retrier.down_for_s,
             spill_blocks=self._spill.blocks,
             spill_bytes=self._spill.bytes,
             spill_full=self._spill.full,

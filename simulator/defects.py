@@ -68,13 +68,13 @@ def _torn_tail_stays() -> Iterator[Any]:
 
 
 def _confirm_before_append() -> Iterator[Any]:
-    real = appending.Appending.put
+    real = appending.Appending.add_blocks
 
-    def put(self: appending.Appending, blocks: Any) -> None:
+    def add_blocks(self: appending.Appending, blocks: Any) -> None:
         real(self, blocks)
         self._confirm(self.head.block_number)
 
-    yield mock.patch.object(appending.Appending, "put", put)
+    yield mock.patch.object(appending.Appending, "add_blocks", add_blocks)
 
 
 def _skip_hash_check() -> Iterator[Any]:
@@ -109,10 +109,10 @@ def _epoch_begins_anywhere() -> Iterator[Any]:
 
 def _checkpoint_before_projection() -> Iterator[Any]:
     def project(self: projector.Projections, blocks: list[Block]) -> retrying.StoreWork[None]:
-        projection = yield from self._patience(lambda: self._projector.project(blocks))
+        projection = yield from self._retrier(lambda: self._projector.project(blocks))
         self._trail.append(projection.trades, self._projector.registry)
-        yield from self._patience(lambda: self._store.insert_batch(projector._nothing_of(projection)))
-        yield from self._patience(lambda: self._store.insert_rows(projection))
+        yield from self._retrier(lambda: self._store.insert_batch(projector._nothing_of(projection)))
+        yield from self._retrier(lambda: self._store.insert_rows(projection))
         self.projected = projection.checkpoint
 
     yield mock.patch.object(projector.Projections, "_project", project)
@@ -193,14 +193,14 @@ def _forget_requests() -> Iterator[Any]:
 def _take_silence_for_success() -> Iterator[Any]:
     """A write to a store that does not answer is treated as done."""
 
-    def call(self: retrying.Patience, action: Callable[[], Any]) -> retrying.StoreWork[Any]:
+    def call(self: retrying.StoreRetrier, action: Callable[[], Any]) -> retrying.StoreWork[Any]:
         try:
             return action()
         except StoreUnavailable:
             return (yield from real(self, action)) if "append" not in action.__qualname__ else None
 
-    real = retrying.Patience.__call__
-    yield mock.patch.object(retrying.Patience, "__call__", call)
+    real = retrying.StoreRetrier.__call__
+    yield mock.patch.object(retrying.StoreRetrier, "__call__", call)
 
 
 def _lose_dead_letter() -> Iterator[Any]:

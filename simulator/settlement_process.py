@@ -98,7 +98,16 @@ class SettlementProcess:
         spill = Spill(DATA / "spill", _SPILL_BYTES, disk, _SEGMENT_BYTES)
         trail, letters = Trail(DATA, disk), DeadLetters(store, DATA, clock, disk)
         options = Options(waiting_blocks=self._waiting_blocks)
-        worker.run(feed, store, trail, letters, clock, lambda: False, options, spill=spill)
+        worker.run(
+            feed=feed,
+            store=store,
+            trail=trail,
+            letters=letters,
+            spill=spill,
+            clock=clock,
+            stop=lambda: False,
+            options=options,
+        )
 
     def note_confirmation(self, number: int) -> None:
         """Checks that a confirmed block is in the store or synced in the spill."""

@@ -18,7 +18,7 @@ from settlement.errors import ChainBroken, ChainConflict, SpillOverruled, StoreD
 from settlement.options import Options
 from settlement.receive.chain import stored
 from settlement.stores.base import Checkpoint, Fenced, Store, StoredBlock
-from settlement.stores.retrying import Patience, StoreWork
+from settlement.stores.retrying import StoreRetrier, StoreWork
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +30,11 @@ class Appending:
         self,
         store: Store,
         spill: Spill,
+        *,
         confirm: Callable[[int], object],
         clock: Clock,
         options: Options,
-        patience: Patience,
+        retrier: StoreRetrier,
     ) -> None:
         """Call `begin` before any other method."""
         self._store = store
@@ -41,7 +42,7 @@ class Appending:
         self._confirm = confirm
         self._clock = clock
         self._options = options
-        self._patience = patience
+        self._retrier = retrier
         self._memory: deque[Block] = deque()
         self._waits_since_s = 0.0
         self._is_overruled = False  # an epoch has begun before the end of the spill
@@ -81,13 +82,13 @@ class Appending:
         return max(0, self._options.waiting_blocks - len(self._memory))
 
     def begin(self, epochs: Sequence[Epoch]) -> StoreWork[None]:
-        """Goes on from the store and the spill, and from nothing else.
+        """Starts from the blocks in the store and the spill; drops those in memory.
 
-        Raises StoreDamaged; ChainConflict where the two do not fit; SpillOverruled where an epoch has begun before a
-        block of the spill; SpillDamaged, SpillUnusable, Fenced.
+        Raises StoreDamaged; ChainConflict if store and spill contradict each other; SpillOverruled if an epoch began
+        before a block of the spill; SpillDamaged, SpillUnusable, Fenced.
         """
         self.forget()
-        self.stored = yield from self._patience(self._head)
+        self.stored = yield from self._retrier(self._head)
         yield from self._match_spill()
         head = self._spill.head
         self._is_overruled = head is not None and not admits(epochs, head.epoch, head.block_number)
@@ -97,10 +98,10 @@ class Appending:
     def forget(self) -> None:
         """Drops the blocks in memory, none of which has been confirmed."""
         self._memory.clear()
-        self._spill.reread()
+        self._spill.restart_reading()
 
-    def put(self, blocks: Iterable[Block]) -> None:
-        """Adds blocks that continue `head`. Raises ChainBroken for others."""
+    def add_blocks(self, blocks: Iterable[Block]) -> None:
+        """Adds blocks to memory. Raises ChainBroken if they do not continue `head`."""
         blocks = list(blocks)
         _check_order(blocks, self.head)
         if not self._memory:
@@ -108,15 +109,15 @@ class Appending:
         self._memory.extend(blocks)
 
     def step(self) -> StoreWork[list[StoredBlock]]:
-        """Appends a batch and confirms it; its rows.
+        """Appends a batch and confirms it; returns its rows.
 
-        Raises Fenced where a newer epoch has overruled it: go on with `begin`. StoreDamaged, StoreRejected.
+        Raises Fenced if a newer epoch has overruled the batch: then continue with `begin`. StoreDamaged, StoreRejected.
         """
-        most = self._options.receive_blocks
-        batch = self._spill.read(most) if self.is_draining else list(islice(self._memory, most))
+        limit = self._options.receive_blocks
+        batch = self._spill.read(limit) if self.is_draining else list(islice(self._memory, limit))
         return (yield from self._append(batch))
 
-    def relieve(self) -> None:
+    def move_to_spill_if_due(self) -> None:
         """Moves blocks to the spill and confirms them, if memory is full or they have waited for `spill_after_s`."""
         waited_s = self._clock.monotonic() - self._waits_since_s
         if not self._memory or (self.room and waited_s < self._options.spill_after_s):
@@ -134,26 +135,26 @@ class Appending:
             return []
         _check_order(batch, self.stored)
         rows = [stored(block) for block in batch]
-        is_again = False
+        is_retry = False
 
         def append() -> None:
-            nonlocal is_again
-            if not (is_again and self._was_taken(rows)):
-                is_again = True
+            nonlocal is_retry
+            if not (is_retry and self._was_appended(rows)):
+                is_retry = True
                 self._store.append_blocks(rows)
 
-        yield from self._patience(append)
+        yield from self._retrier(append)
         last = rows[-1]
         self.stored = Checkpoint(last.number, last.hash, last.epoch)
         self.appended_blocks += len(rows)
         while self._memory and self._memory[0].number <= last.number:
             self._memory.popleft()
-        self._spill.written(last.number)
+        self._spill.mark_stored(last.number)
         self._confirm(self.confirmable)
         return rows
 
-    def _was_taken(self, rows: Sequence[StoredBlock]) -> bool:
-        """Whether the store has the rows although the call failed. Raises Fenced, StoreReplaced."""
+    def _was_appended(self, rows: Sequence[StoredBlock]) -> bool:
+        """Whether an earlier call that failed has stored the rows. Raises Fenced, StoreReplaced."""
         head, last = self._store.appended(), rows[-1]
         if head == (last.number, last.hash, last.epoch):
             return True
@@ -179,7 +180,7 @@ class Appending:
     # The spill
 
     def _match_spill(self) -> StoreWork[None]:
-        """Skips the blocks that the store has already, and checks that the others continue it."""
+        """Skips blocks of the spill that the store has already, and checks that the others continue the store's."""
         spill, number = self._spill, self.stored.block_number
         if not spill.head:
             return
@@ -194,17 +195,17 @@ class Appending:
             last = blocks[-1]
         if last is not None:
             yield from self._compare_with_store(last)
-            spill.written(common)
+            spill.mark_stored(common)
         if spill.head:
             (first,) = spill.read(1)
-            spill.reread()
+            spill.restart_reading()
             if first.prev_hash != self.stored.hash:
                 raise self._contradiction(first.number - 1)
             log.info("settlement.draining_spill", first=spill.first_number, last=spill.last_number)
 
     def _compare_with_store(self, block: Block) -> StoreWork[None]:
-        """Comparing one block is enough, because each contains the hash of the block before."""
-        row = yield from self._patience(lambda: self._store.get_block(block.number))
+        """Raises ChainConflict if the store has another block. One is enough: each contains the previous hash."""
+        row = yield from self._retrier(lambda: self._store.get_block(block.number))
         if row is None or row.hash != block.hash:
             raise self._contradiction(block.number)
 
@@ -217,10 +218,10 @@ class Appending:
     def _set_spill_aside(self, epochs: Sequence[Epoch]) -> StoreWork[None]:
         """Appends the blocks of the spill that no epoch overrules, and renames the files with the others."""
 
-        def may(block: Block) -> bool:
+        def is_admitted(block: Block) -> bool:
             return admits(epochs, block.epoch, block.number)
 
-        while batch := self._spill.read(self._options.receive_blocks, may):
+        while batch := self._spill.read(self._options.receive_blocks, is_admitted):
             yield from self._append(batch)
         first, last, leader = self.stored.block_number + 1, self._spill.last_number, newest(epochs)
         assert leader is not None, "only an epoch overrules"
@@ -233,7 +234,7 @@ class Appending:
 
 
 def _check_order(blocks: Sequence[Block], head: Checkpoint) -> None:
-    """A final check that blocks are consecutive, before they become durable and are confirmed."""
+    """Checks that blocks continue `head`. The last check before they become durable and are confirmed."""
     for block in blocks:
         if (block.number, block.prev_hash) != (head.block_number + 1, head.hash):
             raise ChainBroken(

@@ -34,7 +34,7 @@ class Claim:
         """Removes the owner's claim."""
         self._disk.remove(self._path)
 
-    def end_if_over(self, newest_epoch: int) -> None:
+    def remove_older(self, newest_epoch: int) -> None:
         """Removes claims that were made before epoch `newest_epoch` began."""
         for name in self._disk.names(self._folder, SUFFIX):
             with self._disk.open(self._folder / name) as file:

@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 SUFFIX = ".spill"
 SEGMENT_BYTES = 8 << 20
 """Size of a file; files are read and deleted as a whole."""
-_BYTES_AN_APPEND = 4 << 20
-_BYTES_A_READ = 32 << 20
+_APPEND_BYTES = 4 << 20
+_READ_BYTES = 32 << 20
 _OVERHEAD_BYTES = 32  # per block, at most
 _REMEDY = "If the store or the engine has its blocks, move the folder away; otherwise restore it from a copy."
 
@@ -49,7 +49,7 @@ class Spill:
         self.head: Checkpoint | None = None  # the last block in the spill
         self.first_number = 0  # the first block that the store may not have; 0: the spill is empty
         self._oldest: list[str] = []  # name of the first file when `bytes` was last computed
-        self.full = False  # the last append found no room
+        self.full = False  # the last append could not write all blocks
         for block in self._checked(self._segments.blocks()):
             self.first_number = self.first_number or block.number
             self.head = _checkpoint(block)
@@ -77,14 +77,14 @@ class Spill:
     def end_claim(self, newest_epoch: Epoch | None) -> None:
         """Removes claims that are older than this epoch. Raises SpillUnusable."""
         try:
-            self._claim.end_if_over(newest_epoch.number if newest_epoch else 0)
+            self._claim.remove_older(newest_epoch.number if newest_epoch else 0)
         except OSError as error:
             raise SpillUnusable(f"{self._folder} cannot be used: {error.strerror}.") from error
 
     def append(self, blocks: Sequence[Block]) -> int:
-        """Appends blocks that continue the spill; returns how many of them, from the first on, are durable.
+        """Appends blocks that continue the spill; returns how many of them are durable, counted from the first.
 
-        Fewer than all if `max_bytes` is reached, or the disk is full or fails; the next call tries again.
+        Not all of them if `max_bytes` is reached, or if the disk is full or fails.
         """
         assert not self.head or blocks[0].number == self.last_number + 1, "blocks have consecutive numbers"
         taken = 0
@@ -101,30 +101,33 @@ class Spill:
         self.full = False
         return taken
 
-    def read(self, most: int, may: Callable[[Block], bool] = lambda block: True) -> list[Block]:
-        """The next blocks: up to `most`, or _BYTES_A_READ, or the first for which `may` is false.
+    def read(self, limit: int, accepts: Callable[[Block], bool] = lambda block: True) -> list[Block]:
+        """The next blocks. Ends after `limit` blocks, after about _READ_BYTES, or before one that `accepts` rejects.
 
         Raises SpillDamaged, SpillUnusable.
         """
         blocks: list[Block] = []
         size = 0
-        while len(blocks) < most and self.head and self._next_number <= self.last_number and size < _BYTES_A_READ:
+        while len(blocks) < limit and self.head and self._next_number <= self.last_number and size < _READ_BYTES:
             block = self._read_one()
             size += len(block.data)
-            if not may(block):
+            if not accepts(block):
                 self._read_ahead = block
                 break
             self._next_number += 1
             blocks.append(block)
         return blocks
 
-    def reread(self) -> None:
-        """Makes `read` start again with the first block that is not `written`."""
+    def restart_reading(self) -> None:
+        """Makes `read` start again with the first block that is not marked as stored."""
         self._reader = self._read_ahead = None
         self._next_number = self.first_number
 
-    def written(self, number: int) -> None:
-        """Call when the store has all blocks up to `number`: deletes files. Raises SpillUnusable."""
+    def mark_stored(self, number: int) -> None:
+        """Call when the store has all blocks up to `number`: deletes files with only such blocks.
+
+        Raises SpillUnusable.
+        """
         if not self.head or number < self.first_number:
             return
         try:
@@ -175,18 +178,18 @@ class Spill:
         return True
 
     def _read_one(self) -> Block:
-        """The next block. The files may have grown after the reader reached their end."""
+        """The next block. Tries twice, because files may have grown after the reader reached their end."""
         if self._read_ahead is not None:
             block, self._read_ahead = self._read_ahead, None
             return block
         for _ in range(2):
-            # Not `blocks`, which truncates a torn record: blocks have been appended since.
+            # `peek`, because `blocks` truncates a torn record, and blocks have been appended since the start.
             self._reader = self._reader or self._checked(self._segments.peek())
             while (found := next(self._reader, None)) is not None:
                 if found.number == self._next_number:
                     return found
             self._reader = None
-        raise SpillDamaged(f"Block {self._next_number} is no longer in {self._folder}, where it was written: {_REMEDY}")
+        raise SpillDamaged(f"Block {self._next_number} was written to {self._folder} but is missing now: {_REMEDY}")
 
     def _checked(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """Verifies the hash of each block and that it continues the one before."""
@@ -231,11 +234,11 @@ def _checkpoint(block: Block) -> Checkpoint:
 
 
 def _parts(blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
-    """Splits blocks into parts of about _BYTES_AN_APPEND, so that a nearly full spill can take the first part."""
+    """Splits blocks into parts of about _APPEND_BYTES, so that a nearly full spill can take the first part."""
     start = size = 0
     for at, block in enumerate(blocks):
         size += len(block.data)
-        if size >= _BYTES_AN_APPEND:
+        if size >= _APPEND_BYTES:
             yield blocks[start : at + 1]
             start, size = at + 1, 0
     if start < len(blocks):

@@ -30,7 +30,7 @@ from settlement.stores.base import (
     StoreRejected,
     Trade,
 )
-from settlement.stores.retrying import Patience, StoreWork
+from settlement.stores.retrying import StoreRetrier, StoreWork
 
 log = structlog.get_logger(__name__)
 
@@ -41,15 +41,22 @@ class Projections:
     """Projects appended blocks from the `projected` checkpoint on, one batch per step."""
 
     def __init__(
-        self, store: Store, trail: Trail, letters: DeadLetters, clock: Clock, options: Options, patience: Patience
+        self,
+        store: Store,
+        *,
+        trail: Trail,
+        letters: DeadLetters,
+        clock: Clock,
+        options: Options,
+        retrier: StoreRetrier,
     ) -> None:
-        """Knows nothing of the store before `begin`."""
+        """Call `begin` before any other method."""
         self._store = store
         self._trail = trail
         self._letters = letters
         self._clock = clock
         self._options = options
-        self._patience = patience
+        self._retrier = retrier
         self._backlog: deque[StoredBlock] = deque()  # continues the projected blocks, or is empty
         self._backlog_bytes = 0
         self._backlog_trades = 0
@@ -63,21 +70,21 @@ class Projections:
         self._projector = Projector(self._tables, kept=None)
 
     def begin(self) -> StoreWork[None]:
-        """Goes on from the store's checkpoints.
+        """Starts from the store's checkpoints.
 
-        Raises StoreDamaged where they contradict each other, TrailUnusable for another chain's trail.
+        Raises StoreDamaged if they contradict each other, TrailUnusable if the trail belongs to another chain.
         """
-        appended = yield from self._patience(self._store.appended)
+        appended = yield from self._retrier(self._store.appended)
         self.appended = appended.block_number
-        self.projected = yield from self._patience(self._store.projected)
+        self.projected = yield from self._retrier(self._store.projected)
         projected = self.projected.block_number
         if projected > self.appended:
             raise StoreDamaged(
                 f"The store is projected to block {projected}, but has blocks only up to {self.appended}."
             )
-        self._within = yield from self._patience(self._store.projected_within)
-        self._projector = yield from self._patience(self._new_projector)
-        yield from self._patience(self._complete_trail)
+        self._within = yield from self._retrier(self._store.projected_within)
+        self._projector = yield from self._retrier(self._new_projector)
+        yield from self._retrier(self._complete_trail)
 
     @property
     def lag(self) -> int:
@@ -129,7 +136,7 @@ class Projections:
             if not (yield from self._was_written(blocks[-1])):
                 log.warning("settlement.batch_rejected", error=str(error), blocks=len(blocks))
                 # The projector is ahead of the tables now, so a new one is created from them.
-                self._projector = yield from self._patience(self._new_projector)
+                self._projector = yield from self._retrier(self._new_projector)
                 for block in blocks:
                     yield from self._project_or_put_dead_letter(block)
 
@@ -140,14 +147,14 @@ class Projections:
         blocks: list[Block] = []
         events = 0
         while self._backlog and events < self._options.batch_events and self._large_block() is None:
-            block = self._take_one()
+            block = self._take_block()
             events += block.event_count
             blocks.append(block)
             if block.number == self._unfinished_to:
                 break  # the checkpoint of that batch may appear late, so no row may go past it until it is confirmed
         return blocks
 
-    def _take_one(self) -> Block:
+    def _take_block(self) -> Block:
         row = self._backlog.popleft()
         self._backlog_bytes -= len(row.data)
         self._backlog_trades -= row.trade_count
@@ -160,12 +167,12 @@ class Projections:
         return Block.decode(row.data) if self._within or events > self._options.slice_events else None
 
     def _project_slice(self, block: Block) -> StoreWork[None]:
-        """The next slice of a large block."""
+        """Projects the next slice of a large block."""
         part = next(slices_of(block, self._options.slice_events, self._within))
-        projection = yield from self._patience(lambda: self._projector.project([block], part))
-        yield from self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
+        projection = yield from self._retrier(lambda: self._projector.project([block], part))
+        yield from self._retrier(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
-            yield from self._patience(lambda: self._store.insert_batch(projection, self.projected))
+            yield from self._retrier(lambda: self._store.insert_batch(projection, self.projected))
         except StoreMisconfigured:
             raise
         except StoreRejected as error:
@@ -174,22 +181,22 @@ class Projections:
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
         self._within = part.through
         if not part.through:
-            self._take_one()
+            self._take_block()
             self.projected = projection.checkpoint
 
     def _was_slice_written(self, block: Block, part: Slice) -> StoreWork[bool]:
         """As `_was_written`, for a slice."""
-        projected = yield from self._patience(self._store.projected)
+        projected = yield from self._retrier(self._store.projected)
         if projected.block_number >= block.number:
             return True
         if not part.through:
             return False
-        within = yield from self._patience(self._store.projected_within)
+        within = yield from self._retrier(self._store.projected_within)
         return within >= part.through
 
     def _read_back(self) -> StoreWork[None]:
         first, head = self.projected.block_number + 1, self.projected
-        rows = yield from self._patience(lambda: _one_batch(self._store.blocks(first, self.appended), self._options))
+        rows = yield from self._retrier(lambda: _one_batch(self._store.blocks(first, self.appended), self._options))
         for row in rows:
             try:
                 Block.decode(row.data).verify(head.block_number + 1, head.hash)
@@ -203,17 +210,17 @@ class Projections:
             raise StoreDamaged(f"The store's checkpoint is at block {self.appended}, but block {first} is missing.")
 
     def _project(self, blocks: list[Block]) -> StoreWork[None]:
-        projection = yield from self._patience(lambda: self._projector.project(blocks))
-        yield from self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
-        yield from self._patience(lambda: self._store.insert_batch(projection, self.projected))
+        projection = yield from self._retrier(lambda: self._projector.project(blocks))
+        yield from self._retrier(lambda: self._trail.append(projection.trades, self._projector.registry))
+        yield from self._retrier(lambda: self._store.insert_batch(projection, self.projected))
         self.projected = projection.checkpoint
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
 
     def _project_or_put_dead_letter(self, block: Block) -> StoreWork[None]:
-        projection = yield from self._patience(lambda: self._projector.project([block]))
-        yield from self._patience(lambda: self._trail.append(projection.trades, self._projector.registry))
+        projection = yield from self._retrier(lambda: self._projector.project([block]))
+        yield from self._retrier(lambda: self._trail.append(projection.trades, self._projector.registry))
         try:
-            yield from self._patience(lambda: self._store.insert_batch(projection, self.projected))
+            yield from self._retrier(lambda: self._store.insert_batch(projection, self.projected))
         except StoreMisconfigured:
             raise
         except StoreRejected as error:
@@ -223,7 +230,7 @@ class Projections:
 
     def _was_written(self, last: Block) -> StoreWork[bool]:
         """Whether the store has the rows: an earlier call may have timed out after writing them."""
-        known = yield from self._patience(self._store.projected)
+        known = yield from self._retrier(self._store.projected)
         if known.block_number < last.number:
             return False
         self.projected = known
@@ -231,9 +238,9 @@ class Projections:
 
     def _put_dead_letter(self, projection: Projection, error: str) -> StoreWork[None]:
         """Stores rejected rows as a dead letter, and continues as if they had been written."""
-        yield from self._patience(lambda: self._letters.put(projection, error))
+        yield from self._retrier(lambda: self._letters.put(projection, error))
         self._tables.add(projection)
-        yield from self._patience(lambda: self._store.insert_batch(_nothing_of(projection), self.projected))
+        yield from self._retrier(lambda: self._store.insert_batch(_nothing_of(projection), self.projected))
 
     # The start
 

@@ -17,7 +17,7 @@ from settlement.project.projection import EmptyTables, Projector, slices_of
 from settlement.project.projector import Projections
 from settlement.project.trail import Trail
 from settlement.stores.base import Checkpoint, Projection, Store, StoredBlock
-from settlement.stores.retrying import Patience, finish
+from settlement.stores.retrying import StoreRetrier, finish
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +25,12 @@ _BATCH_EVENTS = 8192
 
 
 class Stopped(Exception):
-    """The rebuild was told to stop while it waited for the store."""
+    """`stop` returned true while the rebuild waited for the store."""
 
 
 def rebuild(
     store: Store,
+    *,
     trail: Trail,
     letters: DeadLetters,
     clock: Clock,
@@ -38,12 +39,12 @@ def rebuild(
     from_block: int = 1,
     progress: Callable[[int, int], object] = lambda done, last: None,
 ) -> int:
-    """Drops what block `from_block` and later ones have set and projects them again; returns the last block projected.
+    """Drops the rows of block `from_block` and later, and projects them again; returns the last projected block.
 
-    Stopped or killed while it projects, it goes on when settlement, or this, starts again. Killed while it drops, it
-    has to be started again: then, and wherever nothing is projected, it begins with block 1 whatever `from_block` says.
-    `progress` hears (block, last block). Raises NotReady for a block that is not there, StoreDamaged, StoreError,
-    Stopped.
+    After a crash while projecting, settlement or another rebuild continues. After a crash while dropping rows, call it
+    again: while nothing is projected, it begins with block 1 whatever `from_block` is. `progress` is called with
+    (block, last block). Raises NotReady if `from_block` is neither in the store nor the next block; StoreDamaged,
+    StoreError, Stopped.
     """
     appended = store.appended().block_number
     if not 1 <= from_block <= appended + 1:
@@ -55,7 +56,7 @@ def rebuild(
     if from_block == 1:
         store.drop_projections()
     elif from_block <= store.projecting():  # rows of the blocks after `projected` may exist
-        _go_back(store, from_block, progress)
+        _reset_to(store, from_block, progress)
     for letter in letters.unresolved():
         if letter.block_number >= from_block:
             letters.resolve(letter)
@@ -65,7 +66,9 @@ def rebuild(
             raise Stopped
         clock.sleep(seconds)
 
-    projections = Projections(store, trail, letters, clock, options, Patience(clock, options))
+    projections = Projections(
+        store, trail=trail, letters=letters, clock=clock, options=options, retrier=StoreRetrier(clock, options)
+    )
     finish(projections.begin(), wait)
     while projections.lag and not stop():
         finish(projections.step(), wait)
@@ -86,7 +89,7 @@ def refuse_if_dropped(store: Store, block: int) -> None:
         )
 
 
-def _go_back(store: Store, from_block: int, progress: Callable[[int, int], object]) -> None:
+def _reset_to(store: Store, from_block: int, progress: Callable[[int, int], object]) -> None:
     """Resets the tables to their state before `from_block`."""
     first = store.get_block(from_block)
     before = store.get_block(from_block - 1)

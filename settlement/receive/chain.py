@@ -1,7 +1,7 @@
 """Orders received blocks, and detects gaps and conflicts in the chain.
 
 Each replica of a log sends every block. The first copy that continues the chain is accepted; the others are compared
-with it, by their bytes or by the hash of their bytes. If a copy differs, only its sender is rejected.
+with it, by their bytes or by the hash of their bytes. If a copy differs, its sender is refused and the chain continues.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ from settlement.stores.base import Checkpoint, StoredBlock
 log = structlog.get_logger(__name__)
 
 _RECENT = 4096
-"""Number of last blocks that are compared without reading the store."""
+"""Repeats of this many last blocks are compared without reading the store."""
 
 BytesOf = Callable[[int], bytes | None]
 """Returns the bytes of an older block of the chain; None if they cannot be read now, and are not compared."""
@@ -56,18 +56,19 @@ def stored(block: Block) -> StoredBlock:
 class Chain:
     """Puts blocks in order and returns those that continue the chain.
 
-    At most `most_early` blocks that arrived early are kept; others are requested again when they are next.
+    Blocks that arrive before their predecessor are early. At most `max_early` are kept; the others are requested again
+    when they are next.
     """
 
     def __init__(
-        self, head: Checkpoint, epochs: Sequence[Epoch], most_early: int, refuse: Refuse = never_refuse
+        self, head: Checkpoint, epochs: Sequence[Epoch], max_early: int, refuse: Refuse = never_refuse
     ) -> None:
         """Raises ChainConflict if an epoch begins after a block with the number of `head` and another hash."""
         self.head = head
-        self._most_early = most_early
+        self._max_early = max_early
         self._refuse_origin = refuse
-        self._refused: set[str] = set()  # since `accept` was called last
-        self._early: dict[int, list[Block]] = {}  # by number; several where replicas differ
+        self._refused: set[str] = set()  # origins that the last call of `accept` refused
+        self._early: dict[int, list[Block]] = {}  # by number; several if copies of replicas differ
         self._unknown: dict[int, Block] = {}  # blocks of an epoch that is not known yet
         # Hashes of the last blocks of the chain.
         self._recent: deque[int] = deque([head.hash] if head.block_number else [], maxlen=_RECENT)
@@ -82,12 +83,12 @@ class Chain:
 
     @property
     def newest_early(self) -> int:
-        """The highest number that arrived early; 0: none. All blocks from `next_number` to it must exist."""
+        """The highest number of an early block; 0: none. All blocks from `next_number` to it must exist."""
         return max(self._early, default=0)
 
     @property
     def unknown_epoch(self) -> int:
-        """An unknown epoch of which blocks arrived; 0: none. The blocks are kept until `learn` is called with it."""
+        """An unknown epoch of which blocks arrived; 0: none. They are kept until `update_epochs` is called."""
         return max((block.epoch for block in self._unknown.values()), default=0)
 
     @property
@@ -96,10 +97,10 @@ class Chain:
         return not admits(self._epochs, self.head.epoch, self.head.block_number)
 
     def accept(self, blocks: Iterable[Block], bytes_of: BytesOf) -> tuple[list[Block], bool]:
-        """The blocks that continue the chain, in order, and whether there were repeats of earlier blocks.
+        """Returns the blocks that continue the chain, in order, and whether there were repeats of earlier blocks.
 
         If the origin cannot be refused, raises ChainBroken for an invalid block and ChainConflict for a repeat with
-        other bytes. Blocks that were accepted in the same call are lost then, so nothing is settled past the fault.
+        other bytes. Blocks that were accepted in the same call are then lost, and must not be settled.
         """
         ready: list[Block] = []
         repeated = False
@@ -110,21 +111,21 @@ class Chain:
             if not self._is_known(block.epoch):
                 if block.computed_hash() != block.hash:
                     self._reject(block, ChainBroken(f"Block {block.number} does not have the hash in its header."))
-                elif len(self._unknown) < self._most_early:
+                elif len(self._unknown) < self._max_early:
                     self._unknown.setdefault(block.number, block)
             elif not admits(self._epochs, block.epoch, block.number):
-                self._refuse(block)
+                self._count_fenced(block)
             elif block.number < self.next_number:
                 self._compare(block, bytes_of)
                 repeated = True
             else:
                 self._keep_early(block)
-                self._follow(ready)
-        while len(self._early) > self._most_early:
+                self._append_early(ready)
+        while len(self._early) > self._max_early:
             del self._early[self.newest_early]
         return ready, repeated
 
-    def learn(self, epochs: Sequence[Epoch]) -> list[Block]:
+    def update_epochs(self, epochs: Sequence[Epoch]) -> list[Block]:
         """Sets the epochs; returns the blocks that waited for them, to be passed to `accept` again.
 
         If `is_overruled` is true afterwards, make a new Chain. Raises ChainConflict as the constructor does, and for a
@@ -139,7 +140,7 @@ class Chain:
                     "that made it uses another store or none."
                 )
                 self._reject(block, ChainConflict(reason))
-        self._drop_early(lambda block: not admits(self._epochs, block.epoch, block.number), self._refuse)
+        self._drop_early(lambda block: not admits(self._epochs, block.epoch, block.number), self._count_fenced)
         return [block for block in waiting.values() if self._is_known(block.epoch)]
 
     def forget_early(self) -> None:
@@ -147,7 +148,7 @@ class Chain:
 
     def _set_epochs(self, epochs: Sequence[Epoch]) -> None:
         self._epochs = epochs
-        # Without epochs that a newer one overrules from their first block on.
+        # Epochs that a newer one overrules from their first block on have no border.
         self._borders = {e.first_block - 1: e for e in epochs if admits(epochs, e.number, e.first_block)}
         if not self.is_overruled:
             self._check_border()
@@ -156,7 +157,7 @@ class Chain:
         """While no epoch has begun in the store, blocks are of epoch 1."""
         return epoch <= max((known.number for known in self._epochs), default=1)
 
-    def _refuse(self, block: Block) -> None:
+    def _count_fenced(self, block: Block) -> None:
         metrics.FENCED_BLOCKS.inc()
         if block.epoch not in self._logged:
             self._logged.add(block.epoch)
@@ -168,16 +169,16 @@ class Chain:
         if not copies or (block.origin and all(block.data != copy.data for copy in copies)):
             copies.append(block)
 
-    def _drop_early(self, which: Callable[[Block], bool], tell: Callable[[Block], object]) -> None:
+    def _drop_early(self, which: Callable[[Block], bool], on_drop: Callable[[Block], object]) -> None:
         for number, copies in list(self._early.items()):
             for block in [block for block in copies if which(block)]:
                 copies.remove(block)
-                tell(block)
+                on_drop(block)
             if not copies:
                 del self._early[number]
 
-    def _follow(self, ready: list[Block]) -> None:
-        """Accepts early blocks that are next: of each number the first copy that continues the chain."""
+    def _append_early(self, ready: list[Block]) -> None:
+        """Appends early blocks that are next. The first copy of a number that continues the chain is taken."""
         while copies := self._early.pop(self.next_number, None):
             number = self.next_number
             for block in copies:

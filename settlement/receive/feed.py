@@ -8,18 +8,18 @@ from matching.transport import wire
 
 class Feed(Protocol):
     def receive(self, timeout_s: float, limit: int) -> list[Block]:
-        """The blocks that arrived, waiting at most `timeout_s`. There may be gaps and repeats.
+        """At most `limit` blocks; waits up to `timeout_s` for the first. There may be gaps and repeats.
 
-        Headers are decoded, hashes not verified. Raises matching.core.errors.BadBlock for bytes that are not a block.
+        Hashes are not verified. Raises matching.core.errors.BadBlock for bytes that are not a block.
         """
 
     def request(self, first: int, last: int) -> None:
         """Requests these blocks again; `receive` returns them."""
 
     def missing(self) -> tuple[int, int] | None:
-        """(first, end): the last request began with `first`, and the engine no longer has blocks before `end`.
+        """The engine's answer to the last request that it does not have the blocks; None if it gave no such answer.
 
-        None unless the engine has answered so.
+        (first, end): the request began with block `first`, and the engine no longer has blocks before `end`.
         """
 
     def newest(self) -> int:
@@ -29,15 +29,12 @@ class Feed(Protocol):
         """The engine's newest heartbeat; None: none yet."""
 
     def silent_for_s(self) -> float:
-        """Seconds within `receive` since the engine's last message.
-
-        Time outside `receive` does not count, because messages may be waiting to be read.
-        """
+        """Seconds spent in `receive` since the engine's last message. Outside `receive`, messages may wait unread."""
 
     def move(self, addresses: wire.Addresses) -> None:
-        """Listens to the engine at `addresses` from now on; nothing is announced until it does so."""
+        """Listens to the engine at `addresses` from now on; `newest` is 0 until that engine announces a block."""
 
     def confirm(self, number: int) -> None:
-        """Tells the engine that everything up to this block is durable."""
+        """Confirms to the engine that all blocks up to `number` are durable."""
 
     def close(self) -> None: ...

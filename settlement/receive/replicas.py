@@ -14,21 +14,21 @@ from settlement.worker_status import WorkerStatus
 
 @dataclass(frozen=True)
 class Listening:
-    """The feed of a settlement worker, and what depends on its kind."""
+    """The feed of a settlement worker, and the functions that belong to its kind."""
 
     feed: Feed
     refuse: Refuse
     complete: Callable[[WorkerStatus], WorkerStatus]
-    """Adds to what the worker reports what is known of the replicas."""
+    """Returns the worker's status with the refused replicas added."""
 
 
 def to_leader(addresses: wire.Addresses) -> Listening:
-    """Raises AddressUnusable."""
+    """Listens to one engine, the leader. Raises AddressUnusable."""
     return Listening(OneFeed(addresses.blocks, addresses.retransmission), never_refuse, lambda status: status)
 
 
 def to_replicas(commands: Sequence[str]) -> Listening:
-    """At these command addresses. Raises AddressUnusable."""
+    """Listens to the replicas at these command addresses. Raises AddressUnusable."""
     feeds = ReplicaFeeds(commands)
 
     def complete(status: WorkerStatus) -> WorkerStatus:

@@ -1,7 +1,7 @@
-"""Retries of store calls with growing delays, as generators: who drives the work decides what is done in the delays.
+"""Retries of store calls with growing delays, as generators: the caller decides what to do in the delays.
 
     def step(self) -> StoreWork[int]:
-        checkpoint = yield from self._patience(self._store.appended)
+        checkpoint = yield from self._retrier(self._store.appended)
         return checkpoint.block_number
 
 The settlement worker receives blocks in the delays; a rebuild sleeps (`finish`).
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 
 StoreWork = Generator[float, None, T]
-"""Work that needs the store. Where the store does not answer, it yields the delay in seconds before the next attempt.
+"""Work that needs the store. If the store does not answer, it yields the delay in seconds before the next attempt.
 
-Continue it when the delay is over, or drop it to give up.
+Continue the generator when the delay is over, or drop it to give up.
 """
 
 
 def finish(work: StoreWork[T], wait: Callable[[float], object]) -> T:
-    """The result of the work; `wait` is called for each delay, and may raise to give up."""
+    """Returns the result of the work. `wait` is called with each delay in seconds, and may raise to give up."""
     while True:
         try:
             delay_s = next(work)
@@ -41,7 +41,7 @@ def finish(work: StoreWork[T], wait: Callable[[float], object]) -> T:
         wait(delay_s)
 
 
-class Patience:
+class StoreRetrier:
     """Calls store methods until the store answers."""
 
     def __init__(self, clock: Clock, options: Options) -> None:
@@ -50,7 +50,7 @@ class Patience:
         self._retrying = Retrying(
             retry=retry_if_exception_type(StoreUnavailable),
             wait=wait_exponential_jitter(
-                multiplier=options.retry_first_s, max=options.retry_most_s, jitter=options.retry_first_s
+                multiplier=options.retry_first_s, max=options.retry_max_s, jitter=options.retry_first_s
             ),
             sleep=lambda delay_s: None,  # the delay is yielded
             before_sleep=self._note_failure,
@@ -64,7 +64,7 @@ class Patience:
         return max(self._clock.monotonic() - self._down_since_s, 1e-9)
 
     def __call__(self, action: Callable[[], T]) -> StoreWork[T]:
-        """The action's result, or what it raises except StoreUnavailable. The action must be safe to repeat."""
+        """Returns the action's result; retries on StoreUnavailable. The action must be safe to repeat."""
         try:
             for attempt in self._retrying:
                 if attempt.retry_state.upcoming_sleep:

@@ -93,7 +93,17 @@ def settle(clock: FakeClock, folder: Path) -> Settle:
         choices = Options(**{"batch_trades": 5, **options})
         spill = Spill(folder / "spill", spill_bytes)
         try:
-            return worker.run(feed, store, trail, letters, clock, feed.is_silent, choices, spill=spill, report=report)
+            return worker.run(
+                feed=feed,
+                store=store,
+                trail=trail,
+                letters=letters,
+                spill=spill,
+                clock=clock,
+                stop=feed.is_silent,
+                options=choices,
+                report=report,
+            )
         finally:
             trail.close()
             spill.close()

@@ -51,7 +51,16 @@ def settled(data_dir: Path, store: Store, clock: FakeClock) -> Store:
     """The worked example: one trade, number 8."""
     feed, trail = feed_of(clock, CHAIN.blocks), wiring.trail()
     letters, spill = wiring.dead_letters(store), wiring.spill()
-    worker.run(feed, store, trail, letters, clock, feed.is_silent, Options(), spill=spill)
+    worker.run(
+        feed=feed,
+        store=store,
+        trail=trail,
+        letters=letters,
+        spill=spill,
+        clock=clock,
+        stop=feed.is_silent,
+        options=Options(),
+    )
     trail.close()
     return store
 
@@ -126,7 +135,7 @@ def test_a_reader_that_closes_the_pipe_is_no_error(settled: Store, monkeypatch: 
 
 
 def test_ctrl_c_exits_130_with_a_message(settled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*arguments: object) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("settlement.audit.verify.verify", interrupt)
@@ -138,7 +147,7 @@ def test_ctrl_c_exits_130_with_a_message(settled: Store, monkeypatch: pytest.Mon
 def test_a_stopped_rebuild_reports_the_last_projected_block(
     settled: Store, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, store_is_away: bool
 ) -> None:
-    def stopped(*arguments: object) -> int:
+    def stopped(*arguments: object, **options: object) -> int:
         signal.raise_signal(number)
         if store_is_away:
             raise rebuilding.Stopped

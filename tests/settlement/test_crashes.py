@@ -35,7 +35,16 @@ def settle_until_crash(known: Store, clock: FakeClock, folder: Path, wires: Trip
         letters = DeadLetters(store, folder, clock)
         options = Options(batch_trades=5, batch_events=25)
         spill = Spill(folder / "spill", 1 << 20)
-        worker.run(feed, store, trail, letters, clock, feed.is_silent, options, spill=spill)
+        worker.run(
+            feed=feed,
+            store=store,
+            trail=trail,
+            letters=letters,
+            spill=spill,
+            clock=clock,
+            stop=feed.is_silent,
+            options=options,
+        )
     finally:
         trail.close()
 

@@ -78,14 +78,14 @@ def settle(
 
             try:
                 return worker.run(
-                    listening.feed,
-                    tables,
-                    trail,
-                    letters,
-                    SystemClock(),
-                    stop,
-                    choices,
+                    feed=listening.feed,
+                    store=tables,
+                    trail=trail,
+                    letters=letters,
                     spill=spill,
+                    clock=SystemClock(),
+                    stop=stop,
+                    options=choices,
                     report=report,
                     refuse=listening.refuse,
                 )

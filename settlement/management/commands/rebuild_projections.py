@@ -34,7 +34,16 @@ class Command(ExchangeCommand):
             trail, letters = wiring.trail(), wiring.dead_letters(store)
             clock, choices = SystemClock(), wiring.options()
             try:
-                projected = rebuilding.rebuild(store, trail, letters, clock, stop.is_set, choices, from_block, reach)
+                projected = rebuilding.rebuild(
+                    store,
+                    trail=trail,
+                    letters=letters,
+                    clock=clock,
+                    stop=stop.is_set,
+                    options=choices,
+                    from_block=from_block,
+                    progress=reach,
+                )
             except rebuilding.Stopped as error:
                 raise CommandError(sentence(stop.number, _CONTINUATION), returncode=exit_code(stop.number)) from error
         appended, refused = store.appended().block_number, [letter.block_number for letter in store.dead_letters()]

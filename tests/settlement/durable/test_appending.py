@@ -12,7 +12,7 @@ from settlement.errors import ChainBroken
 from settlement.options import Options
 from settlement.receive.chain import stored
 from settlement.stores.base import Fenced, Store, StoredBlock, StoreUnavailable
-from settlement.stores.retrying import Patience, finish
+from settlement.stores.retrying import StoreRetrier, finish
 from tests.settlement.fakes import FakeClock
 from tests.settlement.test_worker import BLOCKS
 
@@ -32,11 +32,13 @@ def test_what_does_not_follow_is_not_made_durable(
     confirmed: list[int] = []
     options = Options()
     spill = Spill(folder / "spill", 1 << 20)
-    appending = Appending(store, spill, confirmed.append, clock, options, Patience(clock, options))
+    appending = Appending(
+        store, spill, confirm=confirmed.append, clock=clock, options=options, retrier=StoreRetrier(clock, options)
+    )
     finish(appending.begin([]), clock.sleep)
-    appending.put(BLOCKS[:1])
+    appending.add_blocks(BLOCKS[:1])
     with pytest.raises(ChainBroken, match=says):
-        appending.put(later)
+        appending.add_blocks(later)
     assert [row.number for row in finish(appending.step(), clock.sleep)] == [1]
     assert (confirmed, store.appended().block_number) == ([1], 1)
     spill.close()
@@ -47,10 +49,12 @@ def test_a_batch_that_an_epoch_overtook_while_the_store_was_away_is_fenced_and_n
 ) -> None:
     options = Options()
     spill = Spill(folder / "spill", 1 << 20)
-    appending = Appending(store, spill, lambda number: None, clock, options, Patience(clock, options))
+    appending = Appending(
+        store, spill, confirm=lambda number: None, clock=clock, options=options, retrier=StoreRetrier(clock, options)
+    )
     store.append_blocks([stored(block) for block in BLOCKS[:2]])
     finish(appending.begin([]), clock.sleep)
-    appending.put(BLOCKS[2:6])
+    appending.add_blocks(BLOCKS[2:6])
 
     def taken_in_part(blocks: Sequence[StoredBlock]) -> None:
         """As a store without transactions does it: the answer is lost, and an epoch begins in the midst of the rows."""

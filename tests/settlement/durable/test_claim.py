@@ -30,9 +30,9 @@ def test_a_claim_lasts_until_a_newer_epoch_has_begun(folder: Path) -> None:
     assert not claim.is_made
     claim.make(3)
     for known in (0, 3):
-        claim.end_if_over(known)
+        claim.remove_older(known)
         assert Claim(folder).is_made
-    claim.end_if_over(4)
+    claim.remove_older(4)
     assert not claim.is_made
     claim.withdraw()  # safe without one
 
@@ -62,7 +62,7 @@ def test_an_engine_claims_before_it_reads_and_withdraws_when_it_does_not_lead(st
     Claim(folder, "two").make(0)
     history.withdraw()
     assert Claim(folder).is_made, "another engine's stays"
-    Claim(folder).end_if_over(1)
+    Claim(folder).remove_older(1)
     assert not claim.is_made
 
 

@@ -36,14 +36,14 @@ def test_blocks_come_back_in_order_until_they_are_written(tmp_path: Path) -> Non
     assert spill.read(2) == BLOCKS[4:6]
     assert spill.read(100) == BLOCKS[6:]
     assert spill.read(100) == []
-    spill.written(6)
-    spill.reread()
+    spill.mark_stored(6)
+    spill.restart_reading()
     assert spill.first_number == 7
     assert spill.read(3) == BLOCKS[6:9]
 
 
 def test_large_blocks_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spill_module, "_BYTES_A_READ", len(BLOCKS[0].data) + 1)
+    monkeypatch.setattr(spill_module, "_READ_BYTES", len(BLOCKS[0].data) + 1)
     spill = spill_in(tmp_path)
     spill.append(BLOCKS)
     found = []
@@ -59,10 +59,10 @@ def test_nothing_is_left_on_the_disk_when_everything_is_written(tmp_path: Path) 
         spill.append([block])
     assert len(list(tmp_path.iterdir())) > 3
     files, size = len(list(tmp_path.iterdir())), spill.bytes
-    spill.written(LAST - 1)
+    spill.mark_stored(LAST - 1)
     assert len(list(tmp_path.iterdir())) == 1 < files
     assert spill.bytes < size
-    spill.written(LAST)
+    spill.mark_stored(LAST)
     assert list(tmp_path.iterdir()) == []
     assert (spill.blocks, spill.bytes, spill.head) == (0, 0, None)
     assert spill.append(BLOCKS[2:4]) == 2
@@ -139,7 +139,7 @@ def test_what_a_dead_process_left_is_on_the_disk_before_it_counts(
 def test_a_full_spill_takes_what_fits_and_more_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("settlement.durable.spill._BYTES_AN_APPEND", 1)
+    monkeypatch.setattr("settlement.durable.spill._APPEND_BYTES", 1)
     spill = spill_in(tmp_path, max_bytes=8192, segment_bytes=1)
     taken = spill.append(BLOCKS)
     assert 0 < taken < LAST
@@ -147,7 +147,7 @@ def test_a_full_spill_takes_what_fits_and_more_when_there_is_room(
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 8192
     assert spill.append(BLOCKS[taken:]) == 0
     assert numbers(tmp_path) == list(range(1, taken + 1))
-    spill.written(taken - 1)
+    spill.mark_stored(taken - 1)
     assert not spill.full
     assert spill.append(BLOCKS[taken : taken + 1]) == 1
 
@@ -196,7 +196,7 @@ def test_after_a_failed_sync_nothing_is_written_before_all_is_drained(tmp_path: 
     assert spill.full
     assert spill.last_number == 3
     assert spill.read(100) == BLOCKS[:3]
-    spill.written(3)
+    spill.mark_stored(3)
     assert spill.append(BLOCKS[3:]) == LAST - 3
 
 

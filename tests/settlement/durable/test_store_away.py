@@ -172,7 +172,7 @@ def test_settlement_that_dies_at_any_point_of_an_outage_goes_on_from_the_spill(
     wires = Tripwires(at, after)
     at_confirmation(feed, LAST - 4, outage.end)
     with monkeypatch.context() as patched:
-        for name in ("append", "written", "read"):
+        for name in ("append", "mark_stored", "read"):
             patched.setattr(Spill, name, wires.tripping(getattr(Spill, name)))
         with suppress(Crash):
             settle(store, feed, receive_blocks=2, gather_ms=0)

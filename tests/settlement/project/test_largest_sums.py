@@ -130,7 +130,7 @@ def test_a_rebuild_mends_what_an_earlier_version_made_a_dead_letter(
     store: Store, refused: dict[str, list[Any]], clock: FakeClock, folder: Path
 ) -> None:
     letters = DeadLetters(store, folder, clock)
-    rebuilding.rebuild(store, Trail(folder), letters, clock, lambda: False, Options())
+    rebuilding.rebuild(store, trail=Trail(folder), letters=letters, clock=clock, stop=lambda: False, options=Options())
     assert store.dead_letters() == []
     assert tables(store) == refused
     assert verify.verify(store, folder, Engine()).differences == []

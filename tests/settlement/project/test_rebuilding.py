@@ -36,7 +36,9 @@ def rebuild(store: Store, folder: Path, clock: FakeClock, from_block: int = 1) -
     trail = Trail(folder)
     try:
         letters, options = DeadLetters(store, folder, clock), Options(batch_trades=5, batch_events=30)
-        return rebuilding.rebuild(store, trail, letters, clock, lambda: False, options, from_block)
+        return rebuilding.rebuild(
+            store, trail=trail, letters=letters, clock=clock, stop=lambda: False, options=options, from_block=from_block
+        )
     finally:
         trail.close()
 

@@ -51,7 +51,16 @@ def settled_in_slices(
                 wires.wrap(wrapped, [method for method in STEPS[name] if hasattr(wrapped, method)])
         options = Options(batch_trades=5, batch_events=25, slice_events=size, kept_rows=2)
         letters, spill = DeadLetters(store, folder, clock), Spill(folder / "spill", 1 << 20)
-        return worker.run(feed, store, trail, letters, clock, feed.is_silent, options, spill=spill)
+        return worker.run(
+            feed=feed,
+            store=store,
+            trail=trail,
+            letters=letters,
+            spill=spill,
+            clock=clock,
+            stop=feed.is_silent,
+            options=options,
+        )
     finally:
         trail.close()
 
@@ -169,7 +178,9 @@ def rebuild_rest(store: Store, clock: FakeClock, folder: Path, options: Options)
     trail = Trail(folder)
     try:
         letters = DeadLetters(store, folder, clock)
-        rebuilding.rebuild(store, trail, letters, clock, lambda: False, options, LAST + 1)
+        rebuilding.rebuild(
+            store, trail=trail, letters=letters, clock=clock, stop=lambda: False, options=options, from_block=LAST + 1
+        )
     finally:
         trail.close()
 
@@ -201,7 +212,15 @@ def rebuild_lines(store: Store, clock: FakeClock, folder: Path) -> None:
     trail = Trail(folder)
     try:
         letters = DeadLetters(store, folder, clock)
-        rebuilding.rebuild(store, trail, letters, clock, lambda: True, Options(slice_events=SIZE), LAST + 1)
+        rebuilding.rebuild(
+            store,
+            trail=trail,
+            letters=letters,
+            clock=clock,
+            stop=lambda: True,
+            options=Options(slice_events=SIZE),
+            from_block=LAST + 1,
+        )
     finally:
         trail.close()
 
@@ -252,7 +271,15 @@ def test_dropping_projections_between_slices_begins_anew(
         folder.mkdir()
         trail, letters = Trail(folder), DeadLetters(store, folder, clock)
         options = Options(slice_events=SIZE, kept_rows=2)
-        rebuilding.rebuild(restarted(store), trail, letters, clock, lambda: False, options, first_block)
+        rebuilding.rebuild(
+            restarted(store),
+            trail=trail,
+            letters=letters,
+            clock=clock,
+            stop=lambda: False,
+            options=options,
+            from_block=first_block,
+        )
         trail.close()
         assert (tables(store), trail_text(folder)) == expected
 

@@ -58,7 +58,7 @@ def test_a_block_of_an_unknown_epoch_waits_until_the_epoch_is_known() -> None:
     chain = Chain(NOTHING_YET, [FIRST], 100)
     assert accepted(chain, [*SHARED, *NEW]) == [1, 2, 3, 4, 5]
     assert chain.unknown_epoch == 2
-    assert accepted(chain, chain.learn([FIRST, SECOND])) == list(range(6, LAST + 1))
+    assert accepted(chain, chain.update_epochs([FIRST, SECOND])) == list(range(6, LAST + 1))
     assert chain.unknown_epoch == 0
 
 
@@ -66,30 +66,30 @@ def test_a_block_of_an_epoch_that_nobody_has_begun_is_a_conflict() -> None:
     chain = Chain(NOTHING_YET, [FIRST], 100)
     accepted(chain, [*SHARED, *NEW])
     with pytest.raises(ChainConflict, match="Block 6 is of epoch 2, which has not begun"):
-        chain.learn([FIRST])
+        chain.update_epochs([FIRST])
 
 
 def test_blocks_of_unknown_epochs_are_bounded() -> None:
     chain = Chain(NOTHING_YET, [FIRST], 2)
     accepted(chain, [*SHARED, *NEW])
-    assert [block.number for block in chain.learn([FIRST, SECOND])] == [6, 7]
+    assert [block.number for block in chain.update_epochs([FIRST, SECOND])] == [6, 7]
 
 
 def test_a_head_that_a_newer_epoch_overrules_is_told() -> None:
     chain = Chain(NOTHING_YET, [FIRST], 100)
     accepted(chain, SHARED)
-    chain.learn([FIRST, SECOND])
+    chain.update_epochs([FIRST, SECOND])
     assert not chain.is_overruled
     chain = Chain(NOTHING_YET, [FIRST], 100)
     accepted(chain, BLOCKS[:6])
-    chain.learn([FIRST, SECOND])
+    chain.update_epochs([FIRST, SECOND])
     assert chain.is_overruled
 
 
 def test_blocks_that_came_early_and_are_overruled_are_dropped() -> None:
     chain, before = Chain(NOTHING_YET, [FIRST], 100), fenced()
     accepted(chain, BLOCKS[4:8])
-    chain.learn([FIRST, SECOND])
+    chain.update_epochs([FIRST, SECOND])
     assert chain.newest_early == 5
     assert fenced() == before + 3
 
@@ -101,7 +101,7 @@ def test_an_epoch_that_begins_after_another_block_than_ours_is_a_conflict(accept
     if accept_first:
         accepted(chain, SHARED)
     with pytest.raises(ChainConflict, match="Epoch 2 begins after block 5 with hash 0000000000000001"):
-        chain.learn([FIRST, foreign]) if accept_first else accepted(chain, SHARED)
+        chain.update_epochs([FIRST, foreign]) if accept_first else accepted(chain, SHARED)
     with pytest.raises(ChainConflict, match="Epoch 2 begins"):
         Chain(Checkpoint(5, SHARED[-1].hash, 1), [FIRST, foreign], 100)
 

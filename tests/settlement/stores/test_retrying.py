@@ -7,10 +7,10 @@ import pytest
 
 from settlement.options import Options
 from settlement.stores.base import StoreRejected, StoreUnavailable
-from settlement.stores.retrying import Patience, StoreWork, finish
+from settlement.stores.retrying import StoreRetrier, StoreWork, finish
 from tests.settlement.fakes import FakeClock
 
-OPTIONS = Options(retry_first_s=0.05, retry_most_s=2)
+OPTIONS = Options(retry_first_s=0.05, retry_max_s=2)
 
 
 def answering_after(failures: int, ends: Exception | None = None) -> Callable[[], str]:
@@ -28,16 +28,16 @@ def answering_after(failures: int, ends: Exception | None = None) -> Callable[[]
 
 
 def test_a_call_that_is_answered_yields_nothing(clock: FakeClock) -> None:
-    patience = Patience(clock, OPTIONS)
+    retrier = StoreRetrier(clock, OPTIONS)
     with pytest.raises(StopIteration) as ended:
-        next(patience(answering_after(0)))
+        next(retrier(answering_after(0)))
     assert ended.value.value == "rows"
-    assert patience.down_for_s == 0
+    assert retrier.down_for_s == 0
 
 
 def test_the_delays_double_up_to_the_longest_with_jitter(clock: FakeClock) -> None:
     delays: list[float] = []
-    assert finish(Patience(clock, OPTIONS)(answering_after(9)), delays.append) == "rows"
+    assert finish(StoreRetrier(clock, OPTIONS)(answering_after(9)), delays.append) == "rows"
     doubled = [0.05 * 2**attempt for attempt in range(9)]
     assert len(delays) == len(doubled)
     for delay, least in zip(delays, doubled, strict=True):
@@ -48,26 +48,26 @@ def test_the_delays_double_up_to_the_longest_with_jitter(clock: FakeClock) -> No
 def test_the_store_is_down_from_the_first_failure_to_an_answer_or_a_refusal(
     clock: FakeClock, ends: StoreRejected | None
 ) -> None:
-    patience = Patience(clock, OPTIONS)
+    retrier = StoreRetrier(clock, OPTIONS)
     down: list[float] = []
 
     def wait(delay_s: float) -> None:
         clock.sleep(1)
-        down.append(round(patience.down_for_s))
+        down.append(round(retrier.down_for_s))
 
     with pytest.raises(StoreRejected) if ends else nullcontext():
-        finish(patience(answering_after(3, ends)), wait)
+        finish(retrier(answering_after(3, ends)), wait)
     assert down == [1, 2, 3]
-    assert patience.down_for_s == 0
+    assert retrier.down_for_s == 0
 
 
 def test_work_goes_on_at_the_call_that_was_not_answered(clock: FakeClock) -> None:
-    patience = Patience(clock, OPTIONS)
+    retrier = StoreRetrier(clock, OPTIONS)
     done: list[str] = []
 
     def work() -> StoreWork[None]:
-        done.append((yield from patience(lambda: "first")))
-        done.append((yield from patience(answering_after(2))))
+        done.append((yield from retrier(lambda: "first")))
+        done.append((yield from retrier(answering_after(2))))
 
     assert len(list(work())) == 2
     assert done == ["first", "rows"]
@@ -81,4 +81,4 @@ def test_work_that_is_given_up_ends_there(clock: FakeClock) -> None:
         raise GivenUp
 
     with pytest.raises(GivenUp):
-        finish(Patience(clock, OPTIONS)(answering_after(10**9)), give_up)
+        finish(StoreRetrier(clock, OPTIONS)(answering_after(10**9)), give_up)

@@ -109,7 +109,15 @@ class Faulty:
         letters, options = DeadLetters(store, self.folder, clock), Options(batch_trades=1)
         try:
             worker.run(
-                self.feed, store, trail, letters, clock, lambda: False, options, spill=spill, report=self._note_spill
+                feed=self.feed,
+                store=store,
+                trail=trail,
+                letters=letters,
+                spill=spill,
+                clock=clock,
+                stop=lambda: False,
+                options=options,
+                report=self._note_spill,
             )
         finally:
             trail.close()
