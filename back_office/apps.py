@@ -4,3 +4,9 @@ from django.apps import AppConfig
 class BackOfficeConfig(AppConfig):
     name = "back_office"
     verbose_name = "Back office"
+
+    def ready(self) -> None:
+        from back_office import logins, sessions  # needs the models of users
+
+        logins.connect()
+        sessions.connect()

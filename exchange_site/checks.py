@@ -6,7 +6,9 @@ Django runs them again with each command, and `manage.py check` lists the proble
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from exchange_site import logs
+from exchange_site import folders, logs
 from exchange_site.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
 from matching.storage.disk import make_folder
 
@@ -41,6 +43,10 @@ POSITIVE = (
     "SCYLLA_TIMEOUT_MS",
     "SCYLLA_IN_FLIGHT",
     "WEB_THREADS",
+    "LOGIN_FAILURES",
+    "LOGIN_LOCK_MINUTES",
+    "SESSION_IDLE_MINUTES",
+    "SESSION_HOURS",
     "LOG_FILE_BYTES",
     "LOG_FILES_KEPT",
 )
@@ -48,6 +54,8 @@ POSITIVE = (
 KAFKA_CONNECTION = ("security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "client.", "broker.address.", "reconnect.")
 MAX_PORT = 65_535
 SECRET_KEY_CHARACTERS = 32  # a shorter key could be guessed
+SECRET_KEY_DISTINCT = 8  # 32 random digits have fewer different ones once in a million keys
+DJANGO_EXAMPLE = "django-insecure-"
 
 Check = Callable[..., Sequence[CheckMessage]]
 
@@ -274,18 +282,81 @@ def data_folder_can_be_used() -> list[CheckMessage]:
         make_folder(folder)
     except OSError as error:
         return [Error(f"DATA_DIR {folder} cannot be created: {error.strerror}.", hint=hint, id="exchange.E010")]
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return [Error(f"DATA_DIR {folder} is not writable.", hint=hint, id="exchange.E010")]
+    return _access_of_others(folder)
+
+
+def _access_of_others(folder: Path) -> list[CheckMessage]:
+    """The default DATA_DIR is in the project's own folder, so its mode is corrected; others belong to the operator."""
+    if folder == settings.DEFAULT_DATA_DIR:
+        folders.make_private(folder)
+    if foreign := folders.foreign_owner(folder):
+        path, owner = foreign
+        text = f"{path} belongs to another account ({owner}), but DATA_DIR must hold this account's files only."
+        me = folders.account(os.geteuid())
+        hint = f"Run as that account; or check the file, then: chown -R {me} {shlex.quote(str(folder))}"
+        return [Error(text, hint=hint, id="exchange.E020")]
+    if found := folders.open_to_others(folder):
+        path, mode = found[0]
+        text = f"Other accounts of this machine have access to {path} (mode {mode:04o}), which holds secrets."
+        return [Error(text, hint=f"Run: {folders.closing_command(folder, found)}", id="exchange.E020")]
     return []
+
+
+@_check(SETTINGS)
+def debug_pages_stay_on_this_machine() -> list[CheckMessage]:
+    """Django's error pages contain source text and settings."""
+    if not settings.DEBUG:
+        return []
+    try:
+        is_open = not parse_host_port(settings.WEB_ADDRESS).is_loopback
+    except AddressError:  # reported by http_addresses_are_valid
+        return []
+    if not is_open:
+        return []
+    hint = "Unset DEBUG, or use a loopback address."
+    text = f"DEBUG shows source text to everybody who reaches WEB_ADDRESS {settings.WEB_ADDRESS}."
+    return [Error(text, hint=hint, id="exchange.E021")]
+
+
+@_check(SETTINGS)
+def hosts_are_named() -> list[CheckMessage]:
+    """With any host name accepted, a request chooses the addresses of links and redirects that others may follow."""
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    hint = "Name the hosts of the site, such as exchange.example."
+    return [Error("ALLOWED_HOSTS accepts every host name (*).", hint=hint, id="exchange.E022")]
+
+
+@_check(SETTINGS)
+def header_of_the_proxy_is_a_name() -> list[CheckMessage]:
+    name = settings.WEB_CLIENT_ADDRESS_HEADER
+    if not name or re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
+        return []
+    hint = "Give the name of the header that the proxy sets, such as X-Forwarded-For."
+    return [Error(f"WEB_CLIENT_ADDRESS_HEADER is {name!r}.", hint=hint, id="exchange.E023")]
 
 
 @_check(WEB, deploy=True)
-def secret_key_is_set() -> list[CheckMessage]:
-    hint = f"Use at least {SECRET_KEY_CHARACTERS} random characters; `make run` creates a key."
+def secret_key_is_strong() -> list[CheckMessage]:
+    """The key is not shown."""
     try:
-        length = len(settings.SECRET_KEY)
+        weakness = _weakness(settings.SECRET_KEY)
     except ImproperlyConfigured:  # raised by Django if it is empty
-        return [Error("SECRET_KEY is not set.", hint=hint, id="exchange.E011")]
-    if length < SECRET_KEY_CHARACTERS:
-        return [Error(f"SECRET_KEY has only {length} characters.", hint=hint, id="exchange.E011")]
-    return []
+        weakness = "is not set"
+    hint = f"Use at least {SECRET_KEY_CHARACTERS} random characters; `make run` creates a key."
+    return [Error(f"SECRET_KEY {weakness}.", hint=hint, id="exchange.E011")] if weakness else []
+
+
+def _weakness(key: str) -> str:
+    """Why the key can be guessed, "" if there is no sign of it."""
+    if len(key) < SECRET_KEY_CHARACTERS:
+        return f"has only {len(key)} characters"
+    if len(set(key)) < SECRET_KEY_DISTINCT:
+        return f"has only {len(set(key))} different characters"
+    if key in (key + key)[1:-1]:
+        return "repeats a shorter text"
+    if key.startswith(DJANGO_EXAMPLE):
+        return "was made by Django's startproject for development only"
+    return ""

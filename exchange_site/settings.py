@@ -6,6 +6,7 @@ Nothing here raises: an invalid value is replaced by its default and added to `S
 `exchange_site.checks` refuses to start. Nothing is written; the secret key created by `make run` is read.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ SETTING_DESCRIPTIONS = _env.descriptions  # for docs/settings.md
 # --- files -------------------------------------------------------------------------------------------------------
 
 _env.group("All programs", read_by="all")
+DEFAULT_DATA_DIR = BASE_DIR / "data"
 DATA_DIR = _env.path(
     "DATA_DIR",
-    BASE_DIR / "data",
+    DEFAULT_DATA_DIR,
     "Folder of all files: SQLite, WAL, snapshots, CSV trail, spill, keys, logs. Each engine needs "
-    "its own; settlement may share it with one engine.",
+    "its own; settlement may share it with one engine. Other accounts of the machine must not have access to it (mode "
+    "0700).",
     shown="`data/` beside `manage.py`",
 )
 SECRET_KEY_FILE = DATA_DIR / "secret-key"
@@ -236,6 +239,24 @@ CSRF_TRUSTED_ORIGINS = _env.words(
     "Origins whose forms are accepted, such as `https://exchange.example`, separated by commas.",
 )
 
+WEB_CLIENT_ADDRESS_HEADER = _env.text(
+    "WEB_CLIENT_ADDRESS_HEADER",
+    "",
+    "Header in which the proxy names the client's address, such as `X-Forwarded-For` (its last address counts); set it "
+    "only if every request comes through that proxy. Not set: the address of the connection.",
+)
+LOGIN_FAILURES = _env.whole(
+    "LOGIN_FAILURES", 10, "Wrong passwords for an account from one address before this pair is locked.", unit="attempts"
+)
+LOGIN_LOCK_MINUTES = _env.whole("LOGIN_LOCK_MINUTES", 15, "How long such a pair is locked.", unit="minutes")
+SESSION_IDLE_MINUTES = _env.whole(
+    "SESSION_IDLE_MINUTES",
+    30,
+    "A login ends after this time without a request; an open overview, which refreshes itself, does not count.",
+    unit="minutes",
+)
+SESSION_HOURS = _env.whole("SESSION_HOURS", 12, "A login ends after this time in any case.", unit="hours")
+
 INSTALLED_APPS = [
     "unfold",  # before the admin: its templates replace the admin's
     "django.contrib.admin",
@@ -244,6 +265,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",  # limits the guessing of passwords
     "exchange_site",
     "back_office",
     "benchmarks",
@@ -260,10 +282,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "back_office.sessions.SessionEndMiddleware",
     # All views need a login, except those marked as public: health and metrics.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it replaces the login page of a locked account
 ]
 ROOT_URLCONF = "exchange_site.urls"
 WSGI_APPLICATION = "exchange_site.wsgi.application"
@@ -286,6 +310,21 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses locked accounts before a password is hashed
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(minutes=LOGIN_LOCK_MINUTES)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # with the name alone, anybody could lock operators out
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a lock ends, even if somebody keeps trying
+AXES_CLIENT_IP_CALLABLE = "back_office.logins.client_address"
+AXES_LOCKOUT_CALLABLE = "back_office.logins.locked_page"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+AXES_DISABLE_ACCESS_LOG = True  # back_office.logins logs the same as events
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"  # after a login without a target
 LANGUAGE_CODE = "en-us"
@@ -297,6 +336,10 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = WEB_HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # no script of the pages reads them
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SECURE_REFERRER_POLICY = "same-origin"
 if WEB_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from matching.storage.disk import make_folder
 from settlement.errors import AlreadyRunning, CannotRun
 
 NAME = "settlement.lock"
@@ -14,7 +15,7 @@ NAME = "settlement.lock"
 def exclusive(folder: Path) -> Iterator[None]:
     """Held until the block ends or the process dies. Raises AlreadyRunning, CannotRun."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         file = (folder / NAME).open("a")
     except OSError as error:
         raise CannotRun(f"{folder / NAME} cannot be opened: {error.strerror}.") from error

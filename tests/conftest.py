@@ -146,7 +146,7 @@ def free_port() -> Callable[[], int]:
 def data_dir(tmp_path: Path, settings: Settings) -> Path:
     """A DATA_DIR for this test, in this process."""
     folder = tmp_path / "data"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     settings.DATA_DIR = folder
     settings.SECRET_KEY_FILE = folder / "secret-key"
     settings.ADMIN_PASSWORD_FILE = folder / "admin-password"
@@ -159,7 +159,7 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
 def process_environment(tmp_path: Path) -> dict[str, str]:
     """Environment of processes that a test starts, with their own DATA_DIR and ports."""
     folder = tmp_path / "process-data"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     return {**os.environ, **free_addresses(), "DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
 
 

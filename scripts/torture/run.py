@@ -69,7 +69,7 @@ def _exchange(folder: Path, rng: random.Random) -> Exchange:
     common = settings_of(folder)
 
     def process(name: str, data_dir: str, mark: str, **settings: str) -> ManagedProcess:
-        (folder / data_dir).mkdir(exist_ok=True)
+        (folder / data_dir).mkdir(mode=0o700, exist_ok=True)
         environment = {**common, **free_addresses(), "DATA_DIR": str(folder / data_dir), **settings}
         own = random.Random(rng.random())  # noqa: S311
         return ManagedProcess(name, environment, mark.format(**environment), own)

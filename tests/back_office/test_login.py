@@ -55,7 +55,7 @@ def test_a_logged_in_user_is_redirected_from_the_login_to_the_front_page(market:
 def test_the_logout_page_links_to_the_login(market: Market) -> None:
     User.objects.create_superuser("operator", password=PASSWORD)
     client = Client()
-    client.login(username="operator", password=PASSWORD)
+    log_in(client, "/admin/login/")
     goodbye = client.post(reverse("admin:logout"))
     assert goodbye.status_code == 200
     (again,) = re.findall(r'<a[^>]*href="(/[^"]*)"', html(goodbye))
@@ -67,7 +67,7 @@ def test_the_logout_page_links_to_the_login(market: Market) -> None:
 def test_a_changed_password_is_confirmed_on_a_page(market: Market) -> None:
     User.objects.create_superuser("operator", password=PASSWORD)
     client = Client()
-    client.login(username="operator", password=PASSWORD)
+    log_in(client, "/admin/login/")
     fields = {"old_password": PASSWORD, "new_password1": PASSWORD + "2", "new_password2": PASSWORD + "2"}
     response = client.post(reverse("admin:password_change"), fields, follow=True)
     assert response.status_code == 200

@@ -61,6 +61,10 @@ def test_the_defaults_are_valid() -> None:
         ("REDIS_URL", "amqp://localhost", "exchange.E009"),
         ("SCYLLA_KEYSPACE", "drop table", "exchange.E009"),
         ("SCYLLA_REPLICATION", {"dc1": 3}, "exchange.E009"),
+        ("ALLOWED_HOSTS", ["*"], "exchange.E022"),
+        ("WEB_CLIENT_ADDRESS_HEADER", "X-Forwarded-For: yes", "exchange.E023"),
+        ("LOGIN_FAILURES", 0, "exchange.E008"),
+        ("SESSION_IDLE_MINUTES", 0, "exchange.E008"),
         ("SETTING_PROBLEMS", ["ENGINE_RING_BLOCKS must be a whole number, not 'many'."], "exchange.E001"),
     ],
 )
@@ -152,6 +156,111 @@ def test_a_data_folder_is_created_for_this_account_only(settings: Settings, tmp_
 
     assert ids() == []
     assert settings.DATA_DIR.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("inner", ["", "wal", "celery/queue"])
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o750, 0o701])
+def test_a_folder_that_others_can_enter_is_refused_with_the_command(
+    settings: Settings, tmp_path: Path, inner: str, mode: int
+) -> None:
+    settings.DATA_DIR = tmp_path / "data folder"
+    opened = settings.DATA_DIR / inner
+    opened.mkdir(mode=0o700, parents=True)
+    for folder in (settings.DATA_DIR, settings.DATA_DIR / "celery"):
+        if folder.is_dir():
+            folder.chmod(0o700)
+    opened.chmod(mode)
+
+    (found,) = checks.run_checks(tags=[SETTINGS])
+
+    assert found.id == "exchange.E020"
+    assert str(opened) in found.msg
+    assert found.hint == f"Run: chmod 700 '{opened}'"
+    subprocess.run(found.hint.removeprefix("Run: "), shell=True, check=True)
+    assert ids() == []
+
+
+def test_one_command_closes_many_folders(settings: Settings, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path / "data"
+    for name in ("wal", "spill", "snapshots", "logs"):
+        (settings.DATA_DIR / name).mkdir(parents=True)
+        (settings.DATA_DIR / name).chmod(0o755)
+
+    (found,) = checks.run_checks(tags=[SETTINGS])
+
+    assert found.hint == f"Run: chmod -R go-rwx {settings.DATA_DIR}"
+    subprocess.run(found.hint.removeprefix("Run: "), shell=True, check=True)
+    assert ids() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another account")
+@pytest.mark.parametrize("planted", ["", "wal/0001.log", "settled_trades.csv"])
+def test_files_of_another_account_are_refused(settings: Settings, tmp_path: Path, planted: str) -> None:
+    settings.DATA_DIR = tmp_path / "data"
+    file = settings.DATA_DIR / planted
+    (settings.DATA_DIR / "wal").mkdir(mode=0o700, parents=True)
+    settings.DATA_DIR.chmod(0o700)
+    if planted:
+        file.touch()
+    os.chown(file, 65_534, 65_534)
+
+    (found,) = checks.run_checks(tags=[SETTINGS])
+
+    assert found.id == "exchange.E020"
+    assert found.msg.startswith(f"{file} belongs to another account (")
+
+
+def test_a_link_to_a_folder_is_judged_by_the_folder(settings: Settings, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path / "data"
+    elsewhere = tmp_path / "fast-disk"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o755)
+    settings.DATA_DIR.mkdir(mode=0o700)
+    (settings.DATA_DIR / "wal").symlink_to(elsewhere)
+    assert ids() == ["exchange.E020"]
+
+    elsewhere.chmod(0o700)
+    assert ids() == []
+
+
+def test_the_folder_of_make_run_is_closed_to_others_at_the_start(settings: Settings, tmp_path: Path) -> None:
+    settings.DATA_DIR = settings.DEFAULT_DATA_DIR = tmp_path / "data"
+    (settings.DATA_DIR / "wal").mkdir(parents=True)
+    for folder in (settings.DATA_DIR, settings.DATA_DIR / "wal"):
+        folder.chmod(0o755)
+
+    assert ids() == []
+    assert settings.DATA_DIR.stat().st_mode & 0o777 == 0o700
+    assert (settings.DATA_DIR / "wal").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8000", "[::]:8000", "10.0.0.7:8000", "exchange.example:8000"])
+def test_debug_pages_are_refused_on_an_open_address(settings: Settings, address: str) -> None:
+    settings.WEB_ADDRESS = address
+    assert ids() == []
+
+    settings.DEBUG = True
+    assert ids() == ["exchange.E021"]
+
+    settings.WEB_ADDRESS = "127.0.0.1:8000"
+    assert ids() == []
+
+
+def test_hosts_have_to_be_named(settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["exchange.example", "*"]
+    assert ids() == ["exchange.E022"]
+
+
+@pytest.mark.parametrize(
+    "key", ["0" * 64, "secret" * 10, "abcdefghi" * 5, "django-insecure-3(k@_w^c0f!x5t=m7p9z)q2v8r1n6b4d"]
+)
+def test_the_web_refuses_a_key_that_can_be_guessed_and_does_not_show_it(settings: Settings, key: str) -> None:
+    settings.SECRET_KEY = key
+
+    (found,) = checks.run_checks(tags=[WEB], include_deployment_checks=True)
+
+    assert found.id == "exchange.E011"
+    assert key not in f"{found.msg}{found.hint}"
 
 
 @pytest.mark.parametrize("key", ["", "short"])

@@ -120,7 +120,7 @@ def start(tmp_path: Path, empty_store: Path) -> Iterator[Start]:
     def start_one(*arguments: str, data_dir: Path | None = None, **settings: str) -> Process:
         folder = data_dir or tmp_path / f"data-{len(started)}"
         if not folder.exists():
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
             shutil.copy(empty_store, folder)
         environment = {
             **os.environ,

@@ -1,5 +1,6 @@
 from typing import Any
 
+from matching.storage.disk import make_folder
 from settlement import wiring
 from settlement.commandline import ExchangeCommand
 
@@ -8,7 +9,7 @@ class Command(ExchangeCommand):
     help = "Create the store's tables or update them. Can be run again."
 
     def handle(self, **options: Any) -> str:
-        wiring.data_dir().mkdir(parents=True, exist_ok=True)
+        make_folder(wiring.data_dir())
         self.so_far = "the tables may be there in part, and it is safe to run this again"
         store = wiring.store()
         store.init()

@@ -1,0 +1,90 @@
+"""Logins are logged, and password guessing is limited: django-axes counts failures by account and address."""
+
+import ipaddress
+from typing import Any
+
+import structlog
+from axes.signals import user_locked_out
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+log = structlog.get_logger(__name__)
+
+SHOWN_CHARACTERS = 150
+IPV6_NETWORK_BITS = 64
+"""A site has this network at least, so a single IPv6 address says nothing about who sends a request."""
+
+
+def connect() -> None:
+    """Logs logins from now on."""
+    user_login_failed.connect(_log_failure, dispatch_uid="office-login-failed")
+    user_logged_in.connect(_log_login, dispatch_uid="office-logged-in")
+    user_locked_out.connect(_log_lock, dispatch_uid="office-login-locked")
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """The client's address as far as it is trusted: that of the connection, or what the proxy of the settings says.
+
+    A proxy appends the address that it sees, so the last one is not the client's invention. For IPv6 this is the
+    network. None if the server does not know it.
+    """
+    connection = request.META.get("REMOTE_ADDR") or None
+    if not settings.WEB_CLIENT_ADDRESS_HEADER:
+        return _network(connection) if connection else None
+    named = request.headers.get(settings.WEB_CLIENT_ADDRESS_HEADER, "").rpartition(",")[2].strip()
+    return _network(named) or (_network(connection) if connection else None)
+
+
+def _network(text: str) -> str | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), IPV6_NETWORK_BITS), strict=False).network_address)
+
+
+def locked_page(
+    request: HttpRequest, original: HttpResponse | None = None, credentials: dict[str, Any] | None = None
+) -> HttpResponse:
+    """Answer to a login of a locked pair of account and address. It is the same whether or not the account exists."""
+    sentence = (
+        f"There were too many wrong passwords for this account from your address. Try again in "
+        f"{settings.LOGIN_LOCK_MINUTES} minutes, or ask who runs the site to unlock it: manage.py axes_reset_username."
+    )
+    page = render(
+        request, "back_office/plain.html", {"title": "Login locked for a while", "sentence": sentence}, status=429
+    )
+    page["Retry-After"] = str(settings.LOGIN_LOCK_MINUTES * 60)
+    return page
+
+
+def _log_failure(
+    sender: object, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: object
+) -> None:
+    log.warning("site.login_failed", user=_shown(credentials.get("username")), address=_from(request))
+
+
+def _log_login(sender: object, request: HttpRequest, user: AbstractBaseUser, **kwargs: object) -> None:
+    log.info("site.logged_in", user=_shown(user.get_username()), address=_from(request))
+
+
+def _log_lock(sender: object, request: HttpRequest, username: str | None, **kwargs: object) -> None:
+    if getattr(request, "axes_failures_since_start", None):  # not for every further attempt
+        log.warning(
+            "site.login_locked", user=_shown(username), address=_from(request), minutes=settings.LOGIN_LOCK_MINUTES
+        )
+
+
+def _shown(name: object) -> str:
+    return str(name or "")[:SHOWN_CHARACTERS]
+
+
+def _from(request: HttpRequest | None) -> str:
+    return (client_address(request) if request is not None else None) or ""
