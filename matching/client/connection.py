@@ -165,12 +165,15 @@ class Connection:
         self._listen_until(min(deadline_s, self._received_at_s + _SILENT_S), lambda: self._search is None)
         question = self._question = Question(verb, self._random_bytes)
         try:
-            while question.answer is None and (now_s := self._clock()) < deadline_s:
+            while not question.is_done and (now_s := self._clock()) < deadline_s:
                 self._post(*question.to_send(self.address))
                 is_done = partial(self._is_answered_or_left, question, self.address)
                 self._listen_until(min(deadline_s, now_s + _RESEND_S), is_done)
         finally:
             self._question = None
+        if question.refused is not None:
+            refused = wire.decode_refused(question.refused)
+            raise EngineRefused(refused.code, refused.message)
         if question.answer is None:
             raise self._timeout_error()
         answer = wire.decode_json(question.answer)
@@ -192,7 +195,7 @@ class Connection:
                 self._drain()
 
     def _is_answered_or_left(self, question: Question, address: str) -> bool:
-        return question.answer is not None or self.address != address
+        return question.is_done or self.address != address
 
     def _wait(self, seconds: float) -> None:
         if self._search is None:
@@ -271,6 +274,8 @@ class Connection:
                 self._take_answer(wire.decode_answer(wire.joined(frames[1:])))
             elif frames[0] == wire.REFUSED and len(frames) == 2:
                 self._take_refusal(wire.decode_refused(frames[1]))
+            elif frames[0] == wire.REFUSED and len(frames) == 3 and self._question is not None:
+                self._question.take_refusal(frames[1], frames[2])
             elif len(frames) == 3 and frames[2] == _STATUS_CORRELATION:
                 self._handle_status(frames[1])
             elif len(frames) == 3 and self._question is not None:
@@ -395,6 +400,8 @@ class Connection:
     def _timeout_error(self) -> EngineUnreachable:
         if self._refused_by_follower:
             return NoAnswer(f"None of the engines at {self.directory} leads: promote one, or start the leader again.")
+        if self._socket.problem:
+            return EngineUnreachable(self._socket.problem)
         if self._has_received:
             return NoAnswer(f"The engine at {self.address} did not answer within {self.timeout_s:g} s.")
         where = self.directory if self._failover else self.address

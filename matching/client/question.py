@@ -26,6 +26,8 @@ class Question:
         self._asked = ""  # address of the engine to which it was sent last
         self._is_lost = False
         self.answer: bytes | None = None
+        self.refused: bytes | None = None
+        """The engine's refusal, instead of an answer."""
 
     @property
     def silent_s(self) -> float:
@@ -40,6 +42,15 @@ class Question:
             self._probe = self._random_bytes(8)
         self._asked, self._is_lost = address, False
         return self._verb, self._correlation
+
+    @property
+    def is_done(self) -> bool:
+        return self.answer is not None or self.refused is not None
+
+    def take_refusal(self, payload: bytes, correlation: bytes) -> None:
+        """Reads a refusal from the engine; ignores it if it refuses something else."""
+        if correlation == self._correlation:
+            self.refused = payload
 
     def take(self, payload: bytes, correlation: bytes) -> None:
         """Reads a message from the engine; ignores it if it answers something else."""

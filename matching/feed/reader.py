@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+import structlog
+
 from matching.client.leaders import reachable
 from matching.core.blocks import Block
 from matching.core.errors import BadMessage, EngineUnreachable
@@ -17,6 +19,8 @@ from matching.feed.silence import Silence
 from matching.transport import wire
 from matching.transport.network import ZmqNetwork
 from matching.transport.sockets import Kind, Limits, Network, Socket, Undelivered
+
+log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.5
 _MAX_RETRY_S = 8.0
@@ -43,6 +47,7 @@ class Feed:
         self._clock = clock
         self._network = make_network()
         self._confirmed = 0
+        self._refusal = ""  # the last one that was logged
         self._epoch = 0  # the highest epoch received
         self._oldest_epoch = 0  # messages of older epochs are ignored
         self._begin(block_address, retransmit_address)
@@ -216,6 +221,8 @@ class Feed:
         elif frames[0] == wire.PENDING and self._download:
             self._silence.note_message()
             self._download.note_pending()
+        elif frames[0] == wire.REFUSED and len(frames) == 2:
+            self._note_refusal(wire.decode_refused(frames[1]))
         elif frames[0] == wire.SENT:
             wire.decode_numbers(frames[1:], 1)
             self._send_request()  # requests the next part, and what was lost of this one
@@ -225,6 +232,12 @@ class Feed:
                 self._missing, self._download = (first, oldest), None
             elif self._wanted and self._wanted[0] == first:
                 self._missing, self._wanted = (first, oldest), None
+
+    def _note_refusal(self, refused: wire.Refused) -> None:
+        """Logs each reason once. The engine then counts as silent, as far as this feed needs what it refuses."""
+        if refused.message != self._refusal:
+            self._refusal = refused.message
+            log.warning("feed.refused", code=refused.code, reason=refused.message)
 
     def _handle_status(self, status: wire.Status) -> None:
         if status.epoch < self._oldest_epoch:
@@ -279,7 +292,8 @@ def _ask_addresses(network: Network, clock: Callable[[], float], address: str, t
                 if frames and frames[0] == wire.STATUS and len(frames) > 1:
                     with suppress(BadMessage):
                         return reachable(wire.decode_status(frames[1]).addresses, address)
+        problem = dealer.problem
     finally:
         subscriber.close()
         dealer.close()
-    raise EngineUnreachable(f"No engine answers at {address}: start it, or name another address.")
+    raise EngineUnreachable(problem or f"No engine answers at {address}: start it, or name another address.")

@@ -9,7 +9,9 @@ from typing import NamedTuple
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
 from matching.node.status import Counters, StatusBoard
-from matching.transport import wire
+from matching.transport import permissions, wire
+from matching.transport.key_register import RegisteredKey
+from matching.transport.permissions import NotPermitted
 from matching.transport.roles import LEADER, REPLICA, TAKE_COMMANDS
 from matching.transport.sockets import Frame, Socket, Undelivered
 
@@ -29,6 +31,11 @@ class Promotion(NamedTuple):
     forced: bool
 
 
+class _Message(NamedTuple):
+    frames: list[bytes]
+    peer: RegisteredKey | None  # its sender
+
+
 class CommandEndpoint:
     """`socket` is a ROUTER. A follower collects requests in `promotions`, to be decided later; others refuse them."""
 
@@ -38,7 +45,7 @@ class CommandEndpoint:
         self._board = board
         self._counters = counters
         self._decisions: dict[bytes, bytes] = {}  # correlation id of a promotion → answer, newest last
-        self._deferred: list[bytes] | None = None  # a costly question, read first in the next turn
+        self._deferred: _Message | None = None  # a costly question, read first in the next turn
         self.promotions: list[Promotion] = []
 
     def receive(self) -> list[tuple[bytes, wire.Batch]]:
@@ -48,20 +55,20 @@ class CommandEndpoint:
         repetition of the same question in the same turn is ignored.
         """
         received: list[tuple[bytes, wire.Batch]] = []
-        costly: list[bytes] | None = None
+        costly: list[bytes] | None = None  # the frames of one
         commands = 0
         for _ in range(_MESSAGES_A_TURN):
             if commands >= _COMMANDS_A_TURN or (message := self._next_message()) is None:
                 break
-            sender, *frames = message
+            sender, *frames = message.frames
             if frames and frames[0] in wire.COSTLY_QUESTIONS:
-                if message == costly:
+                if message.frames == costly:
                     continue
                 if costly is not None:
                     self._deferred = message
                     break
-                costly = message
-            batch = self._read(sender, frames)
+                costly = message.frames
+            batch = self._read(sender, frames, message.peer)
             if batch is not None:
                 received.append((sender, batch))
                 commands += len(batch.commands)
@@ -82,9 +89,11 @@ class CommandEndpoint:
     def deny(self, promotion: Promotion, message: str) -> None:
         self._decide(promotion, {"ok": False, "message": message})
 
-    def _next_message(self) -> list[bytes] | None:
+    def _next_message(self) -> _Message | None:
         message, self._deferred = self._deferred, None
-        return message or self._socket.receive()
+        if message is None and (frames := self._socket.receive()) is not None:
+            return _Message(frames, self._socket.peer)
+        return message
 
     def _decide(self, promotion: Promotion, decision: dict[str, object]) -> None:
         """Sends the decision and stores it, because the client may have repeated its request meanwhile."""
@@ -94,14 +103,16 @@ class CommandEndpoint:
             del self._decisions[next(iter(self._decisions))]
         self._send(promotion.sender, wire.PROMOTE, answer, promotion.correlation)
 
-    def _read(self, sender: bytes, frames: list[bytes]) -> wire.Batch | None:
+    def _read(self, sender: bytes, frames: list[bytes], peer: RegisteredKey | None) -> wire.Batch | None:
+        if len(frames) == 2 and frames[0] == wire.COMMANDS:
+            return self._read_batch(sender, frames[1], peer)
         try:
-            if len(frames) == 2 and frames[0] == wire.COMMANDS:
-                return self._read_batch(sender, frames[1])
             verb, correlation = wire.decode_question(frames, wire.QUESTIONS | wire.PROMOTIONS)
+            permissions.check_message(peer, verb)
         except BadMessage as error:
-            self._counters.bad_messages += 1
-            self._send(sender, wire.REFUSED, wire.encode_refused(wire.Refused(wire.BAD_MESSAGE, str(error))))
+            refused = wire.encode_refused(wire.Refused(self._counters.note_refusal(error), str(error)))
+            # Correlated if it is a question: else its sender would wait for the answer.
+            self._send(sender, wire.REFUSED, refused, *frames[1:2] if isinstance(error, NotPermitted) else ())
             return None
         if verb in wire.PROMOTIONS:
             self._read_promotion(Promotion(sender, correlation, verb == wire.PROMOTE_FORCED))
@@ -120,9 +131,10 @@ class CommandEndpoint:
         else:
             self.promotions.append(promotion)
 
-    def _read_batch(self, sender: bytes, payload: bytes) -> wire.Batch | None:
+    def _read_batch(self, sender: bytes, payload: bytes, peer: RegisteredKey | None) -> wire.Batch | None:
         try:
             batch = wire.decode_batch(payload)
+            permissions.check_commands(peer, batch.commands)
             # A follower refuses every batch anyway, and may not know the instruments yet, so it does not check them. A
             # replica may not know them yet either; it checks them when it reads the batch from the log.
             if self._board.role == REPLICA:
@@ -130,8 +142,7 @@ class CommandEndpoint:
             elif self._board.role in TAKE_COMMANDS:
                 self._engine.check(batch.commands, batch.texts)
         except BadMessage as error:
-            self._counters.bad_messages += 1
-            code = wire.TOO_LARGE if isinstance(error, wire.TooLarge) else wire.BAD_MESSAGE
+            code = self._counters.note_refusal(error)
             client, number = wire.addressee(payload)
             applied = self._engine.clients.get(client, 0)
             refused = wire.Refused(code, str(error), client, number, applied)

@@ -28,8 +28,9 @@ from matching.node.status import StatusBoard
 from matching.storage.input_logs.base import CommandLog
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.permissions import BLOCK_READERS, RETRANSMISSION_READERS
 from matching.transport.roles import FOLLOWER, LEADER, REPLICA
-from matching.transport.sockets import Kind, Network, Socket
+from matching.transport.sockets import ALL_ROLES, Kind, Network, Socket
 
 log = structlog.get_logger(__name__)
 
@@ -214,12 +215,12 @@ def _opened(plan: Plan, services: Services, role: str, input_log: str) -> Iterat
     network = services.make_network()
     opened: list[Socket] = []
     try:
-        for kind, address, limits in (
-            (Kind.ROUTER, plan.addresses.commands, wire.COMMAND_LIMITS),
-            (Kind.PUB, plan.addresses.blocks, wire.BLOCK_LIMITS),
-            (Kind.ROUTER, plan.addresses.retransmission, wire.RETRANSMIT_LIMITS),
+        for kind, address, limits, admits in (
+            (Kind.ROUTER, plan.addresses.commands, wire.COMMAND_LIMITS, ALL_ROLES),
+            (Kind.PUB, plan.addresses.blocks, wire.BLOCK_LIMITS, BLOCK_READERS),
+            (Kind.ROUTER, plan.addresses.retransmission, wire.RETRANSMIT_LIMITS, RETRANSMISSION_READERS),
         ):
-            opened.append(network.bind(kind, address, limits))
+            opened.append(network.bind(kind, address, limits, admits))
         kernel.compile_now()
         commands, blocks, retransmission = opened
         engine, ring = Engine(), Ring(plan.ring_blocks, plan.ring_bytes)

@@ -13,7 +13,7 @@ from matching.core.engine import Engine
 from matching.core.errors import BadMessage
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
-from matching.transport import wire
+from matching.transport import permissions, wire
 from matching.transport.sockets import Frame, Socket, Undelivered
 
 _REQUESTS_A_TURN = 64
@@ -107,12 +107,13 @@ class Publisher:
             try:
                 self._serve_one(sender, frames)
             except BadMessage as error:
-                self._board.counters.bad_messages += 1
-                refused = wire.Refused(wire.BAD_MESSAGE, str(error))
+                refused = wire.Refused(self._board.counters.note_refusal(error), str(error))
                 self._send(sender, wire.REFUSED, wire.encode_refused(refused))
 
     def _serve_one(self, sender: bytes, frames: list[bytes]) -> None:
         verb = frames[0] if frames else b""
+        if verb in permissions.ENGINE_VERBS:
+            permissions.check_message(self._retransmission.peer, verb)
         if verb == wire.BLOCKS:
             first, last = wire.decode_numbers(frames[1:], 2)
             self._send_blocks(sender, first, last)

@@ -5,9 +5,11 @@ from typing import Any
 
 from matching.core.codes import FIRST_REFERENCE_COMMAND
 from matching.core.engine import Engine
+from matching.core.errors import BadMessage
 from matching.core.layout import LAYOUT_VERSION
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.permissions import NotPermitted
 from matching.transport.roles import REPLICA, TAKE_COMMANDS
 
 _DEPTH_LEVELS = 10
@@ -20,12 +22,21 @@ class Counters:
     """Counts since the process started."""
 
     bad_messages: int = 0  # invalid frames
+    not_permitted: int = 0  # messages that the sender's key has no right to
     refused_batches: int = 0  # refused as halted or as a follower
     refused_blocks: int = 0  # blocks of an epoch that has ended
     lost_answers: int = 0  # the client was gone or did not read
     clock_jumps: int = 0  # number of times a clock became implausible
     commands: int = 0
     events: int = 0
+
+    def note_refusal(self, error: BadMessage) -> str:
+        """Counts a message that is refused; returns the refusal's code."""
+        if isinstance(error, NotPermitted):
+            self.not_permitted += 1
+            return wire.NOT_PERMITTED
+        self.bad_messages += 1
+        return wire.TOO_LARGE if isinstance(error, wire.TooLarge) else wire.BAD_MESSAGE
 
 
 @dataclass

@@ -69,6 +69,7 @@ FOLLOWER = "follower"
 OUT_OF_ORDER = "out_of_order"
 BAD_MESSAGE = "bad_message"
 TOO_LARGE = "too_large"
+NOT_PERMITTED = "not_permitted"
 
 MAX_BATCH_COMMANDS = 4096
 MAX_BATCH_BYTES = layout.BATCH.itemsize + 2 * MAX_BATCH_COMMANDS * layout.COMMAND.itemsize
