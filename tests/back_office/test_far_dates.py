@@ -17,7 +17,7 @@ def market(store: Store) -> Market:
     return opened
 
 
-def test_every_page_shows_the_last_time_that_int64_knows(operator: Client, market: Market) -> None:
+def test_every_page_shows_the_last_int64_timestamp(operator: Client, market: Market) -> None:
     trade = market.settled[-1]
     for address in (
         "",

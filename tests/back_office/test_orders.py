@@ -20,7 +20,7 @@ def walk_orders(operator: Client, address: str) -> list[int]:
     return seen
 
 
-def test_newest_first_with_everything_in_decimals(operator: Client, market: Market) -> None:
+def test_rows_are_listed_newest_first_with_decimals(operator: Client, market: Market) -> None:
     order = market.place(2, "ETH-USD", "sell", 341_200, 12_500)
     market.settle()
     response = operator.get("/admin/orders/")
@@ -30,7 +30,7 @@ def test_newest_first_with_everything_in_decimals(operator: Client, market: Mark
 
 
 @pytest.mark.parametrize("query", ["", "account=3", "symbol=BTC-USD"])
-def test_pages_walk_through_everything_once(operator: Client, market: Market, query: str) -> None:
+def test_paging_lists_every_row_once(operator: Client, market: Market, query: str) -> None:
     market.run(2 * PAGE_ROWS)
     market.run(PAGE_ROWS, "ETH-USD")
     seen = walk_orders(operator, f"/admin/orders/?{query}")

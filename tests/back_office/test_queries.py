@@ -71,7 +71,7 @@ def statements(operator: Client, page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_costs_the_same_however_much_there_is(operator: Client, market: Market, page: str) -> None:
+def test_a_page_takes_the_same_statements_for_any_number_of_rows(operator: Client, market: Market, page: str) -> None:
     market.run(PAGE_ROWS + 30)
     history(2 * PAGE_ROWS + 30)
     few = statements(operator, page)

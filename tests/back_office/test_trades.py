@@ -21,7 +21,7 @@ def walk(operator: Client, address: str, name: str = "older") -> list[int]:
     return seen
 
 
-def test_newest_first_with_everything_in_decimals(operator: Client, market: Market) -> None:
+def test_rows_are_listed_newest_first_with_decimals(operator: Client, market: Market) -> None:
     trade = market.trade("BTC-USD", price=6_512_345, quantity=5_000, maker=1, taker=2)
     market.settle()
     response = operator.get("/admin/trades/")
@@ -42,7 +42,7 @@ def test_newest_first_with_everything_in_decimals(operator: Client, market: Mark
         "/admin/trades/?day=2026-01-02",
     ],
 )
-def test_pages_walk_through_everything_once(operator: Client, market: Market, address: str) -> None:
+def test_paging_lists_every_row_once(operator: Client, market: Market, address: str) -> None:
     market.run(2 * PAGE_ROWS + 20)
     market.run(PAGE_ROWS, "ETH-USD")
     market.time_ns += DAY_NS

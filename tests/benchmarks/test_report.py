@@ -1,4 +1,4 @@
-"""The benchmarks of the whole: what they start they end, and what they tell is what was done. No time is judged."""
+"""Benchmarks stop the processes they start and report what was measured. Speed is not checked."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.processes
-def test_the_pipeline_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
+def test_bench_pipeline_leaves_no_processes_and_files(tmp_path: Path) -> None:
     said: list[str] = []
     found = pipeline_bench.measure(3000, 100, store="sql", seed=1, parent=tmp_path, say=said.append).document()
     assert found["commands"] == 3000
@@ -39,7 +39,7 @@ def test_the_pipeline_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
-def test_stopped_early_it_ends_its_processes(tmp_path: Path) -> None:
+def test_an_interrupted_bench_pipeline_stops_its_processes(tmp_path: Path) -> None:
     command = [sys.executable, "manage.py", "bench_pipeline", "--folder", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -60,11 +60,11 @@ def test_stopped_early_it_ends_its_processes(tmp_path: Path) -> None:
 def environment(process: Path) -> bytes:
     try:
         return (process / "environ").read_bytes()
-    except OSError:  # it has ended, or is another account's
+    except OSError:  # the process has ended or belongs to another account
         return b""
 
 
-def test_a_folder_that_is_not_there_is_exit_2() -> None:
+def test_a_missing_folder_is_exit_code_2() -> None:
     with pytest.raises(CommandError, match="missing is not one") as raised:
         call_command("bench_pipeline", "--folder", "missing")
     assert raised.value.returncode == 2
@@ -84,7 +84,7 @@ def test_a_tiny_run_of_bench_store_prints_every_key() -> None:
 
 
 @pytest.mark.services("cassandra")
-def test_bench_store_leaves_no_keyspace_and_refuses_one_that_is_there(cassandra: Running) -> None:
+def test_bench_store_drops_its_keyspace_and_refuses_an_existing_one(cassandra: Running) -> None:
     settled = f"bench_{os.getpid()}"
     environment = {"SCYLLA_PORT": str(cassandra.port), "SCYLLA_KEYSPACE": settled}
     session = Session(Access((cassandra.host,), cassandra.port, settled))
@@ -115,7 +115,7 @@ def bench_store(*arguments: str, environment: dict[str, str]) -> tuple[int, str,
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_server_that_is_not_there_is_one_sentence_and_exit_2(free_port: Callable[[], int]) -> None:
+def test_an_unreachable_server_is_one_sentence_and_exit_code_2(free_port: Callable[[], int]) -> None:
     code, out, errors = bench_store("--store", "scylla", environment={"SCYLLA_PORT": str(free_port())})
     assert (code, out) == (2, "")
     assert "does not answer" in errors.splitlines()[-1]
@@ -130,16 +130,16 @@ def test_a_server_that_is_not_there_is_one_sentence_and_exit_2(free_port: Callab
         (["--commands", "1"], ""),
     ],
 )
-def test_bad_options_of_bench_store_end_in_one_sentence_and_exit_2(arguments: list[str], sentence: str) -> None:
+def test_invalid_options_of_bench_store_are_one_sentence_and_exit_code_2(arguments: list[str], sentence: str) -> None:
     code, out, errors = bench_store("--store", "sql", *arguments, environment={})
     assert (code, out) == (2, "")
     *usage, said = errors.splitlines()
     assert said.endswith(sentence)
-    assert bool(usage) == bool(sentence)  # argparse tells the usage, too
+    assert bool(usage) == bool(sentence)  # argparse also prints the usage
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_the_same_seed_makes_the_same_blocks_which_trade(workload: str) -> None:
+def test_the_same_seed_makes_the_same_blocks_with_trades(workload: str) -> None:
     first, again = (settled_blocks.make(workload, 700, seed=3) for _ in range(2))
     assert [block.hash for block in first.stream] == [block.hash for block in again.stream]
     assert abs(first.commands - 700) <= 10
@@ -148,7 +148,7 @@ def test_the_same_seed_makes_the_same_blocks_which_trade(workload: str) -> None:
 
 
 def measured(run: report.Run) -> report.Document:
-    """As a benchmark's process would print it."""
+    """The output of a benchmark's process."""
     if run.command[0] == "bench_store":
         speeds = ("commands_per_second_appended", "trades_per_second_projected", "rows_per_second_projected")
         ratio = {"rows_per_second_bare": 4000, "ratio_to_bare": 0.75} if "scylla" in run.command else {}
@@ -193,7 +193,7 @@ def test_the_report_is_a_table_and_a_document(tmp_path: Path, monkeypatch: pytes
     assert [row["title"] for row in document["stores"]][:2] == ["store, sql, demo", "store, sql, pairs"]
 
 
-def test_without_such_a_server_scylla_is_skipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scylla_is_skipped_by_name_without_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "_document", measured)
     monkeypatch.setattr(report, "unavailable_reason", lambda: "ScyllaDB at nowhere does not answer.")
     said: list[str] = []
@@ -229,7 +229,7 @@ def test_a_benchmark_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.processes
-def test_a_process_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_process_that_ends_is_reported_with_its_last_output(tmp_path: Path) -> None:
     running = processes.Exchange({**os.environ, "ENGINE_HTTP_ADDRESS": "127.0.0.1:1"}, tmp_path)
     running.environment["SETTLEMENT_HTTP_ADDRESS"] = "127.0.0.1:1"
     running.start("engine", "-c", "raise SystemExit('no room')")

@@ -72,7 +72,7 @@ class Order:
         return price <= self.price if self.is_buy else price >= self.price
 
     def takes(self, maker: "Order") -> int:
-        """Lots it would trade with this maker; 0 if its quote budget does not pay for one lot."""
+        """Lots that this taker would trade with the maker; 0 if its quote budget does not pay for one lot."""
         if self.quote_left is not None:
             return min(self.quote_left // (maker.own_price * self.instrument.quote_unit), maker.open_lots)
         return min(self.open_lots, maker.open_lots)

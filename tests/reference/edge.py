@@ -1,7 +1,7 @@
 """The reference edge: converts a parsed JSON value to a command, or refuses it before it takes a sequence number.
 
-Fields are judged one by one, in the order of docs/semantics.md, section 4; the first that is wrong decides the reason.
-An optional field that is null counts as not given, as events write null where there is none. Fields that a command
+Fields are checked one by one, in the order of docs/semantics.md, section 4; the first invalid one gives the reason.
+An optional field that is null counts as not given, because events write null for a missing value. Fields that a command
 does not know are ignored.
 """
 
@@ -28,7 +28,9 @@ from tests.reference.commands import (
     Withdraw,
 )
 
-NOT_JSON = "this line is no JSON"  # stands for any value that is not an object: refused as malformed
+NOT_JSON = (
+    "this line is no JSON"  # represents an invalid line; refused as malformed, as any value that is not an object
+)
 
 SIDES = ("buy", "sell")
 ORDER_TYPES = ("limit", "market")
@@ -59,7 +61,7 @@ def parse_line(text: str) -> object:
 
 
 def _parse_integer(digits: str) -> int | float:
-    # Python reads no integer of thousands of digits; as a float it is of the wrong type wherever an integer belongs.
+    # Python refuses integers of thousands of digits. A float is refused wherever an integer is required.
     return int(digits) if len(digits) <= _LONGEST_JSON_INTEGER else float("inf")
 
 

@@ -1,7 +1,8 @@
-"""The reference engine: slow and simple, with which the fast engine is compared. Takes a command, returns its events.
+"""The reference engine: a slow and simple implementation that tests compare the fast engine with.
 
-Everything is in whole ticks, lots and smallest units inside, as Python ints that never wrap, and in plain decimals
-outside. Refusals in the engine are reason codes; a broken invariant is an assertion error.
+It takes commands and returns their events. Internally all amounts are whole ticks, lots and smallest units, as Python
+ints, which never overflow. Commands and events have plain decimals. Refusals in the engine are reason codes; a broken
+invariant is an assertion error.
 """
 
 import dataclasses
@@ -36,9 +37,9 @@ PPM = 1_000_000
 class ReferenceExchange:
     def __init__(self) -> None:
         self.edge = Edge()
-        self.status: dict[str, str] = {}  # by symbol, as are the books
+        self.status: dict[str, str] = {}  # by symbol, like the books
         self.books: dict[str, Book] = {}
-        self.open: dict[int, Order] = {}  # by order_id: what rests in the books
+        self.open: dict[int, Order] = {}  # by order_id: orders in the books
         self.open_by_client_id: dict[tuple[int, str, str], Order] = {}  # by account, symbol, client_order_id
         self.funds = Ledger()
         self.admission = Admission(self.status, self.books, self.funds, self.open_by_client_id)
@@ -47,7 +48,7 @@ class ReferenceExchange:
         self.command_count = 0
         self.event_count = 0
         self.trade_count = 0
-        self._events: list[Event] = []  # of the command at hand
+        self._events: list[Event] = []  # of the current command
 
     # Commands in, events out
 

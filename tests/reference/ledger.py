@@ -16,8 +16,8 @@ class Balance:
 class Ledger:
     """All amounts are in smallest units of the asset.
 
-    An entry names the event that caused it and its place (leg 0, 1, 2, …) among the entries of that event. A change of
-    nothing leaves no entry.
+    An entry names the event that caused it and its number (leg 0, 1, 2, …) among the entries of that event. A change of
+    zero makes no entry.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """Invalid input from careless or hostile clients: whole lines, and values for single fields."""
 
-# Instead of a line with a command.
+# Lines that are not commands.
 NONSENSE_LINES = (
     "",
     "   ",
@@ -23,7 +23,7 @@ NONSENSE_LINES = (
     "[" * 100_000,
 )
 
-# Put in the place of a field that was right.
+# Values that replace a valid field.
 WRONG_VALUES: tuple[object, ...] = (
     *(None, True, False, 0, 1, -1, 12.5, 1e300, 2**62, 2**63 - 1, 2**63, -(2**63), 10**30, [], {}, ["1"]),
     *("", "0", "-0", "00", "1", "-1", "+1", "1.", ".5", "1e5", " 1", "1 ", "1\n", "٣", "0x1", "1_000", "1,5", "--1"),
@@ -34,7 +34,7 @@ WRONG_VALUES: tuple[object, ...] = (
     *("BTC", "btc", "USD", "DOGE", "BTC-USD", "NO-NE", "A" * 32, "A" * 33, "expire_maker", "expire_all", "order"),
 )
 
-# Put beside the fields that belong to the command.
+# Fields added to a valid command.
 FIELDS = (
     *("account", "symbol", "asset", "side", "order_type", "price", "quantity", "quote_quantity", "time_in_force"),
     *("post_only", "self_trade_prevention", "client_order_id", "order_id", "amount", "reference", "colour"),

@@ -6,7 +6,7 @@ from fractions import Fraction
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 
-# Python reads no integer of more than 4300 digits; nothing near that length can be a tick, a lot or an amount.
+# Python refuses integers of more than 4300 digits. No tick, lot or amount is nearly as long.
 LONGEST_DIGITS = 1000
 FAR_TOO_MUCH = Fraction(10**LONGEST_DIGITS)
 
@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 def parse(text: object) -> Fraction | None:
     """The exact value of a plain decimal string; None for anything else (numbers, `+1`, `1.`, `.5`, `1e5`, ` 1`, `٣`).
 
-    A value of more digits than any field can hold gives `FAR_TOO_MUCH`, which fits nowhere.
+    A value with more digits than any field can hold gives `FAR_TOO_MUCH`, which every field refuses.
     """
     matched = _PLAIN.fullmatch(text) if isinstance(text, str) else None
     if matched is None:

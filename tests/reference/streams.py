@@ -1,7 +1,7 @@
 """Seeded streams of JSON commands that exercise every rule: many orders rest, many trade, some are invalid.
 
-A stream follows a reference exchange of its own, so that it knows which orders are open, what the best prices are and
-who has money; what it yields depends on its arguments alone.
+A stream applies its commands to its own reference exchange, so it knows open orders, best prices and balances. The same
+arguments give the same commands.
 """
 
 import json
@@ -63,7 +63,7 @@ TEMPLATES = (
     _template("BTC-USD", "0.01 0.0001", "0.0002 50 10", (1000, 2500), (2_000_000, 400, 900)),
     # 2^62 smallest units are 4.6 ETH, or 461 lots.
     _template("ETH-BTC", "0.0001 0.01", "0.01 1000 0", (0, 999), (500, 12, 6)),
-    # Notionals reach 2^62 at common sizes, and all that a trade brings is fee.
+    # Notionals reach 2^62 at common sizes, and fees take almost all of a trade.
     _template(
         "ONE-WEI",
         "0.000000000000000001 1",
@@ -116,7 +116,7 @@ class _Market:
         self.assets = sorted({definition[leg] for definition in definitions for leg in ("base", "quote")})
         self.middles = {symbol: template.middle_ticks for symbol, template in self.templates.items()}
         self.references = 0
-        self.depth = 300 * len(self.templates)  # open orders to have before more of them trade
+        self.depth = 300 * len(self.templates)  # open orders before most new orders trade
 
     # What every stream begins with
 
@@ -309,7 +309,7 @@ class _Market:
 
     def _open_order(self) -> Order | None:
         order = self.random.choice(list(self.exchange.open.values())) if self.exchange.open else None
-        # A spoiled definition may have made an instrument by chance, and a spoiled order may rest in it.
+        # An altered definition may be valid by chance, and an altered order may rest in the new instrument.
         return order if order is not None and order.instrument.symbol in self.templates else None
 
     def _price(self, instrument: Instrument, side: str) -> int:

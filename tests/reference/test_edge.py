@@ -51,9 +51,7 @@ def _reason(command: object, tape: Tape | None = None) -> str | None:
         ("[" * 200_000, None),
     ],
 )
-def test_a_line_that_is_no_command_is_malformed_and_names_a_command_only_if_it_is_one_of_ours(
-    line: str, command: str | None
-) -> None:
+def test_an_invalid_line_is_malformed_and_its_command_is_named_only_if_known(line: str, command: str | None) -> None:
     refusal = {"event": "rejected", "sequence": None, "line": 9, "command": command, "reason": "malformed"}
     assert Tape().exchange.submit_line(line, 9) == [refusal]
 
@@ -62,7 +60,7 @@ def test_a_blank_line_gives_nothing() -> None:
     assert [Tape().exchange.submit_line(line, 1) for line in ("", "  ", "\t\r\n")] == [[], [], []]
 
 
-def test_of_a_field_given_twice_the_last_counts() -> None:
+def test_the_last_value_of_a_repeated_field_counts() -> None:
     events = Tape().exchange.submit_line('{"command":"cancel_all","account":-1,"account":1}', 1)
     assert events[0]["event"] == "orders_cancelled"
 
@@ -87,7 +85,7 @@ NO_PLAIN_DECIMALS: list[Any] = [
 
 
 @pytest.mark.parametrize("text", NO_PLAIN_DECIMALS)
-def test_what_is_no_plain_decimal_is_malformed(text: object) -> None:
+def test_a_value_that_is_not_a_plain_decimal_is_malformed(text: object) -> None:
     assert _reason(_changed(LIMIT_ORDER, {"price": text})) == "malformed"
     assert _reason(_changed(LIMIT_ORDER, {"quantity": text})) == "malformed"
     deposit = {"command": "deposit", "account": 1, "asset": "BASE", "reference": "r"}
@@ -103,7 +101,7 @@ def test_a_plain_decimal_is_judged_by_its_value(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["5.5", str(2**63), str(-(2**63) - 1), "9" * 5000, "0." + "0" * 5000 + "1"])
-def test_what_is_no_multiple_or_does_not_fit_has_its_own_reason(text: str) -> None:
+def test_values_that_are_not_multiples_or_too_large_have_their_own_reasons(text: str) -> None:
     assert _reason({**LIMIT_ORDER, "price": text}) == "invalid_price"
     assert _reason({**LIMIT_ORDER, "quantity": text}) == "invalid_quantity"
     assert _reason(_changed(MARKET_ORDER, {"quantity": MISSING, "quote_quantity": text})) == "invalid_quantity"
@@ -168,7 +166,7 @@ def test_fields_of_a_market_order(changes: Event, reason: str | None) -> None:
     assert _reason(_changed(MARKET_ORDER, changes)) == reason
 
 
-def test_fields_are_judged_in_the_order_of_the_contract() -> None:
+def test_fields_are_checked_in_the_documented_order() -> None:
     faults: list[tuple[str, object, str]] = [
         ("account", "1", "malformed"),
         ("symbol", "NO-NE", "unknown_symbol"),
@@ -205,7 +203,7 @@ def test_fields_are_judged_in_the_order_of_the_contract() -> None:
         ({"symbol": "NO-NE"}, "unknown_symbol"),
     ],
 )
-def test_cancel_and_replace_name_an_order_in_one_of_two_ways(changes: Event, reason: str | None) -> None:
+def test_cancel_and_replace_take_either_order_id_or_client_order_id(changes: Event, reason: str | None) -> None:
     head: Event = {"account": 1, "symbol": "BASE-QUOTE", **changes}
     assert _reason({"command": "cancel", **head}) == reason
     assert _reason({"command": "replace", "price": "1", "quantity": "1", **head}) == reason
@@ -238,7 +236,7 @@ def test_fields_of_a_deposit_and_a_withdrawal(changes: Event, reason: str | None
 
 
 @pytest.mark.parametrize("symbol", ["", "btc", "A" * 33, "A B", "\u00c9", "A\n", 5, None])
-def test_a_new_symbol_is_1_to_32_of_its_alphabet(symbol: object) -> None:
+def test_a_new_symbol_has_1_to_32_valid_characters(symbol: object) -> None:
     assert _reason({"command": "asset", "symbol": symbol, "decimals": 0}) == "malformed"
     assert _reason({"command": "asset", "symbol": "A.b".upper() + "_-9", "decimals": 0}) is None
 
@@ -292,7 +290,7 @@ INSTRUMENT: Event = {
         ({"taker_fee": False}, "malformed"),
     ],
 )
-def test_an_instrument_must_make_sense(changes: Event, reason: str | None) -> None:
+def test_an_inconsistent_instrument_is_malformed(changes: Event, reason: str | None) -> None:
     assert _reason(_changed(INSTRUMENT, changes)) == reason
 
 

@@ -7,7 +7,7 @@ from tests.reference.tape import PLENTY, Tape
 MODES = ("none", "expire_taker", "expire_maker", "expire_both")
 
 
-def test_better_prices_trade_first_and_older_orders_within_a_price() -> None:
+def test_better_prices_trade_first_then_older_orders() -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 11, 1)
     tape.place("o2", 2, "sell", 10, 2)
@@ -40,7 +40,7 @@ def test_the_rest_of_a_limit_order_rests_or_is_cancelled() -> None:
     assert tape.balance(2, "QUOTE") == (str(PLENTY - 40), "20")
 
 
-def test_fok_fills_whole_or_changes_nothing() -> None:
+def test_fok_fills_completely_or_changes_nothing() -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 10, 2)
     tape.place("o2", 1, "sell", 11, 2)
@@ -63,7 +63,7 @@ def test_post_only_is_refused_whoever_owns_the_other_order() -> None:
     assert tape.place("bid", 1, "buy", 9, 1, post_only=True) == ["bid accepted"]
 
 
-def test_a_market_order_takes_what_there_is_and_the_rest_is_cancelled() -> None:
+def test_a_market_order_takes_the_available_quantity_and_the_rest_is_cancelled() -> None:
     tape = Tape()
     tape.place("o1", 1, "buy", 10, 2)
     assert tape.market("x", 2, "sell", quantity="3") == [
@@ -72,7 +72,7 @@ def test_a_market_order_takes_what_there_is_and_the_rest_is_cancelled() -> None:
     assert tape.balance(2, "BASE") == (str(PLENTY - 2), "0")
 
 
-def test_a_market_buy_needs_just_the_cost_of_what_it_would_take() -> None:
+def test_a_market_buy_needs_exactly_the_cost_of_its_trades() -> None:
     tape = Tape(plenty=100)
     tape.place("o1", 1, "sell", 10, 5)
     tape.place("o2", 1, "sell", 25, 5)
@@ -81,7 +81,7 @@ def test_a_market_buy_needs_just_the_cost_of_what_it_would_take() -> None:
     assert tape.balance(2, "QUOTE") == ("0", "0")
 
 
-def test_a_market_buy_beyond_the_book_costs_what_the_book_holds() -> None:
+def test_a_market_buy_larger_than_the_book_costs_the_whole_book() -> None:
     tape = Tape(plenty=100)
     tape.place("o1", 1, "sell", 20, 5)
     assert tape.market("x", 2, "buy", quantity="1000")[1:] == [
@@ -92,7 +92,7 @@ def test_a_market_buy_beyond_the_book_costs_what_the_book_holds() -> None:
 # Market buys by quote_quantity
 
 
-def test_a_market_buy_by_quote_ends_without_a_word_when_the_next_lot_costs_too_much() -> None:
+def test_a_market_buy_by_quote_ends_without_an_event_when_the_next_lot_costs_too_much() -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 10, 2)
     tape.place("o2", 1, "sell", 15, 2)
@@ -105,7 +105,7 @@ def test_a_market_buy_by_quote_ends_without_a_word_when_the_next_lot_costs_too_m
     assert tape.exchange.ledger[-1]["event_sequence"] == tape.exchange.event_count
 
 
-def test_a_market_buy_by_quote_left_with_money_before_an_empty_side_is_cancelled() -> None:
+def test_a_market_buy_by_quote_with_money_left_is_cancelled_when_the_side_is_empty() -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 10, 2)
     assert tape.market("x", 2, "buy", quote_quantity="21")[1:] == [
@@ -113,7 +113,7 @@ def test_a_market_buy_by_quote_left_with_money_before_an_empty_side_is_cancelled
     ]
 
 
-def test_a_market_buy_by_quote_that_spends_all_before_an_empty_side_is_done() -> None:
+def test_a_market_buy_by_quote_that_has_spent_all_is_not_cancelled_when_the_side_is_empty() -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 10, 2)
     assert tape.market("x", 2, "buy", quote_quantity="20") == ["x accepted", "x trades 2 at 10 with o1"]
@@ -159,7 +159,9 @@ def test_quote_quantity_too_small_looks_at_the_best_price_whoever_owns_it() -> N
         ),
     ],
 )
-def test_the_takers_mode_decides_when_it_meets_its_own_order(mode: str, expected: list[str], book: list[str]) -> None:
+def test_the_takers_mode_decides_a_match_with_an_order_of_its_account(
+    mode: str, expected: list[str], book: list[str]
+) -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 10, 1)
     tape.place("own", 2, "sell", 10, 2, self_trade_prevention="expire_both")
@@ -168,7 +170,7 @@ def test_the_takers_mode_decides_when_it_meets_its_own_order(mode: str, expected
     assert [row.split()[0] for row in tape.book()] == book
 
 
-def test_the_mode_is_expire_taker_where_none_is_given() -> None:
+def test_the_default_self_trade_mode_is_expire_taker() -> None:
     tape = Tape()
     tape.place("own", 2, "sell", 10, 2)
     assert tape.place("x", 2, "buy", 10, 4) == ["x accepted", "x cancelled self_trade 4"]
@@ -177,7 +179,7 @@ def test_the_mode_is_expire_taker_where_none_is_given() -> None:
 @pytest.mark.parametrize(
     ("mode", "fillable"), [("none", 4), ("expire_taker", 1), ("expire_maker", 2), ("expire_both", 1)]
 )
-def test_fok_reckons_under_its_own_mode(mode: str, fillable: int) -> None:
+def test_fok_counts_available_quantity_under_its_own_self_trade_mode(mode: str, fillable: int) -> None:
     more = {"time_in_force": "fok", "self_trade_prevention": mode}
     for quantity in range(1, 6):
         tape = Tape()
@@ -201,7 +203,7 @@ def test_fok_under_expire_maker_cancels_only_the_orders_it_passes() -> None:
 @pytest.mark.parametrize(
     ("mode", "cost"), [("none", 60), ("expire_taker", 10), ("expire_maker", 40), ("expire_both", 10)]
 )
-def test_the_cost_of_a_market_buy_is_reckoned_under_its_own_mode(mode: str, cost: int) -> None:
+def test_the_cost_of_a_market_buy_is_computed_under_its_own_self_trade_mode(mode: str, cost: int) -> None:
     """One lot at 10, one of its own at 20, one at 30; wants three."""
     for money, enough in ((cost - 1, False), (cost, True)):
         tape = Tape(plenty=0)
@@ -229,7 +231,7 @@ def test_a_market_buy_that_meets_only_itself_costs_nothing() -> None:
 # Replace
 
 
-def test_replace_keeps_the_place_for_less_or_the_same_and_loses_it_otherwise() -> None:
+def test_replace_keeps_priority_only_at_the_same_price_without_more_quantity() -> None:
     for price, quantity, outcome in [
         (10, 5, "keeps"),
         (10, 4, "keeps"),
@@ -256,7 +258,7 @@ def test_the_quantity_of_a_replaced_order_is_what_has_traded_plus_what_is_open()
     assert (row["quantity"], row["remaining"]) == ("6", "4")
 
 
-def test_an_order_replaced_over_and_over_never_counts_more_than_int64() -> None:
+def test_the_total_quantity_of_an_order_replaced_many_times_stays_in_int64() -> None:
     tape = Tape(plenty=0)
     tape.deposit(1, "QUOTE", 2**62)
     tape.deposit(2, "BASE", 2**62)
@@ -296,7 +298,7 @@ def test_a_replaced_order_keeps_its_self_trade_mode_and_post_only() -> None:
     assert tape.book() == ["a buy 1 at 12", "b buy 1 at 10"]
 
 
-def test_the_own_lock_of_a_replaced_order_counts_as_available() -> None:
+def test_funds_locked_by_a_replaced_order_count_as_available() -> None:
     tape = Tape(plenty=100)
     tape.place("bid", 1, "buy", 10, 9)
     assert tape.replace("bid", 1, 10, 10) == ["bid loses its place"]
@@ -308,7 +310,7 @@ def test_the_own_lock_of_a_replaced_order_counts_as_available() -> None:
     assert tape.book() == ["bid buy 10 at 10", "ask sell 100 at 20"]
 
 
-def test_a_refused_replace_leaves_the_order_its_place_and_its_lock() -> None:
+def test_a_refused_replace_changes_neither_priority_nor_locked_funds() -> None:
     tape = Tape(min_quantity="2", min_notional="20")
     tape.place("o1", 1, "buy", 10, 5, client_order_id="mine")
     tape.place("o2", 2, "buy", 10, 5)

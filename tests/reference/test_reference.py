@@ -50,7 +50,7 @@ def test_a_vector_gives_its_exact_events_and_summary(name: str) -> None:
 # Numbers and fees
 
 
-def test_a_fee_of_999999_ppm_leaves_the_receiver_the_rounding() -> None:
+def test_a_fee_of_999999_ppm_is_rounded_down() -> None:
     tape = Tape(maker_fee=999_999, taker_fee=999_999)
     tape.place("ask", 1, "sell", 7, 3)
     tape.place("bid", 2, "buy", 7, 3)
@@ -128,7 +128,7 @@ def test_18_decimals_are_exact_to_the_last_unit() -> None:
 # Refusals in the engine: the first that applies
 
 
-def test_refusals_of_an_order_come_in_the_order_of_the_contract() -> None:
+def test_an_order_is_validated_in_the_documented_order() -> None:
     tape = Tape(min_quantity="2", max_quantity="2305843009213693952", min_notional="100")
     tape.place("bid", 1, "buy", 50, 10, client_order_id="mine")
     post_only = {"post_only": True}
@@ -147,7 +147,7 @@ def test_refusals_of_an_order_come_in_the_order_of_the_contract() -> None:
     assert tape.place("x", 1, "buy", 0, 1) == ["refused instrument_halted"]
 
 
-def test_refusals_of_a_market_order_come_in_the_order_of_the_contract() -> None:
+def test_a_market_order_is_validated_in_the_documented_order() -> None:
     tape = Tape(min_notional="100")
     assert tape.market("x", 1, "buy", quote_quantity="0") == ["refused invalid_quantity"]
     assert tape.market("x", 1, "buy", quote_quantity="99") == ["refused below_min_notional"]
@@ -161,7 +161,7 @@ def test_refusals_of_a_market_order_come_in_the_order_of_the_contract() -> None:
     assert tape.market("x", 1, "buy", quote_quantity="101") == ["x accepted", "x trades 1 at 101 with ask"]
 
 
-def test_a_reference_counts_once_for_each_account_and_direction() -> None:
+def test_a_reference_can_be_used_once_for_each_account_and_direction() -> None:
     tape = Tape()
     usual = {"account": 1, "asset": "BASE", "amount": "5", "reference": "same"}
     assert tape.do("deposit", **{**usual, "amount": "0"})[0]["reason"] == "invalid_amount"
@@ -191,7 +191,7 @@ def test_locked_money_cannot_be_withdrawn() -> None:
     assert tape.do("withdraw", amount=str(PLENTY - 10), **usual)[0]["event"] == "withdrawn"
 
 
-def test_a_cancel_tells_nothing_of_the_orders_of_others() -> None:
+def test_a_cancel_reveals_nothing_about_orders_of_others() -> None:
     tape = Tape()
     tape.add_instrument("OTHER")
     tape.place("bid", 1, "buy", 5, 1)
@@ -203,7 +203,7 @@ def test_a_cancel_tells_nothing_of_the_orders_of_others() -> None:
     assert tape.cancel("bid", 1) == ["refused unknown_order"]
 
 
-def test_cancel_only_takes_cancels_and_halted_takes_none() -> None:
+def test_status_cancel_only_accepts_cancels_and_status_halted_does_not() -> None:
     tape = Tape()
     for name in ("o1", "o2", "o3"):
         tape.place(name, 1, "buy", 5, 1)
@@ -220,7 +220,7 @@ def test_cancel_only_takes_cancels_and_halted_takes_none() -> None:
     assert tape.book() == ["o3 buy 1 at 5"]
 
 
-def test_what_exists_already_is_not_changed() -> None:
+def test_an_existing_definition_is_not_changed_by_another_one() -> None:
     tape = Tape()
     assert tape.do("asset", symbol="BASE", decimals=9)[0]["reason"] == "already_exists"
     assert tape.add_instrument("BASE-QUOTE", maker_fee=5)[0]["reason"] == "already_exists"
@@ -260,7 +260,7 @@ def test_open_orders_are_sorted_by_symbol_side_price_and_time() -> None:
     assert tape.book() == [*rows, "z buy 1 at 1", "a2 sell 1 at 8", "a1 sell 1 at 9"]
 
 
-def test_the_summary_leaves_out_empty_balances_and_counts_only_what_has_a_sequence() -> None:
+def test_the_summary_omits_empty_balances_and_counts_only_sequenced_commands() -> None:
     tape = Tape(plenty=0)
     tape.deposit(1, "BASE", 1)
     tape.do("withdraw", account=1, asset="BASE", amount="1", reference="out")

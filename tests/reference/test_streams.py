@@ -22,7 +22,7 @@ REASONS = {
 }
 
 
-def test_a_stream_depends_on_its_arguments_alone() -> None:
+def test_the_same_arguments_give_the_same_stream() -> None:
     assert list(random_commands(7, 500)) == list(random_commands(7, 500))
     assert list(random_commands(7, 500)) != list(random_commands(8, 500))
     assert list(islice(random_commands(7, 500), 100)) == list(random_commands(7, 100))
@@ -63,7 +63,7 @@ def test_balances_are_the_sum_of_their_ledger_entries() -> None:
     assert sums == {key: (balance.available, balance.locked) for key, balance in exchange.funds.balances.items()}
 
 
-def test_a_trade_moves_money_and_makes_none() -> None:
+def test_a_trade_does_not_change_the_total_of_an_asset() -> None:
     exchange, trades = ReferenceExchange(), set()
     for command in random_commands(1, 2000):
         trades |= {event["sequence"] for event in exchange.submit(command) if event["event"] == "trade"}
@@ -81,7 +81,7 @@ def test_a_stream_that_is_not_wild_has_nothing_malformed() -> None:
         assert all(event.get("reason") != "malformed" for event in exchange.submit(command)), command
 
 
-def test_lines_say_what_commands_say() -> None:
+def test_lines_and_commands_of_a_stream_are_equal() -> None:
     by_line, by_value = ReferenceExchange(), ReferenceExchange()
     for number, line in enumerate(random_lines(5, 1000), start=1):
         by_line.submit_line(line, number)

@@ -22,7 +22,7 @@ needs_servers = pytest.mark.services("cassandra", "cqlsh")
 
 
 def run(script: str, *arguments: str, path: str = os.defpath, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the script with these environment variables only."""
+    """Runs the script with only these environment variables."""
     return subprocess.run(
         ["sh", str(ROOT / script), *arguments],
         env={"PATH": path, **environment},
@@ -49,7 +49,7 @@ def connect(server: Running, user: str = "", password: str = "") -> tuple[Cluste
     return cluster, cluster.connect()
 
 
-def lets_in(server: Running, user: str, password: str) -> bool:
+def can_log_in(server: Running, user: str, password: str) -> bool:
     try:
         connect(server, user, password)[0].shutdown()
     except NoHostAvailable:
@@ -66,9 +66,7 @@ def session(cassandra: Running) -> Iterator[Session]:
 
 
 @needs_servers
-def test_the_keyspace_and_its_tables_are_made_and_a_second_time_is_nothing(
-    cassandra: Running, session: Session
-) -> None:
+def test_keyspace_and_tables_are_created_and_a_second_run_changes_nothing(cassandra: Running, session: Session) -> None:
     for _ in range(2):
         made = init_scylla("--port", str(cassandra.port), "--keyspace", KEYSPACE)
 
@@ -79,7 +77,7 @@ def test_the_keyspace_and_its_tables_are_made_and_a_second_time_is_nothing(
 
 
 @needs_servers
-def test_the_replication_may_be_written_as_the_settings_have_it(cassandra: Running, session: Session) -> None:
+def test_the_replication_can_be_given_in_the_form_of_the_settings(cassandra: Running, session: Session) -> None:
     written = '{"class": "NetworkTopologyStrategy", "datacenter1": 1}'
     made = init_scylla(SCYLLA_PORT=str(cassandra.port), SCYLLA_KEYSPACE=KEYSPACE, SCYLLA_REPLICATION=written)
 
@@ -89,7 +87,7 @@ def test_the_replication_may_be_written_as_the_settings_have_it(cassandra: Runni
 
 
 @needs_servers
-def test_what_the_server_refuses_is_one_sentence(cassandra: Running, session: Session) -> None:
+def test_an_error_of_the_server_is_one_sentence(cassandra: Running, session: Session) -> None:
     options = ("--keyspace", KEYSPACE, "--replication", "{'class': 'NoStrategy'}")
     refused = init_scylla("--port", str(cassandra.port), *options)
 
@@ -100,7 +98,7 @@ def test_what_the_server_refuses_is_one_sentence(cassandra: Running, session: Se
 
 
 @pytest.mark.services("cqlsh")
-def test_a_server_that_is_not_there_is_one_sentence(free_port: Callable[[], int]) -> None:
+def test_an_unreachable_server_is_one_sentence(free_port: Callable[[], int]) -> None:
     port = free_port()
     refused = init_scylla("--port", str(port))
 
@@ -122,8 +120,8 @@ def test_a_server_that_is_not_there_is_one_sentence(free_port: Callable[[], int]
         (["--host"], "--host wants a value."),
     ],
 )
-def test_a_wrong_option_is_one_sentence(arguments: list[str], sentence: str, with_a_cqlsh: str) -> None:
-    refused = run("scripts/init_scylla.sh", *arguments, path=with_a_cqlsh)
+def test_a_wrong_option_is_one_sentence(arguments: list[str], sentence: str, path_with_a_fake_cqlsh: str) -> None:
+    refused = run("scripts/init_scylla.sh", *arguments, path=path_with_a_fake_cqlsh)
 
     assert refused.returncode == 2
     assert sentence in refused.stderr
@@ -131,15 +129,15 @@ def test_a_wrong_option_is_one_sentence(arguments: list[str], sentence: str, wit
 
 
 @pytest.fixture
-def with_a_cqlsh(tmp_path: Path) -> str:
-    """A PATH with a program of this name that fails the test if it is called."""
+def path_with_a_fake_cqlsh(tmp_path: Path) -> str:
+    """A PATH with a fake cqlsh that fails the test if it is called."""
     program = tmp_path / "cqlsh"
     program.write_text("#!/bin/sh\necho called >&2\nexit 3\n")
     program.chmod(0o755)
     return f"{tmp_path}:{os.defpath}"
 
 
-def test_without_cqlsh_it_says_where_that_comes_from() -> None:
+def test_a_missing_cqlsh_is_reported_with_how_to_install_it() -> None:
     refused = run("scripts/init_scylla.sh")
 
     assert refused.returncode == 2
@@ -167,26 +165,26 @@ class GuardedCassandra(Cassandra):
 
 @needs_servers
 @pytest.mark.slow
-def test_a_new_server_gets_our_accounts_and_loses_the_one_that_everybody_knows(
+def test_a_new_server_gets_our_accounts_and_loses_the_default_account(
     launch: Callable[[Server], Running],
 ) -> None:
     server = launch(GuardedCassandra())
     first, second = ({"SCYLLA_ADMIN_PASSWORD": "adm1n", "SCYLLA_PASSWORD": secret} for secret in ("0ne", "tw0"))
 
-    for passwords in (first, first, second):  # again; and with another password
+    for passwords in (first, first, second):  # the second run changes nothing, the third sets another password
         made = roles(server, **passwords)
         assert made.returncode == 0, made.stderr
 
-    # The server remembers a password for two seconds.
-    until(lambda: not lets_in(server, "cassandra", "cassandra"), "the account that everybody knows to be gone")
-    until(lambda: not lets_in(server, "exchange", "0ne"), "the old password to be refused")
+    # The server caches a password for two seconds.
+    until(lambda: not can_log_in(server, "cassandra", "cassandra"), "the account that everybody knows to be gone")
+    until(lambda: not can_log_in(server, "exchange", "0ne"), "the old password to be refused")
     assert init_scylla("--port", str(server.port), "--user", "exchange", SCYLLA_PASSWORD="tw0").returncode == 0
     cluster, session = connect(server, "exchange", "tw0")
     assert session.execute("SELECT number FROM exchange_settlement.engine_epochs").all() == []
     cluster.shutdown()
 
 
-def test_a_password_that_would_end_a_statement_is_refused() -> None:
+def test_a_password_must_consist_of_letters_and_digits() -> None:
     refused = run("deploy/scylla/roles.sh", SCYLLA_ADMIN_PASSWORD="fine", SCYLLA_PASSWORD="a'; --")
 
     assert refused.returncode == 2

@@ -85,7 +85,9 @@ def test_a_server_that_runs_is_not_started_again(echo: Echo) -> None:
     echo.stop()
 
 
-def test_where_the_usual_port_is_taken_another_is_noted(echo: Echo, launch: Callable[[Server], Running]) -> None:
+def test_a_server_uses_and_records_another_port_if_its_usual_one_is_taken(
+    echo: Echo, launch: Callable[[Server], Running]
+) -> None:
     other = launch(echo)
     echo.default_port = other.port
     echo.start()
@@ -93,7 +95,7 @@ def test_where_the_usual_port_is_taken_another_is_noted(echo: Echo, launch: Call
     assert echo.answers(running(echo).port)
 
 
-def test_a_shared_server_begins_with_nothing(echo: Echo) -> None:
+def test_a_shared_server_starts_without_data(echo: Echo) -> None:
     echo.start()
     left = running(echo).folder / "data" / "left"
     left.touch()
@@ -112,7 +114,7 @@ def test_a_killed_server_starts_again_with_its_data_at_its_port(launch: Callable
     assert (second.folder / "data" / "kept").exists()
 
 
-def test_a_server_is_ended_with_its_children(launch: Callable[[Server], Running]) -> None:
+def test_stopping_a_server_also_stops_its_children(launch: Callable[[Server], Running]) -> None:
     server = launch(Echo(0))
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
     assert len(children) == 1
@@ -120,7 +122,7 @@ def test_a_server_is_ended_with_its_children(launch: Callable[[Server], Running]
     assert birth(int(children[0])) is None
 
 
-def test_a_frozen_server_is_connected_and_silent_until_it_is_resumed(launch: Callable[[Server], Running]) -> None:
+def test_a_frozen_server_accepts_connections_but_answers_only_when_resumed(launch: Callable[[Server], Running]) -> None:
     server = launch(Echo(0))
     server.freeze()
     with pytest.raises(TimeoutError):
@@ -129,7 +131,7 @@ def test_a_frozen_server_is_connected_and_silent_until_it_is_resumed(launch: Cal
     assert ask(server.port, b"?") == b"?"
 
 
-def test_a_process_that_has_the_number_of_a_dead_server_is_not_touched(echo: Echo) -> None:
+def test_another_process_with_the_id_of_an_ended_server_is_not_killed(echo: Echo) -> None:
     echo.start()
     ended = running(echo)
     ended.kill()
@@ -153,14 +155,14 @@ def test_a_taken_port_is_one_sentence(launch: Callable[[Server], Running], tmp_p
         Echo(0).launch(tmp_path, other.port)
 
 
-def test_servers_listen_on_loopback_alone(launch: Callable[[Server], Running]) -> None:
+def test_servers_listen_on_loopback_only(launch: Callable[[Server], Running]) -> None:
     assert HOST == "127.0.0.1"
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.2", launch(Echo(0)).port), timeout=5)
 
 
 @pytest.mark.services("redis")
-def test_what_redis_keeps_survives_sigkill(launch: Callable[[Server], Running]) -> None:
+def test_redis_keeps_its_data_after_sigkill(launch: Callable[[Server], Running]) -> None:
     redis = launch(Redis(keeps=True))
     assert ask(redis.port, b"SET a 1\r\n").startswith(b"+OK")
     redis.kill()
@@ -168,7 +170,7 @@ def test_what_redis_keeps_survives_sigkill(launch: Callable[[Server], Running]) 
 
 
 @pytest.mark.services(*SERVERS)
-def test_the_shared_servers_answer_where_their_notes_say() -> None:
+def test_the_shared_servers_answer_at_their_recorded_ports() -> None:
     for server in SERVERS.values():
         assert server.answers(running(server).port), server.name
 
@@ -209,7 +211,7 @@ def use(apt: Apt, monkeypatch: pytest.MonkeyPatch) -> Apt:
     return apt
 
 
-def test_what_is_there_is_not_installed_again(programs: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_programs_are_not_installed_again(programs: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     programs |= {"chromium", "chromedriver"}
     apt = use(Apt(), monkeypatch)
 
@@ -228,7 +230,7 @@ def test_old_package_lists_are_renewed_once(programs: set[str], monkeypatch: pyt
     assert apt.asked[0][-3:] == ["chromium", "chromium-driver", "fonts-dejavu-core"]
 
 
-def test_a_failed_install_says_what_apt_said_and_the_others_go_on(
+def test_a_failed_install_shows_the_message_of_apt_and_the_others_continue(
     programs: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], echo: Echo
 ) -> None:
     monkeypatch.setitem(SERVICES, "echo", echo)
@@ -241,7 +243,7 @@ def test_a_failed_install_says_what_apt_said_and_the_others_go_on(
     assert "echo at 127.0.0.1:" in told.out
 
 
-def test_an_install_that_brought_nothing_is_a_failure(
+def test_an_install_without_the_expected_program_is_a_failure(
     programs: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use(Apt(), monkeypatch)
@@ -250,7 +252,7 @@ def test_an_install_that_brought_nothing_is_a_failure(
     assert "chromium and chromedriver not installed, although" in capsys.readouterr().err
 
 
-def test_what_does_not_run_is_told_by_its_name(
+def test_services_that_do_not_run_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], echo: Echo
 ) -> None:
     monkeypatch.setitem(SERVICES, "echo", echo)
@@ -258,7 +260,7 @@ def test_what_does_not_run_is_told_by_its_name(
     assert "echo: does not run; `make services` installs and starts it" in capsys.readouterr().err
 
 
-def test_without_root_sudo_is_asked(programs: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_account_than_root_uses_sudo(programs: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scripts.services.packages.os.geteuid", lambda: 1000)
     with pytest.raises(ServiceError, match="this needs root once: apt-get install chromium"):
         Browser().install()
@@ -269,7 +271,7 @@ def test_without_root_sudo_is_asked(programs: set[str], monkeypatch: pytest.Monk
     assert apt.asked[0][:2] == ["sudo", "--non-interactive"]
 
 
-def test_another_system_gets_a_sentence(programs: set[str]) -> None:
+def test_an_unsupported_system_is_reported_in_one_sentence(programs: set[str]) -> None:
     programs.clear()
 
     with pytest.raises(ServiceError, match="apt-get is not available: install chromium"):
@@ -287,7 +289,7 @@ def test_a_program_that_is_missing_is_one_sentence(
         SERVERS[name].command(tmp_path, 1)
 
 
-def test_another_list_of_jars_is_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_list_of_jars_has_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = packages.jars_folder("kafka")
     (tmp_path / "kafka").mkdir()
     (tmp_path / "kafka" / "pom.xml").write_text("<project/>")
@@ -295,7 +297,7 @@ def test_another_list_of_jars_is_another_folder(tmp_path: Path, monkeypatch: pyt
     assert packages.jars_folder("kafka") != here
 
 
-def test_maven_says_why_it_could_not_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_shows_the_message_of_maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "mvn"
     program.write_text("#!/bin/sh\necho 'Could not transfer artifact'\nexit 1\n")
     program.chmod(0o755)

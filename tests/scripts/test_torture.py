@@ -72,7 +72,7 @@ def only_problem(found: Comparison) -> str:
     return found.problems[0]
 
 
-def test_a_chain_that_holds_what_was_answered_is_in_order(tape: Tape) -> None:
+def test_a_chain_with_all_answered_commands_has_no_problems(tape: Tape) -> None:
     found = compare(tape.blocks, tape.told)
 
     assert found.problems == []
@@ -97,7 +97,7 @@ def test_a_command_in_another_block_than_answered_is_reported(tape: Tape) -> Non
 def test_a_doubled_command_is_reported(tape: Tape) -> None:
     again = Tape()
     again.send(CLIENT, 1, trading(0))
-    again.engine.clients[CLIENT] = 1  # an engine that has forgotten what it did
+    again.engine.clients[CLIENT] = 1  # the engine forgets the second command
     again.send(CLIENT, 2, trading(0)[1:])
 
     assert only_problem(compare(again.blocks, again.told[:-1])).endswith(f"number 2 of client {CLIENT:x} again.")
@@ -111,7 +111,7 @@ def test_a_number_that_was_left_out_is_reported() -> None:
     assert only_problem(compare(gap.blocks, [])).endswith(f"number 5 of client {CLIENT:x} though 1 was next.")
 
 
-def test_other_events_and_another_place_than_answered_are_reported(tape: Tape) -> None:
+def test_events_and_sequences_that_differ_from_the_answer_are_reported(tape: Tape) -> None:
     last = tape.told[-1]
     events = last.events[:8] + b"\xff" + last.events[9:]
 
@@ -124,20 +124,22 @@ def test_an_answer_that_came_twice_is_reported(tape: Tape) -> None:
     assert "were answered twice" in only_problem(compare(tape.blocks, [*tape.told, tape.told[-1]]))
 
 
-def test_what_was_answered_as_done_before_has_to_be_there(tape: Tape) -> None:
+def test_commands_answered_as_applied_earlier_must_be_in_the_chain(tape: Tape) -> None:
     forgotten = tape.told[-1]._replace(block=0, command_sequence=0, events=b"")
 
     assert compare(tape.blocks, [forgotten]).forgotten == 1
     assert "applied earlier, but are not in the chain" in only_problem(compare(tape.blocks[:-1], [forgotten]))
 
 
-def test_the_longest_gap_is_between_neighbours() -> None:
+def test_the_longest_gap_is_between_consecutive_answers() -> None:
     assert longest_gap([]) == longest_gap([3.0]) == (0.0, 0.0)
     assert longest_gap([1.0, 1.5, 4.0, 4.1]) == (2.5, 1.5)
 
 
-def test_an_outage_ends_with_the_first_answer_after_something_was_done_about_it() -> None:
-    answers = [Answer(at_s, "") for at_s in (0.9, 1.1, 4.0, 9.0)]  # 1.1 was under way when its engine was killed
+def test_an_outage_ends_with_the_first_answer_after_its_remedy() -> None:
+    answers = [
+        Answer(at_s, "") for at_s in (0.9, 1.1, 4.0, 9.0)
+    ]  # the answer at 1.1 was in flight when its engine was killed
     outages = [Outage("restart", 1.0, 1.5), Outage("promotion", 5.0, 6.0), Outage("restart", 10.0, 11.0)]
 
     assert outage_lengths(outages, answers, [Fault(5.5, 5.6)]) == {
@@ -147,7 +149,7 @@ def test_an_outage_ends_with_the_first_answer_after_something_was_done_about_it(
     }
 
 
-def test_the_result_says_what_is_not_in_order() -> None:
+def test_the_result_lists_the_problems() -> None:
     result = Result(seed=5, problems=["Something is lost."])
 
     assert not result.ok
@@ -158,7 +160,7 @@ def test_the_result_says_what_is_not_in_order() -> None:
 @pytest.mark.processes
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_dozen_kills_leave_everything_in_order(tmp_path: Path, seed: int) -> None:
+def test_a_run_with_a_dozen_kills_has_no_problems(tmp_path: Path, seed: int) -> None:
     file = tmp_path / "result.json"
     arguments = ["--kills", "12", "--spare", "2", "--seed", str(seed), "--json", str(file)]
     run = subprocess.run(

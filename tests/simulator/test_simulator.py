@@ -17,7 +17,7 @@ def test_seeds_differ() -> None:
     assert simulate(1).digest != simulate(2).digest
 
 
-def test_faults_come_and_everything_comes_right(capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_with_faults_end_without_differences(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("simulate", "--seeds", "1-24", processes=2, json=True)
     told = json.loads(capsys.readouterr().out)
     assert told["ok"]
@@ -29,7 +29,7 @@ def test_faults_come_and_everything_comes_right(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.acceptance("300 seeds of the simulator come right")
 @pytest.mark.timeout(1800)
-def test_three_hundred_seeds_come_right(capsys: pytest.CaptureFixture[str]) -> None:
+def test_three_hundred_seeds_end_without_differences(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("simulate", "--seeds", "1-300", "--json")
     assert json.loads(capsys.readouterr().out)["seeds"] == 300
 
@@ -46,6 +46,6 @@ def test_a_failure_names_its_seed_and_fails_again_the_same_way(capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("seeds", ["", "x", "5-1", "-3", "1-2-3"])
-def test_what_is_no_range_of_seeds_is_refused(seeds: str) -> None:
+def test_an_invalid_range_of_seeds_is_refused(seeds: str) -> None:
     with pytest.raises(CommandError, match=r"argument --seeds: '.*' is neither a range A-B with A <= B"):
         call_command("simulate", f"--seeds={seeds}")

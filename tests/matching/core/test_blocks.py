@@ -93,7 +93,7 @@ def test_every_header_field_is_at_the_offset_of_the_layout() -> None:
         assert header[name] == getattr(block, name), name
 
 
-def test_every_flipped_bit_is_noticed() -> None:
+def test_every_flipped_bit_is_detected() -> None:
     data = bytearray(small_block().data)
     assert accepted(bytes(data))
     for bit in range(8 * len(data)):
@@ -102,7 +102,7 @@ def test_every_flipped_bit_is_noticed() -> None:
         data[bit // 8] ^= 1 << bit % 8
 
 
-def test_every_cut_and_every_addition_is_noticed() -> None:
+def test_every_truncation_and_every_addition_is_detected() -> None:
     data = small_block().data
     for size in range(len(data)):
         with pytest.raises(BadBlock, match=r"A block has at least 80 bytes|truncated or damaged"):
@@ -134,18 +134,20 @@ def test_the_hash_covers_the_header(name: str) -> None:
     assert small_block(**{name: 1}).hash != small_block().hash
 
 
-def test_random_bytes_are_refused_and_nothing_else() -> None:
+def test_random_bytes_are_refused_with_the_documented_error() -> None:
     random = Random(1)
     good = small_block().data
     for turn in range(10_000):
         data = bytearray(random.randbytes(random.choice((0, 1, 79, 80, 81, random.randrange(400)))))
-        kept = random.choice((0, 4, 8, 48, 52, 60, 80))  # of a good block's beginning, so that more checks are reached
+        kept = random.choice(
+            (0, 4, 8, 48, 52, 60, 80)
+        )  # bytes of a valid block at the start, so that later checks are reached, too
         if turn % 2:
             data[:kept] = good[:kept]
         assert not accepted(bytes(data)), f"turn {turn}"
 
 
-def test_sizes_beyond_every_memory_are_refused_without_asking_for_it() -> None:
+def test_sizes_larger_than_memory_are_refused_without_allocating() -> None:
     header = np.frombuffer(bytearray(small_block().data[:HEADER]), layout.BLOCK_HEADER)
     for name in ("request_count", "command_count", "event_count", "text_size"):
         changed = header.copy()

@@ -32,7 +32,7 @@ def test_a_count_of_units_is_written_and_read_back(unit: Unit, count: int) -> No
 
 @examples(200)
 @given(units, int64s)
-def test_it_is_written_in_the_shortest_plain_form_of_the_reference(unit: Unit, count: int) -> None:
+def test_a_count_is_written_in_the_same_shortest_form_as_by_the_reference(unit: Unit, count: int) -> None:
     assert unit.text(count) == plain_decimal.write(count, fraction(unit))
 
 
@@ -46,7 +46,7 @@ def test_leading_and_trailing_zeros_do_not_matter(unit: Unit, count: int, before
 
 @examples(200)
 @given(units, decimal_like)
-def test_any_text_is_counted_or_refused_as_the_reference_does(unit: Unit, text: str) -> None:
+def test_any_text_is_converted_or_refused_as_by_the_reference(unit: Unit, text: str) -> None:
     value = plain_decimal.parse(text)
     if value is None:
         with pytest.raises(NotPlain):

@@ -1,6 +1,6 @@
 """Memory pools grow many times, across snapshots: orders, price levels, accounts, balances, references, id pages.
 
-Too many commands for the reference engine: what must come out is worked out here.
+The reference engine is too slow for so many commands, so the tests compute the expected results.
 """
 
 from typing import Any
@@ -85,7 +85,7 @@ def sizes(engine: Engine) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_thousands_of_accounts_prices_and_orders_come_and_go(restarts: bool) -> None:
+def test_pools_grow_for_thousands_of_accounts_prices_and_orders_and_are_freed(restarts: bool) -> None:
     engine = two_instruments()
     before = sizes(engine)
     at: Numbers = np.arange(TRADERS, dtype=np.int64)
@@ -120,7 +120,7 @@ def test_thousands_of_accounts_prices_and_orders_come_and_go(restarts: bool) -> 
     check_invariants(engine, {"A": 5 * TRADERS})
 
 
-def test_orders_far_apart_in_time_hold_a_page_each_and_give_it_back() -> None:
+def test_orders_with_distant_ids_use_a_page_each_and_free_it() -> None:
     engine = two_instruments()
     apply(engine, *commands(CommandKind.DEPOSIT, 1, "d", account=1, amount=10**6))
     first_size = len(engine.pools.page_orders)
@@ -142,7 +142,7 @@ def test_orders_far_apart_in_time_hold_a_page_each_and_give_it_back() -> None:
     (block,) = apply(engine, *commands(CommandKind.CANCEL_ALL, 1, account=1))
     assert block.events["order_id"].tolist() == [*resting[1::2], 0]
     assert engine.pools.state[p.PAGE_COUNT] == 0
-    for _ in range(2 * first_size):  # pages given back are taken again
+    for _ in range(2 * first_size):  # returned pages are reused
         apply(engine, *order)
         apply(engine, *nobody)
     assert engine.pools.state[p.PAGE_TOP] == 3 * first_size + 1

@@ -125,7 +125,7 @@ def test_records_that_a_correct_edge_never_produces_are_refused_with_one_sentenc
     assert SENTENCE.fullmatch(str(refused.value))
 
 
-def test_a_command_on_reference_data_is_the_last(registry: Any) -> None:
+def test_a_command_on_reference_data_must_be_the_last_of_a_batch(registry: Any) -> None:
     definition = canonical({**BTC, "symbol": "ETH"}).encode()
     with pytest.raises(BadMessage, match="which only the last command may"):
         check(*batch((ASSET, definition), (LIMIT, b"")), registry)
@@ -210,7 +210,7 @@ class Offered:
                 self.supplies[self.engine.registry.assets[event["instrument"]].symbol] += sign * int(event["amount"])
 
 
-def test_random_records_are_refused_or_leave_every_invariant_whole() -> None:
+def test_random_records_are_refused_or_break_no_invariant() -> None:
     random, offered = Random(3), Offered()
     for turn in range(10_000):
         offered.offer(*random_batch(random))

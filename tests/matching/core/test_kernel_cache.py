@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 CORE = ROOT / "matching" / "core"
 SOURCES = [*(str(path.relative_to(CORE)) for path in (CORE / "kernel").rglob("*.py")), "codes.py", "layout.py"]
 
-# Where the table's entry of one balance is: it depends on constants of another file than the function's own.
+# Position of a balance in the hash table: depends on constants of another file than the function.
 PROGRAM = """
 import numpy as np
 from matching.core import kernel, layout
@@ -63,7 +63,7 @@ def test_the_folder_depends_on_every_source(source: str, package: Path, monkeypa
     assert compiling._fingerprint() == before
 
 
-def test_every_source_that_the_kernel_is_compiled_from_is_among_them() -> None:
+def test_the_folder_depends_on_all_sources_of_the_kernel() -> None:
     """A constant from an unlisted module would be compiled in without being part of the folder's name."""
     modules = {f"matching.core.{source.removesuffix('.py').replace('/', '.')}" for source in SOURCES}
     listed = {module.removesuffix(".__init__") for module in modules} | {"matching.core"}
@@ -102,7 +102,7 @@ def test_a_changed_constant_is_never_taken_from_the_cache(package: Path, tmp_pat
 
 
 @pytest.mark.processes
-def test_a_cache_that_cannot_be_written_is_somewhere_else(package: Path, tmp_path: Path) -> None:
+def test_another_folder_is_used_if_the_cache_cannot_be_written(package: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file")
     program = "from matching.core.kernel.compiling import CACHE_FOLDER; print(CACHE_FOLDER)"
@@ -112,7 +112,7 @@ def test_a_cache_that_cannot_be_written_is_somewhere_else(package: Path, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.processes
-def test_the_first_use_compiles_and_says_so_and_later_ones_do_not(tmp_path: Path) -> None:
+def test_only_the_first_use_compiles_and_reports_it(tmp_path: Path) -> None:
     empty = tmp_path / "nothing.jsonl"
     empty.touch()
     first = run(ROOT, tmp_path / "cache", "manage.py", "replay", str(empty))

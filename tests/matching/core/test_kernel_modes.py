@@ -17,7 +17,7 @@ SEED, COMMANDS = 31, 2500
 MODES = {"compiled": {}, "bounds checked": {"NUMBA_BOUNDSCHECK": "1"}, "interpreted": {"NUMBA_DISABLE_JIT": "1"}}
 
 
-# Interpreted, an integer that wraps is a warning. Only hashes may wrap.
+# An interpreted integer overflow is a warning. Only hashes may overflow.
 STRICT = [
     "-W",
     "error::RuntimeWarning",

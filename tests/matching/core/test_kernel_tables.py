@@ -67,7 +67,7 @@ def check(table: Table, held: dict[int, int]) -> None:
             i = (i + 1) % len(table)
 
 
-# The upper half alone counts: eight homes or two, in any table, among them the last; equal keys are equal hashes.
+# Only the upper bits choose the home position: eight or two homes in a table of any size, among them the last.
 crowded_keys = st.builds(
     lambda top, rest: (top << 61) | rest,
     st.sampled_from([0, 1, 6, 7]),
@@ -95,9 +95,9 @@ def test_insert_remove_and_rehash_do_what_a_dict_does(steps: list[tuple[bool, in
         check(table, held)
 
 
-def test_a_table_may_be_full_but_for_one_entry() -> None:
+def test_a_table_with_one_free_entry_works() -> None:
     table: Table = np.zeros(8, np.uint64)
-    held = dict.fromkeys(range(1, 8), 7 << 61)  # all at home in the last entry
+    held = dict.fromkeys(range(1, 8), 7 << 61)  # the home of all keys is the last entry
     insert_all(table, *arrays([(key, place) for place, key in held.items()]))
     check(table, held)
     for place in (4, 1, 7, 2, 6, 3, 5):
@@ -106,7 +106,7 @@ def test_a_table_may_be_full_but_for_one_entry() -> None:
     assert not table.any()
 
 
-def test_the_highest_place_and_key_do_not_disturb_each_other() -> None:
+def test_the_highest_index_and_key_do_not_affect_each_other() -> None:
     table: Table = np.zeros(8, np.uint64)
     held = {LOWER: 2**64 - 1, 1: 2**64 - 1, LOWER - 1: UPPER, 2: 0}
     insert_all(table, *arrays([(key, place) for place, key in held.items()]))
@@ -123,4 +123,4 @@ def test_ids_of_any_stride_spread_over_a_table(stride: int) -> None:
         assert len(set(mixed.tolist())) == count
         crowd = Counter((mixed >> np.uint64(54)).tolist())
         assert len(crowd) == homes
-        assert max(crowd.values()) < 4 * count // homes  # 16 to a home on average; chance alone would give up to 35
+        assert max(crowd.values()) < 4 * count // homes  # 16 for each home on average; random keys would give up to 35

@@ -9,7 +9,7 @@ from matching.core import codes, layout
 
 RECORDS = {name: value for name, value in vars(layout).items() if isinstance(value, np.dtype)}
 
-# For each record its fields in order, and its bytes when the first byte of field number k is k and its last is 7e.
+# Fields of each record in order, and its bytes if the first byte of field number k is k and the last is 7e.
 GOLDEN = {
     "BLOCK_HEADER": (
         "magic layout_version shard epoch number timestamp_ns first_command_sequence first_event_sequence "
@@ -90,7 +90,7 @@ GOLDEN = {
     ),
 }
 
-# One digest for each version there ever was: what was written under a number can only be read with that layout.
+# One digest for each version so far: data of a version can only be read with its layout.
 DIGESTS = {1: "076b139ce09600aa"}
 
 NUMBERS = {
@@ -171,7 +171,7 @@ def test_a_code_keeps_its_number(name: str) -> None:
     assert " ".join(f"{codes.name_of(member)}={member.value}" for member in members) == NUMBERS[name]
 
 
-def test_every_code_is_written_down() -> None:
+def test_every_code_is_listed_here() -> None:
     defined = {
         name for name, value in vars(codes).items() if isinstance(value, type) and value.__module__ == codes.__name__
     }

@@ -73,7 +73,7 @@ def market() -> Market:
 # Amounts
 
 
-def test_a_supply_of_2_to_the_62_is_reached_and_not_passed() -> None:
+def test_the_maximum_supply_is_2_to_the_62() -> None:
     market = Market()
     assert market.fund(1, "BASE", LIMIT + 1) == "supply_overflow"
     assert market.fund(1, "BASE", LIMIT - 1) is None
@@ -102,7 +102,7 @@ def test_a_notional_of_2_to_the_62_is_the_highest(price: int, quantity: int, mar
     market.check()
 
 
-def test_a_fee_of_999999_ppm_of_2_to_the_62_leaves_what_is_rounded() -> None:
+def test_a_fee_of_999999_ppm_of_2_to_the_62_is_rounded_down() -> None:
     market = Market(maker_fee=999_999, taker_fee=999_999)
     market.fund_all()
     market.order(1, "sell", 1, LIMIT)
@@ -129,7 +129,7 @@ def test_fees_are_the_floor_at_any_size(rate: int) -> None:
 
 
 def test_base_amounts_of_more_than_2_to_the_62_are_refused_whatever_the_order() -> None:
-    market = Market(base_decimals=18)  # a lot is 10^18 units: 4 lots are below 2^62, 5 above
+    market = Market(base_decimals=18)  # a lot is 10^18 units: 4 lots are below 2^62, 5 above it
     market.fund_all()
     for side, account in (("sell", 1), ("buy", 2)):
         assert market.refused(account, side, 1, 5) == "notional_overflow"
@@ -158,7 +158,7 @@ def test_18_decimals_are_exact_to_the_last_unit() -> None:
 def test_an_instrument_whose_smallest_order_is_2_to_the_62_works() -> None:
     base = Market(lot_size=str(LIMIT), min_quantity=str(LIMIT), max_quantity=str(LIMIT))
     base.fund(1, "BASE", LIMIT)
-    assert base.refused(1, "sell", 1, LIMIT) is None  # its quote_unit is the same number
+    assert base.refused(1, "sell", 1, LIMIT) is None  # quote_unit equals the lot in base units
     quote = Market(tick_size=str(LIMIT))
     quote.fund(2, "QUOTE", LIMIT)
     assert quote.refused(2, "buy", LIMIT, 1) is None
@@ -168,7 +168,7 @@ def test_an_instrument_whose_smallest_order_is_2_to_the_62_works() -> None:
     quote.check()
 
 
-def test_a_market_buy_that_would_cost_more_than_there_can_be_is_refused(market: Market) -> None:
+def test_a_market_buy_that_costs_more_than_the_maximum_supply_is_refused(market: Market) -> None:
     for _ in range(3):
         market.order(1, "sell", LIMIT, 1)
     buy = {"account": 2, "symbol": "BASE-QUOTE", "side": "buy", "order_type": "market"}
@@ -181,7 +181,7 @@ def test_a_market_buy_that_would_cost_more_than_there_can_be_is_refused(market: 
     market.check()
 
 
-def test_a_market_buy_may_cost_all_that_there_can_be(market: Market) -> None:
+def test_a_market_buy_may_cost_the_maximum_supply(market: Market) -> None:
     for price in (LIMIT // 4, LIMIT // 4, LIMIT // 2):
         market.order(1, "sell", price, 1)
     buy = {"account": 2, "symbol": "BASE-QUOTE", "side": "buy", "order_type": "market"}
@@ -193,7 +193,7 @@ def test_a_market_buy_may_cost_all_that_there_can_be(market: Market) -> None:
 # Names
 
 
-def test_the_longest_names_are_told_apart_by_their_last_character(market: Market) -> None:
+def test_names_of_maximum_length_may_differ_only_in_the_last_character(market: Market) -> None:
     ids = ["x" * 35 + last for last in "abc"]
     for client_order_id in ids:
         assert market.refused(1, "sell", 10, 1, client_order_id=client_order_id) is None
@@ -211,7 +211,7 @@ def test_the_longest_names_are_told_apart_by_their_last_character(market: Market
     market.check()
 
 
-def test_the_highest_account_is_an_account_like_any_other(market: Market) -> None:
+def test_the_highest_account_number_works(market: Market) -> None:
     market.do("withdraw", account=1, asset="BASE", amount="10", reference="out")
     market.fund(HIGHEST_ACCOUNT, "BASE", 10)
     market.order(HIGHEST_ACCOUNT, "sell", 5, 4, client_order_id="a")
@@ -252,7 +252,7 @@ def test_a_client_order_id_is_free_again_once_its_order_is_gone(market: Market) 
 # The tree of prices
 
 
-def test_prices_at_every_height_of_the_tree_are_kept_in_order_and_leave_nothing_behind(market: Market) -> None:
+def test_prices_at_every_height_of_the_tree_are_sorted_and_its_nodes_are_freed(market: Market) -> None:
     prices = sorted({64**height + more for height in range(11) for more in (-1, 0, 1) if 64**height + more <= LIMIT})
     prices = [price for price in (*prices, LIMIT - 1, LIMIT) if price > 1]
     random = Random(4)

@@ -13,7 +13,7 @@ def test_a_scenario_with_another_outcome_fails() -> None:
         """)
 
 
-def test_the_better_price_comes_first_and_within_a_price_the_older_order() -> None:
+def test_better_prices_match_first_then_older_orders() -> None:
     check("""
         place o1 ask 102 x1    rests
         place o2 ask 101 x2    rests
@@ -35,7 +35,7 @@ def test_partial_fill_keeps_time_priority() -> None:
     """)
 
 
-def test_what_does_not_match_rests_at_its_own_price() -> None:
+def test_the_rest_of_an_order_rests_at_its_own_price() -> None:
     check("""
         place o1 ask 100 x5    rests
         place o2 bid 101 x8    fills o1:5, rests x3
@@ -67,7 +67,7 @@ def test_fok_fills_completely_or_not_at_all() -> None:
     """)
 
 
-def test_fok_counts_only_what_its_own_self_trade_mode_lets_it_take() -> None:
+def test_fok_counts_only_orders_that_its_self_trade_mode_lets_it_take() -> None:
     check("""
         place o1 ask 100 x5                           rests
         place o2 ask 100 x5 by ann                    rests
@@ -81,7 +81,7 @@ def test_fok_counts_only_what_its_own_self_trade_mode_lets_it_take() -> None:
     """)
 
 
-def test_post_only_never_takes_not_even_from_itself() -> None:
+def test_post_only_never_takes_even_from_its_own_account() -> None:
     check("""
         place o1 ask 100 x5 by ann                      rests
         place o2 bid 100 x1 post-only                   refused post_only_would_match
@@ -121,7 +121,7 @@ def test_a_replaced_order_may_match_at_once() -> None:
     """)
 
 
-def test_a_replaced_order_that_meets_its_own_account_goes_by_its_own_mode() -> None:
+def test_a_replaced_order_uses_its_own_self_trade_mode() -> None:
     check("""
         place o1 ask 105 x5 by ann               rests
         place o2 bid 100 x3 by ann               rests

@@ -11,7 +11,7 @@ from matching.core.registry import Registry, canonical
 from matching.workloads.btc_usd import BTC, BTC_USD, USD
 
 Fields = dict[str, Any]
-GONE: object = ...  # in place of a value: the field is missing
+GONE: object = ...  # instead of a value: the field is missing
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_an_existing_definition_is_not_changed(registry: Registry) -> None:
     assert registry.dump() == before
 
 
-def test_a_status_is_changed_and_nothing_else_is_one(registry: Registry) -> None:
+def test_only_known_statuses_are_accepted(registry: Registry) -> None:
     registry.apply(CommandKind.INSTRUMENT, canonical(BTC_USD))
     assert registry.statuses == [InstrumentStatus.TRADING]
     for status in InstrumentStatus:

@@ -28,7 +28,7 @@ def small() -> bytes:
 
 
 @pytest.mark.parametrize("seed", [21, 22])
-def test_a_restored_engine_goes_on_byte_for_byte(seed: int) -> None:
+def test_a_restored_engine_makes_the_same_bytes(seed: int) -> None:
     one, other = KernelExchange(), KernelExchange()
     for number, command in enumerate(random_commands(seed, 1500, instruments=3, accounts=9)):
         if number % 100 == 50:
@@ -55,7 +55,7 @@ def test_the_same_engine_gives_the_same_bytes(small: bytes) -> None:
     assert snapshots.encode(snapshots.decode(small)) == small
 
 
-def test_the_engine_that_was_written_may_go_on(small: bytes) -> None:
+def test_writing_a_snapshot_does_not_change_the_engine(small: bytes) -> None:
     exchange = KernelExchange()
     exchange.engine = snapshots.decode(small)
     kept = snapshots.encode(exchange.engine)
@@ -106,7 +106,7 @@ def test_bytes_that_are_not_a_snapshot_are_refused(data: bytes) -> None:
         snapshots.decode(data)
 
 
-def test_random_bytes_are_refused_and_nothing_else(small: bytes) -> None:
+def test_random_bytes_are_refused_with_the_documented_error(small: bytes) -> None:
     random = Random(2)
     for _ in range(10_000):
         data = random.randbytes(random.randrange(120))

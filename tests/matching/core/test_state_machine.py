@@ -1,4 +1,4 @@
-"""Hypothesis looks for commands after which the kernel and the slow reference engine disagree, or money is lost."""
+"""Hypothesis searches for commands after which kernel and reference engine differ, or an invariant is broken."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ DECIMALS = {"A": 0, "B": 0, "C": 16}
 USUAL = {"tick_size": "1", "lot_size": "1", "min_quantity": "1", "max_quantity": str(2**62), "min_notional": "0"}
 INSTRUMENTS: list[dict[str, Any]] = [
     {"symbol": "A-B", "base": "A", "quote": "B", "maker_fee": 0, "taker_fee": 300_000},
-    # The same money the other way round: what one book locks, the other misses.
+    # The same assets the other way round: funds locked in one book are missing in the other.
     {"symbol": "B-A", "base": "B", "quote": "A", "maker_fee": 999_999, "taker_fee": 1, "min_notional": "4"},
     # A lot at a price of one tick is 10^16 units of C: few lots reach 2^62.
     {"symbol": "A-C", "base": "A", "quote": "C", "maker_fee": 1, "taker_fee": 999_999, "max_quantity": "50"},
@@ -27,7 +27,7 @@ symbols = st.sampled_from([instrument["symbol"] for instrument in INSTRUMENTS])
 assets = st.sampled_from(list(DECIMALS))
 sides = st.sampled_from(["buy", "sell"])
 near_prices, small_lots = st.integers(1, 5), st.integers(1, 6)
-# Ends of leaves and of nodes, and what does not fit.
+# Prices at the ends of leaves and nodes of the price tree, and values that are too large.
 odd_prices = st.sampled_from([0, 63, 64, 65, 4095, 4096, 2**31, 2**31 + 1, 2**61, 2**62, 2**63 - 1])
 odd_lots = st.sampled_from([0, 40, 2**31, 2**62, 2**62 + 1, 2**63 - 1])
 odd_amounts = st.sampled_from([1, 0, -1, 2**61, 2**62, 2**62 - 1, 2**63 - 1])
@@ -68,7 +68,7 @@ class BothExchanges(RuleBasedStateMachine):
             return {"account": account, "symbol": symbol, "client_order_id": order.client_order_id}
         return {"account": account, "symbol": symbol, "order_id": order.order_id if choice % 17 else choice + 1}
 
-    # Twice, as most of what happens to a market is an order; the second crosses more.
+    # Two rules for limit orders, because most commands are orders; the second one crosses more often.
 
     @rule(account=makers, symbol=symbols, side=sides, price=near_prices, quantity=small_lots, mode=modes)
     def rest(self, side: str, price: int, mode: str | None, **fields: object) -> None:

@@ -1,4 +1,4 @@
-"""A clock that is wrong dates no block, or is noticed; and nothing dies where an int64 of nanoseconds ends."""
+"""A wrong system clock does not set block times or is detected, and the end of int64 nanoseconds stops no engine."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ INT64_END = 2**63
 
 @dataclass
 class Machine:
-    """An engine, and the two clocks beside it, which a test sets."""
+    """An engine whose two clocks a test sets."""
 
     time_ns: int = NOW_NS
     now_s: float = 5.0
@@ -46,7 +46,7 @@ class Machine:
         self.now_s += seconds
 
     def block_time(self) -> int:
-        """Makes a block and gives its time."""
+        """Makes a block and returns its time."""
         number = self.engine.clients.get(7, 0) + 1
         command = {"command": "asset", "symbol": f"A{number}", "decimals": 0}
         return self._sequencer.sequence([batch(self.engine, 7, number, [command])]).blocks[0].timestamp_ns
@@ -95,7 +95,7 @@ def test_a_second_jump_is_counted_again(machine: Machine) -> None:
     assert machine.metrics()["engine_clock_jumps"] == 2
 
 
-def test_a_clock_may_be_set_ahead_by_a_day_and_gains_what_has_passed(machine: Machine) -> None:
+def test_a_clock_may_be_set_ahead_by_a_day_plus_the_elapsed_time(machine: Machine) -> None:
     machine.block_time()
     machine.passes(30 * 86_400)
     machine.time_ns += MAX_AHEAD_NS
@@ -103,7 +103,7 @@ def test_a_clock_may_be_set_ahead_by_a_day_and_gains_what_has_passed(machine: Ma
     assert machine.metrics() == {"engine_clock_jumps": 0, "engine_clock_implausible": 0}
 
 
-def test_a_clock_that_comes_back_from_the_past_has_not_jumped(machine: Machine) -> None:
+def test_a_clock_that_returns_from_the_past_has_not_jumped(machine: Machine) -> None:
     machine.block_time()
     machine.time_ns -= 5 * MAX_AHEAD_NS
     assert machine.block_time() == NOW_NS
@@ -131,7 +131,7 @@ def test_the_time_of_blocks_stops_at_the_last_timestamp() -> None:
 
 
 def test_a_chain_whose_time_is_past_the_last_timestamp_goes_on_with_that_time() -> None:
-    """An engine without this bound has made such blocks."""
+    """Such blocks exist: earlier versions had no bound."""
     machine = Machine()
     machine.engine.timestamp_ns = INT64_END - 1
     assert [machine.block_time(), machine.block_time()] == [INT64_END - 1] * 2
@@ -183,6 +183,6 @@ def test_replicas_with_different_clocks_date_blocks_alike_by_the_log_alone() -> 
         dated = [[block.timestamp_ns for block in blocks(one)] for one in running]
         assert dated[0] == dated[1]
         assert dated[0] == [NOW_NS, *[NOW_NS + S] * 3, NOW_NS + 3 * S, NOW_NS + 500 * MAX_AHEAD_NS]
-        # The times after 2199 are one interval for both; the jump is one only beside the first machine's clock.
+        # Both replicas count the times after 2199 as one; only the first replica's own clock shows the jump.
         assert [one.parts.board.counters.clock_jumps for one in running] == [2, 1]
         assert "The log's clock has jumped ahead by 500 days" in running[0].parts.board.clock_fault

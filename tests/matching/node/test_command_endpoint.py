@@ -1,4 +1,4 @@
-"""Questions that cost an engine much, at its endpoint: one a turn, and none twice."""
+"""Requests for the whole state, which are expensive: one is made each turn, and none is made twice."""
 
 import pytest
 
@@ -26,12 +26,12 @@ def endpoint(socket: ScriptedSocket) -> CommandEndpoint:
 
 
 def answered(socket: ScriptedSocket) -> list[tuple[bytes, bytes, bytes]]:
-    """(client, verb, correlation) of what was answered since."""
+    """(client, verb, correlation) of each new answer."""
     sent, socket.sent = socket.sent, []
     return [(client, verb, correlation) for client, verb, _, correlation in sent]
 
 
-def test_a_state_requested_again_while_it_is_made_is_made_once(
+def test_a_state_requested_repeatedly_in_one_turn_is_made_once(
     endpoint: CommandEndpoint, socket: ScriptedSocket
 ) -> None:
     socket.inbox = [[b"a", wire.STATE, FIRST]] * 4
@@ -43,7 +43,7 @@ def test_a_state_requested_again_while_it_is_made_is_made_once(
     assert answered(socket) == [(b"a", wire.STATE, FIRST)], "the answer was lost"
 
 
-def test_one_state_is_made_a_turn_and_all_are_answered_in_order(
+def test_one_state_is_made_each_turn_and_all_requests_are_answered_in_order(
     endpoint: CommandEndpoint, socket: ScriptedSocket
 ) -> None:
     socket.inbox = [

@@ -45,7 +45,7 @@ def held(running: Running) -> list[bytes]:
 
 def test_a_follower_publishes_the_same_bytes(running_leader: Running) -> None:
     with Client(running_leader.commands) as client:
-        client.call([*DEFINITIONS, *trading(50)])  # before it starts: asked for again
+        client.call([*DEFINITIONS, *trading(50)])  # before the follower starts: requested later
         with follower(plan(), running_leader.commands) as second:
             client.call(trading(50)[2:])  # while it runs
             until(lambda: second.parts.ring.last == running_leader.parts.ring.last, "the follower to catch up")
@@ -76,7 +76,7 @@ def test_a_follower_takes_no_commands_and_names_its_leader(running_leader: Runni
             with pytest.raises(EngineRefused, match="send them to the leader") as caught:
                 connection.receive(5)
             assert caught.value.code == "follower"
-        with Client(second.commands) as client:  # goes where it is told to
+        with Client(second.commands) as client:  # redirected to the leader
             assert client.call(DEFINITIONS)[2].rejected is None
             assert client.connection.address == running_leader.commands
 
@@ -87,7 +87,7 @@ def follower_heard(first: Running, second: Running) -> None:
         assert client.status()["replicas"] == [asdict(second.plan.addresses)]
 
 
-def test_a_follower_keeps_what_its_ring_holds_and_never_halts(running_leader: Running) -> None:
+def test_a_followers_ring_drops_old_blocks_and_never_halts_it(running_leader: Running) -> None:
     with follower(plan(ring_blocks=5), running_leader.commands) as second, Client(running_leader.commands) as client:
         client.call(DEFINITIONS)
         for number in range(20):
@@ -98,7 +98,7 @@ def test_a_follower_keeps_what_its_ring_holds_and_never_halts(running_leader: Ru
 
 @contextmanager
 def small_leader(tmp_path: Path) -> Iterator[Running]:
-    """It does not hold its first blocks any more, and makes a snapshot when it is asked to."""
+    """A leader that has dropped its first blocks and makes a snapshot on request."""
     folder = SnapshotFolder(LocalDisk(), tmp_path / "leader", 1)
     own = services(MemoryHistory(), snapshotter=Snapshotter(folder, DirectWriter(folder), 0))
     with leader_with(plan(ring_blocks=4), own) as running, Client(running.commands) as client:
@@ -108,7 +108,7 @@ def small_leader(tmp_path: Path) -> Iterator[Running]:
 
 
 def confirming(running: Running, client: Client, numbers: Sequence[int]) -> None:
-    """Makes these blocks, each when the one before is confirmed."""
+    """Makes these blocks, confirming each before the next one."""
     with closing(Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)) as feed:
         for number in numbers:
             feed.confirm(number - 1)
@@ -116,7 +116,7 @@ def confirming(running: Running, client: Client, numbers: Sequence[int]) -> None
     until(lambda: running.parts.ring.first == numbers[-1] - 3, "the first blocks to be dropped")
 
 
-def test_followers_join_late_by_a_snapshot_one_after_the_other(tmp_path: Path) -> None:
+def test_followers_that_start_late_join_with_snapshots_one_after_the_other(tmp_path: Path) -> None:
     folder = SnapshotFolder(LocalDisk(), tmp_path / "second", 1)
     own = services(MemoryHistory(), snapshotter=Snapshotter(folder, DirectWriter(folder), 0), engine="second")
     with (
@@ -136,7 +136,7 @@ def test_followers_join_late_by_a_snapshot_one_after_the_other(tmp_path: Path) -
                     assert other.state() == client.state()
 
 
-def test_a_leader_that_begins_another_history_is_not_followed() -> None:
+def test_a_leader_with_another_history_is_not_followed() -> None:
     there = plan()
     with ExitStack() as first:
         with leader(there) as running, Client(running.commands) as client:
@@ -144,7 +144,7 @@ def test_a_leader_that_begins_another_history_is_not_followed() -> None:
             second = first.enter_context(follower(plan(), running.commands))
             until(lambda: second.parts.ring.last == 4, "the follower to catch up")
         with leader(there) as running, Client(running.commands) as client:
-            # Block 1 may be published before the follower is connected again, block 4 differs from the one it has.
+            # The follower may miss block 1 while it reconnects; it detects that block 4 differs.
             for number in range(10):
                 client.call([BTC, deposit(1, f"other {number}")])
             until(lambda: second.failures, "the follower to stop")
@@ -175,12 +175,12 @@ def test_a_block_with_invalid_commands_counts_as_divergence() -> None:
 
 @pytest.fixture
 def stage() -> Stage:
-    """A follower and its leader at block 3, in epoch 1, nothing said."""
+    """A follower and its leader at block 3 in epoch 1, before the first heartbeat."""
     return Stage(defined_engine(), defined_engine())
 
 
 def again(stage: Stage, lost: int, epoch: int) -> None:
-    """The leader is started again in another epoch, without the newest `lost` blocks."""
+    """Restarts the leader in another epoch, without the newest `lost` blocks."""
     numbers = range(4, stage.leader.block_number + 1 - lost)
     kept = [block for number in numbers if (block := stage.leader_ring.get(number))]
     stage.leader, stage.leader_ring = defined_engine(), Ring(1000, 1 << 20)
@@ -230,7 +230,7 @@ def test_a_damaged_block_number_does_not_prevent_the_request_for_missing_blocks(
 
 
 def with_number(block: Block, number: int) -> bytes:
-    """As a damaged memory on the way may show it: the hash is not that of these bytes any more."""
+    """The block with another number and its old hash, as after memory damage on the way."""
     header = np.frombuffer(block.data, layout.BLOCK_HEADER, 1).copy()
     header["number"] = number
     return header.tobytes() + block.data[header.nbytes :]
@@ -277,7 +277,7 @@ def test_a_leader_that_makes_no_snapshots_cannot_be_joined_late(stage: Stage) ->
 
 
 def joining(stage: Stage) -> bytes:
-    """The leader has blocks 9 and 10 only; its snapshot, which was asked for, is of block 8; they come meanwhile."""
+    """A follower that has requested the snapshot of block 8; the leader only has blocks 9 and 10."""
     stage.make(5)
     snapshot = snapshots.encode(stage.leader)
     late = stage.make(2)

@@ -59,14 +59,14 @@ def test_taking_over_fences_the_other_engine(place: Place, blocks: list[Block]) 
         place.history.append(blocks[40:])
 
 
-def test_the_same_engine_at_another_address_goes_on_when_nobody_answers_there(place: Place) -> None:
+def test_an_engine_may_continue_at_another_address_if_its_old_one_is_silent(place: Place) -> None:
     place.history.begun = [began(1, 1, "one")]
     place.lead()
     assert place.engine.epoch == 2
 
 
 class RacingHistory(MemoryHistory):
-    """Somebody writes a few blocks the moment before the epoch begins."""
+    """Another process appends blocks just before the epoch begins."""
 
     def __init__(self, blocks: Sequence[Block], late: Sequence[Block]) -> None:
         super().__init__(blocks)
@@ -78,7 +78,7 @@ class RacingHistory(MemoryHistory):
         return super().begin_epoch(epoch)
 
 
-def test_blocks_that_settlement_writes_meanwhile_are_taken_too(tmp_path: Path, blocks: list[Block]) -> None:
+def test_blocks_stored_during_recovery_are_executed_too(tmp_path: Path, blocks: list[Block]) -> None:
     place = Place(tmp_path, RacingHistory(blocks[:40], blocks[40:]))
     assert place.lead() == Recovered(0, LAST, 0)
     assert place.history.begun[0].first_block == LAST + 1
@@ -88,13 +88,13 @@ def test_blocks_that_settlement_writes_meanwhile_are_taken_too(tmp_path: Path, b
 
 
 def followed(place: Place, blocks: Sequence[Block]) -> None:
-    """The place's engine has re-executed these, and counts all as confirmed, as followers do."""
+    """The place's engine after re-executing these blocks, all of which count as confirmed, as in a follower."""
     for block in blocks:
         place.ring.append(re_executed(place.engine, block))
         place.ring.confirm(block.number)
 
 
-def test_a_follower_that_is_promoted_keeps_what_settlement_lacks(place: Place, blocks: list[Block]) -> None:
+def test_a_promoted_follower_keeps_blocks_that_settlement_lacks(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks[:30])
     place.history.begun = [began(1, 1)]
     followed(place, blocks[:40])
@@ -106,14 +106,14 @@ def test_a_follower_that_is_promoted_keeps_what_settlement_lacks(place: Place, b
     assert again.lead() == Recovered(0, 30, 10)
 
 
-def test_a_follower_that_is_promoted_catches_up_with_settlement(place: Place, blocks: list[Block]) -> None:
+def test_a_promoted_follower_catches_up_with_settlement(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks)
     followed(place, blocks[:40])
     assert place.lead() == Recovered(0, 3, 0)
     assert (place.engine.state_hash, place.ring.confirmed) == (blocks[-1].hash, LAST)
 
 
-def test_a_follower_that_has_dropped_what_settlement_lacks_is_not_promoted(place: Place, blocks: list[Block]) -> None:
+def test_a_follower_that_has_dropped_blocks_settlement_lacks_is_not_promoted(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks[:30])
     place.ring = Ring(5, 1 << 30)
     followed(place, blocks[:40])
@@ -121,7 +121,7 @@ def test_a_follower_that_has_dropped_what_settlement_lacks_is_not_promoted(place
         place.lead()
 
 
-def test_a_follower_that_joined_by_a_snapshot_may_be_promoted(
+def test_a_follower_that_joined_with_a_snapshot_may_be_promoted(
     place: Place, blocks: list[Block], states: dict[int, bytes]
 ) -> None:
     place.history.append(blocks[:40])
@@ -146,7 +146,7 @@ def test_a_follower_of_an_engine_that_was_fenced_is_not_promoted(place: Place, b
         place.lead(take_over=True)
 
 
-def test_an_objection_comes_after_catching_up_and_before_the_epoch(place: Place, blocks: list[Block]) -> None:
+def test_objections_are_checked_after_catching_up_and_before_the_epoch(place: Place, blocks: list[Block]) -> None:
     place.history.append(blocks)
     followed(place, blocks[:40])
     asked: list[tuple[int, Epoch | None]] = []
@@ -173,7 +173,7 @@ def test_a_promotion_is_refused_if_another_engine_began_to_lead_meanwhile() -> N
 
 
 def test_a_promotion_is_refused_again_while_another_engine_leads(place: Place, blocks: list[Block]) -> None:
-    """The old leader is gone, another follower was promoted and lives: this one must not depose it unasked."""
+    """The old leader has ended and another follower was promoted: this one must not replace it without a request."""
     old, mine, other = Engine(), Engine(), Engine()
     for block in blocks:
         re_executed(old, block)
@@ -196,7 +196,11 @@ def test_a_promotion_is_refused_again_while_another_engine_leads(place: Place, b
         told.extend(stage.promotion_answers())
         return bool(told)
 
-    for correlation in (b"1", b"1", b"2"):  # a client asks again while it waits; then an operator tries again
+    for correlation in (
+        b"1",
+        b"1",
+        b"2",
+    ):  # a client repeats its request while it waits; then an operator makes a new one
         stage.ask_promotion(correlation)
         assert not process._follow_until_promoted(stage.follower, place.services("this"), stage.parts, is_answered)
         assert "Engine promoted at ipc:///nobody/x leads: it has begun epoch 2." in str(told.pop()["message"])
@@ -214,7 +218,7 @@ def test_an_engine_stopped_during_its_promotion_refuses_with_a_message(place: Pl
     assert place.history.begun == []
 
 
-def test_a_log_that_is_full_refuses_a_promotion(place: Place, blocks: list[Block]) -> None:
+def test_a_promotion_is_refused_if_the_log_is_full(place: Place, blocks: list[Block]) -> None:
     class FullLog(MemoryLog):
         def append(self, blocks: Sequence[Block]) -> None:
             raise LogFull("The disk is full.")

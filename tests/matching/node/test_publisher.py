@@ -15,7 +15,7 @@ from tests.matching.stages import HERE, OneSnapshot, ScriptedNetwork, ScriptedSo
 
 
 class Published:
-    """A publisher at block 3 with an empty ring, and what its readers say and hear."""
+    """A publisher at block 3 with an empty ring, and a reader of its sockets."""
 
     def __init__(self, snapshotter: OneSnapshot | None) -> None:
         self.network = ScriptedNetwork()
@@ -29,7 +29,7 @@ class Published:
         )
 
     def ask(self, *frames: bytes) -> list[list[bytes]]:
-        """The answers, each from its verb on."""
+        """Sends a request. Returns the frames of each answer from its verb on."""
         self.retransmission.inbox.append([b"reader", *frames])
         self.publisher.serve()
         answers, self.retransmission.sent = self.retransmission.sent, []

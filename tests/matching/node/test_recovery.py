@@ -24,13 +24,13 @@ from tests.matching.places import LAST, Place, began, chain
 @pytest.mark.parametrize(
     ("stored", "logged_from", "logged_to"),
     [
-        (0, 1, 43),  # settlement never ran
-        (30, 1, 43),  # it is behind
-        (30, 31, 43),  # the log was shortened as far as possible
+        (0, 1, 43),  # settlement has never run
+        (30, 1, 43),  # settlement is behind
+        (30, 31, 43),  # the log was trimmed as far as possible
         (30, 20, 43),
         (43, 1, 43),
         (43, 5, 20),  # an old log
-        (43, 1, 0),  # pure memory
+        (43, 1, 0),  # no log
     ],
 )
 def test_every_mix_of_sources_ends_in_the_same_state(
@@ -175,7 +175,7 @@ def test_a_log_that_begins_after_missing_blocks_is_refused(
 # Logs
 
 
-def test_a_tail_that_tore_at_any_byte_of_the_last_record_starts(place: Place, blocks: list[Block]) -> None:
+def test_an_engine_starts_with_a_log_torn_at_any_byte_of_the_last_record(place: Place, blocks: list[Block]) -> None:
     *_, start, end = place.log(blocks[:6])
     (file,) = (place.folder / "wal").iterdir()
     data = file.read_bytes()
@@ -185,7 +185,7 @@ def test_a_tail_that_tore_at_any_byte_of_the_last_record_starts(place: Place, bl
         torn = Place(place.folder)
         assert torn.lead() == Recovered(0, 0, 5), f"torn at {size}"
         assert file.stat().st_size == start
-    for size in range(start, end - 8, 5):  # its length reached the disk, what follows did not
+    for size in range(start, end - 8, 5):  # the record's length reached the disk, its data did not
         file.write_bytes(data[:size] + bytes(end - size + 1024))
         lost_nothing = not any(data[size:])
         assert Place(place.folder).lead().from_log == 5 + lost_nothing, f"torn at {size}"
@@ -237,7 +237,7 @@ def test_blocks_of_the_log_that_a_newer_epoch_replaced_are_refused(place: Place,
         place.lead(take_over=True)
 
 
-def test_the_last_overlapping_block_is_compared_though_the_ring_has_dropped_it(
+def test_the_last_overlapping_block_is_compared_even_if_the_ring_has_dropped_it(
     place: Place, blocks: list[Block]
 ) -> None:
     place.history.append(blocks)

@@ -1,4 +1,4 @@
-"""What is in a log of commands, whatever it is, gives the same blocks at all replicas."""
+"""All replicas make the same blocks from the same command log, whatever it contains."""
 
 from contextlib import closing
 
@@ -51,7 +51,7 @@ def test_replicas_make_the_same_blocks_of_interleaved_clients() -> None:
         assert again.clients[log_client("memory:test")] == len(shared.messages)
 
 
-def test_a_message_is_one_block_however_large_the_blocks_of_its_reader() -> None:
+def test_a_message_is_one_block_whatever_the_block_size_of_the_replica() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory(), count=1) as ((one, log),), Client(one.commands) as client:
         client.call(DEFINITIONS)
@@ -77,7 +77,7 @@ def test_a_command_sent_through_both_replicas_is_applied_once_and_answered_twice
         assert other.parts.engine.balances() == [(1, "BTC", 2000_00000000, 0)]
 
 
-def test_a_batch_that_is_in_the_log_twice_is_applied_once() -> None:
+def test_a_batch_in_the_log_twice_is_applied_once() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory()) as ((one, _), (other, _)), Client(one.commands) as client:
         client.call([*DEFINITIONS, deposit(1, "once")])
@@ -91,7 +91,7 @@ def test_a_batch_that_is_in_the_log_twice_is_applied_once() -> None:
 
 
 def test_a_message_that_the_log_delivers_again_is_ignored() -> None:
-    """A batch that was overtaken then would be taken now, and here only."""
+    """A batch that was refused as out of order would now be in order, and only this replica would apply it."""
     shared, history = Shared(), MemoryHistory()
     with replicas(shared, history, count=1) as ((one, _),), Client(one.commands) as client:
         client.call(DEFINITIONS)
@@ -125,7 +125,7 @@ def test_a_message_that_is_not_the_next_one_stops_a_replica_before_it() -> None:
 
 
 def test_names_that_a_replica_does_not_know_yet_are_validated_when_the_log_is_read() -> None:
-    """Another one has applied the definition, and its client came over to this one, which is behind."""
+    """Another replica has applied the definition, and its client switched to this one, which is behind."""
     shared = Shared()
     with replicas(shared, MemoryHistory()) as ((one, _), (other, log)):
         log.is_behind = True

@@ -1,4 +1,4 @@
-"""Replicas that join, fall behind, are replaced, and lose their log; and what a client hears then."""
+"""Replicas that join, fall behind, are replaced or lose their log, and the answers to clients meanwhile."""
 
 import threading
 import time
@@ -61,7 +61,7 @@ def test_a_replica_restarts_from_a_snapshot_and_its_position_in_the_log(tmp_path
 
 
 def test_a_snapshot_ahead_of_the_store_is_not_used(tmp_path: Path) -> None:
-    """Else nobody would hold the blocks in between, were all replicas to come back so."""
+    """If all replicas started from it, no process would have the blocks between the store and the snapshot."""
     shared, history = Shared(), MemoryHistory()
     folder = SnapshotFolder(LocalDisk(), tmp_path, 3)
     for _ in range(2):
@@ -73,7 +73,7 @@ def test_a_snapshot_ahead_of_the_store_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_replica_does_not_join_before_the_block_that_its_epoch_begins_after() -> None:
-    """It was begun with blocks in a spill that the store does not have, and that this replica cannot read."""
+    """The epoch began after blocks that are only in a spill, which this replica cannot read."""
     history, shared = MemoryHistory(), Shared()
     with leader_with(plan(), services(history)) as old, Client(old.commands) as client:
         client.call(DEFINITIONS)
@@ -92,9 +92,9 @@ def test_a_replica_does_not_join_before_the_block_that_its_epoch_begins_after() 
         raise AssertionError
 
 
-def test_two_that_start_at_once_share_one_epoch() -> None:
+def test_two_replicas_that_start_at_once_share_one_epoch() -> None:
     class Slow(MemoryHistory):
-        """Another replica begins the epoch between this one's looking and its own beginning."""
+        """Another replica begins the epoch after this one has read the epochs and before it begins its own."""
 
         def begin_epoch(self, epoch: Epoch) -> bool:
             if not self.begun:
@@ -151,7 +151,7 @@ def test_a_replica_that_catches_up_answers_status_requests_and_stops_when_it_is_
     assert seen == [CATCHING_UP]
 
 
-def test_a_replica_takes_commands_once_the_store_was_asked_after_it_caught_up() -> None:
+def test_a_replica_takes_commands_only_after_it_caught_up_and_read_the_epochs_again() -> None:
     shared, history = Shared(), MemoryHistory()
     with replicas(shared, history, count=1) as ((one, _),), Client(one.commands) as client:
         client.call([*DEFINITIONS, deposit(1, "before")])
@@ -214,7 +214,7 @@ def test_a_batch_whose_write_is_uncertain_is_not_refused_and_is_applied_once() -
             log.holds_back = False
             log.given_up = [log.held[0][0]]
             (done,) = client.retry()
-            shared.put(*log.held[0])  # it was taken after all
+            shared.put(*log.held[0])  # the uncertain write succeeded
             assert done.rejected is None
             client.call([deposit(1, "next")])
         assert one.parts.engine.balances() == [(1, "BTC", 2000_00000000, 0)]
@@ -243,7 +243,7 @@ def test_batches_that_the_log_does_not_accept_are_refused() -> None:
             assert client.call([deposit(1, "1")])[0].rejected is None
 
 
-def test_a_replica_is_ready_once_it_has_applied_all_that_the_log_held() -> None:
+def test_a_replica_is_ready_when_it_has_applied_the_whole_log() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory(), count=1) as ((one, _),), Client(one.commands) as client:
         client.call([*DEFINITIONS, *trading(200)])

@@ -81,7 +81,7 @@ def test_a_repeated_batch_is_answered_and_not_applied_again(engine: Engine) -> N
     assert sequencer.answer_repeated(repeated) == first.answers[0]
 
 
-def test_of_a_partly_repeated_batch_only_the_rest_is_applied(engine: Engine) -> None:
+def test_only_the_new_part_of_a_partly_repeated_batch_is_applied(engine: Engine) -> None:
     sequencer, _ = sequencer_of(engine)
     sequencer.sequence([batch(engine, 7, 1, deposits(1, 2))])
     done = sequencer.sequence([batch(engine, 7, 1, deposits(1, 4))])
@@ -131,7 +131,7 @@ def test_block_times_never_decrease(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("block_commands", [1, 3, 1000])
-def test_the_blocks_can_be_executed_again(block_commands: int) -> None:
+def test_executing_the_blocks_again_gives_the_same_state(block_commands: int) -> None:
     engine = defined_engine()
     sequencer, _ = sequencer_of(engine, block_commands)
     blocks: list[Block] = []

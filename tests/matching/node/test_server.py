@@ -137,7 +137,7 @@ def test_a_halted_engine_still_answers_repeated_batches() -> None:
                 client.call([deposit(1, "b")])
 
 
-def test_a_stream_of_batches_keeps_its_order_over_a_halt() -> None:
+def test_a_stream_of_batches_keeps_its_order_across_a_halt() -> None:
     with leader(plan(ring_blocks=10)) as running, Client(running.commands) as client:
         client.call(DEFINITIONS)
         feed = Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)
@@ -172,7 +172,7 @@ def test_a_client_that_does_not_read_does_not_delay_the_others(
         counters = running_leader.parts.board.counters
         deadline = time.monotonic() + 30
         while not counters.lost_answers and time.monotonic() < deadline:
-            deaf.send_multipart([wire.COMMANDS, payload])  # the same again and again: each is answered
+            deaf.send_multipart([wire.COMMANDS, payload])  # the same batch many times: each is answered
         assert counters.lost_answers
         assert client.call([deposit(2, "b")])[0].rejected is None
 
@@ -229,7 +229,7 @@ def test_blocks_in_the_store_are_re_executed_at_the_start() -> None:
 def test_a_socket_file_in_use_is_not_removed(tmp_path: Path) -> None:
     where = wire.Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("commands", "blocks", "retransmission")))
     here = process.Plan(where, 100, 1 << 20, 64)
-    for _ in range(2):  # a file that is left over is no obstacle
+    for _ in range(2):  # a leftover file is reused
         with leader(here) as running, Client(running.commands) as client:
             with pytest.raises(AddressUnusable, match="another process listens there already"), leader(here):
                 pass
@@ -298,7 +298,7 @@ def test_a_block_that_is_not_in_the_log_is_never_published(tmp_path: Path, conte
         held_back = wire.encode_batch(78, 1, *one_deposit(client, 1))
         socket.send_multipart([wire.COMMANDS, held_back])
         until(lambda: client.status()["halted"], "the engine to halt")
-        # Done, though nobody sees it: it is neither answered nor refused when it comes again. Another one is refused.
+        # Applied but not released: a repetition is neither answered nor refused. Another batch is refused.
         socket.send_multipart([wire.COMMANDS, held_back])
         socket.send_multipart([wire.COMMANDS, wire.encode_batch(79, 1, *one_deposit(client, 2))])
         refused = wire.decode_refused(socket.recv_multipart()[1])
@@ -344,7 +344,7 @@ def test_batches_applied_before_a_full_disk_are_answered_during_it(
 # Epochs
 
 
-def test_an_engine_that_was_replaced_stops_without_another_answer() -> None:
+def test_a_replaced_engine_stops_without_another_answer() -> None:
     newer: list[Epoch] = []
     own = services(MemoryHistory(), superseded=lambda: newer[0] if newer else None)
     with leader_with(plan(), own) as running, Client(running.commands, timeout_s=0.5) as client:
@@ -380,7 +380,7 @@ def test_a_second_engine_on_one_store_is_refused_and_taking_over_fences_the_firs
                 history.append([mine])
 
 
-def test_an_engine_that_was_started_twice_is_told_so_while_the_first_one_leads() -> None:
+def test_an_engine_started_twice_is_refused_while_the_first_one_leads() -> None:
     history = MemoryHistory()
     with leader_with(plan(), services(history)) as first:
         sentence = f"This engine leads already, at {first.commands}: it was started twice"

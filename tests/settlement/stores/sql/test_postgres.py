@@ -292,7 +292,7 @@ def test_a_database_that_is_not_there_is_one_sentence(postgres: Running, use: Ca
     assert "\n" not in str(refusal.value)
 
 
-def test_a_server_that_is_not_there_is_one_sentence(
+def test_an_unreachable_server_is_one_sentence(
     postgres: Running, use: Callable[..., None], free_port: Callable[[], int]
 ) -> None:
     use(postgres, "postgres", PORT=str(free_port()))
