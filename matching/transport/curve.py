@@ -16,8 +16,9 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
+from matching.transport.connections import Traffic
 from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, RegisteredKey
-from matching.transport.sockets import LAST, POLLIN, Frame, RawSocket, Undelivered, ZmqSocket
+from matching.transport.sockets import Frame, PublisherSocket, RawSocket, RouterSocket, Undelivered, ZmqSocket
 
 log = structlog.get_logger(__name__)
 
@@ -89,47 +90,31 @@ class _Judge:
         self._logged_at_s, self._refused = now_s, 0
 
 
-class _ListeningSocket(ZmqSocket):
-    def __init__(self, raw: RawSocket, address: str, security: Security) -> None:
-        """Raises ZMQError."""
-        super().__init__(raw)
-        self._register = security.register
-        raw.curve_publickey = security.own.public.encode("ascii")
-        raw.curve_secretkey = security.own.secret.encode("ascii")
-        raw.curve_server = True
-        raw.zap_domain = address.encode("utf-8")
-        raw.bind(address)
-
-
-class ListeningRouter(_ListeningSocket):
+class ListeningRouter(RouterSocket):
     """A ROUTER that knows the key of each message's sender."""
 
-    _sender = ""
+    def __init__(self, raw: RawSocket, traffic: Traffic, security: Security) -> None:
+        """Raises ZMQError."""
+        super().__init__(raw, traffic)
+        self._register = security.register
+        _listen(raw, traffic.address, security.own)
 
     @property
     def peer(self) -> RegisteredKey | None:
-        return self._register().find(self._sender)
-
-    def receive(self) -> list[bytes] | None:
-        raw = self.raw
-        if not zmq.zmq_poll([(raw, POLLIN)], 0):
-            return None
-        routing_id = raw.recv(LAST)
-        # libzmq tells the sender's key of a message only, not of a copy of its bytes.
-        message = raw.recv(LAST, copy=False, track=False)
-        self._sender = str(message.get("User-Id"))
-        frames = [routing_id, message.bytes]
-        return frames + raw.recv_multipart(LAST) if message.more else frames
+        return self._register().find(str(self._message.get("User-Id"))) if self._message else None
 
 
-class PublishingSocket(_ListeningSocket):
+class PublishingSocket(PublisherSocket):
     """A PUB socket that closes all connections when a key is revoked: libzmq cannot close those of one key.
 
     The others connect again, and request the blocks that they missed.
     """
 
-    def __init__(self, raw: RawSocket, address: str, security: Security) -> None:
-        super().__init__(raw, address, security)
+    def __init__(self, raw: RawSocket, traffic: Traffic, security: Security) -> None:
+        """Raises ZMQError."""
+        super().__init__(raw, traffic)
+        self._register = security.register
+        _listen(raw, traffic.address, security.own)
         self._seen = self._register()
         self._endpoint = raw.getsockopt_string(zmq.LAST_ENDPOINT)
         self._is_listening = True
@@ -278,6 +263,15 @@ class ConnectedSocket(ZmqSocket):
 
     def _acceptable(self, register: KeyRegister) -> Iterator[str]:
         return (key.public for role in SERVER_ROLES for key in register.active(role))
+
+
+def _listen(raw: RawSocket, address: str, own: OwnKey) -> None:
+    """Raises ZMQError."""
+    raw.curve_publickey = own.public.encode("ascii")
+    raw.curve_secretkey = own.secret.encode("ascii")
+    raw.curve_server = True
+    raw.zap_domain = address.encode("utf-8")
+    raw.bind(address)
 
 
 def _revoked(register: KeyRegister) -> set[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import zmq
 
+from matching.transport.connections import DEFAULT_LIMITS, ConnectionLimits, ConnectionWatch
 from matching.transport.curve import Admission, ConnectedSocket, ListeningRouter, PublishingSocket, Security
 from matching.transport.key_register import KeyRole
 from matching.transport.sockets import (
@@ -22,7 +23,9 @@ from matching.transport.sockets import (
     AddressUnusable,
     Kind,
     Limits,
+    PublisherSocket,
     RawSocket,
+    RouterSocket,
     ZmqSocket,
     error_text,
 )
@@ -35,8 +38,10 @@ _HANDSHAKE_MS = 5000
 class ZmqNetwork:
     """A ZeroMQ context with its I/O thread. Without `security` sockets have no keys and everyone is `LOCAL_PEER`."""
 
-    def __init__(self, security: Security | None = None) -> None:
+    def __init__(self, security: Security | None = None, limits: ConnectionLimits = DEFAULT_LIMITS) -> None:
+        """`limits` are those of the connections to all sockets that listen on TCP."""
         self._context: zmq.Context[RawSocket] = zmq.Context()
+        self._connections = ConnectionWatch(limits)
         self._security = security
         self._admission: Admission | None = None
         self._server_keys: dict[str, str] = {}  # address → key that it proved last
@@ -47,12 +52,13 @@ class ZmqNetwork:
             return self._bind_file(kind, address, limits)
         raw = self._raw(kind, address, limits)
         try:
+            traffic = self._connections.watch(raw, address)
             if self._security is None:
                 raw.bind(address)
-                return ZmqSocket(raw)
+                return PublisherSocket(raw, traffic) if kind is Kind.PUB else RouterSocket(raw, traffic)
             self._admit(self._security, address, admits)
             listening = PublishingSocket if kind is Kind.PUB else ListeningRouter
-            return listening(raw, address, self._security)
+            return listening(raw, traffic, self._security)
         except zmq.ZMQError as error:
             raw.close()
             raise AddressUnusable(f"Cannot listen on {address}: {error_text(error)}.") from error
@@ -83,6 +89,7 @@ class ZmqNetwork:
     def close(self) -> None:
         if self._admission is not None:
             self._admission.stop()
+        self._connections.stop()
         self._context.term()
 
     def _connect_with_keys(

@@ -1,0 +1,275 @@
+"""Bounds how much memory the peers of a listening TCP socket can make this process hold.
+
+libzmq counts its queues in whole messages. The parts of a message that has not ended are in no queue, and a few large
+messages fill memory before a queue is full. The kernel counts bytes: `TCP_INFO` (Linux, tcp(7)) says for every
+connection how many bytes arrived and how many its peer has acknowledged. So
+
+    unread bytes   = bytes that arrived      - bytes of the messages that the owner of the socket has received
+    untaken bytes  = bytes given to libzmq   - bytes that the peer has acknowledged
+
+A thread compares them with the limits every CHECK_S. It closes a connection that exceeds its own limit, and the one
+that holds most while all connections together exceed theirs. The peer may connect again.
+"""
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import structlog
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+log = structlog.get_logger(__name__)
+
+CHECK_S = 0.05
+FRAME_OVERHEAD_BYTES = 64
+"""At least what ZMTP and CURVE add to a frame: a message must never count for less than arrived for it."""
+SUBSCRIBER_BYTES = 1 << 20
+"""A subscriber sends its subscriptions and nothing else."""
+
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_MONITOR_STOPPED
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_ENDED = (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bytes are those held in this process, unread or untaken; kernel buffers are not counted."""
+
+    connection_bytes: int = 256 << 20
+    total_bytes: int = 768 << 20
+    connections: int = 1000
+
+
+DEFAULT_LIMITS = ConnectionLimits()
+
+
+class TcpInfo(NamedTuple):
+    acknowledged: int  # bytes
+    arrived: int  # bytes
+    is_sent: bool  # the peer has acknowledged everything that the kernel was given
+
+
+_ACKED, _RECEIVED, _UNACKED, _NOT_SENT = 120, 128, 24, 144
+"""Offsets in the kernel's struct tcp_info (include/uapi/linux/tcp.h)."""
+
+
+def tcp_info(connection: socket.socket) -> TcpInfo:
+    """Raises OSError for a socket that is not a TCP connection."""
+    data = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    (acked,), (received,) = struct.unpack_from("=Q", data, _ACKED), struct.unpack_from("=Q", data, _RECEIVED)
+    (unacked,), (not_sent,) = struct.unpack_from("=I", data, _UNACKED), struct.unpack_from("=I", data, _NOT_SENT)
+    return TcpInfo(acked, received, unacked == 0 and not_sent == 0)
+
+
+class Traffic:
+    """Bytes that the owner of a listening socket has received from and sent to each connection.
+
+    Written by the owner's thread, read by the watch. `is_publisher`: every connection is sent everything.
+    """
+
+    def __init__(self, address: str, *, is_publisher: bool) -> None:
+        self.address = address
+        self.is_publisher = is_publisher
+        self._published = 0
+        self._received: dict[int, int] = {}  # file descriptor → bytes
+        self._sent: dict[int, int] = {}
+        self._connections: dict[bytes, int] = {}  # routing id → file descriptor
+
+    def count_received(self, routing_id: bytes, descriptor: int, frames: Iterable[bytes]) -> None:
+        size = sum(len(frame) + FRAME_OVERHEAD_BYTES for frame in frames)
+        self._received[descriptor] = self._received.get(descriptor, 0) + size
+        self._connections[routing_id] = descriptor
+
+    def count_sent(self, routing_id: bytes, size: int) -> None:
+        descriptor = self._connections.get(routing_id)
+        if descriptor is not None:
+            self._sent[descriptor] = self._sent.get(descriptor, 0) + size
+
+    def count_published(self, size: int) -> None:
+        self._published += size
+
+    def received(self, descriptor: int) -> int:
+        return self._received.get(descriptor, 0)
+
+    def sent(self, descriptor: int) -> int:
+        return self._published if self.is_publisher else self._sent.get(descriptor, 0)
+
+    def forget(self, descriptor: int) -> None:
+        """Called by the watch when a connection has ended."""
+        self._received.pop(descriptor, None)
+        self._sent.pop(descriptor, None)
+        for routing_id, other in list(self._connections.items()):
+            if other == descriptor:
+                self._connections.pop(routing_id, None)
+
+
+@dataclass(slots=True)
+class _Connection:
+    """What the watch knows of one connection. `peer` is its address at the other end."""
+
+    descriptor: int
+    peer: Any
+    traffic: Traffic
+    arrived: int = 0
+    received: int = field(init=False)
+    unread: int = 0
+    untaken: int = 0
+    sent_base: int = field(init=False)
+    acknowledged_base: int = 0
+    is_cut: bool = False
+
+    def __post_init__(self) -> None:
+        self.received = self.traffic.received(self.descriptor)
+        self.sent_base = self.traffic.sent(self.descriptor)
+
+    def measure(self) -> None:
+        """Raises OSError if the descriptor is no longer this connection."""
+        received, sent = self.traffic.received(self.descriptor), self.traffic.sent(self.descriptor)
+        info = self._info()
+        # Never below zero: what is counted above what arrived must not become a credit.
+        self.unread = max(0, self.unread + (info.arrived - self.arrived) - (received - self.received))
+        self.arrived, self.received = info.arrived, received
+        if info.is_sent:
+            # libzmq gives the kernel all it can, so it holds nothing for this peer. Messages that it dropped because
+            # the peer's queue was full are not counted from here on.
+            self.sent_base, self.acknowledged_base, self.untaken = sent, info.acknowledged, 0
+        else:
+            self.untaken = max(0, sent - self.sent_base - (info.acknowledged - self.acknowledged_base))
+
+    @property
+    def held(self) -> int:
+        return self.unread + self.untaken
+
+    def exceeds(self, limits: ConnectionLimits) -> bool:
+        unread = SUBSCRIBER_BYTES if self.traffic.is_publisher else limits.connection_bytes
+        return self.unread > unread or self.untaken > limits.connection_bytes
+
+    def cut(self) -> None:
+        """Ends the connection; libzmq then frees what it holds of it."""
+        self.is_cut = True
+        with socket.socket(fileno=os.dup(self.descriptor)) as connection:
+            if connection.getpeername() == self.peer:
+                # When libzmq closes it then, the peer is told by a reset, even if it waits for room to send.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _info(self) -> TcpInfo:
+        # A duplicate, because libzmq may close the descriptor at any time and the number may be used again.
+        with socket.socket(fileno=os.dup(self.descriptor)) as connection:
+            if connection.getpeername() != self.peer:
+                raise OSError
+            return tcp_info(connection)
+
+
+class ConnectionWatch:
+    """Watches the connections of listening TCP sockets in a thread of its own."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._monitors: list[tuple[Any, Traffic]] = []
+        self._connections: dict[tuple[Traffic, int], _Connection] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="connection-watch", daemon=True)
+        self.cut = 0
+        """Connections that were closed because of a limit."""
+
+    def watch(self, listener: "zmq.Socket[bytes]", address: str) -> Traffic:
+        """Watches a socket, which is to be bound after this. Its owner counts its messages in the result."""
+        traffic = Traffic(address, is_publisher=listener.type == zmq.PUB)
+        with self._lock:
+            self._monitors.append((listener.get_monitor_socket(_EVENTS), traffic))
+        if not self._thread.is_alive():
+            self._thread.start()
+        return traffic
+
+    def stop(self) -> None:
+        """Call it before the context of the sockets is closed."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for monitor, _ in self._monitors:
+            monitor.close(0)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(CHECK_S):
+            with self._lock:
+                self._monitors = [one for one in self._monitors if self._read_events(*one)]
+            self._check()
+
+    def _read_events(self, monitor: Any, traffic: Traffic) -> bool:
+        """Returns whether the socket is still open."""
+        while monitor.poll(0):
+            event = recv_monitor_message(monitor)
+            kind, descriptor = event["event"], event["value"]
+            if kind == zmq.EVENT_MONITOR_STOPPED:
+                monitor.close(0)
+                return False
+            if kind == zmq.EVENT_ACCEPTED:
+                self._add(descriptor, traffic)
+            elif kind in _ENDED:
+                self._connections.pop((traffic, descriptor), None)
+                traffic.forget(descriptor)
+        return True
+
+    def _add(self, descriptor: int, traffic: Traffic) -> None:
+        try:
+            with socket.socket(fileno=os.dup(descriptor)) as accepted:
+                if accepted.family not in (socket.AF_INET, socket.AF_INET6):
+                    return
+                connection = _Connection(descriptor, accepted.getpeername(), traffic)
+        except OSError:
+            return  # it has ended already
+        self._connections[traffic, descriptor] = connection
+        if len(self._connections) > self._limits.connections:
+            self._cut(connection, f"there are {self._limits.connections} connections already")
+
+    def _check(self) -> None:
+        for connection in list(self._connections.values()):
+            try:
+                connection.measure()
+            except OSError:  # ended; the event about it follows
+                continue
+            if connection.exceeds(self._limits) and not connection.is_cut:
+                self._cut(connection, "it exceeds the limit of a connection")
+        while (excess := self._held() - self._limits.total_bytes) > 0:
+            largest = max((one for one in self._connections.values() if not one.is_cut), key=_held, default=None)
+            if largest is None or largest.held == 0:
+                return
+            self._cut(largest, f"all connections together exceed their limit by {excess} bytes")
+
+    def _held(self) -> int:
+        """Bytes held for all connections. Subscribers of a socket share the bytes of its messages."""
+        held, shared = 0, dict[Traffic, int]()
+        for connection in self._connections.values():
+            if connection.is_cut:
+                continue
+            if connection.traffic.is_publisher:
+                shared[connection.traffic] = max(shared.get(connection.traffic, 0), connection.held)
+            else:
+                held += connection.held
+        return held + sum(shared.values())
+
+    def _cut(self, connection: _Connection, reason: str) -> None:
+        self.cut += 1
+        log.warning(
+            "transport.connection_cut",
+            address=connection.traffic.address,
+            peer=connection.peer,
+            unread_bytes=connection.unread,
+            untaken_bytes=connection.untaken,
+            reason=reason,
+        )
+        try:
+            connection.cut()
+        except OSError:
+            return  # it has ended by itself
+
+
+def _held(connection: _Connection) -> int:
+    return connection.held

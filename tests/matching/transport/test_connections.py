@@ -1,0 +1,193 @@
+"""Bytes that peers make a listening socket hold: connections over a limit are closed, all others go on."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from structlog.testing import capture_logs
+
+from exchange_site.operations.free_addresses import free_zmq_address
+from matching.transport.connections import ConnectionLimits
+from matching.transport.network import ZmqNetwork
+from matching.transport.sockets import Kind, Limits, Socket, Undelivered
+from tests.matching.raw_peer import RawPeer
+
+MIB = 1 << 20
+SOCKET = Limits(frame_bytes=MIB, receive_queue=64, send_queue=1000)
+BOUNDS = ConnectionLimits(connection_bytes=16 * MIB, total_bytes=40 * MIB, connections=4)
+DEADLINE_S = 30.0
+PART = bytes(MIB // 2)
+
+
+@pytest.fixture
+def network() -> Iterator[ZmqNetwork]:
+    made = ZmqNetwork(limits=BOUNDS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stack(network: ZmqNetwork) -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def listen(network: ZmqNetwork, stack: ExitStack, kind: Kind = Kind.ROUTER) -> tuple[Socket, str]:
+    address = free_zmq_address()
+    socket = network.bind(kind, address, SOCKET)
+    stack.callback(socket.close)
+    return socket, address
+
+
+def client(stack: ExitStack, address: str, kind: Kind = Kind.DEALER) -> tuple[ZmqNetwork, Socket]:
+    network = ZmqNetwork()
+    stack.callback(network.close)
+    socket = network.connect(kind, address, SOCKET)
+    stack.callback(socket.close)
+    return network, socket
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"{what}: not within {DEADLINE_S} s"
+
+
+def received(network: ZmqNetwork, socket: Socket) -> list[bytes]:
+    assert network.wait([socket], DEADLINE_S)
+    message = socket.receive()
+    assert message is not None
+    return message
+
+
+def send_until_cut(peer: RawPeer, part: bytes = PART) -> int:
+    """Sends parts of a message that never ends. Returns the bytes sent until the connection was closed."""
+    for sent in range(0, 4096 * MIB, len(part)):
+        try:
+            peer.send_frame(part, more=True)
+        except (ConnectionResetError, BrokenPipeError):
+            return sent
+    raise AssertionError("The connection was never closed.")
+
+
+def is_refused(address: str) -> bool:
+    """Whether a new connection is closed soon, during its handshake or after it."""
+    try:
+        with RawPeer(address) as peer:
+            while peer.connection.recv(1):
+                pass
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("part", [PART, bytes(10_000), bytes(200)], ids=len)
+def test_a_message_that_never_ends_closes_its_connection_only(
+    network: ZmqNetwork, stack: ExitStack, part: bytes
+) -> None:
+    listening, address = listen(network, stack)
+    bystander_network, bystander = client(stack, address)
+    bystander.send(b"before")
+    assert received(network, listening)[1] == b"before"
+    with capture_logs() as logs:
+        sent = send_until_cut(stack.enter_context(RawPeer(address)), part)
+    assert sent < 1024 * MIB
+    assert [entry["event"] for entry in logs] == ["transport.connection_cut"]
+    assert logs[0]["unread_bytes"] > BOUNDS.connection_bytes
+    bystander.send(b"after")
+    message = received(network, listening)
+    assert message[1] == b"after"
+    listening.send(message[0], b"answer")
+    assert received(bystander_network, bystander) == [b"answer"]
+
+
+def test_a_subscriber_that_sends_an_endless_subscription_is_cut(network: ZmqNetwork, stack: ExitStack) -> None:
+    _, address = listen(network, stack, Kind.PUB)
+    assert send_until_cut(stack.enter_context(RawPeer(address, b"SUB"))) < 1024 * MIB
+
+
+def test_a_peer_that_asks_and_does_not_read_is_cut(network: ZmqNetwork, stack: ExitStack) -> None:
+    listening, address = listen(network, stack)
+    peer = stack.enter_context(RawPeer(address))
+    peer.send_frame(b"question", more=False)
+    reader = received(network, listening)[0]
+    sent = 0
+
+    def is_cut() -> bool:
+        nonlocal sent
+        try:
+            listening.send(reader, bytes(MIB))
+            sent += MIB
+        except Undelivered:
+            return True
+        return False
+
+    with capture_logs() as logs:
+        wait_until(is_cut, "the connection is cut")
+        wait_until(lambda: logs, "the log says so")
+    assert logs[0]["untaken_bytes"] > BOUNDS.connection_bytes
+
+
+def test_a_peer_that_reads_gets_far_more_than_the_limit(network: ZmqNetwork, stack: ExitStack) -> None:
+    listening, address = listen(network, stack)
+    reading_network, reading = client(stack, address)
+    reading.send(b"question")
+    reader = received(network, listening)[0]
+    for number in range(100):
+        listening.send(reader, bytes(MIB))
+        assert len(received(reading_network, reading)[0]) == MIB, number
+    for number in range(100):
+        reading.send(bytes(MIB))
+        assert len(received(network, listening)[1]) == MIB, number
+
+
+def test_a_subscriber_that_does_not_read_is_cut_and_others_get_everything(
+    network: ZmqNetwork, stack: ExitStack
+) -> None:
+    publishing, address = listen(network, stack, Kind.PUB)
+    reading_network, reading = client(stack, address, Kind.SUB)
+    lazy = stack.enter_context(RawPeer(address, b"SUB"))
+    lazy.send_frame(b"\x01", more=False)
+
+    def both_subscribed() -> bool:
+        publishing.send(b"beat")
+        return reading_network.wait([reading], 0.01)
+
+    wait_until(both_subscribed, "the subscription has arrived")
+    with capture_logs() as logs:
+        expected = 0
+        while not logs:
+            expected += 1
+            assert expected < 4096, "the subscriber was never cut"
+            publishing.send(expected.to_bytes(8, "little") + bytes(MIB // 2))
+            while (message := received(reading_network, reading)) == [b"beat"]:
+                pass
+            assert int.from_bytes(message[0][:8], "little") == expected
+    assert logs[0]["untaken_bytes"] > BOUNDS.connection_bytes
+
+
+def test_connections_beyond_their_number_are_closed(network: ZmqNetwork, stack: ExitStack) -> None:
+    listening, address = listen(network, stack)
+    for _ in range(BOUNDS.connections):
+        peer = stack.enter_context(RawPeer(address))
+        peer.send_frame(b"here", more=False)
+        assert received(network, listening)[1] == b"here"
+    with capture_logs() as logs:
+        assert is_refused(address)
+        wait_until(lambda: logs, "the log says so")
+    assert "4 connections" in logs[0]["reason"]
+
+
+def test_many_connections_below_their_limit_do_not_exceed_that_of_all(network: ZmqNetwork, stack: ExitStack) -> None:
+    _, address = listen(network, stack)
+    peers = [stack.enter_context(RawPeer(address)) for _ in range(4)]
+    with capture_logs() as logs:
+        for peer in peers:
+            for _ in range(28):  # 14 MiB, below the limit of one
+                peer.send_frame(PART, more=True)
+        wait_until(lambda: logs, "one is cut")
+    assert "all connections together" in logs[0]["reason"]
+    assert len(logs) == 1
