@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.conf import settings
+from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
@@ -14,12 +16,18 @@ def _page(title: str, icon: str, name: str, permission: str) -> dict[str, Any]:
     return {**link, "permission": lambda request: request.user.has_perm(permission)}
 
 
+def environment(request: HttpRequest) -> list[str] | None:
+    """The warning in the header of every page, if sockets are open to every account of the machine."""
+    return ["Sockets without keys (PLAIN_SOCKETS)", "danger"] if settings.PLAIN_SOCKETS else None
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Exchange",
     "SITE_HEADER": "Exchange",
     "SITE_SUBHEADER": "Back office",
     "SITE_SYMBOL": "candlestick_chart",
     "SITE_URL": None,
+    "ENVIRONMENT": "back_office.navigation.environment",
     "BORDER_RADIUS": "4px",
     # Blue greys and one blue: red and green are reserved for falling and rising values.
     "COLORS": {

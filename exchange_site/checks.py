@@ -89,9 +89,10 @@ def engine_addresses_are_safe() -> list[CheckMessage]:
             found.append(Error(f"{name}: {error}.", hint="For example tcp://127.0.0.1:5701.", id="exchange.E002"))
             continue
         if endpoint is not None and not endpoint.is_loopback:
+            reason = "PLAIN_SOCKETS is true" if settings.PLAIN_SOCKETS else "encryption is not supported"
             found.append(
                 Error(
-                    f"{name} is not local to this machine ({endpoint.host}), and encryption is not supported.",
+                    f"{name} is not local to this machine ({endpoint.host}), and {reason}.",
                     hint="Use a loopback or ipc:// address, and a tunnel between machines.",
                     id="exchange.E003",
                 )

@@ -36,6 +36,12 @@ DATA_DIR = _env.path(
 )
 SECRET_KEY_FILE = DATA_DIR / "secret-key"
 ADMIN_PASSWORD_FILE = DATA_DIR / "admin-password"
+PLAIN_SOCKETS = _env.flag(
+    "PLAIN_SOCKETS",
+    False,
+    "For tests: sockets without keys, on loopback and `ipc://` addresses only. Every account of this machine can then "
+    "trade for others, withdraw and stop the exchange.",
+)
 
 # --- engine ------------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,14 @@
-"""First step of every process: load Django, and exit if settings are invalid."""
+"""First step of every process: load Django, exit if settings are invalid, make the keys of a first start."""
 
 import sys
 from collections.abc import Iterable
+from typing import NoReturn
 
 import django
 from django.core import checks
 from django.core.checks import CheckMessage
+
+from matching.core.errors import KeysUnusable
 
 COULD_NOT_RUN = 2
 
@@ -16,17 +19,28 @@ def sentences(problems: Iterable[CheckMessage]) -> list[str]:
 
 
 def set_up(*, web: bool = False) -> None:
-    """Load the apps and check the settings; exit with 2 and one sentence per invalid setting.
+    """Load the apps, check the settings and make missing keys; exit with 2 and one sentence per problem.
 
     `web` adds the checks for processes that serve browsers.
     """
     django.setup()
     from exchange_site.checks import SETTINGS, WEB
+    from exchange_site.operations import first_start
 
     found = checks.run_checks(tags=[SETTINGS], include_deployment_checks=False)
     if web:
         found += checks.run_checks(tags=[WEB], include_deployment_checks=True)
     refused = sorted((problem for problem in found if problem.is_serious()), key=lambda problem: str(problem.id))
     if refused:
-        sys.stderr.write("\n".join(sentences(refused)) + "\n")
-        raise SystemExit(COULD_NOT_RUN)
+        _refuse("\n".join(sentences(refused)))
+    try:
+        first_start.make_local_keys()
+    except KeysUnusable as error:
+        _refuse(str(error))
+    if web:
+        first_start.warn_if_plain()
+
+
+def _refuse(problems: str) -> NoReturn:
+    sys.stderr.write(f"{problems}\n")
+    raise SystemExit(COULD_NOT_RUN)

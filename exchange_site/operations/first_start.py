@@ -1,10 +1,14 @@
-"""Created by the first `make run`: a secret key, and an administrator with a random password."""
+"""Created by the first start: keys of the sockets by any command; a secret key and an administrator by `make run`."""
 
 import os
 import secrets
 from pathlib import Path
 
+import structlog
+from django.conf import settings
 from django.contrib.auth import get_user_model
+
+log = structlog.get_logger(__name__)
 
 ADMINISTRATOR = "admin"
 
@@ -28,3 +32,21 @@ def make_administrator(password_file: Path) -> bool:
     keep_secret(password_file, random_bytes=15)
     users.objects.create_superuser(username=ADMINISTRATOR, password=password_file.read_text(encoding="ascii").strip())
     return True
+
+
+def make_local_keys() -> None:
+    """Creates the keys of this machine in an empty DATA_DIR, and in one that has none yet. Raises KeysUnusable."""
+    if settings.PLAIN_SOCKETS or os.path.lexists(settings.DATA_DIR / "keys" / "register.json"):
+        return
+    # Imported here: loading ZeroMQ would delay every later start.
+    from matching.commandline.own_keys import key_folder
+    from matching.storage import local_keys
+
+    if local_keys.make_local_keys(key_folder()):
+        log.debug("keys.made", folder=str(key_folder().folder))
+
+
+def warn_if_plain() -> None:
+    """Logs a warning if this service opens sockets without keys."""
+    if settings.PLAIN_SOCKETS:
+        log.warning("keys.not_used", setting="PLAIN_SOCKETS")

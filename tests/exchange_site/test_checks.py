@@ -101,6 +101,17 @@ def test_the_hint_for_the_store_cassandra_names_scylla(settings: Settings) -> No
     assert found.hint == ("Use sql or scylla. Use scylla for Apache Cassandra too: both have the same protocol.")
 
 
+def test_plain_sockets_are_for_this_machine_only(settings: Settings) -> None:
+    settings.PLAIN_SOCKETS = True
+    assert ids() == []
+
+    settings.ENGINE_COMMAND_ADDRESS = "tcp://10.0.0.7:5701"
+    (found,) = checks.run_checks(tags=[SETTINGS])
+    assert found.id == "exchange.E003"
+    assert "10.0.0.7" in str(found.msg)
+    assert "PLAIN_SOCKETS is true" in str(found.msg)
+
+
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:6001", "tcp://localhost:6001", "tcp://[::1]:6001", "ipc:///run/x"]
 )

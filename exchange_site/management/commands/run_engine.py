@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from exchange_site.addresses import AddressError
 from exchange_site.engine_host import wiring
-from exchange_site.operations import worker_http
+from exchange_site.operations import first_start, worker_http
 from matching.commandline.interruption import stop_on_signals
 from matching.commandline.number_options import whole_number
 from matching.core import errors
@@ -63,6 +63,7 @@ class Command(BaseCommand):
         self, *, follow: str | None, input_log: str | None, snapshot_every: int | None, take_over: bool, **options: Any
     ) -> None:
         stop = stop_on_signals()
+        first_start.warn_if_plain()
         try:
             with ExitStack() as opened:
                 opened.enter_context(closing(wiring.lock_data_folder()))

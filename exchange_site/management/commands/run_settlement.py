@@ -5,7 +5,7 @@ from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
 from exchange_site.addresses import AddressError
-from exchange_site.operations import health, worker_http
+from exchange_site.operations import first_start, health, worker_http
 from matching.commandline.interruption import exit_code, stop_on_signals
 from matching.commandline.number_options import whole_number
 from settlement import lock, metrics, wiring, worker, worker_status
@@ -33,6 +33,7 @@ class Command(ExchangeCommand):
             "engine": health.timed(newest.is_engine_heard),
         }
         wiring.collect_garbage_rarely()
+        first_start.warn_if_plain()
         try:
             count = settle(tables, stop.is_set, wiring.options(until_block), newest, probes)
         except (AddressError, OSError) as error:  # a port in use, or a folder that cannot be read

@@ -10,9 +10,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
 from exchange_site.management.commands.run_exchange import environment
 from exchange_site.operations import first_start, readiness
+from matching.storage.key_files import KeyFolder
+from matching.storage.register_file import RegisterFile
+from matching.transport.key_register import KeyRole
 
 
 def mode(file: Path) -> int:
@@ -63,6 +67,62 @@ def test_an_existing_administrator_keeps_the_password(data_dir: Path) -> None:
     assert get_user_model().objects.get().check_password("chosen by hand")
     assert not (data_dir / "admin-password").exists()
     assert "as you have set it" in readiness.welcome()
+
+
+def check(folder: Path, plain: str = "false") -> "subprocess.CompletedProcess[str]":
+    """Any command, in a DATA_DIR that it may be the first to use."""
+    return subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        env={**os.environ, "DATA_DIR": str(folder), "PLAIN_SOCKETS": plain},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.processes
+def test_any_command_makes_the_keys_of_an_empty_folder_unnoticed(tmp_path: Path) -> None:
+    done = check(tmp_path / "data")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    keys = KeyFolder(tmp_path / "data" / "keys")
+    register = RegisterFile(keys).current()
+    assert register.find(keys.own_key(KeyRole.ENGINE).public) is not None
+    before = keys.root_path.read_bytes()
+    assert check(tmp_path / "data").returncode == 0
+    assert keys.root_path.read_bytes() == before
+
+
+@pytest.mark.processes
+def test_a_folder_of_an_earlier_version_gets_keys_too(tmp_path: Path) -> None:
+    (tmp_path / "wal").mkdir(mode=0o700)
+    (tmp_path / "engine-id").write_text("0011223344556677\n", encoding="ascii")
+
+    assert check(tmp_path).returncode == 0
+    assert KeyFolder(tmp_path / "keys").own_key(KeyRole.SETTLEMENT).name == "local"
+
+
+@pytest.mark.processes
+def test_no_keys_are_made_with_plain_sockets(tmp_path: Path) -> None:
+    assert check(tmp_path, plain="true").returncode == 0
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.processes
+def test_keys_that_cannot_be_made_end_every_command_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "keys").touch()
+
+    done = check(tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"{tmp_path / 'keys'} is not a folder.\n")
+
+
+def test_a_service_without_keys_warns_in_its_log(settings: Settings) -> None:
+    with capture_logs() as logs:
+        first_start.warn_if_plain()
+        settings.PLAIN_SOCKETS = True
+        first_start.warn_if_plain()
+
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("keys.not_used", "warning")]
 
 
 def test_programs_find_this_python_first() -> None:

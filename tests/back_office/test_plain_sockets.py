@@ -1,0 +1,26 @@
+"""Every page warns an operator whose exchange runs without keys."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from tests.back_office.conftest import words
+from tests.back_office.test_access import PAGES
+
+WARNING = "Sockets without keys (PLAIN_SOCKETS)"
+FRAGMENTS = [reverse("office:live"), reverse("office:jump") + "?q=BTC-USD"]
+"""A part of the overview, and a redirect."""
+WHOLE_PAGES = [
+    *(page for page in PAGES if page not in FRAGMENTS),
+    reverse("admin:auth_user_changelist"),
+    reverse("admin:auth_user_add"),
+]
+
+
+@pytest.mark.parametrize("page", WHOLE_PAGES)
+def test_a_page_warns_of_plain_sockets(operator: Client, settings: Settings, page: str) -> None:
+    assert WARNING not in words(operator.get(page))
+
+    settings.PLAIN_SOCKETS = True
+    assert WARNING in words(operator.get(page))
