@@ -237,7 +237,7 @@ class ReconciliationRun(models.Model):
     """A comparison of the engine's live state with the store's, or why it failed. In SQL for every store."""
 
     started_at = models.DateTimeField()
-    source = models.CharField(max_length=WORD_LENGTH, null=True)  # "command", "schedule", "operator"; None: not kept
+    source = models.CharField(max_length=WORD_LENGTH, null=True)  # "command", "schedule", "operator"; None: unknown
     block_number = models.BigIntegerField()  # 0 if it could not run
     state_hash = models.CharField(max_length=HASH_DIGITS)
     ok = models.BooleanField()  # compared, and nothing differs

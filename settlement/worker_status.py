@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from settlement import metrics
 
-_SHORT_S = 1.0
+_OUTAGE_S = 1.0
 """A shorter time without an answer is not an outage: one retry may succeed."""
 _SILENT_S = 5.0
 
@@ -57,12 +57,12 @@ class Newest:
     def __call__(self, status: WorkerStatus) -> None:
         self.status = status
 
-    def is_store_there(self) -> bool:
+    def store_answers(self) -> bool:
         """Whether the store answers. While it rejects writes, reads may still be answered."""
-        return self.status is None or self.status.store_down_for_s < _SHORT_S
+        return self.status is None or self.status.store_down_for_s < _OUTAGE_S
 
-    def is_room_in_spill(self) -> bool:
+    def spill_has_room(self) -> bool:
         return self.status is None or not self.status.spill_full
 
-    def is_engine_heard(self) -> bool:
+    def engine_responds(self) -> bool:
         return self.status is not None and self.status.engine_silent_for_s < _SILENT_S

@@ -3,8 +3,8 @@
 `observe` and `raise_incident` never wait for the database and never fail with it. Changes are kept in memory until they
 can be written, because alarms matter most while the database is unavailable.
 
-    with worker_alarms.running_alarms(clock) as watch:
-        worker.run(…, report=watch.observe)
+    with worker_alarms.running_alarms(clock) as alarms:
+        worker.run(…, report=alarms.observe)
 """
 
 import threading
@@ -33,7 +33,7 @@ __all__ = ["Alarms", "StoredAlarms", "running_alarms"]
 log = structlog.get_logger(__name__)
 
 CLEAR_AFTER_S = 5.0
-"""A level clears, or becomes a warning again, when its condition has been over for this time, so as not to flicker."""
+"""A level clears, or becomes a warning again, when its condition has been over for this time: it must not flicker."""
 UPDATE_INTERVAL_S = 60.0
 """Interval between updates of a raised alarm in the database."""
 RETRY_S = 5.0

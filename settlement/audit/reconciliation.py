@@ -95,12 +95,13 @@ def run(address: str, open_store: Callable[[], Store], deadline_s: float, source
         with Client(address, timeout_s=deadline_s) as client:
             return client.state()
 
-    return reconcile_and_store(ask, open_store, SystemClock(), deadline_s, source)
+    return reconcile_and_store(ask, open_store, clock=SystemClock(), deadline_s=deadline_s, source=source)
 
 
 def reconcile_and_store(
     ask: Callable[[], Mapping[str, Any]],
     open_store: Callable[[], Store],
+    *,
     clock: Clock,
     deadline_s: float,
     source: Source,

@@ -82,6 +82,7 @@ def verify(
     store: Store,
     trail_folder: Path,
     engine: ReExecutor,
+    *,
     from_block: int | None = None,
     to_block: int | None = None,
     progress: Callable[[int, int], object] = lambda done, last: None,
@@ -98,7 +99,9 @@ def verify(
         raise NotReady(f"The store is projected to block {projected.block_number}: it does not have these blocks.")
     span = _Span(max(1, from_block or 1), last, to_block is None)
     findings = Findings()
-    state_hash, trades = _Verification(store, trail_folder, engine, span, findings, progress, disk).run()
+    state_hash, trades = _Verification(
+        store, trail_folder, engine, span=span, findings=findings, progress=progress, disk=disk
+    ).run()
     return Report(
         ok=not findings.count,
         from_block=span.first,
@@ -123,6 +126,7 @@ class _Verification:
         store: Store,
         trail_folder: Path,
         engine: ReExecutor,
+        *,
         span: _Span,
         findings: Findings,
         progress: Callable[[int, int], object],
@@ -186,7 +190,7 @@ class _Verification:
             block = Block.decode(row.data)
             block.verify(number, self._head[1])
         except MatchingError as error:
-            self._break(number, "bytes that give the hash and continue the chain", str(error))
+            self._break(number, "a block with the hash in its header that continues the chain", str(error))
         self._findings.compare_row("block row", number, stored(block)._replace(data=b""), row._replace(data=b""))
         try:
             made = self._engine.follow(block)
@@ -213,7 +217,7 @@ class _Verification:
             if is_compared:
                 self._compare(first, projection, placed)
         if is_compared:
-            self._checking(lambda: self._compare_placed(first, placed))
+            self._compare_if_kept(lambda: self._compare_placed(first, placed))
 
     def _projected(self, blocks: list[Block], part: Slice) -> Projection:
         try:
@@ -231,12 +235,13 @@ class _Verification:
             self._trail = self._audit(begins)
         self._trail.compare(projection.trades, self._projector.registry)
         self._trades += len(projection.trades)
-        self._checking(lambda: self._compare_history(first, begins, projection))
+        self._compare_if_kept(lambda: self._compare_history(first, begins, projection))
         for order in projection.orders:
             if order.order_id >= first.first_command_sequence:
                 placed[order.order_id] = order
 
-    def _checking(self, compare: Callable[[], None]) -> None:
+    def _compare_if_kept(self, compare: Callable[[], None]) -> None:
+        """Runs a comparison. Raises NotReady if it found differences because a rebuild has dropped the rows."""
         known = self._findings.count
         compare()
         if self._findings.count > known:
@@ -331,8 +336,10 @@ class _Verification:
         return self._newer if sequence is not None and sequence > self._last_event else self._findings
 
     def _compare_end(self) -> int:
-        """If nothing was projected meanwhile, checks that no row is of a later event and that later blocks continue
-        the chain. Returns the last event that the trail may have.
+        """Checks that the store ends here; returns the last event that the trail may have.
+
+        No row may be of a later event, and blocks that are not projected yet must continue the chain. Nothing is
+        checked if settlement projected later blocks meanwhile.
         """
         end = self._store.projected()
         if end.block_number != self._span.last or self._store.projecting() != self._span.last:
@@ -357,6 +364,6 @@ class _Verification:
             try:
                 Block.decode(row.data).verify(number, digest)
             except MatchingError as error:
-                self._break(number, "bytes that give the hash and continue the chain", str(error))
+                self._break(number, "a block with the hash in its header that continues the chain", str(error))
             digest, last_event = row.hash, row.last_event_sequence
         return last_event

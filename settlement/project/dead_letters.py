@@ -43,8 +43,8 @@ from settlement.stores.base import (
 log = structlog.get_logger(__name__)
 
 FILE_NAME = "dead_letters.jsonl"
-MOST_BYTES = 64 << 20
-"""Limit of the rows of one letter as JSON; they are held in memory until the letter is resolved."""
+MAX_BYTES = 64 << 20
+"""Maximum size of the rows of one letter as JSON; they are kept in memory until the letter is resolved."""
 
 NO_ROWS = ("checkpoint", "slice")
 """The members of a projection's JSON form that are not lists of rows."""
@@ -78,7 +78,7 @@ class DeadLetters:
     def put(self, projection: Projection, error: str) -> DeadLetter:
         """Stores the rejected projection of one block or slice; the slices of a block are in one letter.
 
-        Raises StoreMisconfigured if its rows are larger than MOST_BYTES.
+        Raises StoreMisconfigured if its rows are larger than MAX_BYTES.
         """
         number = projection.checkpoint.block_number
         known = self._store.get_dead_letter(number)
@@ -120,14 +120,14 @@ class DeadLetters:
         return None
 
     def resolve(self, letter: DeadLetter) -> None:
-        self._keep(letter._replace(resolved_at_ns=self._clock.time_ns()))
+        self._write(letter._replace(resolved_at_ns=self._clock.time_ns()))
         log.info("settlement.dead_letter_resolved", block=letter.block_number)
 
     def _store_rejected(self, letter: DeadLetter) -> None:
-        self._keep(letter)
+        self._write(letter)
         log.error("settlement.dead_letter", block=letter.block_number, error=letter.error, attempts=letter.attempts)
 
-    def _keep(self, letter: DeadLetter) -> None:
+    def _write(self, letter: DeadLetter) -> None:
         self._append_line(letter)  # before the row: after a failure the line may be repeated, but not be missing
         self._store.put_dead_letter(letter)
         self.recount()
@@ -176,10 +176,10 @@ def decode(text: str) -> list[Projection]:
 
 def _bounded(projections: Sequence[Projection], error: str) -> str:
     text = encode(projections)
-    if len(text) > MOST_BYTES:
+    if len(text) > MAX_BYTES:
         raise StoreMisconfigured(
             f"The store rejects more rows of block {projections[0].checkpoint.block_number} than fit into a dead "
-            f"letter ({MOST_BYTES >> 20} MiB). Correct the cause and restart settlement, which then continues: {error}"
+            f"letter ({MAX_BYTES >> 20} MiB). Correct the cause and restart settlement, which then continues: {error}"
         )
     return text
 
@@ -207,7 +207,7 @@ def _projection(rows: dict[str, Any]) -> Projection:
 
 
 def _saturated(candle: Candle) -> Candle:
-    """Letters of older versions hold volumes beyond int64, which were why their rows were refused."""
+    """Limits a volume to int64. Letters of older versions have larger ones, which the store rejected."""
     return candle._replace(volume=min(candle.volume, MAX_VOLUME))
 
 

@@ -97,7 +97,7 @@ class OrderState:
         self.quantity = self.filled + open_lots
         self.updated_at_ns, self.updated_sequence = at_ns, sequence
 
-    def end_with_money_left(self, at_ns: int, sequence: int) -> None:
+    def end_with_unspent_quote(self, at_ns: int, sequence: int) -> None:
         """Ends an order by quote_quantity whose remaining amount is less than the price of a lot."""
         if self.filled:
             self.updated_at_ns, self.updated_sequence = at_ns, sequence
@@ -152,7 +152,7 @@ class OrderFold:
         if event.taker_unlock:
             # The id of an order is the sequence of its command, so this is the taker. The event itself may cancel
             # another order of the account.
-            self._orders[event.command_sequence].end_with_money_left(self._at_ns, sequence)
+            self._orders[event.command_sequence].end_with_unspent_quote(self._at_ns, sequence)
             touched.add(event.command_sequence)
 
     def _placed(self, event: EventRow) -> OrderState:

@@ -75,18 +75,18 @@ class Projector:
         definitions: Iterable[Definition] = (),
         *,
         kept: int | None,
-        tells_before: bool = False,
+        includes_before: bool = False,
     ) -> None:
         """`kept`: the number of orders and of balances to cache; None: all, for tables that stay empty.
 
-        `tells_before`: projections have `before`, for a store that is not atomic.
+        `includes_before`: projections include the previous rows (`before`), for a store that is not atomic.
         """
         self.registry = Registry.from_definitions((definition.kind, definition.text) for definition in definitions)
         self._tables = tables
-        self._tells_before = tells_before
+        self._includes_before = includes_before
         self._orders: RecentlyUsed[int, OrderState] = RecentlyUsed(kept)
         self._balances: RecentlyUsed[BalanceKey, Balance] = RecentlyUsed(kept)
-        self._unfinished = 0  # the command in which the last slice ended, 0: it ended with its block
+        self._unfinished = 0  # the command within which the last slice ended; 0: the slice ended with its block
         self._candles: dict[tuple[str, int], Candle] = {}
         self._day: TradingDay | None = None
 
@@ -104,7 +104,7 @@ class Projector:
         balances = self._load_balances({leg[:2] for rows in moves for _, found in rows for leg in found}, before)
         trades = [t for block, rows in zip(blocks, events, strict=True) for t in _trades(block, rows, self.registry)]
         candles = self._load_candles(trades, before)
-        rows_before = self._before(orders, balances, candles) if self._tells_before else None
+        rows_before = self._before(orders, balances, candles) if self._includes_before else None
         days = self._fold_days(trades)
         last_block = blocks[-1]
         return Projection(
@@ -253,15 +253,15 @@ class Projector:
         return self._day if self._day and self._day.day == day else self._tables.trading_day(day)
 
 
-def slices_of(block: Block, most_events: int, after: int = 0) -> Iterator[Slice]:
-    """The slices of a block after event `after`, of `most_events` each; WHOLE for a block that is not larger.
+def slices_of(block: Block, max_events: int, after: int = 0) -> Iterator[Slice]:
+    """The slices of a block after event `after`, of `max_events` each; WHOLE for a block that is not larger.
 
-    The slices end at the same events whatever `after` is.
+    Where the slices end depends only on the block and `max_events`, not on `after`.
     """
     first, last = block.first_event_sequence, block.last_event_sequence
     while True:
         done = after + 1 - first if after else 0
-        through = first + (done // most_events + 1) * most_events - 1
+        through = first + (done // max_events + 1) * max_events - 1
         if through >= last:
             yield Slice(after, 0)
             return

@@ -258,7 +258,7 @@ class Projections:
         definitions |= {d.event_sequence: d for projection in refused for d in projection.definitions}
         in_order = [definition for _, definition in sorted(definitions.items())]
         kept = self._options.kept_rows
-        return Projector(self._tables, in_order, kept=kept, tells_before=not self._store.is_atomic)
+        return Projector(self._tables, in_order, kept=kept, includes_before=not self._store.is_atomic)
 
     def _counted(self, letter: DeadLetter) -> list[Projection]:
         """The projections of a letter that are not projected again."""

@@ -52,7 +52,7 @@ def rebuild(
     projected = store.projected().block_number
     if not projected and from_block > 1:
         log.warning("settlement.rebuilding_from_first_block", requested=from_block)
-        from_block = 1  # a rebuild may have been killed while it dropped rows, so any row may be missing or left
+        from_block = 1  # a rebuild may have crashed while it dropped rows, so any row may be missing or stale
     if from_block == 1:
         store.drop_projections()
     elif from_block <= store.projecting():  # rows of the blocks after `projected` may exist

@@ -29,10 +29,10 @@ HEADER = (
 _FIRST_LINE = HEADER.encode() + b"\n"
 _FINISHED = re.compile(r"settled_trades-....-..-..\.csv")
 _DAY_NS = 86_400 * 10**9
-_NOT_SYNCED_BYTES = 8 << 20
-"""More than the lines of one batch take, which are synced together."""
-_LONGEST_LINE = 1024
-"""Bytes; the longest possible line takes less than half of it."""
+_MAX_UNSYNCED_BYTES = 8 << 20
+"""Upper bound for the lines of one batch, which are synced together."""
+_MAX_LINE_BYTES = 1024
+"""More than twice the length of the longest possible line."""
 
 
 def line_of(trade: Trade, registry: Registry) -> str:
@@ -199,10 +199,10 @@ class Trail:
                 return
 
     def _end_of_synced_lines(self, path: Path) -> int:
-        """As `_end_of_last_line`, but before zero bytes, which a power failure leaves where lines were not synced."""
+        """As `_end_of_last_line`, but before zero bytes: a power failure leaves them in place of unsynced lines."""
         with self._disk.open(path) as file:
             size = file.seek(0, SEEK_END)
-            start = file.seek(max(0, size - _NOT_SYNCED_BYTES))
+            start = file.seek(max(0, size - _MAX_UNSYNCED_BYTES))
             tail = file.read()
         return start + tail.rfind(b"\n", 0, tail.index(b"\0")) + 1 if b"\0" in tail else self._end_of_last_line(path)
 
@@ -210,7 +210,7 @@ class Trail:
         """The offset after the last line end. Every file begins with a complete header."""
         with self._disk.open(path) as file:
             size = file.seek(0, SEEK_END)
-            start = max(0, size - _LONGEST_LINE)
+            start = max(0, size - _MAX_LINE_BYTES)
             file.seek(start)
             return start + file.read().rfind(b"\n") + 1
 
@@ -218,7 +218,7 @@ class Trail:
         """The last complete line."""
         end = self._end_of_last_line(path)
         with self._disk.open(path) as file:
-            start = max(0, end - _LONGEST_LINE)
+            start = max(0, end - _MAX_LINE_BYTES)
             file.seek(start)
             return file.read(end - start).rstrip(b"\n").rpartition(b"\n")[2].decode(errors="replace")
 

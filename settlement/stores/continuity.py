@@ -1,8 +1,8 @@
 """Checks that a write continues what the store contains, so that an older copy or another store is detected.
 
-Each write runs these checks, not only those after a failure. A database may be restored from a backup, or a standby
-without the last commits may take over, and the first statement that meets the change may be another one, which
-reconnects without a sign of it. The checks of epochs are the same in all stores and are here too.
+Every write runs these checks, not only a write after a failure. A database may be restored from a backup, or a standby
+without the last commits may take over. Another statement may be the first to reconnect after that, and it does not
+notice the change. The checks of epochs are the same in all stores and are here too.
 """
 
 from collections.abc import Callable, Sequence

@@ -28,9 +28,9 @@ class Command(ExchangeCommand):
     def handle(self, *, store: str | None, until_block: int | None, **options: Any) -> None:
         stop, tables, newest = stop_on_signals(), wiring.worker_store(store), worker_status.Newest()
         probes = {
-            "store": health.timed(lambda: wiring.ping_and_close(tables) and newest.is_store_there(), StoreError),
-            "spill": health.timed(newest.is_room_in_spill),
-            "engine": health.timed(newest.is_engine_heard),
+            "store": health.timed(lambda: wiring.ping_and_close(tables) and newest.store_answers(), StoreError),
+            "spill": health.timed(newest.spill_has_room),
+            "engine": health.timed(newest.engine_responds),
         }
         wiring.collect_garbage_rarely()
         first_start.warn_if_plain()
@@ -68,14 +68,14 @@ def settle(
         with (
             metrics.of_worker(),
             worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes),
-            worker_alarms.running_alarms(SystemClock()) as watch,
+            worker_alarms.running_alarms(SystemClock()) as alarms,
         ):
             listening = wiring.listening()
 
             def report(now: worker_status.WorkerStatus) -> None:
                 now = listening.complete(now)
                 newest(now)
-                watch.observe(now)
+                alarms.observe(now)
 
             try:
                 return worker.run(

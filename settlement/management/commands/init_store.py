@@ -10,7 +10,7 @@ class Command(ExchangeCommand):
 
     def handle(self, **options: Any) -> str:
         make_folder(wiring.data_dir())
-        self.so_far = "the tables may be there in part, and it is safe to run this again"
+        self.so_far = "some tables may exist; run this command again"
         store = wiring.store()
         store.init()
         store.ping()

@@ -35,7 +35,9 @@ class Command(ExchangeCommand):
                 reach(block, last)
                 self.so_far = f"blocks up to {block} of {last} were checked"
 
-            report = verify.verify(store, wiring.data_dir(), Engine(), from_block, to_block, note)
+            report = verify.verify(
+                store, wiring.data_dir(), Engine(), from_block=from_block, to_block=to_block, progress=note
+            )
         if as_json:
             self.stdout.write(json.dumps(report.form(), default=str))
         else:

@@ -3,7 +3,7 @@
 Each side first writes its own record and then reads the other side's, so at least one of two that race sees the other:
 
     append_blocks   blocks, `appended` checkpoint  ──▶  epochs, proposed ones too
-    begin_epoch     proposed epoch                 ──▶  `appended` checkpoint  ──▶  begun, where still proposed
+    begin_epoch     proposed epoch                 ──▶  `appended` checkpoint  ──▶  begun, if still proposed
 
 A proposed epoch yields to blocks that are stored: an append or a reader of the checkpoint that finds both voids the
 epoch. A lightweight transaction on the epoch's row decides between voiding it and beginning it. A fenced block can

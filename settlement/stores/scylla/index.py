@@ -1,7 +1,8 @@
 """Small indexes of the partitions that contain rows, with one entry per bucket, account part or month, not per row.
 
-With them no lookup scans: it goes from one partition with rows to the next. An entry is written before the rows that it
-leads to, and stays when these are dropped. An entry without rows costs one read; a missing entry would hide rows.
+With them a lookup does not scan: it goes from one partition with rows to the next. An entry is written before the rows
+that it leads to, and is kept when these are deleted. An entry without rows costs one read; a missing entry would hide
+rows.
 """
 
 from collections.abc import Iterator
@@ -50,17 +51,17 @@ class Entries:
         self.candle_months: set[tuple[str, int]] = set()  # symbol, month
         self.ledger_accounts: set[tuple[int, int, str, int]] = set()  # bucket, account, asset, month
 
-    def trade(self, trade_id: int, on: date, symbol: str) -> None:
+    def add_trade(self, trade_id: int, on: date, symbol: str) -> None:
         bucket = trade_id // BUCKET_SIZE
         self.trade_dates.add((bucket, on))
         self.children.add((TRADES, bucket))
         self.children.add((trades_of(symbol), trade_id // SLICE_SIZE))
 
-    def order(self, order_id: int, symbol: str) -> None:
+    def add_order(self, order_id: int, symbol: str) -> None:
         self.children.add((ORDERS, order_id // BUCKET_SIZE))
         self.children.add((orders_of(symbol), order_id // SLICE_SIZE))
 
-    def ledger(self, bucket: int, account: int, asset: str, month: int) -> None:
+    def add_ledger(self, bucket: int, account: int, asset: str, month: int) -> None:
         self.ledger_accounts.add((bucket, account, asset, month))
         self.account_parts.add((account, LEDGER, asset, month, bucket * BUCKET_SIZE // PART_SIZE))
 
@@ -88,7 +89,7 @@ class Index:
             for level in range(_LEVELS):
                 node = (tree, level, child >> _BITS * level)
                 if not self._is_known(node, new):
-                    self._add_child(outbox, *node, time)
+                    self._add_child(outbox, tree=tree, level=level, child=node[2], time=time)
         self._add_rest(outbox, entries, new, time)
         return outbox, new
 
@@ -109,7 +110,7 @@ class Index:
             return True
         return False
 
-    def _add_child(self, outbox: Outbox, tree: str, level: int, child: int, time: bytes) -> None:
+    def _add_child(self, outbox: Outbox, *, tree: str, level: int, child: int, time: bytes) -> None:
         shard, name, prefix = int_value(self._shard), text(tree), long(_prefix(level, child))
         key = routing_key(shard[4:], name[4:], int_value(level)[4:], prefix[4:])
         values = b"".join((shard, name, int_value(level), prefix, long(child), time))

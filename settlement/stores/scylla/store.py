@@ -128,8 +128,8 @@ class ScyllaStore(SingleInserts):
             self._read_overlay(at, generation)
         number, part = projection.checkpoint.block_number, projection.slice
         if at.block_number >= number or (part.through and self._within >= part.through):
-            # An earlier call finished although its caller got no answer. An undo record made now would be wrong.
-            self._send(self._rows(projection, generation, is_again=True), generation)
+            # An earlier call succeeded although its caller got no answer, so an undo record made now would be wrong.
+            self._send(self._rows(projection, generation, is_retry=True), generation)
             self._read_overlay(at, generation)
             return
         refuse_skip(self._within, number, part)
@@ -137,7 +137,7 @@ class ScyllaStore(SingleInserts):
         if _changes(projection) or pending:
             # From here on rows may be ahead of the checkpoint.
             self._overlay = (pending or Overlay(at.block_number)).before(projection)
-            rows = self._rows(projection, generation, is_again=pending is not None)
+            rows = self._rows(projection, generation, is_retry=pending is not None)
             self._send(rows, generation, self._undo.batches(generation, place, self._overlay, place))
             left = self._overlay.after(projection)
             if left is not None:
@@ -179,10 +179,10 @@ class ScyllaStore(SingleInserts):
     def put_dead_letter(self, letter: DeadLetter) -> None:
         self._dead_letters.put_dead_letter(letter)
 
-    def _rows(self, projection: Projection, generation: int, is_again: bool = False, is_reset: bool = False) -> Rows:
-        """`is_again`: an interrupted batch may have written rows of these blocks."""
+    def _rows(self, projection: Projection, generation: int, *, is_retry: bool = False, is_reset: bool = False) -> Rows:
+        """`is_retry`: an interrupted batch may have written rows of these blocks."""
         before = projection.before
-        placed_before = None if before is None or is_again else {order.order_id for order in before.orders}
+        placed_before = None if before is None or is_retry else {order.order_id for order in before.orders}
         rows = Rows(self._session, self._shard, generation, self._headers)
         with self._session.translating():  # struct.error for a number that does not fit its column
             rows.add(projection, placed_before, is_reset)

@@ -121,7 +121,7 @@ def test_a_missing_projection_is_an_error_after_the_deadline(settled: Store, clo
 def test_projections_that_are_dropped_meanwhile_are_no_difference(settled: Store, clock: FakeClock) -> None:
     note_calls(settled, "get_block", settled.drop_projections)  # as `rebuild_projections` in another process
     with pytest.raises(NotReady, match=f"projection went from block {LAST} back to block 0"):
-        reconcile_and_store(lambda: STATE, lambda: settled, clock, 1, "schedule")
+        reconcile_and_store(lambda: STATE, lambda: settled, clock=clock, deadline_s=1, source="schedule")
     (row,) = ReconciliationRun.objects.all()
     assert (row.difference_count, row.ok) == (0, False)
     assert "rebuild_projections is done" in (row.error or "")
@@ -144,7 +144,7 @@ def run(settled: Store, clock: FakeClock) -> Run:
 
     def once(ask: Callable[[], dict[str, Any]]) -> None:
         with suppress(EngineUnreachable):
-            reconcile_and_store(ask, lambda: settled, clock, 1, "schedule")
+            reconcile_and_store(ask, lambda: settled, clock=clock, deadline_s=1, source="schedule")
 
     return once
 
@@ -156,8 +156,8 @@ def raised() -> tuple[str, str] | None:
 
 
 def test_every_run_is_recorded(settled: Store, clock: FakeClock) -> None:
-    reconcile_and_store(lambda: STATE, lambda: settled, clock, 1, "command")
-    reconcile_and_store(lambda: WORSE, lambda: settled, clock, 1, "schedule")
+    reconcile_and_store(lambda: STATE, lambda: settled, clock=clock, deadline_s=1, source="command")
+    reconcile_and_store(lambda: WORSE, lambda: settled, clock=clock, deadline_s=1, source="schedule")
     worse, good = ReconciliationRun.objects.all()
     assert (good.ok, good.block_number, good.difference_count) == (True, LAST, 0)
     assert (good.source, good.error) == ("command", None)
@@ -167,7 +167,9 @@ def test_every_run_is_recorded(settled: Store, clock: FakeClock) -> None:
 
 def test_a_run_keeps_its_first_differences_and_the_number_of_all(settled: Store, clock: FakeClock) -> None:
     many = [*STATE["balances"], *([10**9 + extra, "BTC", 1, 0] for extra in range(MAX_STORED_DIFFERENCES + 5))]
-    report = reconcile_and_store(lambda: {**STATE, "balances": many}, lambda: settled, clock, 1, "command")
+    report = reconcile_and_store(
+        lambda: {**STATE, "balances": many}, lambda: settled, clock=clock, deadline_s=1, source="command"
+    )
     (kept,) = ReconciliationRun.objects.all()
     assert kept.difference_count == report.difference_count == len(report.differences) == MAX_STORED_DIFFERENCES + 5
     assert len(kept.report["differences"]) == MAX_STORED_DIFFERENCES
@@ -183,7 +185,7 @@ def test_a_run_that_could_not_run_is_kept_with_the_reason(settled: Store, clock:
         (lambda: {**STATE, "block": 10**6}, lambda: settled),
     ):
         with pytest.raises((EngineUnreachable, StoreUnavailable, NotReady)):
-            reconcile_and_store(ask, store, clock, 1, "schedule")
+            reconcile_and_store(ask, store, clock=clock, deadline_s=1, source="schedule")
     behind, locked, unreachable = ReconciliationRun.objects.all()
     assert unreachable.error == "No engine answers at tcp://127.0.0.1:5701."
     assert locked.error == "The database does not answer: it is locked."
@@ -201,7 +203,7 @@ def test_a_run_that_cannot_be_kept_is_a_line_in_the_log(
 
     monkeypatch.setattr(ReconciliationRun, "save", locked)
     with capture_logs() as lines:
-        assert reconcile_and_store(lambda: STATE, lambda: settled, clock, 1, "schedule").ok
+        assert reconcile_and_store(lambda: STATE, lambda: settled, clock=clock, deadline_s=1, source="schedule").ok
     assert lines == [
         {
             "event": "settlement.database_write_failed",

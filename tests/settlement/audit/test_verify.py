@@ -47,7 +47,7 @@ def settled(store: Store, settle: Settle, clock: FakeClock) -> Store:
 @pytest.fixture
 def verified(settled: Store, folder: Path) -> Verify:
     def run(first: int | None = None, last: int | None = None, engine: Any = None) -> Report:
-        return verify.verify(settled, folder, engine or Engine(), first, last)
+        return verify.verify(settled, folder, engine or Engine(), from_block=first, to_block=last)
 
     return run
 

@@ -77,7 +77,7 @@ def expected(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> tu
 def until_within(store: Store, parts: int) -> None:
     """Projects the blocks before the large one, and so many slices of it."""
     store.append_blocks([stored(block) for block in BLOCKS])
-    projector = Projector(store.at_checkpoint(), kept=None, tells_before=not store.is_atomic)
+    projector = Projector(store.at_checkpoint(), kept=None, includes_before=not store.is_atomic)
     for block in BLOCKS[: LARGE.number - 1]:
         store.insert_batch(projector.project([block]))
     for part, _ in zip(slices_of(LARGE, SIZE), range(parts), strict=False):
@@ -247,7 +247,7 @@ def test_a_store_that_is_put_back_between_slices_is_refused(store: Store) -> Non
 
 @pytest.mark.parametrize("store", STORES, indirect=True)
 def test_slices_that_are_written_again_change_nothing(store: Store) -> None:
-    projector = Projector(EmptyTables(), kept=None, tells_before=not store.is_atomic)
+    projector = Projector(EmptyTables(), kept=None, includes_before=not store.is_atomic)
     store.append_blocks([stored(block) for block in BLOCKS])
     for block in BLOCKS:
         for part in slices_of(block, SIZE):
@@ -350,7 +350,7 @@ def test_more_refused_rows_than_a_letter_keeps_stop_settlement_which_goes_on_the
     parts, folder = list(slices_of(LARGE, SIZE)), tmp_path / "refused"
     refusing = Refusing(monkeypatch, parts[2])
     with monkeypatch.context() as patch:
-        patch.setattr(dead_letters, "MOST_BYTES", 100)
+        patch.setattr(dead_letters, "MAX_BYTES", 100)
         for _ in range(2):
             with pytest.raises(StoreMisconfigured, match=rf"more rows of block {LARGE.number} than .* a trigger"):
                 settled_in_slices(store, clock, folder)

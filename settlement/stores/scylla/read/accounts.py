@@ -25,7 +25,7 @@ from settlement.stores.scylla.read.lookups import Orders, Trades, gather
 
 _NO_LIMIT = (1 << 31) - 1
 _MIN_ENTRIES = 8
-"""The least number of ledger entries of one asset to request at a time."""
+"""Minimum number of ledger entries of one asset to request at a time."""
 
 
 class _Bucket(NamedTuple):
@@ -77,7 +77,7 @@ class Accounts:
         return found[:limit]
 
     def _ids(self, statement: str, kind: str, account: int, limit: int, before: int | None) -> Iterator[list[int]]:
-        """Newest first, in one list unless rows are missing, as after a reset, which keeps index entries."""
+        """Newest first. There is one list, unless index entries lead to rows that a reset has deleted."""
         below = before_key(before)
         while is_int64(account):
             read = partial(self._ids_of_parts, statement, account, below)
@@ -89,9 +89,9 @@ class Accounts:
             below = ids[-1]
 
     def _ids_of_parts(
-        self, statement: str, account: int, below: int, parts: list[tuple[int, int]], most: int
+        self, statement: str, account: int, below: int, parts: list[tuple[int, int]], limit: int
     ) -> Iterator[list[int]]:
-        keys = [(self._shard, account, month, part, below, most) for month, part in parts]
+        keys = [(self._shard, account, month, part, below, limit) for month, part in parts]
         for rows in self._session.many(statement, keys):
             yield [number for (number,) in rows]
 
@@ -104,10 +104,11 @@ class Accounts:
         sequence, leg = int64(before[0]) if before else INT64_MAX, before[1] if before else 0
         found = self._session.iterate_many(cql.ACCOUNT_PARTS, [(self._shard, account, LEDGER, name) for name in names])
         # With many assets each has few of the newest entries, so the rows read depend on the page, not on the assets.
-        most = max(limit // max(len(names), 1), min(limit, _MIN_ENTRIES))
+        page_rows = max(limit // max(len(names), 1), min(limit, _MIN_ENTRIES))
         places = [(self._shard, account, name) for name in names]
         assets = [
-            _Asset(place, _to(rows, sequence), (sequence, leg), most) for place, rows in zip(places, found, strict=True)
+            _Asset(place, _to(rows, sequence), before=(sequence, leg), page_rows=page_rows)
+            for place, rows in zip(places, found, strict=True)
         ]
         self._read_on(assets)
         # Each iterator yields the newest first, so merging them yields the newest of all.
@@ -179,8 +180,8 @@ class Accounts:
         keys = ((self._shard, bucket, account, asset, _NO_LIMIT) for bucket in buckets)
         return (Balance._make(row) for key in keys for row in self._session.iterate(cql.BALANCES_AFTER, key, PAGE))
 
-    def _balances_after(self, account: int, asset: str, buckets: list[int], most: int) -> Iterator[list[Row]]:
-        keys = [(self._shard, bucket, account, asset, min(most, _NO_LIMIT)) for bucket in buckets]
+    def _balances_after(self, account: int, asset: str, buckets: list[int], limit: int) -> Iterator[list[Row]]:
+        keys = [(self._shard, bucket, account, asset, min(limit, _NO_LIMIT)) for bucket in buckets]
         return self._session.many(cql.BALANCES_AFTER, keys)
 
 
@@ -188,20 +189,20 @@ class _Asset:
     """Pages through the ledger entries of one asset of an account, newest first."""
 
     def __init__(
-        self, place: tuple[int, int, str], parts: Iterator[tuple[int, int]], before: tuple[int, int], most: int
+        self, place: tuple[int, int, str], parts: Iterator[tuple[int, int]], *, before: tuple[int, int], page_rows: int
     ) -> None:
-        """`place`: shard, account, asset. `parts`: month and part, newest first. `most`: rows per request."""
+        """`place`: shard, account, asset. `parts`: month and part, newest first. `before`: event sequence, leg."""
         self._place = place
         self._parts = parts
         self._part: tuple[int, int] | None = None
         self._before = before
-        self._most = most
+        self._page_rows = page_rows
         self.rows: list[Row] = []
         """The page that was read last; empty if there are no more rows."""
 
     def next_key(self) -> tuple[Any, ...] | None:
         """The parameters of the statement that reads the next page; None: there is no next page."""
-        if len(self.rows) == self._most:
+        if len(self.rows) == self._page_rows:
             self._before = self.rows[-1][:2]
         else:
             self._part = next(self._parts, None)
@@ -209,7 +210,7 @@ class _Asset:
         if self._part is None:
             return None
         shard, account, asset = self._place
-        return shard, account, *self._part, asset, *self._before, self._most
+        return shard, account, *self._part, asset, *self._before, self._page_rows
 
 
 def _to(parts: Iterator[Row], sequence: int) -> Iterator[tuple[int, int]]:

@@ -160,9 +160,9 @@ class Trades:
     def _read_spans(self, statement: str, spans: Iterator[Span], limit: int, is_descending: bool) -> list[Trade]:
         dates = _Dates(self._session, self._shard, is_descending)
 
-        def read(group: list[Span], most: int) -> Iterator[list[Row]]:
+        def read(group: list[Span], limit: int) -> Iterator[list[Row]]:
             places = dates.places(group)
-            return self._session.many(statement, [(*place, min(most, BUCKET_SIZE)) for place in places])
+            return self._session.many(statement, [(*place, min(limit, BUCKET_SIZE)) for place in places])
 
         return [Trade._make(row) for row in gather(spans, limit, self._session.access.in_flight, read)]
 
@@ -170,7 +170,7 @@ class Trades:
         """Slices contain rows of other instruments too; of those only the ids are read."""
         dates = _Dates(self._session, self._shard, is_descending)
 
-        def read(group: list[Span], most: int) -> Iterator[list[Place]]:
+        def read(group: list[Span], limit: int) -> Iterator[list[Place]]:
             places = dates.places(group)
             answers = self._session.many(cql.TRADE_SYMBOLS, places)
             for (_, on, bucket, *_), rows in zip(places, answers, strict=True):
@@ -214,8 +214,8 @@ class Orders:
         return self._read_spans(cql.ORDERS_IN_BUCKET, spans, limit)
 
     def _read_spans(self, statement: str, spans: Iterator[Span], limit: int) -> list[Order]:
-        def read(group: list[Span], most: int) -> Iterator[list[Row]]:
-            keys = [(self._shard, low // BUCKET_SIZE, low, high, min(most, BUCKET_SIZE)) for low, high in group]
+        def read(group: list[Span], limit: int) -> Iterator[list[Row]]:
+            keys = [(self._shard, low // BUCKET_SIZE, low, high, min(limit, BUCKET_SIZE)) for low, high in group]
             return self._session.many(statement, keys)
 
         return [Order._make(row) for row in gather(spans, limit, self._session.access.in_flight, read)]
@@ -223,7 +223,7 @@ class Orders:
     def _of_symbol(self, symbol: str, spans: Iterator[Span], limit: int) -> list[Order]:
         """Newest first."""
 
-        def read(group: list[Span], most: int) -> Iterator[list[int]]:
+        def read(group: list[Span], limit: int) -> Iterator[list[int]]:
             keys = [(self._shard, low // BUCKET_SIZE, low, high) for low, high in group]
             for rows in self._session.many(cql.ORDER_SYMBOLS, keys):
                 yield _ids_of(symbol, rows, is_descending=True)
@@ -292,7 +292,7 @@ def gather(
     """The first `limit` rows of places, which are read in this order.
 
     If one place has too few rows, the next ones are read concurrently, more of them each time, so that sparse rows
-    cost few round trips. `read(places, most)` returns up to `most` rows of each place.
+    cost few round trips. `read(places, limit)` returns up to `limit` rows of each place.
     """
     found: list[T] = []
     ahead = 1

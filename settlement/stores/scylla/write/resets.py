@@ -1,4 +1,4 @@
-"""Deletes projected rows: all of a shard, or those that an event and later ones set.
+"""Deletes projected rows: all of a shard, or those that an event or a later one set.
 
 Partitions are found through the indexes, which are kept. A delete has the last write time of the previous generation,
 so it hides no row of the new generation, whichever reaches a node first. Tables are not truncated, because they may

@@ -73,7 +73,7 @@ class Rows:
                 8, other_fee,
             )  # fmt: skip
             add(key, b"".join((where, values, cached_text(symbol), cached_text(side), time)))
-            self.entries.trade(number, on, symbol)
+            self.entries.add_trade(number, on, symbol)
             last = long(number) + time
             month, part = month_of(at_ns), number // PART_SIZE
             for account in {buyer, seller}:
@@ -101,7 +101,7 @@ class Rows:
             is_old = placed_before is None or number in placed_before
             if is_new:
                 month, part = month_of(order.placed_at_ns), number // PART_SIZE
-                self.entries.order(number, order.symbol)
+                self.entries.add_order(number, order.symbol)
                 self.entries.account_parts.add((order.account, ORDERS, "", month, part))
                 key_of_account, place_of_account = self._account(order.account, month, part)
                 add(key_of_account, account_header + place_of_account + order_id + time)
@@ -124,7 +124,7 @@ class Rows:
             )
             add(key, b"".join((header, where, values, cached_text(asset), cached_text(kind), self._time(number))))
         for bucket, account, asset, month in noted:
-            self.entries.ledger(bucket, account, asset, month)
+            self.entries.add_ledger(bucket, account, asset, month)
 
     def _add_balances(self, projection: Projection) -> None:
         header = self._header(cql.PUT_BALANCE) + self._shard

@@ -32,7 +32,7 @@ SOUND, CUT_OFF = 4, 9
 
 def project(store: ScyllaStore, last: int, at_once: int) -> None:
     """As settlement does when it starts, with a projector that remembers next to nothing."""
-    projector = Projector(store.at_checkpoint(), store.definitions(), kept=1, tells_before=True)
+    projector = Projector(store.at_checkpoint(), store.definitions(), kept=1, includes_before=True)
     number = store.projected().block_number
     while number < last:
         blocks = BLOCKS[number : min(number + at_once, last)]
@@ -133,7 +133,7 @@ def test_a_batch_that_timed_out_half_way_is_written_again_by_the_same_store(
 ) -> None:
     wanted = undisturbed(new_scylla)
     store = begun(new_scylla)
-    projector = Projector(store.at_checkpoint(), store.definitions(), kept=1, tells_before=True)
+    projector = Projector(store.at_checkpoint(), store.definitions(), kept=1, includes_before=True)
     batch = projector.project(BLOCKS[SOUND:CUT_OFF])
     sent, count = store._session._send_batch, 0
 
@@ -247,7 +247,7 @@ def test_a_retry_that_is_cut_off_in_its_record_leaves_the_one_that_is_true(
     store = begun(new_scylla)
     die_before_the_checkpoint(store)
     survivor = again(store)
-    projector = Projector(survivor.at_checkpoint(), survivor.definitions(), kept=1, tells_before=True)
+    projector = Projector(survivor.at_checkpoint(), survivor.definitions(), kept=1, includes_before=True)
     batch = projector.project(BLOCKS[SOUND:last])
     survivor._put_projected = raising(StoreUnavailable("no answer"))  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
@@ -284,7 +284,7 @@ def test_a_checkpoint_that_was_written_without_an_answer_leaves_the_record_true(
     store = begun(new_scylla)
     die_before_the_checkpoint(store)
     survivor = again(store)
-    projector = Projector(survivor.at_checkpoint(), survivor.definitions(), kept=1, tells_before=True)
+    projector = Projector(survivor.at_checkpoint(), survivor.definitions(), kept=1, includes_before=True)
     batch = projector.project(BLOCKS[SOUND : SOUND + 2])
     put, write = survivor._put_projected, survivor._undo.write
 
