@@ -56,7 +56,8 @@ class InvalidRequestMiddleware:
         ):
             return None
         path = request.get_full_path()[:_SHOWN_CHARACTERS]
-        log.warning("site.request_rejected", path=path, error=type(exception).__name__)
+        # With the traceback, because the same exceptions can come from a bug in the admin or in our admin classes.
+        log.warning("site.request_rejected", path=path, error=type(exception).__name__, exc_info=exception)
         return bad_request(request, BadRequest(UNUSABLE))
 
 

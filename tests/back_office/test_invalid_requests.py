@@ -1,5 +1,6 @@
 """Every request is answered with a page or with a sentence, never with 500 or 503."""
 
+import traceback
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.contrib.auth.models import Group, User
 from django.db import router
 from django.test import Client
 from django.urls import reverse
+from structlog.testing import capture_logs
 
 from tests.back_office.conftest import ON_SQL, html, words
 from tests.back_office.invalid_values import addresses, list_queries, queries, usual_addresses
@@ -157,6 +159,20 @@ def test_a_value_error_in_our_own_pages_is_a_500(
 
     monkeypatch.setattr(type(market.store), "newest_blocks", broken)
     assert browser_client.get(reverse("office:blocks")).status_code == 500
+
+
+def test_a_value_error_in_djangos_admin_is_a_400_whose_log_line_has_the_traceback(
+    browser_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("django.contrib.admin.options.ModelAdmin.get_queryset", broken)
+    with capture_logs() as lines:
+        assert browser_client.get(reverse("admin:auth_user_changelist")).status_code == 400
+    (line,) = (line for line in lines if line["event"] == "site.request_rejected")
+    frames = traceback.extract_tb(line["exc_info"].__traceback__)
+    assert (line["error"], frames[-1].name) == ("ValueError", "broken")
 
 
 @ON_SQL
