@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.torture.exchange import Exchange, ManagedProcess
-from scripts.torture.processes import POLL_S, ProcessRun
+from scripts.torture.processes import ProcessRun, comes_true
 from scripts.torture.proxy import Proxy
 
 _PAUSES_S = (0.05, 1.5)
@@ -62,7 +62,7 @@ class FaultInjector:
         weights = [weight for weight, _ in choices.values()]
         actions = [action for _, action in choices.values()]
         while self.kills < kills and time.monotonic() < until_s:
-            await asyncio.sleep(self._moments.uniform(*_PAUSES_S))
+            await asyncio.sleep(self._moments.uniform(*_PAUSES_S))  # the pace of the faults
             action = self._moments.choices(actions, weights)[0]
             # Promotions are rare, so most of them are not disturbed.
             if not self._exchange.is_promoting or self._moments.random() < _DURING_PROMOTION:
@@ -99,10 +99,9 @@ class FaultInjector:
 
     async def _kill_again(self, process: ManagedProcess, before: ProcessRun, after_s: float) -> None:
         """Kills a process again soon after its restart, unless it is ready by then."""
-        deadline_s = time.monotonic() + _STARTS_S
-        while (process_run := process.current_run) is before and time.monotonic() < deadline_s:
-            await asyncio.sleep(POLL_S)
-        await asyncio.sleep(after_s)
+        await comes_true(lambda: process.current_run is not before, _STARTS_S)
+        process_run = process.current_run
+        await asyncio.sleep(after_s)  # the random moment of its start at which it is killed
         self._pending_kills -= 1
         if process_run is not None and process_run.is_running and not process_run.is_ready:
             self._kill_one(process, process_run, f"{self._role(process)}, starting")
@@ -164,5 +163,5 @@ async def _await(fault: Awaitable[None]) -> None:
 def _hold_lock(database: Path, seconds: float) -> None:
     with closing(sqlite3.connect(database, timeout=_LOCK_TIMEOUT_S, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
-        time.sleep(seconds)
+        time.sleep(seconds)  # the length of the fault
         connection.execute("ROLLBACK")

@@ -17,7 +17,7 @@ from matching.storage.disk import LocalDisk
 from matching.storage.segments import Segments
 from matching.transport import wire
 from matching.transport.roles import FOLLOWER
-from scripts.torture.processes import POLL_S, Done, Failed, ProcessRun, manage
+from scripts.torture.processes import POLL_S, Done, Failed, ProcessRun, comes_true, manage
 from scripts.torture.report import Fault, Outage
 from settlement import wiring
 
@@ -203,7 +203,7 @@ class Exchange:
                 self.journal.report_problem(
                     f"settlement ended with {process_run.code} ({process_run.output.name}): {process_run.last_output()}"
                 )
-            await self._pause(self.settlement)
+            await self._delay_restart(self.settlement)
 
     async def _keep_engine_running(self, engine: ManagedProcess) -> None:
         while True:
@@ -213,7 +213,7 @@ class Exchange:
             ended_s = time.monotonic()
             if not process_run.is_killed:
                 await self._check_reason_of_end(engine, process_run)
-            await self._pause(engine)
+            await self._delay_restart(engine)
             async with self._succession:
                 if engine is self.leader:
                     await self._succeed(engine, ended_s)
@@ -232,7 +232,8 @@ class Exchange:
                 f"{engine.name} ended with {process_run.code} ({process_run.output.name}): {words}"
             )
 
-    async def _pause(self, process: ManagedProcess) -> None:
+    async def _delay_restart(self, process: ManagedProcess) -> None:
+        """Waits for a random time, often none, as a supervisor that restarts processes does."""
         await asyncio.sleep(process.rng.choice((0.0, process.rng.uniform(0, 1.5))))
 
     async def _measure_memory(self) -> None:
@@ -330,9 +331,7 @@ class Exchange:
     async def _check_refused(self, replaced: ManagedProcess) -> None:
         """Checks that a replaced leader is refused when it is started as a leader."""
         process_run = self._begin(replaced, "run_engine")
-        deadline_s = time.monotonic() + _REFUSED_S
-        while process_run.is_running and not process_run.is_ready and time.monotonic() < deadline_s:
-            await asyncio.sleep(POLL_S)
+        await comes_true(lambda: process_run.is_ready or not process_run.is_running, _REFUSED_S)
         words = process_run.last_output()
         if process_run.code == 1 and _IS_LED in words:
             self.journal.refusals[words] += 1

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +38,14 @@ def settings_of(folder: Path) -> dict[str, str]:
 
 class Failed(Exception):
     """A precondition for continuing the run is not met. The text is one sentence."""
+
+
+async def comes_true(condition: Callable[[], object], within_s: float, poll_s: float = POLL_S) -> bool:
+    """Waits until the condition holds, for at most `within_s`. Returns whether it holds."""
+    deadline_s = time.monotonic() + within_s
+    while not (holds := bool(condition())) and time.monotonic() < deadline_s:
+        await asyncio.sleep(poll_s)
+    return holds
 
 
 @dataclass

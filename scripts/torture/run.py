@@ -17,7 +17,7 @@ from scripts.torture.checks import Comparison, compare
 from scripts.torture.clients import Traders
 from scripts.torture.disturbances import FaultInjector
 from scripts.torture.exchange import Exchange, Journal, ManagedProcess, json_of
-from scripts.torture.processes import Failed, manage, settings_of
+from scripts.torture.processes import Failed, comes_true, manage, settings_of
 from scripts.torture.proxy import Proxy
 from scripts.torture.report import Result, longest_gap, outage_lengths
 from settlement import wiring
@@ -227,8 +227,5 @@ def _compare_with_store(traders: Traders) -> tuple[Comparison, list[tuple[int, s
 
 
 async def _until(happened: Callable[[], object], what: str, seconds: float) -> None:
-    deadline_s = time.monotonic() + seconds
-    while not happened():
-        if time.monotonic() > deadline_s:
-            raise Failed(f"Timed out after {seconds:g} s: {what}.")
-        await asyncio.sleep(_POLL_S)
+    if not await comes_true(happened, seconds, _POLL_S):
+        raise Failed(f"Timed out after {seconds:g} s: {what}.")

@@ -1,6 +1,7 @@
 """`make torture`: its checks and reports, and one small run."""
 
 import ast
+import asyncio
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from matching.workloads.btc_usd import DEFINITIONS
 from scripts.torture import exchange
 from scripts.torture.checks import Comparison, compare
 from scripts.torture.clients import Acknowledged, Answer
+from scripts.torture.processes import comes_true
 from scripts.torture.report import Fault, Lengths, Outage, Result, longest_gap, outage_lengths, table
 from tests.matching.small_exchange import batch, trading
 
@@ -155,6 +157,13 @@ def test_the_result_lists_the_problems() -> None:
     assert not result.ok
     assert json.loads(json.dumps(result.form()))["problems"] == ["Something is lost."]
     assert "PROBLEM: Something is lost." in table(result)
+
+
+def test_a_wait_ends_when_its_condition_holds_or_at_its_deadline() -> None:
+    found = iter([False, False, True])
+
+    assert asyncio.run(comes_true(lambda: next(found), within_s=60.0, poll_s=0.0))
+    assert not asyncio.run(comes_true(lambda: False, within_s=0.01, poll_s=0.001))
 
 
 @pytest.mark.processes
