@@ -1,4 +1,4 @@
-"""Where engines are looked for, and what is said where none answers."""
+"""At which addresses commands look for an engine, and their message if none answers."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ EPOCH = Epoch(2, 10, 0, "another", LEADER, "tcp://127.0.0.1:5802", "tcp://127.0.
 
 @pytest.fixture
 def promoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the store another engine leads than that of the settings."""
+    """The leader in the store is another engine than that of the settings."""
     monkeypatch.setattr(wiring, "newest_epoch", lambda: EPOCH)
 
 

@@ -1,4 +1,4 @@
-"""Options that are numbers, of every command: whatever is typed is taken as what it says, or refused in a sentence."""
+"""Numeric options of all commands: a number is read exactly as written or refused in one sentence."""
 
 import re
 from argparse import Action
@@ -34,7 +34,7 @@ def numeric_options() -> Iterator[tuple[str, str]]:
 
 
 def takes_a_number(action: Action) -> bool:
-    """What makes a number, or a range of them, of a text of digits."""
+    """Whether the option's type reads a number or a range of numbers."""
     try:
         return callable(action.type) and isinstance(action.type("7"), int | float | range)
     except (TypeError, ValueError):
@@ -42,7 +42,7 @@ def takes_a_number(action: Action) -> bool:
 
 
 def required(action: Action) -> list[str]:
-    """What stands for this argument where another one is tried."""
+    """A valid value of a required argument, for tests of another option."""
     if not action.required:
         return []
     return [*action.option_strings[:1], "7"]

@@ -1,4 +1,4 @@
-"""Progress is drawn on a terminal, and nowhere else."""
+"""Progress bars are drawn only on a terminal."""
 
 import io
 import sys
@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """In the place of standard error. No fixture: pytest puts its own there before a test begins."""
+    """Replaces standard error by a terminal. Not a fixture, because pytest replaces it before a test begins."""
     made = Terminal()
     monkeypatch.setattr(sys, "stderr", made)
     monkeypatch.setattr(progress, "REDRAW_S", 0.0)
@@ -52,7 +52,7 @@ def test_blocks_may_be_counted_again_from_an_earlier_one(monkeypatch: pytest.Mon
         assert "6/10" in shown.getvalue()
 
 
-def test_what_is_iterated_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_iterated_items_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = terminal(monkeypatch)
     assert sum(progress.bar("messages.csv", "messages", over=iter([1, 2, 3]))) == 6
     assert "messages.csv: 3 messages" in shown.getvalue()

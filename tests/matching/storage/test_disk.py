@@ -1,4 +1,4 @@
-"""What is on the disk, name and all, before anybody goes by it."""
+"""New folders and their names are synced to the disk before files in them are used."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from matching.storage.segments import Segments
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders and files, in the order in which they were synced."""
+    """Folders and files in the order in which they were synced."""
     found: list[Path] = []
     for name in ("fsync", "fdatasync"):
         real = getattr(os, name)
@@ -37,7 +37,7 @@ def test_each_new_folder_is_synced_before_it_is_used(tmp_path: Path, synced: lis
 
 
 class DyingDisk(LocalDisk):
-    """The process dies when it has made the folder, before the folder's name is on the disk."""
+    """The process dies after creating a folder and before syncing the folder's name."""
 
     def append_to(self, path: Path) -> AppendFile:
         path.parent.mkdir()

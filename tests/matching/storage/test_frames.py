@@ -1,4 +1,4 @@
-"""Messages of the command log: what replicas write is read back, and of any other bytes all think the same."""
+"""Messages of the command log: they are decoded as encoded, and all replicas refuse the same invalid bytes."""
 
 import struct
 
@@ -25,28 +25,28 @@ def payloads(engine: Engine) -> list[bytes]:
 
 
 def sealed(frame: bytes) -> bytes:
-    """With the hash that these bytes give."""
+    """The message with a valid hash."""
     digest = xxhash.xxh3_64_intdigest(frame[frames.EMPTY_SIZE :])
     return frame[:_DIGEST_AT] + struct.pack("<Q", digest) + frame[frames.EMPTY_SIZE :]
 
 
-def test_what_is_encoded_is_decoded(engine: Engine) -> None:
+def test_a_message_is_decoded_as_it_was_encoded(engine: Engine) -> None:
     found = frames.decode(frames.encode(payloads(engine)))
     assert not isinstance(found, frames.UnsupportedVersion)
     assert [wire.encode_batch(*one) for one in found] == payloads(engine)
     assert len(frames.encode(payloads(engine))) == frames.EMPTY_SIZE + sum(map(frames.size_of, payloads(engine)))
 
 
-def test_every_cut_and_every_flipped_byte_is_refused(engine: Engine) -> None:
+def test_every_truncation_and_every_flipped_byte_is_refused(engine: Engine) -> None:
     frame = frames.encode(payloads(engine))
     for at in range(len(frame)):
         with pytest.raises(BadMessage):
             frames.decode(frame[:at])
         changed = bytearray(frame)
         changed[at] ^= 0x40
-        if 4 <= at < 8:  # versions: whose message it is, whoever may read it
+        if 4 <= at < 8:  # version numbers, which are read before the hash
             assert isinstance(frames.decode(bytes(changed)), frames.UnsupportedVersion)
-        elif not 12 <= at < _DIGEST_AT:  # bytes that mean nothing yet
+        elif not 12 <= at < _DIGEST_AT:  # reserved bytes
             with pytest.raises(BadMessage):
                 frames.decode(bytes(changed))
 

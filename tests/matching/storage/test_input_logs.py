@@ -54,7 +54,7 @@ def written(folder: Path) -> list[int]:
     return [block.number for block in Segments(LocalDisk(), folder, ".wal", "").peek()]
 
 
-def test_memory_keeps_nothing() -> None:
+def test_the_memory_log_keeps_no_blocks() -> None:
     log = MemoryLog()
     log.append([])
     assert list(log.blocks()) == []
@@ -67,7 +67,7 @@ def test_no_file_is_created_before_the_first_block(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_blocks_come_back_as_they_were_written(folder: Path, blocks: list[Block]) -> None:
+def test_blocks_are_read_as_they_were_written(folder: Path, blocks: list[Block]) -> None:
     write(folder, [blocks[:1], blocks[1:4], blocks[4:]])
     assert [block.data for block in read(folder)] == [block.data for block in blocks]
     assert [file.name for file in folder.iterdir()] == ["00000000000000000004.wal"]
@@ -92,18 +92,20 @@ def test_a_torn_tail_is_cut_off_at_any_length(folder: Path, blocks: list[Block])
     write(folder, [blocks[:2]])
     file = next(folder.iterdir())
     whole = file.stat().st_size
-    write(folder, [blocks[:2], blocks[2:3]])  # the same two again: numbers that are there already are no harm
+    write(folder, [blocks[:2], blocks[2:3]])  # the same two blocks again: repeated numbers do no harm
     data = file.read_bytes()
     start = 2 * whole
     for size in range(start + 1, len(data), 7):
         file.write_bytes(data[:size])
         assert [block.number for block in read(folder)] == [4, 5, 4, 5]
         assert file.stat().st_size == start
-    file.write_bytes(data[: start + 8] + bytes(len(data) - start - 8))  # the size reached the disk, the bytes did not
+    file.write_bytes(
+        data[: start + 8] + bytes(len(data) - start - 8)
+    )  # the record's size reached the disk, its bytes did not
     assert [block.number for block in read(folder)] == [4, 5, 4, 5]
 
 
-def test_a_tail_that_tore_before_its_first_byte_leaves_an_empty_file(folder: Path, blocks: list[Block]) -> None:
+def test_a_torn_first_record_leaves_an_empty_file(folder: Path, blocks: list[Block]) -> None:
     write(folder, [blocks[:1]])
     (folder / f"{blocks[1].number:020d}.wal").touch()
     log = WalLog(folder)
@@ -133,13 +135,13 @@ def test_a_file_before_the_last_that_ends_early_is_damaged(folder: Path, blocks:
         read(folder)
 
 
-def test_a_log_that_cannot_be_written_says_so(tmp_path: Path, blocks: list[Block]) -> None:
+def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path, blocks: list[Block]) -> None:
     (tmp_path / "wal").write_text("a file where the folder should be")
     with pytest.raises(LogUnusable, match="cannot be written"):
         WalLog(tmp_path / "wal").append(blocks[:1])
 
 
-def test_a_full_disk_takes_nothing_and_goes_on_when_there_is_room(folder: Path, blocks: list[Block]) -> None:
+def test_a_log_on_a_full_disk_refuses_blocks_until_there_is_room(folder: Path, blocks: list[Block]) -> None:
     disk = FillingDisk()
     log = WalLog(folder, disk)
     log.append(blocks[:2])
@@ -167,7 +169,7 @@ def test_a_log_on_a_full_disk_works_once_there_is_room(folder: Path, blocks: lis
     assert [block.number for block in read(folder)] == [4]
 
 
-def test_files_that_hold_only_what_is_not_needed_are_removed(folder: Path, blocks: list[Block]) -> None:
+def test_files_with_only_unneeded_blocks_are_removed(folder: Path, blocks: list[Block]) -> None:
     log = WalLog(folder, segment_bytes=1)
     for block in blocks:
         log.append([block])
@@ -178,7 +180,7 @@ def test_files_that_hold_only_what_is_not_needed_are_removed(folder: Path, block
     assert written(folder) == [9], "the file that is written to stays"
 
 
-def test_a_log_that_another_engine_uses_is_left_alone(folder: Path, blocks: list[Block]) -> None:
+def test_a_log_that_another_engine_uses_is_refused(folder: Path, blocks: list[Block]) -> None:
     first, second = WalLog(folder), WalLog(folder)
     first.append(blocks[:2])
     for use in (lambda: list(second.blocks()), lambda: second.append(blocks[2:])):
@@ -204,7 +206,7 @@ def test_the_newest_block_is_found_from_the_end_and_nothing_is_changed(folder: P
     write(folder, [[block] for block in blocks[:3]], segment_bytes=1)
     files = sorted(folder.iterdir())
     files[0].write_bytes(b"damaged, and not looked at")
-    files[2].write_bytes(files[2].read_bytes()[:-1])  # the last record tore
+    files[2].write_bytes(files[2].read_bytes()[:-1])  # the last record is torn
     before = {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()}
     newest = newest_block(folder)
     assert newest is not None
@@ -212,7 +214,7 @@ def test_the_newest_block_is_found_from_the_end_and_nothing_is_changed(folder: P
     assert {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()} == before
 
 
-def test_a_log_that_cannot_be_read_says_so(folder: Path) -> None:
+def test_a_log_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
     (folder / "00000000000000000004.wal").mkdir(parents=True)
     with pytest.raises(LogUnusable, match=r"00000000000000000004\.wal cannot be read: Is a directory"):
         newest_block(folder)

@@ -1,4 +1,4 @@
-"""A real topic as the log of commands."""
+"""A real Kafka topic as the command log."""
 
 import socket
 import threading
@@ -61,7 +61,7 @@ def replicas(kafka: Server, topic: Topic, history: MemoryHistory, count: int = 2
         yield [opened.enter_context(replica_with(plan(), services(history), log)) for log in logs]
 
 
-def test_all_who_read_a_topic_see_one_order_and_one_time(kafka: Server, topic: Topic) -> None:
+def test_all_readers_of_a_topic_see_the_same_order_and_times(kafka: Server, topic: Topic) -> None:
     with reading(kafka, topic) as one, reading(kafka, topic) as other:
         for at in range(50):
             assert one.append(b"a%d" % at, b"from one")
@@ -94,7 +94,7 @@ def test_messages_that_were_removed_and_are_needed_are_refused(kafka: Server, to
 
 
 def test_messages_that_are_removed_while_they_are_needed_are_an_error(kafka: Server, topic: Topic) -> None:
-    """A replica that was paused for longer than the topic keeps its messages."""
+    """As for a replica that was paused for longer than the topic retains messages."""
     with reading(kafka, topic) as log:
         log.append(b"1", b"message")
         until_read(log, 1)
@@ -111,9 +111,7 @@ def test_messages_that_are_removed_while_they_are_needed_are_an_error(kafka: Ser
         until(is_refused, "the topic's end to be told")
 
 
-def test_a_message_that_is_damaged_on_the_brokers_disk_is_an_error_and_not_left_out(
-    kafka: Server, topic: Topic
-) -> None:
+def test_a_message_damaged_on_the_brokers_disk_is_an_error(kafka: Server, topic: Topic) -> None:
     with reading(kafka, topic) as log:
         for key in (b"1", b"2", b"3"):
             log.append(key, b"the message of " + key)
@@ -124,7 +122,7 @@ def test_a_message_that_is_damaged_on_the_brokers_disk_is_an_error_and_not_left_
         file.write(b"M")
     with reading(kafka, topic) as log, pytest.raises(LogUnusable, match=r"cannot be read any further: _BAD_MSG, .*CRC"):
         until_read(log, 2)
-    with reading(kafka, topic, 2) as log:  # an engine that has applied it needs it no more
+    with reading(kafka, topic, 2) as log:  # an engine that has applied the message does not need it
         assert [message.key for message in until_read(log, 1)] == [b"3"]
 
 
@@ -181,7 +179,7 @@ def test_a_reader_that_ends_by_itself_is_an_error(kafka: Server, topic: Topic, m
 
 def test_unreachable_brokers_are_retried_and_other_errors_are_not(kafka: Server, topic: Topic) -> None:
     class Failing(Message):
-        """As the client gives one, which a real broker does not make when it is asked to."""
+        """An error as the client library raises it; a real broker cannot be made to cause it."""
 
         def __init__(self, code: int) -> None:
             super().__init__(topic=topic.name, partition=PARTITION, error=KafkaError(code))
@@ -207,7 +205,7 @@ def link(port: int, kafka: Server) -> Iterator[None]:
                 target.sendall(data)
 
     def accept() -> None:
-        with suppress(OSError):  # it was shut down
+        with suppress(OSError):  # the listening socket was shut down
             while True:
                 near, _ = listening.accept()
                 far = opened.enter_context(socket.create_connection((kafka.host, kafka.port)))

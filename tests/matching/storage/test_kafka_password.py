@@ -1,4 +1,4 @@
-"""A Kafka that asks who comes: the options of the connection reach every client that an engine has."""
+"""A Kafka that requires a password: each Kafka client of an engine uses the configured login."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -57,7 +57,7 @@ def test_a_kafka_with_a_password_works_with_the_right_password(secured: str, mon
     def found() -> kafka_topic.Topic | None:
         try:
             return kafka_topic.find(secured, "commands", OPTIONS)
-        except LogNotReady:  # a topic that was made is not known at once
+        except LogNotReady:  # brokers take a moment to know a new topic
             return None
 
     until(found, "the topic")

@@ -1,4 +1,4 @@
-"""A topic that cannot be the input log is refused with the setting that is wrong, and with what to do."""
+"""An unsuitable topic is refused with a sentence that names the wrong setting and what to do."""
 
 import secrets
 from io import StringIO
@@ -81,7 +81,7 @@ def test_a_setting_that_is_not_a_number_is_reported(name: str) -> None:
 
 @kafka_only
 def test_a_value_that_the_cluster_hides_is_reported(kafka: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As some that are rented do; the broker here hides nothing."""
+    """As some hosted clusters do; the broker of this test does not."""
 
     describe = AdminClient.describe_configs
 
@@ -97,7 +97,7 @@ def test_a_value_that_the_cluster_hides_is_reported(kafka: Running, monkeypatch:
         kafka_topic.find(kafka.address, name)
 
 
-def test_redpanda_needs_no_setting_for_what_it_always_does() -> None:
+def test_redpanda_needs_no_flush_settings() -> None:
     assert not kafka_topic.unfit_reason(Found(1, 3, REDPANDA))
     assert not kafka_topic.unfit_reason(Found(1, 1, REDPANDA))
 

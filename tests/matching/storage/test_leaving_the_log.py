@@ -1,4 +1,4 @@
-"""An engine that kept a write-ahead log and is started, promoted, or made a replica without it."""
+"""An engine that had a write-ahead log is started, promoted or made a replica without it."""
 
 import shutil
 from collections.abc import Sequence
@@ -91,17 +91,17 @@ def test_a_log_that_was_moved_away_is_ignored(place: Place, blocks: list[Block])
 
 @pytest.mark.parametrize("logged", [0, 30, LAST])
 @pytest.mark.parametrize("start", [lead, join_epoch_of_topic])
-def test_a_fully_settled_log_is_no_obstacle(place: Place, blocks: list[Block], logged: int, start: object) -> None:
+def test_an_engine_may_leave_a_fully_settled_log(place: Place, blocks: list[Block], logged: int, start: object) -> None:
     assert callable(start)
     place.history.append(blocks)
     place.log(blocks[:logged])
     assert start(place) == Recovered(0, LAST, 0)
 
 
-def test_a_folder_without_a_block_is_no_obstacle(place: Place, blocks: list[Block]) -> None:
+def test_an_engine_may_leave_a_log_without_blocks(place: Place, blocks: list[Block]) -> None:
     place.log(blocks[:1])
     (file,) = (place.folder / "wal").iterdir()
-    file.write_bytes(file.read_bytes()[:-1])  # the first record tore, and nobody was answered for it
+    file.write_bytes(file.read_bytes()[:-1])  # the first record is torn, so no client was answered
     assert lead(place) == Recovered(0, 0, 0)
     assert lead(Place(place.folder / "nothing")) == Recovered(0, 0, 0)
 
@@ -139,7 +139,7 @@ def test_a_follower_without_the_log_that_it_kept_is_promoted_once_it_has_its_blo
     assert place.history.begun[-1].first_block == 41
 
 
-def test_a_follower_that_has_only_the_state_after_the_blocks_is_told_where_they_are(
+def test_a_follower_without_the_blocks_is_refused_with_the_place_of_the_log(
     place: Place, blocks: list[Block], states: dict[int, bytes]
 ) -> None:
     place.history.append(blocks[:30])

@@ -1,4 +1,4 @@
-"""Snapshots that an engine finds in its folder and that are of a history which was given up, as a replaced leader's."""
+"""Snapshots of an abandoned history in an engine's folder, such as those of a replaced leader."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> SnapshotFolder:
 
 
 class Life:
-    """An engine at block 3 that begins with this folder, and its ring; `branch` tells its blocks from others'."""
+    """An engine at block 3 that starts with this folder. Different values of `branch` give different blocks."""
 
     def __init__(self, folder: SnapshotFolder, branch: str, every_blocks: int = 0, ring_blocks: int = 100) -> None:
         self.engine = defined_engine()
@@ -50,7 +50,7 @@ class Life:
         self.branch = branch
 
     def make(self, upto: int) -> None:
-        """One block a turn."""
+        """Makes blocks up to `upto`, one each turn."""
         while self.engine.block_number < upto:
             block = one_block(self.engine, [deposit(1, f"{self.branch} {self.engine.block_number}")])
             self.ring.append(block)
@@ -83,7 +83,7 @@ def test_snapshots_of_another_history_do_not_replace_new_ones(folder: SnapshotFo
     assert folder.numbers() == [10, 13, 16, 19, 20, 30, 40]
 
 
-def test_each_is_set_aside_when_the_chain_reaches_its_block(folder: SnapshotFolder) -> None:
+def test_each_foreign_snapshot_is_renamed_when_the_chain_reaches_its_block(folder: SnapshotFolder) -> None:
     dead_branch(folder)
     life = Life(folder, "living")
     with capture_logs() as logs:
@@ -96,7 +96,7 @@ def test_each_is_set_aside_when_the_chain_reaches_its_block(folder: SnapshotFold
     assert len(list(folder.folder.glob("*.snapshot.unusable"))) == 2
 
 
-def test_those_of_the_same_history_stay_and_count_from_their_block_on(folder: SnapshotFolder) -> None:
+def test_snapshots_of_the_same_history_are_used_from_their_block_on(folder: SnapshotFolder) -> None:
     dead_branch(folder)
     life = Life(folder, "dead")
     life.make(25)
@@ -105,12 +105,12 @@ def test_those_of_the_same_history_stay_and_count_from_their_block_on(folder: Sn
     assert (life.snapshotter.oldest(), life.snapshotter.newest(), folder.numbers()) == (20, 40, [20, 30, 40])
 
 
-def test_those_from_before_the_ring_stay_for_a_recovery_to_judge(folder: SnapshotFolder) -> None:
+def test_snapshots_older_than_the_ring_are_kept_for_a_recovery(folder: SnapshotFolder) -> None:
     dead_branch(folder)
     life = Life(folder, "living", ring_blocks=4)
     earlier = life.snapshotter
     life.snapshotter = Snapshotter(SnapshotFolder(LocalDisk(), folder.folder / "elsewhere", 3), DirectWriter(folder), 0)
-    life.make(33)  # as one that joined by a snapshot
+    life.make(33)  # as after joining with a snapshot
     life.snapshotter = earlier
     life.turn()
     assert folder.numbers() == [20, 40], "block 30 is told by the ring, block 20 is older"
@@ -137,7 +137,7 @@ def test_a_snapshot_with_an_unreadable_header_is_set_aside(folder: SnapshotFolde
     assert passed_over(logs)[-1][1] == "It is a snapshot of block 3, which its file name does not say."
 
 
-def test_none_is_sent_to_a_joining_follower(folder: SnapshotFolder) -> None:
+def test_no_foreign_snapshot_is_sent_to_a_joining_follower(folder: SnapshotFolder) -> None:
     dead_branch(folder)
     life = Life(folder, "living")
     network, retransmission = ScriptedNetwork(), ScriptedSocket()
@@ -145,7 +145,7 @@ def test_none_is_sent_to_a_joining_follower(folder: SnapshotFolder) -> None:
     publisher = Publisher(ScriptedSocket(), retransmission, life.ring, board, network.clock, life.snapshotter)
 
     def given(number: int) -> int:
-        """Block of the snapshot that is given to who asks for this one; 0: it has to wait."""
+        """Block of the snapshot in the answer to a request for snapshot `number`; 0 if there is none yet."""
         retransmission.inbox.append([b"joiner", wire.SNAPSHOT, *wire.encode_numbers(number, 0)])
         publisher.serve()
         _, verb, *frames = retransmission.sent.pop()
@@ -162,7 +162,7 @@ def test_none_is_sent_to_a_joining_follower(folder: SnapshotFolder) -> None:
 
 @contextmanager
 def late_leader(folder: SnapshotFolder) -> Iterator[Running]:
-    """At block 8, of which its ring holds the last few; it makes a snapshot when it is asked to."""
+    """A leader at block 8 whose ring has only the last blocks. It makes a snapshot on request."""
     own = services(MemoryHistory(), snapshotter=Snapshotter(folder, DirectWriter(folder), 0))
     with leader_with(plan(ring_blocks=4), own) as running, Client(running.commands) as client:
         client.call(DEFINITIONS)
@@ -174,7 +174,7 @@ def late_leader(folder: SnapshotFolder) -> Iterator[Running]:
             yield running
 
 
-def test_a_follower_that_has_some_lets_others_join(tmp_path: Path) -> None:
+def test_a_follower_with_foreign_snapshots_lets_others_join(tmp_path: Path) -> None:
     used = SnapshotFolder(LocalDisk(), tmp_path / "second", 1)
     for number in (7, 8, 9, 5000):
         other = Engine()

@@ -44,7 +44,7 @@ def test_unconfirmed_blocks_fill_the_ring() -> None:
     assert [ring.get(number) is not None for number in range(6)] == [False, True, True, True, True, False]
 
 
-def test_confirmed_blocks_stay_as_long_as_there_is_room() -> None:
+def test_confirmed_blocks_stay_while_there_is_room() -> None:
     ring = ring_of(4)
     ring.confirm(3)
     assert (len(ring), ring.unconfirmed, ring.room) == (4, 1, 3)
@@ -53,7 +53,7 @@ def test_confirmed_blocks_stay_as_long_as_there_is_room() -> None:
 
 
 def test_an_unconfirmed_block_is_never_dropped() -> None:
-    ring = ring_of(9)  # more than it has room for: the engine finished its turn
+    ring = ring_of(9)  # more blocks than fit: the engine finished its turn
     assert (ring.first, len(ring), ring.room) == (1, 9, -5)
     ring.confirm(9)
     ring.append(block(10))

@@ -1,4 +1,4 @@
-"""Snapshots on disk: what cannot be used is passed over by name, and a new one is written when it is due."""
+"""Snapshot files: unusable ones are skipped with a reason, and new ones are written when due."""
 
 import errno
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.matching.small_exchange import deposit
 
 @pytest.fixture
 def exchange() -> KernelExchange:
-    """At block 3."""
+    """An exchange at block 3."""
     made = KernelExchange()
     for definition in DEFINITIONS:
         made.submit(definition)
@@ -36,7 +36,7 @@ def file_of(folder: SnapshotFolder, number: int) -> Path:
 
 
 def passed_over(folder: SnapshotFolder) -> list[tuple[str, str]]:
-    """(file, reason) of each, once everything was looked at."""
+    """(file, reason) of each skipped snapshot."""
     with capture_logs() as logs:
         list(folder.newest_first())
     return [(Path(log["file"]).name, log["reason"]) for log in logs if log["event"] == "snapshot.rejected"]
@@ -101,7 +101,7 @@ def test_a_snapshot_whose_name_has_another_block_is_skipped(folder: SnapshotFold
     assert passed_over(folder) == [(file_of(folder, 7).name, reason)]
 
 
-def test_files_of_others_are_left_alone(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+def test_other_files_in_the_folder_are_not_touched(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     write(folder, exchange.engine)
     other = folder.folder / "notes.snapshot"
     other.write_text("mine", encoding="utf-8")
@@ -135,7 +135,7 @@ def at_each_block(snapshotter: Snapshotter, exchange: KernelExchange, count: int
     return finished
 
 
-def test_one_is_written_every_so_many_blocks_and_the_newest_few_stay(
+def test_snapshots_are_written_at_an_interval_and_the_newest_are_kept(
     folder: SnapshotFolder, exchange: KernelExchange
 ) -> None:
     snapshotter = Snapshotter(folder, DirectWriter(folder), 5)
@@ -161,7 +161,7 @@ def test_with_interval_0_snapshots_are_made_only_on_request(folder: SnapshotFold
     assert folder.numbers() == [14, 17]
 
 
-def test_what_is_there_already_is_not_written_again(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+def test_an_existing_snapshot_is_not_written_again(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     write(folder, exchange.engine)
     snapshotter = Snapshotter(folder, DirectWriter(folder), 0)
     before = file_of(folder, 3).stat().st_mtime_ns
@@ -172,7 +172,7 @@ def test_what_is_there_already_is_not_written_again(folder: SnapshotFolder, exch
 
 
 class SlowWriter(SnapshotWriter):
-    """Ends when it is told to."""
+    """A writer that ends when the test says so."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -198,7 +198,9 @@ def test_only_one_snapshot_is_written_at_a_time(folder: SnapshotFolder, exchange
     assert writer.begun == [4, 13], "the next is due at once, and the request was for the one under way"
 
 
-def test_asking_again_while_one_is_written_asks_for_no_other(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+def test_a_request_while_a_snapshot_is_written_starts_no_other(
+    folder: SnapshotFolder, exchange: KernelExchange
+) -> None:
     writer = SlowWriter()
     snapshotter = Snapshotter(folder, writer, 0)
     snapshotter.request()

@@ -1,4 +1,4 @@
-"""Text files in and out: bounded memory, and nothing half written."""
+"""Text files are read in bounded memory, and replaced only when completely written."""
 
 import os
 import tracemalloc

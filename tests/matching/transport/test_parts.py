@@ -1,4 +1,4 @@
-"""Blocks and answers of any size on the sockets: in frames of a bounded size, and whole for whoever reads them."""
+"""Large blocks and answers are sent in frames of bounded size and rejoined by the receiver."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -102,7 +102,7 @@ def test_a_follower_takes_large_blocks_from_the_ring_and_as_they_come(engine: Ru
 
 
 def test_a_large_block_in_transit_is_requested_less_and_less_often() -> None:
-    """It may take longer than a reader waits before it asks again: each copy more would make it later."""
+    """If it takes longer than the interval between requests, each further copy would delay it more."""
     stage = Stage(defined_engine(), defined_engine())
     stage.feed.request(1, 1)
     asked = stage.to_leader.take_sent(wire.BLOCKS)

@@ -135,7 +135,7 @@ def test_the_addressee_of_a_bad_batch_is_found_where_it_can_be_read() -> None:
     assert wire.addressee(b"short") == (0, 0)
 
 
-def test_an_answer_that_does_not_add_up_is_refused() -> None:
+def test_an_inconsistent_answer_is_refused() -> None:
     good = wire.encode_answer(7, 1, 2, [wire.Segment(1, 5, 9, 2, np.zeros(1, layout.EVENT))])
     for bad in (good[:10], good[:30], good[:-1], good + b"x", wire.encode_answer(7, 1, 3, [])):
         with pytest.raises(BadMessage):
@@ -174,7 +174,7 @@ DECODERS: list[tuple[Callable[[bytes], object], bytes]] = [
 
 @pytest.mark.parametrize("decoder", range(len(DECODERS)))
 def test_ten_thousand_random_byte_strings_are_read_or_refused(decoder: int) -> None:
-    """Half of them are noise, half a good message with some bytes changed, cut or added."""
+    """Half of them are random, half are a valid message with some bytes changed, removed or added."""
     decode, good = DECODERS[decoder]
     source = random.Random(decoder)
     for turn in range(10_000):

@@ -1,4 +1,4 @@
-"""The demo market: the same from the same seed, alive, and not to be put off by what happens to an engine."""
+"""The demo market: the same seed gives the same market, and it survives errors of the engine."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Venue:
-    """An engine without sockets, that can be told to fail."""
+    """An engine without sockets whose calls can be made to fail."""
 
     def __init__(self, exchange: KernelExchange) -> None:
         self.exchange = exchange
@@ -52,7 +52,7 @@ class Venue:
 
 
 class Time:
-    """Passes where somebody waits, and a little otherwise; `stop_after` pauses it says to stop."""
+    """A fake clock that advances with each pause and a little with each reading. Stops after `stop_after` pauses."""
 
     def __init__(self, stop_after: int = 1 << 30) -> None:
         self.now_s = 0.0
@@ -77,7 +77,7 @@ def session(venue: Venue, time: Time, said: list[str], limit: int | None, patien
 
 
 def traded(seed: int, count: int) -> tuple[list[demo_venue.Command], list[dict[str, Any]], Market, KernelExchange]:
-    """The commands of a market on an engine of its own, and their events."""
+    """The commands of a market on its own engine, and their events."""
     exchange = KernelExchange()
     for command in (*demo_venue.missing(exchange.engine.registry), *demo_venue.deposits("0")):
         assert exchange.submit(command)[0]["event"] != "rejected"
@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_market() -> None:
     assert one[0] != another[0]
 
 
-def test_every_kind_of_thing_happens() -> None:
+def test_the_market_has_every_kind_of_event() -> None:
     commands, events, _, _ = traded(1, 3000)
     kinds = Counter(command["command"] for command in commands)
     assert kinds.keys() == {"order", "cancel", "cancel_all", "replace", "deposit", "withdraw"}
@@ -111,12 +111,12 @@ def test_every_kind_of_thing_happens() -> None:
     assert len({event["symbol"] for event in events if event["event"] == "trade"}) == len(demo_venue.LISTINGS)
 
 
-def test_nothing_it_sends_is_refused_at_the_edge() -> None:
+def test_no_command_of_the_market_is_refused_at_the_edge() -> None:
     _, events, _, _ = traded(5, 2000)
     assert not [event for event in events if event["event"] == "rejected" and event["sequence"] is None]
 
 
-def test_it_knows_its_open_orders_from_what_it_saw() -> None:
+def test_the_market_knows_its_open_orders_from_their_events() -> None:
     _, _, market, exchange = traded(2, 1500)
     quotes = {quote.order_id: quote for book in market.books.values() for quote in book.quotes.values()}
     open_orders = {order.order_id: order for order in exchange.engine.open_orders()}
@@ -124,13 +124,13 @@ def test_it_knows_its_open_orders_from_what_it_saw() -> None:
     assert all(quotes[known].quantity == order.remaining for known, order in open_orders.items())
 
 
-def test_prices_stay_within_reason() -> None:
+def test_prices_stay_in_a_plausible_range() -> None:
     _, _, market, _ = traded(6, 1500)
     for book in market.books.values():
         assert 0.8 < book.fair / book.start < 1.25
 
 
-def test_an_account_that_runs_out_of_money_gets_more() -> None:
+def test_an_account_without_funds_gets_a_deposit() -> None:
     *_, market, exchange = traded(1, 0)
     for account in demo_venue.ACCOUNTS:
         for listing in demo_venue.LISTINGS:
@@ -205,7 +205,7 @@ def test_the_demo_refuses_a_follower() -> None:
         session(venue, Time(), said, 200).run()
 
 
-def test_it_stops_when_asked_to() -> None:
+def test_the_demo_stops_on_request() -> None:
     venue, said = Venue(KernelExchange()), list[str]()
     assert 0 < session(venue, Time(stop_after=50), said, None).run() < 500
 
@@ -218,7 +218,7 @@ def test_other_assets_with_these_names_are_reported() -> None:
         session(venue, Time(), [], 10).run()
 
 
-def test_it_trades_over_sockets(running_leader: small_exchange.Running) -> None:
+def test_the_demo_trades_over_sockets(running_leader: small_exchange.Running) -> None:
     def connect() -> Client:
         return Client(running_leader.commands)
 

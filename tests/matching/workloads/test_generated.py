@@ -1,4 +1,4 @@
-"""Workloads are what they say, and the engine's benchmark counts what happened."""
+"""Generated workloads match their descriptions, and bench_engine counts their events."""
 
 import json
 from io import StringIO
@@ -93,7 +93,7 @@ def test_order_flow_trades_without_self_trade_prevention(tmp_path: Path) -> None
     rows = flow(
         (1, 1, 7, 10, 100, 5),
         (1, 1, 8, 11, 100, 5),
-        (1, 0, 8, 12, 101, 7),  # takes 5 of user 7's and 2 of its own
+        (1, 0, 8, 12, 101, 7),  # takes 5 lots of user 7 and 2 of its own
         (2, 1, 8, 11, 0, 0),
         (3, 0, 7, 13, 100, 9),
         (2, 1, 8, 11, 0, 0),  # too late
@@ -105,7 +105,7 @@ def test_order_flow_trades_without_self_trade_prevention(tmp_path: Path) -> None
 
 
 def events_of_file(file: Path) -> tuple[Engine, Records]:
-    """As `events_of`, but a file's orders have hashes without strings, which no check lets pass."""
+    """Like `events_of`, without validation: orders in a file have hashes without strings, which it refuses."""
     workload = generated.load(file)
     engine = workload.engine()
     blocks = [

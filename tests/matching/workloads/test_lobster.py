@@ -1,4 +1,4 @@
-"""NASDAQ messages in LOBSTER form become commands, and the engine does with them what the exchange did."""
+"""NASDAQ messages in LOBSTER format are converted to commands that reproduce the recorded executions."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ OUT_OF_TURN = 24
 
 
 def commands(*lines: str) -> tuple[list[dict[str, Any]], lobster.Counts]:
-    """What becomes of messages, without the prelude."""
+    """The commands of these messages, without the definitions and deposits before them."""
     counts = lobster.Counts()
     made = list(lobster.convert(lobster.read(lines), "ABC", counts))
     return made[len(list(lobster.prelude("ABC"))) :], counts
@@ -144,7 +144,7 @@ def test_a_new_order_that_would_trade_at_once_is_skipped() -> None:
     assert counts.skipped == {"would_trade_at_once": 1, "order_not_in_file": 1}
 
 
-def test_no_rest_of_an_execution_stays_in_the_book() -> None:
+def test_the_unfilled_rest_of_an_execution_does_not_rest() -> None:
     *_, summary = events("1,1,7,100,5000000,-1", "2,4,7,60,5000000,-1", "3,3,7,40,5000000,-1")
     assert summary["open_orders"] == []
     assert summary["trades"] == 1
@@ -218,7 +218,7 @@ def test_an_hour_of_nasdaq_hits_the_orders_that_the_exchange_recorded(lobster_sa
 
 
 def recorded_book(file: Path) -> dict[str, int]:
-    """Open shares by order, as the exchange had them of the orders that it placed within the file."""
+    """Open shares of each order that was placed within the file, according to the record."""
     left: dict[str, int] = {}
     with lobster.opened(file) as lines:
         for message in lobster.read(lines):

@@ -68,7 +68,7 @@ def test_lines_are_appended_after_one_header(tmp_path: Path) -> None:
     assert (tmp_path / NAME).read_text() == text_of(trade(1), trade(2), trade(3))
 
 
-def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
+def test_an_existing_snapshot_is_not_written_again(tmp_path: Path) -> None:
     write(tmp_path, trade(1), trade(2))
     write(tmp_path, trade(1), trade(2), trade(3))
     assert (tmp_path / NAME).read_text() == text_of(trade(1), trade(2), trade(3))
