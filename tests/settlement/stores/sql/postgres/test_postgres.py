@@ -1,26 +1,18 @@
-"""The SQL store on a real PostgreSQL: its plans, its locks, its errors, and two settlements at once."""
+"""The SQL store on a real PostgreSQL: its query plans and its errors."""
 
-import os
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
-from typing import Any
 
 import psycopg
 import pytest
 from django.apps import apps
 from django.db import connections
-from pytest_django import DjangoDbBlocker
 
 from scripts.services import Postgres, Running, Server
-from settlement.errors import StoreReplaced
 from settlement.stores.base import (
-    Fenced,
-    Outrun,
-    StoreError,
     StoreMisconfigured,
     StoreRejected,
     StoreUnavailable,
@@ -29,114 +21,12 @@ from settlement.stores.base import (
 from settlement.stores.sql import statements
 from settlement.stores.sql.store import SqlStore
 from tests.matching.small_exchange import until
-from tests.settlement.rows import DAY, balance, block, day, entry, epoch, order, projection, trade
+from tests.settlement.rows import DAY, balance, block, day, entry, order, projection, trade
+from tests.settlement.stores.sql.postgres.conftest import ALIAS, Raw, elsewhere, raw, sessions, waits_for_a_lock
 from tests.settlement.stores.sql.test_store import READS, WHOLE_TABLE
 
 pytestmark = pytest.mark.services("postgres")
-
-ALIAS = "of_this_test"
-ROUNDS = 30
 KEYS = {"GET_ORDERS": "(1), (2)", "GET_BALANCES": "(1, 'a'), (2, 'b')", "GET_CANDLES": "('a', 1), ('b', 2)"}
-_names = count(1)
-
-Raw = psycopg.Connection[tuple[Any, ...]]
-
-
-def raw(server: Running, database: str = "postgres") -> Raw:
-    """Another client, without a transaction around its statements."""
-    return psycopg.connect(host=server.host, port=server.port, user="postgres", dbname=database, autocommit=True)
-
-
-@pytest.fixture
-def use(django_db_blocker: DjangoDbBlocker) -> Iterator[Callable[..., None]]:
-    """use(server, database, **more) makes that database the one behind ALIAS."""
-
-    def use_one(server: Running, database: str, **more: Any) -> None:
-        connections.settings[ALIAS] = {
-            **connections["default"].settings_dict,
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": database,
-            "HOST": server.host,
-            "PORT": str(server.port),
-            "USER": "postgres",
-            "OPTIONS": {},
-            **more,
-        }
-
-    with django_db_blocker.unblock():
-        yield use_one
-        if ALIAS in connections.settings:
-            connections[ALIAS].close()
-            del connections[ALIAS]
-            del connections.settings[ALIAS]
-
-
-@pytest.fixture(scope="module")
-def with_tables(postgres: Running, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """A database with every table, to be copied."""
-    name = f"tables_{os.getpid()}"
-    with closing(raw(postgres)) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        settings = connections["default"].settings_dict
-        connections.settings[name] = {**settings, "ENGINE": "django.db.backends.postgresql", "OPTIONS": {}}
-        connections.settings[name] |= {"NAME": name, "HOST": postgres.host, "PORT": postgres.port, "USER": "postgres"}
-        with django_db_blocker.unblock():
-            made = SqlStore(name)
-            made.init()
-            made.close()
-        del connections[name]
-        del connections.settings[name]
-        yield name
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def database(postgres: Running, with_tables: str, use: Callable[..., None]) -> Iterator[str]:
-    """The name of an empty one of this test's own, behind ALIAS."""
-    name = f"{with_tables}_{next(_names)}"
-    with closing(raw(postgres)) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {with_tables}")
-        use(postgres, name)
-        yield name
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def other(postgres: Running, database: str) -> Iterator[Raw]:
-    """Another client of that database."""
-    with closing(raw(postgres, database)) as connection:
-        yield connection
-
-
-@pytest.fixture
-def sql(database: str) -> SqlStore:
-    store = SqlStore(ALIAS)
-    store.append_blocks([block(1)])
-    return store
-
-
-def sessions(other: Raw) -> list[int]:
-    """Process ids of everybody else's."""
-    rows = other.execute(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    return [pid for (pid,) in rows]
-
-
-def waits_for_a_lock(other: Raw) -> bool:
-    """Anybody. (pg_stat_activity would not do: it stands still within a transaction.)"""
-    return other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is not None
-
-
-def elsewhere(store: SqlStore, call: Callable[[SqlStore], None]) -> StoreError | None:
-    """Makes the call on another thread's connection; what it raised."""
-    try:
-        call(store)
-    except StoreError as error:
-        return error
-    finally:
-        store.close()
-    return None
 
 
 # Tables and rows
@@ -341,128 +231,3 @@ def test_a_server_that_was_killed_and_started_again_has_what_was_appended(
     assert store.appended().block_number == 1
     store.append_blocks([block(2)])
     assert store.appended().block_number == 2
-
-
-# What was confirmed
-
-
-@pytest.mark.parametrize("timeout_ms", [None, 5000])
-@pytest.mark.parametrize(
-    ("said", "holds"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply"), ("on", "on")]
-)
-def test_blocks_are_on_disk_before_they_are_confirmed_whatever_the_database_says(
-    other: Raw, database: str, said: str, holds: str, timeout_ms: int | None
-) -> None:
-    other.execute(f"ALTER DATABASE {database} SET synchronous_commit = {said}")
-    store = SqlStore(ALIAS, timeout_ms=timeout_ms)
-    store.append_blocks([block(1)])
-    assert commits_of(ALIAS) == holds
-
-
-def test_blocks_are_on_disk_before_they_are_confirmed_whatever_the_role_says(
-    postgres: Running, other: Raw, database: str, use: Callable[..., None]
-) -> None:
-    role = f"{database}_hasty"
-    other.execute(f"CREATE ROLE {role} SUPERUSER LOGIN")
-    other.execute(f"ALTER ROLE {role} SET synchronous_commit = off")
-    try:
-        use(postgres, database, USER=role)
-        store = SqlStore(ALIAS)
-        for number in (1, 2):
-            store.append_blocks([block(number)])
-            assert commits_of(ALIAS) == "on"
-            store.close()  # the next connection is another one
-    finally:
-        other.execute(f"DROP ROLE {role}")
-
-
-def commits_of(alias: str) -> str:
-    with connections[alias].cursor() as cursor:
-        cursor.execute("SHOW synchronous_commit")
-        return str(cursor.fetchone()[0])
-
-
-def test_a_standby_that_lacks_the_last_blocks_is_told_by_the_next_append(
-    postgres: Running, sql: SqlStore, database: str
-) -> None:
-    """As after a failover to an asynchronous standby: the older database answers under the same name."""
-    older = f"{database}_older"
-    sql.append_blocks([block(2)])
-    sql.close()
-    with closing(raw(postgres)) as admin:
-        admin.execute(f"CREATE DATABASE {older} TEMPLATE {database}")
-        sql.append_blocks([block(3), block(4)])
-        sql.close()
-        admin.execute(f"DROP DATABASE {database} WITH (FORCE)")
-        admin.execute(f"ALTER DATABASE {older} RENAME TO {database}")
-    assert sql.epochs() == []  # what meets the change first
-    with pytest.raises(StoreReplaced, match="Block 5 was about to be stored, but the store ends with block 2"):
-        sql.append_blocks([block(5)])
-    assert [row.number for row in sql.blocks(1)] == [1, 2]
-
-
-# Two at once
-
-
-def test_an_epoch_waits_for_blocks_that_are_being_appended(sql: SqlStore, other: Raw) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        with other.transaction():
-            other.execute("SELECT * FROM settlement_checkpoints FOR UPDATE")
-            begin = pool.submit(elsewhere, sql, lambda store: store.begin_epoch(epoch(2, 2, 2**64 - 1)))
-            until(lambda: waits_for_a_lock(other), "the epoch to wait")
-            other.execute("UPDATE settlement_checkpoints SET block_number = 2 WHERE stage = 'appended'")
-        assert isinstance(begin.result(10), Outrun)
-    assert sql.epochs() == []
-
-
-def test_blocks_wait_for_an_epoch_that_is_being_begun_and_are_fenced(sql: SqlStore, other: Raw) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        with other.transaction():
-            other.execute(statements.LOCK_CHECKPOINT.encode(), ["appended"])
-            append = pool.submit(elsewhere, sql, lambda store: store.append_blocks([block(2)]))
-            until(lambda: waits_for_a_lock(other), "the blocks to wait")
-            values = [*epoch(2, 2)]
-            values[2] = f"{values[2]:016x}"
-            other.execute(statements.PUT_EPOCH.encode(), values)
-        assert isinstance(append.result(10), Fenced)
-    assert sql.appended().block_number == 1
-
-
-@pytest.mark.parametrize("isolation", [None, *psycopg.IsolationLevel])
-def test_of_a_block_and_an_epoch_that_rule_each_other_out_one_comes_about(
-    postgres: Running, database: str, use: Callable[..., None], isolation: psycopg.IsolationLevel | None
-) -> None:
-    use(postgres, database, OPTIONS={} if isolation is None else {"isolation_level": isolation})
-    store = SqlStore(ALIAS)
-    barrier = threading.Barrier(2)
-
-    def race(call: Callable[[SqlStore], None]) -> StoreError | None:
-        """As settlement and engines do, they ask again when the store could not say."""
-        barrier.wait(10)
-        while isinstance(error := elsewhere(store, call), StoreUnavailable):
-            assert "serialize" in str(error)
-        return error
-
-    with ThreadPoolExecutor(2) as pool:
-        for number in range(1, ROUNDS + 1):
-            height = store.appended().block_number + 1
-            row, begins = block(height, epoch=number - 1), epoch(number, height, store.appended().hash)
-            append = pool.submit(race, lambda store, row=row: store.append_blocks([row]))  # type: ignore[misc]
-            begin = pool.submit(race, lambda store, begins=begins: store.begin_epoch(begins))  # type: ignore[misc]
-            refusals = (type(append.result(30)), type(begin.result(30)))
-            assert refusals in ((Fenced, type(None)), (type(None), Outrun))
-            if refusals[0] is not Fenced:  # the next round's blocks are of the epoch before it
-                store.begin_epoch(begins._replace(first_block=height + 1, prev_hash=row.hash))
-    assert len(store.epochs()) == ROUNDS
-
-
-def test_two_that_append_at_once_leave_every_block(sql: SqlStore) -> None:
-    rows = [block(number) for number in range(2, 60)]
-
-    def append(store: SqlStore) -> None:
-        for row in rows:
-            store.append_blocks([row])
-
-    with ThreadPoolExecutor(2) as pool:
-        assert [*pool.map(elsewhere, [sql, sql], [append, append])] == [None, None]
-    assert [*sql.blocks(2)] == rows
