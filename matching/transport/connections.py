@@ -7,15 +7,18 @@ connection how many bytes arrived and how many its peer has acknowledged. So
     unread bytes   = bytes that arrived      - bytes of the messages that the owner of the socket has received
     untaken bytes  = bytes given to libzmq   - bytes that the peer has acknowledged
 
-A thread compares them with the limits every CHECK_S. It closes a connection that exceeds its own limit, and the one
-that holds most while all connections together exceed theirs. The peer may connect again.
+A thread compares them with limits every CHECK_S, and closes a connection that exceeds them. While all connections
+together exceed their limits it closes the one that holds most. The peer may connect again.
+
+Unread bytes weigh more than they seem: an empty frame is 2 bytes on the wire and 64 in libzmq's queue. So once the
+owner has received all complete messages, a connection may hold no more unread bytes than one valid message has.
 """
 
 import os
 import socket
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,13 +26,16 @@ import structlog
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from matching.transport.sockets import Limits
+
 log = structlog.get_logger(__name__)
 
 CHECK_S = 0.05
 FRAME_OVERHEAD_BYTES = 64
 """At least what ZMTP and CURVE add to a frame: a message must never count for less than arrived for it."""
-SUBSCRIBER_BYTES = 1 << 20
-"""A subscriber sends its subscriptions and nothing else."""
+SUBSCRIBER_BYTES = 64 << 10
+"""A subscriber sends its handshake, its subscriptions and nothing else."""
+_CHECKS_WITH_REST = 3  # messages can be on their way from the kernel through libzmq for a while
 
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_MONITOR_STOPPED
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -38,10 +44,11 @@ _ENDED = (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Bytes are those held in this process, unread or untaken; kernel buffers are not counted."""
+    """Limits of all sockets together, and of what one peer may leave untaken. Kernel buffers are not counted."""
 
-    connection_bytes: int = 256 << 20
-    total_bytes: int = 768 << 20
+    untaken_bytes: int = 256 << 20
+    total_untaken_bytes: int = 512 << 20
+    total_unread_bytes: int = 64 << 20
     connections: int = 1000
 
 
@@ -72,9 +79,13 @@ class Traffic:
     Written by the owner's thread, read by the watch. `is_publisher`: every connection is sent everything.
     """
 
-    def __init__(self, address: str, *, is_publisher: bool) -> None:
+    def __init__(self, address: str, limits: Limits, *, is_publisher: bool) -> None:
         self.address = address
         self.is_publisher = is_publisher
+        self.message_bytes = limits.message_bytes
+        self.unread_bytes = SUBSCRIBER_BYTES if is_publisher else limits.unread_bytes
+        self.times_empty = 0
+        """How often the owner has found that no complete message was left."""
         self._published = 0
         self._received: dict[int, int] = {}  # file descriptor → bytes
         self._sent: dict[int, int] = {}
@@ -119,6 +130,8 @@ class _Connection:
     received: int = field(init=False)
     unread: int = 0
     untaken: int = 0
+    times_empty: int = 0
+    checks_with_rest: int = 0
     sent_base: int = field(init=False)
     acknowledged_base: int = 0
     is_cut: bool = False
@@ -131,6 +144,7 @@ class _Connection:
         """Raises OSError if the descriptor is no longer this connection."""
         received, sent = self.traffic.received(self.descriptor), self.traffic.sent(self.descriptor)
         info = self._info()
+        self._look_for_rest(self.unread - (received - self.received))
         # Never below zero: what is counted above what arrived must not become a credit.
         self.unread = max(0, self.unread + (info.arrived - self.arrived) - (received - self.received))
         self.arrived, self.received = info.arrived, received
@@ -141,13 +155,23 @@ class _Connection:
         else:
             self.untaken = max(0, sent - self.sent_base - (info.acknowledged - self.acknowledged_base))
 
-    @property
-    def held(self) -> int:
-        return self.unread + self.untaken
+    def _look_for_rest(self, rest: int) -> None:
+        """`rest`: bytes that were unread at the last check already and still are."""
+        times_empty = self.traffic.times_empty
+        if times_empty == self.times_empty:
+            return  # the owner is busy with messages that are complete
+        self.times_empty = times_empty
+        self.checks_with_rest = self.checks_with_rest + 1 if rest > self.traffic.message_bytes else 0
 
-    def exceeds(self, limits: ConnectionLimits) -> bool:
-        unread = SUBSCRIBER_BYTES if self.traffic.is_publisher else limits.connection_bytes
-        return self.unread > unread or self.untaken > limits.connection_bytes
+    def excess(self, limits: ConnectionLimits) -> str:
+        """Which limit this connection exceeds, "" if none."""
+        if self.checks_with_rest >= _CHECKS_WITH_REST:
+            return f"it sends a message of more than {self.traffic.message_bytes} bytes"
+        if self.unread > self.traffic.unread_bytes:
+            return f"more than {self.traffic.unread_bytes} bytes of it are unread"
+        if self.untaken > limits.untaken_bytes:
+            return f"its peer has not taken more than {limits.untaken_bytes} bytes"
+        return ""
 
     def cut(self) -> None:
         """Ends the connection; libzmq then frees what it holds of it."""
@@ -179,9 +203,9 @@ class ConnectionWatch:
         self.cut = 0
         """Connections that were closed because of a limit."""
 
-    def watch(self, listener: "zmq.Socket[bytes]", address: str) -> Traffic:
+    def watch(self, listener: "zmq.Socket[bytes]", address: str, limits: Limits) -> Traffic:
         """Watches a socket, which is to be bound after this. Its owner counts its messages in the result."""
-        traffic = Traffic(address, is_publisher=listener.type == zmq.PUB)
+        traffic = Traffic(address, limits, is_publisher=listener.type == zmq.PUB)
         with self._lock:
             self._monitors.append((listener.get_monitor_socket(_EVENTS), traffic))
         if not self._thread.is_alive():
@@ -235,25 +259,28 @@ class ConnectionWatch:
                 connection.measure()
             except OSError:  # ended; the event about it follows
                 continue
-            if connection.exceeds(self._limits) and not connection.is_cut:
-                self._cut(connection, "it exceeds the limit of a connection")
-        while (excess := self._held() - self._limits.total_bytes) > 0:
-            largest = max((one for one in self._connections.values() if not one.is_cut), key=_held, default=None)
-            if largest is None or largest.held == 0:
-                return
-            self._cut(largest, f"all connections together exceed their limit by {excess} bytes")
+            reason = connection.excess(self._limits)
+            if reason and not connection.is_cut:
+                self._cut(connection, reason)
+        self._check_total("unread", _unread, self._limits.total_unread_bytes)
+        self._check_total("untaken", _untaken, self._limits.total_untaken_bytes)
 
-    def _held(self) -> int:
-        """Bytes held for all connections. Subscribers of a socket share the bytes of its messages."""
-        held, shared = 0, dict[Traffic, int]()
+    def _check_total(self, name: str, size: Callable[[_Connection], int], limit: int) -> None:
+        while (total := self._total(size)) > limit:
+            largest = max((one for one in self._connections.values() if not one.is_cut), key=size)
+            self._cut(largest, f"all connections together have {total} {name} bytes, the limit is {limit}")
+
+    def _total(self, size: Callable[[_Connection], int]) -> int:
+        """Subscribers share the bytes of the messages that they have not taken."""
+        total, shared = 0, dict[Traffic, int]()
         for connection in self._connections.values():
             if connection.is_cut:
                 continue
             if connection.traffic.is_publisher:
-                shared[connection.traffic] = max(shared.get(connection.traffic, 0), connection.held)
+                shared[connection.traffic] = max(shared.get(connection.traffic, 0), size(connection))
             else:
-                held += connection.held
-        return held + sum(shared.values())
+                total += size(connection)
+        return total + sum(shared.values())
 
     def _cut(self, connection: _Connection, reason: str) -> None:
         self.cut += 1
@@ -271,5 +298,9 @@ class ConnectionWatch:
             return  # it has ended by itself
 
 
-def _held(connection: _Connection) -> int:
-    return connection.held
+def _unread(connection: _Connection) -> int:
+    return connection.unread
+
+
+def _untaken(connection: _Connection) -> int:
+    return connection.untaken

@@ -18,7 +18,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 from matching.transport.connections import Traffic
 from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, RegisteredKey
-from matching.transport.sockets import Frame, PublisherSocket, RawSocket, RouterSocket, Undelivered, ZmqSocket
+from matching.transport.listening import PublisherSocket, RouterSocket
+from matching.transport.sockets import Frame, RawSocket, Undelivered, ZmqSocket
 
 log = structlog.get_logger(__name__)
 

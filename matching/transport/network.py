@@ -17,15 +17,14 @@ import zmq
 from matching.transport.connections import DEFAULT_LIMITS, ConnectionLimits, ConnectionWatch
 from matching.transport.curve import Admission, ConnectedSocket, ListeningRouter, PublishingSocket, Security
 from matching.transport.key_register import KeyRole
+from matching.transport.listening import PublisherSocket, RouterSocket
 from matching.transport.sockets import (
     ALL_ROLES,
     POLLIN,
     AddressUnusable,
     Kind,
     Limits,
-    PublisherSocket,
     RawSocket,
-    RouterSocket,
     ZmqSocket,
     error_text,
 )
@@ -52,7 +51,7 @@ class ZmqNetwork:
             return self._bind_file(kind, address, limits)
         raw = self._raw(kind, address, limits)
         try:
-            traffic = self._connections.watch(raw, address)
+            traffic = self._connections.watch(raw, address, limits)
             if self._security is None:
                 raw.bind(address)
                 return PublisherSocket(raw, traffic) if kind is Kind.PUB else RouterSocket(raw, traffic)

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import zmq
 
 from matching.core.errors import MatchingError
-from matching.transport.connections import Traffic
 from matching.transport.key_register import KeyRole, RegisteredKey
 
 UNBOUNDED = -1
@@ -46,9 +45,21 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """Queues are counted in messages, for each peer. `frame_bytes`: of the largest frame that is accepted."""
+
     frame_bytes: int
     receive_queue: int
     send_queue: int
+
+    @property
+    def message_bytes(self) -> int:
+        """More than any valid message has."""
+        return 2 * self.frame_bytes
+
+    @property
+    def unread_bytes(self) -> int:
+        """As many as a full queue of large messages has."""
+        return self.receive_queue * self.frame_bytes
 
 
 class Socket(Protocol):
@@ -140,44 +151,6 @@ class ZmqSocket:
 
     def close(self, linger_ms: int = 0) -> None:
         self.raw.close(linger=linger_ms)
-
-
-class RouterSocket(ZmqSocket):
-    """A listening ROUTER on TCP, whose connections are bounded (see `transport.connections`)."""
-
-    def __init__(self, raw: RawSocket, traffic: Traffic) -> None:
-        super().__init__(raw)
-        self._traffic = traffic
-        self._message: zmq.Frame | None = None  # the second frame of the newest message
-
-    def receive(self) -> list[bytes] | None:
-        raw = self.raw
-        if not zmq.zmq_poll([(raw, POLLIN)], 0):
-            return None
-        routing_id = raw.recv(LAST)
-        # libzmq tells the connection and the sender's key of a message only, not of a copy of its bytes.
-        self._message = message = raw.recv(LAST, copy=False, track=False)
-        frames = [routing_id, message.bytes]
-        if message.more:
-            frames += raw.recv_multipart(LAST)
-        self._traffic.count_received(routing_id, int(message.get(zmq.SRCFD)), frames)
-        return frames
-
-    def send(self, *frames: Frame) -> None:
-        super().send(*frames)
-        self._traffic.count_sent(bytes(frames[0]), sum(map(len, frames)))
-
-
-class PublisherSocket(ZmqSocket):
-    """A listening PUB socket on TCP, whose connections are bounded."""
-
-    def __init__(self, raw: RawSocket, traffic: Traffic) -> None:
-        super().__init__(raw)
-        self._traffic = traffic
-
-    def send(self, *frames: Frame) -> None:
-        super().send(*frames)
-        self._traffic.count_published(sum(map(len, frames)))
 
 
 def error_text(error: zmq.ZMQError) -> str:

@@ -10,7 +10,7 @@ from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, Regist
 from matching.transport.network import ZmqNetwork
 from matching.transport.sockets import ALL_ROLES, Kind, Limits, Socket
 
-LIMITS = Limits(frame_bytes=-1, receive_queue=1000, send_queue=1000)
+LIMITS = Limits(frame_bytes=1 << 20, receive_queue=1000, send_queue=1000)
 DEADLINE_S = 10.0
 
 

@@ -36,6 +36,12 @@ class RawPeer:
             head = bytes([_MORE if more else 0, len(data)])
         self.connection.sendall(head + data)
 
+    def send_message(self, *frames: bytes) -> None:
+        """Raises OSError when the connection has ended."""
+        for frame in frames[:-1]:
+            self.send_frame(frame, more=True)
+        self.send_frame(frames[-1], more=False)
+
     def _read(self, size: int) -> bytes:
         data = b""
         while len(data) < size:

@@ -1,8 +1,9 @@
 """Bytes that peers make a listening socket hold: connections over a limit are closed, all others go on."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,8 +15,8 @@ from matching.transport.sockets import Kind, Limits, Socket, Undelivered
 from tests.matching.raw_peer import RawPeer
 
 MIB = 1 << 20
-SOCKET = Limits(frame_bytes=MIB, receive_queue=64, send_queue=1000)
-BOUNDS = ConnectionLimits(connection_bytes=16 * MIB, total_bytes=40 * MIB, connections=4)
+SOCKET = Limits(frame_bytes=MIB, receive_queue=16, send_queue=1000)
+BOUNDS = ConnectionLimits(16 * MIB, 40 * MIB, total_unread_bytes=40 * MIB, connections=4)
 DEADLINE_S = 30.0
 PART = bytes(MIB // 2)
 
@@ -96,7 +97,7 @@ def test_a_message_that_never_ends_closes_its_connection_only(
         sent = send_until_cut(stack.enter_context(RawPeer(address)), part)
     assert sent < 1024 * MIB
     assert [entry["event"] for entry in logs] == ["transport.connection_cut"]
-    assert logs[0]["unread_bytes"] > BOUNDS.connection_bytes
+    assert logs[0]["unread_bytes"] > SOCKET.unread_bytes
     bystander.send(b"after")
     message = received(network, listening)
     assert message[1] == b"after"
@@ -128,7 +129,7 @@ def test_a_peer_that_asks_and_does_not_read_is_cut(network: ZmqNetwork, stack: E
     with capture_logs() as logs:
         wait_until(is_cut, "the connection is cut")
         wait_until(lambda: logs, "the log says so")
-    assert logs[0]["untaken_bytes"] > BOUNDS.connection_bytes
+    assert logs[0]["untaken_bytes"] > BOUNDS.untaken_bytes
 
 
 def test_a_peer_that_reads_gets_far_more_than_the_limit(network: ZmqNetwork, stack: ExitStack) -> None:
@@ -166,7 +167,7 @@ def test_a_subscriber_that_does_not_read_is_cut_and_others_get_everything(
             while (message := received(reading_network, reading)) == [b"beat"]:
                 pass
             assert int.from_bytes(message[0][:8], "little") == expected
-    assert logs[0]["untaken_bytes"] > BOUNDS.connection_bytes
+    assert logs[0]["untaken_bytes"] > BOUNDS.untaken_bytes
 
 
 def test_connections_beyond_their_number_are_closed(network: ZmqNetwork, stack: ExitStack) -> None:
@@ -189,5 +190,27 @@ def test_many_connections_below_their_limit_do_not_exceed_that_of_all(network: Z
             for _ in range(28):  # 14 MiB, below the limit of one
                 peer.send_frame(PART, more=True)
         wait_until(lambda: logs, "one is cut")
-    assert "all connections together" in logs[0]["reason"]
+    assert "all connections together have" in logs[0]["reason"]
     assert len(logs) == 1
+
+
+def test_empty_parts_are_cut_as_soon_as_they_exceed_a_message_and_all_others_are_read(
+    network: ZmqNetwork, stack: ExitStack
+) -> None:
+    """An empty part is 2 bytes on the wire and 64 in the queue of libzmq."""
+    listening, address = listen(network, stack)
+    peer = stack.enter_context(RawPeer(address))
+    ended = threading.Event()
+
+    def send_parts() -> None:
+        with suppress(ConnectionError):
+            while True:
+                peer.connection.sendall(bytes([1, 0]) * 10_000)
+        ended.set()
+
+    sender = threading.Thread(target=send_parts)
+    sender.start()
+    with capture_logs() as logs:
+        wait_until(lambda: listening.receive() or ended.is_set(), "the connection is cut")
+    sender.join()
+    assert "a message of more than" in logs[0]["reason"]
