@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numba
@@ -101,13 +102,14 @@ def test_a_changed_constant_is_never_taken_from_the_cache(package: Path, tmp_pat
     assert len(list((cache / "exchange-kernel").iterdir())) == 2
 
 
-@pytest.mark.processes
-def test_another_folder_is_used_if_the_cache_cannot_be_written(package: Path, tmp_path: Path) -> None:
+def test_another_folder_is_used_if_the_cache_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file")
-    program = "from matching.core.kernel.compiling import CACHE_FOLDER; print(CACHE_FOLDER)"
-    found = run(tmp_path, blocked, "-c", program, TMPDIR=str(tmp_path)).stdout.strip()
-    assert Path(found).parent == tmp_path / f"exchange-kernel-{os.getuid()}"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = compiling._cache_folder()
+    assert folder.parent == tmp_path / f"exchange-kernel-{os.getuid()}"
+    assert folder.is_dir()
 
 
 @pytest.mark.slow
