@@ -43,6 +43,7 @@ def modules_for_tests_only() -> list[str]:
     ]
 
 
+MEASURED_TESTS = ("matching", "settlement", "ledger")
 NASDAQ_HOUR = "nasdaq_*.csv.gz"
 _MISSING = re.compile("Skipped: missing (.+?): ")
 scylla_shards = count(1)
@@ -76,7 +77,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Runs the longest files first, so that no worker has to run one at the end."""
     for item in items:
         note_what_it_proves(item)
+        if not is_measured(item):
+            item.add_marker("no_cover")
     items.sort(key=lambda item: "system" not in item.path.parts)
+
+
+def is_measured(item: pytest.Item) -> bool:
+    """Whether `make coverage` counts what this test reaches.
+
+    Measuring makes Python code two to three times slower, so tests that reach nothing new are not measured: long tests,
+    which repeat what others do, and tests of settlement that run on the SQL store too.
+    """
+    area, *folders = item.path.relative_to(ROOT / "tests").parts
+    if area not in MEASURED_TESTS or item.get_closest_marker("slow"):
+        return False
+    return area != "settlement" or "stores" in folders or item.get_closest_marker("services") is None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from matching.core.blocks import Block
 from settlement import worker
 from settlement.durable.spill import Spill
@@ -146,6 +148,7 @@ class Faulty:
         return call
 
 
+@pytest.mark.no_cover  # coverage that follows greenlets would make every other test slower
 def test_store_faults_and_kills_leave_the_tables_and_the_trail_of_peace(
     store: Store, settle: Settle, clock: FakeClock, tmp_path: Path
 ) -> None:
