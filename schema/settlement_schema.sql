@@ -97,3 +97,9 @@ BEGIN;
 --
 CREATE TABLE "projection_progress" ("block_number" integer NOT NULL PRIMARY KEY, "event_sequence" bigint NOT NULL);
 COMMIT;
+BEGIN;
+--
+-- Create model StoreIdentity
+--
+CREATE TABLE "store_identities" ("shard" integer NOT NULL PRIMARY KEY, "identity" varchar(32) NOT NULL);
+COMMIT;

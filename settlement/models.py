@@ -11,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 
 HASH_DIGITS = 16
+IDENTITY_DIGITS = 32
 SYMBOL_LENGTH = 32
 TEXT_ID_LENGTH = 36
 WORD_LENGTH = 16
@@ -213,6 +214,16 @@ class EngineEpoch(models.Model):
 
     class Meta:
         db_table = "engine_epochs"
+
+
+class StoreIdentity(models.Model):
+    """The random identity of the store; one row, made once and never changed."""
+
+    shard = SequenceField(primary_key=True)
+    identity = models.CharField(max_length=IDENTITY_DIGITS)
+
+    class Meta:
+        db_table = "store_identities"
 
 
 class DeadLetter(models.Model):

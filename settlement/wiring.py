@@ -77,6 +77,7 @@ def make_tables_if_missing(store: Store) -> None:
     """
     try:
         store.ping()
+        store.identity()  # its table is newer than the others
     except StoreUninitialized:
         store.init()
     except StoreUnavailable:

@@ -30,6 +30,7 @@ TABLES = (
     "projection_progress",
     "engine_epochs",
     "settlement_checkpoints",
+    "store_identities",
     *PROJECTED_TABLES,
 )
 """Databases of the SQL store."""

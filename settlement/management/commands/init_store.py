@@ -6,7 +6,7 @@ from settlement.commandline import ExchangeCommand
 
 
 class Command(ExchangeCommand):
-    help = "Create the store's tables or update them. Can be run again."
+    help = "Create the store's tables and identity, or update the tables. Can be run again."
 
     def handle(self, **options: Any) -> str:
         make_folder(wiring.data_dir())
@@ -14,4 +14,5 @@ class Command(ExchangeCommand):
         store = wiring.store()
         store.init()
         store.ping()
+        store.identity()
         return "The store's tables exist."

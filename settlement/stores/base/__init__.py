@@ -8,7 +8,7 @@ offsets. The error hierarchy is in `errors.py`.
 
 from typing import Protocol
 
-from settlement.stores.base.blocks import NOTHING_YET, BlockStore, Checkpoint, StoredBlock
+from settlement.stores.base.blocks import IDENTITY_BYTES, NOTHING_YET, BlockStore, Checkpoint, StoredBlock
 from settlement.stores.base.dead_letters import DeadLetter, DeadLetterStore
 from settlement.stores.base.errors import (
     Fenced,
@@ -39,6 +39,7 @@ from settlement.stores.base.projections import (
 )
 
 __all__ = [
+    "IDENTITY_BYTES",
     "MAX_VOLUME",
     "NOTHING_YET",
     "WHOLE",

@@ -32,7 +32,17 @@ NOTHING_YET = Checkpoint(0, 0, 0)
 """The checkpoint before the first block."""
 
 
+IDENTITY_BYTES = 16
+
+
 class BlockStore(Protocol):
+    def identity(self) -> bytes:
+        """IDENTITY_BYTES random bytes that no other store has, except copies of this one.
+
+        Made by the first call and never changed: of several first callers one decides. Only processes that write call
+        it: settlement, an engine that is about to lead, `init_store`.
+        """
+
     def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
         """Writes consecutive blocks and the `appended` checkpoint; they are durable when this returns.
 

@@ -198,6 +198,9 @@ DROP_OPEN_ORDERS = drop("open_orders", ("shard", "bucket"))
 DROP_CANDLES = drop("candles", ("shard", "symbol", "month"), "minute_ns >= ?")
 DROP_DEFINITIONS = drop("definitions", ("shard",), "event_sequence >= ?")
 
+PUT_IDENTITY = "INSERT INTO store_identities (shard, identity) VALUES (?, ?) IF NOT EXISTS"
+GET_IDENTITY = "SELECT identity FROM store_identities WHERE shard = ?"
+
 # Epochs: lightweight transactions, all in one partition
 
 _EPOCH = "number, first_block, prev_hash, engine, commands, blocks, retransmission, began_at_ns"

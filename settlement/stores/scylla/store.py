@@ -7,11 +7,13 @@ other stores, one process at a time projects a shard and any number may read.
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from secrets import token_hex
 
 from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
 from settlement import metrics
 from settlement.stores.base import (
+    IDENTITY_BYTES,
     NOTHING_YET,
     Balance,
     Candle,
@@ -107,6 +109,14 @@ class ScyllaStore(SingleInserts):
         self.appended()
 
     # settlement writes
+
+    def identity(self) -> bytes:
+        known = self._session.one(cql.GET_IDENTITY, (self._shard,))
+        if known is None:
+            self._session.run(cql.PUT_IDENTITY, (self._shard, token_hex(IDENTITY_BYTES)))
+            # Serial, so that it is the same as what any other first caller reads.
+            (known,) = self._session.rows(cql.GET_IDENTITY, (self._shard,), is_serial=True)
+        return bytes.fromhex(known[0])
 
     def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
         if blocks:

@@ -159,6 +159,8 @@ EPOCHS = f"SELECT {EPOCH} FROM engine_epochs ORDER BY number"
 FENCES = "SELECT number, first_block FROM engine_epochs WHERE number > %s AND first_block <= %s ORDER BY number"
 PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 
+PUT_IDENTITY = "INSERT INTO store_identities (shard, identity) VALUES (%s, %s) ON CONFLICT (shard) DO NOTHING"
+GET_IDENTITY = "SELECT identity FROM store_identities WHERE shard = %s"
 GET_CHECKPOINT = f"SELECT {CHECKPOINT} FROM settlement_checkpoints WHERE stage = %s"
 GET_BLOCK = f"SELECT {BLOCK} FROM engine_blocks WHERE number = %s"
 GET_BLOCK_HASH = "SELECT hash FROM engine_blocks WHERE number = %s"

@@ -5,6 +5,7 @@ with upserts and `executemany` instead of the ORM, which would take more time th
 """
 
 from collections.abc import Callable, Sequence
+from secrets import token_hex
 from typing import TypeVar
 
 from django.core.management import call_command
@@ -13,6 +14,7 @@ from ledger.api import MAX_LEGS
 from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
 from settlement.stores.base import (
+    IDENTITY_BYTES,
     WHOLE,
     Balance,
     Candle,
@@ -42,6 +44,7 @@ from settlement.stores.sql.session import Row, Session
 
 T = TypeVar("T")
 
+_SHARD = 0
 KEYS_PER_STATEMENT = 400
 """Databases limit the number of parameters of a statement."""
 
@@ -78,6 +81,18 @@ class SqlStore(SqlLookups, SingleInserts):
         self.appended()
 
     # settlement writes
+
+    def identity(self) -> bytes:
+        known = self._identity()
+        if known is None:
+            with self._session.transaction():
+                self._session.run(sql.PUT_IDENTITY, [_SHARD, token_hex(IDENTITY_BYTES)])
+            known = self._identity()
+        assert known is not None, "just made"
+        return bytes.fromhex(known)
+
+    def _identity(self) -> str | None:
+        return first_or_none(identity for (identity,) in self._session.rows(sql.GET_IDENTITY, [_SHARD]))
 
     def append_blocks(self, blocks: Sequence[StoredBlock]) -> None:
         if not blocks:

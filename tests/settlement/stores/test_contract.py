@@ -1,12 +1,15 @@
 """The store contract: these tests run against every store of settlement."""
 
+import sys
 from datetime import timedelta
+from secrets import token_hex
 
 import pytest
 
 from matching.core.codes import CommandKind
 from settlement.errors import StoreReplaced
-from settlement.stores.base import NOTHING_YET, Checkpoint, Definition, Store
+from settlement.stores.base import IDENTITY_BYTES, NOTHING_YET, Checkpoint, Definition, Store
+from tests.settlement.conftest import empty, restarted
 from tests.settlement.rows import (
     DAY,
     MOST,
@@ -42,6 +45,34 @@ def test_init_and_connect_are_safe_to_repeat(store: Store) -> None:
     store.connect()
     store.ping()
     assert store.appended().block_number == 1
+
+
+def test_a_stores_identity_is_made_once_and_every_process_reads_the_same(store: Store) -> None:
+    identity = store.identity()
+    assert len(identity) == IDENTITY_BYTES
+    store.init()
+    assert identity == store.identity() == restarted(store).identity()
+
+
+def test_the_first_of_two_callers_decides_the_identity(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one finds none, and the first one writes its own before the second one does."""
+    second = restarted(store)
+    own = token_hex
+
+    def slow(size: int) -> str:
+        monkeypatch.setattr(sys.modules[type(store).__module__], "token_hex", own)
+        decided.append(store.identity())
+        return own(size)
+
+    decided: list[bytes] = []
+    monkeypatch.setattr(sys.modules[type(store).__module__], "token_hex", slow)
+    assert second.identity() == store.identity() == decided[0]
+
+
+def test_two_stores_have_different_identities(store: Store) -> None:
+    identity = store.identity()
+    empty(store)
+    assert store.identity() != identity
 
 
 def test_a_batch_comes_back_as_it_was_written(store: Store) -> None:

@@ -67,7 +67,7 @@ class EngineBlockPart(Table):
 
 
 class EngineEpoch(Table):
-    """Which engine leads from which block on. The only table written by lightweight transactions, and only by them."""
+    """Which engine leads from which block on. Written by lightweight transactions only."""
 
     __table_name__ = "engine_epochs"
     shard = _key(columns.Integer)
@@ -81,6 +81,14 @@ class EngineEpoch(Table):
     blocks = columns.Text()
     retransmission = columns.Text()
     began_at_ns = columns.BigInt()
+
+
+class StoreIdentity(Table):
+    """The random identity of the store, 32 hex digits; made once, by a lightweight transaction."""
+
+    __table_name__ = "store_identities"
+    shard = _key(columns.Integer)
+    identity = columns.Text()
 
 
 class SettlementCheckpoint(Table):
@@ -316,6 +324,7 @@ MODELS: tuple[type[Table], ...] = (
     EngineBlock,
     EngineBlockPart,
     EngineEpoch,
+    StoreIdentity,
     SettlementCheckpoint,
     SettledTrade,
     TradingDay,
