@@ -14,7 +14,8 @@
         ├── NotBuiltIn          a setting requires something that this program does not have
         ├── NotReady            settlement has not processed enough blocks: start it, or wait
         ├── SpillUnusable       the spill cannot be read or cleared: repair the disk
-        └── TrailUnusable       the CSV trail cannot be read or written: check the file
+        ├── TrailUnusable       the CSV trail cannot be read or written: check the file
+        └── WrongStore          the engine uses another store than settlement: correct the settings of one of them
 
 The errors of the database are `settlement.stores.base.StoreError`, of the engine `matching.core.errors.MatchingError`.
 `settlement.commandline` translates all of them for commands.
@@ -78,4 +79,8 @@ class SpillUnusable(CannotRun):
 
 
 class TrailUnusable(CannotRun):
+    pass
+
+
+class WrongStore(CannotRun):
     pass

@@ -16,11 +16,12 @@ import structlog
 
 from matching.core.blocks import Block
 from matching.core.errors import BadBlock
+from matching.transport import wire
 from settlement import metrics
 from settlement.clock import Clock
 from settlement.durable.appending import Appending
 from settlement.durable.spill import Spill
-from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
+from settlement.errors import ChainBroken, ChainConflict, StoreDamaged, WrongStore
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.projector import Projections
@@ -107,7 +108,7 @@ class _Worker:
         self._gaps = Gaps(feed, clock, options)
         self._leadership = Leadership(feed, store, clock=clock, options=options, retrier=self._retrier)
         self._appending = Appending(
-            store, spill, confirm=feed.confirm, clock=clock, options=options, retrier=self._retrier
+            store, spill, confirm=self._confirm, clock=clock, options=options, retrier=self._retrier
         )
         self._chain = Chain(Checkpoint(0, 0, 0), (), options.waiting_blocks)
         self._projections: Projections | None = None
@@ -117,6 +118,7 @@ class _Worker:
         self._recounted_at_s = clock.monotonic()
         self._listened_at_s = clock.monotonic()
         self._is_engine_known = False
+        self._store_identity = b""
         self._is_listening = False  # `_chain` and `_appending` are initialized, so blocks can be received
         self._is_fenced = False
 
@@ -199,17 +201,20 @@ class _Worker:
         self._is_listening = False
         self._appending.forget()
         yield from self._leadership.refresh()
+        self._store_identity = yield from self._retrier(self._store.identity)
         self._spill.end_claim(self._leadership.newest)
         yield from self._appending.begin(self._leadership.epochs)
         self._chain = Chain(self._appending.head, self._leadership.epochs, self._options.waiting_blocks, self._refuse)
         self._gaps.forget()
         self._is_engine_known = self._is_fenced = False
         self._is_listening = True
+        self._confirm(self._appending.confirmable)  # an engine that uses another store refuses it
 
     def _receive_and_append(self, projections: Projections) -> StoreWork[None]:
         """Receives and appends blocks until none are waiting, at most _MAX_APPENDS_PER_TURN times."""
         for _ in range(_MAX_APPENDS_PER_TURN):
             blocks = self._receive(projections)
+            yield from self._check_refusal()
             self._accept(blocks, self._bytes_of)
             if self._appending.is_draining:
                 self._appending.move_to_spill_if_due()
@@ -226,7 +231,7 @@ class _Worker:
             self._newest_block_ns = ready[-1].timestamp_ns
             self._appending.add_blocks(ready)
         elif repeated:
-            self._feed.confirm(self._appending.confirmable)
+            self._confirm(self._appending.confirmable)
         self._check_gaps()
 
     def _append(self, projections: Projections) -> StoreWork[None]:
@@ -299,10 +304,10 @@ class _Worker:
             if self._is_behind():
                 raise ChainConflict(
                     f"The engine is at block {self._leadership.announced}, but the store already has block "
-                    f"{self._appending.durable}: the engine has begun another chain. Use an empty store, or restore "
-                    "the engine's state."
+                    f"{self._appending.durable.block_number}: the engine has begun another chain. Use an empty store, "
+                    "or restore the engine's state."
                 )
-        announced, held = self._leadership.announced, self._appending.durable
+        announced, held = self._leadership.announced, self._appending.durable.block_number
         if announced and not self._is_engine_known:
             self._is_engine_known = True
             if announced == held and not self.appended_blocks:
@@ -310,8 +315,33 @@ class _Worker:
                 # Receiving it also confirms it again, in case the engine has not seen its confirmation.
                 self._feed.request(held, held)
 
+    def _check_refusal(self) -> StoreWork[None]:
+        """Has the engine refused a confirmation? Then it has another store or chain than this settlement."""
+        if self._feed.refusal() is None:
+            return
+        yield from self._follow_leader()  # perhaps it leads no more
+        refusal = self._feed.refusal()
+        if refusal is None:
+            return
+        status = self._feed.status()
+        engine = f"The engine at {status.addresses.commands}" if status else "The engine"
+        if refusal.code == wire.WRONG_STORE:
+            raise WrongStore(
+                f"{engine} uses another store than this settlement and refuses its confirmations: give both the same "
+                "DATABASE_URL and SETTLEMENT_STORE, or give this settlement the addresses of its own engine."
+            )
+        raise ChainConflict(
+            f"{engine} has another chain than the store of this settlement and refuses its confirmation: "
+            f"{refusal.message} Keep both and find out which chain is the right one."
+        )
+
+    def _confirm(self, durable: Checkpoint) -> None:
+        self._feed.confirm(wire.Confirmation(durable.block_number, durable.hash, self._store_identity))
+
     def _is_behind(self) -> bool:
-        return 0 < self._leadership.announced < self._appending.durable and not self._leadership.is_on_replica
+        return (
+            0 < self._leadership.announced < self._appending.durable.block_number and not self._leadership.is_on_replica
+        )
 
     def _follow_leader(self) -> StoreWork[None]:
         has_changed = yield from self._leadership.refresh()
@@ -327,7 +357,7 @@ class _Worker:
             return
         self._gaps.forget()
         self._is_engine_known = False
-        self._feed.confirm(self._appending.confirmable)
+        self._confirm(self._appending.confirmable)
         self._accept(waiting, self._bytes_of)
 
     # The store

@@ -72,7 +72,7 @@ def _confirm_before_append() -> Iterator[Any]:
 
     def add_blocks(self: appending.Appending, blocks: Any) -> None:
         real(self, blocks)
-        self._confirm(self.head.block_number)
+        self._confirm(self.head)
 
     yield mock.patch.object(appending.Appending, "add_blocks", add_blocks)
 

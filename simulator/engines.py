@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exchange_site.engine_host.store_history import StoreHistory
+from exchange_site.engine_host.store_watch import StoreWatch
 from matching.client.connection import Connection
 from matching.core import epochs
 from matching.core.blocks import Block
@@ -124,6 +125,7 @@ class Engines:
         folder = SnapshotFolder(disk, DATA / "snapshots", keep=2)
         log: InputLog = WalLog(DATA / "wal", disk, _SEGMENT_BYTES) if self._has_wal else MemoryLog()
         store = SimStore(self._server, running)
+        watch = self._watch(node)
         return Services(
             history=StoreHistory(
                 store,
@@ -138,26 +140,27 @@ class Engines:
             monotonic=running.monotonic,
             time_ns=running.time_ns,
             engine=node.name,
-            superseded=self._watch(),
+            superseded=lambda: watch().newest,
+            stored=lambda: watch().stored,
             take_over=take_over,
         )
 
     def network(self, running: Process, role: KeyRole = KeyRole.ENGINE) -> Network:
         return SimNetwork(self._network_state, running, role)
 
-    def _watch(self) -> Callable[[], epochs.Epoch | None]:
-        """Reads the newest epoch from the store once a second, which `run_engine` does in a thread of its own."""
-        known: list[epochs.Epoch | None] = [None]
+    def _watch(self, node: EngineNode) -> Callable[[], StoreWatch]:
+        """Reads the store once a second, which `run_engine` does in a thread of its own."""
+        watch = StoreWatch(self._server.store)
         next_s = [0.0]
 
-        def newest() -> epochs.Epoch | None:
+        def current() -> StoreWatch:
             now_s = self._world.scheduler.now_s
             if now_s >= next_s[0] and not self._server.is_away:
                 next_s[0] = now_s + _WATCH_S
-                known[0] = epochs.newest(self._server.store.epochs())
-            return known[0]
+                watch.read(node.parts.ring.last if node.parts else 0)
+            return watch
 
-        return newest
+        return current
 
     # The operator
 

@@ -3,6 +3,7 @@
 from matching.core.errors import MatchingError
 from matching.feed.reader import Feed
 from matching.storage.segments import Segments
+from matching.transport import wire
 from matching.transport.key_register import KeyRole
 from settlement import worker
 from settlement.durable.spill import SUFFIX, Spill
@@ -43,9 +44,9 @@ class WatchedFeed(Feed):
 
     settlement: "SettlementProcess"
 
-    def confirm(self, number: int) -> None:
-        self.settlement.note_confirmation(number)
-        super().confirm(number)
+    def confirm(self, confirmation: wire.Confirmation) -> None:
+        self.settlement.note_confirmation(confirmation.number)
+        super().confirm(confirmation)
 
 
 class SettlementProcess:

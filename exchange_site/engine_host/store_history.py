@@ -59,6 +59,9 @@ class StoreHistory:
             reraise=True,
         )
 
+    def store_identity(self) -> bytes:
+        return self._retried(self._store.identity)
+
     def epochs(self) -> list[Epoch]:
         """All epochs. Also claims the spill: settlement confirms no further blocks from it until an epoch has begun."""
         self._spilled_hashes = None  # the spill is read again

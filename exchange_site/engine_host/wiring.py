@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import structlog
 from django.conf import settings
 
-from exchange_site.engine_host.epoch_watch import EpochWatch
 from exchange_site.engine_host.forked_snapshots import ForkedWriter
 from exchange_site.engine_host.store_history import StoreHistory
+from exchange_site.engine_host.store_watch import StoreWatch
 from exchange_site.operations import health
 from matching.node.process import Parts, Plan
 from matching.node.services import Services
@@ -59,7 +59,7 @@ def lock_data_folder() -> FolderLock:
 
 
 def services(
-    *, input_log: str | None, snapshot_every: int | None, take_over: bool, history: StoreHistory, watch: EpochWatch
+    *, input_log: str | None, snapshot_every: int | None, take_over: bool, history: StoreHistory, watch: StoreWatch
 ) -> Services:
     """The engine's interfaces to this machine and to the store. Raises NotAvailable, OSError."""
     folder = SnapshotFolder(LocalDisk(), settings.DATA_DIR / "snapshots", settings.ENGINE_SNAPSHOTS_KEPT)
@@ -75,6 +75,7 @@ def services(
         time_ns=time.time_ns,
         engine=_engine_id(),
         superseded=lambda: watch.newest,
+        stored=lambda: watch.stored,
         known_s=lambda: watch.known_s,
         take_over=take_over,
     )
@@ -86,9 +87,9 @@ def history() -> StoreHistory:
     return StoreHistory(wiring.store(), lambda: spill.peek(folder), Claim(folder, f"engine-{os.getpid()}"))
 
 
-def epoch_watch() -> EpochWatch:
+def store_watch() -> StoreWatch:
     """Raises CannotRun."""
-    return EpochWatch(wiring.store())
+    return StoreWatch(wiring.store())
 
 
 def input_log_name(option: str | None) -> str:

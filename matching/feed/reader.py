@@ -46,8 +46,8 @@ class Feed:
         """`clock` returns monotonic seconds. Raises AddressUnusable."""
         self._clock = clock
         self._network = make_network()
-        self._confirmed = 0
-        self._refusal = ""  # the last one that was logged
+        self._confirmed: wire.Confirmation | None = None
+        self._logged_refusal = ""  # the last one that was logged
         self._epoch = 0  # the highest epoch received
         self._oldest_epoch = 0  # messages of older epochs are ignored
         self._begin(block_address, retransmit_address)
@@ -62,6 +62,7 @@ class Feed:
         self._requested_at_s = 0.0
         self._retry_s = _RETRY_S
         self._missing: tuple[int, int] | None = None
+        self._refusal: wire.Refused | None = None
         self._download: Download | None = None
         self._silence = Silence(self._clock)
         self._announced_at_s = self._clock() - wire.FOLLOWING_S
@@ -177,10 +178,15 @@ class Feed:
     def end_download(self) -> None:
         self._download = None
 
-    def confirm(self, number: int) -> None:
-        """Confirms to the engine that all blocks up to `number` are durable; repeated if its heartbeat shows less."""
-        self._confirmed = max(self._confirmed, number)
-        self._send(wire.CONFIRM, number)
+    def confirm(self, confirmation: wire.Confirmation) -> None:
+        """Confirms to the engine that blocks are durable; repeated if its heartbeat shows less."""
+        if self._confirmed is None or confirmation.number >= self._confirmed.number:
+            self._confirmed = confirmation
+        self._send_confirmation(confirmation)
+
+    def refusal(self) -> wire.Refused | None:
+        """The engine's last refusal of a confirmation; None: it has refused none."""
+        return self._refusal
 
     def close(self) -> None:
         # The last confirmation may still be in the queue.
@@ -235,8 +241,10 @@ class Feed:
 
     def _note_refusal(self, refused: wire.Refused) -> None:
         """Logs each reason once. The engine then counts as silent, as far as this feed needs what it refuses."""
-        if refused.message != self._refusal:
-            self._refusal = refused.message
+        if refused.code in (wire.WRONG_STORE, wire.WRONG_BLOCK):
+            self._refusal = refused
+        if refused.message != self._logged_refusal:
+            self._logged_refusal = refused.message
             log.warning("feed.refused", code=refused.code, reason=refused.message)
 
     def _handle_status(self, status: wire.Status) -> None:
@@ -246,8 +254,8 @@ class Feed:
         self._epoch = max(self._epoch, status.epoch)
         self._status = status
         self._newest = status.block_number
-        if status.confirmed < min(self._confirmed, self._newest):
-            self._send(wire.CONFIRM, self._confirmed)
+        if self._confirmed is not None and status.confirmed < self._confirmed.number <= self._newest:
+            self._send_confirmation(self._confirmed)
 
     def _advance_request(self, number: int) -> None:
         """Advances the request if this is its first block. Ignores a block whose predecessor has not arrived."""
@@ -272,6 +280,10 @@ class Feed:
         if self._wanted:
             self._requested_at_s = self._clock()
             self._send(wire.BLOCKS, *self._wanted)
+
+    def _send_confirmation(self, confirmation: wire.Confirmation) -> None:
+        with suppress(Undelivered):  # not connected: sent again when a heartbeat shows less
+            self._retransmission.send(wire.CONFIRM, wire.encode_confirmation(confirmation))
 
     def _send(self, verb: bytes, *numbers: int) -> None:
         with suppress(Undelivered):  # not connected: sent again later

@@ -6,6 +6,7 @@ through its command address. A silent one is asked again, because it may have re
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 _QUERY_INTERVAL_S = 0.5
 _SILENT_S = 2.0
+_KEPT_CONFIRMATIONS = 1024
+"""For replicas that lag. One that lags by more reads from the store which blocks are durable."""
 _CORRELATION = b"replica"
 _LIMITS = Limits(frame_bytes=1 << 20, receive_queue=16, send_queue=16)
 
@@ -82,7 +85,8 @@ class ReplicaFeeds:
         self._members = [_Member(address, self._network) for address in addresses]
         self._silence = Silence(clock)  # used while no replica is found
         self._next_query_s = clock()
-        self._confirmed = 0
+        self._confirmed: deque[wire.Confirmation] = deque(maxlen=_KEPT_CONFIRMATIONS)  # by rising number
+        self._refusal: wire.Refused | None = None
         self._wanted: tuple[int, int] | None = None
         self._requested_from: _Member | None = None
         self._turn = 0
@@ -143,11 +147,16 @@ class ReplicaFeeds:
         if all(member.address != addresses.commands for member in self._members):
             self._members.append(_Member(addresses.commands, self._network))
 
-    def confirm(self, number: int) -> None:
-        self._confirmed = max(self._confirmed, number)
+    def confirm(self, confirmation: wire.Confirmation) -> None:
+        if not self._confirmed or confirmation.number > self._confirmed[-1].number:
+            self._confirmed.append(confirmation)
         for member in self._members:
             if member.feed is not None:
-                member.feed.confirm(number)
+                member.feed.confirm(confirmation)
+
+    def refusal(self) -> wire.Refused | None:
+        """The last refusal of a confirmation by the only replica; another replica is refused in turn."""
+        return self._refusal
 
     def close(self) -> None:
         for member in self._members:
@@ -227,6 +236,7 @@ class ReplicaFeeds:
                     with suppress(BadMessage):  # an engine of another version is not used
                         self._handle_status(member, wire.decode_status(frames[1]))
             self._repeat_confirmation(member)
+            self._check_refusal(member)
         if now_s < self._next_query_s:
             return
         self._next_query_s = now_s + _QUERY_INTERVAL_S
@@ -247,7 +257,8 @@ class ReplicaFeeds:
                 member.feed = Feed(
                     found.blocks, found.retransmission, make_network=self._make_network, clock=self._clock
                 )
-                member.feed.confirm(self._confirmed)
+                if self._confirmed:
+                    member.feed.confirm(self._confirmed[-1])
         if member.reason:
             log.info("feed.replica_readmitted", replica=member.address)
         member.addresses, member.instance, member.reason = found, instance, ""
@@ -258,9 +269,15 @@ class ReplicaFeeds:
         if member.feed is None or status is None or status is member.reconfirmed:
             return
         member.reconfirmed = status
-        durable = min(self._confirmed, status.block_number)
-        if status.confirmed < durable:
+        reached = (one for one in reversed(self._confirmed) if one.number <= status.block_number)
+        durable = next(reached, None)
+        if durable is not None and status.confirmed < durable.number:
             member.feed.confirm(durable)
+
+    def _check_refusal(self, member: _Member) -> None:
+        refusal = member.feed.refusal() if member.feed is not None else None
+        if refusal is not None and not self.refuse(member.address, refusal.message):
+            self._refusal = refusal
 
 
 def _instance(status: wire.Status) -> object:

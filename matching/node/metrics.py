@@ -25,6 +25,11 @@ class EngineMetrics(Collector):
             ("engine_not_permitted", "Messages that the sender's key has no right to.", counters.not_permitted),
             ("engine_refused_batches", "Batches refused as a whole.", counters.refused_batches),
             (
+                "engine_refused_confirmations",
+                "Confirmations of another store or of a block that this engine does not have.",
+                counters.refused_confirmations,
+            ),
+            (
                 "engine_lost_answers",
                 "Answers not delivered because the client was gone or slow.",
                 counters.lost_answers,

@@ -71,6 +71,7 @@ def lead(plan: Plan, services: Services, ready: Ready, stop: Callable[[], bool])
     """
     with _opened(plan, services, LEADER, services.input_log.name) as parts:
         try:
+            parts.publisher.confirmations.begin(services.history.store_identity())
             parts.recovered = take_lead(parts.engine, parts.ring, parts.board.addresses, services, stop=stop)
         except Stopped:
             return
@@ -97,6 +98,7 @@ def replicate(
     with _opened(plan, services, REPLICA, "kafka") as parts:
         addresses = parts.board.addresses
         try:
+            parts.publisher.confirmations.begin(services.history.store_identity())
             parts.recovered = join_epoch(parts.engine, parts.ring, addresses, services, command_log.identity, stop=stop)
         except Stopped:
             return
@@ -109,6 +111,7 @@ def replicate(
             command_log=command_log,
             snapshotter=services.snapshotter,
             superseded=services.superseded,
+            stored=services.stored,
             known_s=services.known_s,
             monotonic=services.monotonic,
             log_time=LogTime(services.time_ns, parts.board),
@@ -149,6 +152,7 @@ def _follow_until_promoted(follower: Follower, services: Services, parts: Parts,
         try:
             # The operator decided that the old leader is gone. The new epoch ends the old leader's.
             services = replace(services, take_over=True)
+            parts.publisher.confirmations.begin(services.history.store_identity())
             parts.recovered = take_lead(
                 parts.engine,
                 parts.ring,
@@ -206,6 +210,7 @@ def _serve(plan: Plan, services: Services, parts: Parts, stop: Callable[[], bool
         block_commands=plan.block_commands,
         snapshotter=services.snapshotter,
         superseded=services.superseded,
+        stored=services.stored,
     )
     serve(leader, parts.network, parts.sockets, stop)
 

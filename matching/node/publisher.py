@@ -11,6 +11,7 @@ from typing import Protocol
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
+from matching.node.confirmations import Confirmations
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import permissions, wire
@@ -61,6 +62,7 @@ class Publisher:
         self._retransmission = retransmission
         self._ring = ring
         self._board = board
+        self.confirmations = Confirmations(ring, board.counters, clock)
         self._clock = clock
         self._snapshots = snapshots
         self._followers: dict[wire.Addresses, float] = {}  # address → time of the last announcement
@@ -118,8 +120,9 @@ class Publisher:
             first, last = wire.decode_numbers(frames[1:], 2)
             self._send_blocks(sender, first, last)
         elif verb == wire.CONFIRM:
-            (number,) = wire.decode_numbers(frames[1:], 1)
-            self._ring.confirm(number)
+            refused = self.confirmations.take(sender, wire.decode_confirmation(frames[1:]))
+            if refused is not None:
+                self._send(sender, wire.REFUSED, wire.encode_refused(refused))
         elif verb == wire.SNAPSHOT:
             number, offset = wire.decode_numbers(frames[1:], 2)
             self._send_snapshot(sender, number, offset)

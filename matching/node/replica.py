@@ -19,6 +19,7 @@ from matching.node.command_endpoint import CommandEndpoint
 from matching.node.publisher import Publisher
 from matching.node.sequencer import LogPosition, Sequenced, Sequencer
 from matching.node.status import StatusBoard
+from matching.storage.history import StoredUpTo
 from matching.storage.input_logs import frames
 from matching.storage.input_logs.base import CommandLog, Logged
 from matching.storage.ring import Ring
@@ -55,6 +56,7 @@ class Replica:
         command_log: CommandLog,
         snapshotter: Snapshotter,
         superseded: Callable[[], Epoch | None],
+        stored: Callable[[], StoredUpTo | None],
         known_s: Callable[[], float],
         monotonic: Callable[[], float],
         log_time: LogTime,
@@ -70,6 +72,7 @@ class Replica:
         self._log = command_log
         self._snapshotter = snapshotter
         self._superseded = superseded
+        self._stored = stored
         self._known_s = known_s
         self._monotonic = monotonic
         self._caught_up_s: float | None = None
@@ -99,6 +102,7 @@ class Replica:
     def turn(self) -> None:
         """Handles the messages that wait on the sockets and in the log. Raises Superseded, LogUnusable."""
         self._stop_if_superseded()
+        self._publisher.confirmations.note_stored(self._stored())
         self._publisher.serve()  # first, because a confirmation makes room for blocks
         self._apply_messages()
         self._check_log()

@@ -19,6 +19,7 @@ from matching.node.command_endpoint import CommandEndpoint
 from matching.node.publisher import Publisher
 from matching.node.sequencer import Sequenced, Sequencer
 from matching.node.status import HALTED, StatusBoard
+from matching.storage.history import StoredUpTo
 from matching.storage.input_logs.base import InputLog
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import Snapshotter
@@ -53,11 +54,13 @@ class Leader:
     block_commands: int
     snapshotter: Snapshotter
     superseded: Callable[[], Epoch | None]
+    stored: Callable[[], StoredUpTo | None]
     pending: _PendingTurn | None = field(default=None, init=False)
 
     def turn(self) -> None:
         """Handles all waiting messages once. Raises Superseded, LogUnusable."""
         self._stop_if_superseded()
+        self.publisher.confirmations.note_stored(self.stored())
         if self.ring.full:
             self.publisher.serve()  # first, because a confirmation makes room; otherwise commands come first
         admitted = self._admitted(self.endpoint.receive())
@@ -78,10 +81,10 @@ class Leader:
             )
 
     def _shorten_log(self) -> None:
-        """Drops blocks from the input log that settlement has confirmed and that every kept snapshot includes."""
+        """Drops blocks from the input log that were read back from the store and that every kept snapshot includes."""
         oldest = self.snapshotter.oldest()
         if oldest is not None:
-            self.input_log.drop_before(min(self.ring.confirmed, oldest) + 1)
+            self.input_log.drop_before(min(self.publisher.confirmations.stored, oldest) + 1)
 
     def _admitted(self, received: Sequence[tuple[bytes, wire.Batch]]) -> list[tuple[bytes, wire.Batch]]:
         """The batches for whose blocks the ring has room. The others are refused, or answered if they are repeated."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from matching.core.epochs import Epoch
-from matching.storage.history import History
+from matching.storage.history import History, StoredUpTo
 from matching.storage.input_logs.base import InputLog
 from matching.storage.snapshot_files import Snapshotter
 from matching.transport.sockets import Network
@@ -25,6 +25,8 @@ class Services:
     engine: str  # name of this engine, the same after a restart
     superseded: Callable[[], Epoch | None]
     """Returns the newest known epoch, or None. It is called every turn and must not block."""
+    stored: Callable[[], StoredUpTo | None] = lambda: None
+    """Returns the newest block that the store was read to have, or None. It is called every turn; must not block."""
     known_s: Callable[[], float] = lambda: math.inf
     """Time, by `monotonic`, as of which `superseded` is known: when the last answered request to the store was sent."""
     take_over: bool = False  # lead although another engine led last: it is gone, or must be fenced

@@ -25,6 +25,7 @@ class Counters:
     not_permitted: int = 0  # messages that the sender's key has no right to
     refused_batches: int = 0  # refused as halted or as a follower
     refused_blocks: int = 0  # blocks of an epoch that has ended
+    refused_confirmations: int = 0  # of another store or chain
     lost_answers: int = 0  # the client was gone or did not read
     clock_jumps: int = 0  # number of times a clock became implausible
     commands: int = 0

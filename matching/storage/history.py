@@ -1,7 +1,7 @@
 """The engine's interface to the permanent storage of blocks, which is settlement's store."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from matching.core.blocks import Block
 from matching.core.epochs import Epoch
@@ -12,8 +12,18 @@ class HistoryUnavailable(MatchingError):
     """The store still does not answer after a wait: start the engine again when it does."""
 
 
+class StoredUpTo(NamedTuple):
+    """The store has all blocks up to this one."""
+
+    number: int
+    hash: int
+
+
 class History(Protocol):
     """Methods raise HistoryUnavailable. Implementations wait for a store that is unavailable for a short time."""
+
+    def store_identity(self) -> bytes:
+        """The random identity of the store, which settlement's confirmations name."""
 
     def epochs(self) -> Sequence[Epoch]:
         """All epochs, ordered by number."""

@@ -13,7 +13,8 @@
         ← status, JSON                every HEARTBEAT_S
     retransmission socket (engine ROUTER, readers DEALER)
         → blocks, first, last         ← block, part, …, several times, then sent, last | or missing, first, oldest held
-        → confirm, number             all blocks up to this one are durable
+        → confirm, CONFIRMATION       all blocks up to this one are durable in that store or its settlement's spill
+        ← refused, JSON               if it is of another store or chain; a confirmation that counts is not answered
         → status, correlation         ← status, JSON, correlation
         → following, JSON             a follower's addresses, every FOLLOWING_S; not answered
         → snapshot, number, offset    0: the newest
@@ -70,6 +71,8 @@ OUT_OF_ORDER = "out_of_order"
 BAD_MESSAGE = "bad_message"
 TOO_LARGE = "too_large"
 NOT_PERMITTED = "not_permitted"
+WRONG_STORE = "wrong_store"
+WRONG_BLOCK = "wrong_block"
 
 MAX_BATCH_COMMANDS = 4096
 MAX_BATCH_BYTES = layout.BATCH.itemsize + 2 * MAX_BATCH_COMMANDS * layout.COMMAND.itemsize
@@ -95,6 +98,7 @@ _BATCH = struct.Struct("<IIQQII")
 _ANSWER = struct.Struct("<QQII")
 _SEGMENT = struct.Struct("<QqqII")
 _NUMBER = struct.Struct("<Q")
+_CONFIRMATION = struct.Struct("<QQ16s")
 assert _BATCH.size == layout.BATCH.itemsize
 assert _ANSWER.size == layout.ANSWER.itemsize
 assert _SEGMENT.size == layout.SEGMENT.itemsize
@@ -172,6 +176,14 @@ class Status:
     epoch: int = 0  # of its newest block, or the one that it began; 0: not given
     replicas: tuple[Addresses, ...] = ()
     """Followers that announced themselves lately. The name is that of the JSON field, which scripts read."""
+
+
+class Confirmation(NamedTuple):
+    """Block `number`, whose hash is `hash`, and all before it are durable."""
+
+    number: int
+    hash: int
+    store: bytes  # identity of the store, 16 bytes
 
 
 class SnapshotChunk(NamedTuple):
@@ -322,6 +334,23 @@ def decode_addresses(payload: bytes) -> Addresses:
         return _addresses(decode_json(payload))
     except (KeyError, TypeError) as error:
         raise BadMessage("A follower must announce the three addresses on which it listens.") from error
+
+
+def encode_confirmation(confirmation: Confirmation) -> bytes:
+    return _CONFIRMATION.pack(*confirmation)
+
+
+def decode_confirmation(frames: Sequence[bytes]) -> Confirmation:
+    """From the frames after the verb. Raises BadMessage."""
+    if len(frames) != 1 or len(frames[0]) != _CONFIRMATION.size:
+        raise BadMessage(
+            f"A confirmation is one frame of {_CONFIRMATION.size} bytes after its verb: block number, its hash and the "
+            "identity of the store."
+        )
+    confirmation = Confirmation._make(_CONFIRMATION.unpack(frames[0]))
+    if confirmation.number > MAX_NUMBER:
+        raise BadMessage("A number in a message must not exceed 2^63 - 1.")
+    return confirmation
 
 
 def encode_snapshot_chunk(chunk: SnapshotChunk) -> list[bytes]:

@@ -24,14 +24,14 @@ log = structlog.get_logger(__name__)
 
 
 class Appending:
-    """Appends verified blocks to the store. `confirm` is called with the number of the last durable block."""
+    """Appends verified blocks to the store. `confirm` is called with the last durable block."""
 
     def __init__(
         self,
         store: Store,
         spill: Spill,
         *,
-        confirm: Callable[[int], object],
+        confirm: Callable[[Checkpoint], object],
         clock: Clock,
         options: Options,
         retrier: StoreRetrier,
@@ -58,14 +58,15 @@ class Appending:
         return self._spill.head or self.stored
 
     @property
-    def durable(self) -> int:
+    def durable(self) -> Checkpoint:
         """The last block that is in the store or in the spill."""
-        return max(self.stored.block_number, self._spill.last_number)
+        spilled = self._spill.head
+        return spilled if spilled is not None and spilled.block_number > self.stored.block_number else self.stored
 
     @property
-    def confirmable(self) -> int:
+    def confirmable(self) -> Checkpoint:
         """The last block that no epoch can overrule. Blocks of the spill are included unless an engine has a claim."""
-        return self.stored.block_number if self._is_overruled or self._spill.is_claimed else self.durable
+        return self.stored if self._is_overruled or self._spill.is_claimed else self.durable
 
     @property
     def is_waiting(self) -> bool:

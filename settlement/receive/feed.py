@@ -34,7 +34,10 @@ class Feed(Protocol):
     def move(self, addresses: wire.Addresses) -> None:
         """Listens to the engine at `addresses` from now on; `newest` is 0 until that engine announces a block."""
 
-    def confirm(self, number: int) -> None:
-        """Confirms to the engine that all blocks up to `number` are durable."""
+    def confirm(self, confirmation: wire.Confirmation) -> None:
+        """Confirms to the engine that all blocks up to this one are durable."""
+
+    def refusal(self) -> wire.Refused | None:
+        """The engine's last refusal of a confirmation (WRONG_STORE, WRONG_BLOCK); None: it has refused none."""
 
     def close(self) -> None: ...

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from matching.core.blocks import Block
 from matching.core.epochs import Epoch, admits, newest
 
+STORE = bytes(range(16))
+"""Identity of the store that all these histories stand for."""
+
 
 class MemoryHistory:
     """Follows the rules of the store interface: no blocks of ended epochs, and no epoch begins twice."""
@@ -12,6 +15,9 @@ class MemoryHistory:
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
         self.kept = list(blocks)
         self.begun: list[Epoch] = []
+
+    def store_identity(self) -> bytes:
+        return STORE
 
     def append(self, blocks: Iterable[Block]) -> None:
         for block in blocks:

@@ -19,7 +19,7 @@ from matching.node import process
 from matching.node.sequencer import Sequencer
 from matching.node.services import Services
 from matching.storage.disk import LocalDisk
-from matching.storage.history import History
+from matching.storage.history import History, StoredUpTo
 from matching.storage.input_logs.base import CommandLog, InputLog
 from matching.storage.input_logs.memory import MemoryLog
 from matching.storage.ring import Ring
@@ -27,7 +27,7 @@ from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapsh
 from matching.transport import wire
 from matching.transport.network import ZmqNetwork
 from matching.workloads.btc_usd import DEFINITIONS
-from tests.matching.histories import MemoryHistory
+from tests.matching.histories import STORE, MemoryHistory
 
 PATIENCE_S = 30.0
 
@@ -110,6 +110,13 @@ class Running:
         return self.plan.addresses.commands
 
 
+def confirmation(running: Running, number: int) -> wire.Confirmation:
+    """Settlement's confirmation of a block that this engine has made."""
+    block = running.parts.ring.get_any(number)
+    assert block is not None
+    return wire.Confirmation(number, block.hash, STORE)
+
+
 def no_snapshots() -> Snapshotter:
     """A snapshotter that neither finds nor writes snapshots."""
     folder = SnapshotFolder(LocalDisk(), Path("/dev/null/snapshots"), 1)
@@ -123,6 +130,7 @@ def services(
     snapshotter: Snapshotter | None = None,
     engine: str = "one",
     superseded: Callable[[], Epoch | None] = lambda: None,
+    stored: Callable[[], StoredUpTo | None] = lambda: None,
     take_over: bool = False,
 ) -> Services:
     """Services with real clocks and sockets."""
@@ -135,6 +143,7 @@ def services(
         time_ns=time.time_ns,
         engine=engine,
         superseded=superseded,
+        stored=stored,
         take_over=take_over,
     )
 

@@ -48,6 +48,7 @@ class ScriptedFeed:
     role: str = "leader"
     halted: bool = False
     silent_s: float = 0.0
+    refused: wire.Refused | None = None
     moves: list[wire.Addresses] = field(default_factory=list)
     _newest: int = 0
     _missing: tuple[int, int] | None = None
@@ -91,10 +92,15 @@ class ScriptedFeed:
 
     def move(self, addresses: wire.Addresses) -> None:
         self.moves.append(addresses)
+        self.refused = None
         self._newest = 0
 
-    def confirm(self, number: int) -> None:
-        self.confirmed.append(number)
+    def confirm(self, confirmation: wire.Confirmation) -> None:
+        if confirmation.number:
+            self.confirmed.append(confirmation.number)
+
+    def refusal(self) -> wire.Refused | None:
+        return self.refused
 
     def close(self) -> None:
         pass

@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 
 from matching.core.blocks import Block
+from matching.core.epochs import Epoch
 from matching.core.errors import BadBlock
+from matching.transport import wire
 from settlement import metrics
-from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged, TrailUnusable
+from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident, StoreDamaged, TrailUnusable, WrongStore
 from settlement.project.trail import NAME, lines_of
 from settlement.receive.chain import stored
 from settlement.stores.base import Checkpoint, Store
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain, chain_of, in_epoch
-from tests.settlement.conftest import Settle, empty, tables, trail_text
+from tests.settlement.conftest import ON_SQL, Settle, empty, tables, trail_text
 from tests.settlement.fakes import (
+    ADDRESSES,
     FakeClock,
     ScriptedFeed,
     fail_after_doing,
@@ -190,7 +193,7 @@ def test_repeats_are_confirmed_again(store: Store, settle: Settle, clock: FakeCl
     settle(store, feed_of(clock, BLOCKS))
     feed = ScriptedFeed(clock, [BLOCKS[2:5]], announced=LAST)
     assert settle(store, feed) == 0
-    assert feed.confirmed == [LAST]
+    assert feed.confirmed == [LAST, LAST], "at the start, and when they came"
 
 
 def test_a_repeat_with_other_bytes_stops_settlement(store: Store, settle: Settle, clock: FakeClock) -> None:
@@ -226,7 +229,41 @@ def test_an_engine_that_waits_for_a_lost_confirmation_gets_it(store: Store, sett
     feed = feed_of(clock, BLOCKS, announced=LAST)
     feed.arrivals = []
     settle(store, feed)
-    assert feed.confirmed == [LAST]
+    assert feed.confirmed == [LAST, LAST], "at the start, and when it announced its last block"
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "says"),
+    [
+        (wire.WRONG_STORE, WrongStore, "The engine uses another store than this settlement .* give both the same"),
+        (wire.WRONG_BLOCK, ChainConflict, "The engine has another chain than the store .* Block 3 has hash 7"),
+    ],
+)
+@ON_SQL
+def test_a_refused_confirmation_stops_settlement_before_it_stores_a_block_and_says_what_is_wrong(
+    store: Store, settle: Settle, clock: FakeClock, code: str, error: type[Exception], says: str
+) -> None:
+    feed = feed_of(clock, BLOCKS, refused=wire.Refused(code, "Block 3 has hash 7."))
+    with pytest.raises(error, match=says):
+        settle(store, feed)
+    assert store.appended().block_number == 0
+
+
+@ON_SQL
+def test_a_refusal_of_an_engine_that_leads_no_more_is_forgotten_with_it(
+    store: Store, settle: Settle, clock: FakeClock
+) -> None:
+    feed = feed_of(clock, BLOCKS, refused=wire.Refused(wire.WRONG_BLOCK, "Block 3 has hash 7."))
+    receive = feed.receive
+
+    def receive_and_be_replaced(timeout_s: float, limit: int) -> list[Block]:
+        if not store.epochs():
+            store.begin_epoch(Epoch(1, 1, 0, "one", ADDRESSES.commands, ADDRESSES.blocks, ADDRESSES.retransmission, 1))
+        return receive(timeout_s, limit)
+
+    feed.receive = receive_and_be_replaced  # type: ignore[method-assign]
+    settle(store, feed)
+    assert store.appended().block_number == LAST
 
 
 def test_blocks_that_a_dead_engine_sent_too_early_are_forgotten(store: Store, settle: Settle, clock: FakeClock) -> None:

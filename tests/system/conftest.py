@@ -3,10 +3,12 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from exchange_site.operations.free_addresses import ZMQ_SETTINGS, free_addresses
 from tests.matching.small_exchange import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+DATABASE = "exchange.sqlite3"
 START_S = 180.0  # a first start compiles the kernel
 STOP_S = 20.0
 
@@ -93,6 +96,13 @@ class Process:
                 reader.join()
 
 
+def store_identity(data_dir: Path) -> bytes:
+    """Of the SQLite store in this folder, once an engine or settlement has started on it."""
+    with closing(sqlite3.connect(data_dir / DATABASE)) as database:
+        ((identity,),) = database.execute("SELECT identity FROM store_identities").fetchall()
+    return bytes.fromhex(identity)
+
+
 Start = Callable[..., Process]
 
 
@@ -109,7 +119,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert made.returncode == 0, made.stderr
-    return folder / "exchange.sqlite3"
+    return folder / DATABASE
 
 
 @pytest.fixture

@@ -15,10 +15,12 @@ from matching.client.client import Client
 from matching.client.command_lines import parse
 from matching.core.blocks import Block
 from matching.core.codes import EventKind
+from matching.core.hashes import hash_value
 from matching.feed.reader import Feed
+from matching.transport import wire
 from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.small_exchange import deposit, trading, until
-from tests.system.conftest import ROOT, Process, Start
+from tests.system.conftest import ROOT, Process, Start, store_identity
 
 pytestmark = pytest.mark.processes
 
@@ -77,11 +79,12 @@ def test_a_follower_publishes_the_same_bytes_and_neither_leaves_a_file(start: St
 
 def test_a_follower_that_starts_late_joins_with_a_snapshot(start: Start) -> None:
     leader = start("run_engine", ENGINE_RING_BLOCKS="4").wait_until_ready()
+    identity = store_identity(leader.data_dir)
     with Client(leader.address("COMMAND")) as client:
         client.call(DEFINITIONS)
         with closing(Feed(leader.address("BLOCK"), leader.address("RETRANSMIT"))) as feed:
             for number in range(4, 9):
-                feed.confirm(number - 1)
+                feed.confirm(wire.Confirmation(number - 1, hash_value(client.status()["state_hash"]), identity))
                 client.call([deposit(1, f"{number}")])
     follower = start("run_engine", "--follow", leader.address("BLOCK")).wait_until_ready()
     assert catch_up(follower, leader)["state_hash"] == status(leader)["state_hash"]

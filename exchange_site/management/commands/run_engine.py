@@ -67,7 +67,7 @@ class Command(BaseCommand):
         try:
             with ExitStack() as opened:
                 opened.enter_context(closing(wiring.lock_data_folder()))
-                history, watch = wiring.history(), wiring.epoch_watch()
+                history, watch = wiring.history(), wiring.store_watch()
                 services = wiring.services(
                     input_log=input_log,
                     snapshot_every=snapshot_every,
@@ -79,7 +79,7 @@ class Command(BaseCommand):
                 def watched(parts: process.Parts) -> None:
                     probes = wiring.probes(parts)
                     opened.enter_context(worker_http.serve(settings.ENGINE_HTTP_ADDRESS, probes))
-                    opened.enter_context(watch.running())
+                    opened.enter_context(watch.running(lambda: parts.ring.last))
                     REGISTRY.register(EngineMetrics(parts.board))
 
                 stages = Stages(watched, self.announce)
@@ -107,7 +107,7 @@ class Command(BaseCommand):
 class Stages(NamedTuple):
     """Callbacks during the start of an engine."""
 
-    watched: process.Ready  # health and metrics are served, and the epoch watch runs
+    watched: process.Ready  # health and metrics are served, and the store is watched
     ready: process.Ready  # commands are accepted, or queries answered
 
     def both(self, parts: process.Parts) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from exchange_site.engine_host import store_history
-from exchange_site.engine_host.epoch_watch import EpochWatch
 from exchange_site.engine_host.store_history import StoreHistory
+from exchange_site.engine_host.store_watch import StoreWatch
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch
-from matching.storage.history import HistoryUnavailable
+from matching.storage.history import HistoryUnavailable, StoredUpTo
 from settlement.durable.claim import Claim
 from settlement.receive.chain import stored
 from settlement.stores.base import Fenced, StoreUnavailable
@@ -20,12 +20,14 @@ from settlement.stores.sql.store import SqlStore
 from tests.matching.places import chain
 from tests.matching.small_exchange import until
 
+LAST = 150
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(scope="module")
 def blocks() -> list[Block]:
-    return chain(Engine(), 150)
+    return chain(Engine(), LAST)
 
 
 @pytest.fixture
@@ -141,14 +143,14 @@ def test_a_lasting_outage_of_the_store_is_reported_with_its_error() -> None:
 
 def test_the_watch_sees_a_newer_epoch_and_ignores_an_outage_of_the_store(store: SqlStore) -> None:
     away = AwayStore(1)
-    watch = EpochWatch(away)
-    watch.read_epochs()
+    watch = StoreWatch(away)
+    watch.read(LAST)
     assert watch.newest is None
     store.begin_epoch(epoch(1, 1, 0))
-    watch.read_epochs()
+    watch.read(LAST)
     assert watch.newest == epoch(1, 1, 0)
     away.times = 1
-    watch.read_epochs()
+    watch.read(LAST)
     assert watch.newest == epoch(1, 1, 0), "what is known stays known"
 
 
@@ -156,11 +158,28 @@ def test_the_watch_reads_at_its_start_and_records_the_time(store: SqlStore) -> N
     store.begin_epoch(epoch(1, 1, 0))
     times_s = iter((5.0, 7.0))
     away = AwayStore(0)
-    watch = EpochWatch(away, every_s=3600, clock=lambda: next(times_s))
+    watch = StoreWatch(away, every_s=3600, clock=lambda: next(times_s))
     assert watch.known_s == -math.inf
-    with watch.running():
+    with watch.running(lambda: LAST):
         until(lambda: watch.known_s == 5.0, "the first read")
     assert watch.newest == epoch(1, 1, 0)
     away.times = 1
-    watch.read_epochs()
+    watch.read(LAST)
     assert watch.known_s == 5.0
+
+
+def test_the_watch_reads_back_what_the_store_has_of_the_engines_blocks(store: SqlStore, blocks: list[Block]) -> None:
+    watch = StoreWatch(store)
+    watch.read(LAST)
+    assert watch.stored is None
+    store.append_blocks([stored(block) for block in blocks[:100]])
+    watch.read(LAST)
+    assert watch.stored == StoredUpTo(100, blocks[99].hash)
+    watch.read(40)
+    assert watch.stored == StoredUpTo(40, blocks[39].hash), "the engine lags behind settlement"
+    watch.read(0)
+    assert watch.stored is None
+
+
+def test_a_history_gives_the_identity_of_its_store(store: SqlStore) -> None:
+    assert history(store).store_identity() == store.identity()

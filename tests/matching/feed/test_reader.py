@@ -14,7 +14,17 @@ from matching.feed.silence import MAX_POLL_INTERVAL_S
 from matching.transport import wire
 from matching.transport.sockets import RawSocket
 from matching.workloads.btc_usd import DEFINITIONS
-from tests.matching.small_exchange import Running, defined_engine, deposit, leader, plan, until, until_heard
+from tests.matching.histories import STORE
+from tests.matching.small_exchange import (
+    Running,
+    confirmation,
+    defined_engine,
+    deposit,
+    leader,
+    plan,
+    until,
+    until_heard,
+)
 from tests.matching.stages import LEADER, Stage
 
 
@@ -72,7 +82,7 @@ def test_blocks_that_the_engine_no_longer_holds_are_reported_missing(first: int,
         client.call(DEFINITIONS)
         with closing(feed_of(running)) as feed:
             for number in range(4, 8):
-                feed.confirm(number - 1)
+                feed.confirm(confirmation(running, number - 1))
                 client.call([deposit(1, f"{number}")])
             until_heard(feed, lambda: running.parts.ring.first == 4, "the first blocks to be dropped")
             feed.request(first, last)
@@ -86,10 +96,12 @@ def test_blocks_that_the_engine_no_longer_holds_are_reported_missing(first: int,
 def test_a_confirmation_is_repeated_to_an_engine_that_lacks_it(running_leader: Running, client: Client) -> None:
     with closing(feed_of(running_leader)) as feed:
         ring = running_leader.parts.ring
-        feed.confirm(5)  # there is no block 5 yet, so the engine ignores it
-        client.call([deposit(1, "a"), deposit(1, "b")])
-        client.call([deposit(1, "c")])
+        client.call([deposit(1, "a")])
+        client.call([deposit(1, "b")])
+        feed.confirm(confirmation(running_leader, 5))
         until_heard(feed, lambda: ring.confirmed == 5, "the confirmation")
+        ring.unconfirm_after(3)
+        until_heard(feed, lambda: ring.confirmed == 5, "the confirmation again")
 
 
 @pytest.mark.parametrize("of", [lambda a: a.commands, lambda a: a.blocks, lambda a: a.retransmission])
@@ -165,6 +177,9 @@ def heartbeat(stage: Stage, address: str, epoch: int, confirmed: int = 0) -> Non
     stage.network.sockets[address].inbox.append(stage.network.sockets[LEADER.blocks].inbox.pop())
 
 
+CONFIRMED = wire.Confirmation(3, 33, STORE)
+
+
 @pytest.fixture
 def stage() -> Stage:
     return Stage(defined_engine(), defined_engine())
@@ -174,7 +189,7 @@ def test_a_feed_that_moves_forgets_the_old_engine_and_confirms_to_the_new_one(st
     feed = stage.feed
     heartbeat(stage, LEADER.blocks, 1)
     stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(1, 2)])
-    feed.confirm(3)
+    feed.confirm(CONFIRMED)
     feed.request(1, 2)
     feed.receive(0, 10)
     assert (feed.newest(), feed.missing(), feed.status() is None) == (3, (1, 2), False)
@@ -185,10 +200,22 @@ def test_a_feed_that_moves_forgets_the_old_engine_and_confirms_to_the_new_one(st
     assert list(feed.sockets) == [stage.network.sockets[OTHER.blocks], stage.network.sockets[OTHER.retransmission]]
     heartbeat(stage, OTHER.blocks, 2)
     feed.receive(0, 10)
-    assert stage.network.sockets[OTHER.retransmission].sent == [[wire.CONFIRM, *wire.encode_numbers(3)]]
+    assert stage.network.sockets[OTHER.retransmission].sent == [[wire.CONFIRM, wire.encode_confirmation(CONFIRMED)]]
     stage.network.now_s += 1
     feed.receive(0, 10)
     assert stage.network.sockets[OTHER.retransmission].take_sent(wire.BLOCKS) == [], "the request is dropped"
+
+
+def test_a_refusal_of_a_confirmation_is_kept_until_the_feed_moves(stage: Stage) -> None:
+    feed = stage.feed
+    for code in (wire.BAD_MESSAGE, wire.WRONG_STORE):
+        stage.to_leader.inbox.append([wire.REFUSED, wire.encode_refused(wire.Refused(code, "No."))])
+    feed.receive(0, 10)
+    refusal = feed.refusal()
+    assert refusal is not None
+    assert refusal.code == wire.WRONG_STORE
+    feed.move(OTHER)
+    assert feed.refusal() is None
 
 
 def test_after_a_move_blocks_of_an_older_epoch_are_ignored(stage: Stage) -> None:

@@ -24,6 +24,7 @@ from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
     Running,
+    confirmation,
     defined_engine,
     deposit,
     follower,
@@ -111,7 +112,7 @@ def confirming(running: Running, client: Client, numbers: Sequence[int]) -> None
     """Makes these blocks, confirming each before the next one."""
     with closing(Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)) as feed:
         for number in numbers:
-            feed.confirm(number - 1)
+            feed.confirm(confirmation(running, number - 1))
             client.call([deposit(1, f"{number}")])
     until(lambda: running.parts.ring.first == numbers[-1] - 3, "the first blocks to be dropped")
 

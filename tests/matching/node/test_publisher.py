@@ -10,6 +10,7 @@ from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
 from matching.transport.roles import LEADER
+from tests.matching.histories import STORE
 from tests.matching.small_exchange import defined_engine, deposit
 from tests.matching.stages import HERE, OneSnapshot, ScriptedNetwork, ScriptedSocket, one_block
 
@@ -81,6 +82,18 @@ def test_a_snapshot_too_old_to_continue_from_is_not_sent_and_a_new_one_is_made()
     assert snapshotter.requests == 1
     snapshotter.number, snapshotter.data = 8, snapshots.encode(published.engine)
     assert chunk(published.ask_snapshot(3, 100))[:2] == (8, 0)
+
+
+def test_a_confirmation_of_another_store_is_refused_and_counted() -> None:
+    published = Published(None)
+    published.publisher.confirmations.begin(STORE)
+    published.ring.append(block := one_block(published.engine, [deposit(1, "a")]))
+    told = wire.Confirmation(block.number, block.hash, STORE)
+    (answer,) = published.ask(wire.CONFIRM, wire.encode_confirmation(told._replace(store=bytes(16))))
+    assert (answer[0], wire.decode_refused(answer[1]).code) == (wire.REFUSED, wire.WRONG_STORE)
+    assert (published.ring.confirmed, published.board.counters.refused_confirmations) == (3, 1)
+    assert published.ask(wire.CONFIRM, wire.encode_confirmation(told)) == []
+    assert published.ring.confirmed == 4
 
 
 def test_a_snapshot_older_than_an_empty_ring_is_not_sent() -> None:

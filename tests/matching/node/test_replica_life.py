@@ -22,13 +22,14 @@ from matching.storage.input_logs import frames
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
 from matching.workloads.btc_usd import BTC, DEFINITIONS
-from tests.matching.histories import MemoryHistory
+from tests.matching.histories import STORE, MemoryHistory
 from tests.matching.memory_log import Shared, command_log
 from tests.matching.replicas import blocks, replicas, settle, until_equal
 from tests.matching.small_exchange import (
     PATIENCE_S,
     Running,
     batch,
+    confirmation,
     deposit,
     leader_with,
     plan,
@@ -190,7 +191,7 @@ def test_a_full_ring_stops_reading_until_settlement_confirms() -> None:
             before = feed.status()
             until_heard(feed, lambda: feed.status() is not before, "another heartbeat")
             assert feed.newest() == 4
-            feed.confirm(4)
+            feed.confirm(confirmation(one, 4))
             assert client.call([deposit(1, "4")])[0].rejected is None
             until_heard(feed, lambda: feed.newest() == 6, "both blocks")
         finally:
@@ -267,7 +268,7 @@ def test_a_replica_without_room_for_the_whole_log_reports_that_until_settlement_
             status = feed.status()
             if status is not None:
                 told.append(status.fields["halted_reason"] or "")
-                feed.confirm(status.block_number)
+                feed.confirm(wire.Confirmation(status.block_number, status.state_hash, STORE))
 
     settling = threading.Thread(target=confirm)
     settling.start()

@@ -17,6 +17,7 @@ from matching.feed.reader import Feed
 from matching.node import process
 from matching.node.recovery import CannotLead
 from matching.storage.disk import LocalDisk
+from matching.storage.history import StoredUpTo
 from matching.storage.input_logs.memory import MemoryLog
 from matching.storage.input_logs.wal import WalLog
 from matching.storage.segments import Segments
@@ -28,6 +29,7 @@ from tests.matching.disks import FillingDisk
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
     Running,
+    confirmation,
     deposit,
     leader,
     leader_with,
@@ -119,7 +121,7 @@ def test_a_full_ring_halts_the_engine_until_settlement_confirms() -> None:
         status = client.status()
         assert (status["halted"], status["block"], status["ring"]["unconfirmed_blocks"]) == (True, 6, 6)
         feed = Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)
-        feed.confirm(5)
+        feed.confirm(confirmation(running, 5))
         until(lambda: not client.status()["halted"], "the engine to go on")
         assert client.call([deposit(1, "taken")])[0].command_sequence == 7
         feed.close()
@@ -146,11 +148,11 @@ def test_a_stream_of_batches_keeps_its_order_across_a_halt() -> None:
         for number in range(60):
             while connection.full:
                 answered += connection.receive(0.05)
-                feed.confirm(running.parts.ring.last)
+                feed.confirm(confirmation(running, running.parts.ring.last))
             connection.send(*one_deposit(client, number))
         while connection.in_flight:
             answered += connection.receive(0.05)
-            feed.confirm(running.parts.ring.last)
+            feed.confirm(confirmation(running, running.parts.ring.last))
         connection.close()
         feed.close()
     answered.sort(key=lambda one: one.answer.first_number)
@@ -310,7 +312,7 @@ def test_a_block_that_is_not_in_the_log_is_never_published(tmp_path: Path, conte
         with pytest.raises(EngineRefused, match="is full"):
             client.state()
         feed.request(4, 4)
-        feed.confirm(4)
+        feed.confirm(confirmation(running, 4))
         assert feed.receive(0.6, 10) == []
         assert running.parts.ring.confirmed == 0
         disk.is_full = False
@@ -397,21 +399,27 @@ def oldest_logged(folder: Path) -> int:
     return min(block.number for block in Segments(LocalDisk(), folder / "wal", ".wal", "").peek())
 
 
-def test_the_log_drops_blocks_that_are_settled_and_in_snapshots(tmp_path: Path) -> None:
+def test_the_log_drops_blocks_that_were_read_back_and_are_in_snapshots(tmp_path: Path) -> None:
     folder = SnapshotFolder(LocalDisk(), tmp_path / "snapshots", 2)
     snapshotter = Snapshotter(folder, DirectWriter(folder), 4)
     log = WalLog(tmp_path / "wal", segment_bytes=1)
-    with leader_with(plan(), services(MemoryHistory(), input_log=log, snapshotter=snapshotter)) as running:
+    read: list[StoredUpTo] = []
+    own = services(MemoryHistory(), input_log=log, snapshotter=snapshotter, stored=lambda: read[-1] if read else None)
+    with leader_with(plan(), own) as running:
         feed = Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)
         with Client(running.commands) as client:
             client.call(DEFINITIONS)
             for number in range(20):
                 client.call([deposit(1, f"{number}")])
             assert oldest_logged(tmp_path) == 1, "settlement has nothing yet"
-            feed.confirm(14)
+            feed.confirm(confirmation(running, 14))
             until(lambda: running.parts.ring.confirmed == 14, "the confirmation")
             for number in range(20, 24):
                 client.call([deposit(1, f"{number}")])
+            assert oldest_logged(tmp_path) == 1, "a confirmation drops nothing"
+            read.append(StoredUpTo(14, confirmation(running, 14).hash))
+            for number in range(24, 28):
+                client.call([deposit(1, f"{number}")])
         feed.close()
-    assert folder.numbers() == [20, 24]
+    assert folder.numbers() == [24, 28]
     assert oldest_logged(tmp_path) == 15

@@ -22,6 +22,7 @@ from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
     Running,
+    confirmation,
     defined_engine,
     deposit,
     follower,
@@ -168,7 +169,7 @@ def late_leader(folder: SnapshotFolder) -> Iterator[Running]:
         client.call(DEFINITIONS)
         with closing(Feed(running.plan.addresses.blocks, running.plan.addresses.retransmission)) as feed:
             for number in range(4, 9):
-                feed.confirm(number - 1)
+                feed.confirm(confirmation(running, number - 1))
                 client.call([deposit(1, f"{number}")])
             until(lambda: running.parts.ring.first == 5, "the first blocks to be dropped")
             yield running

@@ -11,7 +11,7 @@ from settlement.durable.spill import Spill
 from settlement.errors import ChainBroken
 from settlement.options import Options
 from settlement.receive.chain import stored
-from settlement.stores.base import Fenced, Store, StoredBlock, StoreUnavailable
+from settlement.stores.base import Checkpoint, Fenced, Store, StoredBlock, StoreUnavailable
 from settlement.stores.retrying import StoreRetrier, finish
 from tests.settlement.fakes import FakeClock
 from tests.settlement.test_worker import BLOCKS
@@ -29,7 +29,7 @@ from tests.settlement.test_worker import BLOCKS
 def test_what_does_not_follow_is_not_made_durable(
     store: Store, clock: FakeClock, folder: Path, later: list[Block], says: str
 ) -> None:
-    confirmed: list[int] = []
+    confirmed: list[Checkpoint] = []
     options = Options()
     spill = Spill(folder / "spill", 1 << 20)
     appending = Appending(
@@ -40,7 +40,7 @@ def test_what_does_not_follow_is_not_made_durable(
     with pytest.raises(ChainBroken, match=says):
         appending.add_blocks(later)
     assert [row.number for row in finish(appending.step(), clock.sleep)] == [1]
-    assert (confirmed, store.appended().block_number) == ([1], 1)
+    assert (confirmed, store.appended().block_number) == ([store.appended()], 1)
     spill.close()
 
 
@@ -50,7 +50,7 @@ def test_a_batch_that_an_epoch_overtook_while_the_store_was_away_is_fenced_and_n
     options = Options()
     spill = Spill(folder / "spill", 1 << 20)
     appending = Appending(
-        store, spill, confirm=lambda number: None, clock=clock, options=options, retrier=StoreRetrier(clock, options)
+        store, spill, confirm=lambda durable: None, clock=clock, options=options, retrier=StoreRetrier(clock, options)
     )
     store.append_blocks([stored(block) for block in BLOCKS[:2]])
     finish(appending.begin([]), clock.sleep)

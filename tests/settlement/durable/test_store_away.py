@@ -10,6 +10,7 @@ import pytest
 
 from matching.core.blocks import Block
 from matching.core.engine import Engine
+from matching.transport import wire
 from settlement import metrics
 from settlement.audit import verify
 from settlement.durable.spill import Spill, peek
@@ -69,12 +70,12 @@ def at_confirmation(feed: ScriptedFeed, number: int, act: Callable[[], object]) 
     """Acts once, when block `number` is confirmed."""
     confirm, waiting = feed.confirm, [act]
 
-    def noting(confirmed: int) -> None:
-        confirm(confirmed)
-        if confirmed >= number and waiting:
+    def noting(confirmation: wire.Confirmation) -> None:
+        confirm(confirmation)
+        if confirmation.number >= number and waiting:
             waiting.pop()()
 
-    feed.confirm = noting  # type: ignore[assignment, method-assign]
+    feed.confirm = noting  # type: ignore[method-assign]
 
 
 def spilled(folder: Path) -> list[int]:
@@ -108,9 +109,9 @@ def test_a_block_is_durable_before_it_is_confirmed(
     feed, outage = feed_of(clock, BLOCKS, per_arrival=1), Outage(store)
     confirm = feed.confirm
 
-    def checking(number: int) -> None:
-        assert max([store.__class__.appended(store).block_number, *spilled(folder)]) >= number
-        confirm(number)
+    def checking(confirmation: wire.Confirmation) -> None:
+        assert max([store.__class__.appended(store).block_number, *spilled(folder)]) >= confirmation.number
+        confirm(confirmation)
 
     feed.confirm = checking  # type: ignore[method-assign]
     at_confirmation(feed, LAST, outage.end)

@@ -191,9 +191,9 @@ def test_a_leader_that_begins_while_settlement_runs_is_followed_within_a_second(
     began_at: list[float] = []
     confirm = feed.confirm
 
-    def confirm_and_lose_the_leader(number: int) -> None:
-        confirm(number)
-        if number == 5 and not began_at:
+    def confirm_and_lose_the_leader(confirmation: wire.Confirmation) -> None:
+        confirm(confirmation)
+        if confirmation.number == 5 and not began_at:
             began_at.append(clock.monotonic())
             begun(store, SECOND)
 
@@ -318,9 +318,9 @@ def test_an_outage_during_which_another_engine_takes_over_is_an_incident(
     fail_before_doing(store, "append_blocks", times=6)
     confirm = feed.confirm
 
-    def confirm_and_be_replaced(number: int) -> None:
-        confirm(number)
-        if number == 9:
+    def confirm_and_be_replaced(confirmation: wire.Confirmation) -> None:
+        confirm(confirmation)
+        if confirmation.number == 9:
             begun(store, SECOND)
 
     feed.confirm = confirm_and_be_replaced  # type: ignore[method-assign]

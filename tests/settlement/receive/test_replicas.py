@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import cycle
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,12 +15,14 @@ from matching.core.blocks import Block
 from matching.core.epochs import Epoch
 from matching.core.errors import MatchingError
 from matching.feed.replica_feeds import ReplicaFeeds
+from matching.storage.history import StoredUpTo
+from matching.transport import wire
 from matching.transport.roles import REPLICA
 from matching.workloads.btc_usd import DEFINITIONS
 from settlement.errors import ChainBroken, ChainConflict
 from settlement.receive.chain import Chain
 from settlement.stores.base import Checkpoint, Store
-from tests.matching.histories import MemoryHistory
+from tests.matching.histories import STORE, MemoryHistory
 from tests.matching.memory_log import Shared, command_log
 from tests.matching.small_exchange import Running, deposit, leader_with, plan, replica_with, services, until
 from tests.settlement.chains import chain_of, in_epoch
@@ -174,9 +177,9 @@ def until_settled(feeds: ReplicaFeeds, one: Chain, number: int) -> None:
 
     def is_settled() -> bool:
         ready, _ = one.accept(feeds.receive(0.02, 100), lambda _: None)
-        if ready:
-            feeds.confirm(ready[-1].number)
-        elif feeds.newest() >= one.next_number:
+        for block in ready:
+            feeds.confirm(wire.Confirmation(block.number, block.hash, STORE))
+        if not ready and feeds.newest() >= one.next_number:
             feeds.request(one.next_number, feeds.newest())
         return one.head.block_number >= number
 
@@ -208,7 +211,7 @@ def test_a_replica_that_differs_is_refused_by_address_and_the_others_are_read() 
 def _reads(feeds: ReplicaFeeds, one: Chain) -> bool:
     ready, _ = one.accept(feeds.receive(0.02, 100), lambda _: None)
     if ready:
-        feeds.confirm(ready[-1].number)
+        feeds.confirm(wire.Confirmation(ready[-1].number, ready[-1].hash, STORE))
     return True
 
 
@@ -273,6 +276,52 @@ def test_blocks_come_from_the_reachable_replicas_and_a_restarted_one_is_found_ag
 def test_an_invalid_address_is_refused() -> None:
     with pytest.raises(MatchingError, match="nonsense is not an address"):
         ReplicaFeeds([free_zmq_address(), "nonsense"])
+
+
+def test_a_replica_that_uses_another_store_is_refused_by_address() -> None:
+    """Its ring would fill up, because no confirmation counts for it."""
+    other = MemoryHistory()
+    other.store_identity = lambda: bytes(16)  # type: ignore[method-assign]
+    shared = Shared()
+    with (
+        replicas_of(shared, 1) as (good,),
+        command_log(shared) as log,
+        replica_with(plan(), services(other), log) as bad,
+        listening([good, bad]) as feeds,
+    ):
+        one = Chain(NOTHING_YET, [FIRST], 100, feeds.refuse)
+        with Client(good.commands) as client:
+            client.call(DEFINITIONS)
+        until_settled(feeds, one, 3)
+        until(lambda: _reads(feeds, one) and feeds.refused(), "a refusal")
+        assert feeds.refused() == {bad.commands: "This engine uses another store."}
+        assert feeds.refusal() is None
+
+
+def test_the_only_replica_that_uses_another_store_is_told_to_settlement() -> None:
+    other = MemoryHistory()
+    other.store_identity = lambda: bytes(16)  # type: ignore[method-assign]
+    shared = Shared()
+    with command_log(shared) as log, replica_with(plan(), services(other), log) as bad, listening([bad]) as feeds:
+        one = Chain(NOTHING_YET, [FIRST], 100, feeds.refuse)
+        with Client(bad.commands) as client:
+            client.call(DEFINITIONS)
+        until_settled(feeds, one, 3)
+        until(lambda: _reads(feeds, one) and feeds.refusal(), "a refusal")
+        assert feeds.refused() == {}
+
+
+def test_a_replica_that_lags_by_more_than_settlement_remembers_reads_what_is_stored() -> None:
+    shared, small = Shared(), plan(ring_blocks=2)
+    with replicas_of(shared, 1) as (ahead,):
+        with Client(ahead.commands) as client:
+            client.call([*DEFINITIONS, *[deposit(1, f"{at}") for at in range(3)]])
+        last = ahead.parts.engine.block_number
+        read = cycle([StoredUpTo(number, ahead.parts.ring.hash_of(number) or 0) for number in range(1, last + 1)])
+        with command_log(shared) as log:
+            own = services(MemoryHistory(), stored=lambda: next(read))
+            with replica_with(small, own, log) as behind:
+                assert behind.parts.engine.block_number == last
 
 
 def test_only_blocks_that_a_slow_replica_has_made_are_confirmed_to_it() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from matching.core.blocks import Block
+from matching.transport import wire
 from settlement import worker
 from settlement.durable.spill import Spill
 from settlement.options import Options
@@ -66,9 +67,9 @@ class PacedFeed(ScriptedFeed):
         self.clock.sleep(random.uniform(0, BETWEEN_BLOCKS_S))
         return super().receive(timeout_s, limit)
 
-    def confirm(self, number: int) -> None:
-        super().confirm(number)
-        self.ring = {kept: block for kept, block in self.ring.items() if kept > number}
+    def confirm(self, confirmation: wire.Confirmation) -> None:
+        super().confirm(confirmation)
+        self.ring = {kept: block for kept, block in self.ring.items() if kept > confirmation.number}
 
 
 class Faulty:

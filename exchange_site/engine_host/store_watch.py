@@ -1,0 +1,63 @@
+"""Polls the store in a thread: for an epoch of another engine, and for the newest of this engine's blocks it has."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from matching.core.epochs import Epoch, newest
+from matching.storage.history import StoredUpTo
+from settlement.stores.base import Store, StoreError
+
+_EVERY_S = 1.0
+
+
+class StoreWatch:
+    """What the last reads found.
+
+    `newest`: the newest epoch, None before the first read; `known_s`: when that read began, by `clock`.
+    `stored`: the newest block that both the store and this engine had, None if there is none.
+    """
+
+    def __init__(self, store: Store, every_s: float = _EVERY_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self.newest: Epoch | None = None
+        self.known_s = -math.inf
+        self.stored: StoredUpTo | None = None
+        self._clock = clock
+        self._store = store
+        self._every_s = every_s
+
+    @contextmanager
+    def running(self, last_block: Callable[[], int]) -> Iterator[None]:
+        """Polls until the end of the context. `last_block` returns the number of the engine's newest block."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(stop, last_block), name="store-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+
+    def _watch(self, stop: threading.Event, last_block: Callable[[], int]) -> None:
+        self.read(last_block())
+        while not stop.wait(self._every_s):
+            self.read(last_block())
+
+    def read(self, last_block: int) -> None:
+        """Reads the store once. If it does not answer, nothing changes: the engine continues."""
+        asked_s = self._clock()
+        try:
+            self.newest, self.known_s = newest(self._store.epochs()), asked_s
+            self.stored = self._stored_up_to(last_block)
+        except StoreError:
+            return
+        finally:
+            self._store.close()
+
+    def _stored_up_to(self, last_block: int) -> StoredUpTo | None:
+        head = self._store.appended()
+        if head.block_number <= last_block:
+            return StoredUpTo(head.block_number, head.hash) if head.block_number else None
+        # A replica or a follower that lags behind the others.
+        return next((StoredUpTo(row.number, row.hash) for row in self._store.newest_blocks(1, last_block + 1)), None)
