@@ -1,1 +1,1 @@
-"""The deterministic core: codes, layout, kernel, engine, and the edges around them."""
+"""The matching engine and everything that reads its blocks; docs/architecture.md lists the packages."""

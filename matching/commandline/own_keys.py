@@ -1,4 +1,4 @@
-"""The keys in DATA_DIR, for every process that opens sockets: its own key, and the register that judges its peers."""
+"""The keys in DATA_DIR, for every process that opens sockets: its own key, and the register of its peers' keys."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def register_file() -> RegisterFile:
 
 
 def load_identity(role: KeyRole, name: str | None = None) -> OwnKey:
-    """The key of this process: that with the name, else the one named `local`, else the only one of the role.
+    """This process's key of this role: the one with this name; without a name `local`, or else the only one there is.
 
     Raises KeysUnusable, also for a key that this machine knows to be revoked. A key that its register lacks is not
     refused: another machine may have a newer register.

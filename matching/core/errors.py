@@ -11,7 +11,7 @@ MatchingError
 │   ├── FolderInUse     another engine uses this folder: stop it, or use another folder
 │   ├── LogDamaged      bytes inside the log were changed: keep the files, check the disk
 │   └── LogFull         the disk is full: free space, and the waiting blocks are written
-├── KeysUnusable        key files that are missing, damaged or open to others: do what the sentence says
+├── KeysUnusable        key files are missing, damaged, or accessible to others: do what the message says
 ├── LogNotReady         a log of commands is missing or wrongly configured: correct its configuration
 ├── EngineUnreachable   no answer at that address: start the engine or correct the address
 │   └── NoAnswer        the engine did not answer in time: send the same request again

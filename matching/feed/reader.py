@@ -240,7 +240,7 @@ class Feed:
                 self._missing, self._wanted = (first, oldest), None
 
     def _note_refusal(self, refused: wire.Refused) -> None:
-        """Logs each reason once. The engine then counts as silent, as far as this feed needs what it refuses."""
+        """Logs each reason once. A refusal does not end the engine's silence."""
         if refused.code in (wire.WRONG_STORE, wire.WRONG_BLOCK):
             self._refusal = refused
         if refused.message != self._logged_refusal:

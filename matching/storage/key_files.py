@@ -60,7 +60,7 @@ class KeyFolder:
 
     @contextmanager
     def locked(self, patience_s: float = 30.0) -> Iterator[None]:
-        """Makes the folder if needed; while the block runs, no other process changes its files."""
+        """A context manager: creates the folder if it is missing, and keeps other processes from changing its files."""
         refuse_shared_folder(self.folder)
         give_up_at_s = time.monotonic() + patience_s
         try:
@@ -106,7 +106,7 @@ class KeyFolder:
             raise KeysUnusable(f"{self.folder} cannot be read: {error.strerror}.") from error
 
     def own_key(self, role: KeyRole, name: str | None = None) -> OwnKey:
-        """The key of this role: that with the name, else the one named `local`, else the only one."""
+        """The key of this role with this name. Without a name: the one named `local`, or else the only one there is."""
         return self.key_file(role, name or self._only_name(role)).own
 
     def _only_name(self, role: KeyRole) -> str:

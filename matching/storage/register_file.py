@@ -1,7 +1,7 @@
 """The newest key register that this machine has seen, kept in `keys/register.json`.
 
-Several processes share the file: each reads it again when it has changed, and whoever finds a newer register (in the
-store) writes it there. A file or document that cannot be trusted changes nothing: the register stays the one before.
+Several processes share the file: each reads it again when it has changed, and a process that finds a newer register in
+the store writes it there. A register that is not valid is ignored: the previous one stays in use.
 """
 
 import threading
@@ -26,7 +26,7 @@ class RegisterFile:
     """Thread-safe. `current` is cheap enough to be called for each message."""
 
     def __init__(self, keys: KeyFolder, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Raises KeysUnusable if root.pub or the register cannot be used: nobody could be judged.
+        """Raises KeysUnusable if root.pub or the register cannot be used: without them no peer could be checked.
 
         Without a file the register is empty, with the serial 0.
         """
@@ -63,9 +63,10 @@ class RegisterFile:
         return decode_signed(document, self._root_public)
 
     def offer(self, document: bytes) -> bool:
-        """Takes and keeps a register that is newer than the current one; returns whether it was.
+        """If the register in `document` is newer than the current one, uses it and writes it to the file.
 
-        Raises BadKeyRegister if it must not be used; KeysUnusable if it cannot be kept, but then it is used.
+        Returns whether it is newer. Raises BadKeyRegister if it is not valid, so that it is not used; KeysUnusable if
+        it is in use now but could not be written.
         """
         with self._refreshing:
             self._look()
@@ -83,14 +84,14 @@ class RegisterFile:
         self._kept_serial = self._register.serial
 
     def _serial_of(self, document: bytes) -> int:
-        """0 for a document that must not be used."""
+        """0 for a document that is not valid."""
         try:
             return self.decode(document).serial
         except BadKeyRegister:
             return 0
 
     def _look(self) -> None:
-        """Reads the file if it has changed. One that must not be used is logged once, and changes nothing."""
+        """Reads the file if it has changed. An invalid file is logged once and ignored."""
         self._next_look_s = self._monotonic() + _LOOK_EVERY_S
         version = self._version_of_file()
         if version is None or version == self._version:
@@ -111,7 +112,7 @@ class RegisterFile:
         self._kept_serial = self._register.serial
 
     def _take(self, document: bytes | None) -> bool:
-        """Whether `document` is newer; then it is the current register. Raises BadKeyRegister."""
+        """Makes `document` the current register if it is newer; returns whether it is. Raises BadKeyRegister."""
         if document is None or document == self._document:
             return False
         found = newer(self._register, self.decode(document))

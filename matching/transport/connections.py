@@ -4,14 +4,15 @@ libzmq counts its queues in whole messages. The parts of a message that has not 
 messages fill memory before a queue is full. The kernel counts bytes: `TCP_INFO` (Linux, tcp(7)) says for every
 connection how many bytes arrived and how many its peer has acknowledged. So
 
-    unread bytes   = bytes that arrived      - bytes of the messages that the owner of the socket has received
-    untaken bytes  = bytes given to libzmq   - bytes that the peer has acknowledged
+    unread bytes          = bytes that arrived      - bytes of the messages that the owner of the socket has received
+    unacknowledged bytes  = bytes given to libzmq   - bytes that the peer has acknowledged
 
 A thread compares them with limits every CHECK_S, and closes a connection that exceeds them. While all connections
 together exceed their limits it closes the one that holds most. The peer may connect again.
 
-Unread bytes weigh more than they seem: an empty frame is 2 bytes on the wire and 64 in libzmq's queue. So once the
-owner has received all complete messages, a connection may hold no more unread bytes than one valid message has.
+Unread bytes can take much more memory than their number: an empty frame is 2 bytes on the wire and 64 in libzmq's
+queue. So once the owner has received all complete messages, a connection may hold no more unread bytes than one valid
+message has.
 """
 
 import os
@@ -32,10 +33,10 @@ log = structlog.get_logger(__name__)
 
 CHECK_S = 0.05
 FRAME_OVERHEAD_BYTES = 64
-"""At least what ZMTP and CURVE add to a frame: a message must never count for less than arrived for it."""
+"""At least what ZMTP and CURVE add to a frame: a received message must not be counted with fewer bytes than arrived."""
 SUBSCRIBER_BYTES = 64 << 10
 """A subscriber sends its handshake, its subscriptions and nothing else."""
-_CHECKS_WITH_REST = 3  # messages can be on their way from the kernel through libzmq for a while
+_CHECKS_OF_LONG_MESSAGE = 3  # consecutive; bytes take a while from the kernel through libzmq
 
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_MONITOR_STOPPED
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -44,10 +45,10 @@ _ENDED = (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Limits of all sockets together, and of what one peer may leave untaken. Kernel buffers are not counted."""
+    """Limits of all sockets together, and of the unacknowledged bytes of one peer. Kernel buffers are not counted."""
 
-    untaken_bytes: int = 256 << 20
-    total_untaken_bytes: int = 512 << 20
+    unacknowledged_bytes: int = 256 << 20
+    total_unacknowledged_bytes: int = 512 << 20
     total_unread_bytes: int = 64 << 20
     connections: int = 1000
 
@@ -121,7 +122,7 @@ class Traffic:
 
 @dataclass(slots=True)
 class _Connection:
-    """What the watch knows of one connection. `peer` is its address at the other end."""
+    """One connection, as the watch measured it last. `peer` is the address of the other end."""
 
     descriptor: int
     peer: Any
@@ -129,9 +130,9 @@ class _Connection:
     arrived: int = 0
     received: int = field(init=False)
     unread: int = 0
-    untaken: int = 0
+    unacknowledged: int = 0
     times_empty: int = 0
-    checks_with_rest: int = 0
+    checks_of_long_message: int = 0
     sent_base: int = field(init=False)
     acknowledged_base: int = 0
     is_cut: bool = False
@@ -144,41 +145,47 @@ class _Connection:
         """Raises OSError if the descriptor is no longer this connection."""
         received, sent = self.traffic.received(self.descriptor), self.traffic.sent(self.descriptor)
         info = self._info()
-        self._look_for_rest(self.unread - (received - self.received))
-        # Never below zero: what is counted above what arrived must not become a credit.
+        self._check_for_long_message(self.unread - (received - self.received))
+        # Never below zero: FRAME_OVERHEAD_BYTES may be too many, which must not allow the peer more bytes later.
         self.unread = max(0, self.unread + (info.arrived - self.arrived) - (received - self.received))
         self.arrived, self.received = info.arrived, received
         if info.is_sent:
             # libzmq gives the kernel all it can, so it holds nothing for this peer. Messages that it dropped because
             # the peer's queue was full are not counted from here on.
-            self.sent_base, self.acknowledged_base, self.untaken = sent, info.acknowledged, 0
+            self.sent_base, self.acknowledged_base, self.unacknowledged = sent, info.acknowledged, 0
         else:
-            self.untaken = max(0, sent - self.sent_base - (info.acknowledged - self.acknowledged_base))
+            self.unacknowledged = max(0, sent - self.sent_base - (info.acknowledged - self.acknowledged_base))
 
-    def _look_for_rest(self, rest: int) -> None:
-        """`rest`: bytes that were unread at the last check already and still are."""
+    def _check_for_long_message(self, still_unread: int) -> None:
+        """Counts the checks in a row at which the peer's unfinished message was longer than a valid one.
+
+        `still_unread`: bytes that were unread at the last check and still are.
+        """
         times_empty = self.traffic.times_empty
         if times_empty == self.times_empty:
             return  # the owner is busy with messages that are complete
         self.times_empty = times_empty
-        self.checks_with_rest = self.checks_with_rest + 1 if rest > self.traffic.message_bytes else 0
+        is_long = still_unread > self.traffic.message_bytes
+        self.checks_of_long_message = self.checks_of_long_message + 1 if is_long else 0
 
     def excess(self, limits: ConnectionLimits) -> str:
         """Which limit this connection exceeds, "" if none."""
-        if self.checks_with_rest >= _CHECKS_WITH_REST:
-            return f"it sends a message of more than {self.traffic.message_bytes} bytes"
+        if self.checks_of_long_message >= _CHECKS_OF_LONG_MESSAGE:
+            return f"the peer sends a message of more than {self.traffic.message_bytes} bytes"
         if self.unread > self.traffic.unread_bytes:
-            return f"more than {self.traffic.unread_bytes} bytes of it are unread"
-        if self.untaken > limits.untaken_bytes:
-            return f"its peer has not taken more than {limits.untaken_bytes} bytes"
+            return f"the peer has sent more than {self.traffic.unread_bytes} bytes that are not read yet"
+        if self.unacknowledged > limits.unacknowledged_bytes:
+            return (
+                f"the peer has not acknowledged what it was sent: over {limits.unacknowledged_bytes} bytes wait for it"
+            )
         return ""
 
     def cut(self) -> None:
-        """Ends the connection; libzmq then frees what it holds of it."""
+        """Ends the connection; libzmq then frees the memory that it used for it."""
         self.is_cut = True
         with socket.socket(fileno=os.dup(self.descriptor)) as connection:
             if connection.getpeername() == self.peer:
-                # When libzmq closes it then, the peer is told by a reset, even if it waits for room to send.
+                # libzmq then closes it with a reset, which the peer notices even if it waits for room to send.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -263,7 +270,7 @@ class ConnectionWatch:
             if reason and not connection.is_cut:
                 self._cut(connection, reason)
         self._check_total("unread", _unread, self._limits.total_unread_bytes)
-        self._check_total("untaken", _untaken, self._limits.total_untaken_bytes)
+        self._check_total("unacknowledged", _unacknowledged, self._limits.total_unacknowledged_bytes)
 
     def _check_total(self, name: str, size: Callable[[_Connection], int], limit: int) -> None:
         while (total := self._total(size)) > limit:
@@ -271,7 +278,7 @@ class ConnectionWatch:
             self._cut(largest, f"all connections together have {total} {name} bytes, the limit is {limit}")
 
     def _total(self, size: Callable[[_Connection], int]) -> int:
-        """Subscribers share the bytes of the messages that they have not taken."""
+        """Sum over the connections. Of a publisher's connections only the largest counts: they share the messages."""
         total, shared = 0, dict[Traffic, int]()
         for connection in self._connections.values():
             if connection.is_cut:
@@ -289,7 +296,7 @@ class ConnectionWatch:
             address=connection.traffic.address,
             peer=connection.peer,
             unread_bytes=connection.unread,
-            untaken_bytes=connection.untaken,
+            unacknowledged_bytes=connection.unacknowledged,
             reason=reason,
         )
         try:
@@ -302,5 +309,5 @@ def _unread(connection: _Connection) -> int:
     return connection.unread
 
 
-def _untaken(connection: _Connection) -> int:
-    return connection.untaken
+def _unacknowledged(connection: _Connection) -> int:
+    return connection.unacknowledged

@@ -1,8 +1,8 @@
-"""CURVE on TCP sockets: each side proves its key, and the key register says whose key it is.
+"""CURVE on TCP sockets: each side proves that it holds its key, and the key register has the key's name and role.
 
 A listening socket closes every connection whose key is not registered, is revoked, or has a role that the socket does
-not admit (ZAP, ZeroMQ RFC 27). Which key sent a message is asked of libzmq for each message: routing ids are chosen by
-the peer and prove nothing. A connecting socket accepts only an engine's key at the other end.
+not admit (ZAP, ZeroMQ RFC 27). libzmq reports for each message which key sent it; routing ids are not used for that,
+because the peer chooses them. A connecting socket accepts only an engine's key at the other end.
 """
 
 import time
@@ -56,14 +56,14 @@ class Admission:
 
     def admit(self, address: str, roles: Collection[KeyRole]) -> None:
         """Admits keys of `roles` to the socket whose ZAP domain is `address`."""
-        self._authenticator.configure_curve_callback(address, _Judge(self._security.register, frozenset(roles)))
+        self._authenticator.configure_curve_callback(address, _KeyCheck(self._security.register, frozenset(roles)))
 
     def stop(self) -> None:
         self._authenticator.stop()
 
 
-class _Judge:
-    """Admits keys to one address. Called in the authenticator's thread only."""
+class _KeyCheck:
+    """Decides which keys are admitted to one address. Called in the authenticator's thread only."""
 
     def __init__(self, register: Callable[[], KeyRegister], roles: frozenset[KeyRole]) -> None:
         self._register = register
@@ -252,13 +252,13 @@ class ConnectedSocket(ZmqSocket):
             self._fail("The key register has no key of an engine: make one with make_keys engine NAME.")
         self.raw.curve_publickey = own.public.encode("ascii")
         self.raw.curve_secretkey = own.secret.encode("ascii")
-        # Without a known engine the own key stands in: nothing at the other end can prove it.
+        # If no engine's key is known, this process's own key is expected, which the other end cannot prove to hold.
         self.raw.curve_serverkey = (server or own.public).encode("ascii")
         self._connect(self.raw)
         return server
 
     def _candidates(self) -> deque[str]:
-        """Keys that may be this address's: the one that it proved last, then the other engines', the own key last."""
+        """The keys to try at this address: first the one that it proved last, then other engines', last our own."""
         first, own = self._proved.get(self._address), self._security.own.public
         return deque(sorted(self._acceptable(self._security.register()), key=lambda key: (key != first, key == own)))
 

@@ -1,7 +1,7 @@
 """The real network: sockets of a ZeroMQ context. With keys every `tcp://` socket is CURVE (see `transport.curve`).
 
-`ipc://` sockets have no keys. Their files can be opened by this user only (0600, in a folder that nobody else can
-write to), so whoever connects is this user, and may do everything.
+`ipc://` sockets have no keys. Only this user can open their files (0600, in a folder that nobody else can write to), so
+every peer is a process of this user, and may do everything.
 """
 
 import math
@@ -46,7 +46,7 @@ class ZmqNetwork:
         self._server_keys: dict[str, str] = {}  # address → key that it proved last
 
     def bind(self, kind: Kind, address: str, limits: Limits, admits: Collection[KeyRole] = ALL_ROLES) -> ZmqSocket:
-        """See `Network`. Roles are judged on `tcp://` sockets with keys only."""
+        """See `Network`. Roles are checked on `tcp://` sockets with keys only."""
         if address.startswith(_IPC):
             return self._bind_file(kind, address, limits)
         raw = self._raw(kind, address, limits)

@@ -1,6 +1,6 @@
 """What a key may do: for each role the messages it may send, and the kinds of commands in its batches.
 
-`TABLE` is the only definition. Engines judge each message with it before anything is sequenced; docs/roles.md shows it.
+`TABLE` is the only definition, and docs/roles.md shows it. Engines check each message before they sequence commands.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ TABLE: dict[KeyRole, Permissions] = {
 }
 
 BLOCK_READERS = frozenset(role for role, permissions in TABLE.items() if wire.BLOCKS in permissions.verbs)
-"""Roles that may connect to the block socket. It takes no messages, so the role is judged when a key connects."""
+"""Roles that may connect to the block socket. It takes no messages, so the role is checked when a key connects."""
 
 RETRANSMISSION_READERS = BLOCK_READERS
 """Roles that may connect to the retransmission socket: those that read blocks."""
@@ -57,7 +57,7 @@ _KIND_CODES = 256
 
 
 def _forbidden_kinds(permissions: Permissions) -> npt.NDArray[np.bool_]:
-    """Command kind → whether it is forbidden. A code that is no kind is not: it is refused as malformed."""
+    """Command kind → whether it is forbidden. Codes of no kind are not forbidden: they are refused as malformed."""
     forbidden = np.zeros(_KIND_CODES, np.bool_)
     forbidden[[int(kind) for kind in CommandKind if kind not in permissions.commands]] = True
     return forbidden
@@ -67,7 +67,7 @@ _FORBIDDEN = {role: _forbidden_kinds(permissions) for role, permissions in TABLE
 
 
 class NotPermitted(BadMessage):
-    """The sender's key has no right to this message: use a key of a role that has."""
+    """The role of the sender's key does not permit this message: use a key of a role that does."""
 
 
 def check_message(peer: RegisteredKey | None, verb: bytes) -> None:

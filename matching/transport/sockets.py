@@ -45,7 +45,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Queues are counted in messages, for each peer. `frame_bytes`: of the largest frame that is accepted."""
+    """Queues are counted in messages, for each peer. `frame_bytes` is the maximum size of a frame."""
 
     frame_bytes: int
     receive_queue: int
@@ -53,12 +53,12 @@ class Limits:
 
     @property
     def message_bytes(self) -> int:
-        """More than any valid message has."""
+        """An upper bound on the size of a valid message."""
         return 2 * self.frame_bytes
 
     @property
     def unread_bytes(self) -> int:
-        """As many as a full queue of large messages has."""
+        """The size of a full receive queue of the largest messages."""
         return self.receive_queue * self.frame_bytes
 
 
@@ -67,7 +67,9 @@ class Socket(Protocol):
 
     @property
     def peer(self) -> RegisteredKey | None:
-        """Who sent the message that was received last, as the key register is now: a revocation takes effect at once.
+        """The sender of the message that was received last.
+
+        It is looked up in the newest key register, so a revocation takes effect at once.
 
         None: the register does not have the key. On sockets without keys it is always `LOCAL_PEER`.
         """

@@ -129,7 +129,7 @@ def test_a_peer_that_asks_and_does_not_read_is_cut(network: ZmqNetwork, stack: E
     with capture_logs() as logs:
         wait_until(is_cut, "the connection is cut")
         wait_until(lambda: logs, "the log says so")
-    assert logs[0]["untaken_bytes"] > BOUNDS.untaken_bytes
+    assert logs[0]["unacknowledged_bytes"] > BOUNDS.unacknowledged_bytes
 
 
 def test_a_peer_that_reads_gets_far_more_than_the_limit(network: ZmqNetwork, stack: ExitStack) -> None:
@@ -167,7 +167,7 @@ def test_a_subscriber_that_does_not_read_is_cut_and_others_get_everything(
             while (message := received(reading_network, reading)) == [b"beat"]:
                 pass
             assert int.from_bytes(message[0][:8], "little") == expected
-    assert logs[0]["untaken_bytes"] > BOUNDS.untaken_bytes
+    assert logs[0]["unacknowledged_bytes"] > BOUNDS.unacknowledged_bytes
 
 
 def test_connections_beyond_their_number_are_closed(network: ZmqNetwork, stack: ExitStack) -> None:
