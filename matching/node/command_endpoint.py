@@ -4,6 +4,7 @@ Nothing here blocks. If a client does not read its answers, they are dropped whe
 again.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from matching.core.engine import Engine
@@ -14,10 +15,12 @@ from matching.transport.key_register import RegisteredKey
 from matching.transport.permissions import NotPermitted
 from matching.transport.roles import LEADER, REPLICA, TAKE_COMMANDS
 from matching.transport.sockets import Frame, Socket, Undelivered
+from matching.transport.time_slice import CostlyWork, TimeSlice
 
 _MESSAGES_A_TURN = 512
 _COMMANDS_A_TURN = 8192
 _MAX_DECISIONS = 64
+_MAX_COSTLY = 16
 
 LEADS_ALREADY = "This engine leads already."
 TAKES_PART = "This engine is a replica of a log: all replicas take commands, and none can be promoted."
@@ -31,47 +34,45 @@ class Promotion(NamedTuple):
     forced: bool
 
 
-class _Message(NamedTuple):
-    frames: list[bytes]
-    peer: RegisteredKey | None  # its sender
-
-
 class CommandEndpoint:
-    """`socket` is a ROUTER. A follower collects requests in `promotions`, to be decided later; others refuse them."""
+    """`socket` is a ROUTER, `clock` returns monotonic seconds.
 
-    def __init__(self, socket: Socket, engine: Engine, board: StatusBoard, counters: Counters) -> None:
+    A follower collects requests in `promotions`, to be decided later; others refuse them.
+    """
+
+    def __init__(
+        self, socket: Socket, engine: Engine, board: StatusBoard, counters: Counters, clock: Callable[[], float]
+    ) -> None:
         self._socket = socket
         self._engine = engine
         self._board = board
         self._counters = counters
         self._decisions: dict[bytes, bytes] = {}  # correlation id of a promotion → answer, newest last
-        self._deferred: _Message | None = None  # a costly question, read first in the next turn
+        self._slice = TimeSlice(clock)
+        self._costly = CostlyWork(clock)
+        self._costly_questions: dict[bytes, tuple[bytes, bytes]] = {}  # sender → verb, correlation; one for each
         self.promotions: list[Promotion] = []
 
     def receive(self) -> list[tuple[bytes, wire.Batch]]:
         """Reads the messages of one turn. Answers questions; returns batches as (sender, batch) in order of arrival.
 
-        Only one costly question is answered in a turn: another one ends the turn and is read first in the next one. A
-        repetition of the same question in the same turn is ignored.
+        The turn ends when questions have used their time, so that they do not delay batches. ROUTER reads its peers in
+        turn: a peer that sends more than others waits longer.
         """
         received: list[tuple[bytes, wire.Batch]] = []
-        costly: list[bytes] | None = None  # the frames of one
         commands = 0
+        self._slice.begin_turn()
         for _ in range(_MESSAGES_A_TURN):
-            if commands >= _COMMANDS_A_TURN or (message := self._next_message()) is None:
+            if commands >= _COMMANDS_A_TURN or (message := self._socket.receive()) is None:
                 break
-            sender, *frames = message.frames
-            if frames and frames[0] in wire.COSTLY_QUESTIONS:
-                if message.frames == costly:
-                    continue
-                if costly is not None:
-                    self._deferred = message
-                    break
-                costly = message.frames
-            batch = self._read(sender, frames, message.peer)
+            sender, *frames = message
+            batch = self._read(sender, frames, self._socket.peer)
             if batch is not None:
                 received.append((sender, batch))
                 commands += len(batch.commands)
+            elif self._slice.is_used_up:
+                break
+        self._answer_costly()
         return received
 
     def answer(self, client: bytes, payload: bytes) -> None:
@@ -89,11 +90,12 @@ class CommandEndpoint:
     def deny(self, promotion: Promotion, message: str) -> None:
         self._decide(promotion, {"ok": False, "message": message})
 
-    def _next_message(self) -> _Message | None:
-        message, self._deferred = self._deferred, None
-        if message is None and (frames := self._socket.receive()) is not None:
-            return _Message(frames, self._socket.peer)
-        return message
+    def _answer_costly(self) -> None:
+        """Answers one costly question, if one is due."""
+        if self._costly_questions and self._costly.is_due:
+            sender = next(iter(self._costly_questions))
+            verb, correlation = self._costly_questions.pop(sender)
+            self._costly.run(lambda: self._send(sender, verb, self._board.answer(verb), correlation))
 
     def _decide(self, promotion: Promotion, decision: dict[str, object]) -> None:
         """Sends the decision and stores it, because the client may have repeated its request meanwhile."""
@@ -116,8 +118,12 @@ class CommandEndpoint:
             return None
         if verb in wire.PROMOTIONS:
             self._read_promotion(Promotion(sender, correlation, verb == wire.PROMOTE_FORCED))
-        else:
+        elif verb not in wire.COSTLY_QUESTIONS:
             self._send(sender, verb, self._board.answer(verb), correlation)
+        elif sender in self._costly_questions or len(self._costly_questions) < _MAX_COSTLY:
+            self._costly_questions[sender] = verb, correlation
+        else:
+            self._counters.lost_answers += 1
         return None
 
     def _read_promotion(self, promotion: Promotion) -> None:

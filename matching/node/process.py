@@ -230,7 +230,7 @@ def _opened(plan: Plan, services: Services, role: str, input_log: str) -> Iterat
         commands, blocks, retransmission = opened
         engine, ring = Engine(), Ring(plan.ring_blocks, plan.ring_bytes)
         board = StatusBoard(engine, ring, plan.addresses, role, input_log)
-        endpoint = CommandEndpoint(commands, engine, board, board.counters)
+        endpoint = CommandEndpoint(commands, engine, board, board.counters, services.monotonic)
         publisher = Publisher(blocks, retransmission, ring, board, services.monotonic, services.snapshotter)
         yield Parts(engine, ring, board, endpoint, publisher, network, (commands, retransmission))
     finally:

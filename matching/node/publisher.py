@@ -16,10 +16,11 @@ from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import permissions, wire
 from matching.transport.sockets import Frame, Socket, Undelivered
+from matching.transport.time_slice import TimeSlice
 
 _REQUESTS_A_TURN = 64
-_BLOCKS_AN_ANSWER = 256
-_BYTES_AN_ANSWER = 4 << 20
+_BLOCKS_AN_ANSWER = 64
+_BYTES_AN_ANSWER = 1 << 20
 """Limits of one answer, so that it does not delay others and queues stay small. Readers ask again for more."""
 
 
@@ -64,6 +65,7 @@ class Publisher:
         self._board = board
         self.confirmations = Confirmations(ring, board.counters, clock)
         self._clock = clock
+        self._slice = TimeSlice(clock)
         self._snapshots = snapshots
         self._followers: dict[wire.Addresses, float] = {}  # address → time of the last announcement
         self._next_heartbeat_s = clock()
@@ -100,10 +102,10 @@ class Publisher:
         return max(0.0, self._next_heartbeat_s - self._clock())
 
     def serve(self) -> None:
-        """Answers the requests that wait on the retransmission socket."""
-        for _ in range(_REQUESTS_A_TURN):
-            message = self._retransmission.receive()
-            if message is None:
+        """Answers requests that wait on the retransmission socket, until the time of this turn is used."""
+        self._slice.begin_turn()
+        for number in range(_REQUESTS_A_TURN):
+            if (number and self._slice.is_used_up) or (message := self._retransmission.receive()) is None:
                 return
             sender, *frames = message
             try:
@@ -140,7 +142,8 @@ class Publisher:
         number = first
         for number in range(first, min(last, first + _BLOCKS_AN_ANSWER - 1) + 1):
             block = self._ring.get(number)
-            if block is None or size > _BYTES_AN_ANSWER or not self._send_block(sender, block):
+            is_over = size > _BYTES_AN_ANSWER or (number > first and self._slice.is_used_up)
+            if block is None or is_over or not self._send_block(sender, block):
                 number -= 1
                 break
             size += len(block.data)

@@ -85,7 +85,7 @@ FOLLOWING_S = 1.0
 FOLLOWERS_KEPT_S = 3.0
 """A follower that was silent for this long is removed from the engine's status."""
 MAX_FOLLOWERS = 16
-SNAPSHOT_CHUNK_BYTES = 1 << 20
+SNAPSHOT_CHUNK_BYTES = 256 << 10
 PART_BYTES = 1 << 20
 
 # Twice the largest batch: a batch just over the limit is refused with a message, a larger one closes the connection.

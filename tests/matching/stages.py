@@ -93,7 +93,7 @@ class Stage:
         self.feed = Feed(
             LEADER.blocks, LEADER.retransmission, make_network=lambda: self.network, clock=self.network.clock
         )
-        self.endpoint = CommandEndpoint(self.commands, engine, self.board, self.board.counters)
+        self.endpoint = CommandEndpoint(self.commands, engine, self.board, self.board.counters, lambda: 0.0)
         publisher = Publisher(self.published, self.retransmission, self.ring, self.board, self.network.clock)
         self.follower = Follower(engine, self.feed, self.endpoint, publisher, self.ring, self.board.counters)
         self._number = 0

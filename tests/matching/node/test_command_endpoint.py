@@ -1,11 +1,11 @@
-"""Requests for the whole state, which are expensive: one is made each turn, and none is made twice."""
+"""Questions, which must not delay commands: they have a share of the engine's time, above all the costly ones."""
 
 import pytest
 
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
-from matching.transport import wire
+from matching.transport import time_slice, wire
 from matching.transport.roles import LEADER
 from tests.matching.small_exchange import batch, defined_engine, deposit
 from tests.matching.stages import HERE, ScriptedSocket
@@ -18,11 +18,37 @@ def socket() -> ScriptedSocket:
     return ScriptedSocket()
 
 
+class Clock:
+    """Seconds that pass with every look at it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.step_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
 @pytest.fixture
-def endpoint(socket: ScriptedSocket) -> CommandEndpoint:
-    engine = defined_engine()
-    board = StatusBoard(engine, Ring(100, 1 << 20), HERE, LEADER, "none")
-    return CommandEndpoint(socket, engine, board, board.counters)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def board() -> StatusBoard:
+    return StatusBoard(defined_engine(), Ring(100, 1 << 20), HERE, LEADER, "none")
+
+
+@pytest.fixture
+def endpoint(socket: ScriptedSocket, board: StatusBoard, clock: Clock) -> CommandEndpoint:
+    return CommandEndpoint(socket, board.engine, board, board.counters, clock)
+
+
+def commands() -> list[bytes]:
+    """A message with one deposit from client `a`."""
+    made = batch(defined_engine(), 7, 1, [deposit(1, "a")])
+    return [b"a", wire.COMMANDS, wire.encode_batch(7, 1, made.commands, made.texts)]
 
 
 def answered(socket: ScriptedSocket) -> list[tuple[bytes, bytes, bytes]]:
@@ -43,35 +69,73 @@ def test_a_state_requested_repeatedly_in_one_turn_is_made_once(
     assert answered(socket) == [(b"a", wire.STATE, FIRST)], "the answer was lost"
 
 
-def test_one_state_is_made_each_turn_and_all_requests_are_answered_in_order(
+def test_one_state_is_made_each_turn_for_one_client_after_the_other(
     endpoint: CommandEndpoint, socket: ScriptedSocket
 ) -> None:
     socket.inbox = [
         [b"a", wire.STATE, FIRST],
-        [b"a", wire.STATUS, SECOND],
         [b"b", wire.STATE, FIRST],
         [b"b", wire.STATUS, SECOND],
         [b"a", wire.STATE, SECOND],
     ]
     turns = []
-    for _ in range(4):
+    for _ in range(3):
         endpoint.receive()
         turns.append(answered(socket))
     assert turns == [
-        [(b"a", wire.STATE, FIRST), (b"a", wire.STATUS, SECOND)],
-        [(b"b", wire.STATE, FIRST), (b"b", wire.STATUS, SECOND)],
-        [(b"a", wire.STATE, SECOND)],
+        [(b"b", wire.STATUS, SECOND), (b"a", wire.STATE, SECOND)],
+        [(b"b", wire.STATE, FIRST)],
         [],
-    ]
+    ], "a client's newer request replaces its older one"
 
 
-def test_commands_before_a_deferred_state_request_are_taken_in_this_turn(
+def test_states_take_a_tenth_of_the_time(endpoint: CommandEndpoint, socket: ScriptedSocket, clock: Clock) -> None:
+    clock.step_s = 1.0  # a state takes one second by this clock
+    socket.inbox = [[b"a", wire.STATE, FIRST]]
+    endpoint.receive()
+    assert len(answered(socket)) == 1
+    ended_s = clock.now_s
+    socket.inbox = [[b"b", wire.STATE, FIRST]]
+    while not answered(socket):
+        endpoint.receive()
+    assert clock.now_s - ended_s == pytest.approx(10, abs=3)
+
+
+def test_too_many_states_are_counted_and_not_kept(
+    endpoint: CommandEndpoint, socket: ScriptedSocket, board: StatusBoard
+) -> None:
+    clients = [b"%03d" % number for number in range(100)]
+    socket.inbox = [[client, wire.STATE, FIRST] for client in clients]
+    found = []
+    for _ in range(200):
+        endpoint.receive()
+        found += [client for client, _, _ in answered(socket)]
+    assert found == clients[:16]
+    assert board.counters.lost_answers == 84
+
+
+def test_commands_among_state_requests_are_taken_in_this_turn(
     endpoint: CommandEndpoint, socket: ScriptedSocket
 ) -> None:
-    made = batch(defined_engine(), 7, 1, [deposit(1, "a")])
-    commands = [b"a", wire.COMMANDS, wire.encode_batch(7, 1, made.commands, made.texts)]
-    socket.inbox = [[b"a", wire.STATE, FIRST], commands, [b"b", wire.STATE, FIRST], commands]
-    assert [len(endpoint.receive()) for _ in range(3)] == [1, 1, 0]
+    socket.inbox = [[b"a", wire.STATE, FIRST], commands(), [b"b", wire.STATE, FIRST], commands()]
+    assert [len(endpoint.receive()) for _ in range(3)] == [2, 0, 0]
+
+
+def test_questions_end_a_turn_when_their_time_is_used(
+    endpoint: CommandEndpoint, socket: ScriptedSocket, clock: Clock
+) -> None:
+    clock.step_s = time_slice.TURN_S / 3
+    socket.inbox = [[b"a", wire.STATUS, FIRST]] * 100
+    endpoint.receive()
+    assert len(answered(socket)) == 3
+
+
+def test_a_batch_does_not_end_the_turn_of_questions(
+    endpoint: CommandEndpoint, socket: ScriptedSocket, clock: Clock
+) -> None:
+    clock.step_s = 10.0
+    socket.inbox = [commands()] * 20 + [[b"a", wire.STATUS, FIRST]] * 2 + [commands()]
+    assert [len(endpoint.receive()) for _ in range(3)] == [20, 0, 1]
 
 
 def test_a_malformed_state_request_is_refused(endpoint: CommandEndpoint, socket: ScriptedSocket) -> None:

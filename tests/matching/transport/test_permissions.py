@@ -147,7 +147,7 @@ class Engine:
         engine, ring = defined_engine(), Ring(10, 1 << 20)
         self.board = StatusBoard(engine, ring, HERE, FOLLOWER, "none")
         self.commands, self.retransmission = ScriptedSocket(), ScriptedSocket()
-        self.endpoint = CommandEndpoint(self.commands, engine, self.board, self.board.counters)
+        self.endpoint = CommandEndpoint(self.commands, engine, self.board, self.board.counters, lambda: 0.0)
         self.publisher = Publisher(ScriptedSocket(), self.retransmission, ring, self.board, lambda: 1.0)
 
     def ask(self, peer: RegisteredKey | None, *frames: bytes) -> list[list[bytes]]:
