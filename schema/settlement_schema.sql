@@ -103,3 +103,9 @@ BEGIN;
 --
 CREATE TABLE "store_identities" ("shard" integer NOT NULL PRIMARY KEY, "identity" varchar(32) NOT NULL);
 COMMIT;
+BEGIN;
+--
+-- Create model KeyRegister
+--
+CREATE TABLE "key_registers" ("shard" integer NOT NULL PRIMARY KEY, "serial" bigint NOT NULL, "document" text NOT NULL);
+COMMIT;

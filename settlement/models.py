@@ -226,6 +226,17 @@ class StoreIdentity(models.Model):
         db_table = "store_identities"
 
 
+class KeyRegister(models.Model):
+    """The signed register of keys (`matching.transport.key_register`), one row; `document` is its JSON."""
+
+    shard = SequenceField(primary_key=True)
+    serial = models.BigIntegerField()
+    document = models.TextField()
+
+    class Meta:
+        db_table = "key_registers"
+
+
 class DeadLetter(models.Model):
     """A block whose projection the store rejected permanently, with its rows. In SQL for every store."""
 

@@ -77,7 +77,8 @@ def make_tables_if_missing(store: Store) -> None:
     """
     try:
         store.ping()
-        store.identity()  # its table is newer than the others
+        store.identity()  # its table is newer than the others, and so is that of the register
+        store.key_register()
     except StoreUninitialized:
         store.init()
     except StoreUnavailable:

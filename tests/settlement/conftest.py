@@ -29,6 +29,7 @@ TABLES = (
     "engine_block_parts",
     "projection_progress",
     "engine_epochs",
+    "key_registers",
     "settlement_checkpoints",
     "store_identities",
     *PROJECTED_TABLES,

@@ -19,6 +19,7 @@ from settlement.stores.base.errors import (
     StoreUnavailable,
     StoreUninitialized,
 )
+from settlement.stores.base.key_registers import KeyRegisterStore, StoredRegister
 from settlement.stores.base.lookups import LookupStore
 from settlement.stores.base.projections import (
     MAX_VOLUME,
@@ -52,6 +53,7 @@ __all__ = [
     "DeadLetterStore",
     "Definition",
     "Fenced",
+    "KeyRegisterStore",
     "LedgerEvent",
     "LookupStore",
     "Order",
@@ -67,13 +69,14 @@ __all__ = [
     "StoreUnavailable",
     "StoreUninitialized",
     "StoredBlock",
+    "StoredRegister",
     "Tables",
     "Trade",
     "TradingDay",
 ]
 
 
-class Store(BlockStore, ProjectionStore, LookupStore, DeadLetterStore, Protocol):
+class Store(BlockStore, ProjectionStore, LookupStore, DeadLetterStore, KeyRegisterStore, Protocol):
     """Every method raises StoreUnavailable and StoreRejected; further errors are in its docstring."""
 
     def connect(self) -> None:

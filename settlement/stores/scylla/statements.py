@@ -201,6 +201,12 @@ DROP_DEFINITIONS = drop("definitions", ("shard",), "event_sequence >= ?")
 PUT_IDENTITY = "INSERT INTO store_identities (shard, identity) VALUES (?, ?) IF NOT EXISTS"
 GET_IDENTITY = "SELECT identity FROM store_identities WHERE shard = ?"
 
+# The key register: lightweight transactions
+
+KEY_REGISTER = "SELECT serial, document FROM key_registers WHERE shard = ?"
+ADD_KEY_REGISTER = "INSERT INTO key_registers (serial, document, shard) VALUES (?, ?, ?) IF NOT EXISTS"
+REPLACE_KEY_REGISTER = "UPDATE key_registers SET serial = ?, document = ? WHERE shard = ? IF serial = ?"
+
 # Epochs: lightweight transactions, all in one partition
 
 _EPOCH = "number, first_block, prev_hash, engine, commands, blocks, retransmission, began_at_ns"

@@ -26,6 +26,7 @@ from settlement.stores.base import (
     SingleInserts,
     Store,
     StoredBlock,
+    StoredRegister,
     StoreRejected,
     Tables,
     Trade,
@@ -303,6 +304,19 @@ class ScyllaStore(SingleInserts):
 
     def definitions(self) -> list[Definition]:
         return self._candles.definitions()
+
+    # the key register
+
+    def key_register(self) -> StoredRegister | None:
+        row = self._session.one(cql.KEY_REGISTER, (self._shard,))
+        return StoredRegister(row[0], row[1].encode()) if row else None
+
+    def put_key_register(self, register: StoredRegister, *, replaces: int | None) -> bool:
+        statement = cql.ADD_KEY_REGISTER if replaces is None else cql.REPLACE_KEY_REGISTER
+        expected = () if replaces is None else (replaces,)
+        values = register.serial, register.document.decode("ascii"), self._shard, *expected
+        row = self._session.one(statement, values)
+        return bool(row and row[0])
 
     # lookups
 

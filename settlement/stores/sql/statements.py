@@ -157,6 +157,14 @@ GET_PROGRESS = "SELECT event_sequence FROM projection_progress WHERE block_numbe
 PUT_EPOCH = f"INSERT INTO engine_epochs ({EPOCH}) VALUES ({', '.join(['%s'] * len(Epoch._fields))})"
 EPOCHS = f"SELECT {EPOCH} FROM engine_epochs ORDER BY number"
 FENCES = "SELECT number, first_block FROM engine_epochs WHERE number > %s AND first_block <= %s ORDER BY number"
+KEY_REGISTER = "SELECT serial, document FROM key_registers WHERE shard = %s"
+ADD_KEY_REGISTER = (
+    "INSERT INTO key_registers (serial, document, shard) VALUES (%s, %s, %s) ON CONFLICT (shard) DO NOTHING "
+    "RETURNING serial"
+)
+REPLACE_KEY_REGISTER = (
+    "UPDATE key_registers SET serial = %s, document = %s WHERE shard = %s AND serial = %s RETURNING serial"
+)
 PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 
 PUT_IDENTITY = "INSERT INTO store_identities (shard, identity) VALUES (%s, %s) ON CONFLICT (shard) DO NOTHING"

@@ -25,6 +25,7 @@ from settlement.stores.base import (
     Projection,
     SingleInserts,
     StoredBlock,
+    StoredRegister,
     StoreMisconfigured,
     Tables,
 )
@@ -270,6 +271,19 @@ class SqlStore(SqlLookups, SingleInserts):
     def definitions(self) -> list[Definition]:
         return [Definition._make(row) for row in self._session.rows(sql.DEFINITIONS)]
 
+    # the key register
+
+    def key_register(self) -> StoredRegister | None:
+        rows = self._session.rows(sql.KEY_REGISTER, [_SHARD])
+        return first_or_none(StoredRegister(serial, _bytes(document)) for serial, document in rows)
+
+    def put_key_register(self, register: StoredRegister, *, replaces: int | None) -> bool:
+        values = [register.serial, register.document.decode("ascii"), _SHARD]
+        with self._session.transaction():
+            if replaces is None:
+                return bool(self._session.rows(sql.ADD_KEY_REGISTER, values))
+            return bool(self._session.rows(sql.REPLACE_KEY_REGISTER, [*values, replaces]))
+
     # dead letters
 
     def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
@@ -285,6 +299,11 @@ class SqlStore(SqlLookups, SingleInserts):
     def get_dead_letter(self, id: int) -> DeadLetter | None:
         rows = self._session.rows(sql.GET_DEAD_LETTER, [id]) if is_int64(id) else []
         return first_or_none(DeadLetter(row[0], *row) for row in rows)
+
+
+def _bytes(text: str | bytes) -> bytes:
+    """The bytes of a text column; SQLite stores bytes there, too, if somebody writes them."""
+    return text if isinstance(text, bytes) else text.encode()
 
 
 def _epoch_row(epoch: Epoch) -> Row:

@@ -121,7 +121,7 @@ OLD_CHECKPOINT = (
     "INSERT INTO settlement_checkpoints (shard, stage, block_number, hash, epoch, generation) "
     "VALUES (?, 'appended', ?, ?, ?, 0) USING TIMESTAMP ?"
 )
-NEW_TABLES = {"engine_block_parts", "projection_progress"}
+NEW_TABLES = {"engine_block_parts", "key_registers", "projection_progress"}
 """The versions before parts do not have them."""
 OLD_SIZES = (100, MIB - 1, MIB, MIB + 1, 5 * MIB, 12)
 

@@ -8,7 +8,7 @@ import pytest
 
 from matching.core.codes import CommandKind
 from settlement.errors import StoreReplaced
-from settlement.stores.base import IDENTITY_BYTES, NOTHING_YET, Checkpoint, Definition, Store
+from settlement.stores.base import IDENTITY_BYTES, NOTHING_YET, Checkpoint, Definition, Store, StoredRegister
 from tests.settlement.conftest import empty, restarted
 from tests.settlement.rows import (
     DAY,
@@ -73,6 +73,24 @@ def test_two_stores_have_different_identities(store: Store) -> None:
     identity = store.identity()
     empty(store)
     assert store.identity() != identity
+
+
+def test_a_key_register_is_written_only_over_the_one_that_was_read(store: Store) -> None:
+    first, second, third = (StoredRegister(serial, b'{"serial":%d}' % serial) for serial in (1, 2, 3))
+    assert store.key_register() is None
+    assert not store.put_key_register(first, replaces=7)
+    assert store.put_key_register(first, replaces=None)
+    assert not store.put_key_register(second, replaces=None)
+    assert store.put_key_register(third, replaces=1)
+    assert not store.put_key_register(second, replaces=1)
+    assert store.key_register() == third
+    assert restarted(store).key_register() == third
+
+
+def test_a_key_register_of_a_mebibyte_comes_back(store: Store) -> None:
+    large = StoredRegister(MOST, b'"%b"' % (b"x" * ((1 << 20) - 2)))
+    assert store.put_key_register(large, replaces=None)
+    assert store.key_register() == large
 
 
 def test_a_batch_comes_back_as_it_was_written(store: Store) -> None:

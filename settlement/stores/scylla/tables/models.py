@@ -91,6 +91,15 @@ class StoreIdentity(Table):
     identity = columns.Text()
 
 
+class KeyRegister(Table):
+    """The signed register of keys (`matching.transport.key_register`). Written by lightweight transactions only."""
+
+    __table_name__ = "key_registers"
+    shard = _key(columns.Integer)
+    serial = columns.BigInt()
+    document = columns.Text()  # JSON
+
+
 class SettlementCheckpoint(Table):
     """Stages `appended` and `projected`."""
 
@@ -325,6 +334,7 @@ MODELS: tuple[type[Table], ...] = (
     EngineBlockPart,
     EngineEpoch,
     StoreIdentity,
+    KeyRegister,
     SettlementCheckpoint,
     SettledTrade,
     TradingDay,
