@@ -1,4 +1,7 @@
-"""Polls the store in a thread: for an epoch of another engine, and for the newest of this engine's blocks it has."""
+"""Polls the store in a thread: for an epoch of another engine, and for the newest of this engine's blocks it has.
+
+It also passes the key register on.
+"""
 
 import math
 import threading
@@ -20,13 +23,21 @@ class StoreWatch:
     `stored`: the newest block that both the store and this engine had, None if there is none.
     """
 
-    def __init__(self, store: Store, every_s: float = _EVERY_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        every_s: float = _EVERY_S,
+        clock: Callable[[], float] = time.monotonic,
+        pass_on: Callable[[Store], None] = lambda store: None,
+    ) -> None:
+        """`pass_on` is called after each read, to read and write the key register; it may raise StoreError."""
         self.newest: Epoch | None = None
         self.known_s = -math.inf
         self.stored: StoredUpTo | None = None
         self._clock = clock
         self._store = store
         self._every_s = every_s
+        self._pass_on = pass_on
 
     @contextmanager
     def running(self, last_block: Callable[[], int]) -> Iterator[None]:
@@ -50,6 +61,7 @@ class StoreWatch:
         try:
             self.newest, self.known_s = newest(self._store.epochs()), asked_s
             self.stored = self._stored_up_to(last_block)
+            self._pass_on(self._store)
         except StoreError:
             return
         finally:

@@ -12,6 +12,8 @@ from exchange_site.engine_host.forked_snapshots import ForkedWriter
 from exchange_site.engine_host.store_history import StoreHistory
 from exchange_site.engine_host.store_watch import StoreWatch
 from exchange_site.operations import health
+from exchange_site.operations.register_exchange import RegisterExchange
+from matching.commandline.own_keys import register_file
 from matching.node.process import Parts, Plan
 from matching.node.services import Services
 from matching.storage.disk import LocalDisk
@@ -88,8 +90,10 @@ def history() -> StoreHistory:
 
 
 def store_watch() -> StoreWatch:
-    """Raises CannotRun."""
-    return StoreWatch(wiring.store())
+    """Raises CannotRun, KeysUnusable."""
+    if settings.PLAIN_SOCKETS:
+        return StoreWatch(wiring.store())
+    return StoreWatch(wiring.store(), pass_on=RegisterExchange(register_file()).pass_on)
 
 
 def input_log_name(option: str | None) -> str:

@@ -21,6 +21,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NEEDED = {
     "replay": ["file"],
     "submit": ["file"],
+    "make_keys": ["observer", "screen"],
+    "revoke_key": ["observer", "screen"],
     "convert_lobster": ["file"],
     "get_trade": ["1"],
     "list_trades": ["--from-sequence", "1", "--to-sequence", "2"],

@@ -33,6 +33,7 @@ _COULD_NOT_RUN = (
     StoreError,
     HistoryUnavailable,
     errors.EngineUnreachable,
+    errors.KeysUnusable,
     errors.LogNotReady,
 )
 _NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, HistoryGone, CannotLead, Superseded)

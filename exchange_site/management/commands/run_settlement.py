@@ -5,7 +5,7 @@ from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
 from exchange_site.addresses import AddressError
-from exchange_site.operations import first_start, health, worker_http
+from exchange_site.operations import first_start, health, register_exchange, worker_http
 from matching.commandline.interruption import exit_code, stop_on_signals
 from matching.commandline.number_options import whole_number
 from settlement import lock, metrics, wiring, worker, worker_status
@@ -69,6 +69,7 @@ def settle(
             metrics.of_worker(),
             worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes),
             worker_alarms.running_alarms(SystemClock()) as alarms,
+            register_exchange.running_unless_plain(),
         ):
             listening = wiring.listening()
 
