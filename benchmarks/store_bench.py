@@ -155,7 +155,7 @@ def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> 
 @contextmanager
 def _temporary_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]:
     """A temporary store, removed afterwards. Dead letters are in SQL with both kinds of store."""
-    sqlite = "django.db.backends.sqlite3"
+    sqlite = "settlement.stores.sql.sqlite"
     made = {**connections.settings["default"], "ENGINE": sqlite, "NAME": str(folder / "store.sqlite3"), "OPTIONS": {}}
     connections.settings[_ALIAS] = made
     try:

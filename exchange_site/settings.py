@@ -195,6 +195,7 @@ _database = _env.database(
     shown="SQLite, `DATA_DIR/exchange.sqlite3`",
 )
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["ENGINE"] = "settlement.stores.sql.sqlite"  # opens a database, never creates one
     _database["OPTIONS"] = {
         # Readers are not blocked while settlement writes. FULL: the engine discards a confirmed block, so it has to
         # survive a power cut; NORMAL does not guarantee that in WAL mode.

@@ -10,6 +10,7 @@ from django.db import connections
 from matching.commandline.engine_addresses import replicas
 from matching.core.epochs import Epoch, newest
 from matching.transport.wire import Addresses
+from settlement import earlier_store
 from settlement.clock import SystemClock
 from settlement.durable.spill import Spill
 from settlement.errors import CannotRun
@@ -21,6 +22,7 @@ from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUni
 from settlement.stores.scylla.connection.session import Access
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import options_text
+from settlement.stores.sql.errors import restore_sentence
 from settlement.stores.sql.store import SqlStore
 
 # On ScyllaDB a request has the rows of one account, so larger batches mean fewer, larger requests.
@@ -34,11 +36,15 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
     """
     name = name or settings.SETTLEMENT_STORE
     if name == "sql":
-        return SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
+        return _sql_store(timeout_ms)
     if name == "scylla":
-        letters = SqlStore("default", settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
-        return ScyllaStore(scylla_access(), letters, settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
+        return ScyllaStore(scylla_access(), _sql_store(timeout_ms), settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
     raise CannotRun(f"There is no store {name!r}: SETTLEMENT_STORE is sql or scylla.")
+
+
+def _sql_store(timeout_ms: int | None) -> SqlStore:
+    slow_query_ms = settings.SETTLEMENT_SLOW_QUERY_MS
+    return SqlStore("default", slow_query_ms, timeout_ms, lambda: earlier_store.sign_of_one(data_dir()))
 
 
 def scylla_access() -> Access:
@@ -83,6 +89,16 @@ def make_tables_if_missing(store: Store) -> None:
         store.init()
     except StoreUnavailable:
         return
+
+
+def refuse_lost_database() -> None:
+    """For a command that creates a missing database. Raises CannotRun if the SQLite file is lost, not new."""
+    database = settings.DATABASES["default"]
+    if database["ENGINE"] != "settlement.stores.sql.sqlite" or Path(database["NAME"]).exists():
+        return
+    if sign := earlier_store.sign_of_one(data_dir()):
+        text = f"The database file {database['NAME']} is missing"
+        raise CannotRun(restore_sentence(text, sign))
 
 
 def data_dir() -> Path:

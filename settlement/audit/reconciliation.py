@@ -113,7 +113,9 @@ def reconcile_and_store(
     row = ReconciliationRun(started_at=_now(clock), source=source, block_number=0, difference_count=0, ok=False)
     row.report = {}
     try:
-        report = reconcile(ask(), open_store(), clock, deadline_s)
+        store = open_store()
+        store.connect()  # first: without a store the engine's state is of no use
+        report = reconcile(ask(), store, clock, deadline_s)
     except (SettlementError, StoreError, MatchingError) as error:
         row.error = str(error)
         _store_run(row, clock)

@@ -15,7 +15,7 @@ ALIAS = "file"
 @contextmanager
 def store_in(file: Path, blocker: DjangoDbBlocker, timeout_ms: int | None = None, **options: str) -> Iterator[SqlStore]:
     """An empty store; `options` are those of Django's SQLite backend."""
-    settings = {**connections["default"].settings_dict, "ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
+    settings = {**connections["default"].settings_dict, "ENGINE": "settlement.stores.sql.sqlite", "NAME": str(file)}
     connections.settings[ALIAS] = {**settings, "OPTIONS": {"transaction_mode": "IMMEDIATE", **options}}
     with blocker.unblock():
         store = SqlStore(ALIAS, timeout_ms=timeout_ms)

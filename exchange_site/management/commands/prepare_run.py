@@ -7,6 +7,8 @@ from django.db import Error as DatabaseError
 
 from exchange_site.operations import first_start
 from matching.core.kernel import compile_now
+from settlement import wiring
+from settlement.errors import CannotRun
 
 
 class Command(BaseCommand):
@@ -14,6 +16,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         try:
+            wiring.refuse_lost_database()
             if not settings.SECRET_KEY_IS_GIVEN:
                 first_start.keep_secret(settings.SECRET_KEY_FILE, random_bytes=48)
             self.stderr.write("creating missing tables")
@@ -22,5 +25,7 @@ class Command(BaseCommand):
             if first_start.make_administrator(settings.ADMIN_PASSWORD_FILE):
                 self.stderr.write(f"created the account {first_start.ADMINISTRATOR}")
             compile_now()  # once, here: otherwise each program would compile it
+        except CannotRun as error:
+            raise CommandError(str(error), returncode=2) from error
         except (DatabaseError, OSError) as error:
             raise CommandError(f"cannot prepare {settings.DATA_DIR}: {error}", returncode=2) from error

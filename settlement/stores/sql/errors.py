@@ -6,6 +6,7 @@ SQLite: https://www.sqlite.org/rescode.html
 
 import re
 import sqlite3
+from pathlib import Path
 
 from django.db import Error, InterfaceError, InternalError, OperationalError
 
@@ -99,3 +100,11 @@ def unavailable_sentence(error: Exception) -> str:
 def first_line(error: Exception) -> str:
     """The first line of the database's message; further lines quote statements and rows."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
+
+
+def restore_sentence(what: str, sign: Path) -> str:
+    """The message for a database that was lost. `what`: the fault; `sign`: a file that shows that there was a store."""
+    return (
+        f"{what}, but {sign} shows that there was a store: restore it from a backup. If there is none, and everything "
+        "is to begin again, move the contents of DATA_DIR away, then run init_store."
+    )

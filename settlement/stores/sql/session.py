@@ -3,8 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from settlement.stores.sql.errors import (
     is_misconfigured,
     is_transient,
     is_uninitialized,
+    restore_sentence,
     unavailable_sentence,
 )
 from settlement.stores.sql.statements import Bulk
@@ -40,6 +42,8 @@ _DURABLE_IN_POSTGRESQL = (  # overrides "off" of role or database; the other val
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 
+_IN_MEMORY = ":memory:"
+
 _STATEMENT_TIMEOUT_FACTOR = 10
 """The statement time-out as a multiple of the lock time-out."""
 
@@ -47,9 +51,19 @@ _STATEMENT_TIMEOUT_FACTOR = 10
 class Session:
     """Runs statements on one database alias. As always in Django, each thread has its own connection."""
 
-    def __init__(self, alias: str, slow_query_ms: float, timeout_ms: int | None = None) -> None:
-        """`timeout_ms` is the lock time-out; None: that of the connection's settings."""
+    def __init__(
+        self,
+        alias: str,
+        slow_query_ms: float,
+        timeout_ms: int | None = None,
+        sign_of_loss: Callable[[], Path | None] = lambda: None,
+    ) -> None:
+        """`timeout_ms` is the lock time-out; None: that of the connection's settings.
+
+        `sign_of_loss`: a file which shows that the store existed (`settlement.earlier_store`), for messages.
+        """
         self.alias = alias
+        self._sign_of_loss = sign_of_loss
         self._times = StatementTimes(slow_query_ms)
         self._timeout_ms = timeout_ms
         self._tuned = threading.local()
@@ -69,8 +83,8 @@ class Session:
                     for setting in self._settings_of(connection):
                         cursor.execute(setting)
                 self._tuned.connection = connection.connection
-                self._tuned.file = file or self._file_of(connection)
-                self._had_file = self._tuned.file is not None
+                self._tuned.file = file
+                self._had_file = file is not None
         return connection
 
     def _settings_of(self, connection: BaseDatabaseWrapper) -> list[str]:
@@ -83,28 +97,42 @@ class Session:
         return [_DURABLE_IN_POSTGRESQL, f"SET lock_timeout = {timeout_ms}", f"SET statement_timeout = {statement_ms}"]
 
     def _file_of(self, connection: BaseDatabaseWrapper) -> tuple[int, int] | None:
-        """Device and inode of SQLite's database file; None if there is no file.
+        """Device and inode of SQLite's database file; None for another database.
 
         SQLite continues to write to a file that was deleted or replaced, and those writes would be lost. Therefore a
-        connection to such a file is closed. If the file is missing, no connection is opened, because that would create
-        an empty one. Raises StoreUnavailable.
+        connection to such a file is closed. Raises StoreUnavailable if the file has disappeared, StoreMisconfigured if
+        it was never there.
         """
-        if connection.vendor != "sqlite":
-            return None
         name = str(connection.settings_dict["NAME"])
+        if connection.vendor != "sqlite" or name == _IN_MEMORY or "mode=memory" in name:
+            return None
         try:
             status = os.stat(name)
         except OSError as error:
+            connection.close()
+            metrics.DB_ERRORS.labels("unavailable").inc()
             if self._had_file:
-                connection.close()
-                metrics.DB_ERRORS.labels("unavailable").inc()
                 raise StoreUnavailable(f"The database file {name} is missing: restore it.") from error
-            return None
+            raise StoreMisconfigured(self._missing_sentence(name)) from error
         file = status.st_dev, status.st_ino
         if connection.connection is not None and getattr(self._tuned, "file", file) != file:
             log.warning("store.database_file_replaced", file=name)
             connection.close()
         return file
+
+    def _missing_sentence(self, name: str) -> str:
+        if sign := self._sign_of_loss():
+            return restore_sentence(f"The database file {name} is missing", sign)
+        return f"The database file {name} does not exist: manage.py init_store creates it."
+
+    def create_file(self) -> None:
+        """Creates an empty database if there is none and it is a file. Raises StoreUnavailable."""
+        connection = connections[self.alias]
+        try:
+            connection.prepare_database()
+        except OSError as error:
+            name = connection.settings_dict["NAME"]
+            raise StoreUnavailable(f"The database file {name} cannot be created: {error.strerror}.") from error
 
     def close(self) -> None:
         connections[self.alias].close()
@@ -162,6 +190,9 @@ class Session:
     def _rejected(self, error: Exception) -> StoreRejected:
         metrics.DB_ERRORS.labels("rejected").inc()
         if is_uninitialized(error):
+            if (sign := self._sign_of_loss()) and self._is_empty():
+                name = connections[self.alias].settings_dict["NAME"]
+                return StoreMisconfigured(restore_sentence(f"The database {name} has no tables", sign))
             return StoreUninitialized(
                 f"The database rejects the statement (manage.py init_store creates the tables): {first_line(error)}"
             )
@@ -177,3 +208,10 @@ class Session:
                 f"{first_line(error)}"
             )
         return StoreRejected(f"The database rejects the statement: {first_line(error)}")
+
+    def _is_empty(self) -> bool:
+        """Whether the database has no table at all; not if only those of a newer version are missing."""
+        try:
+            return not connections[self.alias].introspection.table_names()
+        except DatabaseError:
+            return False

@@ -5,6 +5,7 @@ with upserts and `executemany` instead of the ORM, which would take more time th
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
 
@@ -57,9 +58,18 @@ class SqlStore(SqlLookups, SingleInserts):
 
     is_atomic = True
 
-    def __init__(self, alias: str = "default", slow_query_ms: float = 100, timeout_ms: int | None = None) -> None:
-        """`timeout_ms` is the lock time-out; None: that of the database's settings."""
-        self._session = Session(alias, slow_query_ms, timeout_ms)
+    def __init__(
+        self,
+        alias: str = "default",
+        slow_query_ms: float = 100,
+        timeout_ms: int | None = None,
+        sign_of_loss: Callable[[], Path | None] = lambda: None,
+    ) -> None:
+        """`timeout_ms` is the lock time-out; None: that of the database's settings.
+
+        `sign_of_loss`: a file which shows that the store existed, for the message about a missing database.
+        """
+        self._session = Session(alias, slow_query_ms, timeout_ms, sign_of_loss)
 
     def connect(self) -> None:
         self._session.open()
@@ -68,6 +78,7 @@ class SqlStore(SqlLookups, SingleInserts):
         self._session.close()
 
     def init(self) -> None:
+        self._session.create_file()
         self._session.open()
         with self._session.translating():
             call_command("migrate", database=self._session.alias, interactive=False, verbosity=0)
