@@ -28,4 +28,4 @@ ENV PATH=/venv/bin:$PATH \
 USER 10001:10001
 # A new volume gets the owner of the folder where it is mounted.
 VOLUME ["/data", "/sockets"]
-CMD ["gunicorn", "--config", "exchange_site/gunicorn_conf.py", "exchange_site.wsgi"]
+CMD ["gunicorn", "--config", "exchange_site/gunicorn_conf.py", "exchange_site.asgi"]

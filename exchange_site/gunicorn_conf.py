@@ -1,8 +1,10 @@
-"""Configuration of gunicorn: gunicorn --config exchange_site/gunicorn_conf.py exchange_site.wsgi
+"""Configuration of gunicorn: gunicorn --config exchange_site/gunicorn_conf.py exchange_site.asgi
 
-One worker with threads: pages wait for the store rather than for a core, and Prometheus counters need one process.
+One worker: its event loop holds the connections, views run in threads. Pages wait for the store rather than for a core,
+and Prometheus counters need one process.
 """
 
+import logging
 import os
 
 from django.conf import settings
@@ -10,6 +12,7 @@ from gunicorn import glogging
 from gunicorn.config import Config
 
 from exchange_site.web import set_up_web
+from exchange_site.web_connections import ConnectionLimits, LimitedConnection
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
 set_up_web()  # here, not in the worker: gunicorn would restart a worker that exits, again and again
@@ -23,11 +26,21 @@ class Logger(glogging.Logger):
         self.error_log.propagate = True
 
 
+def post_worker_init(worker: object) -> None:
+    """Uvicorn's messages too: its worker has given them the handlers of gunicorn, which has none."""
+    logging.getLogger("uvicorn.error").propagate = True
+
+
+LimitedConnection.limits = ConnectionLimits(
+    connections=settings.WEB_CONNECTIONS,
+    request_s=settings.WEB_REQUEST_SECONDS,
+    response_s=settings.WEB_RESPONSE_SECONDS,
+)
 bind = settings.WEB_ADDRESS
 workers = 1
-worker_class = "gthread"
-threads = settings.WEB_THREADS
+worker_class = "exchange_site.web_connections.Worker"
 timeout = 60
 graceful_timeout = 10
+keepalive = 5
 control_socket_disable = True  # not needed: the supervisor starts and stops gunicorn
 logger_class = Logger

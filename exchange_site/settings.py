@@ -229,7 +229,25 @@ SECRET_KEY = (
 )
 SECRET_KEY_IS_GIVEN = bool(SECRET_KEY)
 WEB_ADDRESS = _env.text("WEB_ADDRESS", "127.0.0.1:8000", "HOST:PORT of the web server.", read_by="web, run_exchange")
-WEB_THREADS = _env.whole("WEB_THREADS", 8, "Maximum number of concurrent requests.", unit="threads")
+WEB_THREADS = _env.whole(
+    "WEB_THREADS",
+    8,
+    "Number of requests that are answered at a time, each in a thread with a database connection of its own; health "
+    "and metrics have four more.",
+    unit="threads",
+)
+WEB_CONNECTIONS = _env.whole(
+    "WEB_CONNECTIONS",
+    512,
+    "Number of open connections; a further one closes that whose client has been waited for longest.",
+    unit="connections",
+)
+WEB_REQUEST_SECONDS = _env.whole(
+    "WEB_REQUEST_SECONDS", 15, "Time in which a client must have sent a whole request.", unit="s"
+)
+WEB_RESPONSE_SECONDS = _env.whole(
+    "WEB_RESPONSE_SECONDS", 60, "Time in which a client must have read a whole response.", unit="s"
+)
 WEB_HTTPS = _env.flag(
     "WEB_HTTPS",
     False,
@@ -297,7 +315,6 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",  # last: it replaces the login page of a locked account
 ]
 ROOT_URLCONF = "exchange_site.urls"
-WSGI_APPLICATION = "exchange_site.wsgi.application"
 ASGI_APPLICATION = "exchange_site.asgi.application"
 TEMPLATES = [
     {

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from django.conf import settings
@@ -10,7 +11,7 @@ from django.db import connections
 from matching.commandline.engine_addresses import replicas
 from matching.core.epochs import Epoch, newest
 from matching.transport.wire import Addresses
-from settlement import earlier_store
+from settlement import earlier_store, lock
 from settlement.clock import SystemClock
 from settlement.durable.spill import Spill
 from settlement.errors import CannotRun
@@ -74,6 +75,14 @@ def ping_and_close(store: Store) -> bool:
         return True
     finally:
         connections.close_all()
+
+
+def store_lock(name: str | None = None) -> AbstractContextManager[lock.StoreLock]:
+    """The lock of the store of SETTLEMENT_STORE, or `name`, for a process that writes blocks or rebuilds projections.
+
+    ScyllaDB has none. Raises AlreadyRunning, CannotRun.
+    """
+    return lock.of_store("default") if (name or settings.SETTLEMENT_STORE) == "sql" else nullcontext(lock.NeverLost())
 
 
 def make_tables_if_missing(store: Store) -> None:

@@ -91,7 +91,7 @@ def web(folder: Path, process_environment: dict[str, str]) -> Iterator[str]:
     """Address of a web server whose database is missing."""
     environment = {**process_environment, "DATA_DIR": str(folder)}
     program = Program(
-        ["-m", "gunicorn", "--config", "exchange_site/gunicorn_conf.py", "exchange_site.wsgi"], environment
+        ["-m", "gunicorn", "--config", "exchange_site/gunicorn_conf.py", "exchange_site.asgi"], environment
     )
     address = environment["WEB_ADDRESS"]
     try:

@@ -334,7 +334,7 @@ def test_commands_that_sign_nothing_run_without_a_secret_key(tmp_path: Path) -> 
 @pytest.mark.processes
 def test_the_web_does_not_start_without_a_secret_key(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import exchange_site.wsgi"],
+        [sys.executable, "-c", "import exchange_site.asgi"],
         cwd=site.BASE_DIR,
         env={**os.environ, "SECRET_KEY": "", "DATA_DIR": str(tmp_path)},
         capture_output=True,

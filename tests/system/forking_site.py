@@ -18,7 +18,7 @@ PASSWORD = "only-for-this-test"
 STOP_S = 60
 
 # --preload, used to save memory: connections opened before the fork would be shared by the workers.
-WEB = "gunicorn --preload --workers 2 --config exchange_site/gunicorn_conf.py exchange_site.wsgi"
+WEB = "gunicorn --preload --workers 2 --config exchange_site/gunicorn_conf.py exchange_site.asgi"
 # The worker of the Procfile, but with processes instead of threads, and a reconciliation every second.
 WORKER = """
 from exchange_site.celery import app

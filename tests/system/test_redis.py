@@ -117,7 +117,7 @@ def test_a_frozen_redis_is_reported_quickly_and_does_not_make_the_site_unready(
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
     environment = {**exchange, "WEB_ADDRESS": address, "SECRET_KEY": "only for tests, and long enough to be accepted"}
-    program = [sys.executable, "-m", "gunicorn", "--config", "exchange_site/gunicorn_conf.py", "exchange_site.wsgi"]
+    program = [sys.executable, "-m", "gunicorn", "--config", "exchange_site/gunicorn_conf.py", "exchange_site.asgi"]
     web = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: ready(address) == (200, {"store": True, "database": True, "broker": True}), "the web", 60)

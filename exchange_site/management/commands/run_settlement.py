@@ -1,4 +1,5 @@
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.conf import settings
@@ -35,7 +36,7 @@ class Command(ExchangeCommand):
         wiring.collect_garbage_rarely()
         first_start.warn_if_plain()
         try:
-            count = settle(tables, stop.is_set, wiring.options(until_block), newest, probes)
+            count = settle(tables, wiring.store_lock(store), stop.is_set, wiring.options(until_block), newest, probes)
         except (AddressError, OSError) as error:  # a port in use, or a folder that cannot be read
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         self.stdout.write(f"settled {count} blocks")
@@ -56,6 +57,7 @@ def refuse_unfinished(tables: Store, until_block: int, signal: int) -> None:
 
 def settle(
     tables: Store,
+    store_lock: AbstractContextManager[lock.StoreLock],
     stop: Callable[[], bool],
     choices: Options,
     newest: worker_status.Newest,
@@ -63,17 +65,19 @@ def settle(
 ) -> int:
     with lock.exclusive(wiring.data_dir()):
         tables.connect()
-        wiring.make_tables_if_missing(tables)
-        trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
         with (
+            store_lock as held,
             metrics.of_worker(),
             worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes),
             worker_alarms.running_alarms(SystemClock()) as alarms,
             register_exchange.running_unless_plain(),
         ):
+            wiring.make_tables_if_missing(tables)
+            trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
             listening = wiring.listening()
 
             def report(now: worker_status.WorkerStatus) -> None:
+                held.check()
                 now = listening.complete(now)
                 newest(now)
                 alarms.observe(now)

@@ -30,7 +30,8 @@ class Command(ExchangeCommand):
     def handle(self, *, from_block: int, as_json: bool, **options: Any) -> None:
         store, stop = wiring.store(), stop_on_signals()
         wiring.collect_garbage_rarely()
-        with lock.exclusive(wiring.data_dir()), progress.blocks("rebuilding") as reach:
+        store.connect()
+        with lock.exclusive(wiring.data_dir()), wiring.store_lock(), progress.blocks("rebuilding") as reach:
             trail, letters = wiring.trail(), wiring.dead_letters(store)
             clock, choices = SystemClock(), wiring.options()
             try:

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import signal
+import socket
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -203,7 +205,9 @@ def test_init_store_exits_2_if_something_is_missing_that_it_does_not_create(
 
 def test_a_second_settlement_process_is_refused(settled: Store, data_dir: Path) -> None:
     with lock.exclusive(data_dir):
-        assert refused("rebuild_projections") == (2, f"Another settlement process uses {data_dir}: stop it first.")
+        owner = f"settlement on {socket.gethostname()[:30]}, process {os.getpid()}"
+        code, sentence = refused("rebuild_projections")
+        assert (code, sentence) == (2, f"Another settlement process works on {data_dir} ({owner}): stop it first.")
         assert refused("run_settlement")[0] == 2
         with pytest.raises(AlreadyRunning), lock.exclusive(data_dir):
             pass

@@ -1,0 +1,76 @@
+"""Attack 11: two settlements on one store. The second one names the first and ends; a killed one leaves no lock."""
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from exchange_site.operations.free_addresses import free_http_address
+from scripts.services import Running
+from tests.matching.small_exchange import until
+from tests.system.conftest import Process, Start
+from tests.system.test_postgres import ends_well
+
+START_S = 120
+STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.services("postgres"))]
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(params=STORES)
+def store_url(request: pytest.FixtureRequest, start: Start, tmp_path: Path, empty_store: Path) -> Iterator[str]:
+    """DATABASE_URL of an empty store."""
+    if request.param == "sqlite":
+        folder = tmp_path / "store"
+        folder.mkdir(mode=0o700)
+        shutil.copy(empty_store, folder)
+        yield f"sqlite:///{folder / 'exchange.sqlite3'}"
+        return
+    server: Running = request.getfixturevalue("postgres")
+    name = f"two_settlements_{os.getpid()}"
+    with psycopg.connect(host=server.host, port=server.port, user="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        url = f"postgres://postgres@{server.host}:{server.port}/{name}"
+        ends_well(start, "init_store", DATABASE_URL=url)
+        yield url
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def settlement(start: Start, store_url: str) -> Process:
+    """Has a DATA_DIR of its own."""
+    return start("run_settlement", DATABASE_URL=store_url, SETTLEMENT_HTTP_ADDRESS=free_http_address())
+
+
+def runs(process: Process) -> bool:
+    return any("settlement.started" in line for line in process.errors)
+
+
+def has_started(process: Process) -> Process:
+    until(lambda: runs(process) or process.popen.poll() is not None, "settlement to start", START_S)
+    assert process.popen.poll() is None, process.errors
+    return process
+
+
+def test_the_second_settlement_names_the_first_and_ends_and_a_killed_one_is_replaced(
+    start: Start, store_url: str
+) -> None:
+    first = has_started(settlement(start, store_url))
+
+    second = settlement(start, store_url)
+    until(lambda: second.popen.poll() is not None, "the end of the second settlement", START_S)
+    assert second.stop() == 2
+    said = "".join(second.errors)
+    owner = f"(settlement on {socket.gethostname()[:30]}, process {first.popen.pid})"
+    assert "Another settlement process works on the store" in said
+    assert f"{owner}: stop it first." in said
+    assert "damage" not in said
+    assert "Traceback" not in said
+    assert first.popen.poll() is None
+
+    first.stop(signal.SIGKILL)
+    has_started(settlement(start, store_url))
