@@ -13,7 +13,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test acceptance coverage services services-stop check format bench torture clean
+.PHONY: help install install-dev run test acceptance coverage services services-stop check format bench torture clean sbom audit
 
 help:
 	@echo "make run            start the exchange: engine, settlement, web admin, background work, demo market"
@@ -26,6 +26,8 @@ help:
 	@echo "make bench          benchmarks: a table and a JSON file in bench-results/"
 	@echo "make torture        kill real processes at random under load, then check; TORTURE_ARGS='--kills 20 --seed 1'"
 	@echo "make services       install and start the servers that tests use; make services-stop ends them"
+	@echo "make sbom           write sbom.json: every package that runs, in CycloneDX form; needs no network"
+	@echo "make audit          ask the Python advisory database about these packages; needs a network"
 	@echo "make clean          remove .venv and caches; data/ stays"
 
 $(MADE):
@@ -99,6 +101,12 @@ bench: $(RUNTIME)
 
 torture: $(RUNTIME)
 	@$(PY) -m scripts.torture $(TORTURE_ARGS)
+
+sbom: $(DEV)
+	@$(PY) -m cyclonedx_py requirements --output-reproducible --output-file sbom.json requirements.txt
+
+audit: $(DEV)
+	@$(PY) -m pip_audit --require-hashes --disable-pip --requirement requirements.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
