@@ -31,7 +31,7 @@ def run(loaded: Callable[[], None]) -> None:
         execute_from_command_line(sys.argv)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the output has read enough (`| head`); what is left in the buffer goes nowhere.
+        # The reader of the output has closed the pipe (`| head`); the rest of the buffer is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

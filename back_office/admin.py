@@ -75,9 +75,9 @@ class StaffAdmin(StrictChangeList, UserAdmin, ModelAdmin):  # type: ignore[misc,
 
 
 def _outranks(other: User | None, user: User | AnonymousUser) -> bool:
-    """Whether `other` has a right that `user` lacks, which `user` would gain with a new password for `other`.
+    """Whether `other` has a permission that `user` lacks: by setting a password for `other`, `user` would gain it.
 
-    Inactive accounts count with all their rights: whoever may change them may activate them.
+    Inactive users count with all their permissions, because a user who may change them may also activate them.
     """
     if other is None or user.is_superuser:
         return False
@@ -88,7 +88,7 @@ def _outranks(other: User | None, user: User | AnonymousUser) -> bool:
 
 @admin.register(Group)
 class StaffGroupAdmin(StrictChangeList, GroupAdmin, ModelAdmin):  # type: ignore[misc]
-    """Only superusers change groups: a group gives rights to its members."""
+    """Only superusers change groups, because a group gives permissions to its members."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)

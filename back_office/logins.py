@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 SHOWN_CHARACTERS = 150
 IPV6_NETWORK_BITS = 64
-"""A site has this network at least, so a single IPv6 address says nothing about who sends a request."""
+"""A customer gets a network of at least this size and can use any address in it, so the network is what counts."""
 
 
 def connect() -> None:
@@ -26,10 +26,10 @@ def connect() -> None:
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The client's address as far as it is trusted: that of the connection, or what the proxy of the settings says.
+    """The client's address: that of the connection, or the last one in the header WEB_CLIENT_ADDRESS_HEADER.
 
-    A proxy appends the address that it sees, so the last one is not the client's invention. For IPv6 this is the
-    network. None if the server does not know it.
+    The proxy appends the last address in the header, so the client cannot forge it. For IPv6 the result is the address
+    of the network. None if the server does not know the client's address.
     """
     connection = request.META.get("REMOTE_ADDR") or None
     if not settings.WEB_CLIENT_ADDRESS_HEADER:
@@ -53,7 +53,7 @@ def _network(text: str) -> str | None:
 def locked_page(
     request: HttpRequest, original: HttpResponse | None = None, credentials: dict[str, Any] | None = None
 ) -> HttpResponse:
-    """Answer to a login of a locked pair of account and address. It is the same whether or not the account exists."""
+    """Answer to a login if this pair of account and address is locked; the same whether or not the account exists."""
     sentence = (
         f"There were too many wrong passwords for this account from your address. Try again in "
         f"{settings.LOGIN_LOCK_MINUTES} minutes, or ask who runs the site to unlock it: manage.py axes_reset_username."

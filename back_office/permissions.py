@@ -1,7 +1,7 @@
 """Permissions of the back office's pages, named after the tables whose rows they show.
 
-A page needs the permission of every kind of record on it. Two pages show what the account may see: the overview hides
-the other sections, the search does not look for other records.
+A page needs the permission of every kind of record on it. There are two exceptions: the overview leaves out sections,
+and the search leaves out kinds of records, for which the user lacks the permission.
 """
 
 from collections.abc import Iterable

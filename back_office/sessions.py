@@ -1,4 +1,4 @@
-"""The end of logins: after a time without a request, and after a time in any case."""
+"""Ends a login SESSION_IDLE_MINUTES after the last request, and in any case SESSION_HOURS after it began."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,11 @@ RECORDED_AFTER_S = 15
 """Activity is recorded at most this often, because each record is a write to the database."""
 
 POLLED = ("office:live",)
-"""Views that open pages ask by themselves: they do not show that somebody is there."""
+"""Views that an open page requests by itself: such a request does not show that somebody uses the page."""
 
 
 def connect() -> None:
-    """A new login begins a new time, even in a session that exists already."""
+    """Both times start again at each login, also in a session that exists already."""
     user_logged_in.connect(_begin, dispatch_uid="office-session-began")
 
 
@@ -49,7 +49,7 @@ class SessionEndMiddleware:
                 request.session[ACTIVE_AT] = now
             return None
         logout(request)  # the middleware after this one redirects to the login
-        # A script's request would put the login into the page: the page is loaded again instead.
+        # htmx would put the login form into the open page; with this header it loads the whole page again.
         return HttpResponse(headers={"HX-Refresh": "true"}) if "HX-Request" in request.headers else None
 
 

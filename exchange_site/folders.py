@@ -14,14 +14,14 @@ _NAMED = 3
 
 
 def make_private(folder: Path) -> None:
-    """Takes away every access of other accounts to the folder and the folders in it, if they are ours."""
+    """Removes the access of other accounts to the folder and all folders in it that this account owns."""
     for path, status in _content(folder):
         if stat.S_ISDIR(status.st_mode) and status.st_mode & FOR_OTHERS and status.st_uid == os.geteuid():
             path.chmod(stat.S_IMODE(status.st_mode) & ~FOR_OTHERS)
 
 
 def foreign_owner(folder: Path) -> tuple[Path, str] | None:
-    """The first file or folder that another account owns, and that account; root may own files."""
+    """The first file or folder of another account except root, and the name of that account; None if there is none."""
     for path, status in _content(folder):
         if status.st_uid not in (ROOT, os.geteuid()):
             return path, account(status.st_uid)
@@ -38,7 +38,7 @@ def open_to_others(folder: Path) -> list[tuple[Path, int]]:
 
 
 def closing_command(folder: Path, found: list[tuple[Path, int]]) -> str:
-    """The command that takes the access away."""
+    """The shell command that removes the access of other accounts to the folders `found` below `folder`."""
     if len(found) > _NAMED:
         return f"chmod -R go-rwx {shlex.quote(str(folder))}"
     return f"chmod 700 {' '.join(shlex.quote(str(path)) for path, _ in found)}"

@@ -1,1 +1,1 @@
-"""The block feed, the worker that makes it durable, the stores and their projections."""
+"""Settlement: receives the engine's blocks, makes them durable in a store, and projects them to rows."""

@@ -36,7 +36,7 @@ def trades_between(store: Store, first: int, last: int) -> Iterator[Trade]:
 def entries_of_event(
     store: Store, event_sequence: int, accounts: Iterable[int], instrument: Instrument | None
 ) -> list[LedgerEvent]:
-    """The ledger entries of an event on these accounts, by leg. `instrument` is the orders'; None: unknown.
+    """The ledger entries of an event on these accounts, by leg. `instrument`: of its orders; None: unknown.
 
     Entries are read by account, because on ScyllaDB the ledger is partitioned by account: a lookup by event would read
     every account that has entries near it.

@@ -140,7 +140,7 @@ def _engine_id() -> str:
 
 
 def probes(parts: Parts) -> Mapping[str, health.Probe]:
-    """Readiness checks: the loop is running; a leader takes commands, a follower hears its leader."""
+    """Readiness checks: the loop is running; a leader takes commands, a follower receives messages of its leader."""
     loop = health.timed(lambda: time.monotonic() - parts.publisher.last_beat_s < _LOOP_TIMEOUT_S)
     return health.CurrentProbes(lambda: {"loop": loop, **_of_role(parts)})
 

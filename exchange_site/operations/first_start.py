@@ -1,4 +1,4 @@
-"""Created by the first start: keys of the sockets by any command; a secret key and an administrator by `make run`."""
+"""What a first start creates: any command the sockets' keys; `make run` also a secret key and an administrator."""
 
 import os
 import secrets
@@ -35,7 +35,7 @@ def make_administrator(password_file: Path) -> bool:
 
 
 def make_local_keys() -> None:
-    """Creates the keys of this machine in an empty DATA_DIR, and in one that has none yet. Raises KeysUnusable."""
+    """Creates the keys of this machine if DATA_DIR has no key register yet. Raises KeysUnusable."""
     if settings.PLAIN_SOCKETS or os.path.lexists(settings.DATA_DIR / "keys" / "register.json"):
         return
     # Imported here: loading ZeroMQ would delay every later start.

@@ -134,7 +134,7 @@ class Follower:
         return self.feed.leader() if self.leader_is_alive() else ""
 
     def leader_is_alive(self) -> bool:
-        """Whether the leader was heard or found lately."""
+        """Whether a message of the leader arrived, or a search found it, within the last seconds."""
         return self.feed.silent_for_s() < _LEADER_ALIVE_S
 
     # Blocks

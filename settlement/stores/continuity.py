@@ -1,8 +1,8 @@
 """Checks that a write continues what the store contains, so that an older copy or another store is detected.
 
-Every write runs these checks, not only a write after a failure. A database may be restored from a backup, or a standby
-without the last commits may take over. Another statement may be the first to reconnect after that, and it does not
-notice the change. The checks of epochs are the same in all stores and are here too.
+A database may be restored from a backup, or a standby without the last commits may take over. A read may be the first
+statement after that, and would reconnect without an error. So every write runs these checks, not only a write after a
+failure. The checks of epochs are the same in all stores and are here too.
 """
 
 from collections.abc import Callable, Sequence

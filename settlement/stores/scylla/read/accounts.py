@@ -77,7 +77,7 @@ class Accounts:
         return found[:limit]
 
     def _ids(self, statement: str, kind: str, account: int, limit: int, before: int | None) -> Iterator[list[int]]:
-        """Newest first. There is one list, unless index entries lead to rows that a reset has deleted."""
+        """Yields lists of ids, newest first; more than one if the index still has rows that a reset has deleted."""
         below = before_key(before)
         while is_int64(account):
             read = partial(self._ids_of_parts, statement, account, below)
