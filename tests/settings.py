@@ -1,4 +1,4 @@
-"""The site's settings as tests see them: a folder of their own, and passwords that need no time."""
+"""The site's settings for tests: a temporary DATA_DIR, and a fast hash for passwords."""
 
 import atexit
 import os

@@ -1,6 +1,6 @@
 """The documents name only what exists: paths, modules, links, commands, options, variables, make targets.
 
-Of the changelog only the part about the coming version is judged: released entries tell of the code as it was then.
+Of the changelog only the part about the coming version is checked: entries of releases describe the code of their time.
 """
 
 import json

@@ -9,7 +9,7 @@ LINES = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()
 ROWS = [line.strip("|").split(" | ") for line in LINES if line.startswith("| ")][1:]
 
 
-def test_a_term_is_one_row_of_two_cells_and_none_is_told_twice() -> None:
+def test_a_term_is_one_row_of_two_cells_and_none_appears_twice() -> None:
     terms = [row[0].strip() for row in ROWS]
     assert len(terms) == len(set(terms)) > 80
     assert all(len(row) == 2 and row[1].strip() for row in ROWS)

@@ -1,4 +1,4 @@
-"""docs/logs.md lists every log event of the rooms below, with its level and fields, and no event that is gone."""
+"""docs/logs.md lists every log event of the packages below, with its level and fields, and no event that is gone."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "logs.md"
-ROOMS = [
+PACKAGES = [
     "back_office",
     "exchange_site",
     "ledger",
@@ -46,8 +46,8 @@ class Row(NamedTuple):
 
 
 def log_calls() -> Iterator[LogCall]:
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and is_log_method(node.func):
                     yield read_call(f"{path.relative_to(ROOT)}:{node.lineno}", node)
@@ -82,7 +82,7 @@ def rows() -> list[Row]:
 
 def test_log_events_are_identifiers_with_fields() -> None:
     calls = list(log_calls())
-    assert len(calls) >= 15, "the rooms were read"
+    assert len(calls) >= 15, "the packages were read"
     assert not [call for call in calls if not re.fullmatch(IDENTIFIER, call.event)]
 
 

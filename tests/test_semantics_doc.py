@@ -74,13 +74,13 @@ def test_a_section_ends_with_the_tests_that_hold_it(number: int) -> None:
 
 
 @pytest.mark.parametrize("codes", CODES, ids=lambda codes: str(codes.__name__))
-def test_every_code_stands_on_the_page_with_its_number(codes: type[IntEnum]) -> None:
+def test_every_code_is_on_the_page_with_its_number(codes: type[IntEnum]) -> None:
     (told,) = (row[1] for row in table(section(2), "codes") if row[0] == f"`{codes.__name__}`")
     assert told == ", ".join(f"`{name_of(code)}` {int(code)}" for code in codes)
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_record_stands_on_the_page_with_its_fields_and_types(name: str) -> None:
+def test_a_record_is_on_the_page_with_its_fields_and_types(name: str) -> None:
     told = [(row[0].strip("`"), row[1].strip("`")) for row in table(section(2), f"`{name}`")]
     record: np.dtype[np.void] = RECORDS[name]
     assert told == [(field, record[field].str.removeprefix("|")) for field in record.names or ()]

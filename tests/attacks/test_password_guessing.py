@@ -1,4 +1,4 @@
-"""Attack 14: wrong passwords without end, and a session that somebody left open."""
+"""An attacker who guesses passwords, and a session that somebody left open."""
 
 from datetime import timedelta
 

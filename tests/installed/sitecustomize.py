@@ -1,4 +1,4 @@
-"""For each Python that a test starts: what requirements.txt does not bring is not there, as where an operator installs.
+"""Run by each Python that a test starts: hides packages that requirements.txt lacks, as on an operator's machine.
 
 `tests/conftest.py` names this folder in PYTHONPATH, and the modules in HIDDEN_MODULES.
 """

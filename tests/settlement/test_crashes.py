@@ -1,4 +1,4 @@
-"""`kill -9` between any two steps of settlement, and a start after it."""
+"""`kill -9` between any two steps of settlement, and the restart."""
 
 from pathlib import Path
 

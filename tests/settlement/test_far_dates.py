@@ -1,4 +1,4 @@
-"""An engine's clock that ran far ahead: told by an alarm, and whatever it dated is stored and shown."""
+"""An engine's clock that is far ahead: an alarm reports it, and blocks with such times are stored and shown."""
 
 from pathlib import Path
 

@@ -85,7 +85,7 @@ def test_an_owner_that_lost_it_to_another_during_an_outage_ends(checked_always: 
 
 
 @on_postgresql
-def test_an_outage_that_goes_on_ends_nothing(checked_always: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_that_continues_ends_nothing(checked_always: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with lock.of_store("postgres") as held:
         settings = held._connection.settings_dict  # type: ignore[attr-defined]
         end_lock_connections()

@@ -1,4 +1,4 @@
-"""Settlement against feeds that lose and lie, stores that fail, and crashes between any two steps."""
+"""Settlement with feeds that lose and corrupt blocks, stores that fail, and crashes between any two steps."""
 
 from functools import partial
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_a_block_that_the_engine_has_no_more_stops_settlement_with_nothing_writt
     assert store.projected().block_number <= 3
 
 
-def test_a_block_that_nobody_answers_for_is_given_up_after_a_deadline(
+def test_a_requested_block_without_any_answer_is_given_up_after_a_deadline(
     store: Store, settle: Settle, clock: FakeClock
 ) -> None:
     feed = feed_of(clock, BLOCKS, deaf=10**9, silent_after=1000)
@@ -211,13 +211,13 @@ def test_a_repeat_of_a_block_of_this_run_with_other_bytes_stops_settlement(
     assert store.appended().block_number == 3
 
 
-def test_an_engine_that_is_behind_the_store_is_told(store: Store, settle: Settle, clock: FakeClock) -> None:
+def test_an_engine_that_is_behind_the_store_is_reported(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS))
     with pytest.raises(ChainConflict, match=f"at block 2, but the store already has block {LAST}"):
         settle(store, ScriptedFeed(clock, [], announced=2))
 
 
-def test_an_engine_with_another_chain_as_long_is_told(store: Store, settle: Settle, clock: FakeClock) -> None:
+def test_an_engine_with_another_chain_as_long_is_reported(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS))
     other = flipped(BLOCKS[-1], 100)
     with pytest.raises(ChainConflict, match="was received again with other bytes"):
@@ -281,7 +281,7 @@ def test_blocks_that_a_dead_engine_sent_too_early_are_forgotten(store: Store, se
     assert store.appended() == Checkpoint(LAST, CHAIN.engine.state_hash, 1)
 
 
-def test_it_stops_at_the_block_that_it_was_told(store: Store, settle: Settle, clock: FakeClock) -> None:
+def test_it_stops_at_the_given_block(store: Store, settle: Settle, clock: FakeClock) -> None:
     assert settle(store, feed_of(clock, BLOCKS), until_block=7) == 7
     assert store.appended().block_number == store.projected().block_number == 7
     assert settle(store, feed_of(clock, BLOCKS), until_block=7) == 0
@@ -348,7 +348,7 @@ def test_projection_reads_back_what_memory_does_not_hold(
     assert (tables(store), trail_text(folder)) == undisturbed
 
 
-def test_appends_and_projection_both_go_on_under_load(store: Store, settle: Settle, clock: FakeClock) -> None:
+def test_appends_and_projection_both_continue_under_load(store: Store, settle: Settle, clock: FakeClock) -> None:
     order: list[str] = []
     for name in WRITES:
         note_calls(store, name, partial(order.append, name))
@@ -368,7 +368,7 @@ def test_a_small_batch_is_projected_after_its_time(store: Store, settle: Settle,
     assert 0.25 <= projected[0] - began < 0.5
 
 
-def test_checkpoints_that_contradict_each_other_are_told(store: Store, settle: Settle, clock: FakeClock) -> None:
+def test_checkpoints_that_contradict_each_other_are_reported(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS[:3]))
     store.insert_batch(projection(5))
     with pytest.raises(StoreDamaged, match="projected to block 5, but has blocks only up to 3"):

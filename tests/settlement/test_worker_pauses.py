@@ -1,4 +1,4 @@
-"""Settlement that was busy, stopped or suspended blames nobody else for the time that it did not listen."""
+"""Time in which settlement was busy, stopped or suspended does not count as silence of the engine."""
 
 import pytest
 

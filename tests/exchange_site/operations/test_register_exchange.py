@@ -144,7 +144,7 @@ def test_a_register_of_another_exchange_is_not_taken(first: Machine, tmp_path: P
     assert f"of another exchange ('{other.register.exchange}')" in logs[0]["error"]
 
 
-def test_two_registers_that_were_signed_at_once_are_told(first: Machine, tmp_path: Path, store: SqlStore) -> None:
+def test_two_registers_that_were_signed_at_once_are_reported(first: Machine, tmp_path: Path, store: SqlStore) -> None:
     """The root key was copied to another machine, and both made a key before either saw the other's."""
     twin = KeyFolder(tmp_path / "twin" / "keys")
     with twin.locked():

@@ -1,4 +1,4 @@
-"""What is refused at the edge, in the order of docs/semantics.md, section 4, whatever comes."""
+"""Refusals at the edge, in the order of docs/semantics.md, section 4, for any input."""
 
 from itertools import combinations
 from typing import Any

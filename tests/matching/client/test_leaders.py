@@ -1,4 +1,4 @@
-"""Finding who leads, and a connection that goes there: scripted engines, no thread, no waiting."""
+"""Finding the leader, and connections that switch to it: scripted engines, no threads, no waiting."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Questions and when they are asked again: scripted engines that take their time and lose messages."""
+"""Questions to an engine, and when they are repeated: scripted engines that are slow and lose messages."""
 
 from collections.abc import Sequence
 from typing import Any

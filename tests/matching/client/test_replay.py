@@ -1,4 +1,4 @@
-"""`manage.py replay`: the vectors in every way of running them, and what it does with bad input."""
+"""`manage.py replay`: the vectors with all options, and invalid input."""
 
 import json
 import os
@@ -165,7 +165,7 @@ def test_an_empty_file_gives_the_summary_of_nothing(tmp_path: Path) -> None:
     assert json.loads(summary).items() >= nothing.items()
 
 
-def test_junk_and_long_lines_are_malformed_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_junk_and_long_lines_are_malformed_and_the_run_continues(tmp_path: Path) -> None:
     long = b'{"command":"asset","symbol":"' + b"X" * (3 << 20) + b'"}'
     padded = ASSET.encode() + b" " * (2 << 20)
     junk = bytes(range(10)) + b"\x0b\x7f\xe2\x80\xa8\xef\xbb\xbf"

@@ -131,7 +131,7 @@ class TestJournal:
     @pytest.mark.parametrize(
         ("step", "before"), [(step, True) for step in range(1, 31)] + [(step, False) for step in range(1, 31, 5)]
     )
-    def test_killed_at_any_record_it_goes_on_without_a_gap_or_a_repetition(
+    def test_killed_at_any_record_it_continues_without_a_gap_or_a_repetition(
         self, running_leader: Running, file: Path, monkeypatch: pytest.MonkeyPatch, step: int, before: bool
     ) -> None:
         told: list[Refused] = []
@@ -165,7 +165,7 @@ class TestJournal:
         assert self.run(running_leader, Journal.resume(path, file), file).accepted == 85
         assert running_leader.parts.engine.next_command_sequence == 1 + 86
 
-    def test_a_journal_without_its_first_record_begins_anew(self, running_leader: Running, file: Path) -> None:
+    def test_a_journal_without_its_first_record_begins_again(self, running_leader: Running, file: Path) -> None:
         path = path_for(file.parent, file)
         for content in ("", '{"file":"comm'):
             path.write_text(content)

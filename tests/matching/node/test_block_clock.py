@@ -130,7 +130,7 @@ def test_the_time_of_blocks_stops_at_the_last_timestamp() -> None:
     assert machine.block_time() == LAST_TIMESTAMP_NS
 
 
-def test_a_chain_whose_time_is_past_the_last_timestamp_goes_on_with_that_time() -> None:
+def test_a_chain_whose_time_is_past_the_last_timestamp_continues_with_that_time() -> None:
     """Such blocks exist: earlier versions had no bound."""
     machine = Machine()
     machine.engine.timestamp_ns = INT64_END - 1
@@ -145,7 +145,7 @@ def test_an_engine_that_starts_long_after_its_newest_block_says_so_and_uses_the_
     assert [(entry["event"], entry["days"]) for entry in told] == [("engine.clock_far_after_newest_block", 9)]
 
 
-def test_a_leader_whose_clock_leaves_int64_answers_and_goes_on() -> None:
+def test_a_leader_whose_clock_leaves_int64_answers_and_continues() -> None:
     readings = iter([NOW_NS, NOW_NS + S, INT64_END - 1, INT64_END, 2**70])
     history = MemoryHistory()
     own = replace(services(history), time_ns=lambda: next(readings, 2**70))

@@ -79,7 +79,7 @@ def test_a_new_file_begins_when_the_last_is_long_enough(folder: Path, blocks: li
     assert [block.number for block in read(folder)] == [4, 5, 6, 7, 8, 9]
 
 
-def test_writing_goes_on_after_reading(folder: Path, blocks: list[Block]) -> None:
+def test_writing_continues_after_reading(folder: Path, blocks: list[Block]) -> None:
     write(folder, [blocks[:2]])
     log = WalLog(folder)
     assert [block.number for block in log.blocks()] == [4, 5]

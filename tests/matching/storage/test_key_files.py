@@ -1,4 +1,4 @@
-"""Key files: written for this account alone, and refused in one sentence where others could have changed them."""
+"""Key files: written for this account alone, and refused with one sentence if others could have changed them."""
 
 import json
 import os

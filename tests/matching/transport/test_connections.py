@@ -1,4 +1,4 @@
-"""Bytes that peers make a listening socket hold: connections over a limit are closed, all others go on."""
+"""Limits on the memory that the peers of a listening socket use: connections over a limit are closed, others stay."""
 
 import threading
 import time

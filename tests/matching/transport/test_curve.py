@@ -183,7 +183,7 @@ def test_a_client_leaves_an_engine_whose_key_was_revoked_and_finds_its_new_key(k
     assert (received(new, client) or [])[1:] == [b"again"]
 
 
-def test_without_any_engine_key_the_reason_is_told(keyed: Keyed) -> None:
+def test_without_any_engine_key_the_reason_is_reported(keyed: Keyed) -> None:
     keyed.revoke(keyed.engine)
     client = keyed.connect(free_zmq_address(), keyed.key(KeyRole.OBSERVER))
     assert client.socket.problem == "The key register has no key of an engine: make one with make_keys engine NAME."

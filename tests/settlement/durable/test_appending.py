@@ -26,7 +26,7 @@ from tests.settlement.test_worker import BLOCKS
         ([replace(BLOCKS[1], prev_hash=7)], "Block 2 was about to be stored after block 1"),
     ],
 )
-def test_what_does_not_follow_is_not_made_durable(
+def test_blocks_that_do_not_continue_the_chain_are_not_made_durable(
     store: Store, clock: FakeClock, folder: Path, later: list[Block], says: str
 ) -> None:
     confirmed: list[Checkpoint] = []

@@ -1,4 +1,4 @@
-"""What an engine has read of the spill, and what settlement confirms from it, fit together."""
+"""Claims: settlement confirms from the spill only blocks that a recovering engine has read there."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The spill's files, whatever happens to them."""
+"""The spill's files: limits, full and failing disks, damage, crashes, other readers."""
 
 import errno
 from pathlib import Path
@@ -214,7 +214,7 @@ def test_a_torn_tail_is_cut_off(tmp_path: Path) -> None:
     assert spill_in(tmp_path).read(100) == BLOCKS
 
 
-def test_damage_is_told_and_nothing_is_read(tmp_path: Path) -> None:
+def test_damage_is_reported_and_nothing_is_read(tmp_path: Path) -> None:
     spill_in(tmp_path).append(BLOCKS[:3])
     spill_in(tmp_path).append(BLOCKS[3:])
     file = min(tmp_path.iterdir())
@@ -225,7 +225,7 @@ def test_damage_is_told_and_nothing_is_read(tmp_path: Path) -> None:
         spill_in(tmp_path)
 
 
-def test_files_of_different_chains_are_told(tmp_path: Path) -> None:
+def test_files_of_different_chains_are_reported(tmp_path: Path) -> None:
     other = chain_of(random_commands(6, 160, instruments=1, accounts=4, wild=False), 12).blocks
     Spill(tmp_path, 1 << 20, segment_bytes=1).append(BLOCKS[:3])
     Spill(tmp_path, 1 << 20, segment_bytes=1)._segments.append(other[3:5])
@@ -233,7 +233,7 @@ def test_files_of_different_chains_are_told(tmp_path: Path) -> None:
         spill_in(tmp_path)
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / f"{1:020d}{SUFFIX}").mkdir()
     with pytest.raises(SpillUnusable, match="cannot be read"):
         spill_in(tmp_path)

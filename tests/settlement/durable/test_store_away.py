@@ -1,4 +1,4 @@
-"""Settlement while its store is away: what it keeps, what it confirms, what it tells, and how it goes on."""
+"""Settlement while its store is unavailable: which blocks it keeps and confirms, its reports, and how it continues."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -159,7 +159,7 @@ def test_with_the_spill_full_no_more_is_taken_until_the_store_is_back(
 
 @pytest.mark.parametrize("at", range(1, 40, 3))
 @pytest.mark.parametrize("after", [False, True])
-def test_settlement_that_dies_at_any_point_of_an_outage_goes_on_from_the_spill(
+def test_settlement_that_dies_at_any_point_of_an_outage_continues_from_the_spill(
     store: Store,
     settle: Settle,
     clock: FakeClock,
@@ -356,7 +356,7 @@ def every_other_time(store: Store, name: str) -> None:
     setattr(store, name, call)
 
 
-def test_a_store_that_comes_back_as_another_is_told(store: Store, settle: Settle, clock: FakeClock) -> None:
+def test_a_store_that_comes_back_as_another_is_reported(store: Store, settle: Settle, clock: FakeClock) -> None:
     settle(store, feed_of(clock, BLOCKS[:5]))
     fail_before_doing(store, "append_blocks", times=2)
     older = Checkpoint(3, BLOCKS[2].hash, 1)
@@ -367,7 +367,7 @@ def test_a_store_that_comes_back_as_another_is_told(store: Store, settle: Settle
     assert appended().block_number == 5
 
 
-def test_metrics_and_report_tell_the_story(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> None:
+def test_metrics_and_report_show_the_outage(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> None:
     feed, outage = feed_of(clock, BLOCKS, per_arrival=1, epoch=1, announced=LAST, halted=True), Outage(store)
     told: list[WorkerStatus] = []
     lowest = {"settlement_store_up": 1.0}

@@ -1,4 +1,4 @@
-"""A projection that the store refuses for good: kept, told, gone on without, and written later."""
+"""Dead letters: rows that the store permanently rejects are kept and reported, later blocks are projected."""
 
 import json
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def accept_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("refused_first", [False, True])
-def test_what_is_wrong_with_the_database_stops_settlement_and_is_no_dead_letter(
+def test_an_error_of_the_database_itself_stops_settlement_and_makes_no_dead_letter(
     store: Store, settle: Settle, clock: FakeClock, folder: Path, refused_first: bool
 ) -> None:
     """Also when it comes up while the blocks of a batch are tried one by one."""
@@ -82,7 +82,7 @@ def test_what_is_wrong_with_the_database_stops_settlement_and_is_no_dead_letter(
     assert (report.differences, report.to_block) == ([], LAST)
 
 
-def test_the_block_is_kept_and_told_and_the_others_go_on(
+def test_the_block_is_kept_and_reported_and_later_blocks_are_projected(
     refusing: Store, settle: Settle, clock: FakeClock, folder: Path
 ) -> None:
     settle(refusing, feed_of(clock, BLOCKS))
@@ -103,7 +103,7 @@ def test_the_block_is_kept_and_told_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("kept_rows", [1, 10**6])
-def test_a_replay_makes_the_tables_what_they_would_have_been(
+def test_after_a_replay_the_tables_are_as_without_the_rejection(
     store: Store, settle: Settle, clock: FakeClock, folder: Path, kept_rows: int
 ) -> None:
     undisturbed = expected_rows(store, settle, clock, folder)
@@ -162,7 +162,7 @@ def test_a_replay_is_safe_twice(store: Store, settle: Settle, clock: FakeClock, 
 
 
 @pytest.mark.parametrize("is_refused_again", [False, True])
-def test_a_letter_whose_checkpoint_did_not_follow_is_not_replayed_before_the_blocks_turn(
+def test_a_letter_is_not_replayed_before_the_checkpoint_has_passed_its_block(
     store: Store, settle: Settle, clock: FakeClock, folder: Path, is_refused_again: bool
 ) -> None:
     undisturbed = expected_rows(store, settle, clock, folder)
@@ -187,7 +187,7 @@ def test_a_letter_whose_checkpoint_did_not_follow_is_not_replayed_before_the_blo
 
 
 @pytest.mark.parametrize("page", [1, 2, 1000])
-def test_a_trail_that_is_made_anew_has_the_lines_of_refused_blocks_as_it_had_before(
+def test_a_trail_that_is_written_again_has_the_lines_of_dead_letters_too(
     store: Store, settle: Settle, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """The first and the last trade of all are among them."""
@@ -261,7 +261,7 @@ def test_a_replay_on_a_full_disk_can_be_done_again(
 
 
 @pytest.mark.parametrize("end", ["", '{"block_number": 3, "err', '{"block_number": 3}\n'])
-def test_a_line_stands_by_itself_whatever_a_crash_has_left_before_it(
+def test_a_line_is_complete_whatever_a_crash_has_left_before_it(
     store: Store, clock: FakeClock, folder: Path, end: str
 ) -> None:
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""The volume of a minute may pass int64: every trade is stored all the same, and the candle says "at least"."""
+"""The volume of a minute may exceed int64: every trade is stored, and the candle has the largest int64."""
 
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def refused(
     return undisturbed
 
 
-def test_a_replay_mends_what_an_earlier_version_made_a_dead_letter(
+def test_a_replay_repairs_what_an_earlier_version_made_a_dead_letter(
     store: Store, refused: dict[str, list[Any]], clock: FakeClock, folder: Path
 ) -> None:
     letters = DeadLetters(store, folder, clock)
@@ -126,7 +126,7 @@ def test_a_replay_mends_what_an_earlier_version_made_a_dead_letter(
     assert verify.verify(store, folder, Engine()).differences == []
 
 
-def test_a_rebuild_mends_what_an_earlier_version_made_a_dead_letter(
+def test_a_rebuild_repairs_what_an_earlier_version_made_a_dead_letter(
     store: Store, refused: dict[str, list[Any]], clock: FakeClock, folder: Path
 ) -> None:
     letters = DeadLetters(store, folder, clock)

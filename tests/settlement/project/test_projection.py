@@ -1,4 +1,4 @@
-"""What blocks do to the tables, by hand examples and judged by engine and reference exchange."""
+"""The rows of blocks: examples by hand, and comparisons with the engine and the reference exchange."""
 
 from datetime import date
 from typing import Any
@@ -295,7 +295,7 @@ def test_rows_newer_than_the_checkpoint_are_not_built_upon() -> None:
         Projector(tables, tables.definitions, kept=9).project(chain.blocks[3:])
 
 
-def test_an_order_that_the_tables_have_lost_is_told() -> None:
+def test_an_order_that_the_tables_have_lost_is_reported() -> None:
     chain = worked_example()
     tables = Written()
     tables.write(forgetless().project(chain.blocks))
@@ -305,7 +305,7 @@ def test_an_order_that_the_tables_have_lost_is_told() -> None:
         Projector(tables, tables.definitions, kept=9).project(chain.blocks[4:])
 
 
-def test_a_balance_that_is_too_small_for_its_events_is_told() -> None:
+def test_a_balance_that_is_too_small_for_its_events_is_reported() -> None:
     chain = worked_example()
     tables = Written()
     tables.write(forgetless().project(chain.blocks))

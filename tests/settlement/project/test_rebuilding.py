@@ -1,4 +1,4 @@
-"""Projections dropped and made again from the blocks."""
+"""Projections are dropped and rebuilt from the blocks."""
 
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def test_a_rebuilt_store_is_the_store_again(settled: Store, clock: FakeClock, fo
     assert (tables(settled), trail_text(folder)) == before
 
 
-def test_rebuilding_goes_on_where_projection_was_behind(
+def test_rebuilding_continues_where_projection_was_behind(
     store: Store, settle: Settle, clock: FakeClock, folder: Path
 ) -> None:
     settle(store, feed_of(clock, BLOCKS))
@@ -100,7 +100,7 @@ def test_rebuilding_goes_on_where_projection_was_behind(
     assert tables(store) == before
 
 
-def test_a_rebuild_that_was_killed_goes_on_with_settlement(
+def test_a_rebuild_that_was_killed_is_continued_by_settlement(
     settled: Store, settle: Settle, clock: FakeClock, folder: Path
 ) -> None:
     before = tables(settled)
@@ -174,7 +174,7 @@ def test_a_block_that_is_not_there_is_refused(settled: Store, clock: FakeClock, 
 
 
 @ON_SQL
-def test_a_damaged_block_is_told_before_anything_is_dropped(settled: Store, clock: FakeClock, folder: Path) -> None:
+def test_a_damaged_block_is_reported_before_anything_is_dropped(settled: Store, clock: FakeClock, folder: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE engine_blocks SET data = %s WHERE number = 3", [BLOCKS[2].data[:-1] + b"x"])
     before = tables(settled)

@@ -1,4 +1,4 @@
-"""The projector's memory: bounded, and never without what was used lately."""
+"""The projector's cache: its size is bounded, and recently used items stay in it."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ def test_the_last_keys_used_are_kept_and_memory_is_bounded(size: int, batches: l
 
 
 @given(batches=st.lists(KEYS, max_size=20))
-def test_without_a_size_nothing_is_forgotten_but_what_one_is_told_to_forget(batches: list[list[int]]) -> None:
+def test_without_a_size_only_the_given_keys_are_forgotten(batches: list[list[int]]) -> None:
     memory: RecentlyUsed[int, int] = RecentlyUsed(None)
     kept: dict[int, int] = {}
     for turn, keys in enumerate(batches):

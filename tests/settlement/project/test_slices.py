@@ -1,4 +1,4 @@
-"""Large blocks, projected in slices of their events: the same rows as those of whole blocks, wherever it is cut off."""
+"""Large blocks, projected in slices of their events: the same rows as those of whole blocks, also after a crash."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -225,7 +225,7 @@ def rebuild_lines(store: Store, clock: FakeClock, folder: Path) -> None:
         trail.close()
 
 
-def test_a_trail_that_is_taken_away_between_slices_is_written_anew(
+def test_a_trail_that_is_taken_away_between_slices_is_written_again(
     store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any]
 ) -> None:
     until_within(store, 4)
@@ -261,7 +261,7 @@ def test_slices_that_are_written_again_change_nothing(store: Store) -> None:
                 assert tables(store) == known
 
 
-def test_dropping_projections_between_slices_begins_anew(
+def test_dropping_projections_between_slices_begins_again(
     store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any]
 ) -> None:
     for first_block in (LARGE.number, 1):
@@ -344,7 +344,7 @@ def test_a_crash_at_any_step_among_refused_slices_loses_none_of_their_rows(
 
 
 @ON_SQL
-def test_more_refused_rows_than_a_letter_keeps_stop_settlement_which_goes_on_there_once_that_is_mended(
+def test_more_rejected_rows_than_a_letter_may_have_stop_settlement_until_the_cause_is_fixed(
     store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts, folder = list(slices_of(LARGE, SIZE)), tmp_path / "refused"

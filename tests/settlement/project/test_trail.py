@@ -1,4 +1,4 @@
-"""The CSV trail: its form, its rotation, and what a crash may leave of it."""
+"""The CSV trail: its form, its rotation, and its state after a crash."""
 
 import errno
 from io import BytesIO
@@ -125,13 +125,13 @@ def test_a_finished_day_is_never_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "settled_trades-2024-10-04.csv").read_text() == text_of(trade(1))
 
 
-def test_a_last_line_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
+def test_a_last_line_in_another_format_is_reported(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text(HEADER + "\nhello\n")
     with pytest.raises(TrailUnusable, match="'hello'"):
         Trail(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrailUnusable, match="cannot be used"):
         Trail(tmp_path / "file" / "folder")

@@ -1,4 +1,4 @@
-"""Engines that take turns: whose blocks are settled, whose are refused, and whom settlement listens to."""
+"""Leaders that replace each other: whose blocks are settled or refused, and which engine settlement listens to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ def accepted(chain: Chain, blocks: Sequence[Block]) -> list[int]:
 # The chain
 
 
-def test_blocks_of_an_ended_epoch_are_dropped_counted_and_told_once() -> None:
+def test_blocks_of_an_ended_epoch_are_dropped_counted_and_reported_once() -> None:
     chain, before = Chain(NOTHING_YET, [FIRST, SECOND], 100), fenced()
     with capture_logs() as logs:
         assert accepted(chain, [*BLOCKS, *NEW, *BLOCKS]) == list(range(1, LAST + 1))
@@ -75,7 +75,7 @@ def test_blocks_of_unknown_epochs_are_bounded() -> None:
     assert [block.number for block in chain.update_epochs([FIRST, SECOND])] == [6, 7]
 
 
-def test_a_head_that_a_newer_epoch_overrules_is_told() -> None:
+def test_a_head_that_a_newer_epoch_overrules_is_reported() -> None:
     chain = Chain(NOTHING_YET, [FIRST], 100)
     accepted(chain, SHARED)
     chain.update_epochs([FIRST, SECOND])
@@ -166,7 +166,9 @@ def test_settlement_listens_to_the_leader_that_the_store_names(store: Store, set
     assert store.appended() == Checkpoint(LAST, NEW[-1].hash, 2)
 
 
-def test_before_any_epoch_settlement_listens_where_it_was_told(store: Store, settle: Settle, clock: FakeClock) -> None:
+def test_before_any_epoch_settlement_listens_at_the_configured_addresses(
+    store: Store, settle: Settle, clock: FakeClock
+) -> None:
     feed = feed_of(clock, BLOCKS)
     settle(store, feed)
     assert feed.moves == []
@@ -293,7 +295,7 @@ def spill_of(folder: Path, blocks: Sequence[Block]) -> None:
     spill.close()
 
 
-def test_spilled_blocks_that_an_epoch_has_overruled_are_an_incident_and_the_next_start_goes_on(
+def test_spilled_blocks_that_an_epoch_has_overruled_are_an_incident_and_the_next_start_continues(
     store: Store, settle: Settle, clock: FakeClock, folder: Path
 ) -> None:
     begun(store, FIRST)

@@ -1,4 +1,4 @@
-"""Work that needs the store, driven by hand: what it yields, and how it ends."""
+"""Retries of store calls, driven step by step: the delays that they yield, and their results."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -61,7 +61,7 @@ def test_the_store_is_down_from_the_first_failure_to_an_answer_or_a_refusal(
     assert retrier.down_for_s == 0
 
 
-def test_work_goes_on_at_the_call_that_was_not_answered(clock: FakeClock) -> None:
+def test_work_continues_at_the_call_that_was_not_answered(clock: FakeClock) -> None:
     retrier = StoreRetrier(clock, OPTIONS)
     done: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What a database administrator reads is what the models make."""
+"""The schema files for database administrators equal what the models generate."""
 
 from io import StringIO
 from pathlib import Path

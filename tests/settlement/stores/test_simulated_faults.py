@@ -1,8 +1,8 @@
-"""Settlement into each store under the simulator's store faults, and killed: what is left is what peace leaves.
+"""Settlement into each store, with kills and simulated store faults: the rows equal those of a run without faults.
 
-The simulator itself (`manage.py simulate`) runs on the SQL store alone. Here every store of the contract stands behind
-the same faults; besides, single requests of a write time out or are the last of their process, so that a store that
-is not atomic is left with half a batch.
+The simulator itself (`manage.py simulate`) uses the SQL store alone. Here every store has the same faults. In addition,
+single requests of a write time out, or the process is killed after one, which leaves half a batch in a store that is
+not atomic.
 """
 
 import random
@@ -150,7 +150,7 @@ class Faulty:
 
 
 @pytest.mark.no_cover  # coverage that follows greenlets would make every other test slower
-def test_store_faults_and_kills_leave_the_tables_and_the_trail_of_peace(
+def test_store_faults_and_kills_leave_the_tables_and_the_trail_of_a_run_without_faults(
     store: Store, settle: Settle, clock: FakeClock, tmp_path: Path
 ) -> None:
     undisturbed = expected_rows(store, settle, clock, tmp_path / "data")

@@ -69,7 +69,7 @@ def test_a_database_file_that_was_put_back_stops_settlement_before_the_gap(
     assert [row.number for row in sql.blocks(1)] == list(range(1, LAST + 1))
 
 
-def test_projections_do_not_go_on_past_a_gap_either(
+def test_projections_do_not_continue_past_a_gap_either(
     sql: SqlStore, file: Path, settle: Settle, clock: FakeClock
 ) -> None:
     """The copy comes with the last block, so that nothing is appended any more, only projected."""

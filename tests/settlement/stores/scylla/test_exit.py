@@ -1,4 +1,4 @@
-"""A process that has asked ScyllaDB ends soon."""
+"""A process that has used ScyllaDB exits without delay."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Appending blocks against beginning an epoch, step by step in every order, on the store without transactions."""
+"""Appending blocks while an epoch begins: every order of their steps, on the store without transactions."""
 
 import threading
 import time

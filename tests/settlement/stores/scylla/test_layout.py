@@ -64,7 +64,7 @@ OLD_BALANCES = (
         ),
     ],
 )
-def test_a_keyspace_that_another_version_made_is_refused_by_whoever_opens_it(
+def test_a_keyspace_that_another_version_made_is_refused_by_every_process(
     own_keyspace: Session, table: str, change: str, says: str
 ) -> None:
     access = own_keyspace.access

@@ -1,4 +1,4 @@
-"""What lookups cost on the ScyllaDB store: rows and answers in turn that do not grow with what lies between."""
+"""Cost of lookups on the ScyllaDB store: rows and sequential round trips do not grow with unrelated rows in between."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Copies and nodes: a keyspace that could not be written to is not made, and one that is otherwise is told."""
+"""Replication: no keyspace is created with more copies than nodes; an existing one that differs is reported."""
 
 import os
 from collections import Counter

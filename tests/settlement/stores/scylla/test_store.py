@@ -1,4 +1,4 @@
-"""What only the ScyllaDB store promises: its schema, its errors, its connection, and that nothing scans."""
+"""Properties of the ScyllaDB store alone: its schema, its errors, its connection, and that no query scans."""
 
 import os
 import re
@@ -148,7 +148,7 @@ ADDRESS = ("127.0.0.1", 9042)
         (InvalidRequest('message="Unrecognized name fee"'), StoreMisconfigured, "init_store says"),
     ],
 )
-def test_an_error_of_the_driver_is_told_by_what_to_do_next(error: Exception, kind: type, says: str) -> None:
+def test_an_error_of_the_driver_is_classified_by_what_to_do_next(error: Exception, kind: type, says: str) -> None:
     found = translated(error, SERVERS)
     assert type(found) is kind
     assert says in str(found)
@@ -172,14 +172,14 @@ def test_a_number_beyond_64_bits_is_rejected(scylla: ScyllaStore) -> None:
 
 
 @on_cassandra
-def test_an_answer_is_waited_for_as_long_as_was_said(scylla_access: Access, db: None) -> None:
+def test_an_answer_is_awaited_for_the_given_time(scylla_access: Access, db: None) -> None:
     hasty = ScyllaStore(scylla_access, SqlStore(), timeout_ms=0)
     with pytest.raises(StoreUnavailable, match="does not answer in time"):
         hasty.ping()
 
 
 @on_cassandra
-def test_rows_and_statements_are_counted_and_slow_ones_told(scylla_access: Access, db: None) -> None:
+def test_rows_and_statements_are_counted_and_slow_ones_logged(scylla_access: Access, db: None) -> None:
     def rows(table: str) -> float:
         return REGISTRY.get_sample_value("settlement_db_inserts_total", {"table": table}) or 0.0
 
@@ -221,7 +221,7 @@ def test_a_forked_process_makes_a_connection_of_its_own(scylla: ScyllaStore) -> 
 
 @on_cassandra
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_login_that_is_refused_for_a_while_does_not_end_the_connection_for_good(
+def test_a_login_that_is_refused_for_a_while_does_not_end_the_connection_permanently(
     scylla_access: Access, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     """As when a quorum of the nodes that hold the roles is away: the driver never tries that node again by itself."""

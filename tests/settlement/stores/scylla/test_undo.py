@@ -1,4 +1,4 @@
-"""A batch of rows that dies half-way on the store that is not atomic, and the one that comes after it."""
+"""Undo records: a batch of rows that is interrupted half-way on a store without transactions, and the next batch."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -208,7 +208,7 @@ def test_a_record_that_is_cut_off_time_and_again_leaves_the_one_before_it(
     assert again(store)._undo.read(0, SOUND) == whole
 
 
-def test_a_record_of_a_later_block_leaves_that_of_the_checkpoint_when_it_is_written_anew(
+def test_a_record_of_a_later_block_leaves_that_of_the_checkpoint_when_it_is_written_again(
     new_scylla: Callable[[], ScyllaStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(undo, "CHUNK_BYTES", 50)
@@ -238,7 +238,7 @@ def test_a_record_that_is_there_whole_is_not_written_again(new_scylla: Callable[
 
 @pytest.mark.parametrize("last", [SOUND + 2, CUT_OFF + 2])
 @pytest.mark.parametrize("chunk", [1, 2, 5])
-def test_a_retry_that_is_cut_off_in_its_record_leaves_the_one_that_is_true(
+def test_a_retry_that_is_interrupted_in_its_record_leaves_the_valid_record(
     new_scylla: Callable[[], ScyllaStore], monkeypatch: pytest.MonkeyPatch, last: int, chunk: int
 ) -> None:
     """After a large batch that died comes another one, whose checkpoint is not taken; its second try dies too."""
@@ -307,7 +307,7 @@ def test_a_checkpoint_that_was_written_without_an_answer_leaves_the_record_true(
 
 
 @pytest.mark.parametrize("at", [3, 10])
-def test_a_checkpoint_that_shows_itself_late_tells_nothing_that_is_not_so(
+def test_a_checkpoint_that_appears_late_gives_no_wrong_answer(
     new_scylla: Callable[[], ScyllaStore], settle: Settle, clock: FakeClock, folder: Path, at: int
 ) -> None:
     """Its write had no answer, and comes to light while the next process has written more blocks, and dies."""

@@ -83,7 +83,7 @@ def test_nothing_is_written_to_a_missing_database_file(sql: SqlStore, file: Path
         assert other.execute("SELECT MAX(number) FROM engine_blocks").fetchone() == (2,)
 
 
-def test_a_database_file_that_was_replaced_is_opened_anew(sql: SqlStore, file: Path) -> None:
+def test_a_database_file_that_was_replaced_is_opened_again(sql: SqlStore, file: Path) -> None:
     with closing(raw(file)) as source, closing(raw(file.with_name("copy"))) as copy:
         source.backup(copy)
     sql.append_blocks([block(2)])

@@ -1,4 +1,4 @@
-"""What is the SQL store's own: indexes, durability, errors, metrics."""
+"""Properties of the SQL store alone: indexes, durability, errors, metrics."""
 
 import re
 import threading

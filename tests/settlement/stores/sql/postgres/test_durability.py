@@ -51,7 +51,7 @@ def commits_of(alias: str) -> str:
         return str(cursor.fetchone()[0])
 
 
-def test_a_standby_that_lacks_the_last_blocks_is_told_by_the_next_append(
+def test_a_standby_that_lacks_the_last_blocks_is_detected_by_the_next_append(
     postgres: Running, sql: SqlStore, database: str
 ) -> None:
     """As after a failover to an asynchronous standby: the older database answers under the same name."""

@@ -132,7 +132,7 @@ def test_a_statement_that_takes_too_long_is_unavailable(sql: SqlStore, other: Ra
     "change",
     ["ALTER TABLE settled_trades RENAME TO elsewhere", "ALTER TABLE settled_trades RENAME buyer_fee TO fee"],
 )
-def test_missing_tables_and_columns_are_told_with_what_to_do(sql: SqlStore, other: Raw, change: str) -> None:
+def test_missing_tables_and_columns_are_reported_with_what_to_do(sql: SqlStore, other: Raw, change: str) -> None:
     other.execute(change)
     with pytest.raises(StoreUninitialized, match="init_store creates the tables"):
         sql.get_trade_by_id(1)
@@ -154,7 +154,7 @@ def test_a_missing_permission_is_no_fault_of_the_rows(sql: SqlStore, other: Raw,
         other.execute(f"DROP ROLE {database}_reader")
 
 
-def test_an_empty_database_is_told_with_what_to_do(
+def test_an_empty_database_is_reported_with_what_to_do(
     postgres: Running, database: str, other: Raw, use: Callable[..., None]
 ) -> None:
     other.execute("DROP SCHEMA public CASCADE")
