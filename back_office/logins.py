@@ -56,7 +56,8 @@ def locked_page(
     """Answer to a login if this pair of account and address is locked; the same whether or not the account exists."""
     sentence = (
         f"There were too many wrong passwords for this account from your address. Try again in "
-        f"{settings.LOGIN_LOCK_MINUTES} minutes, or ask who runs the site to unlock it: manage.py axes_reset_username."
+        f"{settings.LOGIN_LOCK_MINUTES} minutes, or ask the site's operator to unlock the account: "
+        "manage.py axes_reset_username."
     )
     page = render(
         request, "back_office/plain.html", {"title": "Login locked for a while", "sentence": sentence}, status=429

@@ -27,7 +27,7 @@ _FAULTS = {
     records.POST_ONLY: "a post_only that is neither 0 nor 1",
     records.POST_ONLY_NOT_GTC: "post_only and another time in force than gtc",
     records.MARKET_ORDER: "order type market with a price, post_only or another time in force than ioc",
-    records.QUOTE_QUANTITY: "a quote_quantity that is not alone on a market buy",
+    records.QUOTE_QUANTITY: "a quote_quantity beside a quantity, or not on a market buy",
     records.ORDER_ID: "a negative order_id",
     records.NO_REFERENCE: "no reference, which a deposit or withdrawal needs",
     records.TEXT_OFFSET: "a string that does not follow the previous one, or does not end with the strings",

@@ -285,7 +285,8 @@ class Follower:
                     self.endpoint.deny(promotion, "This follower is being promoted already.")
             elif self.leader_is_alive() and not promotion.forced:
                 self.endpoint.deny(
-                    promotion, f"The leader is alive, it was heard {self.feed.silent_for_s():.1f} s ago: {_STOP}"
+                    promotion,
+                    f"The leader is alive, its last message came {self.feed.silent_for_s():.1f} s ago: {_STOP}",
                 )
             else:
                 self.promotion = promotion

@@ -22,7 +22,11 @@ class EngineMetrics(Collector):
             ("engine_commands", "Commands applied since the process started.", counters.commands),
             ("engine_events", "Events caused by these commands.", counters.events),
             ("engine_bad_messages", "Invalid messages received from clients and readers.", counters.bad_messages),
-            ("engine_not_permitted", "Messages that the sender's key has no right to.", counters.not_permitted),
+            (
+                "engine_not_permitted",
+                "Messages that the role of the sender's key does not permit.",
+                counters.not_permitted,
+            ),
             ("engine_refused_batches", "Batches refused as a whole.", counters.refused_batches),
             (
                 "engine_refused_confirmations",

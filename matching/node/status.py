@@ -22,7 +22,7 @@ class Counters:
     """Counts since the process started."""
 
     bad_messages: int = 0  # invalid frames
-    not_permitted: int = 0  # messages that the sender's key has no right to
+    not_permitted: int = 0  # messages that the role of the sender's key does not permit
     refused_batches: int = 0  # refused as halted or as a follower
     refused_blocks: int = 0  # blocks of an epoch that has ended
     refused_confirmations: int = 0  # of another store or chain
@@ -70,7 +70,9 @@ class StatusBoard:
 
     @property
     def _who_confirms(self) -> str:
-        return f"Settlement confirms to those that its ENGINE_REPLICAS names: {self.addresses.commands} has to be one."
+        return (
+            f"Settlement confirms only to the replicas in its ENGINE_REPLICAS: is {self.addresses.commands} among them?"
+        )
 
     @property
     def block(self) -> tuple[int, int]:

@@ -69,4 +69,4 @@ def _refuse_shared(path: Path, found: os.stat_result, forbidden: int, mode: str)
 
 
 def _symbolic_link(path: Path) -> KeysUnusable:
-    return KeysUnusable(f"{path} is a symbolic link: put what it points to in its place.")
+    return KeysUnusable(f"{path} is a symbolic link: replace it with the file that it points to.")

@@ -217,12 +217,12 @@ class ConnectedSocket(ZmqSocket):
             self._untried = self._candidates()  # the engine proved its key: begin with it again
             self._fail(
                 f"The engine at {self._address} refuses the key {own.name} ({own.role}): it is not registered, is "
-                "revoked, or has no right to this socket."
+                "revoked, or its role may not use this socket."
             )
         elif self._untried:
             self._retry_at_s = 0.0
         else:
-            self._fail(f"What listens at {self._address} does not have the key of an engine of this exchange.")
+            self._fail(f"The process at {self._address} does not have the key of an engine of this exchange.")
 
     def _fail(self, problem: str) -> None:
         """Begins again with all keys after a pause."""

@@ -38,7 +38,7 @@ def test_a_follower_of_a_live_leader_is_promoted_only_by_force(running_leader: R
     with follower(plan(), running_leader.commands, MemoryHistory()) as second:
         until(lambda: running_leader.parts.board.followers, "the follower to announce itself")
         code, sentence = failure("--address", second.commands)
-        assert (code, sentence.startswith("The leader is alive, it was heard ")) == (1, True)
+        assert (code, sentence.startswith("The leader is alive, its last message came ")) == (1, True)
         text = engine_status.text(running_leader.parts.board.fields())
         assert f"followers   {second.commands}" in text
         assert promote("--address", second.commands, "--force") == f"{second.commands} leads from block 1, epoch 1\n"

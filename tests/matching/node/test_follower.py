@@ -387,7 +387,7 @@ def test_a_follower_of_a_live_leader_needs_force(stage: Stage) -> None:
     (answer,) = stage.promotion_answers()
     assert answer == {
         "ok": False,
-        "message": "The leader is alive, it was heard 1.9 s ago: stop it first, or use --force.",
+        "message": "The leader is alive, its last message came 1.9 s ago: stop it first, or use --force.",
     }
     stage.ask_promotion()
     stage.network.now_s += 1

@@ -111,7 +111,7 @@ def test_a_socket_admits_only_the_roles_that_it_names(keyed: Keyed) -> None:
     publisher = keyed.listen(address, Kind.PUB, admits=[KeyRole.SETTLEMENT])
     trader = keyed.connect(address, keyed.key(KeyRole.TRADER, 1), Kind.SUB)
     reader = keyed.connect(address, keyed.key(KeyRole.SETTLEMENT), Kind.SUB)
-    trader.wait_for(lambda: "no right to this socket" in trader.socket.problem, "the trader is refused")
+    trader.wait_for(lambda: "may not use this socket" in trader.socket.problem, "the trader is refused")
 
     def is_subscribed() -> bool:
         publisher.send(b"block")
