@@ -129,7 +129,7 @@ def _is_current(stored: StoredRegister, file: RegisterFile) -> bool:
     return False
 
 
-def ask_store(work: Callable[[Store], None], say: Say) -> bool:
+def ask_store(work: Callable[[Store], None], say: Say = lambda line: None) -> bool:
     """Calls `work` with the site's store; returns whether the store answered, and says the reason if it did not.
 
     The commands for keys work without a store, too: before it is made, or while it is away. Raises CannotRun.

@@ -178,7 +178,7 @@ def test_a_damaged_register_is_one_sentence() -> None:
 def test_a_key_is_made_while_the_store_is_away(away: None) -> None:
     output, errors = run("make_keys", "observer", "screen")
     assert "register    serial 2" in output
-    assert "The key register in the store could not be read or written: The database does not answer." in errors
+    assert errors == "The key register in the store could not be read or written: The database does not answer.\n"
 
 
 def test_a_revocation_that_did_not_reach_the_store_is_exit_code_1(away: None) -> None:

@@ -36,7 +36,7 @@ class Command(ExchangeCommand):
     def handle(self, *, role: str, name: str, accounts: list[int], replace: bool, as_json: bool, **options: Any) -> str:
         keys = key_folder()
         make_local_keys(keys)  # with PLAIN_SOCKETS the first start has made none
-        ask_store(RegisterExchange(register_file()).pass_on, self.stderr.write)
+        ask_store(RegisterExchange(register_file()).pass_on)  # to change the newest register
         made = make_key(keys, KeyRole(role), name, accounts, replacing=replace)
         self.so_far = f"the key {role} {name} is made, and registered on this machine"
         ask_store(lambda store: publish(store, register_file()), self.stderr.write)

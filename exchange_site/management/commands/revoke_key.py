@@ -19,7 +19,7 @@ class Command(ExchangeCommand):
 
     def handle(self, *, key: list[str], **options: Any) -> str:
         keys = key_folder()
-        ask_store(RegisterExchange(register_file()).pass_on, self.stderr.write)
+        ask_store(RegisterExchange(register_file()).pass_on)  # to change the newest register
         public = _public_key(key)
         register = revoke_key(keys, public)
         self.so_far = "the key is revoked on this machine"
