@@ -139,6 +139,12 @@ SETTLEMENT_SPILL_BYTES = _env.whole(
     "Capacity of the spill, which holds blocks on disk during an outage of the store.",
     unit="bytes",
 )
+SETTLEMENT_SNAPSHOT_BLOCKS = _env.whole(
+    "SETTLEMENT_SNAPSHOT_BLOCKS",
+    10_000,
+    "Blocks between snapshots of settlement's own engine. A start re-executes at most about as many blocks.",
+    unit="blocks",
+)
 SETTLEMENT_STORE_TIMEOUT_MS = _env.whole(
     "SETTLEMENT_STORE_TIMEOUT_MS",
     1000,

@@ -5,6 +5,7 @@
     │   ├── GapUnfilled         blocks are missing and no engine has them: recover them from a replica or an archive
     │   ├── ChainBroken         a block has a wrong hash or does not continue the chain: correct its source
     │   ├── ChainConflict       the engine's chain differs from the store's: find out which one is wrong
+    │   ├── EventsDiffer        a block is not what its commands give: find out who made it
     │   ├── StoreDamaged        rows of the store contradict its blocks: verify_settlement, then rebuild_projections
     │   │   └── StoreReplaced   the store is an older copy or another one: restore the one that settlement used
     │   ├── SpillDamaged        blocks in the spill are damaged: keep the files, check the disk
@@ -39,6 +40,10 @@ class ChainBroken(Incident):
 
 
 class ChainConflict(Incident):
+    pass
+
+
+class EventsDiffer(Incident):
     pass
 
 

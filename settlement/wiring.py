@@ -10,6 +10,8 @@ from django.db import connections
 
 from matching.commandline.engine_addresses import replicas
 from matching.core.epochs import Epoch, newest
+from matching.storage.disk import LocalDisk
+from matching.storage.snapshot_files import SnapshotFolder
 from matching.transport.wire import Addresses
 from settlement import earlier_store, lock
 from settlement.clock import SystemClock
@@ -28,6 +30,8 @@ from settlement.stores.sql.store import SqlStore
 
 # On ScyllaDB a request has the rows of one account, so larger batches mean fewer, larger requests.
 _BATCH_EVENTS = {"sql": 8192, "scylla": 16_384}
+
+_SNAPSHOTS_KEPT = 2
 
 
 def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
@@ -126,6 +130,11 @@ def spill_folder() -> Path:
 def spill() -> Spill:
     """Raises SpillDamaged, SpillUnusable."""
     return Spill(spill_folder(), settings.SETTLEMENT_SPILL_BYTES)
+
+
+def snapshots() -> SnapshotFolder:
+    """Of settlement's own engine. They need no backup: without them the blocks are executed from the first one on."""
+    return SnapshotFolder(LocalDisk(), data_dir() / "settlement-snapshots", _SNAPSHOTS_KEPT)
 
 
 def dead_letters(store: Store) -> DeadLetters:

@@ -1,4 +1,4 @@
-"""Settlement, in this order (docs/architecture.md): receive, number, hash, append, confirm, project, checkpoint.
+"""Settlement, in this order (docs/architecture.md): receive, verify, re-execute, append, confirm, project, checkpoint.
 
 The worker is in one of two states:
 
@@ -16,20 +16,23 @@ import structlog
 
 from matching.core.blocks import Block
 from matching.core.errors import BadBlock
+from matching.storage.snapshot_files import Snapshotter
 from matching.transport import wire
 from settlement import metrics
 from settlement.clock import Clock
 from settlement.durable.appending import Appending
 from settlement.durable.spill import Spill
-from settlement.errors import ChainBroken, ChainConflict, StoreDamaged, WrongStore
+from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.projector import Projections
 from settlement.project.trail import Trail
 from settlement.receive.chain import BytesOf, Chain, Refuse, never_refuse
+from settlement.receive.executor import Executor
 from settlement.receive.feed import Feed
 from settlement.receive.gaps import Gaps
 from settlement.receive.leadership import Leadership
+from settlement.receive.refusals import refusal_error
 from settlement.stores.base import Checkpoint, Fenced, Store, StoreUnavailable
 from settlement.stores.retrying import StoreRetrier, StoreWork
 from settlement.worker_status import Report, WorkerStatus, set_metrics
@@ -51,6 +54,7 @@ def run(
     trail: Trail,
     letters: DeadLetters,
     spill: Spill,
+    snapshotter: Snapshotter,
     clock: Clock,
     stop: Callable[[], bool],
     options: Options,
@@ -69,6 +73,7 @@ def run(
         trail=trail,
         letters=letters,
         spill=spill,
+        snapshotter=snapshotter,
         clock=clock,
         stop=stop,
         options=options,
@@ -88,6 +93,7 @@ class _Worker:
         trail: Trail,
         letters: DeadLetters,
         spill: Spill,
+        snapshotter: Snapshotter,
         clock: Clock,
         stop: Callable[[], bool],
         options: Options,
@@ -110,6 +116,7 @@ class _Worker:
         self._appending = Appending(
             store, spill, confirm=self._confirm, clock=clock, options=options, retrier=self._retrier
         )
+        self._executor = Executor(store, snapshotter, clock, self._retrier)
         self._chain = Chain(Checkpoint(0, 0, 0), (), options.waiting_blocks)
         self._projections: Projections | None = None
         self._announced = 0
@@ -120,7 +127,7 @@ class _Worker:
         self._is_engine_known = False
         self._store_identity = b""
         self._is_listening = False  # `_chain` and `_appending` are initialized, so blocks can be received
-        self._is_fenced = False
+        self._must_begin = False
 
     @property
     def appended_blocks(self) -> int:
@@ -185,7 +192,7 @@ class _Worker:
     def _follow(self, projections: Projections) -> StoreWork[None]:
         """One turn of the first half of settlement: follows the leader, receives and appends blocks."""
         try:
-            if self._is_fenced:
+            if self._must_begin:
                 yield from self._begin()
             elif self._leadership.is_due or self._chain.unknown_epoch:
                 yield from self._follow_leader()
@@ -193,8 +200,7 @@ class _Worker:
             yield from self._recount_letters()
         except Fenced as error:
             log.warning("settlement.append_fenced", error=str(error))
-            self._is_fenced = True
-            self._is_listening = False
+            self._begin_again()
 
     def _begin(self) -> StoreWork[None]:
         """Continues from the durable blocks. Called at the start, and when a newer epoch has overruled blocks."""
@@ -204,9 +210,16 @@ class _Worker:
         self._store_identity = yield from self._retrier(self._store.identity)
         self._spill.end_claim(self._leadership.newest)
         yield from self._appending.begin(self._leadership.epochs)
-        self._chain = Chain(self._appending.head, self._leadership.epochs, self._options.waiting_blocks, self._refuse)
+        yield from self._executor.begin(self._appending.stored, self._appending.head, self._appending.spilled)
+        self._chain = Chain(
+            self._appending.head,
+            self._leadership.epochs,
+            self._options.waiting_blocks,
+            refuse=self._refuse,
+            check=self._executor.check,
+        )
         self._gaps.forget()
-        self._is_engine_known = self._is_fenced = False
+        self._is_engine_known = self._must_begin = False
         self._is_listening = True
         self._confirm(self._appending.confirmable)  # an engine that uses another store refuses it
 
@@ -219,6 +232,8 @@ class _Worker:
             if self._appending.is_draining:
                 self._appending.move_to_spill_if_due()
             yield from self._append(projections)
+            if self._must_begin:
+                return
             yield from self._check_engine()
             if len(blocks) < self._options.receive_blocks and not self._appending.is_waiting:
                 return
@@ -232,7 +247,15 @@ class _Worker:
             self._appending.add_blocks(ready)
         elif repeated:
             self._confirm(self._appending.confirmable)
-        self._check_gaps()
+        if self._chain.is_over:
+            self._begin_again()
+        else:
+            self._check_gaps()
+
+    def _begin_again(self) -> None:
+        """Continues with `_begin` in the next turn; meanwhile receives nothing."""
+        self._must_begin = True
+        self._is_listening = False
 
     def _append(self, projections: Projections) -> StoreWork[None]:
         rows = yield from self._appending.step()
@@ -242,6 +265,7 @@ class _Worker:
             self._gather_until_s = self._clock.monotonic() + self._options.gather_ms / 1000
         metrics.BLOCKS_APPENDED.inc(len(rows))
         projections.add(rows)
+        self._executor.make_snapshot_if_due(self._appending.stored)
 
     def _recount_letters(self) -> StoreWork[None]:
         """Counts the dead letters again, because another process may have replayed some."""
@@ -323,17 +347,7 @@ class _Worker:
         refusal = self._feed.refusal()
         if refusal is None:
             return
-        status = self._feed.status()
-        engine = f"The engine at {status.addresses.commands}" if status else "The engine"
-        if refusal.code == wire.WRONG_STORE:
-            raise WrongStore(
-                f"{engine} uses another store than this settlement and refuses its confirmations: give both the same "
-                "DATABASE_URL and SETTLEMENT_STORE, or give this settlement the addresses of its own engine."
-            )
-        raise ChainConflict(
-            f"{engine} has another chain than the store of this settlement and refuses its confirmation: "
-            f"{refusal.message} Keep both and find out which chain is the right one."
-        )
+        raise refusal_error(refusal, self._feed.status())
 
     def _confirm(self, durable: Checkpoint) -> None:
         self._feed.confirm(wire.Confirmation(durable.block_number, durable.hash, self._store_identity))

@@ -14,12 +14,13 @@ from matching.core import snapshots
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadFile, HashMismatch
-from matching.node import server
+from matching.node import confirmations, server
 from matching.node.recovery import Recovery
 from matching.storage import ring, snapshot_files
 from matching.storage.segments import Segments
 from settlement.durable import appending, spill
 from settlement.project import dead_letters, projector, trail
+from settlement.receive import executor
 from settlement.stores import retrying
 from settlement.stores.base import Projection, StoreUnavailable
 from settlement.stores.sql import statements, store
@@ -83,6 +84,7 @@ def _skip_hash_check() -> Iterator[Any]:
             raise HashMismatch(f"Expected block {number}, received block {self.number}.")
 
     yield mock.patch.object(Block, "verify", verify)
+    yield from _events_not_re_executed()  # which would find a changed block as well
 
 
 def _ignore_epoch() -> Iterator[Any]:
@@ -259,6 +261,25 @@ def _answer_what_is_not_logged() -> Iterator[Any]:
     yield mock.patch.object(server.Leader, "_log", log)
 
 
+def _confirmation_believed() -> Iterator[Any]:
+    """A confirmation counts whatever store and hash it names, and shortens the log."""
+
+    def take(self: confirmations.Confirmations, peer: bytes, told: Any) -> None:
+        self._ring.confirm(told.number)
+        self.stored = max(self.stored, self._ring.confirmed)
+
+    yield mock.patch.object(confirmations.Confirmations, "take", take)
+
+
+def _events_not_re_executed() -> Iterator[Any]:
+    """Settlement believes the events of a block whose hash is right."""
+
+    def execute(self: executor.Executor, block: Block, name: str, remedy: str) -> None:
+        self._engine.block_number, self._engine.state_hash = block.number, block.hash
+
+    yield mock.patch.object(executor.Executor, "_execute", execute)
+
+
 DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
     plant.__name__.removeprefix("_").replace("_", "-"): plant
     for plant in (
@@ -283,6 +304,8 @@ DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
         _increment_balances,
         _lose_dead_letter,
         _repeat_trail,
+        _confirmation_believed,
+        _events_not_re_executed,
     )
 }
 """Function that plants the defect, by name."""

@@ -35,6 +35,7 @@ _SEGMENT_BYTES = 8192
 _TIMEOUT_S = 3.0
 _WATCH_S = 1.0
 _RING_BLOCKS = 200
+_SMALL_RING_BLOCKS = 12
 _RING_BYTES = 1 << 20
 
 
@@ -64,6 +65,10 @@ class Engines:
         self._server = server
         self._has_wal = has_wal
         self._snapshot_blocks = world.rng.choice((0, 5, 20))
+        # A ring that drops blocks needs snapshots, or a follower that lags could never join again.
+        self._ring_blocks = world.rng.choice(
+            (_SMALL_RING_BLOCKS, _RING_BLOCKS) if self._snapshot_blocks else (_RING_BLOCKS,)
+        )
         self._block_commands = world.rng.choice((4, 64))
         self.nodes = [self._node(name, world.machines[at]) for at, name in enumerate("AB")]
         world.repeatedly("second leader started", world.rates.second_leaders_a_minute, self._start_by_mistake)
@@ -105,7 +110,7 @@ class Engines:
                 node.parts = parts
 
         services = self._services(node, running, take_over=take_over)
-        plan = Plan(node.addresses, _RING_BLOCKS, _RING_BYTES, self._block_commands)
+        plan = Plan(node.addresses, self._ring_blocks, _RING_BYTES, self._block_commands)
         try:
             if follow:
                 follow_leader(plan, services, follow, timeout_s=_TIMEOUT_S, ready=ready, stop=lambda: False)

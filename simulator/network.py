@@ -12,6 +12,7 @@ from typing import Any
 from matching.transport import wire
 from matching.transport.key_register import KeyRole, RegisteredKey
 from matching.transport.sockets import ALL_ROLES, AddressUnusable, Frame, Kind, Limits, Undelivered
+from simulator.forged_blocks import with_false_event
 from simulator.scheduler import Task
 from simulator.world import Process, World
 
@@ -60,6 +61,8 @@ class NetworkState:
             self._last_arrival_s[key] = arrival_s
         if wire.BLOCK in frames[:2] and world.happens("bit flipped", rates.flip):
             frames = [*frames[:-1], _flipped(frames[-1], world.rng.randrange(8 * len(frames[-1])))]
+        elif frames[-2:-1] == [wire.BLOCK] and world.happens("block forged", rates.forge):
+            frames = [*frames[:-1], with_false_event(frames[-1], world.rng)]
         world.scheduler.at(arrival_s, lambda: target.arrive(frames, source.key))
         if world.happens("message duplicated", rates.duplicate):
             world.scheduler.at(arrival_s + world.rng.uniform(0, 1), lambda: target.arrive(frames, source.key))

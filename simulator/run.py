@@ -12,6 +12,7 @@ from settlement.project.dead_letters import DeadLetters
 from simulator import checks
 from simulator.disk import SimDisk
 from simulator.engines import DATA, Engines
+from simulator.forger import Forger
 from simulator.network import NetworkState, SimNetwork
 from simulator.settlement_process import SettlementProcess
 from simulator.stores import Server, empty_database
@@ -56,6 +57,9 @@ class _Run:
         self.server = Server(world)
         self.has_wal = world.rng.random() < 0.5
         self.engines = Engines(world, self.network_state, self.server, has_wal=self.has_wal)
+        self.forger = Forger(
+            world, self.network_state, self.engines, lambda number: self.settlement.was_durable(number)
+        )
         self.settlement = SettlementProcess(world, self.network_state, self.server, self.engines.nodes[0])
         self.traders = [self._trader(number) for number in range(1, world.rng.randint(2, 4))]
         world.start_clock_and_pause_faults()
@@ -75,7 +79,7 @@ class _Run:
         scheduler = self.world.scheduler
         deadline_s = self.world.faulty_until_s + _RECOVERY_LIMIT_S
         is_done = scheduler.run(self._is_done, deadline_s)
-        problems = list(self.settlement.incidents)
+        problems = [*self.settlement.incidents, *self.forger.problems]
         if not is_done:
             problems += self._unfinished()
         else:

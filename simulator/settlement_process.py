@@ -3,6 +3,7 @@
 from matching.core.errors import MatchingError
 from matching.feed.reader import Feed
 from matching.storage.segments import Segments
+from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
 from matching.transport.key_register import KeyRole
 from settlement import worker
@@ -20,6 +21,7 @@ from simulator.world import Process, World
 
 _SPILL_BYTES = 64 << 10
 _SEGMENT_BYTES = 8 << 10
+_SNAPSHOT_BLOCKS = 10
 
 
 class SimClock:
@@ -98,6 +100,7 @@ class SettlementProcess:
         feed.settlement = self
         spill = Spill(DATA / "spill", _SPILL_BYTES, disk, _SEGMENT_BYTES)
         trail, letters = Trail(DATA, disk), DeadLetters(store, DATA, clock, disk)
+        snapshots = SnapshotFolder(disk, DATA / "settlement-snapshots", keep=2)
         options = Options(waiting_blocks=self._waiting_blocks)
         worker.run(
             feed=feed,
@@ -105,6 +108,7 @@ class SettlementProcess:
             trail=trail,
             letters=letters,
             spill=spill,
+            snapshotter=Snapshotter(snapshots, DirectWriter(snapshots), _SNAPSHOT_BLOCKS),
             clock=clock,
             stop=lambda: False,
             options=options,
@@ -121,6 +125,10 @@ class SettlementProcess:
             self.incidents.append(f"block {number} was confirmed and is neither in the store nor synced in the spill")
         else:
             self.confirmed[number] = digest
+
+    def was_durable(self, number: int) -> bool:
+        """Whether the block is or was in the store or in the spill."""
+        return number in self._server.appended or number in self.confirmed or number in self._spilled()
 
     def _spilled(self) -> dict[int, int]:
         watcher = self._world.process("watcher", self.machine, may_crash=False)

@@ -38,6 +38,8 @@ class Rates:
     damage_snapshot: float = 0.0  # while its engine is down
     promote: float = 0.0  # share of leader failures after which the follower is promoted
     second_leaders_a_minute: float = 0.0  # a second engine is started as leader
+    forge: float = 0.0  # a block in transit gets another event, and the right hash
+    forged_confirmations_a_minute: float = 0.0
 
 
 _MAX_RATES = Rates(
@@ -60,6 +62,8 @@ _MAX_RATES = Rates(
     damage_snapshot=0.7,
     promote=1.0,
     second_leaders_a_minute=8,
+    forge=0.005,
+    forged_confirmations_a_minute=20,
 )
 
 

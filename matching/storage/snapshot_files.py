@@ -182,12 +182,17 @@ class Snapshotter:
         self._requested = False
         self._found: list[int] | None = None  # from before the start, not compared yet, oldest first; None: not listed
 
-    def advance(self, engine: Engine, ring: Ring) -> bool:
-        """Called once a turn, when the input log has all blocks.
+    def note_compared(self) -> None:
+        """The caller has compared all files with the chain and rejected those of another history."""
+        self._found = []
+
+    def advance(self, engine: Engine, ring: Ring | None = None) -> bool:
+        """Called once a turn, when all blocks are durable. `ring` may be None after `note_compared`.
 
         Returns whether a snapshot was finished since the last call.
         """
         if self._uncompared:
+            assert ring is not None, "files are compared with its blocks"
             self._compare(self._uncompared, engine, ring)
         finished = self._is_writing and self._finish()
         if not self._is_writing and self._is_due(engine.block_number):

@@ -5,7 +5,7 @@ the spill, those in memory. A batch leaves the spill or the memory only after th
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import structlog
@@ -95,6 +95,12 @@ class Appending:
         self._is_overruled = head is not None and not admits(epochs, head.epoch, head.block_number)
         if self._is_overruled:
             yield from self._set_spill_aside(epochs)
+
+    def spilled(self) -> Iterator[Block]:
+        """The blocks of the spill that the store may not have. Raises SpillDamaged, SpillUnusable."""
+        while blocks := self._spill.read(self._options.receive_blocks):
+            yield from blocks
+        self._spill.restart_reading()
 
     def forget(self) -> None:
         """Drops the blocks in memory, none of which has been confirmed."""

@@ -16,7 +16,7 @@ from matching.core.epochs import Epoch, admits
 from matching.core.errors import HashMismatch
 from matching.core.hashes import hash_text
 from settlement import metrics
-from settlement.errors import ChainBroken, ChainConflict, Incident
+from settlement.errors import ChainBroken, ChainConflict, EventsDiffer, Incident
 from settlement.stores.base import Checkpoint, StoredBlock
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,10 @@ BytesOf = Callable[[int], bytes | None]
 
 Refuse = Callable[[str, str], bool]
 """Called with a block's origin and a reason; returns whether that replica is ignored from now on."""
+
+
+Check = Callable[[Block], object]
+"""Called with each next block of the chain, in order. Raises EventsDiffer if it is not what its commands give."""
 
 
 def never_refuse(origin: str, reason: str) -> bool:
@@ -61,10 +65,18 @@ class Chain:
     """
 
     def __init__(
-        self, head: Checkpoint, epochs: Sequence[Epoch], max_early: int, refuse: Refuse = never_refuse
+        self,
+        head: Checkpoint,
+        epochs: Sequence[Epoch],
+        max_early: int,
+        refuse: Refuse = never_refuse,
+        check: Check = lambda block: None,
     ) -> None:
         """Raises ChainConflict if an epoch begins after a block with the number of `head` and another hash."""
         self.head = head
+        self.is_over = False
+        """A block failed `check` and its sender was refused. Nothing more is accepted: continue with a new chain."""
+        self._check = check
         self._max_early = max_early
         self._refuse_origin = refuse
         self._refused: set[str] = set()  # origins that the last call of `accept` refused
@@ -179,9 +191,11 @@ class Chain:
 
     def _append_early(self, ready: list[Block]) -> None:
         """Appends early blocks that are next. The first copy of a number that continues the chain is taken."""
-        while copies := self._early.pop(self.next_number, None):
+        while not self.is_over and (copies := self._early.pop(self.next_number, None)):
             number = self.next_number
             for block in copies:
+                if self.is_over:
+                    return
                 if self.head.block_number == number:
                     self._compare(block, lambda _: None)
                 else:
@@ -199,6 +213,12 @@ class Chain:
                 "engine that was replaced is still publishing."
             )
             self._reject(block, ChainConflict(reason))
+            return
+        try:
+            self._check(block)
+        except EventsDiffer as incident:
+            self._reject(block, incident)
+            self.is_over = True
             return
         self.head = Checkpoint(block.number, block.hash, block.epoch)
         self._recent.append(block.hash)

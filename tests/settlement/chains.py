@@ -10,6 +10,7 @@ from matching.core import layout
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.workloads.btc_usd import DEFINITIONS
+from simulator.forged_blocks import encoded_again
 
 START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: shortly before the next minute, day and year
 STEP_NS = 500_000_000
@@ -53,10 +54,7 @@ def in_epoch(blocks: Iterable[Block], epoch: int, prev_hash: int) -> list[Block]
     """The same block as the leader of another epoch would create it, after a block with `prev_hash`."""
     made = []
     for block in blocks:
-        names = ("number", "timestamp_ns", "first_command_sequence", "first_event_sequence")
-        fields: dict[str, Any] = {name: getattr(block, name) for name in names}
-        fields |= {name: getattr(block, name) for name in ("requests", "commands", "events", "texts")}
-        made.append(Block.encode(**fields, epoch=epoch, prev_hash=prev_hash))
+        made.append(encoded_again(block, epoch=epoch, prev_hash=prev_hash))
         prev_hash = made[-1].hash
     return made
 

@@ -9,12 +9,15 @@ import pytest
 from django.db import connections
 
 from matching.core.codes import CommandKind
+from matching.storage.disk import LocalDisk
+from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from settlement import worker
 from settlement.durable.spill import Spill
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.projection import day_of
 from settlement.project.trail import Trail
+from settlement.receive.chain import Refuse, never_refuse
 from settlement.stores.base import Store
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.statements import PROJECTED_TABLES
@@ -51,6 +54,9 @@ ON_SQL = pytest.mark.parametrize("store", ["sql"], indirect=True)
 ON_SCYLLA = pytest.mark.parametrize("store", STORES[2:], indirect=True)
 
 
+SNAPSHOT_BLOCKS = 10
+
+
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, db: None) -> Store:
     """An empty, connected store."""
@@ -74,6 +80,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def snapshotter_in(folder: Path) -> Snapshotter:
+    """Of settlement's own engine, every SNAPSHOT_BLOCKS blocks."""
+    snapshots = SnapshotFolder(LocalDisk(), folder / "settlement-snapshots", keep=2)
+    return Snapshotter(snapshots, DirectWriter(snapshots), SNAPSHOT_BLOCKS)
+
+
 Settle = Callable[..., int]
 
 
@@ -87,6 +99,7 @@ def settle(clock: FakeClock, folder: Path) -> Settle:
         *,
         spill_bytes: int = 1 << 30,
         report: Report = lambda status: None,
+        refuse: Refuse = never_refuse,
         **options: Any,
     ) -> int:
         folder.mkdir(exist_ok=True)
@@ -101,10 +114,12 @@ def settle(clock: FakeClock, folder: Path) -> Settle:
                 trail=trail,
                 letters=letters,
                 spill=spill,
+                snapshotter=snapshotter_in(folder),
                 clock=clock,
                 stop=feed.is_silent,
                 options=choices,
                 report=report,
+                refuse=refuse,
             )
         finally:
             trail.close()

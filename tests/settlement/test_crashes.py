@@ -13,7 +13,7 @@ from settlement.stores.base import Store
 from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain
-from tests.settlement.conftest import empty, restarted, tables, trail_text
+from tests.settlement.conftest import empty, restarted, snapshotter_in, tables, trail_text
 from tests.settlement.fakes import Crash, FakeClock, Tripwires, feed_of
 
 STEPS = {
@@ -41,6 +41,7 @@ def settle_until_crash(known: Store, clock: FakeClock, folder: Path, wires: Trip
             trail=trail,
             letters=letters,
             spill=spill,
+            snapshotter=snapshotter_in(folder),
             clock=clock,
             stop=feed.is_silent,
             options=options,

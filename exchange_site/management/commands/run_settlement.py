@@ -6,9 +6,11 @@ from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
 from exchange_site.addresses import AddressError
+from exchange_site.engine_host.forked_snapshots import ForkedWriter
 from exchange_site.operations import first_start, health, register_exchange, worker_http
 from matching.commandline.interruption import exit_code, stop_on_signals
 from matching.commandline.number_options import whole_number
+from matching.storage.snapshot_files import Snapshotter
 from settlement import lock, metrics, wiring, worker, worker_status
 from settlement.alarms import worker_alarms
 from settlement.clock import SystemClock
@@ -74,7 +76,8 @@ def settle(
         ):
             wiring.make_tables_if_missing(tables)
             trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
-            listening = wiring.listening()
+            listening, snapshots = wiring.listening(), wiring.snapshots()
+            snapshotter = Snapshotter(snapshots, ForkedWriter(snapshots), settings.SETTLEMENT_SNAPSHOT_BLOCKS)
 
             def report(now: worker_status.WorkerStatus) -> None:
                 held.check()
@@ -89,6 +92,7 @@ def settle(
                     trail=trail,
                     letters=letters,
                     spill=spill,
+                    snapshotter=snapshotter,
                     clock=SystemClock(),
                     stop=stop,
                     options=choices,
@@ -98,3 +102,4 @@ def settle(
             finally:
                 listening.feed.close()
                 spill.close()
+                snapshotter.close()

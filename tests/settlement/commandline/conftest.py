@@ -11,6 +11,7 @@ from settlement.options import Options
 from settlement.stores.base import Store
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.chains import worked_example
+from tests.settlement.conftest import snapshotter_in
 from tests.settlement.fakes import FakeClock, feed_of
 
 CHAIN = worked_example()
@@ -35,6 +36,7 @@ def settled(data_dir: Path, store: Store, clock: FakeClock) -> Store:
         trail=trail,
         letters=letters,
         spill=spill,
+        snapshotter=snapshotter_in(wiring.data_dir()),
         clock=clock,
         stop=feed.is_silent,
         options=Options(),

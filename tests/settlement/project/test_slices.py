@@ -23,7 +23,7 @@ from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain
-from tests.settlement.conftest import ON_SQL, STORES, Settle, empty, restarted, tables, trail_text
+from tests.settlement.conftest import ON_SQL, STORES, Settle, empty, restarted, snapshotter_in, tables, trail_text
 from tests.settlement.fakes import Crash, FakeClock, Tripwires, feed_of
 from tests.settlement.stores.scylla.test_undo import Dying
 from tests.settlement.test_crashes import STEPS
@@ -57,6 +57,7 @@ def settled_in_slices(
             trail=trail,
             letters=letters,
             spill=spill,
+            snapshotter=snapshotter_in(folder),
             clock=clock,
             stop=feed.is_silent,
             options=options,

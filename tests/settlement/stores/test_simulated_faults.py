@@ -27,7 +27,7 @@ from settlement.worker_status import WorkerStatus
 from simulator.settlement_process import SimClock
 from simulator.stores import Server, SimStore
 from simulator.world import Machine, Process, Rates, World
-from tests.settlement.conftest import Settle, empty, restarted, tables, trail_text
+from tests.settlement.conftest import Settle, empty, restarted, snapshotter_in, tables, trail_text
 from tests.settlement.fakes import FakeClock, ScriptedFeed
 from tests.settlement.test_worker import BLOCKS, LAST, expected_rows
 
@@ -117,6 +117,7 @@ class Faulty:
                 trail=trail,
                 letters=letters,
                 spill=spill,
+                snapshotter=snapshotter_in(self.folder),
                 clock=clock,
                 stop=lambda: False,
                 options=options,
