@@ -26,10 +26,12 @@ class Command(ExchangeCommand):
             default=[],
             dest="accounts",
             metavar="N",
-            help="an account that the trader may use; can be given several times",
+            help="accounts that the trader may use; can be given several times",
         )
         parser.add_argument(
-            "--replace", action="store_true", help="although there is such a key, which stays valid until revoke_key"
+            "--replace",
+            action="store_true",
+            help="replace the key of this name; the old one stays valid until revoke_key",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
