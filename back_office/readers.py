@@ -12,6 +12,7 @@ from django.utils.functional import SimpleLazyObject
 from back_office.pages.overview import Depth, EngineReader
 from matching.client.connection import Connection
 from matching.commandline import engine_addresses
+from matching.commandline.own_keys import OBSERVER_KEY, network_of
 from matching.transport import wire
 from settlement import wiring
 from settlement.stores.base import Store
@@ -49,4 +50,5 @@ class EngineClient:
 
     @staticmethod
     def _connection() -> closing[Connection]:
-        return closing(Connection(engine_addresses.addresses(), timeout_s=ENGINE_TIMEOUT_S))
+        addresses, make_network = engine_addresses.addresses(), network_of(OBSERVER_KEY)
+        return closing(Connection(addresses, timeout_s=ENGINE_TIMEOUT_S, make_network=make_network))

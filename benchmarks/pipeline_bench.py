@@ -102,8 +102,10 @@ class Pipeline:
         }
 
 
-def measure(commands: int, samples: int, *, store: str, seed: int, parent: Path | None, say: Say) -> Pipeline:
-    """`store` is sql or scylla.
+def measure(
+    commands: int, samples: int, *, store: str, seed: int, parent: Path | None, say: Say, is_plain: bool = False
+) -> Pipeline:
+    """`store` is sql or scylla; `is_plain`: with sockets without keys.
 
     Raises BenchError, MatchingError if the engine does not answer, StoreError if the store does not.
     """
@@ -113,11 +115,11 @@ def measure(commands: int, samples: int, *, store: str, seed: int, parent: Path 
     trading = generated.pairs(commands // _TRADING_DIVISOR, workload.accounts, len(workload.stream), seed=seed)
     single = list(workload.stream.part(commands, len(workload.stream)).batches(1))
     say("starting engine and settlement")
-    with _settings_of(store) as chosen, exchange(parent, chosen) as running:
+    with _settings_of(store) as chosen, exchange(parent, chosen, is_plain=is_plain) as running:
         address = running.environment["ENGINE_COMMAND_ADDRESS"]
-        with Client(address, timeout_s=_TIMEOUT_S) as client:
+        with Client(address, timeout_s=_TIMEOUT_S, make_network=running.make_network) as client:
             client.call(workload.definitions())
-        connection = Connection(address, timeout_s=_TIMEOUT_S)
+        connection = Connection(address, timeout_s=_TIMEOUT_S, make_network=running.make_network)
         try:
             for stream in workload.setup:
                 last, _ = send_batches(connection, stream.batches(BATCH_COMMANDS))

@@ -18,6 +18,8 @@ from exchange_site.operations import readiness
 from exchange_site.operations.free_addresses import ZMQ_SETTINGS, NoFreePort, free_addresses
 from matching.client.connection import Connection
 from matching.commandline.interruption import signals_deferred
+from matching.commandline.own_keys import LOCAL_KEY, network_in
+from matching.transport.network import ZmqNetwork
 from matching.transport.wire import STATUS
 
 READY_S = 180.0  # a first start compiles the kernel
@@ -40,6 +42,12 @@ class Exchange:
     environment: dict[str, str]
     folder: Path
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def make_network(self) -> ZmqNetwork:
+        """With the key that may do everything, or without keys. Raises KeysUnusable."""
+        if self.environment["PLAIN_SOCKETS"] == "true":
+            return ZmqNetwork()
+        return network_in(Path(self.environment["DATA_DIR"]), LOCAL_KEY)()
 
     def start(self, name: str, *arguments: str) -> None:
         with signals_deferred(), self._log(name).open("wb") as log:
@@ -133,15 +141,16 @@ class Exchange:
 
 
 @contextmanager
-def exchange(parent: Path | None, store: Mapping[str, str]) -> Iterator[Exchange]:
+def exchange(parent: Path | None, store: Mapping[str, str], *, is_plain: bool) -> Iterator[Exchange]:
     """Starts settlement, engine and echo server in a temporary folder, below `parent` if it is given.
 
-    `store`: settings that select settlement's store. The database is the embedded one, and DATABASE_URL is ignored.
-    Raises BenchError.
+    `store`: settings that select settlement's store. `is_plain`: with sockets without keys. The database is the
+    embedded one, and DATABASE_URL is ignored. Raises BenchError.
     """
     with tempfile.TemporaryDirectory(prefix="exchange-bench-", dir=parent, ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        running = Exchange({**_environment(folder / "data"), **store}, folder)
+        plain = {"PLAIN_SOCKETS": str(is_plain).lower()}
+        running = Exchange({**_environment(folder / "data"), **store, **plain}, folder)
         try:
             running.prepare()
             running.start("settlement", "manage.py", "run_settlement")

@@ -92,12 +92,11 @@ def engine_addresses_are_safe() -> list[CheckMessage]:
         except AddressError as error:
             found.append(Error(f"{name}: {error}.", hint="For example tcp://127.0.0.1:5701.", id="exchange.E002"))
             continue
-        if endpoint is not None and not endpoint.is_loopback:
-            reason = "PLAIN_SOCKETS is true" if settings.PLAIN_SOCKETS else "encryption is not supported"
+        if settings.PLAIN_SOCKETS and endpoint is not None and not endpoint.is_loopback:
             found.append(
                 Error(
-                    f"{name} is not local to this machine ({endpoint.host}), and {reason}.",
-                    hint="Use a loopback or ipc:// address, and a tunnel between machines.",
+                    f"{name} is not local to this machine ({endpoint.host}), and PLAIN_SOCKETS is true.",
+                    hint="Unset PLAIN_SOCKETS, or use a loopback or ipc:// address.",
                     id="exchange.E003",
                 )
             )
@@ -122,9 +121,10 @@ def replica_addresses_are_safe() -> list[CheckMessage]:
                 )
             )
             continue
-        if endpoint is not None and not endpoint.is_loopback:
-            hint = "Use a loopback or ipc:// address, and a tunnel between machines."
-            found.append(Error(f"ENGINE_REPLICAS: {text} is not local to this machine.", hint=hint, id="exchange.E014"))
+        if settings.PLAIN_SOCKETS and endpoint is not None and not endpoint.is_loopback:
+            reason = f"ENGINE_REPLICAS: {text} is not local to this machine, and PLAIN_SOCKETS is true."
+            hint = "Unset PLAIN_SOCKETS, or use loopback or ipc:// addresses."
+            found.append(Error(reason, hint=hint, id="exchange.E014"))
     return found
 
 

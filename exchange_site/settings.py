@@ -64,19 +64,19 @@ INPUT_LOG = _input_log or ("wal" if ENABLE_LOCAL_WAL else "memory")
 ENGINE_COMMAND_ADDRESS = _env.text(
     "ENGINE_COMMAND_ADDRESS",
     "tcp://127.0.0.1:5701",
-    "ZeroMQ address for commands and queries; loopback or `ipc://`.",
+    "ZeroMQ address for commands and queries; without keys loopback or `ipc://` only.",
     read_by="engine, settlement, web, client commands",
 )
 ENGINE_BLOCK_ADDRESS = _env.text(
     "ENGINE_BLOCK_ADDRESS",
     "tcp://127.0.0.1:5702",
-    "ZeroMQ address where blocks are published; loopback or `ipc://`.",
+    "ZeroMQ address where blocks are published; without keys loopback or `ipc://` only.",
     read_by="engine, settlement",
 )
 ENGINE_RETRANSMIT_ADDRESS = _env.text(
     "ENGINE_RETRANSMIT_ADDRESS",
     "tcp://127.0.0.1:5703",
-    "ZeroMQ address for retransmission and confirmation of blocks; loopback or `ipc://`.",
+    "ZeroMQ address for retransmission and confirmation of blocks; without keys loopback or `ipc://` only.",
     read_by="engine, settlement",
 )
 ENGINE_HTTP_ADDRESS = _env.text(

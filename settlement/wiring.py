@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connections
 
 from matching.commandline.engine_addresses import replicas
+from matching.commandline.own_keys import SETTLEMENT_KEY, network_of
 from matching.core.epochs import Epoch, newest
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import SnapshotFolder
@@ -166,11 +167,13 @@ def engines(open_store: Callable[[], Store] = store) -> str:
 
 
 def listening() -> Listening:
-    """Raises AddressUnusable."""
+    """Raises AddressUnusable, KeysUnusable."""
+    make_network = network_of(SETTLEMENT_KEY)
     if settings.INPUT_LOG == "kafka":
-        return to_replicas(replicas())
+        return to_replicas(replicas(), make_network)
     return to_leader(
-        Addresses(settings.ENGINE_COMMAND_ADDRESS, settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS)
+        Addresses(settings.ENGINE_COMMAND_ADDRESS, settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS),
+        make_network,
     )
 
 

@@ -13,7 +13,7 @@ from exchange_site.engine_host.store_history import StoreHistory
 from exchange_site.engine_host.store_watch import StoreWatch
 from exchange_site.operations import health
 from exchange_site.operations.register_exchange import RegisterExchange
-from matching.commandline.own_keys import register_file
+from matching.commandline.own_keys import network_of_engine, register_file
 from matching.node.process import Parts, Plan
 from matching.node.services import Services
 from matching.storage.disk import LocalDisk
@@ -24,7 +24,6 @@ from matching.storage.input_logs.kafka import KafkaLog
 from matching.storage.input_logs.memory import MemoryLog
 from matching.storage.input_logs.wal import WalLog
 from matching.storage.snapshot_files import SnapshotFolder, Snapshotter
-from matching.transport.network import ZmqNetwork
 from matching.transport.wire import Addresses
 from settlement import wiring
 from settlement.durable import spill
@@ -61,9 +60,15 @@ def lock_data_folder() -> FolderLock:
 
 
 def services(
-    *, input_log: str | None, snapshot_every: int | None, take_over: bool, history: StoreHistory, watch: StoreWatch
+    *,
+    input_log: str | None,
+    snapshot_every: int | None,
+    take_over: bool,
+    leads: bool,
+    history: StoreHistory,
+    watch: StoreWatch,
 ) -> Services:
-    """The engine's interfaces to this machine and to the store. Raises NotAvailable, OSError."""
+    """The engine's interfaces to this machine and to the store. Raises NotAvailable, KeysUnusable, OSError."""
     folder = SnapshotFolder(LocalDisk(), settings.DATA_DIR / "snapshots", settings.ENGINE_SNAPSHOTS_KEPT)
     every_blocks = settings.ENGINE_SNAPSHOT_BLOCKS if snapshot_every is None else snapshot_every
     if every_blocks < 0:
@@ -72,7 +77,7 @@ def services(
         history=history,
         input_log=_open_input_log(input_log),
         snapshotter=Snapshotter(folder, ForkedWriter(folder), every_blocks),
-        make_network=ZmqNetwork,
+        make_network=network_of_engine(leads=leads),
         monotonic=time.monotonic,
         time_ns=time.time_ns,
         engine=_engine_id(),

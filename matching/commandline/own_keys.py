@@ -1,17 +1,71 @@
 """The keys in DATA_DIR, for every process that opens sockets: its own key, and the register of its peers' keys."""
 
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from django.conf import settings
 
 from matching.core.errors import KeysUnusable
 from matching.storage.key_files import KeyFolder
 from matching.storage.register_file import RegisterFile
-from matching.transport.key_register import KeyRole, OwnKey
+from matching.transport.curve import Security
+from matching.transport.key_register import KeyRole, OwnKey, is_name
+from matching.transport.network import ZmqNetwork
 
 
-def key_folder() -> KeyFolder:
-    return KeyFolder(Path(settings.DATA_DIR) / "keys")
+class KeyName(NamedTuple):
+    """Names a key file: `trader-alice` is the key alice of a trader."""
+
+    role: KeyRole
+    name: str | None = None
+
+
+LOCAL_KEY = KeyName(KeyRole.LOCAL)
+OBSERVER_KEY = KeyName(KeyRole.OBSERVER)
+SETTLEMENT_KEY = KeyName(KeyRole.SETTLEMENT)
+
+
+def key_name(text: str) -> KeyName:
+    """Argparse type of ROLE-NAME."""
+    role, _, name = text.partition("-")
+    if role not in list(KeyRole) or not is_name(name):
+        roles = ", ".join(KeyRole)
+        raise ArgumentTypeError(f"{text!r} is not ROLE-NAME, such as trader-alice; the roles are {roles}.")
+    return KeyName(KeyRole(role), name)
+
+
+NetworkMaker = Callable[[], ZmqNetwork]
+
+
+def network_of(key: KeyName) -> NetworkMaker:
+    """Makes networks with this key of DATA_DIR; without keys if PLAIN_SOCKETS is set. Raises KeysUnusable."""
+    return ZmqNetwork if settings.PLAIN_SOCKETS else network_in(Path(settings.DATA_DIR), key)
+
+
+def network_in(data_dir: Path, key: KeyName) -> NetworkMaker:
+    """Makes networks with this key of another DATA_DIR. Raises KeysUnusable."""
+    return partial(ZmqNetwork, _security(data_dir, key))
+
+
+def network_of_engine(*, leads: bool) -> NetworkMaker:
+    """Makes networks of an engine. One that does not lead may have a key of a replica only. Raises KeysUnusable."""
+    is_replica = not leads and not settings.PLAIN_SOCKETS and bool(key_folder().names(KeyRole.REPLICA))
+    return network_of(KeyName(KeyRole.REPLICA if is_replica else KeyRole.ENGINE))
+
+
+@lru_cache(maxsize=64)
+def _security(data_dir: Path, key: KeyName) -> Security:
+    """Read once: pages and tasks open many connections."""
+    keys = key_folder(data_dir)
+    register = RegisterFile(keys)
+    return Security(_own_key(keys, register, key.role, key.name), register.current)
+
+
+def key_folder(data_dir: Path | None = None) -> KeyFolder:
+    return KeyFolder((data_dir or Path(settings.DATA_DIR)) / "keys")
 
 
 def register_file() -> RegisterFile:
@@ -25,8 +79,12 @@ def load_identity(role: KeyRole, name: str | None = None) -> OwnKey:
     Raises KeysUnusable, also for a key that this machine knows to be revoked. A key that its register lacks is not
     refused: another machine may have a newer register.
     """
-    own = key_folder().own_key(role, name)
-    registered = register_file().current().find(own.public)
+    return _own_key(key_folder(), register_file(), role, name)
+
+
+def _own_key(keys: KeyFolder, register: RegisterFile, role: KeyRole, name: str | None) -> OwnKey:
+    own = keys.own_key(role, name)
+    registered = register.current().find(own.public)
     if registered is not None and registered.revoked:
         raise KeysUnusable(f"The key of {role} {own.name} is revoked: run make_keys {role} {own.name} --replace.")
     return own

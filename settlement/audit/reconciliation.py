@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from matching.client.client import Client
+from matching.commandline.own_keys import SETTLEMENT_KEY, network_of
 from matching.core.errors import MatchingError
 from matching.core.hashes import hash_text
 from settlement.alarms import records
@@ -92,7 +93,7 @@ def run(address: str, open_store: Callable[[], Store], deadline_s: float, source
     """`reconcile_and_store` for the engine at `address`; waits up to `deadline_s` for the engine and for the store."""
 
     def ask() -> dict[str, Any]:
-        with Client(address, timeout_s=deadline_s) as client:
+        with Client(address, timeout_s=deadline_s, make_network=network_of(SETTLEMENT_KEY)) as client:
             return client.state()
 
     return reconcile_and_store(ask, open_store, clock=SystemClock(), deadline_s=deadline_s, source=source)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from matching.feed.reader import Feed as OneFeed
 from matching.feed.replica_feeds import ReplicaFeeds
 from matching.transport import wire
+from matching.transport.sockets import Network
 from settlement import metrics
 from settlement.receive.chain import Refuse, never_refuse
 from settlement.receive.feed import Feed
@@ -22,14 +23,15 @@ class Listening:
     """Returns the worker's status with the refused replicas added."""
 
 
-def to_leader(addresses: wire.Addresses) -> Listening:
+def to_leader(addresses: wire.Addresses, make_network: Callable[[], Network]) -> Listening:
     """Listens to one engine, the leader. Raises AddressUnusable."""
-    return Listening(OneFeed(addresses.blocks, addresses.retransmission), never_refuse, lambda status: status)
+    feed = OneFeed(addresses.blocks, addresses.retransmission, make_network=make_network)
+    return Listening(feed, never_refuse, lambda status: status)
 
 
-def to_replicas(commands: Sequence[str]) -> Listening:
+def to_replicas(commands: Sequence[str], make_network: Callable[[], Network]) -> Listening:
     """Listens to the replicas at these command addresses. Raises AddressUnusable."""
-    feeds = ReplicaFeeds(commands)
+    feeds = ReplicaFeeds(commands, make_network=make_network)
 
     def complete(status: WorkerStatus) -> WorkerStatus:
         refused = feeds.refused()

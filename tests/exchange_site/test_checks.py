@@ -32,9 +32,6 @@ def test_the_defaults_are_valid() -> None:
         ("ENGINE_BLOCK_ADDRESS", "udp://127.0.0.1:5702", "exchange.E002"),
         ("ENGINE_RETRANSMIT_ADDRESS", "tcp://127.0.0.1:70000", "exchange.E002"),
         ("ENGINE_RETRANSMIT_ADDRESS", "ipc://", "exchange.E002"),
-        ("ENGINE_COMMAND_ADDRESS", "tcp://10.0.0.7:5701", "exchange.E003"),
-        ("ENGINE_COMMAND_ADDRESS", "tcp://0.0.0.0:5701", "exchange.E003"),
-        ("ENGINE_COMMAND_ADDRESS", "tcp://exchange.example:5701", "exchange.E003"),
         ("WEB_ADDRESS", "8000", "exchange.E004"),
         ("ENGINE_HTTP_ADDRESS", "127.0.0.1:9701/metrics", "exchange.E004"),
         ("SETTLEMENT_HTTP_ADDRESS", "0.0.0.0:9702", "exchange.W001"),
@@ -112,6 +109,16 @@ def test_plain_sockets_are_for_this_machine_only(settings: Settings) -> None:
     assert "PLAIN_SOCKETS is true" in str(found.msg)
 
 
+@pytest.mark.parametrize("address", ["tcp://10.0.0.7:5701", "tcp://0.0.0.0:5701", "tcp://exchange.example:5701"])
+def test_addresses_of_other_machines_need_keys(settings: Settings, address: str) -> None:
+    settings.ENGINE_COMMAND_ADDRESS = address
+    settings.PLAIN_SOCKETS = True
+    assert ids() == ["exchange.E003"]
+
+    settings.PLAIN_SOCKETS = False
+    assert ids() == []
+
+
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:6001", "tcp://localhost:6001", "tcp://[::1]:6001", "ipc:///run/x"]
 )
@@ -130,11 +137,12 @@ def test_the_kafka_log_needs_servers(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:5801", "tcp://10.0.0.7:5801"])
-def test_addresses_of_replicas_must_be_local(settings: Settings, address: str) -> None:
+def test_addresses_of_replicas_must_be_local_without_keys(settings: Settings, address: str) -> None:
     settings.INPUT_LOG, settings.KAFKA_BOOTSTRAP_SERVERS = "kafka", "127.0.0.1:9092"
     settings.ENGINE_REPLICAS = ["tcp://127.0.0.1:5801", "ipc:///run/x"]
     assert ids() == []
 
+    settings.PLAIN_SOCKETS = True
     settings.ENGINE_REPLICAS = ["tcp://127.0.0.1:5801", address]
     assert ids() == ["exchange.E014"]
 

@@ -32,6 +32,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--folder", type=Path, help="folder for its DATA_DIR; default: the folder for temporary files"
         )
+        parser.add_argument("--plain", action="store_true", help="with sockets without keys, to compare")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         samples: int,
         seed: int,
         folder: Path | None,
+        plain: bool,
         as_json: bool,
         **options: Any,
     ) -> str:
@@ -50,7 +52,9 @@ class Command(BaseCommand):
         try:
             with stoppable():
                 name = store or settings.SETTLEMENT_STORE
-                found = pipeline_bench.measure(commands, samples, store=name, seed=seed, parent=folder, say=self.say)
+                found = pipeline_bench.measure(
+                    commands, samples, store=name, seed=seed, parent=folder, say=self.say, is_plain=plain
+                )
         except (BenchError, MatchingError, StoreError, OSError) as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(found.document()) if as_json else text(found)

@@ -9,7 +9,8 @@ from matching.client.client import Client
 from matching.commandline import engine_addresses
 from matching.commandline.interruption import stop_on_signals
 from matching.commandline.number_options import per_second, seconds_or_none, seed_number, whole_number
-from matching.core.errors import EngineRefused, EngineUnreachable, MatchingError
+from matching.commandline.own_keys import LOCAL_KEY, key_name, network_of
+from matching.core.errors import EngineRefused, EngineUnreachable, KeysUnusable, MatchingError
 from matching.workloads.demo_session import Session
 
 _TIMEOUT_S = 3.0
@@ -36,13 +37,21 @@ class Command(BaseCommand):
         parser.add_argument(
             "--address", default=engine_addresses.addresses(), help="command addresses, separated by commas"
         )
+        parser.add_argument(
+            "--key", type=key_name, default=LOCAL_KEY, metavar="ROLE-NAME", help="key in DATA_DIR/keys to use"
+        )
 
-    def handle(self, *, rate: float, seed: int, commands: int | None, wait: float, address: str, **options: Any) -> str:
+    def handle(self, *, rate: float, seed: int, commands: int | None, wait: float, **options: Any) -> str:
+        address: str = options["address"]
         stop = stop_on_signals()
         # Shared by all connections, so that each uses the leader that earlier ones found.
         directory = leaders.engine_directory(address)
+        try:
+            make_network = network_of(options["key"])
+        except KeysUnusable as error:
+            raise CommandError(str(error), returncode=2) from error
         session = Session(
-            connect=lambda: Client(directory, timeout_s=_TIMEOUT_S),
+            connect=lambda: Client(directory, timeout_s=_TIMEOUT_S, make_network=make_network),
             seed=seed,
             rate=rate,
             limit=commands,

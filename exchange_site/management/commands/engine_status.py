@@ -9,6 +9,7 @@ from exchange_site.engine_host.newest_epoch import newest_epoch
 from matching.client.connection import Connection
 from matching.commandline import engine_addresses
 from matching.commandline.interruption import stoppable
+from matching.commandline.own_keys import OBSERVER_KEY, KeyName, key_name, network_of
 from matching.core.errors import EngineUnreachable, MatchingError
 from matching.transport import wire
 
@@ -26,17 +27,25 @@ class Command(BaseCommand):
             default=settings.ENGINE_COMMAND_ADDRESS,
             help="command addresses; if there are several, the leader is asked",
         )
+        parser.add_argument(
+            "--key", type=key_name, default=OBSERVER_KEY, metavar="ROLE-NAME", help="key in DATA_DIR/keys to use"
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
-    def handle(self, *, address: str, as_json: bool, **options: Any) -> str:
+    def handle(self, *, address: str, key: KeyName, as_json: bool, **options: Any) -> str:
         try:
-            with stoppable(), closing(Connection(address, timeout_s=_TIMEOUT_S, failover="," in address)) as connection:
+            with stoppable(), closing(_connection(address, key)) as connection:
                 status = connection.ask(wire.STATUS)
         except EngineUnreachable as error:
             raise CommandError(engine_addresses.unreachable_text(error, address, newest_epoch), returncode=2) from error
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(status) if as_json else text(status)
+
+
+def _connection(address: str, key: KeyName) -> Connection:
+    """Raises AddressUnusable, KeysUnusable."""
+    return Connection(address, timeout_s=_TIMEOUT_S, failover="," in address, make_network=network_of(key))
 
 
 def text(status: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ _COULD_NOT_RUN = (
     errors.EngineUnreachable,
     errors.KeysUnusable,
     errors.LogNotReady,
+    errors.KeysUnusable,
 )
 _NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, HistoryGone, CannotLead, Superseded)
 
@@ -73,6 +74,7 @@ class Command(BaseCommand):
                     input_log=input_log,
                     snapshot_every=snapshot_every,
                     take_over=take_over,
+                    leads=follow is None and wiring.input_log_name(input_log) != "kafka",
                     history=history,
                     watch=watch,
                 )

@@ -14,6 +14,7 @@ from matching.client.submission import Submission, submit
 from matching.commandline import engine_addresses, progress
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import per_second, seconds, whole_number
+from matching.commandline.own_keys import LOCAL_KEY, KeyName, key_name, network_of
 from matching.commandline.submission_report import Choices, Report, kept_journal, so_far
 from matching.core.errors import EngineRefused, EngineUnreachable, MatchingError, NoAnswer
 from matching.storage.text_files import lines_of
@@ -40,6 +41,9 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--address", default=engine_addresses.addresses(), help="command addresses, separated by commas"
+        )
+        parser.add_argument(
+            "--key", type=key_name, default=LOCAL_KEY, metavar="ROLE-NAME", help="key in DATA_DIR/keys to use"
         )
         parser.add_argument("--resume", action="store_true", help="continue where an earlier run of this file stopped")
         parser.add_argument(
@@ -76,6 +80,7 @@ def send(
     submission: Submission,
     *,
     address: str,
+    key: KeyName,
     batch: int,
     rate: float | None,
     timeout: float,
@@ -88,6 +93,7 @@ def send(
             closing(
                 Connection(
                     address,
+                    make_network=network_of(key),
                     timeout_s=timeout,
                     client_id=submission.client_id,
                     first_number=submission.position.number + 1,

@@ -1,7 +1,7 @@
 """Numeric options of all commands: a number is read exactly as written or refused in one sentence."""
 
 import re
-from argparse import Action
+from argparse import Action, ArgumentTypeError
 from collections.abc import Iterator
 
 import pytest
@@ -37,7 +37,7 @@ def takes_a_number(action: Action) -> bool:
     """Whether the option's type reads a number or a range of numbers."""
     try:
         return callable(action.type) and isinstance(action.type("7"), int | float | range)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArgumentTypeError):
         return False
 
 
