@@ -30,7 +30,7 @@ from matching.transport.sockets import (
 )
 
 _IPC = "ipc://"
-_HANDSHAKE_MS = 5000
+HANDSHAKE_MS = 5000
 """A connection that has not finished its handshake by then is closed."""
 
 
@@ -145,7 +145,7 @@ class ZmqNetwork:
         socket.setsockopt(zmq.RCVHWM, limits.receive_queue)
         socket.setsockopt(zmq.SNDHWM, limits.send_queue)
         socket.setsockopt(zmq.IPV6, int("[" in address))
-        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         if kind is Kind.ROUTER:
             # Report a peer that is gone or whose queue is full as an error. The default drops the message silently.
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
