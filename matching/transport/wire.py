@@ -90,7 +90,8 @@ PART_BYTES = 1 << 20
 
 # Twice the largest batch: a batch just over the limit is refused with a message, a larger one closes the connection.
 COMMAND_LIMITS = Limits(frame_bytes=2 * MAX_BATCH_BYTES, receive_queue=16, send_queue=128)
-BLOCK_LIMITS = Limits(frame_bytes=256, receive_queue=64, send_queue=2000)
+# Subscriptions are short, but the limit counts for the CURVE handshake too: its INITIATE has some 300 bytes.
+BLOCK_LIMITS = Limits(frame_bytes=1024, receive_queue=64, send_queue=2000)
 RETRANSMIT_LIMITS = Limits(frame_bytes=1024, receive_queue=1000, send_queue=1000)
 READER_LIMITS = Limits(frame_bytes=UNBOUNDED, receive_queue=2000, send_queue=1000)
 

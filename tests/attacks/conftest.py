@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,6 @@ class Site:
 
     engine: Process
     opened: ExitStack
-    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> KeyFolder:
@@ -76,9 +76,17 @@ class Site:
         self.opened.callback(client.close)
         return client
 
+    def status(self) -> dict[str, Any]:
+        with Client(self.commands, make_network=self.network(self.local())) as client:
+            return client.status()
+
     def block(self) -> int:
         """Number of the engine's newest block."""
-        return int(self.client().status()["block"])
+        return int(self.status()["block"])
+
+    def confirmed(self) -> int:
+        """The newest block that settlement has confirmed."""
+        return int(self.status()["ring"]["confirmed"])
 
     def assert_it_works(self, reference: str) -> None:
         assert self.client().call([deposit(1, reference)])[0].rejected is None

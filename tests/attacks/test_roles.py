@@ -8,7 +8,7 @@ from matching.transport import wire
 from matching.transport.key_register import KeyRole
 from matching.transport.sockets import Kind
 from tests.attacks.conftest import Site, stranger, until_refused
-from tests.matching.small_exchange import deposit
+from tests.matching.small_exchange import deposit, until
 
 pytestmark = pytest.mark.processes
 
@@ -63,8 +63,14 @@ def test_a_trader_can_read_neither_blocks_nor_snapshots(site: Site, kind: Kind) 
             socket.send(wire.SNAPSHOT, *wire.encode_numbers(0, 0))
             socket.send(wire.BLOCKS, *wire.encode_numbers(1, 1))
         site.assert_it_works("a block to read")
-        assert not network.wait([socket], QUIET_S)
-        assert "no right to this socket" in socket.problem
+        messages: list[bool] = []
+
+        def is_refused() -> bool:
+            messages.append(network.wait([socket], QUIET_S))
+            return "no right to this socket" in socket.problem
+
+        until(is_refused, "the trader is refused")
+        assert not any(messages)
     finally:
         socket.close()
         network.close()

@@ -47,9 +47,10 @@ class Keyed:
         *,
         key: OwnKey | None = None,
         admits: Collection[KeyRole] = ALL_ROLES,
+        limits: Limits = LIMITS,
     ) -> Socket:
         network = self._network(key or self.engine)
-        socket = self._closed_later(network.bind(kind, address, LIMITS, admits))
+        socket = self._closed_later(network.bind(kind, address, limits, admits))
         self._networks[socket] = network
         return socket
 

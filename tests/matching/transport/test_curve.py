@@ -9,9 +9,10 @@ import pytest
 import zmq
 
 from exchange_site.operations.free_addresses import free_zmq_address
+from matching.transport import wire
 from matching.transport.key_register import KeyRole
 from matching.transport.network import ZmqNetwork
-from matching.transport.sockets import LOCAL_PEER, AddressUnusable, Kind, RawSocket, Undelivered
+from matching.transport.sockets import LOCAL_PEER, AddressUnusable, Kind, Limits, RawSocket, Undelivered
 from tests.matching.keyed import LIMITS, Keyed, received
 
 QUIET_S = 0.7
@@ -38,6 +39,15 @@ def test_a_listening_socket_knows_the_key_of_every_message(keyed: Keyed) -> None
         assert listening.peer == keyed.register.find(key.public)
     assert listening.peer is not None
     assert listening.peer.role is KeyRole.OPERATOR
+
+
+@pytest.mark.parametrize("limits", [wire.COMMAND_LIMITS, wire.BLOCK_LIMITS, wire.RETRANSMIT_LIMITS])
+def test_the_frame_limit_of_an_engines_socket_lets_a_handshake_pass(keyed: Keyed, limits: Limits) -> None:
+    address = free_zmq_address()
+    listening = keyed.listen(address, limits=limits)
+    client = keyed.connect(address, keyed.key(KeyRole.OBSERVER))
+    client.socket.send(b"verb")
+    assert received(listening, client) is not None
 
 
 def test_an_answer_reaches_its_sender_and_comes_from_an_engine(keyed: Keyed) -> None:
@@ -76,7 +86,7 @@ def test_a_key_that_is_registered_later_is_admitted_without_a_restart(keyed: Key
         message = received(listening, client)
     assert message is not None
     assert message[1:] == [b"early"], "the message was carried over to the connection that was admitted"
-    assert client.socket.problem == ""
+    client.wait_for(lambda: client.socket.problem == "", "the connection is known to be established")
 
 
 def test_a_client_without_a_key_gets_no_answer(keyed: Keyed) -> None:
@@ -139,7 +149,7 @@ def test_a_revocation_ends_a_readers_subscription_and_no_others(keyed: Keyed) ->
     for _ in range(20):
         assert reaches(b"later")[0] is False
         settlement.network.wait([settlement.socket], 0.02)
-    assert "refuses" in observer.socket.problem
+    observer.wait_for(lambda: "refuses" in observer.socket.problem, "the observer is told")
 
 
 def test_a_client_tries_the_engines_keys_until_one_fits(keyed: Keyed) -> None:
