@@ -60,8 +60,9 @@ def network_of_engine(*, leads: bool) -> NetworkMaker:
 def _security(data_dir: Path, key: KeyName) -> Security:
     """Read once: pages and tasks open many connections."""
     keys = key_folder(data_dir)
-    register = RegisterFile(keys)
-    return Security(_own_key(keys, register, key.role, key.name), register.current)
+    own, register = keys.own_key(key.role, key.name), RegisterFile(keys)
+    _refuse_revoked(own, register)
+    return Security(own, register.current)
 
 
 def key_folder(data_dir: Path | None = None) -> KeyFolder:
@@ -79,12 +80,14 @@ def load_identity(role: KeyRole, name: str | None = None) -> OwnKey:
     Raises KeysUnusable, also for a key that this machine knows to be revoked. A key that its register lacks is not
     refused: another machine may have a newer register.
     """
-    return _own_key(key_folder(), register_file(), role, name)
+    own = key_folder().own_key(role, name)
+    _refuse_revoked(own, register_file())
+    return own
 
 
-def _own_key(keys: KeyFolder, register: RegisterFile, role: KeyRole, name: str | None) -> OwnKey:
-    own = keys.own_key(role, name)
+def _refuse_revoked(own: OwnKey, register: RegisterFile) -> None:
     registered = register.current().find(own.public)
     if registered is not None and registered.revoked:
-        raise KeysUnusable(f"The key of {role} {own.name} is revoked: run make_keys {role} {own.name} --replace.")
-    return own
+        raise KeysUnusable(
+            f"The key of {own.role} {own.name} is revoked: run make_keys {own.role} {own.name} --replace."
+        )

@@ -40,7 +40,7 @@ REVOKED = {role: replace(key, revoked=True) for role, key in KEYS.items()}
 COMMAND_VERBS = wire.QUESTIONS | wire.PROMOTIONS
 MESSAGES = {
     wire.BLOCKS: wire.encode_numbers(1, 2),
-    wire.CONFIRM: wire.encode_numbers(0),
+    wire.CONFIRM: [wire.encode_confirmation(wire.Confirmation(1, 0, bytes(16)))],
     wire.SNAPSHOT: wire.encode_numbers(0, 0),
     wire.FOLLOWING: [wire.encode_addresses(HERE)],
     wire.STATUS: [b"correlation"],
@@ -192,8 +192,9 @@ def test_the_retransmission_socket_answers_only_what_the_senders_role_may_ask(pe
     engine = Engine()
     for verb, rest in MESSAGES.items():
         refused = codes(engine.ask_retransmission(peer, verb, *rest))
-        assert refused == ([] if is_permitted(peer, verb) else [wire.NOT_PERMITTED])
-        assert (engine.board.followers == [HERE]) is (verb == wire.FOLLOWING and not refused)
+        assert (refused == [wire.NOT_PERMITTED]) is not is_permitted(peer, verb)
+        assert wire.BAD_MESSAGE not in refused
+        assert (engine.board.followers == [HERE]) is (verb == wire.FOLLOWING and is_permitted(peer, verb))
         engine.board.followers = []
 
 
