@@ -21,6 +21,7 @@ from matching.transport import wire
 from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.small_exchange import deposit, trading, until
 from tests.system.conftest import ROOT, Process, Start, store_identity
+from tests.system.test_postgres import ends_well
 
 pytestmark = pytest.mark.processes
 
@@ -178,9 +179,10 @@ def test_submit_sends_a_file_and_prints_a_summary(start: Start, tmp_path: Path) 
     assert "engine_halted 0.0" in metrics
 
 
-def test_engine_and_settlement_start_in_an_empty_folder(start: Start, tmp_path: Path) -> None:
+def test_engine_and_settlement_start_in_a_folder_with_nothing_but_empty_tables(start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "nothing yet"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
+    ends_well(start, "init_store", data_dir=folder)
     engine = start("run_engine", data_dir=folder).wait_until_ready()
     addresses = {f"ENGINE_{name}_ADDRESS": engine.address(name) for name in ("COMMAND", "BLOCK", "RETRANSMIT")}
     with Client(engine.address("COMMAND")) as client:
