@@ -10,6 +10,9 @@ from matching.commandline import interruption
 SERVICES = frozenset(("run_engine", "run_settlement", "run_exchange", "demo_market"))
 """They run until they are asked to stop."""
 
+READERS = frozenset(("doctor",))
+"""They create nothing, not even DATA_DIR."""
+
 
 def main() -> None:
     with interruption.whole_process(is_service=not SERVICES.isdisjoint(sys.argv[1:2])) as loaded:
@@ -25,7 +28,7 @@ def run(loaded: Callable[[], None]) -> None:
 
     from exchange_site.startup import set_up
 
-    set_up()
+    set_up(reads_only=not READERS.isdisjoint(sys.argv[1:2]))
     loaded()
     try:
         execute_from_command_line(sys.argv)

@@ -6,7 +6,6 @@ Django runs them again with each command, and `manage.py check` lists the proble
 
 import os
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from exchange_site.addresses import AddressError, HostPort, parse_host_port, par
 from matching.storage.disk import make_folder
 
 SETTINGS = "exchange_settings"  # for every process
+FOLDER = "exchange_folder"  # for every process that writes
 WEB = "exchange_web"  # only for processes that serve browsers
 
 INPUT_LOGS = ("memory", "wal", "kafka")
@@ -278,7 +278,7 @@ def kafka_options_are_allowed() -> list[CheckMessage]:
     return found
 
 
-@_check(SETTINGS)
+@_check(FOLDER)
 def data_folder_can_be_used() -> list[CheckMessage]:
     """Also creates the folder, which opening the SQLite file requires."""
     folder = settings.DATA_DIR
@@ -296,17 +296,10 @@ def _access_of_others(folder: Path) -> list[CheckMessage]:
     """The default DATA_DIR is in the project's own folder, so its mode is corrected; others belong to the operator."""
     if folder == settings.DEFAULT_DATA_DIR:
         folders.make_private(folder)
-    if foreign := folders.foreign_owner(folder):
-        path, owner = foreign
-        text = f"{path} belongs to another account ({owner}), but DATA_DIR must hold this account's files only."
-        me = folders.account(os.geteuid())
-        hint = f"Run as that account; or check the file, then: chown -R {me} {shlex.quote(str(folder))}"
-        return [Error(text, hint=hint, id="exchange.E020")]
-    if found := folders.open_to_others(folder):
-        path, mode = found[0]
-        text = f"Other accounts of this machine have access to {path} (mode {mode:04o}), which holds secrets."
-        return [Error(text, hint=f"Run: {folders.closing_command(folder, found)}", id="exchange.E020")]
-    return []
+    problem = folders.problem_of(folder)
+    if problem is None:
+        return []
+    return [Error(problem.text, hint=f"{problem.advice}: {problem.command}", id="exchange.E020")]
 
 
 @_check(SETTINGS)

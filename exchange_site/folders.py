@@ -6,11 +6,36 @@ import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 FOR_OTHERS = 0o077
 ROOT = 0
 _NAMED = 3
 """Folders that the advice names; for more of them it names DATA_DIR."""
+
+
+class Problem(NamedTuple):
+    """Who else has access to a folder, and the command that ends it after `advice`."""
+
+    text: str
+    advice: str
+    command: str
+
+
+def problem_of(folder: Path) -> Problem | None:
+    """The first problem with who owns the folder and its content, and with who can enter it."""
+    if foreign := foreign_owner(folder):
+        path, owner = foreign
+        return Problem(
+            f"{path} belongs to another account ({owner}), but DATA_DIR must hold this account's files only.",
+            "Run as that account; or check the file, then",
+            f"chown -R {account(os.geteuid())} {shlex.quote(str(folder))}",
+        )
+    if found := open_to_others(folder):
+        path, mode = found[0]
+        text = f"Other accounts of this machine have access to {path} (mode {mode:04o}), which holds secrets."
+        return Problem(text, "Run", closing_command(folder, found))
+    return None
 
 
 def make_private(folder: Path) -> None:

@@ -18,21 +18,24 @@ def sentences(problems: Iterable[CheckMessage]) -> list[str]:
     return [f"{problem.msg} {problem.hint or ''}".strip() + f" ({problem.id})" for problem in problems]
 
 
-def set_up(*, web: bool = False) -> None:
+def set_up(*, web: bool = False, reads_only: bool = False) -> None:
     """Load the apps, check the settings and make missing keys; exit with 2 and one sentence per problem.
 
-    `web` adds the checks for processes that serve browsers.
+    `web` adds the checks for processes that serve browsers. With `reads_only` nothing is made, not even DATA_DIR.
     """
     django.setup()
-    from exchange_site.checks import SETTINGS, WEB
+    from exchange_site.checks import FOLDER, SETTINGS, WEB
     from exchange_site.operations import first_start
 
-    found = checks.run_checks(tags=[SETTINGS], include_deployment_checks=False)
+    tags = [SETTINGS] if reads_only else [SETTINGS, FOLDER]
+    found = checks.run_checks(tags=tags, include_deployment_checks=False)
     if web:
         found += checks.run_checks(tags=[WEB], include_deployment_checks=True)
     refused = sorted((problem for problem in found if problem.is_serious()), key=lambda problem: str(problem.id))
     if refused:
         _refuse("\n".join(sentences(refused)))
+    if reads_only:
+        return
     try:
         first_start.make_local_keys()
     except KeysUnusable as error:

@@ -1,8 +1,8 @@
 """Creates settlement's components from the site's settings. No other module of this package reads settings."""
 
 import gc
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from django.conf import settings
@@ -18,6 +18,8 @@ from settlement import earlier_store, lock
 from settlement.clock import SystemClock
 from settlement.durable.spill import Spill
 from settlement.errors import CannotRun
+from settlement.maintenance.inspection import Site
+from settlement.maintenance.restoring import Place
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
@@ -26,6 +28,7 @@ from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUni
 from settlement.stores.scylla.connection.session import Access
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import options_text
+from settlement.stores.sql import read_only
 from settlement.stores.sql.errors import restore_sentence
 from settlement.stores.sql.store import SqlStore
 
@@ -51,6 +54,31 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
 def _sql_store(timeout_ms: int | None) -> SqlStore:
     slow_query_ms = settings.SETTLEMENT_SLOW_QUERY_MS
     return SqlStore("default", slow_query_ms, timeout_ms, lambda: earlier_store.sign_of_one(data_dir()))
+
+
+@contextmanager
+def store_to_read() -> Iterator[Store]:
+    """The store of SETTLEMENT_STORE for a process that must not create or change anything. Raises CannotRun."""
+    with read_only.opened("default", settings.SETTLEMENT_SLOW_QUERY_MS) as tables:
+        if settings.SETTLEMENT_STORE == "scylla":
+            yield ScyllaStore(scylla_access(), tables, settings.SETTLEMENT_SLOW_QUERY_MS)
+        else:
+            yield tables
+
+
+def site(access: Callable[[], tuple[str, str] | None]) -> Site:
+    """Where everything is kept, for the doctor."""
+    is_sql, file = settings.SETTLEMENT_STORE == "sql", read_only.file_of()
+    if is_sql:
+        name = str(file or f"of DATABASE_URL ({settings.DATABASES['default']['NAME']})")
+    else:
+        name = f"of SCYLLA_HOSTS ({settings.SCYLLA_KEYSPACE})"
+    return Site(data_dir(), store_to_read, name, file if is_sql else None, settings.INPUT_LOG, access)
+
+
+def place(store: Store, leader: Epoch) -> Place:
+    """Where a command restores to. `leader`: the engine of this DATA_DIR."""
+    return Place(store, data_dir(), trail, dead_letters(store), SystemClock(), options(), leader)
 
 
 def scylla_access() -> Access:

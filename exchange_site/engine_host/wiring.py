@@ -14,6 +14,7 @@ from exchange_site.engine_host.store_watch import StoreWatch
 from exchange_site.operations import health
 from exchange_site.operations.register_exchange import RegisterExchange
 from matching.commandline.own_keys import network_of_engine, register_file
+from matching.core.epochs import Epoch
 from matching.node.process import Parts, Plan
 from matching.node.services import Services
 from matching.storage.disk import LocalDisk
@@ -128,6 +129,12 @@ def warn_if_unlisted() -> None:
 def instance() -> bytes:
     """A random id of this process."""
     return secrets.token_bytes(_INSTANCE_BYTES)
+
+
+def leader() -> Epoch:
+    """The engine of this DATA_DIR as the leader of an epoch that is still to be numbered. Raises OSError."""
+    where = plan().addresses
+    return Epoch(0, 0, 0, _engine_id(), where.commands, where.blocks, where.retransmission, time.time_ns())
 
 
 def _open_input_log(option: str | None) -> InputLog:

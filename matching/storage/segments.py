@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import xxhash
 
@@ -30,6 +31,15 @@ _ALIGNMENT = 8  # the size of every record is a multiple of this
 _BLOCK_SIZE = struct.Struct("<I")  # before each block
 _SECTOR = 512  # unit that a disk writes atomically, in bytes
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class SegmentFile(NamedTuple):
+    """What one file holds, read without changing it."""
+
+    path: Path
+    blocks: list[Block]  # up to the first unreadable record
+    torn_bytes: int  # of an unfinished record at the end of the last file
+    damage: str  # why the rest cannot be read, as a sentence; "": all of it was read
 
 
 class Segments:
@@ -88,6 +98,32 @@ class Segments:
                 raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
             for _, payload in _records(data):
                 yield from _blocks(path, payload)
+
+    def examine(self) -> Iterator[SegmentFile]:
+        """Each file as it is now. For processes that do not write here: nothing is changed. Raises LogUnusable."""
+        names = self._disk.names(self.folder, self._suffix)
+        for name in names:
+            path = self.folder / name
+            try:
+                with self._disk.open(path) as file:
+                    data = file.read()
+            except FileNotFoundError:  # dropped meanwhile
+                continue
+            except OSError as error:
+                raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
+            yield self._examined(path, data, is_last=name == names[-1])
+
+    def _examined(self, path: Path, data: bytes, *, is_last: bool) -> SegmentFile:
+        blocks: list[Block] = []
+        good = 0
+        try:
+            for end, payload in _records(data):
+                blocks += _blocks(path, payload)
+                good = end
+            self._refuse_damage(path, data, good, is_last=is_last)
+        except LogDamaged as error:
+            return SegmentFile(path, blocks, 0, str(error))
+        return SegmentFile(path, blocks, len(data) - good, "")
 
     def append(self, blocks: Sequence[Block]) -> None:
         """The blocks are durable when this returns. Raises LogFull, after which nothing has changed; LogUnusable."""

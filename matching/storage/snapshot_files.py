@@ -46,7 +46,7 @@ class SnapshotFolder:
 
     def reject(self, number: int, reason: str) -> None:
         """Renames a snapshot, so that it is no longer used but can be examined."""
-        path = self._path(number)
+        path = self.path_of(number)
         log.warning("snapshot.rejected", file=str(path), reason=reason)
         try:
             self._disk.rename(path, path.with_name(path.name + _UNUSABLE))
@@ -55,7 +55,7 @@ class SnapshotFolder:
 
     def write(self, number: int, data: bytes) -> None:
         """Writes a snapshot, durably. Raises OSError."""
-        self._disk.write_whole(self._path(number), data)
+        self._disk.write_whole(self.path_of(number), data)
 
     def tidy(self, apart: Collection[int] = ()) -> None:
         """Removes all but the newest snapshots, and unfinished files. Raises OSError.
@@ -66,7 +66,7 @@ class SnapshotFolder:
         counted = [number for number in numbers if number not in apart]
         uncounted = [number for number in numbers if number in apart]
         for number in counted[: -self._keep] + uncounted[: -self._keep]:
-            self._disk.remove(self._path(number))
+            self._disk.remove(self.path_of(number))
         unusable = self._disk.names(self.folder, _SUFFIX + _UNUSABLE)
         for name in unusable[: -self._keep] + self._disk.names(self.folder, _DRAFT):
             self._disk.remove(self.folder / name)
@@ -74,7 +74,7 @@ class SnapshotFolder:
     def read(self, number: int, offset: int, size: int) -> bytes | None:
         """At most `size` bytes of a snapshot from `offset` on: b"" at its end, None if it is missing or unreadable."""
         try:
-            with self._disk.open(self._path(number)) as file:
+            with self._disk.open(self.path_of(number)) as file:
                 file.seek(offset)
                 return file.read(size)
         except OSError:
@@ -83,7 +83,7 @@ class SnapshotFolder:
     def state_hash(self, number: int) -> int:
         """The state hash of a snapshot. Raises BadFile."""
         try:
-            with self._disk.open(self._path(number)) as file:
+            with self._disk.open(self.path_of(number)) as file:
                 block_number, state_hash = snapshots.read_position(file)
         except OSError as error:
             raise BadFile(f"It cannot be read: {error.strerror}.") from error
@@ -93,21 +93,21 @@ class SnapshotFolder:
     def size_of(self, number: int) -> int | None:
         """Size in bytes, None if it is missing or unreadable."""
         try:
-            with self._disk.open(self._path(number)) as file:
+            with self._disk.open(self.path_of(number)) as file:
                 return file.seek(0, 2)
         except OSError:
             return None
 
     def _load(self, number: int) -> Engine:
         try:
-            with self._disk.open(self._path(number)) as file:
+            with self._disk.open(self.path_of(number)) as file:
                 engine = snapshots.decode(file.read())
         except OSError as error:
             raise BadFile(f"It cannot be read: {error.strerror}.") from error
         _check_name(number, engine.block_number)
         return engine
 
-    def _path(self, number: int) -> Path:
+    def path_of(self, number: int) -> Path:
         return self.folder / f"{number:020d}{_SUFFIX}"
 
 

@@ -36,8 +36,17 @@ class Claim:
 
     def remove_older(self, newest_epoch: int) -> None:
         """Removes claims that were made before epoch `newest_epoch` began."""
-        for name in self._disk.names(self._folder, SUFFIX):
-            with self._disk.open(self._folder / name) as file:
-                claimed = file.read().strip()
-            if not claimed.isdigit() or int(claimed) < newest_epoch:
-                self._disk.remove(self._folder / name)
+        for path, claimed in made(self._folder, self._disk).items():
+            if claimed < newest_epoch:
+                self._disk.remove(path)
+
+
+def made(folder: Path, disk: Disk | None = None) -> dict[Path, int]:
+    """The claims in `folder`, each with the epoch that it names; -1: it names none. Raises OSError."""
+    disk = disk or LocalDisk()
+    found = {}
+    for name in disk.names(folder, SUFFIX):
+        with disk.open(folder / name) as file:
+            text = file.read().strip()
+        found[folder / name] = int(text) if text.isdigit() else -1
+    return found

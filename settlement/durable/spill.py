@@ -15,7 +15,7 @@ from matching.core.blocks import Block
 from matching.core.epochs import Epoch
 from matching.core.errors import HashMismatch, LogDamaged, LogFull, LogUnusable
 from matching.storage.disk import Disk, LocalDisk
-from matching.storage.segments import Segments
+from matching.storage.segments import SegmentFile, Segments
 from settlement.durable.claim import Claim
 from settlement.errors import SpillDamaged, SpillUnusable
 from settlement.stores.base import Checkpoint
@@ -227,6 +227,11 @@ def peek(folder: Path, disk: Disk | None = None) -> Iterator[Block]:
     Raises LogUnusable.
     """
     return Segments(disk or LocalDisk(), folder, SUFFIX, _REMEDY).peek()
+
+
+def examine(folder: Path, disk: Disk | None = None) -> Iterator[SegmentFile]:
+    """The files of the spill of a settlement that may be running, without changing them. Raises LogUnusable."""
+    return Segments(disk or LocalDisk(), folder, SUFFIX, _REMEDY).examine()
 
 
 def _checkpoint(block: Block) -> Checkpoint:

@@ -191,7 +191,7 @@ class Trail:
             self._file.truncate(end)
             self._file.sync()
         for file in reversed(files_of(self._folder, self._disk)):
-            last = self._last_line(file)
+            last = _last_line(self._disk, file)
             if last != HEADER:
                 self.last_line = last
                 self.last_trade_id, day = _read_keys(file, last)
@@ -204,23 +204,37 @@ class Trail:
             size = file.seek(0, SEEK_END)
             start = file.seek(max(0, size - _MAX_UNSYNCED_BYTES))
             tail = file.read()
-        return start + tail.rfind(b"\n", 0, tail.index(b"\0")) + 1 if b"\0" in tail else self._end_of_last_line(path)
+        if b"\0" in tail:
+            return start + tail.rfind(b"\n", 0, tail.index(b"\0")) + 1
+        return _end_of_last_line(self._disk, path)
 
-    def _end_of_last_line(self, path: Path) -> int:
-        """The offset after the last line end. Every file begins with a complete header."""
-        with self._disk.open(path) as file:
-            size = file.seek(0, SEEK_END)
-            start = max(0, size - _MAX_LINE_BYTES)
-            file.seek(start)
-            return start + file.read().rfind(b"\n") + 1
 
-    def _last_line(self, path: Path) -> str:
-        """The last complete line."""
-        end = self._end_of_last_line(path)
-        with self._disk.open(path) as file:
-            start = max(0, end - _MAX_LINE_BYTES)
-            file.seek(start)
-            return file.read(end - start).rstrip(b"\n").rpartition(b"\n")[2].decode(errors="replace")
+def last_trade_of(folder: Path, disk: Disk | None = None) -> int:
+    """The id of the last trade in the trail, 0 if there is none; changes nothing. Raises TrailUnusable, OSError."""
+    disk = disk or LocalDisk()
+    for file in reversed(files_of(folder, disk)):
+        last = _last_line(disk, file)
+        if last not in ("", HEADER):
+            return _read_keys(file, last)[0]
+    return 0
+
+
+def _end_of_last_line(disk: Disk, path: Path) -> int:
+    """The offset after the last line end. Every file begins with a complete header."""
+    with disk.open(path) as file:
+        size = file.seek(0, SEEK_END)
+        start = max(0, size - _MAX_LINE_BYTES)
+        file.seek(start)
+        return start + file.read().rfind(b"\n") + 1
+
+
+def _last_line(disk: Disk, path: Path) -> str:
+    """The last complete line."""
+    end = _end_of_last_line(disk, path)
+    with disk.open(path) as file:
+        start = max(0, end - _MAX_LINE_BYTES)
+        file.seek(start)
+        return file.read(end - start).rstrip(b"\n").rpartition(b"\n")[2].decode(errors="replace")
 
 
 def _read_keys(file: Path, line: str) -> tuple[int, date]:

@@ -11,12 +11,16 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from exchange_site.checks import SETTINGS, WEB
+from exchange_site.checks import FOLDER, SETTINGS, WEB
 from exchange_site.startup import set_up
 
+STARTS = [SETTINGS, FOLDER]
+"""What every process checks that writes."""
 
-def ids(tag: str = SETTINGS) -> list[str | None]:
-    return [problem.id for problem in checks.run_checks(tags=[tag], include_deployment_checks=tag == WEB)]
+
+def ids(*tags: str) -> list[str | None]:
+    found = checks.run_checks(tags=tags or STARTS, include_deployment_checks=WEB in tags)
+    return [problem.id for problem in found]
 
 
 def test_the_defaults_are_valid() -> None:
@@ -68,7 +72,7 @@ def test_the_defaults_are_valid() -> None:
 def test_each_invalid_setting_has_its_id(settings: Settings, name: str, value: object, problem: str) -> None:
     setattr(settings, name, value)
 
-    found = checks.run_checks(tags=[SETTINGS])
+    found = checks.run_checks(tags=STARTS)
 
     assert [one.id for one in found] == [problem]
     assert found[0].hint
@@ -94,7 +98,7 @@ def test_all_forms_of_server_addresses_are_accepted(settings: Settings, name: st
 def test_the_hint_for_the_store_cassandra_names_scylla(settings: Settings) -> None:
     settings.SETTLEMENT_STORE = "cassandra"
 
-    (found,) = checks.run_checks(tags=[SETTINGS])
+    (found,) = checks.run_checks(tags=STARTS)
     assert found.hint == ("Use sql or scylla. Use scylla for Apache Cassandra too: both have the same protocol.")
 
 
@@ -152,7 +156,7 @@ def test_kafka_options_may_hold_credentials_which_are_not_shown(settings: Settin
     assert ids() == []
 
     settings.KAFKA_OPTIONS = {"sasl.password": ["hunter2"]}
-    (found,) = checks.run_checks(tags=[SETTINGS])
+    (found,) = checks.run_checks(tags=STARTS)
     assert "sasl.password" in str(found.msg)
     assert "hunter2" not in f"{found.msg}{found.hint}"
 
@@ -190,7 +194,7 @@ def test_a_folder_that_others_can_enter_is_refused_with_the_command(
             folder.chmod(0o700)
     opened.chmod(mode)
 
-    (found,) = checks.run_checks(tags=[SETTINGS])
+    (found,) = checks.run_checks(tags=STARTS)
 
     assert found.id == "exchange.E020"
     assert str(opened) in found.msg
@@ -205,7 +209,7 @@ def test_one_command_closes_many_folders(settings: Settings, tmp_path: Path) -> 
         (settings.DATA_DIR / name).mkdir(parents=True)
         (settings.DATA_DIR / name).chmod(0o755)
 
-    (found,) = checks.run_checks(tags=[SETTINGS])
+    (found,) = checks.run_checks(tags=STARTS)
 
     assert found.hint == f"Run: chmod -R go-rwx {settings.DATA_DIR}"
     subprocess.run(found.hint.removeprefix("Run: "), shell=True, check=True)
@@ -223,7 +227,7 @@ def test_files_of_another_account_are_refused(settings: Settings, tmp_path: Path
         file.touch()
     os.chown(file, 65_534, 65_534)
 
-    (found,) = checks.run_checks(tags=[SETTINGS])
+    (found,) = checks.run_checks(tags=STARTS)
 
     assert found.id == "exchange.E020"
     assert found.msg.startswith(f"{file} belongs to another account (")

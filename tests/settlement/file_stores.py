@@ -13,13 +13,16 @@ ALIAS = "file"
 
 
 @contextmanager
-def store_in(file: Path, blocker: DjangoDbBlocker, timeout_ms: int | None = None, **options: str) -> Iterator[SqlStore]:
-    """An empty store; `options` are those of Django's SQLite backend."""
+def store_in(
+    file: Path, blocker: DjangoDbBlocker, timeout_ms: int | None = None, *, is_made: bool = False, **options: str
+) -> Iterator[SqlStore]:
+    """An empty store, or the one that `is_made`; `options` are those of Django's SQLite backend."""
     settings = {**connections["default"].settings_dict, "ENGINE": "settlement.stores.sql.sqlite", "NAME": str(file)}
     connections.settings[ALIAS] = {**settings, "OPTIONS": {"transaction_mode": "IMMEDIATE", **options}}
     with blocker.unblock():
         store = SqlStore(ALIAS, timeout_ms=timeout_ms)
-        store.init()
+        if not is_made:
+            store.init()
         yield store
         store.close()
     del connections.settings[ALIAS]

@@ -45,6 +45,8 @@ COMMANDS = [
     "replay_dead_letters",
     "rebuild_projections",
     "init_store",
+    "doctor",
+    "restore",
     "bench_engine",
     "bench_pipeline",
 ]

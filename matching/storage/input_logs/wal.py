@@ -10,7 +10,7 @@ from matching.core.blocks import Block
 from matching.core.errors import LogUnusable
 from matching.storage.disk import Disk, LocalDisk
 from matching.storage.folder_lock import FolderLock
-from matching.storage.segments import SEGMENT_BYTES, Segments
+from matching.storage.segments import SEGMENT_BYTES, SegmentFile, Segments
 
 _SUFFIX = ".wal"
 _REMEDY = "Restore the file from a copy, or move the folder away if settlement's store has its blocks."
@@ -63,3 +63,11 @@ def newest_block(folder: Path, disk: Disk | None = None) -> Block | None:
     Raises LogDamaged, LogUnusable.
     """
     return Segments(disk or LocalDisk(), folder, _SUFFIX, _REMEDY_UNREAD).newest()
+
+
+def examine(folder: Path, disk: Disk | None = None) -> Iterator[SegmentFile]:
+    """The files of the log under `folder`, of an engine that may be running, without changing them.
+
+    Raises LogUnusable.
+    """
+    return Segments(disk or LocalDisk(), folder, _SUFFIX, _REMEDY_UNREAD).examine()

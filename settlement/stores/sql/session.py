@@ -43,6 +43,7 @@ _DURABLE_IN_POSTGRESQL = (  # overrides "off" of role or database; the other val
 )
 
 _IN_MEMORY = ":memory:"
+_READ_ONLY_IN_POSTGRESQL = "SET default_transaction_read_only = on"
 
 _STATEMENT_TIMEOUT_FACTOR = 10
 """The statement time-out as a multiple of the lock time-out."""
@@ -57,13 +58,17 @@ class Session:
         slow_query_ms: float,
         timeout_ms: int | None = None,
         sign_of_loss: Callable[[], Path | None] = lambda: None,
+        *,
+        is_read_only: bool = False,
     ) -> None:
         """`timeout_ms` is the lock time-out; None: that of the connection's settings.
 
         `sign_of_loss`: a file which shows that the store existed (`settlement.earlier_store`), for messages.
+        `is_read_only`: changes nothing in the database, also no setting of its file. See `read_only`.
         """
         self.alias = alias
         self._sign_of_loss = sign_of_loss
+        self._is_read_only = is_read_only
         self._times = StatementTimes(slow_query_ms)
         self._timeout_ms = timeout_ms
         self._tuned = threading.local()
@@ -89,6 +94,8 @@ class Session:
 
     def _settings_of(self, connection: BaseDatabaseWrapper) -> list[str]:
         timeout_ms = self._timeout_ms
+        if self._is_read_only:
+            return [] if connection.vendor == "sqlite" else [_READ_ONLY_IN_POSTGRESQL]
         if connection.vendor == "sqlite":
             return ([f"PRAGMA busy_timeout={timeout_ms}"] if timeout_ms is not None else []) + [*_SQLITE_PRAGMAS]
         if timeout_ms is None:
@@ -104,7 +111,7 @@ class Session:
         it was never there.
         """
         name = str(connection.settings_dict["NAME"])
-        if connection.vendor != "sqlite" or name == _IN_MEMORY or "mode=memory" in name:
+        if connection.vendor != "sqlite" or name == _IN_MEMORY or "mode=memory" in name or self._is_read_only:
             return None
         try:
             status = os.stat(name)

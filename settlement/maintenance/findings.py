@@ -1,0 +1,30 @@
+"""What the doctor reports: what is there, and what is wrong, each with the one command that mends it."""
+
+from typing import Any, NamedTuple
+
+RESTORE = "manage.py restore"
+RESTORE_BACKUP = ""  # the copy is the operator's own: the sentence says to put it back
+RUN_SETTLEMENT = "manage.py run_settlement"
+RUN_ENGINE = "manage.py run_engine"
+
+
+class Finding(NamedTuple):
+    code: str
+    sentence: str
+    command: str  # "" if no command of this machine can mend it; then the sentence says what to do
+
+
+class Examination(NamedTuple):
+    """The parts by name, each with its facts as JSON values, and the findings in the order to mend them."""
+
+    parts: dict[str, dict[str, Any]]
+    findings: list[Finding]
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    def form(self) -> dict[str, Any]:
+        """The JSON document of `manage.py doctor --json`."""
+        findings = [finding._asdict() for finding in self.findings]
+        return {"ok": self.ok, "parts": self.parts, "findings": findings}

@@ -1,0 +1,103 @@
+"""The blocks that are kept in files beside the store: settlement's spill and the engine's write-ahead log."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matching.core.blocks import Block
+from matching.core.epochs import Epoch, admits
+from matching.storage.input_logs import wal
+from matching.storage.segments import SegmentFile
+from settlement.durable import spill
+
+
+class Source(NamedTuple):
+    """A folder with files of blocks; `examine` reads them without changing anything and raises LogUnusable."""
+
+    name: str  # in sentences
+    folder: Path
+    examine: Callable[[], Iterator[SegmentFile]]
+
+
+class Link(NamedTuple):
+    """One block's place in the chain."""
+
+    number: int
+    hash: int
+    prev_hash: int
+    epoch: int
+    last_event: int
+
+
+NO_BLOCK = Link(0, 0, 0, 0, 0)
+"""Before the first block."""
+
+
+class KeptLog(NamedTuple):
+    """What a source holds."""
+
+    source: Source
+    links: list[Link]  # of the readable blocks, in the order of the files
+    torn_bytes: int  # of a record that was not finished
+    damage: str  # why a part cannot be read, as a sentence; "": everything can be
+
+    @property
+    def first(self) -> int:
+        """0 if it is empty."""
+        return self.links[0].number if self.links else 0
+
+    @property
+    def last(self) -> int:
+        return self.links[-1].number if self.links else 0
+
+
+def sources(data_dir: Path) -> list[Source]:
+    return [
+        Source("spill", data_dir / "spill", lambda: spill.examine(data_dir / "spill")),
+        Source("write-ahead log", data_dir / "wal", lambda: wal.examine(data_dir / "wal")),
+    ]
+
+
+def look_at(source: Source) -> KeptLog:
+    """Reads every block. Raises LogUnusable."""
+    links: list[Link] = []
+    torn_bytes, damage = 0, ""
+    for file in source.examine():
+        links += map(link_of, file.blocks)
+        torn_bytes += file.torn_bytes
+        damage = damage or file.damage
+    return KeptLog(source, links, torn_bytes, damage)
+
+
+def blocks_of(source: Source) -> Iterator[Block]:
+    """Every readable block. Raises LogUnusable."""
+    for file in source.examine():
+        yield from file.blocks
+
+
+def link_of(block: Block) -> Link:
+    return Link(block.number, block.hash, block.prev_hash, block.epoch, block.last_event_sequence)
+
+
+def continuation(head: Link, logs: Iterable[KeptLog], epochs: Sequence[Epoch]) -> list[Link]:
+    """The longest chain that continues `head` with blocks of these logs."""
+    links = [link for log in logs for link in log.links]
+    all_epochs = [*epochs, *implied_epochs(links)]
+    following = {(link.number, link.prev_hash): link for link in links if admits(all_epochs, link.epoch, link.number)}
+    chain: list[Link] = []
+    while (link := following.get((head.number + 1, head.hash))) is not None:
+        chain.append(link)
+        head = link
+    return chain
+
+
+def implied_epochs(links: Iterable[Link]) -> list[Epoch]:
+    """The epochs that the blocks are of, from their first block here on: a block of an older epoch is overruled there.
+
+    They have no engine and no addresses.
+    """
+    first: dict[int, Link] = {}
+    for link in links:
+        if link.epoch not in first or link.number < first[link.epoch].number:
+            first[link.epoch] = link
+    return [Epoch(epoch, link.number, link.prev_hash, "", "", "", "", 0) for epoch, link in sorted(first.items())]
