@@ -144,7 +144,7 @@ class Exchange:
 def exchange(parent: Path | None, store: Mapping[str, str], *, is_plain: bool) -> Iterator[Exchange]:
     """Starts settlement, engine and echo server in a temporary folder, below `parent` if it is given.
 
-    `store`: settings that select settlement's store. `is_plain`: with sockets without keys. The database is the
+    `store`: settings that select settlement's store. `is_plain`: its sockets use no keys. The database is the
     embedded one, and DATABASE_URL is ignored. Raises BenchError.
     """
     with tempfile.TemporaryDirectory(prefix="exchange-bench-", dir=parent, ignore_cleanup_errors=True) as name:

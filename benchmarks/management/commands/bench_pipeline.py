@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--folder", type=Path, help="folder for its DATA_DIR; default: the folder for temporary files"
         )
-        parser.add_argument("--plain", action="store_true", help="with sockets without keys, to compare")
+        parser.add_argument("--plain", action="store_true", help="its sockets use no keys, to compare")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(
