@@ -116,7 +116,7 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """`commands` and `events` are counted from the first and last sequence of the block."""
+    """`commands` and `events` are counts: last sequence minus first, plus 1."""
 
     number: int
     hash: str

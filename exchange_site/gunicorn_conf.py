@@ -27,7 +27,7 @@ class Logger(glogging.Logger):
 
 
 def post_worker_init(worker: object) -> None:
-    """Uvicorn's messages too: its worker has given them the handlers of gunicorn, which has none."""
+    """Passes on Uvicorn's messages too: its worker gave them gunicorn's handlers, and those were removed."""
     logging.getLogger("uvicorn.error").propagate = True
 
 

@@ -1,7 +1,7 @@
-"""Limits of requests that are being answered, so that pages cannot keep health checks waiting, nor bodies pages.
+"""Limits of requests that are being answered: pages do not delay health checks, nor slow request bodies pages.
 
-Django runs a view in a thread, with a database connection of its own, until it has the response. These limits bound
-both numbers. A request gets a place only after its body has arrived, and the server buffers the response
+Django runs a view in a thread, with a database connection of its own, until it has the response. These limits bound the
+threads and connections. A request gets a place only after its body has arrived, and the server buffers the response
 (`web_connections`), so a slow client never occupies a place.
 """
 

@@ -12,7 +12,7 @@ HELP="usage: sh scripts/init_scylla.sh [--host HOST] [--port PORT] [--keyspace N
                  {'class': 'NetworkTopologyStrategy', 'dc1': 3} is three in the data centre dc1. ScyllaDB from 6.0 lays
                  such a keyspace out in tablets, and many versions refuse conditional statements in them: make it
                  yourself first, with AND tablets = {'enabled': false}.
-  --user         default: SCYLLA_USERNAME, else nobody; the password is what SCYLLA_PASSWORD holds
+  --user         default: SCYLLA_USERNAME, else no login; the password is what SCYLLA_PASSWORD holds
 
 Exit code 0; 1 where the server refused a table, 2 where nothing could be tried; one sentence says why."
 

@@ -1,4 +1,4 @@
-"""Signs in DATA_DIR that blocks have been settled: with them a missing database is a loss, not a first start."""
+"""Evidence in DATA_DIR that blocks have been settled: with it a missing database is a loss, not a first start."""
 
 from pathlib import Path
 

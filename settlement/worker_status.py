@@ -12,7 +12,7 @@ _SILENT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """None: not known yet; an alarm that was raised before is kept."""
+    """A field that is None is not known yet: its alarm stays as it was."""
 
     block_lag: int | None = None  # blocks that the engine announced and the store does not have
     projection_lag: int = 0  # blocks of the store that are not projected

@@ -13,6 +13,9 @@ the connection to the store. One seed determines all faults of a run.
                 settlement, restarted whenever it ends
     traffic     clients and the answers that they received
     checks      invariants that must hold after a run
+    forger      sends the engines confirmations of blocks that are not durable
+    forged_blocks
+                blocks whose events are not what their commands give
     defects     defects to plant, each of which the checks must find
     run, seeds  one seed from start to checks; many seeds in parallel
 """

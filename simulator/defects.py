@@ -1,7 +1,7 @@
 """Defects to plant, which the simulator must find: `manage.py simulate --seeds 1-200 --defect NAME`.
 
-While a defect is planted, it replaces one function; production code contains none of it. Each defect is a realistic
-mistake that unit tests of the function alone would not find.
+While a defect is planted, it replaces one function or a few; production code contains none of it. Each defect is a
+realistic mistake that unit tests of the function alone would not find.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Polls the store in a thread: for an epoch of another engine, and for the newest of this engine's blocks it has.
+"""Polls the store in a thread: for an epoch of another engine, and for the newest block of this engine in the store.
 
 It also passes the key register on.
 """

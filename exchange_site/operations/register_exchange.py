@@ -96,7 +96,7 @@ def running_unless_plain() -> AbstractContextManager[None]:
 
 
 def publish(store: Store, file: RegisterFile) -> None:
-    """Brings our register into the store, for a command that has the root key and may have signed a new one.
+    """Brings our register into the store, for a command that has the root key and may have signed a newer register.
 
     A row that the root key did not sign is replaced. Raises StoreError; BadKeyRegister if another machine has signed
     another register meanwhile.

@@ -1,7 +1,7 @@
 """A stream of JSON commands to an engine: encodes them and sends them in batches, several of which are in flight.
 
 It keeps its registry up to date. The answer to a definition shows what to add. The engine's whole registry is loaded
-again only if a name is unknown and the engine has more names, or if such an answer is incomplete.
+again only if a name is unknown and the engine has more names, or if the answer to a definition is incomplete.
 """
 
 import json

@@ -86,7 +86,7 @@ class Submission:
 
     @property
     def has_many_refused(self) -> bool:
-        """Whether so many were refused since the last batch that they are counted before the next one."""
+        """Whether the edge refused so many since the last batch that `submit` counts them before it sends the next."""
         return len(self._open.refused) >= _MAX_UNCOUNTED_REFUSALS
 
     def before_sending(self, number: int, lines: list[int]) -> None:

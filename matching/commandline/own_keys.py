@@ -51,7 +51,7 @@ def network_in(data_dir: Path, key: KeyName) -> NetworkMaker:
 
 
 def network_of_engine(*, leads: bool) -> NetworkMaker:
-    """Makes networks of an engine. One that does not lead may have a key of a replica only. Raises KeysUnusable."""
+    """Makes networks of an engine. One that does not lead uses its `replica` key if it has one. Raises KeysUnusable."""
     is_replica = not leads and not settings.PLAIN_SOCKETS and bool(key_folder().names(KeyRole.REPLICA))
     return network_of(KeyName(KeyRole.REPLICA if is_replica else KeyRole.ENGINE))
 

@@ -143,7 +143,7 @@ class ReplicaFeeds:
         return min([self._silence.for_s, *(member.silent_for_s for member in self._members)])
 
     def move(self, addresses: wire.Addresses) -> None:
-        """Also reads this engine, if it is not a known replica: it has begun an epoch that is not the log's."""
+        """Adds this engine to those it reads unless it is a known replica: its epoch is then not the log's."""
         if all(member.address != addresses.commands for member in self._members):
             self._members.append(_Member(addresses.commands, self._network))
 
@@ -155,7 +155,7 @@ class ReplicaFeeds:
                 member.feed.confirm(confirmation)
 
     def refusal(self) -> wire.Refused | None:
-        """The last refusal of a confirmation by the only replica; another replica is refused in turn."""
+        """The last refusal of a confirmation by the only replica; one of several is itself refused instead."""
         return self._refusal
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ class ClientBatches:
 
     @property
     def is_busy(self) -> bool:
-        """Whether to leave clients' messages in the socket, so that they share the next message."""
+        """Whether to leave clients' batches in the socket, so that they share the next message to the log."""
         return len(self._messages) >= MAX_PENDING_MESSAGES and not self._board.halted
 
     def take(self, received: Sequence[tuple[bytes, wire.Batch]]) -> None:

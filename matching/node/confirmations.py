@@ -1,9 +1,10 @@
-"""Decides which blocks are durable elsewhere: what settlement confirms, and what the store was read to have.
+"""Decides which blocks are durable elsewhere: what settlement confirms, and what this engine has read in the store.
 
-Anybody who reaches the retransmission socket can send a confirmation. It counts if it names the identity of this
-engine's store and the hash that the block has in this engine's ring. It only lets the ring drop blocks: a block of
-settlement's spill is confirmed, too. The write-ahead log is shortened by `stored`, what this engine has itself read
-back from the store and compared with its own chain.
+A confirmation needs a key of the role settlement or local (`matching.transport.permissions`); without keys, whoever
+reaches the retransmission socket can send one. It counts if it names the identity of this engine's store and the hash
+that the block has in this engine's ring. It only lets the ring drop blocks, because a confirmed block may be only in
+settlement's spill. The write-ahead log is shortened by `stored`, what this engine has itself read back from the store
+and compared with its own chain.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ class Confirmations:
 
     def __init__(self, ring: Ring, counters: Counters, clock: Callable[[], float]) -> None:
         self.stored = 0
-        """The newest block that the store was read to have, and that is the same in this engine's chain."""
+        """The newest block that this engine has read in the store, and that is the same in its own chain."""
         self._ring = ring
         self._counters = counters
         self._clock = clock
@@ -61,7 +62,7 @@ class Confirmations:
         return None
 
     def note_stored(self, read: StoredUpTo | None) -> None:
-        """Takes what the store was read to have. A block that the ring does not have any more cannot be compared."""
+        """Takes what this engine has read in the store. A block that the ring no longer has cannot be compared."""
         if read is None or read is self._read:
             return
         self._read = read

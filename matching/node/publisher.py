@@ -77,7 +77,7 @@ class Publisher:
         return self._board.addresses
 
     def make_snapshot_if_due(self, engine: Engine) -> None:
-        """For engines without a leader's loop, which makes snapshots when the input log has all blocks."""
+        """For followers. Leaders and replicas make snapshots in their loops; a leader when its log has all blocks."""
         if self._snapshots is not None:
             self._snapshots.advance(engine, self._ring)
 

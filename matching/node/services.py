@@ -26,7 +26,7 @@ class Services:
     superseded: Callable[[], Epoch | None]
     """Returns the newest known epoch, or None. It is called every turn and must not block."""
     stored: Callable[[], StoredUpTo | None] = lambda: None
-    """Returns the newest block that the store was read to have, or None. It is called every turn; must not block."""
+    """Returns the newest block that this engine has read in the store, or None. Called every turn; must not block."""
     known_s: Callable[[], float] = lambda: math.inf
     """Time, by `monotonic`, as of which `superseded` is known: when the last answered request to the store was sent."""
     take_over: bool = False  # lead although another engine led last: it is gone, or must be fenced

@@ -54,7 +54,7 @@ class RegisterFile:
         return self._register
 
     def document(self) -> bytes:
-        """The signed form of `current`; empty for the serial 0."""
+        """The signed form of `current`; empty if no register was seen yet (serial 0)."""
         self.current()
         return self._document
 

@@ -13,7 +13,7 @@ may be a header.
     5 hidden order executed, 6 auction, 7 trading halt, messages about orders from before the file, and a new order that
       would trade at once    → skipped and counted
 
-After each command the engine's book holds the same quantities of these orders as the exchange's book.
+After each command the engine's book holds the same quantities of these orders as NASDAQ's book.
 """
 
 import gzip
@@ -314,7 +314,7 @@ class Executions:
 
 
 def executions(events: Iterable[Mapping[str, Any]]) -> Executions:
-    """Compares each execution in the events of an engine that ran the commands with the exchange's record."""
+    """Compares each execution in the events of an engine that ran the commands with NASDAQ's record."""
     found = Executions()
     names: dict[int, str] = {}  # order id → client order id
     taking: int | None = None  # order id of an IOC order that has not traded yet

@@ -126,15 +126,18 @@ class Projector:
         return Before([order.row() for order in orders.values()], list(balances.values()), list(candles.values()))
 
     def open_orders(self) -> list[Order]:
-        """All open orders, by order_id, of a projector with `kept` None."""
+        """All open orders, by order_id, of a projector that caches everything (`kept` is None)."""
         return [order.row() for _, order in sorted(self._orders.values().items())]
 
     def balances(self) -> list[Balance]:
-        """All balances, by (account, asset), of a projector with `kept` None."""
+        """All balances, by (account, asset), of a projector that caches everything (`kept` is None)."""
         return [balance for _, balance in sorted(self._balances.values().items())]
 
     def base(self, checkpoint: Checkpoint) -> Projection:
-        """All rows that later blocks may change, as one projection, of a projector with `kept` None."""
+        """All rows that later blocks may change, as one projection.
+
+        Of a projector that caches everything (`kept` is None).
+        """
         days = [self._day] if self._day else []
         candles = list(self._candles.values())
         return Projection(checkpoint, [], self.open_orders(), [], self.balances(), candles, days, [])

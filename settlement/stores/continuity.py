@@ -31,7 +31,7 @@ def refuse_outrun(head: Checkpoint, epoch: Epoch) -> None:
 
 
 def refuse_fenced(blocks: Sequence[StoredBlock], *, epoch: int, first_block: int) -> None:
-    """Raises Fenced if one of `blocks` is of an epoch before `epoch`, which began with `first_block`, and overruled."""
+    """Raises Fenced if `epoch` overrules one of `blocks`: from `first_block` on, one of an older epoch."""
     for block in blocks:
         if block.epoch < epoch and block.number >= first_block:
             raise Fenced(
@@ -67,8 +67,8 @@ def refuse_gap(head: Checkpoint, blocks: Sequence[StoredBlock], hash_of: Callabl
 def refuse_leap(*, projected: Checkpoint, appended: Checkpoint, batch: Checkpoint, follows: Checkpoint) -> None:
     """Raises StoreReplaced unless a batch of stored blocks continues the projections or repeats a part of them.
 
-    `projected` and `appended` are the store's checkpoints, `batch` is the one that the batch sets, and `follows` the
-    one that it was made for.
+    `projected` and `appended` are the store's checkpoints. `batch` is the checkpoint after the batch, and `follows` the
+    one before it.
     """
     if appended.block_number < batch.block_number:
         state = f"ends with block {appended.block_number}: it is an older copy or another store"

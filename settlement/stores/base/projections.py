@@ -199,7 +199,7 @@ class ProjectionStore(Protocol):
     def at_checkpoint(self) -> Tables:
         """A view of the rows as of the `projected` checkpoint and the slices after it.
 
-        It includes batches that this store object writes later.
+        It moves on with the batches that this store object writes later.
         """
 
     def get_orders(self, order_ids: Sequence[int]) -> list[Order]:

@@ -47,7 +47,7 @@ def get_or_create_level(pools: Any, instrument: Any, price: Any) -> Any:
 
 @inlined
 def find_level_or_unused(pools: Any, instrument: Any, price: Any) -> Any:
-    """The level of a price, or an unused level if it has none: the children of node 0 are node 0."""
+    """The level of a price, or an unused level if it has none: a missing child is node 0, and so are its children."""
     height = np.int64(instrument["height"])
     node = np.int64(instrument["root"])
     while height > 0:
