@@ -49,8 +49,8 @@ _env.group("Engine", read_by="engine")
 _input_log = _env.text(
     "INPUT_LOG",
     "",
-    "Where commands are logged before they are applied: `memory` (nowhere), `wal` (a local file), `kafka` (a topic "
-    "that all replicas read).",
+    "Where commands are made durable before they are answered: `memory` (nowhere), `wal` (blocks in a local file), "
+    "`kafka` (a topic that all replicas read).",
     read_by="engine, settlement",
     shown="`memory`; `wal` with `ENABLE_LOCAL_WAL=true`",
 )
@@ -160,7 +160,7 @@ SETTLEMENT_HTTP_ADDRESS = _env.text(
 
 # --- stores ------------------------------------------------------------------------------------------------------
 
-_env.group("Stores", read_by="all but client commands")
+_env.group("Stores", read_by="all; client commands if no engine answers")
 SETTLEMENT_STORE = _env.text(
     "SETTLEMENT_STORE",
     "sql",

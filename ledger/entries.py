@@ -1,4 +1,4 @@
-"""Ledger legs: the balance changes of an event, as a pure function of the event (docs/semantics.md, section 6).
+"""Ledger legs: the balance changes of an event, from the event and its instrument alone (docs/semantics.md, section 6).
 
 The legs of an event are numbered from 0 in the order in which `legs` returns them; a leg that changes nothing is left
 out and gets no number. The order is part of the stored format, because a ledger entry's key contains the leg number:

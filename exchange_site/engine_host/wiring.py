@@ -117,7 +117,7 @@ def command_log() -> KafkaLog:
 
 
 def warn_if_unlisted() -> None:
-    """Warns if ENGINE_REPLICAS lacks this replica: one that settlement does not know fills its ring.
+    """Warns if ENGINE_REPLICAS lacks this replica: settlement confirms nothing to one that it does not know.
 
     Not an error: settlement may use another address of it, such as the end of a tunnel.
     """

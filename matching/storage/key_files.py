@@ -1,8 +1,8 @@
 """Key files in `DATA_DIR/keys`, a folder that only this account may enter.
 
     ROLE-NAME.key   a CURVE key pair: JSON with role, name, accounts, public and secret
-    root.key        the private half of the root key, which signs registers (Ed25519, PEM); only make_keys and
-                    revoke_key read it
+    root.key        the private half of the root key, which signs registers (Ed25519, PEM); the first start makes
+                    it, then only make_keys and revoke_key read it
     root.pub        its public half (PEM), with which everybody verifies a register
     register.json   the newest register that this machine has seen (`register_file`)
 

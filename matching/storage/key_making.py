@@ -1,6 +1,6 @@
 """What the root key is used for: registering a key, and revoking one. Both end in a new register with the next serial.
 
-Nothing else reads root.key, and no service does.
+Nothing else reads root.key after the first start, which makes it and signs the first register (`local_keys`).
 """
 
 from collections.abc import Sequence

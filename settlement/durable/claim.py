@@ -1,4 +1,4 @@
-"""A claim file beside the spill: an engine has read the spill and is about to begin an epoch after it.
+"""A claim file beside the spill: an engine reads the spill and is about to begin an epoch after it.
 
 The engine does not have blocks that settlement spills after that, so its epoch overrules them. Therefore the engine
 writes the claim before it reads the spill, and settlement checks for a claim after it has written blocks and before it

@@ -1,7 +1,8 @@
 """Orders received blocks, and detects gaps and conflicts in the chain.
 
-Each replica of a log sends every block. The first copy that continues the chain is accepted; the others are compared
-with it, by their bytes or by the hash of their bytes. If a copy differs, its sender is refused and the chain continues.
+Each replica of a log sends every block. The first copy that continues the chain and passes `check` is accepted; the
+others are compared with it, by their bytes or by the hash of their bytes. If a copy differs, its sender is refused and
+the chain continues. If a copy fails `check`, its sender is refused and a new chain has to be made.
 """
 
 from collections import deque

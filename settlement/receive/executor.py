@@ -1,8 +1,9 @@
 """Re-executes blocks on settlement's own engine, before they are stored or confirmed.
 
-A block's hash shows that its bytes were not changed on the way, not that they are right: whoever can bind the engine's
-addresses can publish a deposit with any amount in its event. So a block is taken only if its events are what its
-commands give. The engine starts from the newest own snapshot that is in the store's chain, never from an engine's.
+A block's hash shows that its bytes were not changed on the way, not that they are right. With keys a reader accepts
+only a registered engine. But a key may have been stolen, PLAIN_SOCKETS may be set, or an engine may compute wrongly: it
+can then publish a deposit with any amount in its event. So a block is taken only if its events are what its commands
+give. The engine starts from the newest own snapshot that is in the store's chain, never from an engine's.
 """
 
 from collections.abc import Callable, Iterable, Iterator

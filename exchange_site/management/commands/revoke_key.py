@@ -10,7 +10,10 @@ from settlement.commandline import CHECK_FAILED, COULD_NOT_RUN, ExchangeCommand
 
 
 class Command(ExchangeCommand):
-    help = "Revoke a key: engines refuse it from now on, also on open connections. Needs root.key."
+    help = (
+        "Revoke a key: engines on this machine refuse it at once, others within a second or two, also on open "
+        "connections. Needs root.key."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
