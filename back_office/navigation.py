@@ -16,7 +16,7 @@ def _page(title: str, icon: str, name: str, permission: str) -> dict[str, Any]:
     return {**link, "permission": lambda request: request.user.has_perm(permission)}
 
 
-def environment(request: HttpRequest) -> list[str] | None:
+def plain_sockets_warning(request: HttpRequest) -> list[str] | None:
     """The warning in the header of every page, if sockets are open to every account of the machine."""
     return ["Sockets without keys (PLAIN_SOCKETS)", "danger"] if settings.PLAIN_SOCKETS else None
 
@@ -27,7 +27,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "Back office",
     "SITE_SYMBOL": "candlestick_chart",
     "SITE_URL": None,
-    "ENVIRONMENT": "back_office.navigation.environment",
+    "ENVIRONMENT": "back_office.navigation.plain_sockets_warning",
     "BORDER_RADIUS": "4px",
     # Blue greys and one blue: red and green are reserved for falling and rising values.
     "COLORS": {

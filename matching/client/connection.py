@@ -307,7 +307,7 @@ class Connection:
         if refused.code == wire.ENGINE_HALTED:
             self._resend_at_s = self._clock() + _HALTED_PAUSE_S
             self._leave_halted_replica()
-        elif refused.code == wire.BAD_MESSAGE and self._is_replica and batch.may_be_done:
+        elif refused.code == wire.BAD_MESSAGE and self._is_replica and batch.may_be_applied:
             self._leave_in_doubt(refused)  # at another place in the log, with other reference data, it may be valid
         elif refused.code != wire.OUT_OF_ORDER:
             self._give_up(refused)
@@ -364,7 +364,7 @@ class Connection:
         if now_s >= oldest.sent_at_s + self.timeout_s:
             # OUT_OF_ORDER says nothing about the oldest batch: the batch that was missing may have been answered since.
             if oldest.refused is not None and oldest.refused.code != wire.OUT_OF_ORDER:
-                if oldest.may_be_done:
+                if oldest.may_be_applied:
                     self._leave_in_doubt(oldest.refused)
                 self._give_up(oldest.refused)
             self._in_doubt = True

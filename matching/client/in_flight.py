@@ -24,6 +24,6 @@ class InFlight:
     refusals: int = 0
 
     @property
-    def may_be_done(self) -> bool:
-        """A sending was not refused: it may still be in a queue, or in a log from which it is read later."""
+    def may_be_applied(self) -> bool:
+        """At least one sending was not refused, so the batch may be applied now or later, for example from a log."""
         return self.refusals < self.sendings

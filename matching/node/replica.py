@@ -133,7 +133,7 @@ class Replica:
         for key in self._log.lost():
             # It may be applied later or not, so it must not be refused. The client asks again.
             self._client_batches.claim(key)
-        if self._board.is_catching_up and (self._next_offset >= self._ready_at or self._log.is_at_end()):
+        if self._board.is_catching_up and (self._next_offset >= self._ready_at or self._log.has_reached_end()):
             self._finish_catching_up()
         away = self._log.away()
         if bool(away) != self._is_log_away:

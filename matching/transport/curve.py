@@ -91,7 +91,7 @@ class _KeyCheck:
         self._logged_at_s, self._refused = now_s, 0
 
 
-class ListeningRouter(RouterSocket):
+class CurveRouterSocket(RouterSocket):
     """A ROUTER that knows the key of each message's sender."""
 
     def __init__(self, raw: RawSocket, traffic: Traffic, security: Security) -> None:
@@ -105,7 +105,7 @@ class ListeningRouter(RouterSocket):
         return self._register().find(str(self._message.get("User-Id"))) if self._message else None
 
 
-class PublishingSocket(PublisherSocket):
+class CurvePublisherSocket(PublisherSocket):
     """A PUB socket that closes all connections when a key is revoked: libzmq cannot close those of one key.
 
     The others connect again, and request the blocks that they missed.

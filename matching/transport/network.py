@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from matching.transport.connections import DEFAULT_LIMITS, ConnectionLimits, ConnectionWatch
-from matching.transport.curve import Admission, ConnectedSocket, ListeningRouter, PublishingSocket, Security
+from matching.transport.curve import Admission, ConnectedSocket, CurvePublisherSocket, CurveRouterSocket, Security
 from matching.transport.key_register import KeyRole
 from matching.transport.listening import PublisherSocket, RouterSocket
 from matching.transport.sockets import (
@@ -56,7 +56,7 @@ class ZmqNetwork:
                 raw.bind(address)
                 return PublisherSocket(raw, traffic) if kind is Kind.PUB else RouterSocket(raw, traffic)
             self._admit(self._security, address, admits)
-            listening = PublishingSocket if kind is Kind.PUB else ListeningRouter
+            listening = CurvePublisherSocket if kind is Kind.PUB else CurveRouterSocket
             return listening(raw, traffic, self._security)
         except zmq.ZMQError as error:
             raw.close()

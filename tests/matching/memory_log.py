@@ -69,7 +69,7 @@ class MemoryCommandLog:
     def away(self) -> str:
         return self.away_because
 
-    def is_at_end(self) -> bool:
+    def has_reached_end(self) -> bool:
         return self._next >= len(self._shared.messages)
 
     def close(self) -> None:

@@ -92,7 +92,7 @@ class CommandLog(Protocol):
     def away(self) -> str:
         """Why the log accepts no messages at the moment, as a sentence; "" while it does."""
 
-    def is_at_end(self) -> bool:
+    def has_reached_end(self) -> bool:
         """Whether `read` has reached the end of the log at some time since `begin`."""
 
     def close(self) -> None: ...

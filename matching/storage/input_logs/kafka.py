@@ -117,7 +117,7 @@ class KafkaLog:
         self._brokers_up = True
         self._failure = ""
         self._arrived: queue.Queue[Logged | None] = queue.Queue(_READ_AHEAD_MESSAGES)  # None: end of the log reached
-        self._is_at_end = False
+        self._has_reached_end = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._fetch, name="kafka-fetch", daemon=True)
         reading, self._writing = os.pipe()
@@ -191,7 +191,7 @@ class KafkaLog:
                 self._empty_pipe()
                 break
             if message is None:
-                self._is_at_end = True
+                self._has_reached_end = True
             else:
                 messages.append(message)
         return messages
@@ -221,8 +221,8 @@ class KafkaLog:
             return ""
         return f"Kafka at {self._servers} accepts no messages: the engine takes no commands until it does."
 
-    def is_at_end(self) -> bool:
-        return self._is_at_end
+    def has_reached_end(self) -> bool:
+        return self._has_reached_end
 
     def close(self) -> None:
         self._closing.set()

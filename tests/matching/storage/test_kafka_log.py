@@ -71,7 +71,7 @@ def test_all_readers_of_a_topic_see_the_same_order_and_times(kafka: Server, topi
         assert [message.key for message in seen if message.key[:1] == b"a"] == [b"a%d" % at for at in range(50)]
         assert [message.offset for message in seen] == list(range(100))
         assert all(message.time_ns % 1_000_000 == 0 and message.time_ns > 0 for message in seen)
-        until(lambda: not one.lost() and not one.read(1) and one.is_at_end(), "the end to be told")
+        until(lambda: not one.lost() and not one.read(1) and one.has_reached_end(), "the end to be told")
         assert not one.away()
     with reading(kafka, topic, 60) as late:
         assert until_read(late, 40) == seen[60:]
