@@ -245,7 +245,7 @@ WEB_THREADS = _env.whole(
 WEB_CONNECTIONS = _env.whole(
     "WEB_CONNECTIONS",
     512,
-    "Number of open connections; at one more, the server closes the one that has waited longest for its client.",
+    "Number of open connections; for one more, the server closes the one that has waited longest for its client.",
     unit="connections",
 )
 WEB_REQUEST_SECONDS = _env.whole(

@@ -1,4 +1,6 @@
-"""Limits of requests that are being answered: pages do not delay health checks, nor slow request bodies pages.
+"""Limits of requests that are being answered.
+
+They keep pages from delaying health checks, and slow request bodies from delaying pages.
 
 Django runs a view in a thread, with a database connection of its own, until it has the response. These limits bound the
 threads and connections. A request gets a place only after its body has arrived, and the server buffers the response

@@ -109,8 +109,8 @@ def empty_pools() -> Pools:
 def reserve(pools: Pools, commands: int) -> Pools:
     """Pools with enough room for a block of that many commands of any kind; `pools` itself if its room is enough.
 
-    A command adds at most one order to the book. An order needs at most a leaf, a path of nodes, a page of
-    order ids, a trader with its account and two balances. A deposit needs a balance and a reference.
+    A command adds at most one order to the book. An order needs at most a leaf, a path of nodes, a page of order ids, a
+    trader with its account and two balances. A deposit needs a balance and a reference.
     """
     s = pools.state.tolist()
     room = {
