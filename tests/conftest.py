@@ -63,7 +63,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # packages that an operator has installed.
     os.environ["DJANGO_SETTINGS_MODULE"] = "exchange_site.settings"
     os.environ["PYTHONPATH"] = str(ROOT / "tests" / "installed")
-    os.environ["PLAIN_SOCKETS"] = "true"  # tests of keys set it to false
     os.environ["HIDDEN_MODULES"] = ",".join(modules_for_tests_only())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 # Never the developer's data, whatever the environment says.
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="exchange-tests-")
 os.environ["SECRET_KEY"] = "only for tests, and long enough to be accepted"
+os.environ["PLAIN_SOCKETS"] = "true"  # tests of keys set it to false
 atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 
 from exchange_site.settings import *

@@ -135,7 +135,7 @@ def ask_store(work: Callable[[Store], None], say: Say = lambda line: None) -> bo
     The commands for keys work without a store, too: before it is made, or while it is away. Raises CannotRun.
     """
     database = settings.DATABASES["default"]
-    is_file = settings.SETTLEMENT_STORE == "sql" and database["ENGINE"] == "django.db.backends.sqlite3"
+    is_file = settings.SETTLEMENT_STORE == "sql" and database["ENGINE"] == "settlement.stores.sql.sqlite"
     if is_file and not Path(database["NAME"]).exists():  # opening it would create an empty one
         say("There is no database yet: it gets the key register when an engine or settlement starts.")
         return False

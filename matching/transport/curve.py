@@ -18,7 +18,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from matching.transport.connections import Traffic
 from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, RegisteredKey
-from matching.transport.listening import PublisherSocket, RouterSocket
+from matching.transport.listening import PublisherSocket, RouterSocket, property_of
 from matching.transport.sockets import Frame, RawSocket, Undelivered, ZmqSocket
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,8 @@ class CurveRouterSocket(RouterSocket):
 
     @property
     def peer(self) -> RegisteredKey | None:
-        return self._register().find(str(self._message.get("User-Id"))) if self._message else None
+        sender = property_of(self._message, "User-Id") if self._message else None
+        return self._register().find(str(sender)) if sender else None
 
 
 class CurvePublisherSocket(PublisherSocket):

@@ -25,7 +25,9 @@ class RouterSocket(ZmqSocket):
         frames = [routing_id, message.bytes]
         if message.more:
             frames += raw.recv_multipart(LAST)
-        self._traffic.count_received(routing_id, int(message.get(zmq.SRCFD)), frames)
+        descriptor = property_of(message, zmq.SRCFD)
+        if descriptor is not None:
+            self._traffic.count_received(routing_id, int(descriptor), frames)
         return frames
 
     def send(self, *frames: Frame) -> None:
@@ -43,3 +45,11 @@ class PublisherSocket(ZmqSocket):
     def send(self, *frames: Frame) -> None:
         super().send(*frames)
         self._traffic.count_published(sum(map(len, frames)))
+
+
+def property_of(message: zmq.Frame, name: int | str) -> int | str | None:
+    """A property of a received message. None: messages of peers that speak an old version of ZMTP have none."""
+    try:
+        return message.get(name)
+    except zmq.ZMQError:
+        return None

@@ -67,7 +67,7 @@ def test_a_trader_can_read_neither_blocks_nor_snapshots(site: Site, kind: Kind) 
 
         def is_refused() -> bool:
             messages.append(network.wait([socket], QUIET_S))
-            return "no right to this socket" in socket.problem
+            return "its role may not use this socket" in socket.problem
 
         until(is_refused, "the trader is refused")
         assert not any(messages)

@@ -20,7 +20,7 @@ WHOLE_PAGES = [
 
 @pytest.mark.parametrize("page", WHOLE_PAGES)
 def test_a_page_warns_of_plain_sockets(operator: Client, settings: Settings, page: str) -> None:
+    settings.PLAIN_SOCKETS = False
     assert WARNING not in words(operator.get(page))
-
     settings.PLAIN_SOCKETS = True
     assert WARNING in words(operator.get(page))

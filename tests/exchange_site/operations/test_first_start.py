@@ -117,6 +117,7 @@ def test_keys_that_cannot_be_made_end_every_command_with_one_sentence(tmp_path: 
 
 
 def test_a_service_without_keys_warns_in_its_log(settings: Settings) -> None:
+    settings.PLAIN_SOCKETS = False
     with capture_logs() as logs:
         first_start.warn_if_plain()
         settings.PLAIN_SOCKETS = True

@@ -220,7 +220,7 @@ def test_reconcile_requests_the_state_of_the_engine(settled: Store, monkeypatch:
     def ask(client: Client) -> dict[str, Any]:
         return answers.pop()
 
-    def connect(self: Client, address: str, timeout_s: float) -> None:
+    def connect(self: Client, address: str, **_: object) -> None:
         self.connection = Closed()  # type: ignore[assignment]
 
     class Closed:
