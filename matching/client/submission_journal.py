@@ -152,7 +152,7 @@ def _read(content: bytes) -> tuple[Identity, int, Position]:
 def _open_locked(path: Path, file: Path) -> BinaryIO:
     """Opens the journal unbuffered, so that a record is one write. Raises BadFile, also if another process holds it."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         stored = path.open("ab+", buffering=0)
         stored.seek(0)
     except OSError as error:
