@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import TypeVar
 
 from django.core.management import call_command
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from ledger.api import MAX_LEGS
 from matching.core.epochs import Epoch
@@ -28,6 +29,7 @@ from settlement.stores.base import (
     StoredBlock,
     StoredRegister,
     StoreMisconfigured,
+    StoreRejected,
     Tables,
 )
 from settlement.stores.block_parts import in_row, parts_of
@@ -46,6 +48,8 @@ from settlement.stores.sql.session import Row, Session
 
 T = TypeVar("T")
 
+_INIT_ATTEMPTS = 5
+_INIT_PAUSE_S = 1.0
 _SHARD = 0
 KEYS_PER_STATEMENT = 400
 """Databases limit the number of parameters of a statement."""
@@ -83,8 +87,16 @@ class SqlStore(SqlLookups, SingleInserts):
     def init(self) -> None:
         self._session.create_file()
         self._session.open()
+        # Another process may make the same tables now: the next attempt finds what it has made.
+        for attempt in Retrying(
+            retry=retry_if_exception_type(StoreRejected),
+            stop=stop_after_attempt(_INIT_ATTEMPTS),
+            wait=wait_fixed(_INIT_PAUSE_S),
+            reraise=True,
+        ):
+            with attempt, self._session.translating():
+                call_command("migrate", database=self._session.alias, interactive=False, verbosity=0)
         with self._session.translating():
-            call_command("migrate", database=self._session.alias, interactive=False, verbosity=0)
             lost = list(missing(self._session.open()))
         if lost:
             raise StoreMisconfigured(
