@@ -15,11 +15,13 @@ queue. So once the owner has received all complete messages, a connection may ho
 message has.
 """
 
+import errno
 import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -39,8 +41,8 @@ SUBSCRIBER_BYTES = 64 << 10
 _CHECKS_OF_LONG_MESSAGE = 3  # consecutive; bytes take a while from the kernel through libzmq
 
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_MONITOR_STOPPED
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ENDED = (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, without waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ def tcp_info(connection: socket.socket) -> TcpInfo:
     (acked,), (received,) = struct.unpack_from("=Q", data, _ACKED), struct.unpack_from("=Q", data, _RECEIVED)
     (unacked,), (not_sent,) = struct.unpack_from("=I", data, _UNACKED), struct.unpack_from("=I", data, _NOT_SENT)
     return TcpInfo(acked, received, unacked == 0 and not_sent == 0)
+
+
+def duplicate(descriptor: int) -> socket.socket:
+    """A connection of libzmq, which may close its own descriptor at any time. Raises OSError if it has."""
+    return socket.socket(fileno=os.dup(descriptor))
 
 
 class Traffic:
@@ -144,7 +151,8 @@ class _Connection:
     def measure(self) -> None:
         """Raises OSError if the descriptor is no longer this connection."""
         received, sent = self.traffic.received(self.descriptor), self.traffic.sent(self.descriptor)
-        info = self._info()
+        with self._opened() as connection:
+            info = tcp_info(connection)
         self._check_for_long_message(self.unread - (received - self.received))
         # Never below zero: FRAME_OVERHEAD_BYTES may be too many, which must not allow the peer more bytes later.
         self.unread = max(0, self.unread + (info.arrived - self.arrived) - (received - self.received))
@@ -181,20 +189,20 @@ class _Connection:
         return ""
 
     def cut(self) -> None:
-        """Ends the connection; libzmq then frees the memory that it used for it."""
+        """Ends the connection; libzmq then frees the memory that it used for it. Raises OSError if it has ended."""
         self.is_cut = True
-        with socket.socket(fileno=os.dup(self.descriptor)) as connection:
-            if connection.getpeername() == self.peer:
-                # libzmq then closes it with a reset, which the peer notices even if it waits for room to send.
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-                connection.shutdown(socket.SHUT_RDWR)
+        with self._opened() as connection:
+            # libzmq then closes it with a reset, which the peer notices even if it waits for room to send.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            connection.shutdown(socket.SHUT_RDWR)
 
-    def _info(self) -> TcpInfo:
-        # A duplicate, because libzmq may close the descriptor at any time and the number may be used again.
-        with socket.socket(fileno=os.dup(self.descriptor)) as connection:
+    @contextmanager
+    def _opened(self) -> Iterator[socket.socket]:
+        """Raises OSError if libzmq has closed the connection, also if its descriptor is in use again."""
+        with duplicate(self.descriptor) as connection:
             if connection.getpeername() != self.peer:
-                raise OSError
-            return tcp_info(connection)
+                raise OSError(errno.ENOTCONN, "the descriptor is of another connection")
+            yield connection
 
 
 class ConnectionWatch:
@@ -207,8 +215,6 @@ class ConnectionWatch:
         self._connections: dict[tuple[Traffic, int], _Connection] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="connection-watch", daemon=True)
-        self.cut = 0
-        """Connections that were closed because of a limit."""
 
     def watch(self, listener: "zmq.Socket[bytes]", address: str, limits: Limits) -> Traffic:
         """Watches a socket, which is to be bound after this. Its owner counts its messages in the result."""
@@ -250,7 +256,7 @@ class ConnectionWatch:
 
     def _add(self, descriptor: int, traffic: Traffic) -> None:
         try:
-            with socket.socket(fileno=os.dup(descriptor)) as accepted:
+            with duplicate(descriptor) as accepted:
                 if accepted.family not in (socket.AF_INET, socket.AF_INET6):
                     return
                 connection = _Connection(descriptor, accepted.getpeername(), traffic)
@@ -269,8 +275,8 @@ class ConnectionWatch:
             reason = connection.excess(self._limits)
             if reason and not connection.is_cut:
                 self._cut(connection, reason)
-        self._check_total("unread", _unread, self._limits.total_unread_bytes)
-        self._check_total("unacknowledged", _unacknowledged, self._limits.total_unacknowledged_bytes)
+        self._check_total("unread", lambda one: one.unread, self._limits.total_unread_bytes)
+        self._check_total("unacknowledged", lambda one: one.unacknowledged, self._limits.total_unacknowledged_bytes)
 
     def _check_total(self, name: str, size: Callable[[_Connection], int], limit: int) -> None:
         while (total := self._total(size)) > limit:
@@ -290,7 +296,6 @@ class ConnectionWatch:
         return total + sum(shared.values())
 
     def _cut(self, connection: _Connection, reason: str) -> None:
-        self.cut += 1
         log.warning(
             "transport.connection_cut",
             address=connection.traffic.address,
@@ -303,11 +308,3 @@ class ConnectionWatch:
             connection.cut()
         except OSError:
             return  # it has ended by itself
-
-
-def _unread(connection: _Connection) -> int:
-    return connection.unread
-
-
-def _unacknowledged(connection: _Connection) -> int:
-    return connection.unacknowledged
