@@ -89,13 +89,9 @@ class Segments:
         """
         for name in self._disk.names(self.folder, self._suffix):
             path = self.folder / name
-            try:
-                with self._disk.open(path) as file:
-                    data = file.read()
-            except FileNotFoundError:  # cleared meanwhile
+            data = self._content(path)
+            if data is None:  # cleared meanwhile
                 return
-            except OSError as error:
-                raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
             for _, payload in _records(data):
                 yield from _blocks(path, payload)
 
@@ -104,14 +100,19 @@ class Segments:
         names = self._disk.names(self.folder, self._suffix)
         for name in names:
             path = self.folder / name
-            try:
-                with self._disk.open(path) as file:
-                    data = file.read()
-            except FileNotFoundError:  # dropped meanwhile
-                continue
-            except OSError as error:
-                raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
-            yield self._examined(path, data, is_last=name == names[-1])
+            data = self._content(path)
+            if data is not None:  # not dropped meanwhile
+                yield self._examined(path, data, is_last=name == names[-1])
+
+    def _content(self, path: Path) -> bytes | None:
+        """None if the file is gone. Raises LogUnusable."""
+        try:
+            with self._disk.open(path) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LogUnusable(f"{path} cannot be read: {error.strerror}.") from error
 
     def _examined(self, path: Path, data: bytes, *, is_last: bool) -> SegmentFile:
         blocks: list[Block] = []
