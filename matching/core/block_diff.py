@@ -1,7 +1,7 @@
-"""Describes the first difference between two versions of a block: byte offset, record and field."""
+"""Re-executes blocks, and describes the first difference between two versions of one: byte offset, record, field."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,22 @@ from matching.core.blocks import Block, Records
 from matching.core.hashes import hash_text
 
 Bytes = npt.NDArray[np.uint8]
+
+
+class ReExecutor(Protocol):
+    """An engine that re-executes blocks: the method of `matching.core.engine.Engine` that is needed here."""
+
+    def follow(self, block: Block) -> Block:
+        """Executes a block's commands at its time; returns the resulting block. Raises MatchingError."""
+
+
+def difference_when_executed(engine: ReExecutor, block: Block) -> str:
+    """Executes the commands of a block: how the result differs from the block, "" if it is the same, byte for byte.
+
+    Raises MatchingError for commands that the engine refuses.
+    """
+    own = engine.follow(block)
+    return "" if own.data == block.data else difference(own, block) or "the bytes differ"
 
 
 def difference(expected: Block, found: Block) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn
 
+from matching.core.block_diff import ReExecutor
 from matching.core.blocks import Block
 from matching.core.errors import MatchingError
 from matching.core.hashes import hash_text
@@ -43,13 +44,6 @@ _SLICE_EVENTS = 16_384
 """A block with more events is projected and compared in slices of this size."""
 _PAGE = 1000
 _MIN_INT64, _MAX_INT64 = -(1 << 63), (1 << 63) - 1
-
-
-class ReExecutor(Protocol):
-    """An engine that re-executes blocks: the method of `matching.core.engine.Engine` that is needed here."""
-
-    def follow(self, block: Block) -> Block:
-        """Executes a block's commands at its time; returns the resulting block. Raises MatchingError."""
 
 
 class Report(NamedTuple):

@@ -5,8 +5,9 @@ again, from the store's own blocks on, before it is stored.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from matching.core.block_diff import ReExecutor, difference_when_executed
 from matching.core.blocks import Block
 from matching.core.epochs import Epoch, admits, newest
 from matching.core.errors import BadBlock, MatchingError
@@ -29,13 +30,6 @@ Progress = Callable[[int, int], object]
 
 _BATCH_BLOCKS = 64
 _BATCH_BYTES = 8 << 20
-
-
-class ReExecutor(Protocol):
-    """A new engine: the method of `matching.core.engine.Engine` that is needed here."""
-
-    def follow(self, block: Block) -> Block:
-        """Executes a block's commands at its time; returns the resulting block. Raises MatchingError."""
 
 
 class Filled(NamedTuple):
@@ -161,10 +155,10 @@ def _execute_stored(store: Store, head: Link, engine: ReExecutor, progress: Call
 
 def _check(block: Block, engine: ReExecutor) -> None:
     try:
-        made = engine.follow(block)
+        found = difference_when_executed(engine, block)
     except MatchingError as error:
         raise ChainConflict(f"Block {block.number} cannot be executed, so it is not stored: {error}") from error
-    if made.data != block.data:
+    if found:
         raise ChainConflict(
             f"The commands of block {block.number} give other events than it holds, so it is not stored: no engine of "
             "this version made it."

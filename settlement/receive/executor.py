@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from matching.core import kernel
-from matching.core.block_diff import difference
+from matching.core.block_diff import difference_when_executed
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadBlock, MatchingError
@@ -129,13 +129,13 @@ class Executor:
 
     def _execute(self, block: Block, name: str, remedy: str) -> None:
         try:
-            own = self._engine.follow(block)
+            found = difference_when_executed(self._engine, block)
         except MatchingError as error:
             reason = str(error)
         else:
-            if own.data == block.data:
+            if not found:
                 return
-            reason = f"{difference(own, block)}."
+            reason = f"{found}."
         raise EventsDiffer(f"{name} is not what its commands give: {reason} {remedy}, then start settlement again.")
 
     def _report_progress(self, last: int) -> None:
