@@ -135,11 +135,11 @@ def make_tables_if_missing(store: Store) -> None:
 
 def refuse_lost_database() -> None:
     """For a command that creates a missing database. Raises CannotRun if the SQLite file is lost, not new."""
-    database = settings.DATABASES["default"]
-    if database["ENGINE"] != "settlement.stores.sql.sqlite" or Path(database["NAME"]).exists():
+    file = read_only.file_of()
+    if file is None or file.exists():
         return
     if sign := earlier_store.sign_of_one(data_dir()):
-        text = f"The database file {database['NAME']} is missing"
+        text = f"The database file {file} is missing"
         raise CannotRun(restore_sentence(text, sign))
 
 

@@ -4,16 +4,14 @@ It also passes the key register on.
 """
 
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+from exchange_site.operations.polling import EVERY_S, polling
 from matching.core.epochs import Epoch, newest
 from matching.storage.history import StoredUpTo
 from settlement.stores.base import Store, StoreError
-
-_EVERY_S = 1.0
 
 
 class StoreWatch:
@@ -26,7 +24,7 @@ class StoreWatch:
     def __init__(
         self,
         store: Store,
-        every_s: float = _EVERY_S,
+        every_s: float = EVERY_S,
         clock: Callable[[], float] = time.monotonic,
         pass_on: Callable[[Store], None] = lambda store: None,
     ) -> None:
@@ -39,21 +37,9 @@ class StoreWatch:
         self._every_s = every_s
         self._pass_on = pass_on
 
-    @contextmanager
-    def running(self, last_block: Callable[[], int]) -> Iterator[None]:
+    def running(self, last_block: Callable[[], int]) -> AbstractContextManager[None]:
         """Polls until the end of the context. `last_block` returns the number of the engine's newest block."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(stop, last_block), name="store-watch", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-
-    def _watch(self, stop: threading.Event, last_block: Callable[[], int]) -> None:
-        self.read(last_block())
-        while not stop.wait(self._every_s):
-            self.read(last_block())
+        return polling(lambda: self.read(last_block()), "store-watch", self._every_s)
 
     def read(self, last_block: int) -> None:
         """Reads the store once. If it does not answer, nothing changes: the engine continues."""

@@ -4,26 +4,25 @@ Engines and settlement on several machines share the store, so a key that is reg
 counts on the others a second later. The store is not believed: what the root key did not sign changes nothing.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import structlog
 from django.conf import settings
 
+from exchange_site.operations.polling import polling
 from matching.commandline.own_keys import register_file
 from matching.core.errors import KeysUnusable
 from matching.storage.register_file import RegisterFile
 from matching.transport.key_register import BadKeyRegister
 from settlement import wiring
 from settlement.stores.base import Store, StoredRegister, StoreError, StoreUnavailable
+from settlement.stores.sql import read_only
 
 log = structlog.get_logger(__name__)
 
 Say = Callable[[str], object]
 
-_EVERY_S = 1.0
 _ATTEMPTS = 5
 """Each further attempt means that another machine wrote the row meanwhile."""
 
@@ -69,23 +68,15 @@ class RegisterExchange:
         if current.serial > self._file.decode(stored.document).serial:
             store.put_key_register(StoredRegister(current.serial, self._file.document()), replaces=stored.serial)
 
-    @contextmanager
-    def running(self, store: Store) -> Iterator[None]:
-        """Passes the register on once a second, in a thread, while the block runs."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self._run, args=(store, stop), name="key-register", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
+    def running(self, store: Store) -> AbstractContextManager[None]:
+        """Passes the register on once a second, in a thread, until the end of the context."""
 
-    def _run(self, store: Store, stop: threading.Event) -> None:
-        while not stop.is_set():
+        def pass_on() -> None:
             with suppress(StoreError):  # the store is away, or its tables are not made yet
                 self.pass_on(store)
             store.close()
-            stop.wait(_EVERY_S)
+
+        return polling(pass_on, "key-register")
 
 
 def running_unless_plain() -> AbstractContextManager[None]:
@@ -134,9 +125,8 @@ def ask_store(work: Callable[[Store], None], say: Say = lambda line: None) -> bo
 
     The commands for keys work without a store, too: before it is made, or while it is away. Raises CannotRun.
     """
-    database = settings.DATABASES["default"]
-    is_file = settings.SETTLEMENT_STORE == "sql" and database["ENGINE"] == "settlement.stores.sql.sqlite"
-    if is_file and not Path(database["NAME"]).exists():  # opening it would create an empty one
+    file = read_only.file_of() if settings.SETTLEMENT_STORE == "sql" else None
+    if file is not None and not file.exists():
         say("There is no database yet: it gets the key register when an engine or settlement starts.")
         return False
     store = wiring.store()
