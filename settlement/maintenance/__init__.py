@@ -1,1 +1,1 @@
-"""For operators: looks at everything that is kept (doctor), fills a store that lacks blocks, backs up and restores."""
+"""For operators: looks at everything that is kept (doctor), and fills a store that lacks blocks (restore)."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from matching.core.epochs import admits, newest
 from settlement.maintenance.findings import (
+    NO_COMMAND,
     RESTORE,
-    RESTORE_BACKUP,
     RUN_ENGINE,
     RUN_SETTLEMENT,
     Examination,
@@ -36,7 +36,7 @@ def _of_folders(facts: Facts) -> Iterator[Finding]:
 
 def _of_keys(facts: Facts) -> Iterator[Finding]:
     for reason in facts.bad_keys:
-        yield Finding("keys_unusable", reason, "")
+        yield Finding("keys_unusable", reason, NO_COMMAND)
 
 
 # Blocks: the store, and what spill and write-ahead log hold beyond it
@@ -45,9 +45,9 @@ def _of_keys(facts: Facts) -> Iterator[Finding]:
 def _of_blocks(facts: Facts) -> Iterator[Finding]:
     state = facts.store.state
     if state is State.UNAVAILABLE:
-        yield Finding("store_unavailable", f"{facts.store.reason} Start its server, then look again.", "")
+        yield Finding("store_unavailable", f"{facts.store.reason} Start its server, then look again.", NO_COMMAND)
     elif state is State.UNUSABLE:
-        yield Finding("store_unusable", f"{facts.store.reason} Or put back a copy, then look again.", RESTORE_BACKUP)
+        yield Finding("store_unusable", f"{facts.store.reason} Or put back a copy, then look again.", NO_COMMAND)
     elif state is State.MISSING:
         yield from _of_a_missing_store(facts)
     else:
@@ -57,7 +57,7 @@ def _of_blocks(facts: Facts) -> Iterator[Finding]:
 
 def _of_damage(facts: Facts) -> Iterator[Finding]:
     for reason in facts.unreadable:
-        yield Finding("log_unreadable", reason, "")
+        yield Finding("log_unreadable", reason, NO_COMMAND)
     for log in facts.logs:
         folder = log.source.folder
         if log.damage:
@@ -166,7 +166,7 @@ def _of_lost_blocks(facts: Facts, code: str, state: str) -> Iterator[Finding]:
         code,
         f"{state} Block {end.number + 1} and those after it are in no file here, but {seen}: the store is lost or an "
         "older copy. Put back the newest copy of the database, then look again.",
-        RESTORE_BACKUP,
+        NO_COMMAND,
     )
 
 

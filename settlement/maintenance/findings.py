@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 RESTORE = "manage.py restore"
-RESTORE_BACKUP = ""  # the copy is the operator's own: the sentence says to put it back
+NO_COMMAND = ""  # no command of ours mends it: the sentence says what to do
 RUN_SETTLEMENT = "manage.py run_settlement"
 RUN_ENGINE = "manage.py run_engine"
 
@@ -11,7 +11,7 @@ RUN_ENGINE = "manage.py run_engine"
 class Finding(NamedTuple):
     code: str
     sentence: str
-    command: str  # "" if no command of this machine can mend it; then the sentence says what to do
+    command: str
 
 
 class Examination(NamedTuple):
