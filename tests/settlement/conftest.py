@@ -86,6 +86,23 @@ def snapshotter_in(folder: Path) -> Snapshotter:
     return Snapshotter(snapshots, DirectWriter(snapshots), SNAPSHOT_BLOCKS)
 
 
+def settle_in(
+    folder: Path, store: Store, feed: ScriptedFeed, clock: FakeClock, *, trail: Trail, spill: Spill, **edges: Any
+) -> int:
+    """Settles until the feed has nothing more, with the files of `folder`. `edges`: more arguments of `worker.run`."""
+    return worker.run(
+        feed=feed,
+        store=store,
+        trail=trail,
+        letters=DeadLetters(store, folder, clock),
+        spill=spill,
+        snapshotter=snapshotter_in(folder),
+        clock=clock,
+        stop=feed.is_silent,
+        **{"options": Options(), **edges},
+    )
+
+
 Settle = Callable[..., int]
 
 
@@ -104,23 +121,11 @@ def settle(clock: FakeClock, folder: Path) -> Settle:
     ) -> int:
         folder.mkdir(exist_ok=True)
         trail = Trail(folder)
-        letters = DeadLetters(store, folder, clock)
         choices = Options(**{"batch_trades": 5, **options})
         spill = Spill(folder / "spill", spill_bytes)
+        edges = {"options": choices, "report": report, "refuse": refuse}
         try:
-            return worker.run(
-                feed=feed,
-                store=store,
-                trail=trail,
-                letters=letters,
-                spill=spill,
-                snapshotter=snapshotter_in(folder),
-                clock=clock,
-                stop=feed.is_silent,
-                options=choices,
-                report=report,
-                refuse=refuse,
-            )
+            return settle_in(folder, store, feed, clock, trail=trail, spill=spill, **edges)
         finally:
             trail.close()
             spill.close()

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from settlement import worker
 from settlement.durable.spill import Spill
 from settlement.options import Options
-from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.stores.base import Store
 from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain
-from tests.settlement.conftest import empty, restarted, snapshotter_in, tables, trail_text
+from tests.settlement.conftest import empty, restarted, settle_in, tables, trail_text
 from tests.settlement.fakes import Crash, FakeClock, Tripwires, feed_of
 
 STEPS = {
@@ -32,20 +30,8 @@ def settle_until_crash(known: Store, clock: FakeClock, folder: Path, wires: Trip
         session = store._session  # type: ignore[attr-defined] # every store that we have has one
         for name, wrapped in (("feed", feed), ("store", store), ("trail", trail), ("session", session)):
             wires.wrap(wrapped, [method for method in STEPS[name] if hasattr(wrapped, method)])
-        letters = DeadLetters(store, folder, clock)
         options = Options(batch_trades=5, batch_events=25)
-        spill = Spill(folder / "spill", 1 << 20)
-        worker.run(
-            feed=feed,
-            store=store,
-            trail=trail,
-            letters=letters,
-            spill=spill,
-            snapshotter=snapshotter_in(folder),
-            clock=clock,
-            stop=feed.is_silent,
-            options=options,
-        )
+        settle_in(folder, store, feed, clock, trail=trail, spill=Spill(folder / "spill", 1 << 20), options=options)
     finally:
         trail.close()
 

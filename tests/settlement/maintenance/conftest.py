@@ -18,19 +18,16 @@ from matching.storage.input_logs.wal import WalLog
 from matching.storage.key_files import KeyFolder
 from matching.storage.local_keys import make_local_keys
 from matching.storage.snapshot_files import SnapshotFolder
-from settlement import worker
 from settlement.durable.spill import Spill
 from settlement.maintenance.diagnosis import diagnose
 from settlement.maintenance.findings import Examination
 from settlement.maintenance.inspection import Site, look
-from settlement.options import Options
-from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.receive.chain import stored
 from settlement.stores.base import Store
 from settlement.stores.sql import read_only
 from settlement.stores.sql.store import SqlStore
-from tests.settlement.conftest import empty, snapshotter_in
+from tests.settlement.conftest import empty, settle_in
 from tests.settlement.fakes import FakeClock, feed_of
 from tests.settlement.file_stores import ALIAS, store_in
 from tests.settlement.test_worker import BLOCKS
@@ -124,18 +121,7 @@ def kept_folder(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Dja
 def settle_into(folder: Path, store: Store, blocks: Sequence[Block]) -> None:
     clock = FakeClock()
     feed, trail, spill = feed_of(clock, blocks), Trail(folder), Spill(folder / "spill", 1 << 30)
-    letters = DeadLetters(store, folder, clock)
-    worker.run(
-        feed=feed,
-        store=store,
-        trail=trail,
-        letters=letters,
-        spill=spill,
-        snapshotter=snapshotter_in(folder),
-        clock=clock,
-        stop=feed.is_silent,
-        options=Options(),
-    )
+    settle_in(folder, store, feed, clock, trail=trail, spill=spill)
     trail.close()
     spill.close()
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from matching.core.engine import Engine
-from settlement import worker
 from settlement.audit import verify
 from settlement.durable.spill import Spill
 from settlement.errors import StoreReplaced
@@ -23,7 +22,7 @@ from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain
-from tests.settlement.conftest import ON_SQL, STORES, Settle, empty, restarted, snapshotter_in, tables, trail_text
+from tests.settlement.conftest import ON_SQL, STORES, Settle, empty, restarted, settle_in, tables, trail_text
 from tests.settlement.fakes import Crash, FakeClock, Tripwires, feed_of
 from tests.settlement.stores.scylla.test_undo import Dying
 from tests.settlement.test_crashes import STEPS
@@ -50,18 +49,8 @@ def settled_in_slices(
             if wires is not None:
                 wires.wrap(wrapped, [method for method in STEPS[name] if hasattr(wrapped, method)])
         options = Options(batch_trades=5, batch_events=25, slice_events=size, kept_rows=2)
-        letters, spill = DeadLetters(store, folder, clock), Spill(folder / "spill", 1 << 20)
-        return worker.run(
-            feed=feed,
-            store=store,
-            trail=trail,
-            letters=letters,
-            spill=spill,
-            snapshotter=snapshotter_in(folder),
-            clock=clock,
-            stop=feed.is_silent,
-            options=options,
-        )
+        spill = Spill(folder / "spill", 1 << 20)
+        return settle_in(folder, store, feed, clock, trail=trail, spill=spill, options=options)
     finally:
         trail.close()
 
