@@ -15,6 +15,7 @@ from matching.core.errors import KeysUnusable
 from matching.storage.disk import LocalDisk
 from matching.storage.key_files import KeyFolder
 from matching.transport.key_register import KeyRole, new_pair
+from tests.sentences import refusal
 
 
 @pytest.fixture
@@ -31,12 +32,7 @@ def mode(path: Path) -> int:
 
 
 def sentence(read: Callable[[], object]) -> str:
-    with pytest.raises(KeysUnusable) as raised:
-        read()
-    text = str(raised.value)
-    assert text.endswith(".")
-    assert "\n" not in text
-    return text
+    return refusal(KeysUnusable, read)
 
 
 def test_keys_are_readable_by_this_account_only(keys: KeyFolder) -> None:

@@ -11,6 +11,7 @@ from matching.storage.key_making import KeyRefused, make_key, public_key_of, rev
 from matching.storage.local_keys import make_local_keys
 from matching.storage.register_file import RegisterFile
 from matching.transport.key_register import KeyRegister, KeyRole, new_pair
+from tests.sentences import refusal
 
 
 @pytest.fixture
@@ -25,12 +26,7 @@ def register(keys: KeyFolder) -> KeyRegister:
 
 
 def sentence(ask: Callable[[], object], kind: type[MatchingError] = KeyRefused) -> str:
-    with pytest.raises(kind) as raised:
-        ask()
-    text = str(raised.value)
-    assert text.endswith(".")
-    assert "\n" not in text
-    return text
+    return refusal(kind, ask)
 
 
 def test_a_key_is_made_and_registered(keys: KeyFolder) -> None:
