@@ -1,7 +1,6 @@
 """Peers that try to fill the engine's memory: it closes their connections, and answers everyone else."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,19 @@ PART_BYTES = {"COMMAND": MIB // 2, "BLOCK": 255, "RETRANSMIT": 1000}
 
 
 @pytest.fixture
-def engine(start: Start) -> Iterator[Process]:
+def engine(start: Start) -> Process:
     process = start("run_engine", ENGINE_SNAPSHOT_BLOCKS="1", PLAIN_SOCKETS="true").wait_until_ready()
     with Client(process.address("COMMAND")) as client:
         client.call(DEFINITIONS)
-    yield process
-    with Client(process.address("COMMAND")) as client:
+    return process
+
+
+def assert_unharmed(engine: Process) -> None:
+    with Client(engine.address("COMMAND")) as client:
         assert client.call([deposit(1, "afterwards")])[0].rejected is None
-    assert peak_bytes(process) < MOST_BYTES
-    assert process.stop() == 0
-    assert "Traceback" not in "".join(process.errors)
+    assert peak_bytes(engine) < MOST_BYTES
+    assert engine.stop() == 0
+    assert "Traceback" not in "".join(engine.errors)
 
 
 def peak_bytes(process: Process) -> int:
@@ -62,6 +64,7 @@ def test_messages_that_never_end(engine: Process, name: str) -> None:
     for attacker in attackers:
         attacker.join()
     until(lambda: cuts(engine) >= len(attackers), "the log names every connection")
+    assert_unharmed(engine)
 
 
 def test_readers_of_snapshots_that_do_not_read(engine: Process) -> None:
@@ -72,6 +75,7 @@ def test_readers_of_snapshots_that_do_not_read(engine: Process) -> None:
     finally:
         for peer in peers:
             peer.connection.close()
+    assert_unharmed(engine)
 
 
 def fill_state(engine: Process) -> None:
