@@ -12,7 +12,7 @@ from matching.core.errors import KeysUnusable
 from matching.storage.key_files import KeyFolder
 from matching.storage.register_file import RegisterFile
 from matching.transport.curve import Security
-from matching.transport.key_register import KeyRole, OwnKey, is_name
+from matching.transport.key_register import KeyRole, is_name
 from matching.transport.network import ZmqNetwork
 
 
@@ -58,11 +58,8 @@ def network_of_engine(*, leads: bool) -> NetworkMaker:
 
 @lru_cache(maxsize=64)
 def _security(data_dir: Path, key: KeyName) -> Security:
-    """Read once: pages and tasks open many connections."""
-    keys = key_folder(data_dir)
-    own, register = keys.own_key(key.role, key.name), RegisterFile(keys)
-    _refuse_revoked(own, register)
-    return Security(own, register.current)
+    """`load_security`, once: pages and tasks open many connections."""
+    return load_security(data_dir, key)
 
 
 def key_folder(data_dir: Path | None = None) -> KeyFolder:
@@ -74,20 +71,17 @@ def register_file() -> RegisterFile:
     return RegisterFile(key_folder())
 
 
-def load_identity(role: KeyRole, name: str | None = None) -> OwnKey:
-    """This process's key of this role: the one with this name; without a name `local`, or else the only one there is.
+def load_security(data_dir: Path, key: KeyName) -> Security:
+    """The own key, and the register of its peers' keys. Without a name the key `local`, or else the only one there is.
 
     Raises KeysUnusable, also for a key that this machine knows to be revoked. A key that its register lacks is not
     refused: another machine may have a newer register.
     """
-    own = key_folder().own_key(role, name)
-    _refuse_revoked(own, register_file())
-    return own
-
-
-def _refuse_revoked(own: OwnKey, register: RegisterFile) -> None:
+    keys = key_folder(data_dir)
+    own, register = keys.own_key(key.role, key.name), RegisterFile(keys)
     registered = register.current().find(own.public)
     if registered is not None and registered.revoked:
         raise KeysUnusable(
             f"The key of {own.role} {own.name} is revoked: run make_keys {own.role} {own.name} --replace."
         )
+    return Security(own, register.current)
