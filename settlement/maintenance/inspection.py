@@ -28,7 +28,6 @@ from settlement.stores.base import (
     Checkpoint,
     Store,
     StoreError,
-    StoreMisconfigured,
     StoreUnavailable,
     StoreUninitialized,
 )
@@ -221,7 +220,7 @@ def _store(site: Site, compared: Callable[[int], set[int]]) -> StoreFacts:
         return StoreFacts(State.MISSING, str(error))
     except StoreUnavailable as error:
         return StoreFacts(State.UNAVAILABLE, str(error))
-    except (StoreMisconfigured, StoreError) as error:
+    except StoreError as error:
         return StoreFacts(State.UNUSABLE, str(error))
 
 
