@@ -295,7 +295,8 @@ def _ask_addresses(network: Network, clock: Callable[[], float], address: str, t
     subscriber = network.connect(Kind.SUB, address, _DISCOVERY_LIMITS, wire.STATUS)
     dealer = network.connect(Kind.DEALER, address, _DISCOVERY_LIMITS)
     try:
-        dealer.send(wire.STATUS, _CORRELATION)
+        with suppress(Undelivered):  # a socket of blocks accepts no dealer; its heartbeats answer
+            dealer.send(wire.STATUS, _CORRELATION)
         deadline = clock() + timeout_s
         while (left_s := deadline - clock()) > 0:
             network.wait((subscriber, dealer), left_s)

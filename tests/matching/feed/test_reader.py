@@ -12,7 +12,8 @@ from matching.core.errors import BadBlock, EngineUnreachable
 from matching.feed.reader import Feed
 from matching.feed.silence import MAX_POLL_INTERVAL_S
 from matching.transport import wire
-from matching.transport.sockets import RawSocket
+from matching.transport.network import ZmqNetwork
+from matching.transport.sockets import Kind, Limits, RawSocket, Undelivered, ZmqSocket
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import STORE
 from tests.matching.small_exchange import (
@@ -109,6 +110,37 @@ def test_an_engine_is_discovered_through_any_of_its_addresses(
     running_leader: Running, client: Client, of: Callable[[wire.Addresses], str]
 ) -> None:
     with closing(Feed.discover(of(running_leader.plan.addresses), 10)) as feed:
+        feed.request(1, 3)
+        assert [block.number for block in collect(feed, 3)] == [1, 2, 3]
+
+
+class RefusedDealers(ZmqNetwork):
+    """Returns a dealer only once the other end has refused it, as happens to a thread that had to wait meanwhile."""
+
+    def __init__(self, refusing: str) -> None:
+        super().__init__()
+        self.refusing = refusing
+
+    def connect(self, kind: Kind, address: str, limits: Limits, topic: bytes = b"") -> ZmqSocket:
+        socket = super().connect(kind, address, limits, topic)
+        if kind is Kind.DEALER and address == self.refusing:
+            until(lambda: not is_sent(socket), "the dealer to be refused")
+        return socket
+
+
+def is_sent(socket: ZmqSocket) -> bool:
+    try:
+        socket.send(b"status", b"status")
+    except Undelivered:
+        return False
+    return True
+
+
+def test_an_engine_is_discovered_through_its_blocks_after_the_question_for_its_status_was_refused(
+    running_leader: Running, client: Client
+) -> None:
+    blocks = running_leader.plan.addresses.blocks
+    with closing(Feed.discover(blocks, 10, make_network=lambda: RefusedDealers(blocks))) as feed:
         feed.request(1, 3)
         assert [block.number for block in collect(feed, 3)] == [1, 2, 3]
 

@@ -187,7 +187,7 @@ def test_many_connections_below_their_limit_do_not_exceed_that_of_all(network: Z
     peers = [stack.enter_context(RawPeer(address)) for _ in range(4)]
     with capture_logs() as logs:
         for peer in peers:
-            for _ in range(28):  # 14 MiB, below the limit of one
+            for _ in range(26):  # 13 MiB: four connections exceed the limit of all, three do not
                 peer.send_frame(PART, more=True)
         wait_until(lambda: logs, "one is cut")
     assert "all connections together have" in logs[0]["reason"]
