@@ -10,8 +10,11 @@ from matching.commandline import interruption
 SERVICES = frozenset(("run_engine", "run_settlement", "run_exchange", "demo_market"))
 """They run until they are asked to stop."""
 
-READERS = frozenset(("doctor",))
-"""They create nothing, not even DATA_DIR."""
+READERS = frozenset(("doctor", "backup"))
+"""They create nothing in DATA_DIR, not even the folder."""
+
+BRING_KEYS = frozenset(("restore",))
+"""They take the keys of DATA_DIR from elsewhere, so none are made before."""
 
 
 def main() -> None:
@@ -28,7 +31,8 @@ def run(loaded: Callable[[], None]) -> None:
 
     from exchange_site.startup import set_up
 
-    set_up(reads_only=not READERS.isdisjoint(sys.argv[1:2]))
+    command = sys.argv[1:2]
+    set_up(reads_only=not READERS.isdisjoint(command), makes_keys=BRING_KEYS.isdisjoint(command))
     loaded()
     try:
         execute_from_command_line(sys.argv)

@@ -18,10 +18,11 @@ def sentences(problems: Iterable[CheckMessage]) -> list[str]:
     return [f"{problem.msg} {problem.hint or ''}".strip() + f" ({problem.id})" for problem in problems]
 
 
-def set_up(*, web: bool = False, reads_only: bool = False) -> None:
+def set_up(*, web: bool = False, reads_only: bool = False, makes_keys: bool = True) -> None:
     """Load the apps, check the settings and make missing keys; exit with 2 and one sentence per problem.
 
     `web` adds the checks for processes that serve browsers. With `reads_only` nothing is made, not even DATA_DIR.
+    Without `makes_keys` no keys are made.
     """
     django.setup()
     from exchange_site.checks import FOLDER, SETTINGS, WEB
@@ -34,7 +35,7 @@ def set_up(*, web: bool = False, reads_only: bool = False) -> None:
     refused = sorted((problem for problem in found if problem.is_serious()), key=lambda problem: str(problem.id))
     if refused:
         _refuse("\n".join(sentences(refused)))
-    if reads_only:
+    if reads_only or not makes_keys:
         return
     try:
         first_start.make_local_keys()

@@ -14,6 +14,8 @@
         ├── AlreadyRunning      another process uses this DATA_DIR or store: stop it first
         ├── NotBuiltIn          a setting requires something that this program does not have
         ├── NotReady            settlement has not processed enough blocks: start it, or wait
+        ├── BackupUnusable      a backup is incomplete, damaged or of another version: take another one
+        ├── StoreNotEmpty       a backup is restored into an empty store: give it one
         ├── SpillUnusable       the spill cannot be read or cleared: repair the disk
         ├── TrailUnusable       the CSV trail cannot be read or written: check the file
         └── WrongStore          the engine uses another store than settlement: correct the settings of one of them
@@ -76,6 +78,14 @@ class NotBuiltIn(CannotRun):
 
 
 class NotReady(CannotRun):
+    pass
+
+
+class BackupUnusable(CannotRun):
+    pass
+
+
+class StoreNotEmpty(CannotRun):
     pass
 
 

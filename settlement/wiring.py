@@ -143,6 +143,13 @@ def refuse_lost_database() -> None:
         raise CannotRun(restore_sentence(text, sign))
 
 
+def refuse_missing_database() -> None:
+    """For a command that only reads, and that needs a database. Raises CannotRun if the SQLite file does not exist."""
+    file = read_only.file_of()
+    if file is not None and not file.exists():
+        raise CannotRun(f"There is no database in {file}.")
+
+
 def data_dir() -> Path:
     return Path(settings.DATA_DIR)
 

@@ -6,6 +6,7 @@ from matching.core.epochs import admits, newest
 from settlement.maintenance.findings import (
     NO_COMMAND,
     RESTORE,
+    RESTORE_BACKUP,
     RUN_ENGINE,
     RUN_SETTLEMENT,
     Examination,
@@ -47,7 +48,11 @@ def _of_blocks(facts: Facts) -> Iterator[Finding]:
     if state is State.UNAVAILABLE:
         yield Finding("store_unavailable", f"{facts.store.reason} Start its server, then look again.", NO_COMMAND)
     elif state is State.UNUSABLE:
-        yield Finding("store_unusable", f"{facts.store.reason} Or put back a copy, then look again.", NO_COMMAND)
+        yield Finding(
+            "store_unusable",
+            f"{facts.store.reason} If it cannot be repaired, move it away and restore a backup.",
+            RESTORE_BACKUP,
+        )
     elif state is State.MISSING:
         yield from _of_a_missing_store(facts)
     else:
@@ -165,8 +170,8 @@ def _of_lost_blocks(facts: Facts, code: str, state: str) -> Iterator[Finding]:
     yield Finding(
         code,
         f"{state} Block {end.number + 1} and those after it are in no file here, but {seen}: the store is lost or an "
-        "older copy. Put back the newest copy of the database, then look again.",
-        NO_COMMAND,
+        "older copy. Restore the newest backup; spill and write-ahead log give the blocks after it.",
+        RESTORE_BACKUP,
     )
 
 

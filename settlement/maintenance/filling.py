@@ -61,6 +61,7 @@ def fill(
     _refuse_conflicts(store, head, logs)
     _refuse_gap(end, logs, [*known, *recorded])
     if not chain:
+        _begin_following(store, head, recorded)
         return Filled(head.number + 1, head.number, [])
     _execute_stored(store, head, engine, lambda number: progress(number, end.number))
     missing = _missing_epochs(known, chain, recorded, leader)
@@ -78,10 +79,17 @@ def fill(
         batch.append(block)
         size += len(block.data)
     store.append_blocks([stored(one) for one in batch])
-    for epoch in recorded:
-        if epoch.first_block == end.number + 1 and epoch.prev_hash == end.hash:
-            store.begin_epoch(epoch)
+    _begin_following(store, end, recorded)
     return Filled(head.number + 1, end.number, sorted({link.epoch for link in chain} - {one.number for one in known}))
+
+
+def _begin_following(store: Store, end: Link, recorded: Sequence[Epoch]) -> None:
+    """Records the epochs of leaders that began after block `end` and made no block."""
+    last = newest(store.epochs())
+    for epoch in sorted(recorded):
+        is_newer = last is None or epoch.number > last.number
+        if is_newer and (epoch.first_block, epoch.prev_hash) == (end.number + 1, end.hash):
+            store.begin_epoch(epoch)
 
 
 def missing_before(block: Block, missing: Sequence[Epoch]) -> list[Epoch]:
@@ -132,8 +140,8 @@ def _refuse_gap(end: Link, logs: Sequence[KeptLog], epochs: Sequence[Epoch]) -> 
         if last > end.number:
             raise GapUnfilled(
                 f"The {log.source.name} ({log.source.folder}) holds blocks up to {last}, but block "
-                f"{end.number + 1} is neither in the store nor in a file here: put back the newest copy of the store, "
-                "then start this again."
+                f"{end.number + 1} is neither in the store nor in a file here: restore the newest backup "
+                "(manage.py restore BACKUP), which also takes these blocks."
             )
 
 

@@ -46,6 +46,7 @@ COMMANDS = [
     "rebuild_projections",
     "init_store",
     "doctor",
+    "backup",
     "restore",
     "bench_engine",
     "bench_pipeline",
@@ -60,6 +61,21 @@ def test_an_unknown_option_is_named(command: str, process_environment: dict[str,
 @pytest.mark.parametrize("command", ["replay", "submit", "convert_lobster"])
 def test_a_missing_file_is_named(command: str, process_environment: dict[str, str]) -> None:
     refused(process_environment, command, "/no/such/file", code=2, says="/no/such/file")
+
+
+def test_a_backup_without_a_database_makes_neither_a_database_nor_a_backup(
+    process_environment: dict[str, str], tmp_path: Path
+) -> None:
+    refused(process_environment, "backup", str(tmp_path / "backup"), code=2, says="There is no database in")
+    assert not (tmp_path / "backup").exists()
+    assert not list(Path(process_environment["DATA_DIR"]).glob("*.sqlite3*"))
+
+
+def test_a_backup_that_is_none_is_named_and_no_database_is_made(
+    process_environment: dict[str, str], tmp_path: Path
+) -> None:
+    refused(process_environment, "restore", str(tmp_path / "none"), code=2, says="has no manifest.json: it is no")
+    assert not list(Path(process_environment["DATA_DIR"]).glob("*.sqlite3*"))
 
 
 @pytest.mark.parametrize("command", [("engine_status",), ("reconcile", "--deadline", "2")])

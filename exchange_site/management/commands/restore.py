@@ -1,4 +1,6 @@
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 from django.core.management import CommandError, CommandParser
@@ -9,6 +11,7 @@ from matching.commandline.interruption import exit_code, sentence, stop_on_signa
 from settlement import lock, wiring
 from settlement.audit import report_text
 from settlement.commandline import CHECK_FAILED, ExchangeCommand, refuse_dead_letters
+from settlement.maintenance import backup, unpacking
 from settlement.maintenance.restoring import Restored, restore
 from settlement.project.rebuilding import Stopped
 
@@ -17,23 +20,42 @@ _CONTINUATION = "the same command continues"
 
 class Command(ExchangeCommand):
     help = (
-        "Give the store the blocks that it lacks and that spill and write-ahead log still hold, project them and "
+        "Give the store the blocks that it lacks and that a backup, spill and write-ahead log hold, project them and "
         "verify everything. Settlement must not run."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "folder",
+            nargs="?",
+            type=Path,
+            metavar="BACKUP",
+            help="a folder that backup has written",
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
-    def handle(self, *, as_json: bool, **options: Any) -> None:
+    def handle(self, *, folder: Path | None, as_json: bool, **options: Any) -> None:
         self.so_far = f"what was written is complete in itself; {_CONTINUATION}"
         stop, store = stop_on_signals(), wiring.store()
         wiring.collect_garbage_rarely()
         with lock.exclusive(wiring.data_dir()), progress.blocks("restoring") as reach:
+            manifest = backup.read(folder) if folder else None
             store.init()  # also a database that is lost
+            if folder and manifest:
+                unpacking.refuse_other_content(store, manifest, folder)
+                unpacking.copy_files(folder, wiring.data_dir())
             try:
-                done = restore(wiring.place(store, engine_wiring.leader()), stop.is_set, progress=reach)
+                done = restore(
+                    wiring.place(store, engine_wiring.leader()),
+                    stop.is_set,
+                    backup=[backup.source_of(folder)] if folder else (),
+                    recorded=manifest.epochs if manifest else (),
+                    progress=reach,
+                )
             except Stopped as error:
                 raise CommandError(sentence(stop.number, _CONTINUATION), returncode=exit_code(stop.number)) from error
+            if folder:
+                unpacking.add_records(folder, store, time.time_ns())
         self._report(done, as_json)
         if stop.number:
             raise CommandError(sentence(stop.number, _CONTINUATION), returncode=exit_code(stop.number))

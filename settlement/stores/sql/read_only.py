@@ -21,7 +21,7 @@ _SQLITE = "settlement.stores.sql.sqlite"
 @contextmanager
 def opened(alias: str = "default", slow_query_ms: float = 100) -> Iterator[SqlStore]:
     """The store of this database alias, on a connection of its own that ends with the block."""
-    of_reader = f"{alias}-read-only"
+    of_reader = alias_of(alias)
     connections.settings[of_reader] = _settings(connections[alias].settings_dict)
     store = SqlStore(of_reader, slow_query_ms, is_read_only=True)
     try:
@@ -30,6 +30,11 @@ def opened(alias: str = "default", slow_query_ms: float = 100) -> Iterator[SqlSt
         store.close()
         del connections[of_reader]
         del connections.settings[of_reader]
+
+
+def alias_of(alias: str = "default") -> str:
+    """The alias of the connection that `opened` makes, for reading other tables while the store is open."""
+    return f"{alias}-read-only"
 
 
 def file_of(alias: str = "default") -> Path | None:

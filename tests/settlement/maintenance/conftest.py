@@ -93,10 +93,15 @@ class Kept:
         spill.close()
 
     def write_snapshot(self, blocks: Sequence[Block]) -> None:
-        engine = Engine()
-        for block in blocks:
-            re_executed(engine, block)
-        SnapshotFolder(LocalDisk(), self.folder / "snapshots", 3).write(engine.block_number, snapshots.encode(engine))
+        write_snapshot_of(self.folder, blocks)
+
+
+def write_snapshot_of(folder: Path, blocks: Sequence[Block]) -> None:
+    """A snapshot of the state after these blocks."""
+    engine = Engine()
+    for block in blocks:
+        re_executed(engine, block)
+    SnapshotFolder(LocalDisk(), folder / "snapshots", 3).write(engine.block_number, snapshots.encode(engine))
 
 
 def epoch_of(number: int, first_block: int = 1, prev_hash: int = 0) -> Epoch:

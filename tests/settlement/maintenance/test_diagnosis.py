@@ -12,7 +12,7 @@ import pytest
 from matching.core.blocks import Block
 from settlement import lock
 from settlement.durable.claim import Claim
-from settlement.maintenance.findings import NO_COMMAND, RESTORE, RUN_ENGINE, RUN_SETTLEMENT
+from settlement.maintenance.findings import RESTORE, RESTORE_BACKUP, RUN_ENGINE, RUN_SETTLEMENT
 from tests.settlement.chains import in_epoch, worked_example
 from tests.settlement.maintenance.conftest import SNAPSHOT, Kept, epoch_of
 from tests.settlement.test_worker import BLOCKS, LAST
@@ -77,7 +77,7 @@ def snapshot_of_another_chain(kept: Kept) -> None:
 OTHER_BLOCKS = worked_example().blocks
 """Blocks of another exchange, with the same numbers."""
 
-RESTORED, FROM_BACKUP = {"store_behind": RESTORE}, {"store_behind": NO_COMMAND}
+RESTORED, FROM_BACKUP = {"store_behind": RESTORE}, {"store_behind": RESTORE_BACKUP}
 BEHIND = {"projection_behind": RUN_SETTLEMENT}
 
 CASES: dict[str, tuple[tuple[Damage, ...], dict[str, str]]] = {
@@ -89,13 +89,13 @@ CASES: dict[str, tuple[tuple[Damage, ...], dict[str, str]]] = {
         (Kept.remove_database, lambda kept: kept.database.touch()),
         {"store_missing": RESTORE},
     ),
-    "database file lost, and no log": ((Kept.remove_database, without("wal")), {"store_missing": NO_COMMAND}),
+    "database file lost, and no log": ((Kept.remove_database, without("wal")), {"store_missing": RESTORE_BACKUP}),
     "everything lost but the folder": (
         (Kept.remove_database, without("wal", "snapshots", "*.csv")),
         {"store_missing": "manage.py prepare_run"},
     ),
     "new database": ((store_with([], epochs=0),), {"store_empty": RESTORE}),
-    "new database, and no log": ((store_with([], epochs=0), without("wal")), {"store_empty": NO_COMMAND}),
+    "new database, and no log": ((store_with([], epochs=0), without("wal")), {"store_empty": RESTORE_BACKUP}),
     "older database and a spill that begins later": (
         (store_with(BLOCKS[:2]), spill_with(BLOCKS[HALF:])),
         RESTORED,
@@ -119,7 +119,7 @@ CASES: dict[str, tuple[tuple[Damage, ...], dict[str, str]]] = {
     ),
     "database damaged": (
         (lambda kept: flip(kept.database, 3),),
-        {"store_unusable": NO_COMMAND},
+        {"store_unusable": RESTORE_BACKUP},
     ),
     "gap in the log": (
         (store_with(BLOCKS[:2]), without("wal"), wal_with(BLOCKS[:2]), wal_with(BLOCKS[4:])),

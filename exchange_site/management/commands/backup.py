@@ -1,0 +1,44 @@
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.management import CommandParser
+
+from matching.commandline import progress
+from matching.core.hashes import hash_text
+from settlement import wiring
+from settlement.commandline import ExchangeCommand
+from settlement.maintenance import backup, operators
+from settlement.stores.sql import read_only
+
+
+class Command(ExchangeCommand):
+    help = "Write everything that cannot be made again into a new folder, while the exchange runs; read it all again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new or empty folder")
+        parser.add_argument(
+            "--with-root-key",
+            action="store_true",
+            help="also copy root.key, with which anyone can register keys; keep such a backup offline",
+        )
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(self, *, folder: Path, with_root_key: bool, as_json: bool, **options: Any) -> str:
+        self.so_far = f"{folder} is incomplete and cannot be restored"
+        wiring.refuse_missing_database()
+        with progress.blocks("backing up") as reach, wiring.store_to_read() as store:
+            store.ping()
+            made = backup.write(
+                folder.absolute(),
+                store=store,
+                data_dir=wiring.data_dir(),
+                accounts=operators.dump(read_only.alias_of()),
+                with_root_key=with_root_key,
+                time_ns=time.time_ns(),
+                progress=reach,
+            )
+        if as_json:
+            return json.dumps({"block": made.block, "hash": hash_text(made.hash), "files": len(made.files)})
+        return f"Backup {folder}: blocks 1 to {made.block} in {len(made.files)} files, hash {hash_text(made.hash)}."
