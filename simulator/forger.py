@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from matching.transport import wire
+from matching.transport.engine_roles import LEADER
 from matching.transport.key_register import KeyRole
-from matching.transport.roles import LEADER
 from matching.transport.sockets import Kind
 from simulator.engines import EngineNode, Engines
 from simulator.network import NetworkState, SimNetwork

@@ -12,17 +12,17 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from matching.client import leaders
-from matching.client.in_flight import Answered, InFlight
+from matching.client.in_flight import Answered, InFlight, LostCommands
 from matching.client.question import Question
 from matching.core.blocks import Records
 from matching.core.errors import BadMessage, EngineRefused, EngineUnreachable, NoAnswer
 from matching.transport import wire
+from matching.transport.engine_roles import REPLICA, TAKE_COMMANDS
 from matching.transport.network import ZmqNetwork
-from matching.transport.roles import REPLICA, TAKE_COMMANDS
+from matching.transport.parts import joined
 from matching.transport.sockets import AddressUnusable, Kind, Network, Undelivered
 
 WINDOW = 16
@@ -32,8 +32,6 @@ _RESEND_S = 0.5
 _HALTED_PAUSE_S = 0.05
 _OVERTAKEN_PAUSE_S = 0.02
 _BEHIND_PAUSE_S = 0.2
-_BEHIND_MIN_REFUSALS = 3
-_BEHIND_MIN_S = 2.0
 _SILENT_S = 1.0
 _HALTED_LONG_S = 1.0
 _STATUS_INTERVAL_S = 2.0
@@ -64,7 +62,7 @@ class Connection:
         self.address = self.directory.addresses[0]
         self.timeout_s = timeout_s
         self._random_bytes = random_bytes
-        self.client_id = client_id or self._random_id()
+        self.client_id = client_id or wire.new_client(random_bytes)
         self.next_number = first_number
         self._window = window
         self._failover = failover
@@ -86,8 +84,7 @@ class Connection:
         self._is_replica = False  # the current engine, by its last status
         self._halted_since_s: float | None = None  # reset by every answer
         self._answered_up_to = 0
-        self._behind = 0  # consecutive refusals of the oldest batch by an engine that lacks answered commands
-        self._behind_since_s = 0.0
+        self._lost = LostCommands()
         self._next_status_s = clock()
         self._search: leaders.LeaderSearch | None = None
         if failover and len(self.directory.addresses) > 1:
@@ -167,8 +164,8 @@ class Connection:
         try:
             while not question.is_done and (now_s := self._clock()) < deadline_s:
                 self._post(*question.to_send(self.address))
-                is_done = partial(self._is_answered_or_left, question, self.address)
-                self._listen_until(min(deadline_s, now_s + _RESEND_S), is_done)
+                until_s = min(deadline_s, now_s + _RESEND_S)
+                self._listen_until(until_s, lambda: question.is_done_or_left(self.address))
         finally:
             self._question = None
         if question.refused is not None:
@@ -193,9 +190,6 @@ class Connection:
             if not is_done():
                 self._wait(until_s - now_s)
                 self._drain()
-
-    def _is_answered_or_left(self, question: Question, address: str) -> bool:
-        return question.is_done or self.address != address
 
     def _wait(self, seconds: float) -> None:
         if self._search is None:
@@ -249,7 +243,7 @@ class Connection:
             self._socket, self.address = socket, address
             self._next_status_s = now_s
         self._received_at_s = now_s
-        self._behind = 0
+        self._lost.clear()
         self._halted_since_s = None
         self._resend(now_s)
 
@@ -271,7 +265,7 @@ class Connection:
             self._has_received = True
             self._received_at_s = self._clock()
             if frames[0] == wire.ANSWER and len(frames) > 1:
-                self._take_answer(wire.decode_answer(wire.joined(frames[1:])))
+                self._take_answer(wire.decode_answer(joined(frames[1:])))
             elif frames[0] == wire.REFUSED and len(frames) == 2:
                 self._take_refusal(wire.decode_refused(frames[1]))
             elif frames[0] == wire.REFUSED and len(frames) == 3 and self._question is not None:
@@ -284,7 +278,7 @@ class Connection:
     def _take_answer(self, answer: wire.Answer) -> None:
         if answer.client != self.client_id:
             return
-        self._behind = 0
+        self._lost.clear()
         self._refused_by_follower = False
         self._halted_since_s = None
         batch = self._in_flight.pop(answer.first_number, None)
@@ -339,12 +333,9 @@ class Connection:
             self._search_leader()
 
     def _handle_lost_commands(self, refused: wire.Refused) -> None:
-        """Gives up after several such refusals without an answer. A single one may be old and have been delayed."""
+        """Gives up when the engine certainly lacks commands; until then sends the batches again."""
         now_s = self._clock()
-        if not self._behind:
-            self._behind_since_s = now_s
-        self._behind += 1
-        if self._behind < _BEHIND_MIN_REFUSALS or now_s < self._behind_since_s + _BEHIND_MIN_S:
+        if not self._lost.is_certain_after_refusal(now_s):
             self._resend_at_s = min(self._resend_at_s, now_s + _BEHIND_PAUSE_S)
             return
         if refused.applied_number < self._answered_up_to:
@@ -393,8 +384,9 @@ class Connection:
         """Takes a new client id, so that used numbers are never given to other commands."""
         self._in_flight.clear()
         self._in_doubt = False
-        self._answered_up_to = self._behind = 0
-        self.client_id = self._random_id()
+        self._answered_up_to = 0
+        self._lost.clear()
+        self.client_id = wire.new_client(self._random_bytes)
         self.next_number = 1
 
     def _timeout_error(self) -> EngineUnreachable:
@@ -406,7 +398,3 @@ class Connection:
             return NoAnswer(f"The engine at {self.address} did not answer within {self.timeout_s:g} s.")
         where = self.directory if self._failover else self.address
         return EngineUnreachable(f"No engine answers at {where}: start it, or name another address.")
-
-    def _random_id(self) -> int:
-        number = int.from_bytes(self._random_bytes(8), "little") or 1
-        return number if number < wire.FIRST_LOG_CLIENT else number - wire.FIRST_LOG_CLIENT + 1

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from matching.core.errors import BadMessage
 from matching.transport import wire
-from matching.transport.roles import REPLICA, TAKE_COMMANDS
+from matching.transport.engine_roles import REPLICA, TAKE_COMMANDS
 from matching.transport.sockets import AddressUnusable, Kind, Limits, Network, Socket, Undelivered
 
 _MAX_ADDRESSES = 32

@@ -47,6 +47,10 @@ class Question:
     def is_done(self) -> bool:
         return self.answer is not None or self.refused is not None
 
+    def is_done_or_left(self, address: str) -> bool:
+        """Whether there is nothing to wait for: it is answered, or `address` is not the engine that was asked."""
+        return self.is_done or self._asked != address
+
     def take_refusal(self, payload: bytes, correlation: bytes) -> None:
         """Reads a refusal from the engine; ignores it if it refuses something else."""
         if correlation == self._correlation:

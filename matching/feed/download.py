@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from matching.transport.wire import SnapshotChunk
+from matching.transport.snapshot_chunks import SnapshotChunk
 
 _RETRY_S = 0.5
 

@@ -18,6 +18,8 @@ from matching.feed.download import Download
 from matching.feed.silence import Silence
 from matching.transport import wire
 from matching.transport.network import ZmqNetwork
+from matching.transport.parts import joined
+from matching.transport.snapshot_chunks import decode_snapshot_chunk
 from matching.transport.sockets import Kind, Limits, Network, Socket, Undelivered
 
 log = structlog.get_logger(__name__)
@@ -200,7 +202,7 @@ class Feed:
         if frames is None:
             return False
         if frames[0] == wire.BLOCK and len(frames) > 1:
-            self._add_block(Block.decode(wire.joined(frames[1:])), found, is_new=socket is self._blocks)
+            self._add_block(Block.decode(joined(frames[1:])), found, is_new=socket is self._blocks)
             return True
         with suppress(BadMessage):  # an engine of another version: decoding its blocks gives the error
             self._handle_message(frames)
@@ -223,7 +225,7 @@ class Feed:
             self._handle_status(wire.decode_status(frames[1]))
         elif frames[0] == wire.SNAPSHOT and self._download:
             self._silence.note_message()
-            self._download.add_part(wire.decode_snapshot_chunk(frames[1:]))
+            self._download.add_part(decode_snapshot_chunk(frames[1:]))
         elif frames[0] == wire.PENDING and self._download:
             self._silence.note_message()
             self._download.note_pending()

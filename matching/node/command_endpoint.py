@@ -11,9 +11,10 @@ from matching.core.engine import Engine
 from matching.core.errors import BadMessage
 from matching.node.status import Counters, StatusBoard
 from matching.transport import permissions, wire
+from matching.transport.engine_roles import LEADER, REPLICA, TAKE_COMMANDS
 from matching.transport.key_register import RegisteredKey
+from matching.transport.parts import in_parts
 from matching.transport.permissions import NotPermitted
-from matching.transport.roles import LEADER, REPLICA, TAKE_COMMANDS
 from matching.transport.sockets import Frame, Socket, Undelivered
 from matching.transport.time_slice import CostlyWork, TimeSlice
 
@@ -76,7 +77,7 @@ class CommandEndpoint:
         return received
 
     def answer(self, client: bytes, payload: bytes) -> None:
-        self._send(client, wire.ANSWER, *wire.in_parts(payload))
+        self._send(client, wire.ANSWER, *in_parts(payload))
 
     def refuse(self, client: bytes, refused: wire.Refused) -> None:
         """Refuses a batch."""

@@ -15,7 +15,7 @@ from matching.node.services import Services
 from matching.storage.history import History, HistoryUnavailable
 from matching.storage.ring import Ring
 from matching.transport import wire
-from matching.transport.roles import LEADER
+from matching.transport.engine_roles import LEADER
 from matching.transport.sockets import Kind, Undelivered
 
 _ASK_HOLDER_S = 1.0

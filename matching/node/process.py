@@ -28,8 +28,8 @@ from matching.node.status import StatusBoard
 from matching.storage.input_logs.base import CommandLog
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.engine_roles import FOLLOWER, LEADER, REPLICA
 from matching.transport.permissions import BLOCK_READERS, RETRANSMISSION_READERS
-from matching.transport.roles import FOLLOWER, LEADER, REPLICA
 from matching.transport.sockets import ALL_ROLES, Kind, Network, Socket
 
 log = structlog.get_logger(__name__)

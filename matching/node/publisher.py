@@ -15,6 +15,8 @@ from matching.node.confirmations import Confirmations
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import permissions, wire
+from matching.transport.parts import in_parts
+from matching.transport.snapshot_chunks import SNAPSHOT_CHUNK_BYTES, SnapshotChunk, encode_snapshot_chunk
 from matching.transport.sockets import Frame, Socket, Undelivered
 from matching.transport.time_slice import TimeSlice
 
@@ -83,7 +85,7 @@ class Publisher:
 
     def publish(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
-            self._blocks.send(wire.BLOCK, *wire.in_parts(block.data))
+            self._blocks.send(wire.BLOCK, *in_parts(block.data))
 
     def beat(self) -> bool:
         """Sends a heartbeat if one is due. Returns whether it was sent."""
@@ -150,7 +152,7 @@ class Publisher:
         self._send(sender, wire.SENT, *wire.encode_numbers(number))
 
     def _send_block(self, sender: bytes, block: Block) -> bool:
-        return self._send(sender, wire.BLOCK, *wire.in_parts(block.data))
+        return self._send(sender, wire.BLOCK, *in_parts(block.data))
 
     def _send_snapshot(self, sender: bytes, number: int, offset: int) -> None:
         """Sends the requested part of a snapshot if that is still usable, else the beginning of the newest one."""
@@ -161,12 +163,12 @@ class Publisher:
         for wanted, start in ((number, offset), (newest, 0)):
             chunk = self._chunk(self._snapshots, wanted, start)
             if chunk is not None:
-                self._send(sender, wire.SNAPSHOT, *wire.encode_snapshot_chunk(chunk))
+                self._send(sender, wire.SNAPSHOT, *encode_snapshot_chunk(chunk))
                 return
         self._snapshots.request()
         self._send(sender, wire.PENDING, *wire.encode_numbers(newest))
 
-    def _chunk(self, snapshots: SnapshotSource, number: int, offset: int) -> wire.SnapshotChunk | None:
+    def _chunk(self, snapshots: SnapshotSource, number: int, offset: int) -> SnapshotChunk | None:
         """A part of a snapshot.
 
         None if it is missing, its block is not visible yet, or blocks after it were dropped.
@@ -175,8 +177,8 @@ class Publisher:
         if number == 0 or not (ring.first or ring.last + 1) - 1 <= number <= ring.last:
             return None
         total_bytes = snapshots.size_of(number)
-        data = snapshots.read(number, offset, wire.SNAPSHOT_CHUNK_BYTES)
-        return wire.SnapshotChunk(number, offset, total_bytes, data) if data and total_bytes else None
+        data = snapshots.read(number, offset, SNAPSHOT_CHUNK_BYTES)
+        return SnapshotChunk(number, offset, total_bytes, data) if data and total_bytes else None
 
     def _note_follower(self, addresses: wire.Addresses) -> None:
         if addresses in self._followers or len(self._followers) < wire.MAX_FOLLOWERS:

@@ -9,8 +9,8 @@ from matching.core.errors import BadMessage
 from matching.core.layout import LAYOUT_VERSION
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.engine_roles import REPLICA, TAKE_COMMANDS
 from matching.transport.permissions import NotPermitted
-from matching.transport.roles import REPLICA, TAKE_COMMANDS
 
 _DEPTH_LEVELS = 10
 

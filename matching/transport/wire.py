@@ -21,14 +21,15 @@
         ← snapshot, number, offset, total size, bytes      from offset 0 if it is another snapshot
             | pending, number         being made, ask again | missing, 0, oldest held: this engine makes none
 
-Blocks and answers of any size are sent in frames of at most PART_BYTES, which the receiver joins. A message arrives
-with all of its frames or not at all. A number is a frame of 8 bytes, little-endian. The decoders accept any bytes and
-raise BadMessage with one sentence for those that are not valid. `Engine.check` validates the fields of command records.
+Blocks and answers of any size are sent in several frames (`parts`), snapshots in several messages (`snapshot_chunks`).
+A message arrives with all of its frames or not at all. A number is a frame of 8 bytes, little-endian. The decoders
+accept any bytes and raise BadMessage with one sentence for those that are not valid. `Engine.check` validates the
+fields of command records.
 """
 
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ from matching.core import layout
 from matching.core.blocks import Records
 from matching.core.errors import BadMessage
 from matching.core.hashes import hash_value
-from matching.transport.sockets import UNBOUNDED, Frame, Limits
+from matching.transport.sockets import UNBOUNDED, Limits
 
 COMMANDS = b"commands"
 ANSWER = b"answer"
@@ -85,8 +86,6 @@ FOLLOWING_S = 1.0
 FOLLOWERS_KEPT_S = 3.0
 """A follower that was silent for this long is removed from the engine's status."""
 MAX_FOLLOWERS = 16
-SNAPSHOT_CHUNK_BYTES = 256 << 10
-PART_BYTES = 1 << 20
 
 # Twice the largest batch: a batch just over the limit is refused with a message, a larger one closes the connection.
 COMMAND_LIMITS = Limits(frame_bytes=2 * MAX_BATCH_BYTES, receive_queue=16, send_queue=128)
@@ -187,11 +186,10 @@ class Confirmation(NamedTuple):
     store: bytes  # identity of the store, 16 bytes
 
 
-class SnapshotChunk(NamedTuple):
-    number: int  # of the block after which the snapshot was made
-    offset: int
-    total_bytes: int
-    data: bytes
+def new_client(random_bytes: Callable[[int], bytes]) -> int:
+    """A random client number. `random_bytes(n)` returns n unpredictable bytes."""
+    number = int.from_bytes(random_bytes(8), "little") or 1
+    return number if number < FIRST_LOG_CLIENT else number - FIRST_LOG_CLIENT + 1
 
 
 def encode_batch(client: int, first_number: int, commands: Records, texts: bytes) -> bytes:
@@ -233,21 +231,6 @@ def addressee(payload: bytes) -> tuple[int, int]:
     magic, version, client, first_number, _, _ = _BATCH.unpack_from(payload)
     ours = magic == layout.BATCH_MAGIC and version == layout.LAYOUT_VERSION
     return (client, first_number) if ours else (0, 0)
-
-
-def in_parts(data: bytes) -> list[Frame]:
-    """The frames of a block or an answer, after its verb. They are views of its bytes."""
-    if len(data) <= PART_BYTES:
-        return [data]
-    view = memoryview(data)
-    return [view[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
-
-
-def joined(frames: Sequence[bytes]) -> bytes:
-    """Joins the parts of a block or an answer, the frames after its verb. Raises BadMessage."""
-    if not frames:
-        raise BadMessage("This message has nothing after its verb.")
-    return frames[0] if len(frames) == 1 else b"".join(frames)
 
 
 def encode_answer(client: int, first_number: int, command_count: int, segments: Sequence[Segment]) -> bytes:
@@ -352,21 +335,6 @@ def decode_confirmation(frames: Sequence[bytes]) -> Confirmation:
     if confirmation.number > MAX_NUMBER:
         raise BadMessage("A number in a message must not exceed 2^63 - 1.")
     return confirmation
-
-
-def encode_snapshot_chunk(chunk: SnapshotChunk) -> list[bytes]:
-    """The frames after the verb."""
-    return [*encode_numbers(chunk.number, chunk.offset, chunk.total_bytes), chunk.data]
-
-
-def decode_snapshot_chunk(frames: Sequence[bytes]) -> SnapshotChunk:
-    """From the frames after the verb. Raises BadMessage."""
-    if len(frames) != 4:
-        raise BadMessage("A part of a snapshot needs three numbers and its bytes after the verb.")
-    number, offset, total_bytes = decode_numbers(frames[:3], 3)
-    if offset + len(frames[3]) > total_bytes:
-        raise BadMessage("This part of a snapshot extends past the snapshot's end.")
-    return SnapshotChunk(number, offset, total_bytes, frames[3])
 
 
 def encode_json(fields: Any) -> bytes:

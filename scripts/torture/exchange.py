@@ -16,7 +16,7 @@ from matching.core.errors import MatchingError
 from matching.storage.disk import LocalDisk
 from matching.storage.segments import Segments
 from matching.transport import wire
-from matching.transport.roles import FOLLOWER
+from matching.transport.engine_roles import FOLLOWER
 from scripts.torture.processes import POLL_S, Done, Failed, ProcessRun, comes_true, manage
 from scripts.torture.report import Fault, Outage
 from settlement import wiring

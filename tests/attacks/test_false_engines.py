@@ -15,8 +15,8 @@ from matching.core.errors import EngineUnreachable
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.engine_roles import LEADER
 from matching.transport.key_register import KeyRole, OwnKey
-from matching.transport.roles import LEADER
 from matching.transport.sockets import Kind, RawSocket
 from tests.attacks.conftest import Site, stranger
 from tests.matching.small_exchange import deposit, until

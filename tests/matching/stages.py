@@ -17,8 +17,8 @@ from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.engine_roles import FOLLOWER
 from matching.transport.key_register import KeyRole, RegisteredKey
-from matching.transport.roles import FOLLOWER
 from matching.transport.sockets import ALL_ROLES, LOCAL_PEER, Frame, Kind, Limits
 from tests.matching.small_exchange import batch, deposit
 

@@ -5,6 +5,7 @@ import pytest
 from matching.core import snapshots
 from matching.node.follower import HistoryGone
 from matching.transport import wire
+from matching.transport.snapshot_chunks import SnapshotChunk, encode_snapshot_chunk
 from tests.matching.small_exchange import defined_engine
 from tests.matching.stages import Stage
 
@@ -41,8 +42,8 @@ def test_a_late_snapshot_is_used(stage: Stage) -> None:
     snapshot = snapshots.encode(stage.leader)
     pending(stage, 15)
     for start, end in ((0, 1000), (1000, len(snapshot))):
-        chunk = wire.SnapshotChunk(8, start, len(snapshot), snapshot[start:end])
-        stage.to_leader.inbox.append([wire.SNAPSHOT, *wire.encode_snapshot_chunk(chunk)])
+        chunk = SnapshotChunk(8, start, len(snapshot), snapshot[start:end])
+        stage.to_leader.inbox.append([wire.SNAPSHOT, *encode_snapshot_chunk(chunk)])
         stage.turn()
         if end == 1000:
             pending(stage, 15)  # the time counts from the last part on

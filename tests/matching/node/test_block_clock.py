@@ -14,7 +14,7 @@ from matching.node.metrics import EngineMetrics
 from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
-from matching.transport.roles import LEADER
+from matching.transport.engine_roles import LEADER
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log

@@ -6,7 +6,7 @@ from matching.node.command_endpoint import CommandEndpoint
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import time_slice, wire
-from matching.transport.roles import LEADER
+from matching.transport.engine_roles import LEADER
 from tests.matching.small_exchange import batch, defined_engine, deposit
 from tests.matching.stages import HERE, ScriptedSocket
 

@@ -20,6 +20,7 @@ from matching.storage.disk import LocalDisk
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
+from matching.transport.snapshot_chunks import SnapshotChunk, encode_snapshot_chunk
 from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
@@ -291,8 +292,8 @@ def joining(stage: Stage) -> bytes:
 
 
 def part(stage: Stage, snapshot: bytes, start: int, end: int, number: int = 8) -> None:
-    chunk = wire.SnapshotChunk(number, start, len(snapshot), snapshot[start:end])
-    stage.to_leader.inbox.append([wire.SNAPSHOT, *wire.encode_snapshot_chunk(chunk)])
+    chunk = SnapshotChunk(number, start, len(snapshot), snapshot[start:end])
+    stage.to_leader.inbox.append([wire.SNAPSHOT, *encode_snapshot_chunk(chunk)])
     stage.turn()
 
 

@@ -9,7 +9,8 @@ from matching.node.publisher import Publisher
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
-from matching.transport.roles import LEADER
+from matching.transport.engine_roles import LEADER
+from matching.transport.snapshot_chunks import SNAPSHOT_CHUNK_BYTES, SnapshotChunk, decode_snapshot_chunk
 from tests.matching.histories import STORE
 from tests.matching.small_exchange import defined_engine, deposit
 from tests.matching.stages import HERE, OneSnapshot, ScriptedNetwork, ScriptedSocket, one_block
@@ -52,17 +53,17 @@ def snapshot_of(engine: Engine, size: int = 0) -> OneSnapshot:
     return found
 
 
-def chunk(answer: Sequence[bytes]) -> wire.SnapshotChunk:
+def chunk(answer: Sequence[bytes]) -> SnapshotChunk:
     assert answer[0] == wire.SNAPSHOT
-    return wire.decode_snapshot_chunk(answer[1:])
+    return decode_snapshot_chunk(answer[1:])
 
 
 def test_a_snapshot_is_given_in_parts() -> None:
-    size = wire.SNAPSHOT_CHUNK_BYTES + 5
+    size = SNAPSHOT_CHUNK_BYTES + 5
     published = Published(snapshot_of(defined_engine(), size))
     first = chunk(published.ask_snapshot())
-    assert (first.number, first.offset, first.total_bytes, len(first.data)) == (3, 0, size, wire.SNAPSHOT_CHUNK_BYTES)
-    last = chunk(published.ask_snapshot(3, wire.SNAPSHOT_CHUNK_BYTES))
+    assert (first.number, first.offset, first.total_bytes, len(first.data)) == (3, 0, size, SNAPSHOT_CHUNK_BYTES)
+    last = chunk(published.ask_snapshot(3, SNAPSHOT_CHUNK_BYTES))
     assert (last.number, last.offset, last.total_bytes, len(last.data)) == (3, size - 5, size, 5)
 
 

@@ -12,7 +12,7 @@ from matching.node.follower import re_executed
 from matching.node.replica import log_client
 from matching.storage.input_logs import frames
 from matching.transport import wire
-from matching.transport.roles import REPLICA
+from matching.transport.engine_roles import REPLICA
 from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log

@@ -17,7 +17,8 @@ from matching.storage.disk import LocalDisk
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
-from matching.transport.roles import FOLLOWER
+from matching.transport.engine_roles import FOLLOWER
+from matching.transport.snapshot_chunks import decode_snapshot_chunk
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
@@ -150,7 +151,7 @@ def test_no_foreign_snapshot_is_sent_to_a_joining_follower(folder: SnapshotFolde
         retransmission.inbox.append([b"joiner", wire.SNAPSHOT, *wire.encode_numbers(number, 0)])
         publisher.serve()
         _, verb, *frames = retransmission.sent.pop()
-        return wire.decode_snapshot_chunk(frames).number if verb == wire.SNAPSHOT else 0
+        return decode_snapshot_chunk(frames).number if verb == wire.SNAPSHOT else 0
 
     assert [given(number) for number in (0, 20, 40)] == [0, 0, 0]
     life.make(19)

@@ -10,7 +10,8 @@ from matching.client.client import Client
 from matching.core.blocks import Block
 from matching.core.errors import BadMessage
 from matching.feed.reader import Feed
-from matching.transport import wire
+from matching.transport import parts, wire
+from matching.transport.parts import in_parts, joined
 from matching.transport.sockets import RawSocket
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.small_exchange import (
@@ -31,7 +32,7 @@ ORDERS = 60
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "PART_BYTES", SMALL)
+    monkeypatch.setattr(parts, "PART_BYTES", SMALL)
 
 
 @pytest.fixture
@@ -57,14 +58,14 @@ def heard(feed: Feed) -> list[Block]:
 @pytest.mark.parametrize("size", [0, 1, SMALL - 1, SMALL, SMALL + 1, 9 * SMALL, 9 * SMALL + 1])
 def test_bytes_of_any_size_are_rejoined_from_their_parts(small_parts: None, size: int) -> None:
     data = bytes(place % 251 for place in range(size))
-    parts = wire.in_parts(data)
-    assert all(len(part) <= SMALL for part in parts)
-    assert wire.joined([bytes(part) for part in parts]) == data
+    frames = in_parts(data)
+    assert all(len(frame) <= SMALL for frame in frames)
+    assert joined([bytes(frame) for frame in frames]) == data
 
 
 def test_a_message_without_parts_is_invalid() -> None:
     with pytest.raises(BadMessage, match="nothing after its verb"):
-        wire.joined([])
+        joined([])
 
 
 def test_a_command_with_a_large_block_is_answered_and_published_in_parts(engine: Running) -> None:

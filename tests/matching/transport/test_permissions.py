@@ -15,6 +15,7 @@ from matching.node.publisher import Publisher
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.engine_roles import FOLLOWER
 from matching.transport.key_register import KeyRole, RegisteredKey
 from matching.transport.permissions import (
     BLOCK_READERS,
@@ -24,7 +25,6 @@ from matching.transport.permissions import (
     check_commands,
     check_message,
 )
-from matching.transport.roles import FOLLOWER
 from matching.transport.sockets import ALL_ROLES
 from tests.matching.small_exchange import defined_engine
 from tests.matching.stages import HERE, ScriptedSocket

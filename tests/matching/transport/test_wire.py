@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from matching.core import layout
 from matching.core.errors import BadMessage
 from matching.transport import wire
+from matching.transport.snapshot_chunks import SnapshotChunk, decode_snapshot_chunk, encode_snapshot_chunk
 
 U64 = st.integers(0, (1 << 64) - 1)
 I63 = st.integers(0, (1 << 63) - 1)
@@ -72,13 +73,13 @@ def test_addresses_are_decoded_as_they_were_encoded(commands: str, blocks: str, 
 
 @given(I63, st.integers(0, 1 << 40), st.binary(), st.integers(0, 1 << 40))
 def test_a_part_of_a_snapshot_is_decoded_as_it_was_encoded(number: int, offset: int, data: bytes, more: int) -> None:
-    chunk = wire.SnapshotChunk(number, offset, offset + len(data) + more, data)
-    assert wire.decode_snapshot_chunk(wire.encode_snapshot_chunk(chunk)) == chunk
+    chunk = SnapshotChunk(number, offset, offset + len(data) + more, data)
+    assert decode_snapshot_chunk(encode_snapshot_chunk(chunk)) == chunk
 
 
 def test_a_part_of_a_snapshot_that_reaches_past_its_end_is_refused() -> None:
     with pytest.raises(BadMessage, match="past the snapshot's end"):
-        wire.decode_snapshot_chunk([*wire.encode_numbers(1, 5, 7), b"xyz"])
+        decode_snapshot_chunk([*wire.encode_numbers(1, 5, 7), b"xyz"])
 
 
 def test_a_status_has_an_optional_epoch_and_replicas() -> None:
@@ -160,8 +161,8 @@ DECODERS: list[tuple[Callable[[bytes], object], bytes]] = [
     (wire.decode_refused, wire.encode_refused(wire.Refused("code", "message", leader="tcp://a:1"))),
     (wire.decode_status, wire.encode_json({**STATUS, "epoch": 1, "replicas": [ADDRESSES]})),
     (wire.decode_addresses, wire.encode_json(ADDRESSES)),
-    (lambda data: wire.decode_snapshot_chunk([data[:8], data[8:16], data[16:24], data[24:]]), bytes(24) + b"snapshot"),
-    (lambda data: wire.decode_snapshot_chunk([data] * (len(data) % 6)), bytes(8)),
+    (lambda data: decode_snapshot_chunk([data[:8], data[8:16], data[16:24], data[24:]]), bytes(24) + b"snapshot"),
+    (lambda data: decode_snapshot_chunk([data] * (len(data) % 6)), bytes(8)),
     (lambda data: wire.decode_question([wire.PROMOTE, data], wire.PROMOTIONS), b"12345678"),
     (wire.decode_json, b'{"a":[1,2,{"b":null}]}'),
     (lambda data: wire.decode_numbers([data], 1), bytes(8)),

@@ -17,7 +17,7 @@ from matching.core.errors import MatchingError
 from matching.feed.replica_feeds import ReplicaFeeds
 from matching.storage.history import StoredUpTo
 from matching.transport import wire
-from matching.transport.roles import REPLICA
+from matching.transport.engine_roles import REPLICA
 from matching.workloads.btc_usd import DEFINITIONS
 from settlement.errors import ChainBroken, ChainConflict
 from settlement.receive.chain import Chain
