@@ -65,7 +65,7 @@ def services(
     input_log: str | None,
     snapshot_every: int | None,
     take_over: bool,
-    leads: bool,
+    follows: bool,
     history: StoreHistory,
     watch: StoreWatch,
 ) -> Services:
@@ -78,7 +78,7 @@ def services(
         history=history,
         input_log=_open_input_log(input_log),
         snapshotter=Snapshotter(folder, ForkedWriter(folder), every_blocks),
-        make_network=network_of_engine(leads=leads),
+        make_network=network_of_engine(follows=follows),
         monotonic=time.monotonic,
         time_ns=time.time_ns,
         engine=_engine_id(),

@@ -35,7 +35,7 @@ _BEHIND_PAUSE_S = 0.2
 _SILENT_S = 1.0
 _HALTED_LONG_S = 1.0
 _STATUS_INTERVAL_S = 2.0
-_STATUS_CORRELATION = b"replicas"  # of the connection's own status requests; those of `ask` are random
+_STATUS_CORRELATION = b"followers"  # of the connection's own status requests; those of `ask` are random
 
 
 class Connection:

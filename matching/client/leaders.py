@@ -122,7 +122,7 @@ class LeaderSearch:
 
 def follower_addresses(status: wire.Status, reached_at: str) -> list[str]:
     """Command addresses of the followers that are listed in the status of the engine at `reached_at`."""
-    return [reachable(one, reached_at).commands for one in status.replicas]
+    return [reachable(one, reached_at).commands for one in status.followers]
 
 
 def reachable(addresses: wire.Addresses, reached_at: str) -> wire.Addresses:

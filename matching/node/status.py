@@ -117,7 +117,7 @@ class StatusBoard:
             },
             "input_log": self.input_log,
             "addresses": asdict(self.addresses),
-            "replicas": [asdict(follower) for follower in self.followers],  # the name is older than Kafka replicas
+            "followers": [asdict(follower) for follower in self.followers],
             "counters": asdict(self.counters),
         }
 

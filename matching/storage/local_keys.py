@@ -12,7 +12,7 @@ from matching.transport.key_register import KeyRegister, KeyRole, RegisteredKey,
 
 LOCAL_ROLES = (
     KeyRole.ENGINE,
-    KeyRole.REPLICA,
+    KeyRole.FOLLOWER,
     KeyRole.SETTLEMENT,
     KeyRole.GATEWAY,
     KeyRole.TREASURY,

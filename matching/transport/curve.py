@@ -23,7 +23,7 @@ from matching.transport.sockets import Frame, RawSocket, Undelivered, ZmqSocket
 
 log = structlog.get_logger(__name__)
 
-SERVER_ROLES = (KeyRole.ENGINE, KeyRole.REPLICA)
+SERVER_ROLES = (KeyRole.ENGINE, KeyRole.FOLLOWER)
 """Roles of the keys that a connecting socket accepts at the other end."""
 
 _RETRY_S = 0.3

@@ -50,7 +50,7 @@ class KeyRole(StrEnum):
     OPERATOR = "operator"
     GATEWAY = "gateway"
     SETTLEMENT = "settlement"
-    REPLICA = "replica"
+    FOLLOWER = "follower"
     OBSERVER = "observer"
     LOCAL = "local"  # everything: for the commands on the machine of the engine
 

@@ -42,7 +42,7 @@ TABLE: dict[KeyRole, Permissions] = {
     KeyRole.GATEWAY: Permissions(_QUESTIONS | {wire.BLOCKS, wire.SNAPSHOT}, _ORDERS),
     KeyRole.SETTLEMENT: Permissions(frozenset((wire.STATUS, wire.STATE, wire.BLOCKS, wire.CONFIRM))),
     KeyRole.ENGINE: Permissions(_FOLLOWING),
-    KeyRole.REPLICA: Permissions(_FOLLOWING),
+    KeyRole.FOLLOWER: Permissions(_FOLLOWING),
     KeyRole.OBSERVER: Permissions(_QUESTIONS | {wire.BLOCKS}),
     KeyRole.LOCAL: Permissions(ENGINE_VERBS, frozenset(CommandKind)),
 }

@@ -174,8 +174,8 @@ class Status:
     addresses: Addresses
     fields: Mapping[str, Any]
     epoch: int = 0  # of its newest block, or the one that it began; 0: not given
-    replicas: tuple[Addresses, ...] = ()
-    """Followers that announced themselves lately. The name is that of the JSON field, which scripts read."""
+    followers: tuple[Addresses, ...] = ()
+    """Those that announced themselves lately."""
 
 
 class Confirmation(NamedTuple):
@@ -301,7 +301,7 @@ def decode_status(payload: bytes) -> Status:
             addresses=_addresses(fields["addresses"]),
             fields=fields,
             epoch=_integer(fields.get("epoch", 0)),
-            replicas=tuple(_addresses(one) for one in fields.get("replicas", ())[:MAX_FOLLOWERS]),
+            followers=tuple(_addresses(one) for one in fields.get("followers", ())[:MAX_FOLLOWERS]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadMessage("This status lacks a role, a block, its hash or an address.") from error

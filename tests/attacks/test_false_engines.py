@@ -137,7 +137,7 @@ def test_only_an_engine_can_announce_a_follower(site: Site, role: KeyRole) -> No
         network.wait([socket], 1.0)
         refused = socket.receive()
         assert socket.problem or (refused and wire.decode_refused(refused[1]).code == wire.NOT_PERMITTED)
-        assert site.status()["replicas"] == []
+        assert site.status()["followers"] == []
     finally:
         socket.close()
         network.close()

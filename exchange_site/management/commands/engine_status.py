@@ -61,6 +61,6 @@ def text(status: dict[str, Any]) -> str:
             f"{ring['bytes']} of {ring['max_bytes']} bytes, {ring['unconfirmed_blocks']} unconfirmed",
             f"halted      {status['halted_reason'] or 'no'}",
             f"clock       {status.get('clock_fault') or 'plausible'}",
-            f"followers   {', '.join(replica['commands'] for replica in status['replicas']) or 'none'}",
+            f"followers   {', '.join(follower['commands'] for follower in status['followers']) or 'none'}",
         )
     )

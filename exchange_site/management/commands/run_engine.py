@@ -74,7 +74,7 @@ class Command(BaseCommand):
                     input_log=input_log,
                     snapshot_every=snapshot_every,
                     take_over=take_over,
-                    leads=follow is None and wiring.input_log_name(input_log) != "kafka",
+                    follows=follow is not None,
                     history=history,
                     watch=watch,
                 )

@@ -19,7 +19,7 @@ from tests.matching.stages import ScriptedNetwork, ScriptedSocket
 A, B, C = "tcp://a:1", "tcp://b:1", "tcp://c:1"
 
 
-def status(address: str, role: str, epoch: int, replicas: Sequence[str] = ()) -> bytes:
+def status(address: str, role: str, epoch: int, followers: Sequence[str] = ()) -> bytes:
     def listens(at: str) -> dict[str, str]:
         return asdict(wire.Addresses(at, f"{at}1", f"{at}2"))
 
@@ -31,7 +31,7 @@ def status(address: str, role: str, epoch: int, replicas: Sequence[str] = ()) ->
             "state_hash": "ff",
             "ring": {"confirmed": 0},
             "addresses": listens(address),
-            "replicas": [listens(replica) for replica in replicas],
+            "followers": [listens(follower) for follower in followers],
         }
     )
 
@@ -43,7 +43,7 @@ class Engines(ScriptedNetwork):
         super().__init__()
         self.roles = roles
         self.leader_named = ""
-        self.replicas: Sequence[str] = ()
+        self.followers: Sequence[str] = ()
         self.applied: dict[str, int] = {}  # address → last number, of the only client
         self.taken: list[tuple[str, int]] = []  # (address, first number) in the order of arrival
         self.asked: list[str] = []
@@ -61,7 +61,7 @@ class Engines(ScriptedNetwork):
         role, epoch = self.roles[address]
         if frames[0] == wire.STATUS:
             self.asked.append(address)
-            payload = status(address, role, epoch, self.replicas)
+            payload = status(address, role, epoch, self.followers)
             socket.inbox.append([wire.STATUS, payload, frames[1]])
             return
         batch = wire.decode_batch(frames[1])
@@ -134,9 +134,9 @@ def test_a_leader_of_an_older_epoch_is_ignored() -> None:
     assert found_by(Engines({A: ("leader", 1), B: ("follower", 2)}), A, B, epoch=2) is None
 
 
-def test_replicas_listed_in_a_status_are_asked_too() -> None:
+def test_followers_listed_in_a_status_are_asked_too() -> None:
     engines = Engines({A: ("follower", 1), C: ("leader", 2)})
-    engines.replicas = [C]
+    engines.followers = [C]
     assert found_by(engines, A) == Leader(C, 2)
 
 
@@ -159,7 +159,7 @@ def test_a_wildcard_host_is_replaced_by_the_host_at_which_the_engine_was_reached
 
 def test_a_connection_switches_to_the_new_leader_and_resends_everything_oldest_first() -> None:
     engines = Engines({A: ("leader", 1), B: ("follower", 1)})
-    engines.replicas = [B]
+    engines.followers = [B]
     connection = connected(engines, A)
     send(connection)
     assert all_answers(connection) == [1]
@@ -303,7 +303,7 @@ def test_a_batch_that_was_also_sent_to_a_silent_replica_is_in_doubt_even_if_the_
 
 def test_a_connection_asks_for_the_other_engines_regularly() -> None:
     engines = Engines({A: ("leader", 1)})
-    engines.replicas = [B, C]
+    engines.followers = [B, C]
     connection = connected(engines, A)
     for _ in range(60):
         send(connection)

@@ -85,8 +85,8 @@ def test_a_follower_takes_no_commands_and_names_its_leader(running_leader: Runni
 
 def follower_heard(first: Running, second: Running) -> None:
     with Client(first.commands) as client:
-        until(lambda: client.status()["replicas"], "the follower to announce itself")
-        assert client.status()["replicas"] == [asdict(second.plan.addresses)]
+        until(lambda: client.status()["followers"], "the follower to announce itself")
+        assert client.status()["followers"] == [asdict(second.plan.addresses)]
 
 
 def test_a_followers_ring_drops_old_blocks_and_never_halts_it(running_leader: Running) -> None:

@@ -130,7 +130,7 @@ def test_announced_followers_are_listed_until_they_are_silent() -> None:
     published.publisher.beat()
     published.network.now_s += 0.2
     published.publisher.beat()
-    heard, last = (wire.decode_json(frames[1])["replicas"] for frames in published.blocks.sent)
+    heard, last = (wire.decode_json(frames[1])["followers"] for frames in published.blocks.sent)
     assert (len(heard), last) == (wire.MAX_FOLLOWERS, [asdict(followers[1])])
 
 

@@ -154,7 +154,7 @@ def test_a_revocation_ends_a_readers_subscription_and_no_others(keyed: Keyed) ->
 
 def test_a_client_tries_the_engines_keys_until_one_fits(keyed: Keyed) -> None:
     address = free_zmq_address()
-    others = [keyed.key(KeyRole.ENGINE), keyed.key(KeyRole.REPLICA)]
+    others = [keyed.key(KeyRole.ENGINE), keyed.key(KeyRole.FOLLOWER)]
     listening = keyed.listen(address, key=others[1])
     client = keyed.connect(address, keyed.key(KeyRole.OBSERVER))
     for text in (b"one", b"two"):

@@ -232,5 +232,5 @@ def test_a_state_that_is_deferred_is_judged_by_its_own_sender() -> None:
 
 
 def test_the_block_socket_admits_the_roles_that_read_blocks() -> None:
-    readers = {"gateway", "settlement", "engine", "replica", "observer", "local"}
+    readers = {"gateway", "settlement", "engine", "follower", "observer", "local"}
     assert {role.value for role in BLOCK_READERS} == readers

@@ -82,12 +82,12 @@ def test_a_part_of_a_snapshot_that_reaches_past_its_end_is_refused() -> None:
         decode_snapshot_chunk([*wire.encode_numbers(1, 5, 7), b"xyz"])
 
 
-def test_a_status_has_an_optional_epoch_and_replicas() -> None:
+def test_a_status_has_an_optional_epoch_and_followers() -> None:
     old = wire.decode_status(wire.encode_json(STATUS))
-    assert (old.epoch, old.replicas) == (0, ())
-    replica = wire.Addresses("tcp://b:1", "tcp://b:2", "tcp://b:3")
-    new = wire.decode_status(wire.encode_json({**STATUS, "epoch": 7, "replicas": [asdict(replica)] * 99}))
-    assert (new.epoch, new.replicas) == (7, (replica,) * wire.MAX_FOLLOWERS)
+    assert (old.epoch, old.followers) == (0, ())
+    follower = wire.Addresses("tcp://b:1", "tcp://b:2", "tcp://b:3")
+    new = wire.decode_status(wire.encode_json({**STATUS, "epoch": 7, "followers": [asdict(follower)] * 99}))
+    assert (new.epoch, new.followers) == (7, (follower,) * wire.MAX_FOLLOWERS)
 
 
 @given(st.lists(I63, max_size=3))
@@ -159,7 +159,7 @@ DECODERS: list[tuple[Callable[[bytes], object], bytes]] = [
     (wire.decode_batch, GOOD_BATCH),
     (wire.decode_answer, wire.encode_answer(7, 1, 2, [wire.Segment(1, 5, 9, 2, np.zeros(1, layout.EVENT))])),
     (wire.decode_refused, wire.encode_refused(wire.Refused("code", "message", leader="tcp://a:1"))),
-    (wire.decode_status, wire.encode_json({**STATUS, "epoch": 1, "replicas": [ADDRESSES]})),
+    (wire.decode_status, wire.encode_json({**STATUS, "epoch": 1, "followers": [ADDRESSES]})),
     (wire.decode_addresses, wire.encode_json(ADDRESSES)),
     (lambda data: decode_snapshot_chunk([data[:8], data[8:16], data[16:24], data[24:]]), bytes(24) + b"snapshot"),
     (lambda data: decode_snapshot_chunk([data] * (len(data) % 6)), bytes(8)),
