@@ -11,35 +11,20 @@ from typing import Protocol
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
+from matching.node.bulk_answers import BulkAnswers, SnapshotParts
 from matching.node.confirmations import Confirmations
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import permissions, wire
 from matching.transport.parts import in_parts
-from matching.transport.snapshot_chunks import SNAPSHOT_CHUNK_BYTES, SnapshotChunk, encode_snapshot_chunk
 from matching.transport.sockets import Frame, Socket, Undelivered
 from matching.transport.time_slice import TimeSlice
 
 _REQUESTS_A_TURN = 64
-_BLOCKS_AN_ANSWER = 64
-_BYTES_AN_ANSWER = 1 << 20
-"""Limits of one answer, so that it does not delay others and queues stay small. Readers ask again for more."""
 
 
-class SnapshotSource(Protocol):
-    """Snapshots of this engine, implemented by `matching.storage.snapshot_files`."""
-
-    def newest(self) -> int | None:
-        """Block number of the newest complete snapshot."""
-
-    def read(self, number: int, offset: int, size: int) -> bytes | None:
-        """At most `size` bytes of a snapshot from `offset` on, None if it is missing."""
-
-    def size_of(self, number: int) -> int | None:
-        """Size in bytes, None if it is missing."""
-
-    def request(self) -> None:
-        """Requests a snapshot. Has no effect while one is being made."""
+class SnapshotSource(SnapshotParts, Protocol):
+    """Makes the snapshots of this engine too, implemented by `matching.storage.snapshot_files`."""
 
     def advance(self, engine: Engine, ring: Ring) -> object:
         """Makes a snapshot if one is due. `ring` ends with the newest blocks of the chain."""
@@ -67,7 +52,8 @@ class Publisher:
         self._board = board
         self.confirmations = Confirmations(ring, board.counters, clock)
         self._clock = clock
-        self._slice = TimeSlice(clock)
+        self._turn = TimeSlice(clock)
+        self._bulk = BulkAnswers(retransmission, ring, board.counters, clock, self._turn, snapshots)
         self._snapshots = snapshots
         self._followers: dict[wire.Addresses, float] = {}  # address → time of the last announcement
         self._next_heartbeat_s = clock()
@@ -100,85 +86,40 @@ class Publisher:
 
     @property
     def idle_s(self) -> float:
-        """Seconds until the next heartbeat is due."""
-        return max(0.0, self._next_heartbeat_s - self._clock())
+        """Seconds until the next heartbeat or an answer is due."""
+        return max(0.0, min(self._next_heartbeat_s - self._clock(), self._bulk.idle_s))
 
     def serve(self) -> None:
         """Answers requests that wait on the retransmission socket, until the time of this turn is used."""
-        self._slice.begin_turn()
+        self._turn.begin_turn()
         for number in range(_REQUESTS_A_TURN):
-            if (number and self._slice.is_used_up) or (message := self._retransmission.receive()) is None:
-                return
+            if (number and self._turn.is_used_up) or (message := self._retransmission.receive()) is None:
+                break
             sender, *frames = message
             try:
                 self._serve_one(sender, frames)
             except BadMessage as error:
                 refused = wire.Refused(self._board.counters.note_refusal(error), str(error))
                 self._send(sender, wire.REFUSED, wire.encode_refused(refused))
+        self._bulk.answer_due()
 
     def _serve_one(self, sender: bytes, frames: list[bytes]) -> None:
         verb = frames[0] if frames else b""
         if verb in permissions.ENGINE_VERBS:
             permissions.check_message(self._retransmission.peer, verb)
         if verb == wire.BLOCKS:
-            first, last = wire.decode_numbers(frames[1:], 2)
-            self._send_blocks(sender, first, last)
+            self._bulk.request_blocks(sender, *wire.decode_numbers(frames[1:], 2))
         elif verb == wire.CONFIRM:
             refused = self.confirmations.take(sender, wire.decode_confirmation(frames[1:]))
             if refused is not None:
                 self._send(sender, wire.REFUSED, wire.encode_refused(refused))
         elif verb == wire.SNAPSHOT:
-            number, offset = wire.decode_numbers(frames[1:], 2)
-            self._send_snapshot(sender, number, offset)
+            self._bulk.request_snapshot(sender, *wire.decode_numbers(frames[1:], 2))
         elif verb == wire.FOLLOWING and len(frames) == 2:
             self._note_follower(wire.decode_addresses(frames[1]))
         else:
             _, correlation = wire.decode_question(frames, (wire.STATUS,))
             self._send(sender, wire.STATUS, self._board.answer(wire.STATUS), correlation)
-
-    def _send_blocks(self, sender: bytes, first: int, last: int) -> None:
-        if self._ring.get(first) is None:
-            self._send(sender, wire.MISSING, *wire.encode_numbers(first, self._ring.first))
-            return
-        size = 0
-        number = first
-        for number in range(first, min(last, first + _BLOCKS_AN_ANSWER - 1) + 1):
-            block = self._ring.get(number)
-            is_over = size > _BYTES_AN_ANSWER or (number > first and self._slice.is_used_up)
-            if block is None or is_over or not self._send_block(sender, block):
-                number -= 1
-                break
-            size += len(block.data)
-        self._send(sender, wire.SENT, *wire.encode_numbers(number))
-
-    def _send_block(self, sender: bytes, block: Block) -> bool:
-        return self._send(sender, wire.BLOCK, *in_parts(block.data))
-
-    def _send_snapshot(self, sender: bytes, number: int, offset: int) -> None:
-        """Sends the requested part of a snapshot if that is still usable, else the beginning of the newest one."""
-        if self._snapshots is None:
-            self._send(sender, wire.MISSING, *wire.encode_numbers(0, self._ring.first))
-            return
-        newest = self._snapshots.newest() or 0
-        for wanted, start in ((number, offset), (newest, 0)):
-            chunk = self._chunk(self._snapshots, wanted, start)
-            if chunk is not None:
-                self._send(sender, wire.SNAPSHOT, *encode_snapshot_chunk(chunk))
-                return
-        self._snapshots.request()
-        self._send(sender, wire.PENDING, *wire.encode_numbers(newest))
-
-    def _chunk(self, snapshots: SnapshotSource, number: int, offset: int) -> SnapshotChunk | None:
-        """A part of a snapshot.
-
-        None if it is missing, its block is not visible yet, or blocks after it were dropped.
-        """
-        ring = self._ring
-        if number == 0 or not (ring.first or ring.last + 1) - 1 <= number <= ring.last:
-            return None
-        total_bytes = snapshots.size_of(number)
-        data = snapshots.read(number, offset, SNAPSHOT_CHUNK_BYTES)
-        return SnapshotChunk(number, offset, total_bytes, data) if data and total_bytes else None
 
     def _note_follower(self, addresses: wire.Addresses) -> None:
         if addresses in self._followers or len(self._followers) < wire.MAX_FOLLOWERS:
@@ -191,10 +132,8 @@ class Publisher:
                 del self._followers[addresses]
                 self._board.followers = list(self._followers)
 
-    def _send(self, reader: bytes, *frames: Frame) -> bool:
+    def _send(self, reader: bytes, *frames: Frame) -> None:
         try:
             self._retransmission.send(reader, *frames)
         except Undelivered:
             self._board.counters.lost_answers += 1
-            return False
-        return True

@@ -6,6 +6,8 @@ TURN_S = 0.0002
 """Time for such work in one turn. A peer that floods the engine with questions delays other clients by this much."""
 COSTLY_SHARE = 0.1
 """Share of the time that costly questions take at most."""
+BURST_S = 0.004
+"""Bulk answers may be sent this much earlier than their rate allows: short requests are not delayed."""
 
 
 class TimeSlice:
@@ -43,3 +45,20 @@ class CostlyWork:
         work()
         ended_s = self._clock()
         self._next_s = ended_s + (ended_s - started_s) * (1 / COSTLY_SHARE - 1)
+
+
+class Pace:
+    """A rate in bytes: what is counted takes its time at that rate, and nothing more is due once BURST_S is ahead."""
+
+    def __init__(self, clock: Callable[[], float], bytes_a_second: int) -> None:
+        self._clock = clock
+        self._bytes_a_second = bytes_a_second
+        self._next_s = 0.0
+
+    @property
+    def due_in_s(self) -> float:
+        """Seconds, zero or below if something is due."""
+        return self._next_s - self._clock() - BURST_S
+
+    def count(self, size: int) -> None:
+        self._next_s = max(self._next_s, self._clock()) + size / self._bytes_a_second

@@ -148,6 +148,7 @@ def test_no_foreign_snapshot_is_sent_to_a_joining_follower(folder: SnapshotFolde
 
     def given(number: int) -> int:
         """Block of the snapshot in the answer to a request for snapshot `number`; 0 if there is none yet."""
+        network.now_s += 1  # so that the rate of such answers allows one
         retransmission.inbox.append([b"joiner", wire.SNAPSHOT, *wire.encode_numbers(number, 0)])
         publisher.serve()
         _, verb, *frames = retransmission.sent.pop()
