@@ -11,8 +11,9 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster
 from cassandra.query import BatchStatement, BatchType
 
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.driver import cluster_options
 from settlement.stores.scylla.connection.errors import DRIVER_ERRORS, translated
-from settlement.stores.scylla.connection.session import Access, cluster_options
 
 IN_FLIGHT = (1, 4, 8, 16)
 BATCH_ROWS = 100

@@ -7,7 +7,8 @@ from dataclasses import replace
 from benchmarks.processes import BenchError
 from settlement import wiring
 from settlement.stores.base import StoreError
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.session import Session
 
 
 def unavailable_reason() -> str | None:

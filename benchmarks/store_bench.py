@@ -31,7 +31,7 @@ from settlement.project.trail import Trail
 from settlement.receive.chain import stored
 from settlement.stores.base import Store
 from settlement.stores.retrying import StoreRetrier, finish
-from settlement.stores.scylla.connection.session import Access
+from settlement.stores.scylla.connection.access import Access
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.store import SqlStore
 

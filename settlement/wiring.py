@@ -25,7 +25,7 @@ from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.receive.replicas import Listening, to_leader, to_replicas
 from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUninitialized
-from settlement.stores.scylla.connection.session import Access
+from settlement.stores.scylla.connection.access import Access
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import options_text
 from settlement.stores.sql import read_only

@@ -6,11 +6,12 @@ The worker is in one of two states:
     store unavailable  a store call was not answered. The steps wait for its next attempt; meanwhile blocks are
                        received into memory, then moved to the spill
 
-The worker has no signals, sockets or settings of its own; `run` receives them as arguments. After a crash it continues
+The worker has no signals, sockets or settings of its own; `run` receives them as `Services`. After a crash it continues
 from the store's two checkpoints and the spill, and repeats the work after them, which changes nothing.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -47,83 +48,61 @@ _GONE_S = 5.0
 """Silence after which the engine counts as gone: its unsent blocks are then no gap."""
 
 
-def run(
-    *,
-    feed: Feed,
-    store: Store,
-    trail: Trail,
-    letters: DeadLetters,
-    spill: Spill,
-    snapshotter: Snapshotter,
-    clock: Clock,
-    stop: Callable[[], bool],
-    options: Options,
-    report: Report = lambda status: None,
-    refuse: Refuse = never_refuse,
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the worker uses of its process. `run_settlement` and the simulator pass their own."""
+
+    feed: Feed
+    store: Store
+    trail: Trail
+    letters: DeadLetters
+    spill: Spill
+    snapshotter: Snapshotter
+    clock: Clock
+    stop: Callable[[], bool]
+    options: Options
+    report: Report = lambda status: None
+    refuse: Refuse = never_refuse
+    """Called if a replica sends an invalid block; if it returns true, the replica is ignored, else settlement ends."""
+
+
+def run(services: Services) -> int:
     """Settles until `stop()` or `options.until_block`; returns the number of appended blocks.
 
-    Waits while the store is unavailable. `refuse` is called if a replica sends an invalid block; if it returns true,
-    the replica is ignored and settlement continues. Raises every Incident of settlement.errors, TrailUnusable,
-    SpillUnusable, and StoreRejected if the store rejects a block.
+    Waits while the store is unavailable. Raises every Incident of settlement.errors, TrailUnusable, SpillUnusable, and
+    StoreRejected if the store rejects a block.
     """
-    worker = _Worker(
-        feed=feed,
-        store=store,
-        trail=trail,
-        letters=letters,
-        spill=spill,
-        snapshotter=snapshotter,
-        clock=clock,
-        stop=stop,
-        options=options,
-        report=report,
-        refuse=refuse,
-    )
+    worker = _Worker(services)
     worker.run()
     return worker.appended_blocks
 
 
 class _Worker:
-    def __init__(
-        self,
-        *,
-        feed: Feed,
-        store: Store,
-        trail: Trail,
-        letters: DeadLetters,
-        spill: Spill,
-        snapshotter: Snapshotter,
-        clock: Clock,
-        stop: Callable[[], bool],
-        options: Options,
-        report: Report,
-        refuse: Refuse,
-    ) -> None:
-        self._feed = feed
-        self._store = store
-        self._trail = trail
-        self._letters = letters
-        self._spill = spill
-        self._clock = clock
-        self._stop = stop
-        self._options = options
-        self._report = report
-        self._refuse = refuse
+    def __init__(self, services: Services) -> None:
+        self._feed = services.feed
+        self._store = services.store
+        self._trail = services.trail
+        self._letters = services.letters
+        self._spill = services.spill
+        self._clock = services.clock
+        self._stop = services.stop
+        self._options = services.options
+        self._report = services.report
+        self._refuse = services.refuse
+        feed, store, clock, options = services.feed, services.store, services.clock, services.options
         self._retrier = StoreRetrier(clock, options)
         self._gaps = Gaps(feed, clock, options)
         self._leadership = Leadership(feed, store, clock=clock, options=options, retrier=self._retrier)
         self._appending = Appending(
-            store, spill, confirm=self._confirm, clock=clock, options=options, retrier=self._retrier
+            store, services.spill, confirm=self._confirm, clock=clock, options=options, retrier=self._retrier
         )
-        self._executor = Executor(store, snapshotter, clock, self._retrier)
+        self._executor = Executor(store, services.snapshotter, clock, self._retrier)
         self._chain = Chain(Checkpoint(0, 0, 0), (), options.waiting_blocks)
         self._projections: Projections | None = None
         self._announced = 0
         self._newest_block_ns: int | None = None  # time of the last block that was received
         self._gather_until_s = 0.0
-        self._recounted_at_s = clock.monotonic()
-        self._listened_at_s = clock.monotonic()
+        self._recounted_at_s = self._listened_at_s = clock.monotonic()
         self._is_engine_known = False
         self._store_identity = b""
         self._is_listening = False  # `_chain` and `_appending` are initialized, so blocks can be received

@@ -103,15 +103,17 @@ class SettlementProcess:
         snapshots = SnapshotFolder(disk, DATA / "settlement-snapshots", keep=2)
         options = Options(waiting_blocks=self._waiting_blocks)
         worker.run(
-            feed=feed,
-            store=store,
-            trail=trail,
-            letters=letters,
-            spill=spill,
-            snapshotter=Snapshotter(snapshots, DirectWriter(snapshots), _SNAPSHOT_BLOCKS),
-            clock=clock,
-            stop=lambda: False,
-            options=options,
+            worker.Services(
+                feed=feed,
+                store=store,
+                trail=trail,
+                letters=letters,
+                spill=spill,
+                snapshotter=Snapshotter(snapshots, DirectWriter(snapshots), _SNAPSHOT_BLOCKS),
+                clock=clock,
+                stop=lambda: False,
+                options=options,
+            )
         )
 
     def note_confirmation(self, number: int) -> None:

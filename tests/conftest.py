@@ -20,7 +20,8 @@ from selenium import webdriver
 
 from exchange_site.operations.free_addresses import FIRST_PORT, LAST_PORT, free_addresses, free_ports, use_range
 from scripts.services import SERVERS, SERVICES, Running, Server
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import statements
 from settlement.stores.sql.store import SqlStore

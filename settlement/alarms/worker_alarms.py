@@ -4,7 +4,7 @@
 can be written, because alarms matter most while the database is unavailable.
 
     with worker_alarms.running_alarms(clock) as alarms:
-        worker.run(…, report=alarms.observe)
+        worker.run(Services(…, report=alarms.observe))
 """
 
 import threading

@@ -5,13 +5,12 @@ Announcements of other engines are ignored. The replicas of a log share one epoc
 
 from matching.core.epochs import Epoch, newest
 from matching.transport import wire
+from matching.transport.engine_roles import REPLICA, TAKE_COMMANDS
 from settlement.clock import Clock
 from settlement.options import Options
 from settlement.receive.feed import Feed
 from settlement.stores.base import Store
 from settlement.stores.retrying import StoreRetrier, StoreWork
-
-_LEADER, _REPLICA = "leader", "replica"  # as in matching.node.status, whose import would load the engine
 
 
 class Leadership:
@@ -42,13 +41,13 @@ class Leadership:
         status, leader = self._feed.status(), self.newest
         if leader is None:
             return True
-        return status is not None and status.role in (_LEADER, _REPLICA) and status.fields.get("epoch") == leader.number
+        return status is not None and status.role in TAKE_COMMANDS and status.fields.get("epoch") == leader.number
 
     @property
     def is_on_replica(self) -> bool:
         """Whether the feed's engine is a replica of a log. A replica that is behind catches up and loses no blocks."""
         status = self._feed.status()
-        return status is not None and status.role == _REPLICA
+        return status is not None and status.role == REPLICA
 
     @property
     def announced(self) -> int:

@@ -17,7 +17,8 @@ from benchmarks.processes import BenchError
 from benchmarks.settled_blocks import WORKLOADS
 from scripts.services import Running
 from settlement.receive.chain import stored
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.session import Session
 from tests.matching.small_exchange import until
 
 ROOT = Path(__file__).resolve().parents[2]

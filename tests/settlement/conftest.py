@@ -89,17 +89,19 @@ def snapshotter_in(folder: Path) -> Snapshotter:
 def settle_in(
     folder: Path, store: Store, feed: ScriptedFeed, clock: FakeClock, *, trail: Trail, spill: Spill, **edges: Any
 ) -> int:
-    """Settles until the feed has nothing more, with the files of `folder`. `edges`: more arguments of `worker.run`."""
+    """Settles until the feed has nothing more, with the files of `folder`. `edges`: more of `worker.Services`."""
     return worker.run(
-        feed=feed,
-        store=store,
-        trail=trail,
-        letters=DeadLetters(store, folder, clock),
-        spill=spill,
-        snapshotter=snapshotter_in(folder),
-        clock=clock,
-        stop=feed.is_silent,
-        **{"options": Options(), **edges},
+        worker.Services(
+            feed=feed,
+            store=store,
+            trail=trail,
+            letters=DeadLetters(store, folder, clock),
+            spill=spill,
+            snapshotter=snapshotter_in(folder),
+            clock=clock,
+            stop=feed.is_silent,
+            **{"options": Options(), **edges},
+        )
     )
 
 

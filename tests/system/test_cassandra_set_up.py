@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from scripts.services import Running
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.session import Session
 from tests.system.cassandra_exchange import Exchange, new_keyspace, on, refused, waited
 from tests.system.conftest import Start
 from tests.system.test_postgres import ends_well

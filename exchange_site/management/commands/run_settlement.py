@@ -87,17 +87,19 @@ def settle(
 
             try:
                 return worker.run(
-                    feed=listening.feed,
-                    store=tables,
-                    trail=trail,
-                    letters=letters,
-                    spill=spill,
-                    snapshotter=snapshotter,
-                    clock=SystemClock(),
-                    stop=stop,
-                    options=choices,
-                    report=report,
-                    refuse=listening.refuse,
+                    worker.Services(
+                        feed=listening.feed,
+                        store=tables,
+                        trail=trail,
+                        letters=letters,
+                        spill=spill,
+                        snapshotter=snapshotter,
+                        clock=SystemClock(),
+                        stop=stop,
+                        options=choices,
+                        report=report,
+                        refuse=listening.refuse,
+                    )
                 )
             finally:
                 listening.feed.close()

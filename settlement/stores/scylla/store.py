@@ -35,8 +35,9 @@ from settlement.stores.base import (
 from settlement.stores.continuity import refuse_leap, refuse_skip
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.batches import Outbox, row_prefix
+from settlement.stores.scylla.connection.access import Access
 from settlement.stores.scylla.connection.replication import check_replication
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.fences import Fences
 from settlement.stores.scylla.index import OPEN_ORDERS, Index
 from settlement.stores.scylla.keys import BUCKET_SIZE, INT64_MIN, MAX_GENERATION, stamp

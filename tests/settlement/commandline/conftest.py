@@ -31,15 +31,17 @@ def settled(data_dir: Path, store: Store, clock: FakeClock) -> Store:
     feed, trail = feed_of(clock, CHAIN.blocks), wiring.trail()
     letters, spill = wiring.dead_letters(store), wiring.spill()
     worker.run(
-        feed=feed,
-        store=store,
-        trail=trail,
-        letters=letters,
-        spill=spill,
-        snapshotter=snapshotter_in(wiring.data_dir()),
-        clock=clock,
-        stop=feed.is_silent,
-        options=Options(),
+        worker.Services(
+            feed=feed,
+            store=store,
+            trail=trail,
+            letters=letters,
+            spill=spill,
+            snapshotter=snapshotter_in(wiring.data_dir()),
+            clock=clock,
+            stop=feed.is_silent,
+            options=Options(),
+        )
     )
     trail.close()
     return store

@@ -16,7 +16,8 @@ from settlement import wiring
 from settlement.receive.chain import stored
 from settlement.stores import block_parts
 from settlement.stores.base import Checkpoint, Store, StoredBlock, StoreUninitialized
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import statements
 from settlement.stores.sql.store import SqlStore

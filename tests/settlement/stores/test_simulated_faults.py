@@ -112,16 +112,18 @@ class Faulty:
         letters, options = DeadLetters(store, self.folder, clock), Options(batch_trades=1)
         try:
             worker.run(
-                feed=self.feed,
-                store=store,
-                trail=trail,
-                letters=letters,
-                spill=spill,
-                snapshotter=snapshotter_in(self.folder),
-                clock=clock,
-                stop=lambda: False,
-                options=options,
-                report=self._note_spill,
+                worker.Services(
+                    feed=self.feed,
+                    store=store,
+                    trail=trail,
+                    letters=letters,
+                    spill=spill,
+                    snapshotter=snapshotter_in(self.folder),
+                    clock=clock,
+                    stop=lambda: False,
+                    options=options,
+                    report=self._note_spill,
+                )
             )
         finally:
             trail.close()

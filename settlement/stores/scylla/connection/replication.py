@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import structlog
 
 from settlement.stores.base import StoreMisconfigured
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.session import Session
 
 log = structlog.get_logger(__name__)
 

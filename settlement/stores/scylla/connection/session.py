@@ -7,37 +7,25 @@ because the driver's threads do not exist in the child.
 """
 
 import atexit
-import logging
 import os
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import structlog
-from cassandra import ConsistencyLevel, OperationTimedOut
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, NoHostAvailable
-from cassandra.connection import ConnectionException
-from cassandra.cqlengine import connection as registry
-from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, HostStateListener, TokenAwarePolicy
-from cassandra.query import tuple_factory
-from django_cassandra_engine.connection import CassandraConnection
 
-from settlement.stores.base import StoreMisconfigured, StoreUnavailable, StoreUninitialized
-from settlement.stores.scylla.batches import PackedBatch, PackingHandler
+from settlement.stores.base import StoreUnavailable
+from settlement.stores.scylla.batches import PackedBatch
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.driver import PROFILE, Connection
 from settlement.stores.scylla.connection.errors import DRIVER_ERRORS, translated
 from settlement.stores.scylla.connection.exit import end_event_loop
-from settlement.stores.scylla.tables.layout import COLUMNS, Column, is_upgradable, mismatch, missing
 from settlement.stores.timing import StatementTimes
 
 log = structlog.get_logger(__name__)
-# The driver logs each failed attempt with a traceback; this module reports its errors instead.
-logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 Row = tuple[Any, ...]
 
@@ -46,160 +34,8 @@ PAGE = 1000
 FIRST_PAGE = 64
 """Size of an iterator's first page, enough for a page of the back office. Later pages double in size up to PAGE."""
 
-_SILENT_S = 10.0
-"""After this time without an answer of any node the connection is replaced: one rejected login is enough for the driver
-to stop reconnecting."""
-_RECONNECT_S = 1.0  # the driver's default waits up to ten minutes after a long outage
-
-_PROFILE = "settlement"  # execution profile; cqlengine configures the default one for itself
-
-
-@dataclass(frozen=True)
-class Access:
-    """Addresses of the servers, and the parameters of connections and requests."""
-
-    hosts: tuple[str, ...] = ("127.0.0.1",)
-    port: int = 9042
-    keyspace: str = "exchange_settlement"
-    replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}"  # CQL map, for `init`
-    username: str = ""
-    password: str = field(default="", repr=False)
-    local_dc: str = ""  # empty: the data centre of the first host
-    consistency: str = "LOCAL_QUORUM"
-    timeout_ms: int = 10_000  # of one request
-    in_flight: int = 16  # concurrent requests
-
-    @property
-    def serial_consistency(self) -> int:
-        """The consistency level of lightweight transactions: local if `consistency` is."""
-        is_local = self.consistency.startswith("LOCAL_")
-        return int(ConsistencyLevel.LOCAL_SERIAL if is_local else ConsistencyLevel.SERIAL)
-
-    @property
-    def servers(self) -> str:
-        return f"ScyllaDB at {','.join(self.hosts)} port {self.port}"
-
-
-class _NodeStateLogger(HostStateListener):  # type: ignore[misc] # ships no types
-    def on_up(self, host: Any) -> None:
-        log.info("store.node_up", node=str(host.endpoint))
-
-    def on_down(self, host: Any) -> None:
-        log.warning("store.node_down", node=str(host.endpoint))
-
-    def on_add(self, host: Any) -> None:
-        log.info("store.node_joined", node=str(host.endpoint))
-
-    def on_remove(self, host: Any) -> None:
-        log.warning("store.node_left", node=str(host.endpoint))
-
-
-class _Connection:
-    """A session of the driver and its prepared statements."""
-
-    def __init__(self, access: Access, timeout_s: float) -> None:
-        self._name = name = f"scylla-{os.getpid()}-{next(_numbers)}"
-        # Not `django.db.connections`: Django would connect at the end of each web request, and before workers fork.
-        options = {"connection": cluster_options(access, timeout_s)}
-        login = {"USER": access.username, "PASSWORD": access.password}
-        CassandraConnection(name, HOST=",".join(access.hosts), NAME=access.keyspace, OPTIONS=options, **login)
-        self.session = registry.get_session(name)
-        self.session.client_protocol_handler = PackingHandler
-        registry.get_cluster(name).register_listener(_NodeStateLogger())
-        self._prepared: dict[str, Any] = {}
-        self._lock = threading.Lock()
-        self._has_keyspace = False
-        self._silent_since_s: float | None = None
-        self.replacing = threading.Lock()  # not a lock of the module, which could be held while the process forks
-
-    def close(self) -> None:
-        registry.unregister_connection(self._name)
-
-    def record_outcome(self, error: Exception | None) -> None:
-        """Records whether any node could be reached. A time-out is ignored, because the node may only be slow."""
-        if _is_silence(error):
-            if self._silent_since_s is None:
-                self._silent_since_s = time.monotonic()
-        elif not isinstance(error, OperationTimedOut):
-            self._silent_since_s = None
-
-    def may_be_lost(self) -> bool:
-        """Whether no node has answered for _SILENT_S. True for one caller only, and again after the same time."""
-        since_s, now_s = self._silent_since_s, time.monotonic()
-        if since_s is None or now_s - since_s < _SILENT_S:
-            return False
-        with self._lock:
-            is_first = self._silent_since_s == since_s
-            if is_first:
-                self._silent_since_s = now_s
-            return is_first
-
-    def prepare(self, access: Access, statement: str) -> Any:
-        prepared = self._prepared.get(statement)
-        if prepared is None:
-            with self._lock:
-                if not self._has_keyspace:
-                    self._use(access.keyspace)
-                    self._has_keyspace = True
-                try:
-                    prepared = self._prepared[statement] = self.session.prepare(statement)
-                except NoHostAvailable as error:
-                    self.record_outcome(error)
-                    raise
-                prepared.is_idempotent = True
-        return prepared
-
-    def _use(self, keyspace: str) -> None:
-        self.session.set_keyspace(keyspace)
-        columns = [Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=_PROFILE)]
-        difference = mismatch(columns)
-        if difference is not None:
-            raise StoreMisconfigured(f"Keyspace {keyspace} was created by another version: its {difference}.")
-        tables = missing(columns)
-        if tables:
-            kind = StoreUninitialized if is_upgradable(columns) else StoreMisconfigured
-            raise kind(
-                f"Keyspace {keyspace} lacks {', '.join(tables)}: manage.py init_store creates keyspace and tables."
-            )
-
-
-def _is_silence(error: Exception | None) -> bool:
-    """Whether no node could be reached."""
-    if not isinstance(error, NoHostAvailable):
-        return False
-    by_node = error.errors.values() if isinstance(error.errors, dict) else error.errors
-    return all(isinstance(one, ConnectionException | OSError) for one in by_node)
-
-
-def cluster_options(access: Access, timeout_s: float) -> dict[str, Any]:
-    policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(access.local_dc))
-
-    def profile(**more: Any) -> ExecutionProfile:
-        return ExecutionProfile(
-            load_balancing_policy=policy,
-            consistency_level=ConsistencyLevel.name_to_value[access.consistency],
-            serial_consistency_level=access.serial_consistency,
-            request_timeout=timeout_s,
-            **more,
-        )
-
-    return {
-        "port": access.port,
-        "protocol_version": 4,  # the newest that both servers support; `batches` serializes for this version
-        "compression": False,  # rows have about 100 bytes; compression costs more CPU time than it saves on the network
-        # Without it a batch takes about 40 ms longer: it is sent in several writes, delayed by Nagle's algorithm.
-        "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        # Not the time-out of a request: a connection is opened once, and a login takes longer than a request.
-        "connect_timeout": access.timeout_ms / 1000,
-        "control_connection_timeout": access.timeout_ms / 1000,
-        "reconnection_policy": ConstantReconnectionPolicy(_RECONNECT_S, max_attempts=None),
-        "execution_profiles": {EXEC_PROFILE_DEFAULT: profile(), _PROFILE: profile(row_factory=tuple_factory)},
-    }
-
-
-_connected: dict[tuple[int, Access], _Connection] = {}
+_connected: dict[tuple[int, Access], Connection] = {}
 _connecting = threading.Lock()
-_numbers = count()
 
 
 @atexit.register  # registered after the driver's handler, so it runs before that
@@ -219,7 +55,7 @@ class Session:
         self._times = StatementTimes(slow_query_ms)
         self._timeout_s = (access.timeout_ms if timeout_ms is None else timeout_ms) / 1000
 
-    def open(self) -> _Connection:
+    def open(self) -> Connection:
         """The process's connection. Raises StoreUnavailable, StoreRejected."""
         key = (os.getpid(), self.access)
         found = _connected.get(key)
@@ -227,20 +63,20 @@ class Session:
             with self.translating(), _connecting:
                 found = _connected.get(key)
                 if found is None:
-                    found = _connected[key] = _Connection(self.access, self._timeout_s)
+                    found = _connected[key] = Connection(self.access, self._timeout_s)
         elif found.may_be_lost():
             # In a thread, because connecting takes until the time-out while the servers are unreachable.
             threading.Thread(target=self._replace, args=(key, found), name="scylla-replace", daemon=True).start()
         return found
 
-    def _replace(self, key: tuple[int, Access], lost: _Connection) -> None:
+    def _replace(self, key: tuple[int, Access], lost: Connection) -> None:
         """Opens a new connection and then closes the lost one, which may recover until then."""
         if not lost.replacing.acquire(blocking=False):
             return
         try:
             if _connected[key] is not lost:
                 return
-            _connected[key] = _Connection(self.access, self._timeout_s)
+            _connected[key] = Connection(self.access, self._timeout_s)
         except DRIVER_ERRORS as error:
             log.warning("store.reconnect_failed", error=str(translated(error, self.access.servers)))
             return
@@ -324,7 +160,7 @@ class Session:
             query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
             return {
                 name: dict(replication)
-                for name, replication in self.open().session.execute(query, execution_profile=_PROFILE)
+                for name, replication in self.open().session.execute(query, execution_profile=PROFILE)
             }
 
     def query_id(self, statement: str) -> bytes:
@@ -383,10 +219,10 @@ class Session:
     def _send_batch(self, batch: PackedBatch) -> Any:
         return self._execute(self.open(), batch, batch.name)
 
-    def _execute(self, connected: _Connection, statement: Any, name: str, paging_state: bytes | None = None) -> Any:
+    def _execute(self, connected: Connection, statement: Any, name: str, paging_state: bytes | None = None) -> Any:
         began = time.perf_counter()
         future = connected.session.execute_async(
-            statement, timeout=self._timeout_s, execution_profile=_PROFILE, paging_state=paging_state
+            statement, timeout=self._timeout_s, execution_profile=PROFILE, paging_state=paging_state
         )
         context = (connected, name, began)
         future.add_callbacks(self._note_answer, self._note_failure, context, None, context, None)
@@ -394,11 +230,11 @@ class Session:
 
     # Called on the driver's threads
 
-    def _note_answer(self, answer: Any, connected: _Connection, name: str, began: float) -> None:
+    def _note_answer(self, answer: Any, connected: Connection, name: str, began: float) -> None:
         self._times.note(name, began)
         connected.record_outcome(None)
 
-    def _note_failure(self, error: Exception, connected: _Connection, name: str, began: float) -> None:
+    def _note_failure(self, error: Exception, connected: Connection, name: str, began: float) -> None:
         self._times.note(name, began)
         connected.record_outcome(error)
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from django.conf import settings
 
-from settlement.stores.scylla.connection.session import Access
+from settlement.stores.scylla.connection.access import Access
 
 PROGRAM = """
 import atexit, sys, threading
@@ -18,7 +18,8 @@ def tell():  # registered first, and so run last: after the driver and the store
 import django
 
 django.setup()
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.session import Session
 
 Session(Access(hosts=(sys.argv[1],), port=int(sys.argv[2]))).keyspaces()
 from cassandra.io import libevreactor

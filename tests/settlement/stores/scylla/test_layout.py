@@ -12,7 +12,8 @@ from scripts.services import Running
 from settlement import wiring
 from settlement.audit import verify
 from settlement.stores.base import StoreMisconfigured
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.layout import Column, declared, mismatch
 from settlement.stores.scylla.tables.models import MODELS

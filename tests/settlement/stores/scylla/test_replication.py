@@ -11,13 +11,14 @@ from structlog.testing import capture_logs
 
 from scripts.services import Running
 from settlement.stores.base import StoreMisconfigured
+from settlement.stores.scylla.connection.access import Access
 from settlement.stores.scylla.connection.replication import (
     Replication,
     existing_keyspace_fault,
     new_keyspace_fault,
     replicas,
 )
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import options_text
 from settlement.stores.sql.store import SqlStore

@@ -33,9 +33,10 @@ from settlement.audit import verify
 from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
 from settlement.stores.scylla import keys
 from settlement.stores.scylla import statements as scylla_statements
-from settlement.stores.scylla.connection import session as scylla_session
+from settlement.stores.scylla.connection import driver
+from settlement.stores.scylla.connection.access import Access
 from settlement.stores.scylla.connection.errors import translated
-from settlement.stores.scylla.connection.session import Access, Session
+from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.index import OPEN_ORDERS
 from settlement.stores.scylla.keys import BUCKET_SIZE, head_stamp, last_stamp, stamp
 from settlement.stores.scylla.store import ScyllaStore
@@ -225,7 +226,7 @@ def test_a_login_that_is_refused_for_a_while_does_not_end_the_connection_permane
     scylla_access: Access, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     """As when a quorum of the nodes that hold the roles is away: the driver never tries that node again by itself."""
-    monkeypatch.setattr(scylla_session, "_SILENT_S", 0.5)
+    monkeypatch.setattr(driver, "_SILENT_S", 0.5)
     session = Session(replace(scylla_access, timeout_ms=2000 + threads))  # so that the connection is this test's own
     query = "SELECT shard FROM settlement_checkpoints WHERE shard = ? AND stage = ?"
     assert session.rows(query, (10**6, "appended")) == []
