@@ -1,8 +1,8 @@
 """Creates settlement's components from the site's settings. No other module of this package reads settings."""
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -11,6 +11,7 @@ from django.db import connections
 from matching.commandline.engine_addresses import replicas
 from matching.commandline.own_keys import SETTLEMENT_KEY, network_of
 from matching.core.epochs import Epoch, newest
+from matching.core.errors import EngineUnreachable
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import SnapshotFolder
 from matching.transport.wire import Addresses
@@ -18,8 +19,11 @@ from settlement import earlier_store, lock
 from settlement.clock import SystemClock
 from settlement.durable.spill import Spill
 from settlement.errors import CannotRun
+from settlement.maintenance import inspection
 from settlement.maintenance.inspection import Site
+from settlement.maintenance.kept_blocks import Source
 from settlement.maintenance.restoring import Place
+from settlement.maintenance.rings import ring_at
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
@@ -79,6 +83,20 @@ def site(access: Callable[[], tuple[str, str] | None]) -> Site:
 def place(store: Store, leader: Epoch) -> Place:
     """Where a command restores to. `leader`: the engine of this DATA_DIR."""
     return Place(store, data_dir(), trail, dead_letters(store), SystemClock(), options(), leader)
+
+
+def rings(addresses: Sequence[str]) -> list[Source]:
+    """The rings of these engines; without addresses, that of the engine of this DATA_DIR, if it runs and answers.
+
+    Raises EngineUnreachable, AddressUnusable, KeysUnusable.
+    """
+    if addresses:
+        make_network = network_of(SETTLEMENT_KEY)
+        return [ring_at(address, make_network) for address in addresses]
+    if inspection.engine_runs(data_dir()):
+        with suppress(EngineUnreachable):
+            return [ring_at(settings.ENGINE_COMMAND_ADDRESS, network_of(SETTLEMENT_KEY))]
+    return []
 
 
 def scylla_access() -> Access:

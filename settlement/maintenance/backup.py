@@ -123,7 +123,7 @@ def read(folder: Path) -> Manifest:
 
 def source_of(folder: Path) -> Source:
     """The blocks of a backup."""
-    return Source("backup", folder / _BLOCKS, lambda: _segments(folder).examine())
+    return Source("backup", str(folder / _BLOCKS), lambda: _segments(folder).examine())
 
 
 def files_below(folder: Path, name: str) -> list[Path]:

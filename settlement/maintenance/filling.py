@@ -118,7 +118,7 @@ def _refuse_conflicts(store: Store, head: Link, logs: Sequence[KeptLog]) -> None
             known, of = seen.setdefault((link.number, link.epoch), (link.hash, log.source.name))
             if known != link.hash:
                 raise ChainConflict(
-                    f"Block {link.number} in the {log.source.name} ({log.source.folder}) differs from that in the "
+                    f"Block {link.number} in the {log.source.name} ({log.source.place}) differs from that in the "
                     f"{of}: one of them is of another exchange. Keep both, and move away the one that does not belong "
                     "here."
                 )
@@ -129,7 +129,7 @@ def _refuse_conflicts(store: Store, head: Link, logs: Sequence[KeptLog]) -> None
         if is_other or (following and following.prev_hash != head.hash and following.epoch >= head.epoch):
             number = common.number if is_other and common else head.number + 1
             raise ChainConflict(
-                f"Block {number} in the {log.source.name} ({log.source.folder}) does not fit the store: one of the two "
+                f"Block {number} in the {log.source.name} ({log.source.place}) does not fit the store: one of the two "
                 "is of another exchange. Keep both, and give the setting that names the right store."
             )
 
@@ -139,7 +139,7 @@ def _refuse_gap(end: Link, logs: Sequence[KeptLog], epochs: Sequence[Epoch]) -> 
         last = max((link.number for link in log.links if admits(epochs, link.epoch, link.number)), default=0)
         if last > end.number:
             raise GapUnfilled(
-                f"The {log.source.name} ({log.source.folder}) holds blocks up to {last}, but block "
+                f"The {log.source.name} ({log.source.place}) holds blocks up to {last}, but block "
                 f"{end.number + 1} is neither in the store nor in a file here: restore the newest backup "
                 "(manage.py restore BACKUP), which also takes these blocks."
             )

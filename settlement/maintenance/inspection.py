@@ -101,13 +101,12 @@ def look(site: Site) -> Facts:
     snapshots = _snapshots(folder)
     written = _trail(folder)  # before the store, which is never behind it
     keys, bad_keys = _keys(KeyFolder(folder / "keys"))
-    engine_runs, settlement_runs = is_held(folder / _ENGINE_LOCK), is_held(folder / lock.NAME)
     return Facts(
         site=site,
         is_there=folder.is_dir(),
         access=site.access() if folder.is_dir() else None,
-        engine_runs=engine_runs,
-        settlement_runs=settlement_runs,
+        engine_runs=engine_runs(folder),
+        settlement_runs=is_held(folder / lock.NAME),
         store=_store(site, lambda last: _compared(last, logs, snapshots)),
         logs=logs,
         unreadable=unreadable,
@@ -117,6 +116,10 @@ def look(site: Site) -> Facts:
         keys=keys,
         bad_keys=bad_keys,
     )
+
+
+def engine_runs(data_dir: Path) -> bool:
+    return is_held(data_dir / _ENGINE_LOCK)
 
 
 def is_held(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The blocks that are kept in files beside the store: settlement's spill and the engine's write-ahead log."""
+"""The blocks that are kept beside the store: settlement's spill and the engine's write-ahead log."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,11 +12,15 @@ from settlement.durable import spill
 
 
 class Source(NamedTuple):
-    """A folder with files of blocks; `examine` reads them without changing anything and raises LogUnusable."""
+    """A folder with files of blocks, or an engine; `examine` changes nothing there and raises LogUnusable."""
 
     name: str  # in sentences
-    folder: Path
+    place: str  # the folder, or the engine's address
     examine: Callable[[], Iterator[SegmentFile]]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.place)
 
 
 class Link(NamedTuple):
@@ -53,8 +57,8 @@ class KeptLog(NamedTuple):
 
 def sources(data_dir: Path) -> list[Source]:
     return [
-        Source("spill", data_dir / "spill", lambda: spill.examine(data_dir / "spill")),
-        Source("write-ahead log", data_dir / "wal", lambda: wal.examine(data_dir / "wal")),
+        Source("spill", str(data_dir / "spill"), lambda: spill.examine(data_dir / "spill")),
+        Source("write-ahead log", str(data_dir / "wal"), lambda: wal.examine(data_dir / "wal")),
     ]
 
 

@@ -40,16 +40,16 @@ class Restored(NamedTuple):
 def restore(
     place: Place,
     stop: Callable[[], bool],
-    backup: Sequence[Source] = (),
+    beside: Sequence[Source] = (),
     recorded: Sequence[Epoch] = (),
     progress: Progress = lambda done, last: None,
 ) -> Restored:
     """Can be repeated after it was killed: it goes on with what the store has then.
 
-    `backup` holds blocks before those of DATA_DIR, `recorded` the epochs beside them. Raises what `fill` and `rebuild`
-    raise.
+    `beside` are a backup and rings of engines; `recorded` are the epochs of the backup. Raises what `fill` and
+    `rebuild` raise.
     """
-    sources = [*backup, *kept_blocks.sources(place.data_dir)]
+    sources = [*beside, *kept_blocks.sources(place.data_dir)]
     filled = fill(place.store, sources, Engine(), place.leader, recorded, progress)
     trail = place.trail()
     try:

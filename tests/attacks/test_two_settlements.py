@@ -74,3 +74,13 @@ def test_the_second_settlement_names_the_first_and_ends_and_a_killed_one_is_repl
 
     first.stop(signal.SIGKILL)
     has_started(settlement(start, store_url))
+
+
+def test_restore_names_the_settlement_that_runs_and_does_nothing(start: Start, store_url: str) -> None:
+    first = has_started(settlement(start, store_url))
+    restored = start("restore", DATABASE_URL=store_url)
+    until(lambda: restored.popen.poll() is not None, "the end of restore", START_S)
+    assert restored.stop() == 2
+    owner = f"(settlement on {socket.gethostname()[:30]}, process {first.popen.pid})"
+    assert f"{owner}: stop it first." in "".join(restored.errors)
+    assert not restored.lines

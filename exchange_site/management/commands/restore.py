@@ -32,13 +32,20 @@ class Command(ExchangeCommand):
             metavar="BACKUP",
             help="a folder that backup has written",
         )
+        parser.add_argument(
+            "--from-engine",
+            action="append",
+            default=[],
+            metavar="ADDRESS",
+            help="also take the blocks that this leader or follower holds; repeat for several",
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
-    def handle(self, *, folder: Path | None, as_json: bool, **options: Any) -> None:
+    def handle(self, *, folder: Path | None, from_engine: list[str], as_json: bool, **options: Any) -> None:
         self.so_far = f"what was written is complete in itself; {_CONTINUATION}"
         stop, store = stop_on_signals(), wiring.store()
         wiring.collect_garbage_rarely()
-        with lock.exclusive(wiring.data_dir()), progress.blocks("restoring") as reach:
+        with lock.exclusive(wiring.data_dir()), wiring.store_lock(), progress.blocks("restoring") as reach:
             manifest = backup.read(folder) if folder else None
             store.init()  # also a database that is lost
             if folder and manifest:
@@ -48,7 +55,7 @@ class Command(ExchangeCommand):
                 done = restore(
                     wiring.place(store, engine_wiring.leader()),
                     stop.is_set,
-                    backup=[backup.source_of(folder)] if folder else (),
+                    beside=[*([backup.source_of(folder)] if folder else []), *wiring.rings(from_engine)],
                     recorded=manifest.epochs if manifest else (),
                     progress=reach,
                 )
