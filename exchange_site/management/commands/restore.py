@@ -45,8 +45,8 @@ class Command(ExchangeCommand):
         self.so_far = f"what was written is complete in itself; {_CONTINUATION}"
         stop, store = stop_on_signals(), wiring.store()
         wiring.collect_garbage_rarely()
+        manifest = backup.read(folder) if folder else None
         with lock.exclusive(wiring.data_dir()), wiring.store_lock(), progress.blocks("restoring") as reach:
-            manifest = backup.read(folder) if folder else None
             store.init()  # also a database that is lost
             if folder and manifest:
                 unpacking.refuse_other_content(store, manifest, folder)
