@@ -6,7 +6,7 @@ class BackOfficeConfig(AppConfig):
     verbose_name = "Back office"
 
     def ready(self) -> None:
-        from back_office import logins, sessions  # needs the models of users
+        from back_office.access import logins, sessions  # they need the models of users
 
         logins.connect()
         sessions.connect()

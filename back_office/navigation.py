@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from back_office import permissions
+from back_office.access import permissions
 
 
 def _page(title: str, icon: str, name: str, permission: str) -> dict[str, Any]:

@@ -19,7 +19,18 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST, require_safe
 
-from back_office import outages, permissions, readers
+from back_office import outages, readers
+from back_office.access import permissions
+from back_office.access.permissions import (
+    ALARMS,
+    BALANCES,
+    BLOCKS,
+    DEAD_LETTERS,
+    ENTRIES,
+    ORDERS,
+    RECONCILIATIONS,
+    TRADES,
+)
 from back_office.formats import ReferenceData
 from back_office.pages.accounts import AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
@@ -30,7 +41,6 @@ from back_office.pages.orders import OrderPages
 from back_office.pages.overview import OverviewPages
 from back_office.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
 from back_office.pages.trades import TradePages
-from back_office.permissions import ALARMS, BALANCES, BLOCKS, DEAD_LETTERS, ENTRIES, ORDERS, RECONCILIATIONS, TRADES
 from matching.core.decimals import INT64_MAX
 from settlement import tasks, wiring
 from settlement.errors import CannotRun

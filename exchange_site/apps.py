@@ -6,6 +6,7 @@ class ExchangeSiteConfig(AppConfig):
     verbose_name = "Exchange"
 
     def ready(self) -> None:
-        from exchange_site import checks, logs  # noqa: F401  (importing checks registers them)
+        from exchange_site import logs
+        from exchange_site.configuration import checks  # noqa: F401  (importing checks registers them)
 
         logs.configure()

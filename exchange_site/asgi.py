@@ -6,8 +6,8 @@ import warnings
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
-from exchange_site.web import set_up_web
-from exchange_site.web_requests import RequestLimits
+from exchange_site.web.requests import RequestLimits
+from exchange_site.web.start import set_up_web
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
 set_up_web()

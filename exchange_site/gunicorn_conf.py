@@ -11,8 +11,8 @@ from django.conf import settings
 from gunicorn import glogging
 from gunicorn.config import Config
 
-from exchange_site.web import set_up_web
-from exchange_site.web_connections import ConnectionLimits, LimitedConnection
+from exchange_site.web.connections import ConnectionLimits, LimitedConnection
+from exchange_site.web.start import set_up_web
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
 set_up_web()  # here, not in the worker: gunicorn would restart a worker that exits, again and again
@@ -38,7 +38,7 @@ LimitedConnection.limits = ConnectionLimits(
 )
 bind = settings.WEB_ADDRESS
 workers = 1
-worker_class = "exchange_site.web_connections.Worker"
+worker_class = "exchange_site.web.connections.Worker"
 timeout = 60
 graceful_timeout = 10
 keepalive = 5

@@ -52,7 +52,7 @@ def settings(log_format: str, level: str) -> dict[str, Any]:
             # Django's own handlers would write a second, unstructured copy of each request error.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            "axes": {"level": "ERROR"},  # back_office.logins logs the same as events
+            "axes": {"level": "ERROR"},  # back_office.access.logins logs the same as events
             "django.request": {"filters": ["database-errors"]},
         },
     }

@@ -3,18 +3,18 @@
 `manage.py describe_settings` generates docs/settings.md from this file.
 
 Nothing here raises: an invalid value is replaced by its default and added to `SETTING_PROBLEMS`, and
-`exchange_site.checks` refuses to start. Nothing is written; the secret key created by `make run` is read.
+`exchange_site.configuration.checks` refuses to start. Nothing is written; the secret key created by `make run` is read.
 """
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.core.management.utils import get_random_secret_key
 
 from back_office import navigation
 from exchange_site import logs
-from exchange_site.environment import Environment, kept_secret
+from exchange_site.configuration import background, database
+from exchange_site.configuration.environment import Environment, kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -146,10 +146,7 @@ SETTLEMENT_SNAPSHOT_BLOCKS = _env.whole(
     unit="blocks",
 )
 SETTLEMENT_STORE_TIMEOUT_MS = _env.whole(
-    "SETTLEMENT_STORE_TIMEOUT_MS",
-    1000,
-    "Timeout of settlement's requests to the store, before a retry.",
-    unit="ms",
+    "SETTLEMENT_STORE_TIMEOUT_MS", 1000, "Timeout of settlement's requests to the store, before a retry.", unit="ms"
 )
 SETTLEMENT_HTTP_ADDRESS = _env.text(
     "SETTLEMENT_HTTP_ADDRESS",
@@ -200,21 +197,7 @@ _database = _env.database(
     "`postgres://USER:PASSWORD@HOST:PORT/NAME`.",
     shown="SQLite, `DATA_DIR/exchange.sqlite3`",
 )
-if _database["ENGINE"] == "django.db.backends.sqlite3":
-    _database["ENGINE"] = "settlement.stores.sql.sqlite"  # opens a database, never creates one
-    _database["OPTIONS"] = {
-        # Readers are not blocked while settlement writes. FULL: the engine discards a confirmed block, so it has to
-        # survive a power cut; NORMAL does not guarantee that in WAL mode.
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-        # A transaction that reads and then writes fails instead of waiting for a lock, so each locks at its start.
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 30,  # seconds to wait for another writer
-    }
-else:
-    # Connections to an unreachable server are dropped, so that callers can report it and retry.
-    keepalive = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
-    _database["OPTIONS"] = {"connect_timeout": 5, **keepalive, **_database.get("OPTIONS", {})}
-DATABASES: dict[str, dict[str, Any]] = {"default": _database}
+DATABASES = {"default": database.with_options(_database)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- web ---------------------------------------------------------------------------------------------------------
@@ -260,9 +243,7 @@ WEB_HTTPS = _env.flag(
     "Set if a proxy terminates TLS and sets `X-Forwarded-Proto`: cookies are then sent over TLS only.",
 )
 ALLOWED_HOSTS = _env.words(
-    "ALLOWED_HOSTS",
-    ["127.0.0.1", "localhost", "[::1]"],
-    "Host names of the site, separated by commas.",
+    "ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"], "Host names of the site, separated by commas."
 )
 CSRF_TRUSTED_ORIGINS = _env.words(
     "CSRF_TRUSTED_ORIGINS",
@@ -313,7 +294,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "back_office.sessions.SessionEndMiddleware",
+    "back_office.access.sessions.SessionEndMiddleware",
     # All views need a login, except those marked as public: health and metrics.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -349,17 +330,15 @@ AXES_COOLOFF_TIME = timedelta(minutes=LOGIN_LOCK_MINUTES)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # with the name alone, anybody could lock operators out
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # further attempts do not prolong a lock
-AXES_CLIENT_IP_CALLABLE = "back_office.logins.client_address"
-AXES_LOCKOUT_CALLABLE = "back_office.logins.locked_page"
+AXES_CLIENT_IP_CALLABLE = "back_office.access.logins.client_address"
+AXES_LOCKOUT_CALLABLE = "back_office.access.logins.locked_page"
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
-AXES_DISABLE_ACCESS_LOG = True  # back_office.logins logs the same as events
+AXES_DISABLE_ACCESS_LOG = True  # back_office.access.logins logs the same as events
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"  # after a login without a target
-LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
-USE_TZ = True
 
 STATIC_URL = "static/"
 # Static files are served from the installed packages and apps: no collectstatic is needed.
@@ -367,7 +346,6 @@ WHITENOISE_USE_FINDERS = True
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = WEB_HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # no script of the pages reads them
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = SESSION_HOURS * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -387,43 +365,16 @@ REDIS_URL = _env.text(
 )
 CELERY_FOLDER = DATA_DIR / "celery"
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1) or "filesystem://localhost"
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {
-        # Seconds until a task that a dead worker had received, but not started, is redelivered. Longer than any task
-        # waits behind others, because a task that is only delayed must not be delivered twice.
-        "visibility_timeout": 300,
-        # Seconds to wait for an unreachable Redis; short, because an operator waits for the page that sends a task.
-        "socket_connect_timeout": 2,
-        "socket_timeout": 3,
-        "socket_keepalive": True,
-        "interval_start": 0.2,
-        "connect_retries_timeout": 1,
-    }
-    if REDIS_URL
-    else {
-        # The same folder for both directions: workers read the messages that are sent.
-        "data_folder_in": str(CELERY_FOLDER / "queue"),
-        "data_folder_out": str(CELERY_FOLDER / "queue"),
-        "processed_folder": str(CELERY_FOLDER / "processed"),
-        "control_folder": CELERY_FOLDER / "control",
-    }
-)
+CELERY_BROKER_TRANSPORT_OPTIONS = background.redis_options() if REDIS_URL else background.folder_options(CELERY_FOLDER)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker without a limit
 # A task is acknowledged when it starts, not when it ends (acks_late): the schedule repeats a task of a dead worker
 # anyway, and a task that kills its worker is not delivered to the next one.
 CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_IGNORE_RESULT = True  # tasks store their results in tables that pages read
-CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ("json",)  # never pickle, which can execute code from a message
-CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(CELERY_FOLDER / "beat-schedule")
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "clear-expired-sessions": {"task": "exchange_site.tasks.clear_expired_sessions", "schedule": 86_400.0},
-    # A run that has not started when the next one is due expires: they must not pile up while no worker runs.
-    "reconcile": {"task": "settlement.tasks.reconcile", "schedule": 60.0, "options": {"expires": 55.0}},
-    "sweep": {"task": "settlement.tasks.sweep", "schedule": 3600.0, "options": {"expires": 3000.0}},
-}
+CELERY_BEAT_SCHEDULE = background.SCHEDULE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # --- logs --------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from back_office.access.permissions import BALANCES, BLOCKS, ORDERS, TRADES, User, missing, refusal
 from back_office.formats import ReferenceData
-from back_office.permissions import BALANCES, BLOCKS, ORDERS, TRADES, User, missing, refusal
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base import Store
 

@@ -6,7 +6,7 @@ import urllib.request
 
 from django.conf import settings
 
-from exchange_site.addresses import parse_host_port
+from exchange_site.configuration.addresses import parse_host_port
 from exchange_site.operations.first_start import ADMINISTRATOR
 
 PATIENCE_S = 180.0  # the first start compiles the kernel

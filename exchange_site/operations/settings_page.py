@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import groupby
 
-from exchange_site.environment import Description
+from exchange_site.configuration.environment import Description
 
 _HEAD = """# Settings
 

@@ -12,7 +12,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import structlog
 from prometheus_client import make_wsgi_app
 
-from exchange_site.addresses import PortInUseError, parse_host_port, refuse_port_in_use
+from exchange_site.configuration.addresses import PortInUseError, parse_host_port, refuse_port_in_use
 from exchange_site.operations import health
 
 log = structlog.get_logger(__name__)

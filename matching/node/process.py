@@ -14,13 +14,13 @@ from matching.core.engine import Engine
 from matching.core.epochs import Epoch
 from matching.core.errors import BadBlock, Diverged, MatchingError
 from matching.feed.reader import Feed
-from matching.node import replica
 from matching.node.block_clock import BlockClock, LogTime
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.follower import Follower, follow
 from matching.node.leadership import Objection, join_epoch, take_lead
 from matching.node.publisher import Publisher
 from matching.node.recovery import Recovered, Stopped
+from matching.node.replicas import replica
 from matching.node.sequencer import Sequencer
 from matching.node.server import Leader, serve
 from matching.node.services import Services

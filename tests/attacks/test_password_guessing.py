@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
-from back_office import sessions
+from back_office.access import sessions
 
 PASSWORD = "long enough to be accepted 1"
 LOGIN = "/admin/login/"

@@ -5,8 +5,8 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
+from tests.back_office.access.test_access import PAGES
 from tests.back_office.conftest import words
-from tests.back_office.test_access import PAGES
 
 WARNING = "Sockets without keys (PLAIN_SOCKETS)"
 FRAGMENTS = [reverse("office:live"), reverse("office:jump") + "?q=BTC-USD"]

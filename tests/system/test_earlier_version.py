@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange_site.folders import make_private
+from exchange_site.configuration.folders import make_private
 from exchange_site.operations.free_addresses import free_http_address
 from matching.client import Client
 from matching.storage.input_logs.wal import WalLog

@@ -23,6 +23,7 @@ NEEDED = {
     "submit": ["file"],
     "make_keys": ["observer", "screen"],
     "revoke_key": ["observer", "screen"],
+    "backup": ["folder"],
     "convert_lobster": ["file"],
     "get_trade": ["1"],
     "list_trades": ["--from-sequence", "1", "--to-sequence", "2"],
@@ -85,7 +86,9 @@ def test_a_signal_ends_a_blocked_command_with_one_sentence(
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("command", ["submit", "run_engine"])
-@pytest.mark.parametrize("module", ["django.core.management", "exchange_site.startup", "exchange_site.checks"])
+@pytest.mark.parametrize(
+    "module", ["django.core.management", "exchange_site.startup", "exchange_site.configuration.checks"]
+)
 def test_a_signal_while_a_command_loads_ends_it_with_one_sentence(
     command: str, module: str, number: signal.Signals, blocker: Blocker, tmp_path: Path
 ) -> None:

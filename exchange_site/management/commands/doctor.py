@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from exchange_site import folders
+from exchange_site.configuration import folders
 from settlement import wiring
 from settlement.commandline import CHECK_FAILED, ExchangeCommand
 from settlement.maintenance import doctor_text

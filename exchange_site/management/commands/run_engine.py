@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 from prometheus_client import REGISTRY
 
-from exchange_site.addresses import AddressError
+from exchange_site.configuration.addresses import AddressError
 from exchange_site.engine_host import wiring
 from exchange_site.operations import first_start, worker_http
 from matching.commandline.interruption import stop_on_signals

@@ -8,8 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 
-from exchange_site import addresses
-from exchange_site.checks import HTTP_ADDRESSES, ZMQ_ADDRESSES
+from exchange_site.configuration import addresses
+from exchange_site.configuration.checks import HTTP_ADDRESSES, ZMQ_ADDRESSES
 from exchange_site.operations import readiness, supervisor
 from exchange_site.operations.program_logs import ProgramLogs
 from exchange_site.operations.supervisor import Program

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
-from exchange_site.addresses import AddressError
+from exchange_site.configuration.addresses import AddressError
 from exchange_site.engine_host.forked_snapshots import ForkedWriter
 from exchange_site.operations import first_start, health, register_exchange, worker_http
 from matching.commandline.interruption import exit_code, stop_on_signals

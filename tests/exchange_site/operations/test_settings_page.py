@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as site
 
-from exchange_site.environment import Description, Environment
+from exchange_site.configuration.environment import Description, Environment
 from exchange_site.operations import settings_page
 
 PAGE = Path(site.BASE_DIR) / "docs" / "settings.md"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from prometheus_client import Counter
 
-from exchange_site.addresses import AddressError, PortInUseError
+from exchange_site.configuration.addresses import AddressError, PortInUseError
 from exchange_site.operations.health import Check
 from exchange_site.operations.worker_http import WorkerServer, serve
 

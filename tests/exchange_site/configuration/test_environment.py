@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange_site.environment import Environment, kept_secret
+from exchange_site.configuration.environment import Environment, kept_secret
 
 DEFAULT = {"ENGINE": "django.db.backends.sqlite3", "NAME": "default"}
 

@@ -11,7 +11,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from exchange_site.checks import FOLDER, SETTINGS, WEB
+from exchange_site.configuration.checks import FOLDER, SETTINGS, WEB
 from exchange_site.startup import set_up
 
 STARTS = [SETTINGS, FOLDER]

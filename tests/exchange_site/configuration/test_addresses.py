@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from exchange_site.addresses import (
+from exchange_site.configuration.addresses import (
     AddressError,
     HostPort,
     PortInUseError,

@@ -17,8 +17,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from exchange_site import folders, logs
-from exchange_site.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
+from exchange_site import logs
+from exchange_site.configuration import folders
+from exchange_site.configuration.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
 from matching.storage.disk import make_folder
 
 SETTINGS = "exchange_settings"  # for every process

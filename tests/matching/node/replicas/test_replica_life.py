@@ -15,7 +15,7 @@ from matching.core.errors import EngineRefused, NoAnswer
 from matching.feed.reader import Feed
 from matching.node import process
 from matching.node.recovery import CannotLead
-from matching.node.replica import CATCHING_UP, UNCERTAIN
+from matching.node.replicas.replica import CATCHING_UP, UNCERTAIN
 from matching.node.status import HALTED, StatusBoard
 from matching.storage.disk import LocalDisk
 from matching.storage.input_logs import frames

@@ -14,9 +14,9 @@ from matching.core.engine import Engine
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import BadMessage, LogUnusable
 from matching.node.block_clock import LogTime
-from matching.node.client_batches import ClientBatches, Waiting
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.publisher import Publisher
+from matching.node.replicas.client_batches import ClientBatches, Waiting
 from matching.node.sequencer import LogPosition, Sequenced, Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.history import StoredUpTo

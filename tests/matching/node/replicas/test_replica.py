@@ -9,7 +9,7 @@ from matching.client.connection import Connection
 from matching.core.engine import Engine
 from matching.core.errors import EngineRefused, LogUnusable
 from matching.node.follower import re_executed
-from matching.node.replica import log_client
+from matching.node.replicas.replica import log_client
 from matching.storage.input_logs import frames
 from matching.transport import wire
 from matching.transport.engine_roles import REPLICA

@@ -1,0 +1,1 @@
+"""Reading and checking of settings: environment variables, addresses, folders, the database."""

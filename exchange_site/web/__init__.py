@@ -1,0 +1,1 @@
+"""What the web server process adds to Django: its first step, and limits of connections and requests."""

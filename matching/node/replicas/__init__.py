@@ -1,0 +1,1 @@
+"""One of several engines that read the same Kafka topic."""
