@@ -1,4 +1,4 @@
-"""The web site as an ASGI application: Django behind the limits of `web_requests`."""
+"""The web site as an ASGI application: Django behind the limits of `web.requests`."""
 
 import os
 import warnings

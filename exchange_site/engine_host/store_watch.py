@@ -1,6 +1,6 @@
 """Polls the store in a thread: for an epoch of another engine, and for the newest block of this engine in the store.
 
-It also passes the key register on.
+It also exchanges the key register with the store.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What a first start creates: any command the sockets' keys; `make run` also a secret key and an administrator."""
+"""What a first start creates: the sockets' keys (any command), a secret key and an administrator (`make run`)."""
 
 import os
 import secrets

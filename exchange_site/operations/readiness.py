@@ -1,4 +1,4 @@
-"""Waits until every part of a running exchange is ready; the message with address and login for the operator."""
+"""Waits until every part of a running exchange is ready, and tells the operator its address and how to log in."""
 
 import time
 import urllib.error

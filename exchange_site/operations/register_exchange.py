@@ -1,7 +1,7 @@
-"""Passes the key register between the store and this machine: both end with the newest one.
+"""Exchanges the key register between the store and this machine: afterwards both have the newest one.
 
 Engines and settlement on several machines share the store, so a key that is registered or revoked on one machine
-counts on the others a second later. The store is not believed: what the root key did not sign changes nothing.
+counts on the others a second later. A register in the store that the root key did not sign is ignored.
 """
 
 from collections.abc import Callable

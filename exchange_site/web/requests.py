@@ -4,7 +4,7 @@ They keep pages from delaying health checks, and slow request bodies from delayi
 
 Django runs a view in a thread, with a database connection of its own, until it has the response. These limits bound the
 threads and connections. A request gets a place only after its body has arrived, and the server buffers the response
-(`web_connections`), so a slow client never occupies a place.
+(`web.connections`), so a slow client never occupies a place.
 """
 
 import asyncio

@@ -14,7 +14,7 @@
     retransmission socket (engine ROUTER, readers DEALER)
         → blocks, first, last         ← block, part, …, several times, then sent, last | or missing, first, oldest held
         → confirm, CONFIRMATION       all blocks up to this one are durable in that store or its settlement's spill
-        ← refused, JSON               if it is of another store or chain; a confirmation that counts is not answered
+        ← refused, JSON               if it is of another store or chain; an accepted one is not answered
         → status, correlation         ← status, JSON, correlation
         → following, JSON             a follower's addresses, every FOLLOWING_S; not answered
         → snapshot, number, offset    0: the newest

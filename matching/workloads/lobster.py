@@ -7,9 +7,9 @@ may be a header.
     1 new limit order      → order, with the recorded id as client_order_id
     2 partly cancelled     → replace with the smaller open quantity
     3 deleted              → cancel
-    4 executed             → IOC order of a taker on the other side, for the executed quantity at that price, with the
-                             id of the executed order as client_order_id; but if that order is not first in the book's
-                             priority, a replace or cancel of it by that quantity, counted as out of turn
+    4 executed             → if the order is first in the book's priority: an IOC order on the other side, for the
+                             executed quantity at that price, with the id of the executed order as client_order_id;
+                             if it is not: a replace or cancel that removes the quantity, counted as out of turn
     5 hidden order executed, 6 auction, 7 trading halt, messages about orders from before the file, and a new order that
       would trade at once    → skipped and counted
 

@@ -1,7 +1,7 @@
 """Looks at everything that an exchange keeps: DATA_DIR, store, spill, write-ahead log, snapshots, trail, keys.
 
-Nothing is created, changed or locked for longer than a look, so it can run beside everything else. What a running
-process has just changed may be seen half: `diagnosis` leaves out what may pass by itself.
+Nothing is created, changed or locked for longer than a look, so it can run beside everything else. A change that a
+running process is making may be seen half done; `diagnosis` reports nothing that may go away by itself.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""The accounts of the back office, which no block tells of: users and groups, in the form of Django's fixtures."""
+"""The accounts of the back office, which are in no block: users and groups, in the form of Django's fixtures."""
 
 from io import StringIO
 from pathlib import Path

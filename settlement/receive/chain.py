@@ -2,7 +2,7 @@
 
 Each replica of a log sends every block. The first copy that continues the chain and passes `check` is accepted; the
 others are compared with it, by their bytes or by the hash of their bytes. If a copy differs, its sender is refused and
-the chain continues. If a copy fails `check`, its sender is refused and a new chain has to be made.
+the chain continues. If a copy fails `check`, its sender is refused and the caller has to make a new `Chain`.
 """
 
 from collections import deque

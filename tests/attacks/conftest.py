@@ -1,4 +1,4 @@
-"""Processes with keys, and the keys of attackers: what an account of the same machine can try."""
+"""Starts processes that use keys, and makes keys for attackers with an account on the same machine."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

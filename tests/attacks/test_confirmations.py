@@ -1,4 +1,4 @@
-"""Blocks are dropped because somebody said that they are durable: forged confirmations, and those of another store."""
+"""Confirmations of blocks that are not durable: forged ones, and those of a settlement with another store."""
 
 import secrets
 import signal

@@ -1,4 +1,4 @@
-"""The engine is stopped and others bind its ports, or announce themselves as its followers: nobody believes them."""
+"""Others bind the ports of a stopped engine, or announce themselves as its followers: clients refuse them."""
 
 import signal
 import time

@@ -1,1 +1,1 @@
-"""One of several engines that read the same Kafka topic."""
+"""Replicas: engines that read the same Kafka topic and all take commands."""

@@ -1,4 +1,4 @@
-"""The name of this module is given by Django: a setting names the package, Django loads its `base`."""
+"""Django requires this module's name: `ENGINE` names the package, and Django loads its module `base`."""
 
 import os
 import sqlite3
