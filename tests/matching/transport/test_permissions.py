@@ -1,8 +1,6 @@
 """The table of roles: as docs/roles.md shows it, and as an engine's sockets apply it."""
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,12 +24,9 @@ from matching.transport.permissions import (
     check_message,
 )
 from matching.transport.sockets import ALL_ROLES
+from tests.matching.roles_page import Row, shown_table
 from tests.matching.small_exchange import defined_engine
 from tests.matching.stages import HERE, ScriptedSocket
-
-PAGE = Path(__file__).parents[3] / "docs" / "roles.md"
-ROW = re.compile(r"^\| `(\w+)` \| ([^|]*) \| ([^|]*) ?\|$", re.MULTILINE)
-NAME = re.compile(r"`(\w+)`")
 
 ACCOUNTS = (3, 5)
 KEYS = {role: RegisteredKey("public", role, "alice", ACCOUNTS if role is KeyRole.TRADER else ()) for role in KeyRole}
@@ -66,23 +61,14 @@ def is_permitted(peer: RegisteredKey | None, what: "bytes | CommandKind") -> boo
 
 
 def test_the_page_shows_the_table_of_the_code() -> None:
-    shown = {role: (NAME.findall(verbs), NAME.findall(kinds)) for role, verbs, kinds in ROW.findall(PAGE.read_text())}
-    assert shown.pop("local") == ([], []), "it may do all"
-    local = TABLE[KeyRole.LOCAL]
-    assert (local.verbs, local.commands) == (ENGINE_VERBS, frozenset(CommandKind))
-    assert {role: (sorted(verbs), sorted(kinds)) for role, (verbs, kinds) in shown.items()} == {
-        role.value: (
-            sorted(verb.decode("ascii") for verb in permissions.verbs),
-            sorted(name_of(kind) for kind in permissions.commands),
+    assert shown_table() == {
+        role: Row(
+            frozenset(verb.decode("ascii") for verb in permissions.verbs),
+            frozenset(map(name_of, permissions.commands)),
+            permissions.is_limited_to_accounts,
         )
         for role, permissions in TABLE.items()
-        if role is not KeyRole.LOCAL
     }
-
-
-def test_the_page_says_whose_commands_are_limited_to_accounts() -> None:
-    limited = {role for role, _, kinds in ROW.findall(PAGE.read_text()) if "of the key's accounts" in kinds}
-    assert limited == {role.value for role, permissions in TABLE.items() if permissions.is_limited_to_accounts}
 
 
 def test_every_role_and_every_message_is_in_the_table() -> None:
