@@ -13,13 +13,18 @@ together exceed their limits it closes the one that holds most. The peer may con
 Unread bytes can take much more memory than their number: an empty frame is 2 bytes on the wire and 64 in libzmq's
 queue. So once the owner has received all complete messages, a connection may hold no more unread bytes than one valid
 message has.
+
+The number of connections is limited too, also by the files that this process may open. For one more, the oldest
+connection is closed whose peer has not proved its key yet, so that connections without keys keep nobody else away.
 """
 
 import errno
 import os
+import resource
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,19 +34,30 @@ import structlog
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from matching.transport.sockets import Limits
+from matching.transport.sockets import POLLIN, Limits
 
 log = structlog.get_logger(__name__)
 
 CHECK_S = 0.05
+_EVENT_PAUSE_S = 0.005
+"""Between two looks at new connections: a flood of them must not use more of this process's time."""
 FRAME_OVERHEAD_BYTES = 64
 """At least what ZMTP and CURVE add to a frame: a received message must not be counted with fewer bytes than arrived."""
 SUBSCRIBER_BYTES = 64 << 10
 """A subscriber sends its handshake, its subscriptions and nothing else."""
 _CHECKS_OF_LONG_MESSAGE = 3  # consecutive; bytes take a while from the kernel through libzmq
+_EVENTS_A_TURN = 128
+"""Of one socket: then connections over the limit are closed, before more are counted."""
+_UNPROVED_BYTES = 250
+"""CURVE sends less than this before the peer has proved its key: a greeting of 64 and a WELCOME of 170 bytes."""
+_RESERVED_FILES = 256
+"""Files of this process that are not connections: those of libzmq, of the store, of log, snapshots and HTTP."""
+_LOG_INTERVAL_S = 1.0
 
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_MONITOR_STOPPED
 _ENDED = (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED)
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Errors that say nothing about the connection."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, without waiting
 
 
@@ -78,7 +94,18 @@ def tcp_info(connection: socket.socket) -> TcpInfo:
 
 def duplicate(descriptor: int) -> socket.socket:
     """A connection of libzmq, which may close its own descriptor at any time. Raises OSError if it has."""
-    return socket.socket(fileno=os.dup(descriptor))
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:  # libzmq has closed it, and the number is that of another file by now
+        os.close(copy)
+        raise
+
+
+def most_connections(limits: ConnectionLimits) -> int:
+    """How many connections this process may have: a third of its files, as hundreds more may arrive at once."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(limits.connections, max(1, (files - _RESERVED_FILES) // 3))
 
 
 class Traffic:
@@ -141,6 +168,7 @@ class _Connection:
     times_empty: int = 0
     checks_of_long_message: int = 0
     sent_base: int = field(init=False)
+    acknowledged: int = 0
     acknowledged_base: int = 0
     is_cut: bool = False
 
@@ -156,13 +184,18 @@ class _Connection:
         self._check_for_long_message(self.unread - (received - self.received))
         # Never below zero: FRAME_OVERHEAD_BYTES may be too many, which must not allow the peer more bytes later.
         self.unread = max(0, self.unread + (info.arrived - self.arrived) - (received - self.received))
-        self.arrived, self.received = info.arrived, received
+        self.arrived, self.received, self.acknowledged = info.arrived, received, info.acknowledged
         if info.is_sent:
             # libzmq gives the kernel all it can, so it holds nothing for this peer. Messages that it dropped because
             # the peer's queue was full are not counted from here on.
             self.sent_base, self.acknowledged_base, self.unacknowledged = sent, info.acknowledged, 0
         else:
             self.unacknowledged = max(0, sent - self.sent_base - (info.acknowledged - self.acknowledged_base))
+
+    @property
+    def has_proved_key(self) -> bool:
+        """Whether this peer was served: without a valid key it only gets a part of a handshake."""
+        return self.received > 0 or self.acknowledged > _UNPROVED_BYTES
 
     def _check_for_long_message(self, still_unread: int) -> None:
         """Counts the checks in a row at which the peer's unfinished message was longer than a valid one.
@@ -210,6 +243,9 @@ class ConnectionWatch:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
+        self._max_connections = most_connections(limits)
+        self._refused = 0  # connections over the limit since the last line in the log
+        self._logged_at_s = -_LOG_INTERVAL_S
         self._lock = threading.Lock()
         self._monitors: list[tuple[Any, Traffic]] = []
         self._connections: dict[tuple[Traffic, int], _Connection] = {}
@@ -234,14 +270,22 @@ class ConnectionWatch:
             monitor.close(0)
 
     def _run(self) -> None:
-        while not self._stopping.wait(CHECK_S):
+        next_check_s = 0.0
+        while not self._stopping.wait(_EVENT_PAUSE_S):
             with self._lock:
                 self._monitors = [one for one in self._monitors if self._read_events(*one)]
-            self._check()
+                sources = [(monitor, POLLIN) for monitor, _ in self._monitors]
+            self._make_room()
+            if time.monotonic() >= next_check_s:
+                self._check()
+                next_check_s = time.monotonic() + CHECK_S
+            zmq.zmq_poll(sources, int(CHECK_S * 1000))
 
     def _read_events(self, monitor: Any, traffic: Traffic) -> bool:
         """Returns whether the socket is still open."""
-        while monitor.poll(0):
+        for _ in range(_EVENTS_A_TURN):
+            if not monitor.poll(0):
+                break
             event = recv_monitor_message(monitor)
             kind, descriptor = event["event"], event["value"]
             if kind == zmq.EVENT_MONITOR_STOPPED:
@@ -262,16 +306,53 @@ class ConnectionWatch:
                 connection = _Connection(descriptor, accepted.getpeername(), traffic)
         except OSError:
             return  # it has ended already
+        self._connections.pop((traffic, descriptor), None)  # so that the order stays that of their age
         self._connections[traffic, descriptor] = connection
-        if len(self._connections) > self._limits.connections:
-            self._cut(connection, f"there are {self._limits.connections} connections already")
+
+    def _make_room(self) -> None:
+        """Closes connections over the limit: first the oldest ones whose peers have not proved their keys."""
+        if len(self._connections) <= self._max_connections:
+            return
+        self._measure_all()
+        living = [one for one in self._connections.values() if not one.is_cut]
+        unproved = [one for one in living if not one.has_proved_key]
+        proved = [one for one in reversed(living) if one.has_proved_key]
+        excess = max(0, len(living) - self._max_connections)
+        for connection in (unproved + proved)[:excess]:
+            self._refused += 1
+            self._cut(connection, self._reason_of_refusal())
+
+    def _reason_of_refusal(self) -> str:
+        """ "" if another one was given a moment ago: a flood of connections must not fill the log."""
+        now_s = time.monotonic()
+        if now_s - self._logged_at_s < _LOG_INTERVAL_S:
+            return ""
+        refused, self._refused, self._logged_at_s = self._refused, 0, now_s
+        return f"there are more than {self._max_connections} connections; {refused} were closed for that lately"
+
+    def _measure_all(self) -> None:
+        for connection in list(self._connections.values()):
+            self._measure(connection)
+
+    def _measure(self, connection: _Connection) -> None:
+        """Measures the connection, and forgets it if it has ended."""
+        try:
+            connection.measure()
+        except OSError as error:
+            # libzmq reports the end of most connections, but not of those that end with their listener.
+            if error.errno not in _NO_ROOM:
+                self._forget(connection)
+
+    def _forget(self, connection: _Connection) -> None:
+        connection.is_cut = True
+        key = connection.traffic, connection.descriptor
+        if self._connections.get(key) is connection:
+            del self._connections[key]
+            connection.traffic.forget(connection.descriptor)
 
     def _check(self) -> None:
+        self._measure_all()
         for connection in list(self._connections.values()):
-            try:
-                connection.measure()
-            except OSError:  # ended; the event about it follows
-                continue
             reason = connection.excess(self._limits)
             if reason and not connection.is_cut:
                 self._cut(connection, reason)
@@ -296,14 +377,16 @@ class ConnectionWatch:
         return total + sum(shared.values())
 
     def _cut(self, connection: _Connection, reason: str) -> None:
-        log.warning(
-            "transport.connection_cut",
-            address=connection.traffic.address,
-            peer=connection.peer,
-            unread_bytes=connection.unread,
-            unacknowledged_bytes=connection.unacknowledged,
-            reason=reason,
-        )
+        """`reason` is logged, unless it is empty."""
+        if reason:
+            log.warning(
+                "transport.connection_cut",
+                address=connection.traffic.address,
+                peer=connection.peer,
+                unread_bytes=connection.unread,
+                unacknowledged_bytes=connection.unacknowledged,
+                reason=reason,
+            )
         try:
             connection.cut()
         except OSError:

@@ -128,9 +128,10 @@ class CurvePublisherSocket(PublisherSocket):
             if revoked and self._is_listening:
                 self.raw.unbind(self._endpoint)
                 self._is_listening = False
-        if not self._is_listening:
+        if self._is_listening:
+            super().send(*frames)
+        else:  # this message is for nobody: a connection that is still being closed could be that of the revoked key
             self._listen()
-        super().send(*frames)
 
     def _listen(self) -> None:
         with suppress(zmq.ZMQError):  # libzmq closes the old listener in its own thread: tried again at the next send

@@ -1,14 +1,20 @@
 """Garbage on the handshake and connections that never finish it: the engine keeps answering, its memory is bounded."""
 
 import random
+import resource
 import socket
+import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
 from matching.transport.network import HANDSHAKE_MS
+from matching.workloads.btc_usd import DEFINITIONS
 from tests.attacks.conftest import Site
-from tests.matching.small_exchange import until
+from tests.matching.small_exchange import deposit, until
+from tests.system.conftest import Start
 
 pytestmark = pytest.mark.processes
 
@@ -16,6 +22,7 @@ GROWTH_BYTES = 100 << 20
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"CURVE".ljust(20, b"\0") + b"\x00" + bytes(31)
 HELLO = b"\x04\xc8" + b"\x05HELLO"  # a command of 200 bytes
 CONNECTIONS = 300
+CROWD, FILES = 2000, 1024
 SOCKETS = ("COMMAND", "BLOCK", "RETRANSMIT")
 
 
@@ -51,6 +58,50 @@ def test_connections_that_do_not_finish_their_handshake_are_closed(site: Site, n
             attacking.setblocking(False)
         until(lambda: all(map(is_closed, half_open)), "the engine closes them", 4 * HANDSHAKE_MS / 1000)
     site.assert_it_works("afterwards")
+
+
+@pytest.fixture
+def narrow_site(start: Start) -> Iterator[Site]:
+    """An engine that may open no more than FILES files, which is the usual limit of a shell or service."""
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if own[1] < 3 * CROWD:
+        pytest.skip(f"needs a hard limit of {3 * CROWD} open files for the test's own connections, here it is {own[1]}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, own[1]))
+    try:
+        engine = start("run_engine", PLAIN_SOCKETS="false").wait_until_ready()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3 * CROWD, own[1]))
+    with ExitStack() as opened:
+        made = Site(engine, opened)
+        made.client().call(DEFINITIONS)
+        yield made
+    resource.setrlimit(resource.RLIMIT_NOFILE, own)
+
+
+@pytest.mark.parametrize("name", SOCKETS)
+def test_two_thousand_connections_use_bounded_memory_and_files_and_others_are_answered(
+    narrow_site: Site, name: str
+) -> None:
+    engine, known = narrow_site.engine, narrow_site.client()
+    before, most_files, slowest_s = engine.memory_bytes(), 0, 0.0
+    with ExitStack() as opened:
+        for number in range(CROWD):
+            attacking = opened.enter_context(connected(engine.address(name)))
+            with suppress(ConnectionError):
+                attacking.sendall((b"", GREETING, GREETING + HELLO)[number % 3])
+            if number % 100 == 0:
+                began_s = time.monotonic()
+                assert known.call([deposit(1, f"known {number}")])[0].rejected is None
+                slowest_s = max(slowest_s, time.monotonic() - began_s)
+                most_files = max(most_files, len(list(Path(f"/proc/{engine.popen.pid}/fd").iterdir())))
+        narrow_site.assert_it_works("a client that comes now")
+        growth = engine.memory_bytes() - before
+    print(f"{name}: {most_files} files, {growth >> 20} MiB more, slowest answer {slowest_s:.3f} s")  # noqa: T201
+    assert most_files < FILES
+    assert growth < GROWTH_BYTES
+    narrow_site.assert_it_works("afterwards")
+    assert engine.stop() == 0
+    assert "Traceback" not in "".join(engine.errors)
 
 
 def is_closed(attacking: socket.socket) -> bool:

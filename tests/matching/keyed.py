@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import replace
 
+from matching.transport.connections import DEFAULT_LIMITS, ConnectionLimits
 from matching.transport.curve import Security
 from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, RegisteredKey, new_pair
 from matching.transport.network import ZmqNetwork
@@ -48,8 +49,9 @@ class Keyed:
         key: OwnKey | None = None,
         admits: Collection[KeyRole] = ALL_ROLES,
         limits: Limits = LIMITS,
+        connections: ConnectionLimits = DEFAULT_LIMITS,
     ) -> Socket:
-        network = self._network(key or self.engine)
+        network = self._network(key or self.engine, connections)
         socket = self._closed_later(network.bind(kind, address, limits, admits))
         self._networks[socket] = network
         return socket
@@ -63,8 +65,8 @@ class Keyed:
         network = self._network(key)
         return Waiting(network, self._closed_later(network.connect(kind, address, LIMITS)))
 
-    def _network(self, key: OwnKey) -> ZmqNetwork:
-        network = ZmqNetwork(self.security(key))
+    def _network(self, key: OwnKey, connections: ConnectionLimits = DEFAULT_LIMITS) -> ZmqNetwork:
+        network = ZmqNetwork(self.security(key), connections)
         self.open.callback(network.close)
         return network
 

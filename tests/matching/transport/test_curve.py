@@ -1,19 +1,25 @@
 """Sockets with keys, on loopback: who may connect, who is known as the sender, and what a revocation does."""
 
+import os
 import socket as unix
 import stat
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import zmq
+from structlog.testing import capture_logs
 
 from exchange_site.operations.free_addresses import free_zmq_address
 from matching.transport import wire
+from matching.transport.connections import CHECK_S, ConnectionLimits
 from matching.transport.key_register import KeyRole
 from matching.transport.network import ZmqNetwork
-from matching.transport.sockets import LOCAL_PEER, AddressUnusable, Kind, Limits, RawSocket, Undelivered
-from tests.matching.keyed import LIMITS, Keyed, received
+from matching.transport.sockets import LOCAL_PEER, AddressUnusable, Kind, Limits, RawSocket, Socket, Undelivered
+from tests.matching.keyed import LIMITS, Keyed, Waiting, received
+from tests.matching.small_exchange import until
 
 QUIET_S = 0.7
 """Longer than a connection and two retries take on loopback."""
@@ -150,6 +156,47 @@ def test_a_revocation_ends_a_readers_subscription_and_no_others(keyed: Keyed) ->
         assert reaches(b"later")[0] is False
         settlement.network.wait([settlement.socket], 0.02)
     observer.wait_for(lambda: "refuses" in observer.socket.problem, "the observer is told")
+
+
+def test_a_connection_that_a_revocation_has_closed_does_not_count(keyed: Keyed) -> None:
+    address = free_zmq_address()
+    publisher = keyed.listen(address, Kind.PUB, connections=ConnectionLimits(connections=1))
+    key = keyed.key(KeyRole.OBSERVER)
+    with capture_logs() as logs, ExitStack() as opened:
+        once = opened.enter_context(zmq.Context()).socket(zmq.SUB)
+        opened.callback(once.close)
+        once.reconnect_ivl = -1  # it does not come back under the number of its old descriptor
+        once.curve_publickey, once.curve_secretkey = key.public.encode(), key.secret.encode()
+        once.curve_serverkey = keyed.engine.public.encode()
+        once.subscribe(b"")
+        closed = once.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        opened.callback(once.disable_monitor)
+        once.connect(address)
+        began_s = time.monotonic()
+        until(lambda: sends_to(publisher, once) and is_checked(began_s), "it reads")
+        keyed.revoke(key)
+        until(lambda: sends_to(publisher, closed), "its connection is closed")
+        for _ in range(20):
+            opened.callback(os.close, os.eventfd(0))  # one takes that number
+        reader, began_s = keyed.connect(address, keyed.key(KeyRole.SETTLEMENT), Kind.SUB), time.monotonic()
+        reader.wait_for(lambda: has_received(publisher, reader) and is_checked(began_s), "another reads")
+    assert not [line for line in logs if line["event"] == "transport.connection_cut"]
+
+
+def sends_to(publisher: Socket, readable: RawSocket) -> bool:
+    publisher.send(b"block")
+    return bool(readable.poll(1))
+
+
+def is_checked(since_s: float) -> bool:
+    """Whether a connection made since then was measured."""
+    return time.monotonic() - since_s > 5 * CHECK_S
+
+
+def has_received(publisher: Socket, reader: Waiting) -> bool:
+    publisher.send(b"block")
+    reader.network.wait([reader.socket], 0)
+    return reader.socket.receive() is not None
 
 
 def test_a_client_tries_the_engines_keys_until_one_fits(keyed: Keyed) -> None:
