@@ -20,6 +20,9 @@ from matching.core.registry import Instrument, Registry
 _RESERVED_COMMANDS = 1024
 """Memory is reserved for this many commands at a time, not for each block."""
 
+UNLIMITED = (1 << 62) - 1
+"""A budget that no block exceeds."""
+
 _EVENT_KINDS = {
     CommandKind.ASSET: EventKind.ASSET_ADDED,
     CommandKind.INSTRUMENT: EventKind.INSTRUMENT_ADDED,
@@ -58,6 +61,7 @@ class Engine:
         self.block_number = 0
         self.state_hash = 0
         self.timestamp_ns = 0
+        self.touched = 0  # events written and orders looked at in the last block
         self.pools = kernel.empty_pools()
         self._reserved = 0  # number of commands for which memory is reserved
         self._events = np.empty(0, layout.EVENT)
@@ -82,16 +86,26 @@ class Engine:
         """Like `check`, but accepts assets and instruments that this engine does not know."""
         check_form(commands, texts, self.registry)
 
-    def apply(self, requests: Records, commands: Records, texts: bytes, timestamp_ns: int) -> Block:
+    def apply(
+        self, requests: Records, commands: Records, texts: bytes, timestamp_ns: int, budget: int = UNLIMITED
+    ) -> Block:
         """Applies COMMAND records (a writable array) that passed `check` as the next block.
+
+        Events written and orders looked at are counted in `touched`. The block ends with the command that exceeds
+        `budget`: the caller sees from the block how many commands were applied.
 
         `requests` (REQUEST records) assign them to clients, in order. Only the last command may change reference data.
         The block's time is `timestamp_ns`, or that of the previous block if that is later.
         """
         self._reserve(len(commands))
         first_command, first_event = self.next_command_sequence, self.next_event_sequence
-        count = kernel.process(commands, self._events, self.pools)
-        if self.next_command_sequence < first_command + len(commands):
+        count = kernel.process(commands, self._events, self.pools, budget)
+        self.touched = count + int(self.pools.state[p.LOOKED_AT])
+        self.pools.state[p.LOOKED_AT] = 0
+        applied = self.next_command_sequence - first_command
+        if applied < len(commands) and self.touched > budget:
+            requests, commands, texts = _first(applied, requests, commands, texts)
+        elif applied < len(commands):
             self._apply_reference_data(commands[-1], texts, count)
             count += 1
         self.timestamp_ns = max(self.timestamp_ns, timestamp_ns)
@@ -225,6 +239,15 @@ class Engine:
     @property
     def open_order_count(self) -> int:
         return int(self.pools.state[p.ORDER_COUNT])
+
+
+def _first(count: int, requests: Records, commands: Records, texts: bytes) -> tuple[Records, Records, bytes]:
+    """The first `count` commands of a block, with their requests and texts."""
+    ends = np.cumsum(requests["command_count"], dtype=np.int64)
+    requests = requests[: int(np.searchsorted(ends, count)) + 1].copy()
+    requests["command_count"][-1] -= int(ends[len(requests) - 1]) - count
+    commands = commands[:count]
+    return requests, commands, texts[: int(commands["text_length"].sum(dtype=np.int64))]
 
 
 def state_digest(text: str) -> str:

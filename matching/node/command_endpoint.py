@@ -27,6 +27,14 @@ LEADS_ALREADY = "This engine leads already."
 TAKES_PART = "This engine is a replica of a log: all replicas take commands, and none can be promoted."
 
 
+class Received(NamedTuple):
+    """A batch, and the connection to answer on. `lane` is the sender's key, or the connection if it has none."""
+
+    sender: bytes
+    batch: wire.Batch
+    lane: bytes
+
+
 class Promotion(NamedTuple):
     """A request to make this engine the leader; `forced`: even if the current leader is alive."""
 
@@ -54,22 +62,23 @@ class CommandEndpoint:
         self._costly_questions: dict[bytes, tuple[bytes, bytes]] = {}  # sender → verb, correlation; one for each
         self.promotions: list[Promotion] = []
 
-    def receive(self) -> list[tuple[bytes, wire.Batch]]:
-        """Reads the messages of one turn. Answers questions; returns batches as (sender, batch) in order of arrival.
+    def receive(self) -> list[Received]:
+        """Reads the messages of one turn. Answers questions; returns batches in order of arrival.
 
         The turn ends when questions have used their time, so that they do not delay batches. ROUTER reads its peers in
         turn: a peer that sends more than others waits longer.
         """
-        received: list[tuple[bytes, wire.Batch]] = []
+        received: list[Received] = []
         commands = 0
         self._slice.begin_turn()
         for _ in range(_MESSAGES_A_TURN):
             if commands >= _COMMANDS_A_TURN or (message := self._socket.receive()) is None:
                 break
             sender, *frames = message
-            batch = self._read(sender, frames, self._socket.peer)
+            peer = self._socket.peer
+            batch = self._read(sender, frames, peer)
             if batch is not None:
-                received.append((sender, batch))
+                received.append(Received(sender, batch, peer.public.encode() if peer and peer.public else sender))
                 commands += len(batch.commands)
             elif self._slice.is_used_up:
                 break

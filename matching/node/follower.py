@@ -66,7 +66,7 @@ class Follower:
 
     def turn(self) -> None:
         """Handles waiting messages and the leader's blocks. Raises Diverged, HistoryGone, BadBlock."""
-        for sender, batch in self.endpoint.receive():
+        for sender, batch, _ in self.endpoint.receive():
             refused = wire.Refused(
                 wire.FOLLOWER, REFUSAL, batch.client, batch.first_number, leader=self._known_leader()
             )
@@ -301,7 +301,7 @@ def follow(follower: Follower, network: Network, sockets: Sequence[Socket], stop
     def ends() -> bool:
         return stop() or follower.promotion is not None
 
-    run_turns(follower.turn, follower.publisher, network, [*sockets, *follower.feed.sockets], ends)
+    run_turns(follower.turn, lambda: follower.publisher.idle_s, network, [*sockets, *follower.feed.sockets], ends)
 
 
 def re_executed(engine: Engine, block: Block) -> Block:

@@ -34,6 +34,12 @@ class EngineMetrics(Collector):
                 counters.refused_confirmations,
             ),
             (
+                "engine_deferred_batches",
+                "How often a batch had to wait because its sender's commands touch many orders.",
+                counters.deferred_batches,
+            ),
+            ("engine_dropped_batches", "Batches dropped because too many waited.", counters.dropped_batches),
+            (
                 "engine_lost_answers",
                 "Answers not delivered because the client was gone or slow.",
                 counters.lost_answers,

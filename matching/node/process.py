@@ -14,6 +14,7 @@ from matching.core.engine import Engine
 from matching.core.epochs import Epoch
 from matching.core.errors import BadBlock, Diverged, MatchingError
 from matching.feed.reader import Feed
+from matching.node.backlog import Backlog
 from matching.node.block_clock import BlockClock, LogTime
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.follower import Follower, follow
@@ -211,6 +212,7 @@ def _serve(plan: Plan, services: Services, parts: Parts, stop: Callable[[], bool
         snapshotter=services.snapshotter,
         superseded=services.superseded,
         stored=services.stored,
+        backlog=Backlog(parts.board.counters),
     )
     serve(leader, parts.network, parts.sockets, stop)
 

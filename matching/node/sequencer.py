@@ -4,11 +4,15 @@ Small batches share a block. A block ends after `block_commands` commands and af
 command whose (client, number) was applied before is not applied again; its answer is read from the blocks in the ring.
 A batch that skips numbers is refused, and its client sends it again: an earlier batch was lost or is delayed.
 
+A turn may have a budget of orders touched (`Engine.touched`). When it is used up, the turn ends; the batches that are
+not finished then are to be given to the sequencer again.
+
 The cost is a few array operations per batch and per block, none per command. It uses no socket; the clock is injected.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +20,7 @@ import numpy as np
 from matching.core import layout
 from matching.core.blocks import Block, Records
 from matching.core.codes import FIRST_REFERENCE_COMMAND
-from matching.core.engine import Engine
+from matching.core.engine import UNLIMITED, Engine
 from matching.storage.ring import Ring
 from matching.transport.wire import OUT_OF_ORDER, Batch, Refused, Segment, encode_answer
 
@@ -26,10 +30,16 @@ assert _REQUEST.size == layout.REQUEST.itemsize
 
 
 class Sequenced(NamedTuple):
-    """The result of one turn: blocks in order, and for each batch, in order, its encoded answer or refusal."""
+    """The result of one turn: blocks in order, and for each batch, in order, its encoded answer or refusal.
+
+    If the turn's budget was used up, `costly` is the index of the batch that used it up, and `unfinished` has the index
+    of each batch without an answer, with the answers to its commands so far.
+    """
 
     blocks: list[Block]
-    answers: list[bytes | Refused]
+    answers: list[bytes | Refused | None]
+    costly: int | None = None
+    unfinished: Mapping[int, Sequence[Segment]] = MappingProxyType({})
 
 
 class _Part(NamedTuple):
@@ -58,21 +68,35 @@ class Sequencer:
         self._clock = clock
         self._block_commands = block_commands
 
-    def sequence(self, batches: Sequence[Batch], position: LogPosition | None = None) -> Sequenced:
+    def sequence(
+        self,
+        batches: Sequence[Batch],
+        position: LogPosition | None = None,
+        *,
+        budget: int = UNLIMITED,
+        earlier: Sequence[Segment] = (),
+    ) -> Sequenced:
         """Applies the new commands of batches that passed `Engine.check`. The ring keeps the blocks until `release`.
 
-        If the batches come from a log, every block begins with `position`.
+        If the batches come from a log, every block begins with `position`. `earlier` are the answers to commands of the
+        first batch that an earlier turn did not finish.
         """
         # A REQUEST without commands means: all numbers before its first number are applied.
         mark = b"" if position is None else _REQUEST.pack(position.client, position.next_offset + 1, 0, 0)
         turn = _Turn(self._engine, self._ring, self._clock, self._block_commands, len(batches), mark)
+        turn.budget = budget
         for index, batch in enumerate(batches):
             turn.take(index, batch)
         turn.seal()
+        if earlier and turn.repeated.get(0) == sum(segment.command_count for segment in earlier):
+            turn.segments[0][:0] = earlier
+            del turn.repeated[0]
         answers = [self._answer(batch, turn, index) for index, batch in enumerate(batches)]
-        return Sequenced(turn.blocks, answers)
+        return Sequenced(turn.blocks, answers, turn.costly, {index: turn.segments[index] for index in turn.unfinished})
 
-    def _answer(self, batch: Batch, turn: "_Turn", index: int) -> bytes | Refused:
+    def _answer(self, batch: Batch, turn: "_Turn", index: int) -> bytes | Refused | None:
+        if index in turn.unfinished:
+            return None
         if index in turn.skipping:
             applied = turn.skipping[index]
             message = f"The engine has this client's commands up to {applied}: {batch.first_number} is not the next."
@@ -108,8 +132,14 @@ class _Turn:
         self.segments: list[list[Segment]] = [[] for _ in range(batch_count)]
         self.repeated: dict[int, int] = {}  # batch → how many of its first commands were applied before
         self.skipping: dict[int, int] = {}  # batch that skips numbers → last applied number of its client
+        self.budget = UNLIMITED  # orders that the rest of the turn may touch
+        self.costly: int | None = None  # the batch that used up the budget
+        self.unfinished: set[int] = set()
 
     def take(self, index: int, batch: Batch) -> None:
+        if self.costly is not None:
+            self.unfinished.add(index)
+            return
         applied = self._taken.get(batch.client) or self._engine.clients.get(batch.client, 0)
         at, end = 0, len(batch.commands)
         if applied < batch.first_number - 1:
@@ -119,12 +149,14 @@ class _Turn:
             at = min(applied - batch.first_number + 1, end)
             self.repeated[index] = at
         for stop in _block_ends(batch.commands):
-            while at < stop:
+            while at < stop and self.costly is None:
                 upto = min(stop, at + self._block_commands - self._size)
                 self._place(index, batch, at, upto)
                 at = upto
             if _is_reference(batch.commands[stop - 1]):
                 self.seal()
+        if at < end:
+            self.unfinished.add(index)
 
     def _place(self, index: int, batch: Batch, at: int, upto: int) -> None:
         commands, texts = batch.commands, batch.texts
@@ -150,9 +182,10 @@ class _Turn:
             layout.REQUEST,
         )
         now_ns = max(self._engine.timestamp_ns, self._clock())
-        block = self._engine.apply(requests, commands, texts, now_ns)
+        block = self._engine.apply(requests, commands, texts, now_ns, self.budget)
         self._ring.hold(block)
         self.blocks.append(block)
+        parts = self._charge(parts, block)
         if len(parts) == 1:
             self._answer(parts[0], block, block.first_command_sequence, block.events)
             return
@@ -160,6 +193,23 @@ class _Turn:
         bounds = np.searchsorted(block.events["command_sequence"], sequences).tolist()
         for part, sequence, start, stop in zip(parts, sequences.tolist(), bounds, bounds[1:], strict=False):
             self._answer(part, block, sequence, block.events[start:stop])
+
+    def _charge(self, parts: list[_Part], block: Block) -> list[_Part]:
+        """Subtracts from the budget what the block touched. Returns the parts of it that were applied."""
+        is_exceeded = self._engine.touched > self.budget
+        self.budget -= self._engine.touched
+        if not is_exceeded:
+            return parts
+        applied: list[_Part] = []
+        left = block.command_count
+        for part in parts:
+            if left < len(part.commands):
+                self.unfinished.add(part.batch)
+            if left > 0:
+                self.costly = part.batch
+                applied.append(part._replace(commands=part.commands[:left]))
+            left -= len(part.commands)
+        return applied
 
     def _answer(self, part: _Part, block: Block, sequence: int, events: Records) -> None:
         self.segments[part.batch].append(Segment(part.first_number, block.number, sequence, len(part.commands), events))

@@ -15,6 +15,7 @@ from matching.core.blocks import Block
 from matching.core.codes import FIRST_REFERENCE_COMMAND
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import LogFull
+from matching.node.backlog import TOUCHED_A_TURN, Backlog, Waiting
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.publisher import Publisher
 from matching.node.sequencer import Sequenced, Sequencer
@@ -55,6 +56,7 @@ class Leader:
     snapshotter: Snapshotter
     superseded: Callable[[], Epoch | None]
     stored: Callable[[], StoredUpTo | None]
+    backlog: Backlog
     pending: _PendingTurn | None = field(default=None, init=False)
 
     def turn(self) -> None:
@@ -63,9 +65,8 @@ class Leader:
         self.publisher.confirmations.note_stored(self.stored())
         if self.ring.full:
             self.publisher.serve()  # first, because a confirmation makes room; otherwise commands come first
-        admitted = self._admitted(self.endpoint.receive())
-        if admitted:
-            self._sequence(admitted)
+        self._sequence(self.backlog.take(self.endpoint.receive()))
+        self._sequence(self.backlog.next())
         self.publisher.serve()
         if self.publisher.beat() and self.pending is not None:
             self._log(self.pending)
@@ -86,19 +87,25 @@ class Leader:
         if oldest is not None:
             self.input_log.drop_before(min(self.publisher.confirmations.stored, oldest) + 1)
 
-    def _admitted(self, received: Sequence[tuple[bytes, wire.Batch]]) -> list[tuple[bytes, wire.Batch]]:
+    @property
+    def idle_s(self) -> float:
+        """Seconds until the next turn has something to do, unless a message arrives."""
+        return 0.0 if self.backlog else self.publisher.idle_s
+
+    def _admitted(self, batches: Sequence[Waiting]) -> list[Waiting]:
         """The batches for whose blocks the ring has room. The others are refused, or answered if they are repeated."""
         admitted = []
         room = 0 if self.pending else self.ring.room * self.block_commands
-        for sender, batch in received:
+        for one in batches:
+            batch = one.batch
             if room > 0:
-                admitted.append((sender, batch))
+                admitted.append(one)
                 room -= len(batch.commands)
                 # Each command on reference data ends a block, however few commands are in it.
                 if int(batch.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND:
                     room -= self.block_commands
             else:
-                self._refuse(sender, batch)
+                self._refuse(one.received.sender, batch)
         return admitted
 
     def _refuse(self, sender: bytes, batch: wire.Batch) -> None:
@@ -117,9 +124,14 @@ class Leader:
             sender, wire.Refused(wire.ENGINE_HALTED, reason, batch.client, batch.first_number, applied)
         )
 
-    def _sequence(self, admitted: Sequence[tuple[bytes, wire.Batch]]) -> None:
-        done = self.sequencer.sequence([batch for _, batch in admitted])
-        self._log(_PendingTurn(done, [sender for sender, _ in admitted], {}))
+    def _sequence(self, batches: Sequence[Waiting]) -> None:
+        """Applies batches, but only those commands of costly senders that the budget allows."""
+        while admitted := self._admitted(batches):
+            done = self.sequencer.sequence(
+                [one.batch for one in admitted], budget=TOUCHED_A_TURN, earlier=admitted[0].segments
+            )
+            batches = self.backlog.keep(admitted, done)
+            self._log(_PendingTurn(done, [one.received.sender for one in admitted], {}))
 
     def _log(self, turn: _PendingTurn) -> None:
         """Appends the turn's blocks to the input log, then answers and publishes them; halts if the log is full."""
@@ -146,7 +158,7 @@ class Leader:
         for sender, answer in zip(turn.senders, turn.done.answers, strict=True):
             if isinstance(answer, wire.Refused):
                 self.endpoint.refuse(sender, answer)
-            else:
+            elif answer is not None:
                 self.endpoint.answer(sender, answer)
         self.publisher.publish(blocks)
         self.ring.index()
@@ -170,17 +182,17 @@ def serve(leader: Leader, network: Network, sockets: Sequence[Socket], stop: Cal
 
     Raises Superseded, LogUnusable; the engine then answers nothing more.
     """
-    run_turns(leader.turn, leader.publisher, network, sockets, stop)
+    run_turns(leader.turn, lambda: leader.idle_s, network, sockets, stop)
 
 
 def run_turns(
     turn: Callable[[], object],
-    publisher: Publisher,
+    idle_s: Callable[[], float],
     network: Network,
     sockets: Sequence[Socket],
     stop: Callable[[], bool],
 ) -> None:
-    """Calls `turn` whenever one of `sockets` is readable or a heartbeat is due."""
+    """Calls `turn` whenever one of `sockets` is readable or `idle_s()` seconds have passed."""
     while not stop():
-        network.wait(sockets, publisher.idle_s)
+        network.wait(sockets, idle_s())
         turn()

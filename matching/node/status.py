@@ -26,6 +26,8 @@ class Counters:
     refused_batches: int = 0  # refused as halted or as a follower
     refused_blocks: int = 0  # blocks of an epoch that has ended
     refused_confirmations: int = 0  # of another store or chain
+    deferred_batches: int = 0  # of senders whose commands touch many orders
+    dropped_batches: int = 0  # of those: there was no room
     lost_answers: int = 0  # the client was gone or did not read
     clock_jumps: int = 0  # number of times a clock became implausible
     commands: int = 0

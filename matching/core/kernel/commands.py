@@ -40,8 +40,11 @@ from matching.core.layout import NO_ASK
 
 
 @inlined
-def apply_all(commands: Any, rows: Any, pools: Any) -> Any:
+def apply_all(commands: Any, rows: Any, pools: Any, budget: Any) -> Any:
     """Applies COMMAND records in order; returns how many EVENT records it wrote to `rows`.
+
+    It stops after the command with which events written and orders looked at exceed `budget`; the caller sees from
+    NEXT_COMMAND_SEQUENCE how many commands were applied. Before it, `state[LOOKED_AT]` is 0.
 
     The caller has reserved the pools for that many commands (`pools.reserve`). `rows` has room for 4 events for each
     command and one for each open order. Commands on reference data are not applied here; such a command is the last of
@@ -50,6 +53,8 @@ def apply_all(commands: Any, rows: Any, pools: Any) -> Any:
     count = np.int64(0)
     large = pools.state[p.ORDER_TOP] > prefetch.MIN_OPEN_ORDERS
     for i in range(len(commands)):
+        if count + pools.state[p.LOOKED_AT] > budget:
+            break
         if large:
             prefetch.prefetch_ahead(pools, commands, i)
         command = commands[i]
@@ -236,6 +241,7 @@ def _cancel_all(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     slot = np.int64(pools.accounts[owner]["first_order"]) if owner != 0 else np.int64(0)
     cancelled = np.int64(0)
     while slot != 0:
+        pools.state[p.LOOKED_AT] += 1
         order = pools.orders[slot]
         following = np.int64(order["account_next"])
         instrument_id = np.int64(pools.traders[np.int64(order["trader"])]["instrument"])

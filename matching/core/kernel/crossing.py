@@ -9,6 +9,7 @@ from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import inlined
 from matching.core.kernel.constants import BUY, EXPIRE_MAKER, EXPIRE_TAKER, NO_PREVENTION, SELF_TRADE, SELL
 from matching.core.kernel.structures import book, prices
+from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK
 
 ANY_QUANTITY = NO_ASK
@@ -50,6 +51,7 @@ def simulate_fill(
             break
         slot = np.int64(pools.levels[level]["head"])
         while slot != 0 and lots < quantity:
+            pools.state[p.LOOKED_AT] += 1
             maker = pools.orders[slot]
             taken = min(quantity - lots, maker["remaining"])
             if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from matching.core.codes import FIRST_REFERENCE_COMMAND
 from matching.core.engine import Engine
-from matching.node.command_endpoint import CommandEndpoint
+from matching.node.command_endpoint import CommandEndpoint, Received
 from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.input_logs import frames
@@ -64,10 +64,10 @@ class ClientBatches:
         """Whether to leave clients' batches in the socket, so that they share the next message to the log."""
         return len(self._messages) >= MAX_PENDING_MESSAGES and not self._board.halted
 
-    def take(self, received: Sequence[tuple[bytes, wire.Batch]]) -> None:
+    def take(self, received: Sequence[Received]) -> None:
         """Takes batches that passed `Engine.check_form`. Raises LogUnusable."""
         new: list[Waiting] = []
-        for sender, batch in received:
+        for sender, batch, _ in received:
             one = Waiting(sender, batch)
             pending = self._batches.get(one.name)
             if pending is not None:

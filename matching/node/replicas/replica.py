@@ -224,7 +224,7 @@ class Replica:
         for one, answer in zip(waiting, done.answers, strict=False):
             if isinstance(answer, wire.Refused):
                 self._endpoint.refuse(one.sender, answer)
-            else:
+            elif answer is not None:
                 self._endpoint.answer(one.sender, answer)
         self._publisher.publish(done.blocks)
         self._ring.index()

@@ -192,7 +192,7 @@ def test_a_batch_with_one_forbidden_command_is_refused_whole_before_it_is_sequen
         answers = engine.ask(peer, wire.COMMANDS, batch)
         if is_permitted(peer, kind):
             assert answers == []
-            assert [len(taken.commands) for _, taken in engine.taken] == [2]
+            assert [len(taken.commands) for _, taken, _ in engine.taken] == [2]
             continue
         assert engine.taken == []
         refused = wire.decode_refused(answers[0][1])

@@ -36,6 +36,7 @@ ACCOUNT_TOP = 14
 TRADER_TOP = 15
 BALANCE_TOP = 16
 REFERENCE_TOP = 17
+LOOKED_AT = 18  # orders that commands of the current block looked at without writing an event
 STATE_SIZE = 24
 
 PAGE_BITS = 12

@@ -1,0 +1,104 @@
+"""Batches that wait for their turn because their sender's commands are costly.
+
+A command may touch every open order: a FOK that cannot be filled looks at each maker, `cancel_all` cancels each order
+of an account. So a turn has a budget of orders touched. The sender whose commands used it up gets a lane: its batches
+then take turns with those of other costly senders, one budget each, after everyone else's.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from matching.node.command_endpoint import Received
+from matching.node.sequencer import Sequenced
+from matching.node.status import Counters
+from matching.transport.wire import Batch, Segment
+
+TOUCHED_A_TURN = 1 << 16
+"""Orders that the commands of a turn may touch: a few milliseconds, about four times what a full turn touches."""
+_MAX_BATCHES = 16
+"""Batches that may wait in a lane, as many as in a connection's receive queue."""
+_MAX_BYTES = 64 << 20
+"""Of all batches that wait."""
+
+
+class Waiting(NamedTuple):
+    """A batch to apply. `segments` are the answers to its first commands, if earlier turns applied those."""
+
+    received: Received
+    segments: Sequence[Segment] = ()
+
+    @property
+    def batch(self) -> Batch:
+        return self.received.batch
+
+
+class Backlog:
+    """Lanes in the order of their turns. A lane that becomes empty ends, and its sender is like all others."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._lanes: dict[bytes, deque[Waiting]] = {}
+        self._bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def take(self, received: Iterable[Received]) -> list[Waiting]:
+        """Puts batches of senders that have a lane into it, and returns the others.
+
+        A batch is dropped if there is no room: its client sends it again, as after a broken connection.
+        """
+        others = []
+        for one in received:
+            lane = self._lanes.get(one.lane)
+            if lane is None:
+                others.append(Waiting(one))
+            elif not _is_repeated(lane, one):
+                if len(lane) < _MAX_BATCHES and self._bytes < _MAX_BYTES:
+                    self._append(one.lane, Waiting(one))
+                else:
+                    self._counters.dropped_batches += 1
+        return others
+
+    def next(self) -> list[Waiting]:
+        """Takes the next batch out: the first one of the lane whose turn it is. Empty if no batch waits."""
+        for name in self._lanes:
+            lane = self._lanes.pop(name)
+            one = lane.popleft()
+            self._bytes -= _size(one.batch)
+            if lane:
+                self._lanes[name] = lane  # at the end
+            return [one]
+        return []
+
+    def keep(self, batches: Sequence[Waiting], done: Sequenced) -> list[Waiting]:
+        """Puts what a turn did not finish of its costly sender's batches into its lane. Returns the other batches."""
+        if done.costly is None:
+            return []
+        costly = batches[done.costly].received.lane
+        unfinished = [Waiting(batches[index].received, done.unfinished[index]) for index in sorted(done.unfinished)]
+        later = self._lanes.pop(costly, deque())
+        self._bytes -= sum(_size(one.batch) for one in later)
+        for one in (*(one for one in unfinished if one.received.lane == costly), *later):
+            self._append(costly, one)
+        return [one for one in unfinished if one.received.lane != costly]
+
+    def _append(self, name: bytes, one: Waiting) -> None:
+        self._lanes.setdefault(name, deque()).append(one)
+        self._bytes += _size(one.batch)
+        self._counters.deferred_batches += 1
+
+
+def _is_repeated(lane: deque[Waiting], received: Received) -> bool:
+    """Whether the batch waits already. The answer then goes to the connection that sent it last."""
+    batch = received.batch
+    for index, one in enumerate(lane):
+        if (one.batch.client, one.batch.first_number) == (batch.client, batch.first_number):
+            lane[index] = one._replace(received=one.received._replace(sender=received.sender))
+            return True
+    return False
+
+
+def _size(batch: Batch) -> int:
+    return int(batch.commands.nbytes) + len(batch.texts)
