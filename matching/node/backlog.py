@@ -2,22 +2,26 @@
 
 A command may touch every open order: a FOK that cannot be filled looks at each maker, `cancel_all` cancels each order
 of an account. So a turn has a budget of orders touched. The sender whose commands used it up gets a lane: its batches
-then take turns with those of other costly senders, one budget each, after everyone else's.
+then take turns with those of other costly senders, one budget each, after everyone else's. While others send commands,
+all lanes together have a share of the time.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from matching.node.command_endpoint import Received
 from matching.node.sequencer import Sequenced
 from matching.node.status import Counters
+from matching.transport.time_slice import LANES_SHARE, CostlyWork
 from matching.transport.wire import Batch, Segment
 
 TOUCHED_A_TURN = 1 << 16
 """Orders that the commands of a turn may touch: a few milliseconds, about four times what a full turn touches."""
 _MAX_BATCHES = 16
 """Batches that may wait in a lane, as many as in a connection's receive queue."""
+_OTHERS_S = 0.05
+"""Once no other sender's batch has come for this long, lanes may use all the time."""
 _MAX_BYTES = 64 << 20
 """Of all batches that wait."""
 
@@ -34,15 +38,31 @@ class Waiting(NamedTuple):
 
 
 class Backlog:
-    """Lanes in the order of their turns. A lane that becomes empty ends, and its sender is like all others."""
+    """Lanes in the order of their turns. A lane that becomes empty ends, and its sender is like all others.
 
-    def __init__(self, counters: Counters) -> None:
+    `clock` returns monotonic seconds.
+    """
+
+    def __init__(self, counters: Counters, clock: Callable[[], float]) -> None:
         self._counters = counters
+        self._clock = clock
+        self._work = CostlyWork(clock, LANES_SHARE)
+        self._others_at_s = float("-inf")  # when a batch of a sender without a lane arrived last
         self._lanes: dict[bytes, deque[Waiting]] = {}
         self._bytes = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._lanes)
+    @property
+    def due_in_s(self) -> float:
+        """Seconds until a lane has a turn, infinity if no batch waits."""
+        if not self._lanes:
+            return float("inf")
+        quiet_in_s = self._others_at_s + _OTHERS_S - self._clock()
+        return min(self._work.due_in_s, quiet_in_s)
+
+    def run(self, apply: Callable[[list[Waiting]], None]) -> None:
+        """Applies the next batch of a lane, if it is due."""
+        if self.due_in_s <= 0:
+            self._work.run(lambda: apply([self._next()]))
 
     def take(self, received: Iterable[Received]) -> list[Waiting]:
         """Puts batches of senders that have a lane into it, and returns the others.
@@ -59,18 +79,9 @@ class Backlog:
                     self._append(one.lane, Waiting(one))
                 else:
                     self._counters.dropped_batches += 1
+        if others:
+            self._others_at_s = self._clock()
         return others
-
-    def next(self) -> list[Waiting]:
-        """Takes the next batch out: the first one of the lane whose turn it is. Empty if no batch waits."""
-        for name in self._lanes:
-            lane = self._lanes.pop(name)
-            one = lane.popleft()
-            self._bytes -= _size(one.batch)
-            if lane:
-                self._lanes[name] = lane  # at the end
-            return [one]
-        return []
 
     def keep(self, batches: Sequence[Waiting], done: Sequenced) -> list[Waiting]:
         """Puts what a turn did not finish of its costly sender's batches into its lane. Returns the other batches."""
@@ -83,6 +94,16 @@ class Backlog:
         for one in (*(one for one in unfinished if one.received.lane == costly), *later):
             self._append(costly, one)
         return [one for one in unfinished if one.received.lane != costly]
+
+    def _next(self) -> Waiting:
+        """Takes out the first batch of the lane whose turn it is."""
+        name = next(iter(self._lanes))
+        lane = self._lanes.pop(name)
+        one = lane.popleft()
+        self._bytes -= _size(one.batch)
+        if lane:
+            self._lanes[name] = lane  # at the end
+        return one
 
     def _append(self, name: bytes, one: Waiting) -> None:
         self._lanes.setdefault(name, deque()).append(one)

@@ -102,7 +102,7 @@ class CommandEndpoint:
 
     def _answer_costly(self) -> None:
         """Answers one costly question, if one is due."""
-        if self._costly_questions and self._costly.is_due:
+        if self._costly_questions and self._costly.due_in_s <= 0:
             sender = next(iter(self._costly_questions))
             verb, correlation = self._costly_questions.pop(sender)
             self._costly.run(lambda: self._send(sender, verb, self._board.answer(verb), correlation))

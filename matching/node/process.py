@@ -212,7 +212,7 @@ def _serve(plan: Plan, services: Services, parts: Parts, stop: Callable[[], bool
         snapshotter=services.snapshotter,
         superseded=services.superseded,
         stored=services.stored,
-        backlog=Backlog(parts.board.counters),
+        backlog=Backlog(parts.board.counters, services.monotonic),
     )
     serve(leader, parts.network, parts.sockets, stop)
 

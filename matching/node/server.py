@@ -66,7 +66,7 @@ class Leader:
         if self.ring.full:
             self.publisher.serve()  # first, because a confirmation makes room; otherwise commands come first
         self._sequence(self.backlog.take(self.endpoint.receive()))
-        self._sequence(self.backlog.next())
+        self.backlog.run(self._sequence)
         self.publisher.serve()
         if self.publisher.beat() and self.pending is not None:
             self._log(self.pending)
@@ -90,7 +90,7 @@ class Leader:
     @property
     def idle_s(self) -> float:
         """Seconds until the next turn has something to do, unless a message arrives."""
-        return 0.0 if self.backlog else self.publisher.idle_s
+        return max(0.0, min(self.backlog.due_in_s, self.publisher.idle_s))
 
     def _admitted(self, batches: Sequence[Waiting]) -> list[Waiting]:
         """The batches for whose blocks the ring has room. The others are refused, or answered if they are repeated."""

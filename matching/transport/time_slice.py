@@ -6,6 +6,8 @@ TURN_S = 0.0002
 """Time for such work in one turn. A peer that floods the engine with questions delays other clients by this much."""
 COSTLY_SHARE = 0.1
 """Share of the time that costly questions take at most."""
+LANES_SHARE = 0.25
+"""Share of the time that commands of costly senders take at most while others send commands too."""
 BURST_S = 0.004
 """Bulk answers may be sent this much earlier than their rate allows: short requests are not delayed."""
 
@@ -30,21 +32,23 @@ class TimeSlice:
 
 
 class CostlyWork:
-    """Allows a piece of costly work, and the next one after a pause, so that all of them take COSTLY_SHARE."""
+    """Allows a piece of costly work, and the next one after a pause, so that all of them take `share` of the time."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], share: float = COSTLY_SHARE) -> None:
         self._clock = clock
+        self._share = share
         self._next_s = 0.0
 
     @property
-    def is_due(self) -> bool:
-        return self._clock() >= self._next_s
+    def due_in_s(self) -> float:
+        """Seconds until the next piece is due, zero or below if it is due now."""
+        return self._next_s - self._clock()
 
     def run(self, work: Callable[[], None]) -> None:
         started_s = self._clock()
         work()
         ended_s = self._clock()
-        self._next_s = ended_s + (ended_s - started_s) * (1 / COSTLY_SHARE - 1)
+        self._next_s = ended_s + (ended_s - started_s) * (1 / self._share - 1)
 
 
 class Pace:

@@ -12,7 +12,7 @@ from matching.client.edge import BatchBuilder, Edge
 from matching.core.blocks import Block
 from matching.node import backlog as backlog_module
 from matching.node import server
-from matching.node.backlog import Backlog
+from matching.node.backlog import Backlog, Waiting
 from matching.node.command_endpoint import Received
 from matching.node.follower import re_executed
 from matching.node.sequencer import Sequencer
@@ -52,7 +52,8 @@ class House:
         self.engine = defined_engine()
         self.sequencer = Sequencer(self.engine, Ring(10_000, 1 << 26), lambda: 1_000, 8)
         self.counters = Counters()
-        self.backlog = Backlog(self.counters)
+        self.now_s = 100.0
+        self.backlog = Backlog(self.counters, lambda: self.now_s)
         self.budget = budget
         self.blocks: list[Block] = []
         self.answers: dict[tuple[int, int], wire.Answer] = {}
@@ -70,21 +71,36 @@ class House:
         self.blocks += done.blocks
 
     def turn(self, received: Iterable[Received] = ()) -> None:
-        for batches in (self.backlog.take(received), self.backlog.next()):
-            while batches:
-                done = self.sequencer.sequence(
-                    [one.batch for one in batches], budget=self.budget, earlier=batches[0].segments
-                )
-                self.blocks += done.blocks
-                for one, answer in zip(batches, done.answers, strict=True):
-                    assert not isinstance(answer, wire.Refused)
-                    if answer is not None:
-                        self.answers[one.batch.client, one.batch.first_number] = wire.decode_answer(answer)
-                batches = self.backlog.keep(batches, done)
+        self.sequence(self.backlog.take(received))
+        self.backlog.run(self.sequence)
+
+    def sequence(self, batches: list[Waiting]) -> None:
+        while batches:
+            done = self.sequencer.sequence(
+                [one.batch for one in batches], budget=self.budget, earlier=batches[0].segments
+            )
+            self.blocks += done.blocks
+            for one, answer in zip(batches, done.answers, strict=True):
+                assert not isinstance(answer, wire.Refused)
+                if answer is not None:
+                    self.answers[one.batch.client, one.batch.first_number] = wire.decode_answer(answer)
+            batches = self.backlog.keep(batches, done)
+
+    @property
+    def is_busy(self) -> bool:
+        return self.backlog.due_in_s < float("inf")
+
+    def next_waiting(self) -> Waiting:
+        """Takes the batch out that is applied next."""
+        taken: list[Waiting] = []
+        self.now_s += 1
+        self.backlog.run(taken.extend)
+        (one,) = taken
+        return one
 
     def turns_until_idle(self) -> int:
         turns = 0
-        while self.backlog:
+        while self.is_busy:
             self.turn()
             turns += 1
         return turns
@@ -129,7 +145,7 @@ def test_costly_senders_take_turns() -> None:
     house = House(2 * (MAKERS + 1))
     house.turn([house.received(client, foks(client, 40)) for client in (2, 3, 4)])
     done = []
-    while house.backlog:
+    while house.is_busy:
         house.turn()
         done.append(house.engine.clients[2])
         counts = [house.engine.clients.get(client, 0) for client in (2, 3, 4)]
@@ -137,11 +153,31 @@ def test_costly_senders_take_turns() -> None:
     assert done[0] < done[-1] == 40
 
 
+def test_lanes_have_a_share_of_the_time_while_others_send_and_all_of_it_when_they_do_not() -> None:
+    house = House(2 * (MAKERS + 1))
+    house.turn([house.received(2, foks(2, 40)), house.received(3, [deposit(3, "light")])])
+
+    def costly(batches: list[Waiting]) -> None:
+        house.sequence(batches)
+        house.now_s += 0.010
+
+    house.now_s += 0.03  # the lane's turn in the first turn took no time
+    house.backlog.run(costly)
+    assert house.backlog.due_in_s == pytest.approx(0.010), "0.05 s after the light batch"
+    house.turn([house.received(3, [deposit(3, "another")])])
+    assert house.backlog.due_in_s == pytest.approx(0.030), "so that lanes take a quarter of the time"
+    house.now_s += 0.031
+    house.backlog.run(costly)
+    assert house.backlog.due_in_s == pytest.approx(0.009)
+    house.now_s += 0.02
+    assert house.backlog.due_in_s <= 0
+
+
 def test_a_sender_with_several_connections_has_one_turn() -> None:
     house = House(2 * (MAKERS + 1))
     house.turn([house.received(client, foks(client, 40), lane=b"key") for client in (2, 3)])
     house.turn([house.received(4, foks(4, 40))])
-    while house.backlog:
+    while house.is_busy:
         house.turn()
         both = house.engine.clients.get(2, 0) + house.engine.clients.get(3, 0)
         if both < 80 and house.engine.clients[4] < 40:
@@ -153,17 +189,17 @@ def test_a_batch_that_waits_and_is_sent_again_is_answered_once_on_its_last_conne
     first = house.received(2, foks(2, 40))
     house.turn([first])
     assert house.backlog.take([first._replace(sender=b"new connection")]) == []
-    (waiting,) = house.backlog.next()
+    waiting = house.next_waiting()
     assert waiting.received.sender == b"new connection"
     assert sum(segment.command_count for segment in waiting.segments) == house.engine.clients[2]
-    assert not house.backlog
+    assert not house.is_busy
 
 
 def test_a_batch_applied_elsewhere_meanwhile_is_answered_with_all_its_events() -> None:
     house = House(2 * (MAKERS + 1))
     first = house.received(2, foks(2, 20))
     house.turn([first])
-    (waiting,) = house.backlog.next()
+    waiting = house.next_waiting()
     house.sequencer.sequence([first.batch])
     answered = house.sequencer.sequence([first.batch], budget=house.budget, earlier=waiting.segments).answers[0]
     assert isinstance(answered, bytes)
