@@ -46,6 +46,19 @@ def make_local_keys() -> None:
         log.debug("keys.made", folder=str(key_folder().folder))
 
 
+def complete_signing_keys() -> int:
+    """Adds signing keys to the keys of an earlier version; returns how many.
+
+    Raises KeysUnusable, BadKeyRegister.
+    """
+    if settings.PLAIN_SOCKETS:
+        return 0
+    from matching.commandline.own_keys import key_folder
+    from matching.storage import key_making
+
+    return key_making.complete_signing_keys(key_folder())
+
+
 def warn_if_plain() -> None:
     """Logs a warning if this service opens sockets without keys."""
     if settings.PLAIN_SOCKETS:

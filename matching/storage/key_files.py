@@ -1,6 +1,7 @@
 """Key files in `DATA_DIR/keys`, a folder that only this account may enter.
 
-    ROLE-NAME.key   a CURVE key pair: JSON with role, name, accounts, public and secret
+    ROLE-NAME.key   a CURVE key pair: JSON with role, name, accounts, public and secret; roles that sign checkpoints
+                    also have signing_secret (Ed25519)
     root.key        the private half of the root key, which signs registers (Ed25519, PEM); the first start makes
                     it, then only make_keys and revoke_key read it
     root.pub        its public half (PEM), with which everybody verifies a register
@@ -13,6 +14,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +28,7 @@ from matching.storage.disk import DRAFT, LocalDisk, make_folder
 from matching.storage.private_files import read_private, refuse_shared_folder
 from matching.transport.key_register import (
     MAX_REGISTER_BYTES,
+    SIGNING_ROLES,
     KeyRole,
     OwnKey,
     is_account,
@@ -33,6 +36,7 @@ from matching.transport.key_register import (
     is_name,
     new_pair,
 )
+from matching.transport.signing import is_signing_key, new_signing_secret
 
 LOCAL = "local"
 """Name of the keys that the first start makes. Where a role has several key files, a process uses this one."""
@@ -139,9 +143,26 @@ class KeyFolder:
     def make_key(self, role: KeyRole, name: str, accounts: Sequence[int] = ()) -> KeyFile:
         """Writes a new key. Replaces the file if there is one. Call it while the folder is locked."""
         public, secret = new_pair()
-        fields = {"role": role.value, "name": name, "accounts": list(accounts), "public": public, "secret": secret}
-        self._write(self.path_of(role, name), json.dumps(fields, indent=1).encode("ascii") + b"\n")
-        return KeyFile(OwnKey(public, secret, role, name), tuple(accounts))
+        made = KeyFile(OwnKey(public, secret, role, name, _new_signing_secret(role)), tuple(accounts))
+        self._write_key(made)
+        return made
+
+    def add_signing_key(self, file: KeyFile) -> KeyFile:
+        """Writes a key file of an earlier version again, with a signing key if it has none. Call it while locked."""
+        own = file.own
+        if own.signing_secret or own.role not in SIGNING_ROLES:
+            return file
+        completed = file._replace(own=replace(own, signing_secret=_new_signing_secret(own.role)))
+        self._write_key(completed)
+        return completed
+
+    def _write_key(self, file: KeyFile) -> None:
+        own = file.own
+        fields = {"role": own.role.value, "name": own.name, "accounts": list(file.accounts)}
+        fields |= {"public": own.public, "secret": own.secret}
+        if own.signing_secret:
+            fields |= {"signing_secret": own.signing_secret}
+        self._write(self.path_of(own.role, own.name), json.dumps(fields, indent=1).encode("ascii") + b"\n")
 
     def make_root(self) -> Ed25519PrivateKey:
         """Writes a new root key, or completes an existing one with its public half. Call it while locked."""
@@ -168,13 +189,7 @@ class KeyFolder:
         data = read_private(path, _MAX_ROOT_BYTES, is_secret=False)
         if data is None:
             raise KeysUnusable(f"There is no {path}: copy it from the machine where make_keys runs.")
-        try:
-            key = serialization.load_pem_public_key(data)
-        except (ValueError, UnsupportedAlgorithm):
-            key = None
-        if not isinstance(key, Ed25519PublicKey):
-            raise KeysUnusable(f"{path} is not a public Ed25519 key: copy it from where make_keys runs.")
-        return key
+        return public_root_key(data, path)
 
     def read_register(self) -> bytes | None:
         """The document in register.json, not verified; None if there is none."""
@@ -197,7 +212,10 @@ def _key_file(data: bytes) -> KeyFile | None:
         fields = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict) or fields.keys() != {"role", "name", "accounts", "public", "secret"}:
+    if not isinstance(fields, dict):
+        return None
+    signing_secret = fields.pop("signing_secret", "")
+    if fields.keys() != {"role", "name", "accounts", "public", "secret"}:
         return None
     role, name, accounts = fields["role"], fields["name"], fields["accounts"]
     public, secret = fields["public"], fields["secret"]
@@ -209,7 +227,24 @@ def _key_file(data: bytes) -> KeyFile | None:
         return None
     if zmq.curve_public(secret.encode("ascii")).decode("ascii") != public:
         return None
-    return KeyFile(OwnKey(public, secret, KeyRole(role), name), tuple(accounts))
+    if signing_secret and not (is_signing_key(signing_secret) and role in SIGNING_ROLES):
+        return None
+    return KeyFile(OwnKey(public, secret, KeyRole(role), name, signing_secret), tuple(accounts))
+
+
+def _new_signing_secret(role: KeyRole) -> str:
+    return new_signing_secret() if role in SIGNING_ROLES else ""
+
+
+def public_root_key(data: bytes, path: Path) -> Ed25519PublicKey:
+    """The key in the bytes of a root.pub. Raises KeysUnusable, which names `path`."""
+    try:
+        key = serialization.load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise KeysUnusable(f"{path} is not a public Ed25519 key: copy it from where make_keys runs.")
+    return key
 
 
 def _private_key(data: bytes, path: Path) -> Ed25519PrivateKey:

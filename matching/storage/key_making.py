@@ -10,9 +10,10 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from matching.core.errors import KeysUnusable, MatchingError
-from matching.storage.key_files import KeyFolder
+from matching.storage.key_files import KeyFile, KeyFolder
 from matching.storage.register_file import RegisterFile
 from matching.transport.key_register import (
+    SIGNING_ROLES,
     KeyRegister,
     KeyRole,
     OwnKey,
@@ -60,7 +61,7 @@ def make_key(
             raise KeyRefused("A trader's key needs the accounts that it may use: give --account NUMBER.")
         # The file first: a registered key without its secret would be of no use, the other way round it is made again.
         own = keys.make_key(role, name, chosen).own
-        register = register.with_key(RegisteredKey(own.public, role, name, chosen))
+        register = register.with_key(RegisteredKey(own.public, role, name, chosen, signing=own.signing))
         keys.write_register(encode_signed(register, root))
     return MadeKey(own, chosen, register.serial, tuple(key.public for key in old))
 
@@ -79,6 +80,33 @@ def revoke_key(keys: KeyFolder, public: str) -> KeyRegister:
             register = register.with_key(replace(key, revoked=True))
             keys.write_register(encode_signed(register, root))
     return register
+
+
+def complete_signing_keys(keys: KeyFolder) -> int:
+    """Adds signing keys to this machine's key files of an earlier version, and registers them; returns how many.
+
+    Their other keys stay the same. Does nothing without root.key. Raises KeysUnusable, BadKeyRegister.
+    """
+    if not keys.root_path.exists() or not _without_signing_key(keys, RegisterFile(keys).current()):
+        return 0
+    with keys.locked():
+        register, root = _opened(keys)
+        incomplete = _without_signing_key(keys, register)
+        for key, file in incomplete:
+            register = register.with_key(replace(key, signing=keys.add_signing_key(file).own.signing))
+        keys.write_register(encode_signed(register, root))
+    return len(incomplete)
+
+
+def _without_signing_key(keys: KeyFolder, register: KeyRegister) -> list[tuple[RegisteredKey, KeyFile]]:
+    """The registered keys that could sign and have no signing key yet, and whose files are here."""
+    found = []
+    for key in (key for role in SIGNING_ROLES for key in register.active(role)):
+        if not key.signing and key.name in keys.names(key.role):
+            file = keys.key_file(key.role, key.name)
+            if file.own.public == key.public:
+                found.append((key, file))
+    return found
 
 
 def public_key_of(register: KeyRegister, role: KeyRole, name: str) -> str:

@@ -39,7 +39,7 @@ def make_local_keys(keys: KeyFolder) -> bool:
         for role in LOCAL_ROLES:
             is_there = LOCAL in keys.names(role)
             own = (keys.key_file(role, LOCAL) if is_there else keys.make_key(role, LOCAL)).own
-            made[own.public] = RegisteredKey(own.public, role, LOCAL)
+            made[own.public] = RegisteredKey(own.public, role, LOCAL, signing=own.signing)
         register = KeyRegister(1, exchange_of(root.public_key()), made)
         keys.write_register(encode_signed(register, root))
     return True

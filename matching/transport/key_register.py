@@ -1,17 +1,17 @@
 """The key register: the public keys that may speak to this exchange, each with its role, signed by the root key.
 
-A register is one JSON document in canonical form (sorted names, no spaces), signed with Ed25519. It has a serial that
+A register is one signed document (`matching.transport.signing`). It has a serial that
 rises with every change. Readers keep the highest serial they have seen, so that a revoked key does not come back with
 an old copy of the register. The store only passes the document on: it cannot sign one.
 
     {"register":{"exchange":…,"keys":[{"accounts":[…],"name":…,"public":…,"revoked":…,"role":…}…],"serial":n},
      "signature":"128 hex digits"}
 
-Public keys of sockets are CURVE keys in Z85 text (ZeroMQ RFC 26 and 32).
+Public keys of sockets are CURVE keys in Z85 text (ZeroMQ RFC 26 and 32). A role that signs checkpoints also has an
+Ed25519 key, in the field `signing`; keys of an earlier version lack it.
 """
 
 import hashlib
-import json
 import re
 import struct
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ from enum import StrEnum
 from typing import Any
 
 import zmq
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from zmq.utils import z85
 
 from matching.core.decimals import INT64_MAX
 from matching.core.errors import MatchingError
+from matching.transport.signing import Envelope, envelope_of, is_signing_key, signed_document, signing_public
 
 MAX_REGISTER_BYTES = 1 << 20
 """Size limit of a document: some six thousand keys."""
@@ -34,7 +34,6 @@ KEY_CHARACTERS = 40
 _EXCHANGE_DIGITS = 16
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SIGNED_FOR = b"open-exchange key register\n"
-"""Signed before the document, so that a signature of anything else by the same key is not valid for a register."""
 
 
 class BadKeyRegister(MatchingError):
@@ -55,6 +54,10 @@ class KeyRole(StrEnum):
     LOCAL = "local"  # everything: for the commands on the machine of the engine
 
 
+SIGNING_ROLES = (KeyRole.ENGINE, KeyRole.FOLLOWER, KeyRole.SETTLEMENT)
+"""The roles that sign checkpoints."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredKey:
     public: str
@@ -64,16 +67,24 @@ class RegisteredKey:
     accounts: tuple[int, ...] = ()
     """The accounts a trader may use; empty: none. Keys of other roles have none."""
     revoked: bool = False
+    signing: str = ""
+    """Public Ed25519 key that verifies this key's checkpoints; "": it signs none."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnKey:
-    """The key of this process. The secret is not shown in logs."""
+    """The key of this process. The secrets are not shown in logs."""
 
     public: str
     secret: str = field(repr=False)
     role: KeyRole
     name: str
+    signing_secret: str = field(default="", repr=False)
+
+    @property
+    def signing(self) -> str:
+        """The public half of the signing key; "" if it has none."""
+        return signing_public(self.signing_secret) if self.signing_secret else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +152,7 @@ def newer(current: KeyRegister | None, other: KeyRegister) -> KeyRegister:
 
 def encode_signed(register: KeyRegister, root_private: Ed25519PrivateKey) -> bytes:
     """The document. Raises BadKeyRegister if the register has more keys than fit."""
-    signed = _canonical(_fields(register))
-    signature = root_private.sign(_SIGNED_FOR + signed).hex()
-    document = _canonical({"register": _fields(register), "signature": signature})
+    document = signed_document("register", _fields(register), root_private, _SIGNED_FOR)
     if len(document) > MAX_REGISTER_BYTES:
         raise BadKeyRegister(f"The key register has {len(register.keys)} keys, more than fit into 1 MiB.")
     return document
@@ -152,37 +161,30 @@ def encode_signed(register: KeyRegister, root_private: Ed25519PrivateKey) -> byt
 def decode_signed(document: bytes, root_public: Ed25519PublicKey) -> KeyRegister:
     """The register in a document that the root key has signed. Raises BadKeyRegister for any other bytes."""
     envelope = _parsed(document)
-    fields, signature = envelope["register"], envelope["signature"]
+    fields = envelope.fields
     expected = exchange_of(root_public)
     if isinstance(fields, dict) and fields.get("exchange") != expected:
         raise BadKeyRegister(
             f"The key register is of another exchange ({_shown(fields.get('exchange'))}), not of {expected}, whose "
             "root.pub is in DATA_DIR/keys."
         )
-    _verify(_canonical(fields), signature, root_public)
+    if not envelope.is_signed_by(root_public, _SIGNED_FOR):
+        raise BadKeyRegister(
+            "The key register is not signed by this exchange's root key: it was changed, or made by somebody else."
+        )
     return _register(fields)
 
 
-def _parsed(document: bytes) -> dict[str, Any]:
+def _parsed(document: bytes) -> Envelope:
     if len(document) > MAX_REGISTER_BYTES:
         raise BadKeyRegister("The key register is larger than 1 MiB.")
     try:
-        envelope = json.loads(document)
-        is_canonical = _canonical(envelope) == document
-    except (ValueError, RecursionError) as error:
+        envelope = envelope_of(document, "register")
+    except ValueError as error:
         raise BadKeyRegister("The key register is not JSON.") from error
-    if not isinstance(envelope, dict) or envelope.keys() != {"register", "signature"} or not is_canonical:
+    if envelope is None:
         raise BadKeyRegister("The key register does not have the form that make_keys writes.")
     return envelope
-
-
-def _verify(signed: bytes, signature: object, root_public: Ed25519PublicKey) -> None:
-    try:
-        root_public.verify(bytes.fromhex(str(signature)), _SIGNED_FOR + signed)
-    except (ValueError, InvalidSignature) as error:
-        raise BadKeyRegister(
-            "The key register is not signed by this exchange's root key: it was changed, or made by somebody else."
-        ) from error
 
 
 def _register(fields: object) -> KeyRegister:
@@ -204,7 +206,7 @@ def _register(fields: object) -> KeyRegister:
 
 def _key(entry: object, number: int) -> RegisteredKey:
     where = f"Key {number} of the key register"
-    if not isinstance(entry, dict) or entry.keys() != {"accounts", "name", "public", "revoked", "role"}:
+    if not isinstance(entry, dict) or entry.keys() - {"signing"} != {"accounts", "name", "public", "revoked", "role"}:
         raise BadKeyRegister(f"{where} must have the fields accounts, name, public, revoked and role.")
     public, role, name = entry["public"], entry["role"], entry["name"]
     accounts, revoked = entry["accounts"], entry["revoked"]
@@ -218,7 +220,10 @@ def _key(entry: object, number: int) -> RegisteredKey:
         raise BadKeyRegister(f"{where} has invalid accounts: {_shown(accounts)}.")
     if not isinstance(revoked, bool):
         raise BadKeyRegister(f"{where} must be revoked or not: true or false, not {_shown(revoked)}.")
-    return RegisteredKey(public, KeyRole(role), name, tuple(accounts), revoked)
+    signing = entry.get("signing", "")
+    if "signing" in entry and not (is_signing_key(signing) and role in SIGNING_ROLES):
+        raise BadKeyRegister(f"{where} has an invalid signing key: {_shown(signing)}.")
+    return RegisteredKey(public, KeyRole(role), name, tuple(accounts), revoked, signing)
 
 
 def is_account(value: object) -> bool:
@@ -234,14 +239,11 @@ def _fields(register: KeyRegister) -> dict[str, Any]:
             "public": key.public,
             "revoked": key.revoked,
             "role": key.role.value,
+            **({"signing": key.signing} if key.signing else {}),
         }
         for key in register.keys.values()
     ]
     return {"exchange": register.exchange, "keys": keys, "serial": register.serial}
-
-
-def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def _shown(value: object) -> str:

@@ -13,6 +13,7 @@ from matching.storage.local_keys import make_local_keys
 from matching.transport.key_register import KeyRole
 from settlement.stores.base import StoreUnavailable
 from settlement.stores.sql.store import SqlStore
+from tests.matching.earlier_keys import without_signing_keys
 
 pytestmark = pytest.mark.django_db
 
@@ -204,3 +205,10 @@ def test_no_database_file_is_made_for_a_key(settings: Settings, tmp_path: Path) 
         settings.DATABASES["default"]["NAME"] = name
     assert "There is no database yet" in errors
     assert not (tmp_path / "none.sqlite3").exists()
+
+
+def test_making_a_key_adds_signing_keys_to_those_of_an_earlier_version() -> None:
+    without_signing_keys(key_folder())
+    run("make_keys", "treasury", "b")
+    own = key_folder().own_key(KeyRole.SETTLEMENT)
+    assert register_file().current().keys[own.public].signing == own.signing != ""

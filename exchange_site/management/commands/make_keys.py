@@ -6,7 +6,7 @@ from django.core.management import CommandParser
 from exchange_site.operations.register_exchange import RegisterExchange, ask_store, publish
 from matching.commandline.number_options import whole_number
 from matching.commandline.own_keys import key_folder, register_file
-from matching.storage.key_making import MadeKey, make_key
+from matching.storage.key_making import MadeKey, complete_signing_keys, make_key
 from matching.storage.local_keys import make_local_keys
 from matching.transport.key_register import KeyRole
 from settlement.commandline import ExchangeCommand
@@ -39,6 +39,7 @@ class Command(ExchangeCommand):
         keys = key_folder()
         make_local_keys(keys)  # with PLAIN_SOCKETS the first start has made none
         ask_store(RegisterExchange(register_file()).pass_on)  # to change the newest register
+        complete_signing_keys(keys)
         made = make_key(keys, KeyRole(role), name, accounts, replacing=replace)
         self.so_far = f"the key {role} {name} is made, and registered on this machine"
         ask_store(lambda store: publish(store, register_file()), self.stderr.write)

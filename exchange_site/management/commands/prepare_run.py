@@ -6,6 +6,7 @@ from django.core.management import BaseCommand, CommandError, call_command
 from django.db import Error as DatabaseError
 
 from exchange_site.operations import first_start
+from matching.core.errors import MatchingError
 from matching.core.kernel import compile_now
 from settlement import wiring
 from settlement.errors import CannotRun
@@ -24,8 +25,10 @@ class Command(BaseCommand):
             call_command("init_store", stdout=StringIO())  # creates tables in a store other than Django's database
             if first_start.make_administrator(settings.ADMIN_PASSWORD_FILE):
                 self.stderr.write(f"created the account {first_start.ADMINISTRATOR}")
+            if first_start.complete_signing_keys():
+                self.stderr.write("added keys that sign checkpoints")
             compile_now()  # once, here: otherwise each program would compile it
-        except CannotRun as error:
+        except (CannotRun, MatchingError) as error:
             raise CommandError(str(error), returncode=2) from error
         except (DatabaseError, OSError) as error:
             raise CommandError(f"cannot prepare {settings.DATA_DIR}: {error}", returncode=2) from error

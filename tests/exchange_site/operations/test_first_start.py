@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 from exchange_site.management.commands.run_exchange import environment
 from exchange_site.operations import first_start, readiness
 from matching.storage.key_files import KeyFolder
+from matching.storage.local_keys import make_local_keys
 from matching.storage.register_file import RegisterFile
 from matching.transport.key_register import KeyRole
+from tests.matching.earlier_keys import without_signing_keys
 
 
 def mode(file: Path) -> int:
@@ -49,6 +51,16 @@ def test_a_first_start_creates_key_and_administrator(data_dir: Path, settings: S
     assert administrator.is_superuser
     assert (mode(data_dir / "admin-password"), mode(data_dir / "secret-key")) == (0o600, 0o600)
     assert password in readiness.welcome()
+
+
+@pytest.mark.django_db
+def test_the_preparation_adds_signing_keys_to_those_of_an_earlier_version(data_dir: Path, settings: Settings) -> None:
+    settings.PLAIN_SOCKETS = False
+    keys = KeyFolder(data_dir / "keys")
+    make_local_keys(keys)
+    without_signing_keys(keys)
+    call_command("prepare_run")
+    assert keys.own_key(KeyRole.ENGINE).signing
 
 
 @pytest.mark.django_db

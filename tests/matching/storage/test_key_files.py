@@ -201,6 +201,7 @@ def test_a_file_of_another_form_is_refused(
         {"secret": new_pair()[1]},
         {"secret": "x"},
         {"secret": "#" * 40},
+        {"signing_secret": "ab" * 32},  # a trader signs nothing
         {"more": 1},
     ],
 )
@@ -244,3 +245,12 @@ def test_drafts_of_killed_processes_are_removed(keys: KeyFolder) -> None:
 def test_a_lock_that_is_never_released_is_one_sentence(keys: KeyFolder) -> None:
     with keys.locked():
         assert "Another process has been changing" in sentence(lambda: keys.locked(patience_s=0).__enter__())
+
+
+@pytest.mark.parametrize("secret", ["ab" * 31, "AB" * 32, 1, ["ab" * 32]])
+def test_a_key_file_with_an_invalid_signing_key_is_refused(keys: KeyFolder, secret: object) -> None:
+    with keys.locked():
+        keys.make_key(KeyRole.ENGINE, "b")
+    path = keys.path_of(KeyRole.ENGINE, "b")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "signing_secret": secret}))
+    assert sentence(lambda: keys.own_key(KeyRole.ENGINE, "b")).startswith(f"{path} is not the key file of engine b")

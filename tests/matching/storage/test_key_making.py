@@ -7,10 +7,11 @@ import pytest
 
 from matching.core.errors import KeysUnusable, MatchingError
 from matching.storage.key_files import KeyFolder
-from matching.storage.key_making import KeyRefused, make_key, public_key_of, revoke_key
+from matching.storage.key_making import KeyRefused, complete_signing_keys, make_key, public_key_of, revoke_key
 from matching.storage.local_keys import make_local_keys
 from matching.storage.register_file import RegisterFile
-from matching.transport.key_register import KeyRegister, KeyRole, new_pair
+from matching.transport.key_register import SIGNING_ROLES, KeyRegister, KeyRole, new_pair
+from tests.matching.earlier_keys import without_signing_keys
 from tests.sentences import refusal
 
 
@@ -128,3 +129,46 @@ def test_one_of_two_keys_with_a_name_is_not_chosen_for_the_operator(keys: KeyFol
     assert public_key_of(register(keys), KeyRole.SETTLEMENT, "local") == new
     revoke_key(keys, new)
     assert public_key_of(register(keys), KeyRole.SETTLEMENT, "local") == new
+
+
+def test_roles_that_sign_checkpoints_get_a_signing_key(keys: KeyFolder) -> None:
+    for role in KeyRole:
+        if role is KeyRole.TRADER:
+            continue
+        own = keys.own_key(role)
+        found = register(keys).find(own.public)
+        assert found is not None
+        assert found.signing == own.signing
+        assert bool(own.signing) == (role in SIGNING_ROLES)
+    made = make_key(keys, KeyRole.SETTLEMENT, "b").own
+    assert register(keys).keys[made.public].signing == made.signing != keys.own_key(KeyRole.SETTLEMENT).signing
+
+
+def test_keys_of_an_earlier_version_get_a_signing_key_and_stay_valid(keys: KeyFolder) -> None:
+    without_signing_keys(keys)
+    before = {role: keys.own_key(role) for role in SIGNING_ROLES}
+    assert not any(own.signing for own in before.values())
+    assert complete_signing_keys(keys) == len(SIGNING_ROLES)
+    for role, old in before.items():
+        own = keys.own_key(role)
+        assert (own.public, own.secret) == (old.public, old.secret)
+        assert register(keys).keys[own.public].signing == own.signing != ""
+    serial = register(keys).serial
+    assert complete_signing_keys(keys) == 0
+    assert register(keys).serial == serial
+
+
+def test_a_completion_that_was_killed_before_the_register_was_written_is_finished(keys: KeyFolder) -> None:
+    without_signing_keys(keys)
+    with keys.locked():
+        file = keys.add_signing_key(keys.key_file(KeyRole.ENGINE, "local"))
+    complete_signing_keys(keys)
+    assert keys.own_key(KeyRole.ENGINE) == file.own
+    assert register(keys).keys[file.own.public].signing == file.own.signing
+
+
+def test_without_the_root_key_no_signing_key_is_added(keys: KeyFolder) -> None:
+    without_signing_keys(keys)
+    keys.root_path.unlink()
+    assert complete_signing_keys(keys) == 0
+    assert not keys.own_key(KeyRole.ENGINE).signing

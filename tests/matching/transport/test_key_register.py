@@ -31,7 +31,7 @@ REGISTER = KeyRegister(
     EXCHANGE,
     {
         PUBLIC: RegisteredKey(PUBLIC, KeyRole.TRADER, "alice", (1, 7)),
-        OTHER: RegisteredKey(OTHER, KeyRole.ENGINE, "local", revoked=True),
+        OTHER: RegisteredKey(OTHER, KeyRole.ENGINE, "local", revoked=True, signing="ab" * 32),
     },
 )
 DOCUMENT = encode_signed(REGISTER, ROOT)
@@ -65,7 +65,7 @@ def test_the_bytes_of_a_register_are_fixed() -> None:
     expected = (
         '{"register":{"exchange":"' + EXCHANGE + '","keys":[{"accounts":[1,7],"name":"alice","public":"' + PUBLIC + '",'
         '"revoked":false,"role":"trader"},{"accounts":[],"name":"local","public":"' + OTHER + '","revoked":true,'
-        '"role":"engine"}],"serial":2},"signature":"'
+        '"role":"engine","signing":"' + "ab" * 32 + '"}],"serial":2},"signature":"'
     )
     assert DOCUMENT.decode().startswith(expected)
     assert EXCHANGE == "56475aa75463474c"
@@ -152,6 +152,23 @@ def test_a_serial_is_a_positive_whole_number(serial: object) -> None:
 @pytest.mark.parametrize("keys", [None, {}, "keys", [None], [[]], [{}]])
 def test_the_keys_are_a_list_of_records(keys: object) -> None:
     assert "of the key register" in refused(signed(fields(keys=keys)))
+
+
+@pytest.mark.parametrize("signing", ["", "ab" * 31, "AB" * 32, None, 1, ["ab" * 32]])
+def test_a_signing_key_has_64_hex_digits(signing: object) -> None:
+    (first, second) = fields()["keys"]
+    assert "invalid signing key" in refused(signed(fields(keys=[first, {**second, "signing": signing}])))
+
+
+def test_a_role_that_signs_nothing_has_no_signing_key() -> None:
+    assert "invalid signing key" in refused(with_key(signing="ab" * 32))
+
+
+def test_a_register_of_an_earlier_version_without_signing_keys_is_read() -> None:
+    (first, second) = fields()["keys"]
+    del second["signing"]
+    found = decode_signed(signed(fields(keys=[first, second])), ROOT.public_key())
+    assert not any(key.signing for key in found.keys.values())
 
 
 def test_a_key_is_listed_once() -> None:
