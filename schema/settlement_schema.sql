@@ -109,3 +109,9 @@ BEGIN;
 --
 CREATE TABLE "key_registers" ("shard" integer NOT NULL PRIMARY KEY, "serial" bigint NOT NULL, "document" text NOT NULL);
 COMMIT;
+BEGIN;
+--
+-- Create model SignedCheckpoint
+--
+CREATE TABLE "signed_checkpoints" ("block_number" bigint NOT NULL, "signer" varchar(80) NOT NULL, "document" text NOT NULL, PRIMARY KEY ("block_number", "signer"));
+COMMIT;

@@ -16,6 +16,8 @@ SYMBOL_LENGTH = 32
 TEXT_ID_LENGTH = 36
 WORD_LENGTH = 16
 """Sides, kinds, statuses and reasons; the longest is `cancel_only`."""
+SIGNER_LENGTH = 80
+"""Role, hyphen and name of a key; names have at most 64 characters."""
 KIND_LENGTH = 32
 """Kinds of alarms; the longest is `store_unavailable`."""
 
@@ -235,6 +237,18 @@ class KeyRegister(models.Model):
 
     class Meta:
         db_table = "key_registers"
+
+
+class SignedCheckpoint(models.Model):
+    """A signed checkpoint (`matching.transport.signed_checkpoints`); `document` is its JSON."""
+
+    pk = models.CompositePrimaryKey("block_number", "signer")
+    block_number = models.BigIntegerField()
+    signer = models.CharField(max_length=SIGNER_LENGTH)
+    document = models.TextField()
+
+    class Meta:
+        db_table = "signed_checkpoints"
 
 
 class DeadLetter(models.Model):

@@ -143,8 +143,9 @@ def make_tables_if_missing(store: Store) -> None:
     """
     try:
         store.ping()
-        store.identity()  # its table is newer than the others, and so is that of the register
+        store.identity()  # its table is newer than the others, and so are the following two
         store.key_register()
+        next(store.signed_checkpoints(0), None)
     except StoreUninitialized:
         store.init()
     except StoreUnavailable:

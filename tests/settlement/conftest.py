@@ -34,6 +34,7 @@ TABLES = (
     "engine_epochs",
     "key_registers",
     "settlement_checkpoints",
+    "signed_checkpoints",
     "store_identities",
     *PROJECTED_TABLES,
 )

@@ -38,6 +38,7 @@ from settlement.stores.base.projections import (
     Trade,
     TradingDay,
 )
+from settlement.stores.base.signed_checkpoints import SignedCheckpointStore, StoredCheckpoint
 
 __all__ = [
     "IDENTITY_BYTES",
@@ -60,6 +61,7 @@ __all__ = [
     "Outrun",
     "Projection",
     "ProjectionStore",
+    "SignedCheckpointStore",
     "SingleInserts",
     "Slice",
     "Store",
@@ -69,6 +71,7 @@ __all__ = [
     "StoreUnavailable",
     "StoreUninitialized",
     "StoredBlock",
+    "StoredCheckpoint",
     "StoredRegister",
     "Tables",
     "Trade",
@@ -76,7 +79,9 @@ __all__ = [
 ]
 
 
-class Store(BlockStore, ProjectionStore, LookupStore, DeadLetterStore, KeyRegisterStore, Protocol):
+class Store(
+    BlockStore, ProjectionStore, LookupStore, DeadLetterStore, KeyRegisterStore, SignedCheckpointStore, Protocol
+):
     """Every method raises StoreUnavailable and StoreRejected; further errors are in its docstring."""
 
     def connect(self) -> None:

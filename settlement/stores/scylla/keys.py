@@ -15,6 +15,8 @@ from itertools import groupby
 
 BLOCKS_PER_BUCKET = 64
 """Blocks per partition."""
+BLOCKS_PER_CHECKPOINT_BUCKET = 1_000_000
+"""Blocks per partition of signed checkpoints."""
 BUCKET_SIZE = 10_000
 """Sequences per partition of trades, of orders and of `ledger_accounts`."""
 SLICE_SIZE = 1_000

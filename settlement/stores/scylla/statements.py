@@ -207,6 +207,15 @@ KEY_REGISTER = "SELECT serial, document FROM key_registers WHERE shard = ?"
 ADD_KEY_REGISTER = "INSERT INTO key_registers (serial, document, shard) VALUES (?, ?, ?) IF NOT EXISTS"
 REPLACE_KEY_REGISTER = "UPDATE key_registers SET serial = ?, document = ? WHERE shard = ? IF serial = ?"
 
+# Signed checkpoints: a row is never changed, so the driver's write times are good enough
+
+PUT_SIGNED_CHECKPOINT = (
+    "INSERT INTO signed_checkpoints (shard, bucket, block_number, signer, document) VALUES (?, ?, ?, ?, ?)"
+)
+SIGNED_CHECKPOINTS = (
+    "SELECT block_number, signer, document FROM signed_checkpoints WHERE shard = ? AND bucket = ? AND block_number <= ?"
+)
+
 # Epochs: lightweight transactions, all in one partition
 
 _EPOCH = "number, first_block, prev_hash, engine, commands, blocks, retransmission, began_at_ns"

@@ -26,7 +26,6 @@ from settlement.stores.base import (
     SingleInserts,
     Store,
     StoredBlock,
-    StoredRegister,
     StoreRejected,
     Tables,
     Trade,
@@ -43,6 +42,7 @@ from settlement.stores.scylla.index import OPEN_ORDERS, Index
 from settlement.stores.scylla.keys import BUCKET_SIZE, INT64_MIN, MAX_GENERATION, stamp
 from settlement.stores.scylla.read.accounts import Accounts
 from settlement.stores.scylla.read.lookups import Blocks, Candles, Orders, Trades
+from settlement.stores.scylla.signed_documents import SignedDocuments
 from settlement.stores.scylla.tables.schema import statements
 from settlement.stores.scylla.write.resets import ProjectionReset
 from settlement.stores.scylla.write.rows import Rows
@@ -52,7 +52,7 @@ _BUCKETS_PER_PRUNING = 8
 _LISTS = tuple(name for name in Projection._fields if name not in ("checkpoint", "before", "slice"))
 
 
-class ScyllaStore(SingleInserts):
+class ScyllaStore(SignedDocuments, SingleInserts):
     """One shard in one keyspace. Raises StoreUnavailable and StoreRejected, as the contract defines."""
 
     is_atomic = False
@@ -305,19 +305,6 @@ class ScyllaStore(SingleInserts):
 
     def definitions(self) -> list[Definition]:
         return self._candles.definitions()
-
-    # the key register
-
-    def key_register(self) -> StoredRegister | None:
-        row = self._session.one(cql.KEY_REGISTER, (self._shard,))
-        return StoredRegister(row[0], row[1].encode()) if row else None
-
-    def put_key_register(self, register: StoredRegister, *, replaces: int | None) -> bool:
-        statement = cql.ADD_KEY_REGISTER if replaces is None else cql.REPLACE_KEY_REGISTER
-        expected = () if replaces is None else (replaces,)
-        values = register.serial, register.document.decode("ascii"), self._shard, *expected
-        row = self._session.one(statement, values)
-        return bool(row and row[0])
 
     # lookups
 

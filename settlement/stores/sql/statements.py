@@ -17,6 +17,7 @@ from settlement.stores.base import (
     LedgerEvent,
     Order,
     StoredBlock,
+    StoredCheckpoint,
     Trade,
     TradingDay,
 )
@@ -38,6 +39,7 @@ CANDLE = ", ".join(Candle._fields)
 TRADING_DAY = ", ".join(TradingDay._fields)
 DEFINITION = ", ".join(Definition._fields)
 CHECKPOINT = "block_number, hash, epoch"
+SIGNED_CHECKPOINT = ", ".join(StoredCheckpoint._fields)
 EPOCH = ", ".join(Epoch._fields)
 DEAD_LETTER = ", ".join(DeadLetter._fields[1:])
 DEAD_LETTER_HEAD = ", ".join(DeadLetter._fields[1:-1])
@@ -164,6 +166,11 @@ ADD_KEY_REGISTER = (
 )
 REPLACE_KEY_REGISTER = (
     "UPDATE key_registers SET serial = %s, document = %s WHERE shard = %s AND serial = %s RETURNING serial"
+)
+PUT_SIGNED_CHECKPOINT = upsert("signed_checkpoints", SIGNED_CHECKPOINT, "block_number, signer")
+SIGNED_CHECKPOINTS = (
+    f"SELECT {SIGNED_CHECKPOINT} FROM signed_checkpoints WHERE (block_number, signer) < (%s, %s) "
+    "ORDER BY block_number DESC, signer DESC LIMIT %s"
 )
 PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 

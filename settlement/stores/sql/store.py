@@ -4,7 +4,7 @@ A batch and its checkpoint are written in one transaction, so rows are never ahe
 with upserts and `executemany` instead of the ORM, which would take more time than all the rest of settlement.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
@@ -27,6 +27,7 @@ from settlement.stores.base import (
     Projection,
     SingleInserts,
     StoredBlock,
+    StoredCheckpoint,
     StoredRegister,
     StoreMisconfigured,
     StoreRejected,
@@ -309,6 +310,20 @@ class SqlStore(SqlLookups, SingleInserts):
             if replaces is None:
                 return bool(self._session.rows(sql.ADD_KEY_REGISTER, values))
             return bool(self._session.rows(sql.REPLACE_KEY_REGISTER, [*values, replaces]))
+
+    # signed checkpoints
+
+    def put_signed_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        with self._session.transaction():
+            values = [*checkpoint[:2], checkpoint.document.decode("ascii")]
+            self._session.run(sql.PUT_SIGNED_CHECKPOINT, values)
+
+    def signed_checkpoints(self, last: int) -> Iterator[StoredCheckpoint]:
+        after = upper_bound(last + 1), ""
+        while page := self._session.rows(sql.SIGNED_CHECKPOINTS, [*after, KEYS_PER_STATEMENT]):
+            for number, signer, document in page:
+                yield StoredCheckpoint(number, signer, _bytes(document))
+            after = page[-1][:2]
 
     # dead letters
 

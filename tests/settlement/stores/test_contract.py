@@ -8,7 +8,15 @@ import pytest
 
 from matching.core.codes import CommandKind
 from settlement.errors import StoreReplaced
-from settlement.stores.base import IDENTITY_BYTES, NOTHING_YET, Checkpoint, Definition, Store, StoredRegister
+from settlement.stores.base import (
+    IDENTITY_BYTES,
+    NOTHING_YET,
+    Checkpoint,
+    Definition,
+    Store,
+    StoredCheckpoint,
+    StoredRegister,
+)
 from tests.settlement.conftest import empty, restarted
 from tests.settlement.rows import (
     DAY,
@@ -24,6 +32,8 @@ from tests.settlement.rows import (
     trade,
 )
 from tests.settlement.store_contents import everything, full
+
+MAX_CHECKPOINT = 4_000_000
 
 
 def test_an_empty_store_is_at_block_0_and_finds_nothing(store: Store) -> None:
@@ -91,6 +101,29 @@ def test_a_key_register_of_a_mebibyte_comes_back(store: Store) -> None:
     large = StoredRegister(MOST, b'"%b"' % (b"x" * ((1 << 20) - 2)))
     assert store.put_key_register(large, replaces=None)
     assert store.key_register() == large
+
+
+def test_signed_checkpoints_come_back_newest_first(store: Store) -> None:
+    assert list(store.signed_checkpoints(MAX_CHECKPOINT)) == []
+    blocks = (1, 2, 999_999, 1_000_000, 1_000_001, 3_500_000)
+    written = [
+        StoredCheckpoint(number, signer, b'{"block":%d}' % number)
+        for number in blocks
+        for signer in ("settlement-local", "engine-local")
+    ]
+    for checkpoint in (*written, written[0]):
+        store.put_signed_checkpoint(checkpoint)
+    found = list(store.signed_checkpoints(MAX_CHECKPOINT))
+    assert sorted(found) == sorted(written)
+    assert [row.block_number for row in found] == sorted((row.block_number for row in written), reverse=True)
+    assert {row.block_number for row in store.signed_checkpoints(1_000_000)} == {1, 2, 999_999, 1_000_000}
+    assert list(restarted(store).signed_checkpoints(0)) == []
+
+
+def test_many_signed_checkpoints_are_read_in_pages(store: Store) -> None:
+    for number in range(1, 1_001):
+        store.put_signed_checkpoint(StoredCheckpoint(number, "engine-local", b"{}"))
+    assert [row.block_number for row in store.signed_checkpoints(MAX_CHECKPOINT)] == list(range(1_000, 0, -1))
 
 
 def test_a_batch_comes_back_as_it_was_written(store: Store) -> None:

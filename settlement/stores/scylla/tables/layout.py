@@ -15,6 +15,7 @@ from settlement.stores.scylla.tables.models import (
     KeyRegister,
     ProjectionProgress,
     SettlementCheckpoint,
+    SignedCheckpoint,
     StoreIdentity,
     Table,
 )
@@ -36,8 +37,16 @@ class Column(NamedTuple):
     order: str  # asc, desc, none
 
 
-_NOT_PROJECTED = (EngineBlock, EngineBlockPart, EngineEpoch, KeyRegister, SettlementCheckpoint, StoreIdentity)
-_NEWER = (EngineBlockPart, KeyRegister, ProjectionProgress, StoreIdentity)
+_NOT_PROJECTED = (
+    EngineBlock,
+    EngineBlockPart,
+    EngineEpoch,
+    KeyRegister,
+    SettlementCheckpoint,
+    SignedCheckpoint,
+    StoreIdentity,
+)
+_NEWER = (EngineBlockPart, KeyRegister, ProjectionProgress, SignedCheckpoint, StoreIdentity)
 """Tables that a keyspace of an earlier version does not have."""
 _ANOTHER_KEYSPACE = "settle into another SCYLLA_KEYSPACE"
 # Adding a dropped column again does not help: settlement's write times are before that of the drop, so all values

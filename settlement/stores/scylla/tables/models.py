@@ -100,6 +100,17 @@ class KeyRegister(Table):
     document = columns.Text()  # JSON
 
 
+class SignedCheckpoint(Table):
+    """Signed checkpoints (`matching.transport.signed_checkpoints`). Buckets of 1,000,000 blocks."""
+
+    __table_name__ = "signed_checkpoints"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    block_number = _cluster(columns.BigInt, "DESC")
+    signer = _cluster(columns.Text)
+    document = columns.Text()  # JSON
+
+
 class SettlementCheckpoint(Table):
     """Stages `appended` and `projected`."""
 
@@ -335,6 +346,7 @@ MODELS: tuple[type[Table], ...] = (
     EngineEpoch,
     StoreIdentity,
     KeyRegister,
+    SignedCheckpoint,
     SettlementCheckpoint,
     SettledTrade,
     TradingDay,
