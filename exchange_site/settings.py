@@ -43,6 +43,30 @@ PLAIN_SOCKETS = _env.flag(
     "trade for others, withdraw and stop the exchange.",
 )
 
+CHECKPOINT_BLOCKS = _env.whole(
+    "CHECKPOINT_BLOCKS",
+    50_000,
+    "Number of blocks after which engine and settlement sign a checkpoint.",
+    unit="blocks",
+    read_by="engine, settlement",
+)
+CHECKPOINT_SECONDS = _env.whole(
+    "CHECKPOINT_SECONDS",
+    300,
+    "Time after which they sign one if there is a new block.",
+    unit="s",
+    read_by="engine, settlement",
+)
+CHECKPOINT_PLACES = _env.words(
+    "CHECKPOINT_PLACES",
+    [str(DATA_DIR / "checkpoints")],
+    "Where signed checkpoints are written besides the store, separated by commas: absolute folders, `https://` or "
+    "`http://` URLs of webhooks, `syslog` or `syslog://HOST:PORT`. Name a place that the database's administrators "
+    "cannot change.",
+    read_by="engine, settlement",
+    shown="`DATA_DIR/checkpoints`",
+)
+
 # --- engine ------------------------------------------------------------------------------------------------------
 
 _env.group("Engine", read_by="engine")

@@ -10,7 +10,7 @@ The worker has no signals, sockets or settings of its own; `run` receives them a
 from the store's two checkpoints and the spill, and repeats the work after them, which changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -34,7 +34,7 @@ from settlement.receive.feed import Feed
 from settlement.receive.gaps import Gaps
 from settlement.receive.leadership import Leadership
 from settlement.receive.refusals import refusal_error
-from settlement.stores.base import Checkpoint, Fenced, Store, StoreUnavailable
+from settlement.stores.base import Checkpoint, Fenced, Store, StoredBlock, StoreUnavailable
 from settlement.stores.retrying import StoreRetrier, StoreWork
 from settlement.worker_status import Report, WorkerStatus, set_metrics
 
@@ -64,6 +64,8 @@ class Services:
     report: Report = lambda status: None
     refuse: Refuse = never_refuse
     """Called if a replica sends an invalid block; if it returns true, the replica is ignored, else settlement ends."""
+    appended: Callable[[Sequence[StoredBlock]], object] = lambda rows: None
+    """Called with blocks that were stored."""
 
 
 def run(services: Services) -> int:
@@ -89,6 +91,7 @@ class _Worker:
         self._options = services.options
         self._report = services.report
         self._refuse = services.refuse
+        self._appended = services.appended
         feed, store, clock, options = services.feed, services.store, services.clock, services.options
         self._retrier = StoreRetrier(clock, options)
         self._gaps = Gaps(feed, clock, options)
@@ -243,6 +246,7 @@ class _Worker:
         if len(rows) < self._options.receive_blocks:
             self._gather_until_s = self._clock.monotonic() + self._options.gather_ms / 1000
         metrics.BLOCKS_APPENDED.inc(len(rows))
+        self._appended(rows)
         projections.add(rows)
         self._executor.make_snapshot_if_due(self._appending.stored)
 

@@ -18,6 +18,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from exchange_site import logs
+from exchange_site.checkpoints.place_names import PlaceInvalid, place_names
 from exchange_site.configuration import folders
 from exchange_site.configuration.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
 from matching.storage.disk import make_folder
@@ -37,6 +38,8 @@ POSITIVE = (
     "ENGINE_RING_BLOCKS",
     "ENGINE_RING_BYTES",
     "ENGINE_SNAPSHOTS_KEPT",
+    "CHECKPOINT_BLOCKS",
+    "CHECKPOINT_SECONDS",
     "SETTLEMENT_BATCH_TRADES",
     "SETTLEMENT_BATCH_MS",
     "SETTLEMENT_SLOW_QUERY_MS",
@@ -335,6 +338,16 @@ def header_of_the_proxy_is_a_name() -> list[CheckMessage]:
         return []
     hint = "Give the name of the header that the proxy sets, such as X-Forwarded-For."
     return [Error(f"WEB_CLIENT_ADDRESS_HEADER is {name!r}.", hint=hint, id="exchange.E023")]
+
+
+@_check(SETTINGS)
+def places_of_checkpoints_have_a_known_form() -> list[CheckMessage]:
+    try:
+        place_names(settings.CHECKPOINT_PLACES)
+    except PlaceInvalid as error:
+        hint = "For example /mnt/evidence/checkpoints or https://audit.example/checkpoints."
+        return [Error(f"CHECKPOINT_PLACES: {error}", hint=hint, id="exchange.E024")]
+    return []
 
 
 @_check(WEB, deploy=True)

@@ -13,7 +13,7 @@ from exchange_site.engine_host.store_history import StoreHistory
 from exchange_site.engine_host.store_watch import StoreWatch
 from exchange_site.operations import health
 from exchange_site.operations.register_exchange import RegisterExchange
-from matching.commandline.own_keys import network_of_engine, register_file
+from matching.commandline.own_keys import engine_key, network_of, register_file
 from matching.core.epochs import Epoch
 from matching.node.process import Parts, Plan
 from matching.node.services import Services
@@ -78,7 +78,7 @@ def services(
         history=history,
         input_log=_open_input_log(input_log),
         snapshotter=Snapshotter(folder, ForkedWriter(folder), every_blocks),
-        make_network=network_of_engine(follows=follows),
+        make_network=network_of(engine_key(follows=follows)),
         monotonic=time.monotonic,
         time_ns=time.time_ns,
         engine=_engine_id(),

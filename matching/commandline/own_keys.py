@@ -50,10 +50,10 @@ def network_in(data_dir: Path, key: KeyName) -> NetworkMaker:
     return partial(ZmqNetwork, _security(data_dir, key))
 
 
-def network_of_engine(*, follows: bool) -> NetworkMaker:
-    """Makes networks of an engine. A follower uses its `follower` key if it has one. Raises KeysUnusable."""
+def engine_key(*, follows: bool) -> KeyName:
+    """The key of an engine. A follower uses its `follower` key if it has one. Raises KeysUnusable."""
     has_own_key = follows and not settings.PLAIN_SOCKETS and bool(key_folder().names(KeyRole.FOLLOWER))
-    return network_of(KeyName(KeyRole.FOLLOWER if has_own_key else KeyRole.ENGINE))
+    return KeyName(KeyRole.FOLLOWER if has_own_key else KeyRole.ENGINE)
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from django.core.management.base import OutputWrapper
 
-from settlement.audit import reconciliation, verify
+from settlement.audit import anchors, reconciliation, verify
 from settlement.audit.differences import Difference
 
 
@@ -20,6 +20,13 @@ def write_verification(report: verify.Report, stdout: OutputWrapper) -> None:
         f"{verdict}: blocks {report.from_block} to {report.to_block}, {report.trades} trades, "
         f"state hash {report.state_hash}."
     )
+
+
+def write_comparison(found: anchors.Comparison, stdout: OutputWrapper) -> None:
+    if found.compared:
+        stdout.write(f"Signed checkpoints: {found.compared} compared, the same up to block {found.last_block}.")
+    elif not found.difference:
+        stdout.write("Signed checkpoints: none to compare.")
 
 
 def write_reconciliation(report: reconciliation.Report, stdout: OutputWrapper) -> None:

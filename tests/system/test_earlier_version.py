@@ -5,6 +5,7 @@ random commands, settlement stopped after block 65, the engine killed at block 1
 trail, the write-ahead log and the snapshots of blocks 72 and 96.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,17 @@ def test_store_log_and_snapshots_of_an_earlier_version_are_read_and_settled(
     for check in ("verify_settlement", "reconcile"):
         done = manage(engine, check)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_blocks_of_an_earlier_version_are_signed_from_the_first_one_on(start: Start, left_behind: Path) -> None:
+    settings = {"PLAIN_SOCKETS": "false", "SETTLEMENT_HTTP_ADDRESS": free_http_address()}
+    settlement = start("run_settlement", data_dir=left_behind, **settings)
+    until(lambda: any("settlement.started" in line for line in settlement.errors), "settlement to start", 120)
+    assert settlement.stop() == 0
+    anchor = left_behind / "checkpoints" / "settlement-local.jsonl"
+    assert json.loads(anchor.read_bytes())["checkpoint"]["block"] == SETTLED_BLOCK
+    done = manage(settlement, "verify_settlement", "--anchor", str(anchor))
+    assert f"Signed checkpoints: 2 compared, the same up to block {SETTLED_BLOCK}." in done.stdout, done.stderr
 
 
 def test_blocks_in_the_log_of_an_earlier_version_keep_their_hash(left_behind: Path) -> None:

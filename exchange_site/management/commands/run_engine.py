@@ -7,11 +7,14 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 from prometheus_client import REGISTRY
 
+from exchange_site.checkpoints.running import signing
+from exchange_site.checkpoints.signer import OwnBlocks
 from exchange_site.configuration.addresses import AddressError
 from exchange_site.engine_host import wiring
 from exchange_site.operations import first_start, worker_http
 from matching.commandline.interruption import stop_on_signals
 from matching.commandline.number_options import whole_number
+from matching.commandline.own_keys import engine_key
 from matching.core import errors
 from matching.core.epochs import Superseded
 from matching.node import process
@@ -83,6 +86,8 @@ class Command(BaseCommand):
                     probes = wiring.probes(parts)
                     opened.enter_context(worker_http.serve(settings.ENGINE_HTTP_ADDRESS, probes))
                     opened.enter_context(watch.running(lambda: parts.ring.last))
+                    blocks = OwnBlocks(parts.ring.get, lambda: parts.ring.last)
+                    opened.enter_context(signing(engine_key(follows=follow is not None), blocks))
                     REGISTRY.register(EngineMetrics(parts.board))
 
                 stages = Stages(watched, self.announce)

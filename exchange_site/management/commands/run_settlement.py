@@ -5,11 +5,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
+from exchange_site.checkpoints.recent_blocks import RecentBlocks
+from exchange_site.checkpoints.running import signing
+from exchange_site.checkpoints.signer import OwnBlocks
 from exchange_site.configuration.addresses import AddressError
 from exchange_site.engine_host.forked_snapshots import ForkedWriter
 from exchange_site.operations import first_start, health, register_exchange, worker_http
 from matching.commandline.interruption import exit_code, stop_on_signals
 from matching.commandline.number_options import whole_number
+from matching.commandline.own_keys import SETTLEMENT_KEY
 from matching.storage.snapshot_files import Snapshotter
 from settlement import lock, metrics, wiring, worker, worker_status
 from settlement.alarms import worker_alarms
@@ -65,6 +69,7 @@ def settle(
     newest: worker_status.Newest,
     probes: Mapping[str, health.Probe],
 ) -> int:
+    recent = RecentBlocks()
     with lock.exclusive(wiring.data_dir()):
         tables.connect()
         with (
@@ -73,6 +78,7 @@ def settle(
             worker_http.serve(settings.SETTLEMENT_HTTP_ADDRESS, probes),
             worker_alarms.running_alarms(SystemClock()) as alarms,
             register_exchange.running_unless_plain(),
+            signing(SETTLEMENT_KEY, OwnBlocks(recent.get, lambda: None)),
         ):
             wiring.make_tables_if_missing(tables)
             trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
@@ -99,6 +105,7 @@ def settle(
                         options=choices,
                         report=report,
                         refuse=listening.refuse,
+                        appended=recent.add,
                     )
                 )
             finally:

@@ -1,31 +1,59 @@
 import json
+from pathlib import Path
 from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
 from matching.commandline import progress
 from matching.commandline.number_options import whole_number
+from matching.commandline.own_keys import key_folder
 from matching.core.engine import Engine
 from settlement import wiring
-from settlement.audit import report_text, verify, waiting
+from settlement.audit import anchors, report_text, verify, waiting
+from settlement.audit.signers import register_of_signers
 from settlement.clock import SystemClock
 from settlement.commandline import CHECK_FAILED, ExchangeCommand
+from settlement.stores.base import Store
 
 _PROJECTION_TIMEOUT_S = 10.0
 """Time for durable blocks to be projected while settlement runs."""
 
 
 class Command(ExchangeCommand):
-    help = "Check the block chain, re-execute it, and compare everything in the store with the result."
+    help = (
+        "Check the block chain, re-execute it, and compare everything in the store with the result and with signed "
+        "checkpoints."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--from-block", type=whole_number(1), metavar="N", help="compare from this block on")
         parser.add_argument("--to-block", type=whole_number(1), metavar="N", help="compare up to this block")
+        parser.add_argument(
+            "--anchor",
+            action="append",
+            default=[],
+            dest="sources",
+            metavar="FILE|URL",
+            help="signed checkpoints that are kept outside the store; can be given several times",
+        )
+        parser.add_argument(
+            "--root", type=Path, metavar="FILE", help="public root key of the exchange; default: DATA_DIR/keys/root.pub"
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
-    def handle(self, *, from_block: int | None, to_block: int | None, as_json: bool, **options: Any) -> None:
+    def handle(
+        self,
+        *,
+        from_block: int | None,
+        to_block: int | None,
+        sources: list[str],
+        root: Path | None,
+        as_json: bool,
+        **options: Any,
+    ) -> None:
         wiring.collect_garbage_rarely()
         store = wiring.store()
+        signed = compare_checkpoints(store, sources, root, to_block)
         durable = store.appended().block_number
         wanted = durable if to_block is None else min(to_block, durable)
         waiting.await_projection(store, wanted, SystemClock(), _PROJECTION_TIMEOUT_S)
@@ -39,9 +67,15 @@ class Command(ExchangeCommand):
                 store, wiring.data_dir(), Engine(), from_block=from_block, to_block=to_block, progress=note
             )
         if as_json:
-            self.stdout.write(json.dumps(report.form(), default=str))
+            form = {**report.form(), "checkpoints": signed and signed.form()}
+            form["ok"] = report.ok and not (signed and signed.difference)
+            self.stdout.write(json.dumps(form, default=str))
         else:
+            if signed:
+                report_text.write_comparison(signed, self.stdout)
             report_text.write_verification(report, self.stdout)
+        if signed and signed.difference:
+            raise CommandError(signed.difference, returncode=CHECK_FAILED)
         if not report.ok:
             found = f"{report.difference_count} differences were found."
             raise CommandError(f"The store's rows differ from its blocks: {found}", returncode=CHECK_FAILED)
@@ -51,3 +85,15 @@ class Command(ExchangeCommand):
                 "project them, then verify again.",
                 returncode=CHECK_FAILED,
             )
+
+
+def compare_checkpoints(
+    store: Store, sources: list[str], root: Path | None, to_block: int | None
+) -> anchors.Comparison | None:
+    """None if this exchange has no keys, so that nobody signs."""
+    keys = key_folder()
+    if not sources and root is None and not keys.root_public_path.exists():
+        return None
+    register = register_of_signers(store, keys, root)
+    with progress.blocks("comparing checkpoints") as reach:
+        return anchors.audit(store, register, sources, to_block, reach)

@@ -11,6 +11,7 @@ import yaml
 from django.conf import settings
 from prometheus_client import REGISTRY
 
+import exchange_site.checkpoints.metrics  # noqa: F401 - registers its metrics
 from matching.node.metrics import EngineMetrics
 from settlement import metrics
 from settlement.alarms.rules import LAG_CRITICAL_BLOCKS, LAG_WARNING_BLOCKS, Severity
@@ -89,7 +90,7 @@ def test_a_panel_shows_only_metrics_that_exist(panel: dict[str, Any]) -> None:
 
 def test_every_metric_is_on_the_dashboard() -> None:
     shown = {re.sub("_(bucket|count|sum)$", "", name) for expression in expressions() for name in named(expression)}
-    ours = {name for name in exported() if name.startswith(("engine_", "settlement_"))}
+    ours = {name for name in exported() if name.startswith(("engine_", "settlement_", "checkpoints_"))}
 
     assert {re.sub("_(bucket|count|sum)$", "", name) for name in ours} - shown == set()
 

@@ -1,0 +1,173 @@
+"""Places where signed checkpoints are kept: the store, and those of the setting CHECKPOINT_PLACES outside it.
+
+    FOLDER                       a file for each signer, one checkpoint a line, synced
+    http://HOST/… https://HOST/…  a POST with the checkpoint as its body
+    syslog, syslog://HOST:PORT   a message to the local syslog, or as UDP
+
+A place may be slow or away. What it does not have yet waits in memory and is tried again. The newest checkpoints are
+kept: each covers all blocks before it, so an older one that is dropped takes nothing from the proof.
+"""
+
+import logging
+import logging.handlers
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple, NoReturn, Protocol
+from urllib.parse import SplitResult
+
+import structlog
+
+from exchange_site.checkpoints import metrics
+from exchange_site.checkpoints.place_names import PlaceName, SyslogAddress
+from matching.storage.disk import LocalDisk
+from matching.transport.http_request import HttpFailed, send_request
+from settlement.stores.base import Store, StoredCheckpoint, StoreError
+
+log = structlog.get_logger(__name__)
+
+_TIMEOUT_S = 5.0
+_RETRY_S = 10.0
+_KEPT = 1000
+
+
+class PlaceUnavailable(Exception):
+    """A checkpoint could not be written; the text is the reason."""
+
+
+class Place(Protocol):
+    name: str
+    """For logs and metrics: no path or query of a URL, which may contain a password."""
+
+    def write(self, checkpoint: StoredCheckpoint) -> None:
+        """Returns when the place has the checkpoint. Raises PlaceUnavailable."""
+
+
+class InStore:
+    def __init__(self, store: Store) -> None:
+        self.name = "store"
+        self._store = store
+
+    def write(self, checkpoint: StoredCheckpoint) -> None:
+        try:
+            self._store.put_signed_checkpoint(checkpoint)
+        except StoreError as error:
+            raise PlaceUnavailable(str(error)) from error
+
+
+class InFolder:
+    def __init__(self, folder: Path) -> None:
+        self.name = str(folder)
+        self._folder = folder
+        self._disk = LocalDisk()
+
+    def write(self, checkpoint: StoredCheckpoint) -> None:
+        path = self._folder / f"{checkpoint.signer}.jsonl"
+        try:
+            is_new = not self._disk.exists(path)
+            file = self._disk.append_to(path)
+            try:
+                # A power cut may have left a part of a line, which must not become a part of this one.
+                file.write(self._end_of_torn_line(path) + checkpoint.document + b"\n")
+                file.sync()
+            finally:
+                file.close()
+            if is_new:
+                self._disk.sync_folder(self._folder)
+        except OSError as error:
+            raise PlaceUnavailable(error.strerror or type(error).__name__) from error
+
+    def _end_of_torn_line(self, path: Path) -> bytes:
+        with self._disk.open(path) as file:
+            if not file.seek(0, 2):
+                return b""
+            file.seek(-1, 2)
+            return b"" if file.read(1) == b"\n" else b"\n"
+
+
+class Webhook:
+    def __init__(self, url: SplitResult) -> None:
+        self.name = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+        self._url = url
+
+    def write(self, checkpoint: StoredCheckpoint) -> None:
+        try:
+            status = send_request(self._url, _TIMEOUT_S, post=checkpoint.document).status
+        except HttpFailed as error:
+            raise PlaceUnavailable(str(error)) from error
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            raise PlaceUnavailable(f"it answered with status {status}")
+
+
+class InSyslog:
+    def __init__(self, name: SyslogAddress) -> None:
+        self._address = name.address
+        is_local = isinstance(name.address, str)
+        self.name = "syslog" if is_local else f"syslog://{name.address[0]}:{name.address[1]}"
+
+    def write(self, checkpoint: StoredCheckpoint) -> None:
+        try:
+            handler = _Syslog(self._address)
+            try:
+                text = f"exchange-checkpoint {checkpoint.document.decode('ascii')}"
+                handler.emit(logging.LogRecord("checkpoints", logging.INFO, "", 0, text, None, None))
+            finally:
+                handler.close()
+        except OSError as error:
+            raise PlaceUnavailable(error.strerror or type(error).__name__) from error
+
+
+class _Syslog(logging.handlers.SysLogHandler):
+    def handleError(self, record: logging.LogRecord) -> NoReturn:
+        """Called while the error is handled, which would only be printed."""
+        raise
+
+
+def places_of(names: Iterable[PlaceName]) -> list[Place]:
+    return [_place(name) for name in names]
+
+
+def _place(name: PlaceName) -> Place:
+    if isinstance(name, Path):
+        return InFolder(name)
+    return Webhook(name) if isinstance(name, SplitResult) else InSyslog(name)
+
+
+class _Waiting(NamedTuple):
+    place: Place
+    checkpoints: deque[StoredCheckpoint]
+
+
+class Outbox:
+    """Writes each checkpoint to each place. Used by one thread."""
+
+    def __init__(self, places: Sequence[Place], monotonic: Callable[[], float]) -> None:
+        self._waiting = [_Waiting(place, deque(maxlen=_KEPT)) for place in places]
+        self._monotonic = monotonic
+        self._retry_at_s: dict[str, float] = {}  # by place; those that do not answer
+
+    def add(self, checkpoint: StoredCheckpoint) -> None:
+        for waiting in self._waiting:
+            waiting.checkpoints.append(checkpoint)
+
+    def deliver(self) -> None:
+        """Tries every place that has something to get, except those that failed a moment ago."""
+        for place, checkpoints in self._waiting:
+            if checkpoints and self._monotonic() >= self._retry_at_s.get(place.name, 0):
+                self._write(place, checkpoints)
+            metrics.WAITING.labels(place.name).set(len(checkpoints))
+
+    def _write(self, place: Place, checkpoints: deque[StoredCheckpoint]) -> None:
+        try:
+            while checkpoints:
+                place.write(checkpoints[0])
+                checkpoints.popleft()
+        except PlaceUnavailable as error:
+            metrics.FAILURES.labels(place.name).inc()
+            if place.name not in self._retry_at_s:
+                log.warning("checkpoints.place_unavailable", place=place.name, error=str(error))
+            self._retry_at_s[place.name] = self._monotonic() + _RETRY_S
+        else:
+            if self._retry_at_s.pop(place.name, None) is not None:
+                log.info("checkpoints.place_available", place=place.name)
