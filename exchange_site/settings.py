@@ -121,6 +121,25 @@ ENGINE_RING_BLOCKS = _env.whole(
 ENGINE_RING_BYTES = _env.whole(
     "ENGINE_RING_BYTES", 1024**3, "Capacity of the retransmission ring in bytes.", unit="bytes"
 )
+ENGINE_CONNECTIONS = _env.whole(
+    "ENGINE_CONNECTIONS", 1000, "Maximum number of TCP connections to the engine's sockets.", unit="connections"
+)
+ENGINE_UNACKNOWLEDGED_BYTES = _env.whole(
+    "ENGINE_UNACKNOWLEDGED_BYTES",
+    256 << 20,
+    "What the engine keeps for a peer that does not read, and half of what it keeps for all of them: beyond it the "
+    "connection is closed.",
+    unit="bytes",
+)
+ENGINE_READER_BYTES_A_SECOND = _env.whole(
+    "ENGINE_READER_BYTES_A_SECOND", 256 << 20, "Requested blocks and snapshots, all readers together.", unit="bytes"
+)
+ENGINE_TOUCHED_ORDERS = _env.whole(
+    "ENGINE_TOUCHED_ORDERS",
+    1 << 16,
+    "Orders that commands may touch in a turn; senders of commands that exceed it take turns after all others.",
+    unit="orders",
+)
 ENGINE_SNAPSHOT_BLOCKS = _env.whole(
     "ENGINE_SNAPSHOT_BLOCKS", 10_000, "Number of blocks between snapshots; 0: no snapshots.", unit="blocks"
 )

@@ -4,6 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 from django.conf import settings
@@ -25,6 +26,7 @@ from matching.storage.input_logs.kafka import KafkaLog
 from matching.storage.input_logs.memory import MemoryLog
 from matching.storage.input_logs.wal import WalLog
 from matching.storage.snapshot_files import SnapshotFolder, Snapshotter
+from matching.transport.connections import ConnectionCounts, ConnectionLimits
 from matching.transport.wire import Addresses
 from settlement import wiring
 from settlement.durable import spill
@@ -47,7 +49,23 @@ def plan() -> Plan:
     addresses = Addresses(
         settings.ENGINE_COMMAND_ADDRESS, settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS
     )
-    return Plan(addresses, settings.ENGINE_RING_BLOCKS, settings.ENGINE_RING_BYTES, settings.ENGINE_BLOCK_COMMANDS)
+    return Plan(
+        addresses,
+        settings.ENGINE_RING_BLOCKS,
+        settings.ENGINE_RING_BYTES,
+        settings.ENGINE_BLOCK_COMMANDS,
+        touched_orders=settings.ENGINE_TOUCHED_ORDERS,
+        reader_bytes_a_second=settings.ENGINE_READER_BYTES_A_SECOND,
+    )
+
+
+def connection_limits() -> ConnectionLimits:
+    unacknowledged = settings.ENGINE_UNACKNOWLEDGED_BYTES
+    return ConnectionLimits(
+        unacknowledged_bytes=unacknowledged,
+        total_unacknowledged_bytes=2 * unacknowledged,
+        connections=settings.ENGINE_CONNECTIONS,
+    )
 
 
 def lock_data_folder() -> FolderLock:
@@ -74,11 +92,13 @@ def services(
     every_blocks = settings.ENGINE_SNAPSHOT_BLOCKS if snapshot_every is None else snapshot_every
     if every_blocks < 0:
         raise NotAvailable("--snapshot-every must be a number of blocks, or 0 for no snapshots.")
+    connections = ConnectionCounts()
     return Services(
         history=history,
         input_log=_open_input_log(input_log),
         snapshotter=Snapshotter(folder, ForkedWriter(folder), every_blocks),
-        make_network=network_of(engine_key(follows=follows)),
+        make_network=partial(network_of(engine_key(follows=follows)), limits=connection_limits(), counts=connections),
+        connections=connections,
         monotonic=time.monotonic,
         time_ns=time.time_ns,
         engine=_engine_id(),

@@ -37,7 +37,7 @@ def key_name(text: str) -> KeyName:
     return KeyName(KeyRole(role), name)
 
 
-NetworkMaker = Callable[[], ZmqNetwork]
+NetworkMaker = Callable[..., ZmqNetwork]
 
 
 def network_of(key: KeyName) -> NetworkMaker:

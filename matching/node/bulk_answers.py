@@ -54,13 +54,14 @@ class BulkAnswers:
         clock: Callable[[], float],
         turn: TimeSlice,
         snapshots: SnapshotParts | None,
+        bytes_a_second: int,
     ) -> None:
         self._socket = retransmission
         self._ring = ring
         self._counters = counters
         self._turn = turn
         self._snapshots = snapshots
-        self._pace = Pace(clock, BYTES_A_SECOND)
+        self._pace = Pace(clock, bytes_a_second)
         self._waiting: dict[bytes, Callable[[], None]] = {}  # reader → answers its newest request
 
     def request_blocks(self, reader: bytes, first: int, last: int) -> None:

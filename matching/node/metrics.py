@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from matching.node.status import StatusBoard
+from matching.transport.connections import ConnectionCounts
 
 _HALTED = (
     "1 while no commands are taken: the ring is full, the input log is full or unavailable, or a replica catches up."
@@ -13,8 +14,9 @@ _HALTED = (
 
 
 class EngineMetrics(Collector):
-    def __init__(self, board: StatusBoard) -> None:
+    def __init__(self, board: StatusBoard, connections: ConnectionCounts) -> None:
         self._board = board
+        self._connections = connections
 
     def collect(self) -> Iterator[Metric]:
         board, counters = self._board, self._board.counters
@@ -44,6 +46,11 @@ class EngineMetrics(Collector):
                 "Answers not delivered because the client was gone or slow.",
                 counters.lost_answers,
             ),
+            (
+                "engine_closed_connections",
+                "Connections closed because they exceeded a limit.",
+                self._connections.closed,
+            ),
             ("engine_clock_jumps", "How often the clock of blocks became implausible.", counters.clock_jumps),
             ("engine_passed_over", "Invalid messages in the replicas' log, which were skipped.", board.passed_over),
         ):
@@ -53,6 +60,7 @@ class EngineMetrics(Collector):
             ("engine_ring_unconfirmed_blocks", "Blocks not confirmed by settlement.", board.ring.unconfirmed),
             ("engine_halted", _HALTED, int(bool(board.halted))),
             ("engine_clock_implausible", "1 while the clock of blocks is implausible.", int(bool(board.clock_fault))),
+            ("engine_connections", "Open TCP connections of clients and readers.", self._connections.open),
             ("engine_block_number", "Number of the newest block.", board.engine.block_number),
             ("engine_clients", "Client ids that ever sent a command; never decreases.", len(board.engine.clients)),
         ):

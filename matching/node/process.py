@@ -14,8 +14,9 @@ from matching.core.engine import Engine
 from matching.core.epochs import Epoch
 from matching.core.errors import BadBlock, Diverged, MatchingError
 from matching.feed.reader import Feed
-from matching.node.backlog import Backlog
+from matching.node.backlog import TOUCHED_A_TURN, Backlog
 from matching.node.block_clock import BlockClock, LogTime
+from matching.node.bulk_answers import BYTES_A_SECOND
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.follower import Follower, follow
 from matching.node.leadership import Objection, join_epoch, take_lead
@@ -44,6 +45,8 @@ class Plan:
     ring_blocks: int
     ring_bytes: int
     block_commands: int
+    touched_orders: int = TOUCHED_A_TURN
+    reader_bytes_a_second: int = BYTES_A_SECOND
 
 
 @dataclass(slots=True)
@@ -213,6 +216,7 @@ def _serve(plan: Plan, services: Services, parts: Parts, stop: Callable[[], bool
         superseded=services.superseded,
         stored=services.stored,
         backlog=Backlog(parts.board.counters, services.monotonic),
+        touched_orders=plan.touched_orders,
     )
     serve(leader, parts.network, parts.sockets, stop)
 
@@ -233,7 +237,15 @@ def _opened(plan: Plan, services: Services, role: str, input_log: str) -> Iterat
         engine, ring = Engine(), Ring(plan.ring_blocks, plan.ring_bytes)
         board = StatusBoard(engine, ring, plan.addresses, role, input_log)
         endpoint = CommandEndpoint(commands, engine, board, board.counters, services.monotonic)
-        publisher = Publisher(blocks, retransmission, ring, board, services.monotonic, services.snapshotter)
+        publisher = Publisher(
+            blocks,
+            retransmission,
+            ring,
+            board,
+            services.monotonic,
+            services.snapshotter,
+            bytes_a_second=plan.reader_bytes_a_second,
+        )
         yield Parts(engine, ring, board, endpoint, publisher, network, (commands, retransmission))
     finally:
         services.snapshotter.close()

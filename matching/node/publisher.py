@@ -11,7 +11,7 @@ from typing import Protocol
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
-from matching.node.bulk_answers import BulkAnswers, SnapshotParts
+from matching.node.bulk_answers import BYTES_A_SECOND, BulkAnswers, SnapshotParts
 from matching.node.confirmations import Confirmations
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
@@ -45,6 +45,8 @@ class Publisher:
         board: StatusBoard,
         clock: Callable[[], float],
         snapshots: SnapshotSource | None = None,
+        *,
+        bytes_a_second: int = BYTES_A_SECOND,
     ) -> None:
         self._blocks = blocks
         self._retransmission = retransmission
@@ -53,7 +55,7 @@ class Publisher:
         self.confirmations = Confirmations(ring, board.counters, clock)
         self._clock = clock
         self._turn = TimeSlice(clock)
-        self._bulk = BulkAnswers(retransmission, ring, board.counters, clock, self._turn, snapshots)
+        self._bulk = BulkAnswers(retransmission, ring, board.counters, clock, self._turn, snapshots, bytes_a_second)
         self._snapshots = snapshots
         self._followers: dict[wire.Addresses, float] = {}  # address → time of the last announcement
         self._next_heartbeat_s = clock()

@@ -15,7 +15,7 @@ from matching.core.blocks import Block
 from matching.core.codes import FIRST_REFERENCE_COMMAND
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import LogFull
-from matching.node.backlog import TOUCHED_A_TURN, Backlog, Waiting
+from matching.node.backlog import Backlog, Waiting
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.publisher import Publisher
 from matching.node.sequencer import Sequenced, Sequencer
@@ -57,6 +57,7 @@ class Leader:
     superseded: Callable[[], Epoch | None]
     stored: Callable[[], StoredUpTo | None]
     backlog: Backlog
+    touched_orders: int
     pending: _PendingTurn | None = field(default=None, init=False)
 
     def turn(self) -> None:
@@ -128,7 +129,7 @@ class Leader:
         """Applies batches, but only those commands of costly senders that the budget allows."""
         while admitted := self._admitted(batches):
             done = self.sequencer.sequence(
-                [one.batch for one in admitted], budget=TOUCHED_A_TURN, earlier=admitted[0].segments
+                [one.batch for one in admitted], budget=self.touched_orders, earlier=admitted[0].segments
             )
             batches = self.backlog.keep(admitted, done)
             self._log(_PendingTurn(done, [one.received.sender for one in admitted], {}))

@@ -5,12 +5,13 @@ Nothing else in an engine reads a clock, opens a file or socket, or starts a pro
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from matching.core.epochs import Epoch
 from matching.storage.history import History, StoredUpTo
 from matching.storage.input_logs.base import InputLog
 from matching.storage.snapshot_files import Snapshotter
+from matching.transport.connections import ConnectionCounts
 from matching.transport.sockets import Network
 
 
@@ -29,4 +30,6 @@ class Services:
     """Returns the newest block that this engine has read in the store, or None. Called every turn; must not block."""
     known_s: Callable[[], float] = lambda: math.inf
     """Time, by `monotonic`, as of which `superseded` is known: when the last answered request to the store was sent."""
+    connections: ConnectionCounts = field(default_factory=ConnectionCounts)
+    """Of the networks that `make_network` makes, for metrics."""
     take_over: bool = False  # lead although another engine led last: it is gone, or must be fenced

@@ -74,6 +74,14 @@ class ConnectionLimits:
 DEFAULT_LIMITS = ConnectionLimits()
 
 
+@dataclass(slots=True)
+class ConnectionCounts:
+    """Of all listening TCP sockets of a network, for metrics. `closed`: because they exceeded a limit."""
+
+    open: int = 0
+    closed: int = 0
+
+
 class TcpInfo(NamedTuple):
     acknowledged: int  # bytes
     arrived: int  # bytes
@@ -241,8 +249,9 @@ class _Connection:
 class ConnectionWatch:
     """Watches the connections of listening TCP sockets in a thread of its own."""
 
-    def __init__(self, limits: ConnectionLimits) -> None:
+    def __init__(self, limits: ConnectionLimits, counts: ConnectionCounts) -> None:
         self._limits = limits
+        self._counts = counts
         self._max_connections = most_connections(limits)
         self._refused = 0  # connections over the limit since the last line in the log
         self._logged_at_s = -_LOG_INTERVAL_S
@@ -275,6 +284,7 @@ class ConnectionWatch:
             with self._lock:
                 self._monitors = [one for one in self._monitors if self._read_events(*one)]
                 sources = [(monitor, POLLIN) for monitor, _ in self._monitors]
+            self._counts.open = len(self._connections)
             self._make_room()
             if time.monotonic() >= next_check_s:
                 self._check()
@@ -378,6 +388,7 @@ class ConnectionWatch:
 
     def _cut(self, connection: _Connection, reason: str) -> None:
         """`reason` is logged, unless it is empty."""
+        self._counts.closed += 1
         if reason:
             log.warning(
                 "transport.connection_cut",

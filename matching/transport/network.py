@@ -14,7 +14,7 @@ from typing import Any
 
 import zmq
 
-from matching.transport.connections import DEFAULT_LIMITS, ConnectionLimits, ConnectionWatch
+from matching.transport.connections import DEFAULT_LIMITS, ConnectionCounts, ConnectionLimits, ConnectionWatch
 from matching.transport.curve import Admission, ConnectedSocket, CurvePublisherSocket, CurveRouterSocket, Security
 from matching.transport.key_register import KeyRole
 from matching.transport.listening import PublisherSocket, RouterSocket
@@ -37,10 +37,15 @@ HANDSHAKE_MS = 5000
 class ZmqNetwork:
     """A ZeroMQ context with its I/O thread. Without `security` sockets have no keys and everyone is `LOCAL_PEER`."""
 
-    def __init__(self, security: Security | None = None, limits: ConnectionLimits = DEFAULT_LIMITS) -> None:
-        """`limits` are those of the connections to all sockets that listen on TCP."""
+    def __init__(
+        self,
+        security: Security | None = None,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
+        counts: ConnectionCounts | None = None,
+    ) -> None:
+        """`limits` are those of the connections to all sockets that listen on TCP; `counts` is kept up to date."""
         self._context: zmq.Context[RawSocket] = zmq.Context()
-        self._connections = ConnectionWatch(limits)
+        self._connections = ConnectionWatch(limits, counts or ConnectionCounts())
         self._security = security
         self._admission: Admission | None = None
         self._server_keys: dict[str, str] = {}  # address → key that it proved last

@@ -88,7 +88,7 @@ class Command(BaseCommand):
                     opened.enter_context(watch.running(lambda: parts.ring.last))
                     blocks = OwnBlocks(parts.ring.get, lambda: parts.ring.last)
                     opened.enter_context(signing(engine_key(follows=follow is not None), blocks))
-                    REGISTRY.register(EngineMetrics(parts.board))
+                    REGISTRY.register(EngineMetrics(parts.board, services.connections))
 
                 stages = Stages(watched, self.announce)
                 run(wiring.input_log_name(input_log), follow, services, stages, stop.is_set)

@@ -36,7 +36,7 @@ def exported() -> set[str]:
     families = [
         *REGISTRY.collect(),
         *metrics.WORKER.collect(),
-        *EngineMetrics(MagicMock()).collect(),
+        *EngineMetrics(MagicMock(), MagicMock()).collect(),
         *Alarms(FakeClock()).collect(),
     ]
     names = {family.name + suffix for family in families for suffix in SUFFIXES.get(family.type, ("",))}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge
 from matching.core.blocks import Block
 from matching.node import backlog as backlog_module
-from matching.node import server
 from matching.node.backlog import Backlog, Waiting
 from matching.node.command_endpoint import Received
 from matching.node.follower import re_executed
@@ -249,10 +249,10 @@ def test_random_batches_under_a_budget_are_all_answered_and_the_blocks_replay(
     assert (again.state_hash, again.clients) == (house.engine.state_hash, house.engine.clients)
 
 
-def test_an_order_is_answered_before_an_earlier_batch_of_costly_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "TOUCHED_A_TURN", 2 * (MAKERS + 1))
+def test_an_order_is_answered_before_an_earlier_batch_of_costly_commands() -> None:
+    small_budget = replace(plan(), touched_orders=2 * (MAKERS + 1))
     with (
-        leader_with(plan(), services(MemoryHistory())) as running,
+        leader_with(small_budget, services(MemoryHistory())) as running,
         closing(Connection(running.commands, failover=False)) as flooder,
         closing(Connection(running.commands, failover=False)) as other,
     ):

@@ -14,6 +14,7 @@ from matching.node.metrics import EngineMetrics
 from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
+from matching.transport.connections import ConnectionCounts
 from matching.transport.engine_roles import LEADER
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
@@ -54,7 +55,7 @@ class Machine:
     def metrics(self) -> dict[str, float]:
         return {
             metric.name: metric.samples[0].value
-            for metric in EngineMetrics(self.board).collect()
+            for metric in EngineMetrics(self.board, ConnectionCounts()).collect()
             if metric.name.startswith("engine_clock")
         }
 

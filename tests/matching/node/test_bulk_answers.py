@@ -17,7 +17,7 @@ from tests.matching.stages import HERE, OneSnapshot, ScriptedNetwork, ScriptedSo
 class Readers:
     """A publisher whose ring has blocks 4 to 6, and a snapshot of a MiB; readers of its retransmission socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_a_second: int = bulk_answers.BYTES_A_SECOND) -> None:
         self.network, self.socket = ScriptedNetwork(), ScriptedSocket()
         self.engine = defined_engine()
         self.ring = Ring(16, 1 << 26)
@@ -25,7 +25,15 @@ class Readers:
         snapshot = OneSnapshot()
         snapshot.number, snapshot.data = 3, snapshots.encode(self.engine) + bytes(1 << 20)
         self.board = StatusBoard(self.engine, self.ring, HERE, LEADER, "none")
-        self.publisher = Publisher(ScriptedSocket(), self.socket, self.ring, self.board, self.network.clock, snapshot)
+        self.publisher = Publisher(
+            ScriptedSocket(),
+            self.socket,
+            self.ring,
+            self.board,
+            self.network.clock,
+            snapshot,
+            bytes_a_second=bytes_a_second,
+        )
         self.publisher.confirmations.begin(STORE)
         for number in range(4, 7):
             self.ring.append(one_block(self.engine, [deposit(1, f"{number}")]))
@@ -44,9 +52,8 @@ class Readers:
         return [(bytes(answer[0]), bytes(answer[1])) for answer in answers]
 
 
-def test_a_reader_that_requests_without_end_gets_the_bytes_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_answers, "BYTES_A_SECOND", 10 << 20)
-    readers = Readers()
+def test_a_reader_that_requests_without_end_gets_the_bytes_of_the_rate() -> None:
+    readers = Readers(10 << 20)
     started_s, sent = readers.network.now_s, 0
     while readers.network.now_s < started_s + 2:
         readers.request_snapshot(b"greedy")
@@ -89,8 +96,7 @@ def test_a_confirmation_is_taken_while_readers_wait() -> None:
 
 def test_readers_beyond_the_limit_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_answers, "_MAX_WAITING", 2)
-    monkeypatch.setattr(bulk_answers, "BYTES_A_SECOND", 1)
-    readers = Readers()
+    readers = Readers(1)
     for number in range(4):
         readers.request_snapshot(b"%d" % number)
         readers.serve()

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exchange_site.operations.free_addresses import free_zmq_address
-from matching.transport.connections import ConnectionLimits, duplicate, most_connections
+from matching.transport.connections import ConnectionCounts, ConnectionLimits, duplicate, most_connections
 from matching.transport.network import ZmqNetwork
 from matching.transport.sockets import Kind, Limits, Socket, Undelivered
 from tests.matching.raw_peer import RawPeer
@@ -25,8 +25,13 @@ PART = bytes(MIB // 2)
 
 
 @pytest.fixture
-def network() -> Iterator[ZmqNetwork]:
-    made = ZmqNetwork(limits=BOUNDS)
+def counts() -> ConnectionCounts:
+    return ConnectionCounts()
+
+
+@pytest.fixture
+def network(counts: ConnectionCounts) -> Iterator[ZmqNetwork]:
+    made = ZmqNetwork(limits=BOUNDS, counts=counts)
     yield made
     made.close()
 
@@ -173,7 +178,9 @@ def test_a_subscriber_that_does_not_read_is_cut_and_others_get_everything(
     assert logs[0]["unacknowledged_bytes"] > BOUNDS.unacknowledged_bytes
 
 
-def test_connections_beyond_their_number_are_closed(network: ZmqNetwork, stack: ExitStack) -> None:
+def test_connections_beyond_their_number_are_closed(
+    network: ZmqNetwork, stack: ExitStack, counts: ConnectionCounts
+) -> None:
     listening, address = listen(network, stack)
     for _ in range(BOUNDS.connections):
         peer = stack.enter_context(RawPeer(address))
@@ -183,6 +190,7 @@ def test_connections_beyond_their_number_are_closed(network: ZmqNetwork, stack: 
         assert is_refused(address)
         wait_until(lambda: logs, "the log says so")
     assert "more than 4 connections" in logs[0]["reason"]
+    wait_until(lambda: (counts.open, counts.closed) == (4, 1), "the counts say so")
 
 
 def test_connections_that_never_begin_a_handshake_keep_nobody_away(network: ZmqNetwork, stack: ExitStack) -> None:
