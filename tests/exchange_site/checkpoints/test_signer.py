@@ -235,3 +235,16 @@ def test_a_checkpoint_that_another_key_has_signed_is_no_start(rig: Rig) -> None:
     rig.append(BLOCKS[:30])
     rig.signer.step()
     assert rig.signed() == [point_at(30)]
+
+
+def test_a_process_that_ends_while_it_reads_a_long_chain_signs_what_it_has_read(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange_site.checkpoints.signer._LAST_BLOCKS", 10)
+    rig.append(BLOCKS[:140])
+    rig.signer._stopping.set()
+    rig.signer.step()
+    assert rig.signed() == [point_at(64)]
+    again = Rig(rig.clock)
+    again.signer.step()
+    assert again.signed() == [point_at(140)]
