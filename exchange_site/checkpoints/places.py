@@ -1,35 +1,25 @@
 """Places where signed checkpoints are kept: the store, and those of the setting CHECKPOINT_PLACES outside it.
 
-    FOLDER                       a file for each signer, one checkpoint a line, synced
-    http://HOST/… https://HOST/…  a POST with the checkpoint as its body
-    syslog, syslog://HOST:PORT   a message to the local syslog, or as UDP
+FOLDER                       a file for each signer, one checkpoint a line, synced
+http://HOST/… https://HOST/…  a POST with the checkpoint as its body
+syslog, syslog://HOST:PORT   a message to the local syslog, or as UDP
 
-A place may be slow or away. What it does not have yet waits in memory and is tried again. The newest checkpoints are
-kept: each covers all blocks before it, so an older one that is dropped takes nothing from the proof.
 """
 
 import logging
 import logging.handlers
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Protocol
+from typing import NoReturn, Protocol
 from urllib.parse import SplitResult
 
-import structlog
-
-from exchange_site.checkpoints import metrics
 from exchange_site.checkpoints.place_names import PlaceName, SyslogAddress
 from matching.storage.disk import LocalDisk
 from matching.transport.http_request import HttpFailed, send_request
 from settlement.stores.base import Store, StoredCheckpoint, StoreError
 
-log = structlog.get_logger(__name__)
-
 _TIMEOUT_S = 5.0
-_RETRY_S = 10.0
-_KEPT = 1000
 
 
 class PlaceUnavailable(Exception):
@@ -45,6 +35,8 @@ class Place(Protocol):
 
 
 class InStore:
+    """Closes its connections after each checkpoint."""
+
     def __init__(self, store: Store) -> None:
         self.name = "store"
         self._store = store
@@ -54,6 +46,8 @@ class InStore:
             self._store.put_signed_checkpoint(checkpoint)
         except StoreError as error:
             raise PlaceUnavailable(str(error)) from error
+        finally:
+            self._store.close()
 
 
 class InFolder:
@@ -132,42 +126,3 @@ def _place(name: PlaceName) -> Place:
     if isinstance(name, Path):
         return InFolder(name)
     return Webhook(name) if isinstance(name, SplitResult) else InSyslog(name)
-
-
-class _Waiting(NamedTuple):
-    place: Place
-    checkpoints: deque[StoredCheckpoint]
-
-
-class Outbox:
-    """Writes each checkpoint to each place. Used by one thread."""
-
-    def __init__(self, places: Sequence[Place], monotonic: Callable[[], float]) -> None:
-        self._waiting = [_Waiting(place, deque(maxlen=_KEPT)) for place in places]
-        self._monotonic = monotonic
-        self._retry_at_s: dict[str, float] = {}  # by place; those that do not answer
-
-    def add(self, checkpoint: StoredCheckpoint) -> None:
-        for waiting in self._waiting:
-            waiting.checkpoints.append(checkpoint)
-
-    def deliver(self) -> None:
-        """Tries every place that has something to get, except those that failed a moment ago."""
-        for place, checkpoints in self._waiting:
-            if checkpoints and self._monotonic() >= self._retry_at_s.get(place.name, 0):
-                self._write(place, checkpoints)
-            metrics.WAITING.labels(place.name).set(len(checkpoints))
-
-    def _write(self, place: Place, checkpoints: deque[StoredCheckpoint]) -> None:
-        try:
-            while checkpoints:
-                place.write(checkpoints[0])
-                checkpoints.popleft()
-        except PlaceUnavailable as error:
-            metrics.FAILURES.labels(place.name).inc()
-            if place.name not in self._retry_at_s:
-                log.warning("checkpoints.place_unavailable", place=place.name, error=str(error))
-            self._retry_at_s[place.name] = self._monotonic() + _RETRY_S
-        else:
-            if self._retry_at_s.pop(place.name, None) is not None:
-                log.info("checkpoints.place_available", place=place.name)

@@ -1,14 +1,15 @@
 """Makes the signer of a process from the site's settings."""
 
-import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 from django.conf import settings
 
+from exchange_site.checkpoints.outbox import Outbox
 from exchange_site.checkpoints.place_names import place_names
-from exchange_site.checkpoints.places import InStore, Outbox, places_of
+from exchange_site.checkpoints.places import InStore, places_of
 from exchange_site.checkpoints.signer import OwnBlocks, Schedule, Signer
 from matching.commandline.own_keys import KeyName, key_folder, register_file
 from settlement import wiring
@@ -16,25 +17,26 @@ from settlement import wiring
 log = structlog.get_logger(__name__)
 
 
-def signing(key: KeyName, blocks: OwnBlocks) -> AbstractContextManager[None]:
-    """Signs checkpoints in a thread until the end of the context. Does nothing with PLAIN_SOCKETS.
+@contextmanager
+def signing(key: KeyName, blocks: OwnBlocks) -> Iterator[None]:
+    """Signs checkpoints in threads until the end of the context. Does nothing with PLAIN_SOCKETS.
 
     Raises CannotRun, KeysUnusable, PlaceInvalid.
     """
-    if settings.PLAIN_SOCKETS:
-        return nullcontext()
-    own = key_folder(Path(settings.DATA_DIR)).own_key(key.role, key.name)
-    if not own.signing_secret:
+    own = None if settings.PLAIN_SOCKETS else key_folder(Path(settings.DATA_DIR)).own_key(key.role, key.name)
+    if own is not None and not own.signing_secret:
         log.warning("checkpoints.no_signing_key", role=own.role.value, name=own.name)
-        return nullcontext()
-    store = wiring.store()
-    outbox = Outbox([InStore(store), *places_of(place_names(settings.CHECKPOINT_PLACES))], time.monotonic)
+    if own is None or not own.signing_secret:
+        yield
+        return
+    outbox = Outbox([InStore(wiring.store()), *places_of(place_names(settings.CHECKPOINT_PLACES))])
     signer = Signer(
-        store=store,
+        store=wiring.store(),
         own=own,
         exchange=register_file().current().exchange,
         blocks=blocks,
-        outbox=outbox,
+        hand_over=outbox.add,
         schedule=Schedule(settings.CHECKPOINT_BLOCKS, settings.CHECKPOINT_SECONDS),
     )
-    return signer.running()
+    with outbox.running(), signer.running():  # the signer ends first
+        yield

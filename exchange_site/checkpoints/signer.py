@@ -18,7 +18,6 @@ from typing import NamedTuple
 import structlog
 
 from exchange_site.checkpoints import metrics
-from exchange_site.checkpoints.places import Outbox
 from matching.core.chain_digest import BEFORE_FIRST_BLOCK, ChainedBlock, ChainPoint
 from matching.core.errors import HashMismatch
 from matching.core.hashes import hash_text
@@ -37,7 +36,7 @@ _LAST_BLOCKS = 10_000
 _AFTER_DIFFERENCE_S = 60.0
 """Time before the chain is followed again after it differed from the store's: it may have to be read from block 1."""
 _LAST_STEP_S = 5.0
-"""A process waits so long at its end for its last checkpoint to be written."""
+"""A process waits so long at its end for its last checkpoint to be signed."""
 
 
 class OwnBlocks(NamedTuple):
@@ -63,18 +62,18 @@ class Signer:
         own: OwnKey,
         exchange: str,
         blocks: OwnBlocks,
-        outbox: Outbox,
+        hand_over: Callable[[StoredCheckpoint], object],
         schedule: Schedule,
         monotonic: Callable[[], float] = time.monotonic,
         time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`own` has a signing key."""
+        """`own` has a signing key. `hand_over` gets each checkpoint and returns at once."""
         self._store = store
         self._own = own
         self._signer = f"{own.role}-{own.name}"
         self._exchange = exchange
         self._blocks = blocks
-        self._outbox = outbox
+        self._hand_over = hand_over
         self._schedule = schedule
         self._monotonic = monotonic
         self._time_ns = time_ns
@@ -86,10 +85,18 @@ class Signer:
         self._contradicted: set[int] = set()  # blocks of checkpoints that were logged
 
     def step(self) -> None:
-        """Follows the stored chain, signs what is due, writes what waits. A store that is away is tried again."""
-        if self._monotonic() >= self._follow_again_at_s:
-            self._follow_and_sign()
-        self._outbox.deliver()
+        """Follows the stored chain, and signs what is due. A store that is away is tried again."""
+        if self._monotonic() < self._follow_again_at_s:
+            return
+        try:
+            self._follow()
+            self._sign_if_due()
+        except StoreError:
+            return
+        except HashMismatch as error:
+            log.error("checkpoints.chain_differs", error=str(error))
+            self._at = None
+            self._follow_again_at_s = self._monotonic() + _AFTER_DIFFERENCE_S
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -109,17 +116,6 @@ class Signer:
         finally:
             self._stopping.set()
             thread.join(_LAST_STEP_S)
-
-    def _follow_and_sign(self) -> None:
-        try:
-            self._follow()
-            self._sign_if_due()
-        except StoreError:
-            return
-        except HashMismatch as error:
-            log.error("checkpoints.chain_differs", error=str(error))
-            self._at = None
-            self._follow_again_at_s = self._monotonic() + _AFTER_DIFFERENCE_S
 
     # The chain
 
@@ -179,7 +175,7 @@ class Signer:
         is_late = self._monotonic() - self._signed_at_s >= self._schedule.every_s
         if is_due or is_late or self._stopping.is_set():
             document = sign(self._own, self._exchange, at, self._time_ns())
-            self._outbox.add(StoredCheckpoint(at.block_number, self._signer, document))
+            self._hand_over(StoredCheckpoint(at.block_number, self._signer, document))
             self._signed, self._signed_at_s = at.block_number, self._monotonic()
             metrics.SIGNED.inc()
             metrics.SIGNED_BLOCK.set(at.block_number)

@@ -21,7 +21,7 @@ from matching.core.chain_digest import ChainPoint
 from matching.core.decimals import INT64_MAX
 from matching.core.errors import MatchingError
 from matching.core.hashes import hash_text, hash_value
-from matching.transport.key_register import KeyRegister, KeyRole, OwnKey
+from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, is_name
 from matching.transport.signing import Envelope, envelope_of, signed_document, signing_private
 
 MAX_CHECKPOINT_BYTES = 1000
@@ -30,6 +30,7 @@ MAX_CHECKPOINT_BYTES = 1000
 _PURPOSE = b"open-exchange checkpoint\n"
 _FIELDS = {"block", "exchange", "digest", "name", "role", "state_hash", "time_ns"}
 _DIGEST = re.compile("[0-9a-f]{64}")
+_EXCHANGE = re.compile("[0-9a-f]{16}")
 _STATE_HASH = re.compile("[0-9a-f]{16}")
 
 
@@ -113,6 +114,8 @@ def _checkpoint(fields: Any) -> SignedCheckpoint:
         all(type(value) is int and 0 <= value <= INT64_MAX for value in (block, time_ns))
         and all(isinstance(value, str) for value in texts)
         and fields["role"] in list(KeyRole)
+        and is_name(fields["name"])
+        and _EXCHANGE.fullmatch(fields["exchange"])
         and _DIGEST.fullmatch(fields["digest"])
         and _STATE_HASH.fullmatch(fields["state_hash"])
     )

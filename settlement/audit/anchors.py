@@ -70,11 +70,13 @@ def audit(
 
 def read_anchor(source: str, register: KeyRegister) -> list[Anchor]:
     """The checkpoints in a file or at an http(s) URL, one a line. Raises AnchorUnusable."""
-    data = _content(source)
-    if not data:
+    lines = _content(source).splitlines()
+    if not any(lines):
         raise AnchorUnusable(f"{source} is empty: give a file with checkpoints.")
     anchors = []
-    for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         place = f"{source}, line {number}"
         try:
             anchors.append(Anchor(read_signed(line, register), place))
@@ -87,7 +89,7 @@ def stored_anchors(store: Store, last: int, register: KeyRegister) -> tuple[list
     """The store's own checkpoints up to block `last`, and a sentence about one that nobody valid has signed."""
     anchors, invalid = [], None
     for row in store.signed_checkpoints(last):
-        place = f"The store, block {row.block_number}, {row.signer}"
+        place = f"The store, block {row.block_number}"
         try:
             anchors.append(Anchor(read_signed(row.document, register), place))
         except BadCheckpoint as error:

@@ -1,4 +1,4 @@
-"""Places of checkpoints: what is written there, and what happens while one does not answer."""
+"""Places of checkpoints: what is written there, and how a place is named."""
 
 import json
 import socket
@@ -9,31 +9,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
-from exchange_site.checkpoints import metrics
 from exchange_site.checkpoints.place_names import PlaceInvalid, SyslogAddress, place_names
-from exchange_site.checkpoints.places import InFolder, InSyslog, Outbox, PlaceUnavailable, Webhook, places_of
+from exchange_site.checkpoints.places import InFolder, InSyslog, PlaceUnavailable, Webhook, places_of
 from settlement.stores.base import StoredCheckpoint
-from tests.settlement.fakes import FakeClock
 
 
 def checkpoint(number: int = 1, signer: str = "settlement-local") -> StoredCheckpoint:
     return StoredCheckpoint(number, signer, b'{"block":%d}' % number)
-
-
-class FakePlace:
-    def __init__(self, name: str = "fake") -> None:
-        self.name = name
-        self.is_away = False
-        self.written: list[int] = []
-        self.attempts = 0
-
-    def write(self, checkpoint: StoredCheckpoint) -> None:
-        self.attempts += 1
-        if self.is_away:
-            raise PlaceUnavailable("no route to host")
-        self.written.append(checkpoint.block_number)
 
 
 def test_a_folder_has_a_file_for_each_signer_with_a_checkpoint_a_line(tmp_path: Path) -> None:
@@ -132,40 +115,6 @@ def test_a_syslog_server_gets_the_checkpoint_in_one_message() -> None:
 def test_a_machine_without_the_syslog_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(PlaceUnavailable):
         InSyslog(SyslogAddress(str(tmp_path / "no-socket"))).write(checkpoint())
-
-
-def test_a_place_that_is_away_gets_everything_later_and_the_others_at_once() -> None:
-    clock, away, there = FakeClock(), FakePlace("away"), FakePlace("there")
-    outbox = Outbox([away, there], clock.monotonic)
-    away.is_away = True
-    failures = metrics.FAILURES.labels("away")._value.get()
-    with capture_logs() as logs:
-        for number in range(1, 6):
-            outbox.add(checkpoint(number))
-            outbox.deliver()
-            clock.sleep(5)
-        assert there.written == [1, 2, 3, 4, 5]
-        assert (away.written, away.attempts) == ([], 3)
-        assert metrics.WAITING.labels("away")._value.get() == 5
-        away.is_away = False
-        clock.sleep(10)
-        outbox.deliver()
-    assert away.written == [1, 2, 3, 4, 5]
-    assert metrics.FAILURES.labels("away")._value.get() == failures + 3
-    assert metrics.WAITING.labels("away")._value.get() == 0
-    assert [(line["event"], line["place"]) for line in logs] == [
-        ("checkpoints.place_unavailable", "away"),
-        ("checkpoints.place_available", "away"),
-    ]
-
-
-def test_the_newest_checkpoints_are_kept_for_a_place_that_is_away_for_long() -> None:
-    clock, place = FakeClock(), FakePlace()
-    outbox = Outbox([place], clock.monotonic)
-    for number in range(1, 3001):
-        outbox.add(checkpoint(number))
-    outbox.deliver()
-    assert place.written == list(range(2001, 3001))
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,16 @@ from collections.abc import Iterator, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from exchange_site.checkpoints.places import Outbox
 from exchange_site.checkpoints.recent_blocks import RecentBlocks
 from exchange_site.checkpoints.signer import OwnBlocks, Schedule, Signer
 from matching.core.blocks import Block
 from matching.core.chain_digest import BEFORE_FIRST_BLOCK, ChainPoint
 from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, RegisteredKey, new_pair
-from matching.transport.signed_checkpoints import SignedCheckpoint, read_signed, sign
+from matching.transport.signed_checkpoints import read_signed, sign
 from matching.transport.signing import new_signing_secret
 from settlement.receive.chain import stored
 from settlement.stores.base import StoredBlock, StoredCheckpoint, StoreUnavailable
 from settlement.stores.sql.store import SqlStore
-from tests.exchange_site.checkpoints.test_places import FakePlace
 from tests.reference.streams import random_commands
 from tests.settlement.chains import chain_of, in_epoch
 from tests.settlement.conftest import empty
@@ -32,27 +30,20 @@ REGISTER = KeyRegister(1, EXCHANGE, {PUBLIC: RegisteredKey(PUBLIC, OWN.role, OWN
 SCHEDULE = Schedule(every_blocks=10, every_s=300)
 
 
-class Collecting(FakePlace):
-    def write(self, checkpoint: StoredCheckpoint) -> None:
-        self.signed: list[SignedCheckpoint] = [*getattr(self, "signed", []), read_signed(checkpoint.document, REGISTER)]
-        store = SqlStore()
-        store.put_signed_checkpoint(checkpoint)
-
-
 class Rig:
     """A store, and a signer beside it. `own_last`: the newest block of the signer's process."""
 
     def __init__(self, clock: FakeClock, own: RecentBlocks | None = None, schedule: Schedule = SCHEDULE) -> None:
         self.store = SqlStore()
         self.clock = clock
-        self.place = Collecting()
+        self._signed: list[ChainPoint] = []
         self.own_last: int | None = None
         self.signer = Signer(
             store=self.store,
             own=OWN,
             exchange=EXCHANGE,
             blocks=OwnBlocks((own or RecentBlocks()).get, lambda: self.own_last),
-            outbox=Outbox([self.place], clock.monotonic),
+            hand_over=self._take,
             schedule=schedule,
             monotonic=clock.monotonic,
             time_ns=clock.time_ns,
@@ -62,7 +53,11 @@ class Rig:
         self.store.append_blocks([stored(block) for block in blocks])
 
     def signed(self) -> list[ChainPoint]:
-        return [one.point for one in getattr(self.place, "signed", [])]
+        return self._signed
+
+    def _take(self, checkpoint: StoredCheckpoint) -> None:
+        self._signed.append(read_signed(checkpoint.document, REGISTER).point)
+        SqlStore().put_signed_checkpoint(checkpoint)
 
 
 @pytest.fixture

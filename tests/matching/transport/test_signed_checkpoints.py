@@ -109,7 +109,9 @@ def test_a_signature_for_another_kind_of_document_is_refused() -> None:
         ("role", "root"),
         ("role", ["engine"]),
         ("name", None),
+        ("name", "two\nlines"),
         ("exchange", {}),
+        ("exchange", "two\nlines"),
         ("more", 1),
     ],
 )

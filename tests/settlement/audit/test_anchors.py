@@ -152,7 +152,7 @@ def test_a_checkpoint_in_the_store_that_nobody_registered_has_signed_is_found(st
     assert audited(store) == Comparison(
         1,
         4,
-        "The store, block 3, settlement-local: The checkpoint is not signed by a registered key of settlement local. "
+        "The store, block 3: The checkpoint is not signed by a registered key of settlement local. "
         "Somebody has written it to the database.",
     )
 
@@ -174,6 +174,7 @@ def test_an_anchor_that_proves_nothing_is_one_sentence(store: Store, file: Path)
     assert "cannot be read: Is a directory." in unusable(store, str(file.parent))
 
 
-def test_a_file_whose_last_line_has_no_end_is_read(store: Store, file: Path) -> None:
-    file.write_bytes(signed(2))
+@pytest.mark.parametrize("end", [b"", b"\n\n", b"\r\n"])
+def test_a_file_whose_lines_end_in_another_way_is_read(store: Store, file: Path, end: bytes) -> None:
+    file.write_bytes(signed(2) + end)
     assert audited(store, str(file)).compared == 1
