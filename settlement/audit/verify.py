@@ -22,7 +22,7 @@ from matching.core.hashes import hash_text
 from matching.storage.disk import Disk
 from settlement.audit.differences import Difference, Findings
 from settlement.audit.trail_audit import TrailAudit
-from settlement.errors import NotReady, StoreDamaged
+from settlement.errors import NotReady
 from settlement.lookups import trades_between
 from settlement.project.projection import EmptyTables, Projector, slices_of
 from settlement.project.rebuilding import refuse_if_dropped
@@ -33,7 +33,6 @@ from settlement.stores.base import (
     Definition,
     Order,
     Projection,
-    Slice,
     Store,
     StoredBlock,
     TradingDay,
@@ -205,19 +204,13 @@ class _Verification:
         is_compared = first.number >= self._span.first
         placed: dict[int, Order] = {}
         for part in slices_of(first, _SLICE_EVENTS) if len(blocks) == 1 else (WHOLE,):
-            projection = self._projected(blocks, part)
+            projection = self._projector.project(blocks, part)
             self._definitions += projection.definitions
             self._last_command, self._last_event = last.last_command_sequence, part.through or last.last_event_sequence
             if is_compared:
                 self._compare(first, projection, placed)
         if is_compared:
             self._compare_if_kept(lambda: self._compare_placed(first, placed))
-
-    def _projected(self, blocks: list[Block], part: Slice) -> Projection:
-        try:
-            return self._projector.project(blocks, part)
-        except StoreDamaged as error:  # never raised for blocks that an engine made
-            self._break(blocks[0].number, "events that fit the balances and orders before them", str(error))
 
     # Tables
 

@@ -1,16 +1,18 @@
 """The local disk with a fault that a test switches on and off."""
 
 import errno
+import os
 from pathlib import Path
 
 from matching.storage.disk import AppendFile, LocalDisk
 
 
 class FillingDisk(LocalDisk):
-    """While `is_full`, a write stores part of its bytes and then fails."""
+    """While `is_full`, a write stores part of its bytes and then fails with `error`."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: int = errno.ENOSPC) -> None:
         self.is_full = False
+        self.error = error
 
     def append_to(self, path: Path) -> AppendFile:
         return _FillingFile(self, super().append_to(path))
@@ -32,7 +34,7 @@ class _FillingFile:
     def write(self, data: bytes) -> None:
         if self._disk.is_full:
             self._file.write(data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(self._disk.error, os.strerror(self._disk.error))
         self._file.write(data)
 
     def sync(self) -> None:

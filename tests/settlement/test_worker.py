@@ -203,6 +203,16 @@ def test_a_repeat_with_other_bytes_stops_settlement(store: Store, settle: Settle
         settle(store, ScriptedFeed(clock, [[flipped(BLOCKS[2], 100)]], announced=LAST))
 
 
+def test_a_repeat_of_a_block_that_the_store_has_lost_stops_settlement(
+    store: Store, settle: Settle, clock: FakeClock
+) -> None:
+    settle(store, feed_of(clock, BLOCKS))
+    get_block = store.get_block
+    store.get_block = lambda number: None if number == 3 else get_block(number)  # type: ignore[method-assign]
+    with pytest.raises(StoreDamaged, match=f"last block is {LAST}, but block 3 is missing"):
+        settle(store, ScriptedFeed(clock, [BLOCKS[2:3]], announced=LAST))
+
+
 @pytest.mark.parametrize("byte", [72, 100])
 def test_a_repeat_of_a_block_of_this_run_with_other_bytes_stops_settlement(
     store: Store, settle: Settle, clock: FakeClock, byte: int

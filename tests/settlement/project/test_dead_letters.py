@@ -1,5 +1,6 @@
 """Dead letters: rows that the store permanently rejects are kept and reported, later blocks are projected."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from django.db import connection
 from matching.core.engine import Engine
 from settlement import metrics
 from settlement.audit import verify
-from settlement.errors import NotReady
+from settlement.errors import CannotRun, NotReady
 from settlement.project import dead_letters, projector
 from settlement.project.dead_letters import FILE_NAME, DeadLetters, decode, encode
 from settlement.project.projection import EmptyTables, Projector
@@ -49,6 +50,19 @@ def refuse(store: Store, *numbers: int) -> None:
 def refusing(store: Store) -> Store:
     refuse(store, REFUSED)
     return store
+
+
+def write_and_reject(store: Store) -> list[int]:
+    """From now on `insert_batch` writes its rows and raises StoreRejected. Returns the list of such calls so far."""
+    insert, calls = store.insert_batch, list[int]()
+
+    def call(projection: Projection, follows: Checkpoint | None = None) -> None:
+        insert(projection, follows)
+        calls.append(len(calls))
+        raise StoreRejected("The database rejects the statement: a trigger.")
+
+    store.insert_batch = call  # type: ignore[method-assign]
+    return calls
 
 
 def accept_again(store: Store) -> None:
@@ -258,6 +272,56 @@ def test_a_replay_on_a_full_disk_can_be_done_again(
     first, torn, last = told(folder)
     assert (first["resolved_at_ns"], torn) == (None, {})
     assert last["resolved_at_ns"]
+
+
+@ON_SQL
+def test_a_replay_on_a_disk_that_fails_is_refused_in_a_sentence(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    refuse(store, REFUSED)
+    settle(store, feed_of(clock, BLOCKS))
+    accept_again(store)
+    disk = FillingDisk(errno.EIO)
+    letters = DeadLetters(store, folder, clock, disk)
+    (letter,) = letters.unresolved()
+    disk.is_full = True
+    with pytest.raises(CannotRun, match=r"dead_letters.jsonl cannot be written: Input/output error\."):
+        letters.replay(letter)
+    assert [one.block_number for one in store.dead_letters()] == [REFUSED]
+
+
+@ON_SQL
+@pytest.mark.parametrize("batch_trades", [1, 5])
+def test_rows_that_were_written_before_the_store_rejected_them_again_are_no_dead_letter(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path, batch_trades: int
+) -> None:
+    """As after a time-out: the first call has written the rows, the second one fails for another reason."""
+    undisturbed = expected_rows(store, settle, clock, folder)
+    rejections = write_and_reject(store)
+    settle(store, feed_of(clock, BLOCKS), batch_trades=batch_trades)
+    assert (tables(store), trail_text(folder)) == undisturbed
+    assert store.dead_letters() == []
+    assert len(rejections) > 1
+
+
+@ON_SQL
+def test_a_block_that_was_written_after_its_batch_was_rejected_is_no_dead_letter(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    undisturbed = expected_rows(store, settle, clock, folder)
+    insert, calls = store.insert_batch, list[int]()
+
+    def reject_then_write_and_reject(projection: Projection, follows: Checkpoint | None = None) -> None:
+        calls.append(len(calls))
+        if len(calls) > 1:
+            insert(projection, follows)
+        if len(calls) < 3:
+            raise StoreRejected("The database rejects the statement: a trigger.")
+
+    store.insert_batch = reject_then_write_and_reject  # type: ignore[method-assign]
+    settle(store, feed_of(clock, BLOCKS))
+    assert (tables(store), trail_text(folder)) == undisturbed
+    assert store.dead_letters() == []
 
 
 @pytest.mark.parametrize("end", ["", '{"block_number": 3, "err', '{"block_number": 3}\n'])

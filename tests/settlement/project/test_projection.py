@@ -44,6 +44,16 @@ def market(account: int, side: str, **size: str) -> dict[str, Any]:
     }
 
 
+def test_a_cancellation_of_an_order_that_no_block_has_placed_is_damage() -> None:
+    chain = funded().add(order(1, "buy", "1", "1", client_order_id="a"))
+    chain.add({"command": "cancel", "account": 1, "symbol": "BTC-USD", "client_order_id": "a"})
+    *_, _, cancels = chain.blocks
+    projector = forgetless()
+    projector.project(chain.blocks[:-2])
+    with pytest.raises(StoreDamaged):
+        projector.project([cancels])
+
+
 def test_the_worked_example_gives_exactly_its_rows() -> None:
     chain = worked_example()
     projection = forgetless().project(chain.blocks)

@@ -1,5 +1,6 @@
 """Projections are dropped and rebuilt from the blocks."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import random_commands
 from tests.settlement.chains import chain_of
 from tests.settlement.conftest import ON_SCYLLA, ON_SQL, Settle, restarted, tables, trail_text
-from tests.settlement.fakes import Crash, FakeClock, Tripwires, feed_of
+from tests.settlement.fakes import Crash, FakeClock, Tripwires, fail_before_doing, feed_of
 from tests.settlement.rows import MOST, balance, entry, letter, projection
 
 CHAIN = chain_of(random_commands(5, 200, instruments=1, accounts=4, wild=False), 12)
@@ -32,12 +33,14 @@ def settled(store: Store, settle: Settle, clock: FakeClock) -> Store:
     return store
 
 
-def rebuild(store: Store, folder: Path, clock: FakeClock, from_block: int = 1) -> int:
+def rebuild(
+    store: Store, folder: Path, clock: FakeClock, from_block: int = 1, stop: Callable[[], bool] = lambda: False
+) -> int:
     trail = Trail(folder)
     try:
         letters, options = DeadLetters(store, folder, clock), Options(batch_trades=5, batch_events=30)
         return rebuilding.rebuild(
-            store, trail=trail, letters=letters, clock=clock, stop=lambda: False, options=options, from_block=from_block
+            store, trail=trail, letters=letters, clock=clock, stop=stop, options=options, from_block=from_block
         )
     finally:
         trail.close()
@@ -181,3 +184,52 @@ def test_a_damaged_block_is_reported_before_anything_is_dropped(settled: Store, 
     with pytest.raises(StoreDamaged, match="Block 3 of the store is damaged"):
         rebuild(settled, folder, clock, from_block=5)
     assert tables(settled) == before
+
+
+@ON_SQL
+def test_a_rebuild_waits_for_a_store_that_does_not_answer_until_it_is_stopped(
+    settled: Store, clock: FakeClock, folder: Path
+) -> None:
+    before, began_s = tables(settled), clock.monotonic()
+    fail_before_doing(settled, "insert_batch", times=2)
+    assert rebuild(settled, folder, clock) == LAST
+    assert clock.monotonic() > began_s
+    assert tables(settled) == before
+    other = restarted(settled)
+    calls = fail_before_doing(other, "insert_batch", times=2)
+    with pytest.raises(rebuilding.Stopped):
+        rebuild(other, folder, clock, stop=lambda: bool(calls))
+
+
+@ON_SQL
+def test_a_rebuild_of_the_last_blocks_reads_the_earlier_ones_in_batches(
+    settled: Store, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tables(settled)
+    damage(settled, BLOCKS[LAST - 2].first_event_sequence)
+    monkeypatch.setattr(rebuilding, "_BATCH_EVENTS", 25)
+    assert rebuild(settled, folder, clock, from_block=LAST - 1) == LAST
+    assert tables(settled) == before
+
+
+@ON_SQL
+@pytest.mark.parametrize("from_block", [1, 5])
+def test_blocks_that_the_store_has_lost_are_reported(
+    settled: Store, clock: FakeClock, folder: Path, from_block: int
+) -> None:
+    get_block = settled.get_block
+    settled.get_block = lambda number: None if number == 4 else get_block(number)  # type: ignore[method-assign]
+    settled.blocks = lambda first, last=None: iter(())  # type: ignore[method-assign]
+    with pytest.raises(StoreDamaged, match="block 1 is missing" if from_block == 1 else "lacks block 4"):
+        rebuild(settled, folder, clock, from_block)
+
+
+@ON_SQL
+def test_a_damaged_block_stops_a_rebuild_of_everything_before_the_block(
+    settled: Store, clock: FakeClock, folder: Path
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE engine_blocks SET data = %s WHERE number = 3", [BLOCKS[2].data[:-1] + b"x"])
+    with pytest.raises(StoreDamaged, match="Block 3 of the store is damaged"):
+        rebuild(settled, folder, clock)
+    assert settled.projected().block_number < 3

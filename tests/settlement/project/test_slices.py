@@ -314,6 +314,40 @@ def test_slices_that_the_store_refuses_are_one_dead_letter_whose_replay_gives_al
 
 
 @ON_SQL
+def test_slices_that_were_written_before_the_store_rejected_them_again_are_no_dead_letter(
+    store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert, folder = SqlStore.insert_batch, tmp_path / "written"
+
+    def write_and_reject(*arguments: Any) -> None:
+        insert(*arguments)
+        raise StoreRejected("The database rejects the statement: a trigger.")
+
+    monkeypatch.setattr(SqlStore, "insert_batch", write_and_reject)
+    assert settled_in_slices(store, clock, folder) == LAST
+    assert store.dead_letters() == []
+    assert (tables(store), trail_text(folder)) == expected
+
+
+@ON_SQL
+def test_a_slice_that_a_wrong_set_up_rejects_stops_settlement_and_makes_no_dead_letter(
+    store: Store, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = SqlStore.insert_batch
+
+    def miss_a_column(one: SqlStore, projection: Any, *more: Any) -> None:
+        if projection.slice.after:
+            raise StoreMisconfigured("The table orders has no column filled.")
+        insert(one, projection, *more)
+
+    monkeypatch.setattr(SqlStore, "insert_batch", miss_a_column)
+    with pytest.raises(StoreMisconfigured):
+        settled_in_slices(store, clock, tmp_path / "wrong")
+    assert store.dead_letters() == []
+    assert store.projected().block_number == LARGE.number - 1
+
+
+@ON_SQL
 def test_a_crash_at_any_step_among_refused_slices_loses_none_of_their_rows(
     store: Store, clock: FakeClock, tmp_path: Path, expected: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

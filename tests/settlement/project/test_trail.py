@@ -1,6 +1,7 @@
 """The CSV trail: its form, its rotation, and its state after a crash."""
 
 import errno
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -138,9 +139,10 @@ def test_a_folder_that_cannot_be_written_is_reported_in_a_sentence(tmp_path: Pat
 
 
 class SmallDisk(LocalDisk):
-    """Full after so many writes, at half a write, until there is room."""
+    """Fails after so many writes, at half a write; full, until there is room, unless `error` says otherwise."""
 
     writes = 0
+    error = errno.ENOSPC
 
     def append_to(self, path: Path) -> AppendFile:
         file = super().append_to(path)
@@ -150,7 +152,7 @@ class SmallDisk(LocalDisk):
             self.writes -= 1
             if self.writes < 0:
                 write(data[: len(data) // 2])
-                raise OSError(errno.ENOSPC, "No space left on device")
+                raise OSError(self.error, os.strerror(self.error))
             write(data)
 
         file.write = write_or_fail  # type: ignore[method-assign]
@@ -174,6 +176,18 @@ def test_a_full_disk_is_waited_for_and_leaves_the_trail_whole(tmp_path: Path, wr
     assert (failures > 0) == (writes < 6)
     assert [line.split(",")[0] for _, _, line in lines_of(tmp_path)] == ["1", "2", "3", "4"]
     assert len(files_of(tmp_path)) == 3
+
+
+def test_a_disk_that_fails_is_reported_in_a_sentence_and_leaves_the_trail_whole(tmp_path: Path) -> None:
+    disk = SmallDisk()
+    disk.writes, disk.error = 2, errno.EIO
+    trail = Trail(tmp_path, disk)
+    with pytest.raises(TrailUnusable, match=r"settled_trades.csv cannot be written: Input/output error\."):
+        trail.append([trade(1), trade(2, days=1)], REGISTRY)
+    disk.writes = 9
+    trail.append([trade(1), trade(2, days=1)], REGISTRY)
+    trail.close()
+    assert [line.split(",")[0] for _, _, line in lines_of(tmp_path)] == ["1", "2"]
 
 
 def test_lines_are_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from settlement.receive.chain import Chain
 from settlement.stores.base import Checkpoint, Store, StoredBlock, StoreUnavailable
 from settlement.worker_status import WorkerStatus
 from tests.settlement.chains import in_epoch
-from tests.settlement.conftest import Settle
+from tests.settlement.conftest import Settle, restarted
 from tests.settlement.fakes import FakeClock, ScriptedFeed, fail_before_doing, feed_of, note_calls
 from tests.settlement.rows import epoch
 from tests.settlement.test_worker import BLOCKS, LAST
@@ -236,6 +236,32 @@ def test_what_is_only_in_memory_gives_way_to_a_new_leader(store: Store, settle: 
     store.append_blocks = away_and_then_another_leads  # type: ignore[method-assign]
     settle(store, feed, spill_after_s=1e9, epochs_every_s=1e9)
     assert is_settled(store)
+
+
+def test_blocks_received_while_the_epochs_cannot_be_read_give_way_to_a_new_leader(
+    store: Store, settle: Settle, clock: FakeClock
+) -> None:
+    """Settlement drops them when it reads the new epoch, before it tries to append them."""
+    begun(store, FIRST)
+    feed = two_leaders(clock, [SHARED], 5)
+    epochs, elsewhere, failures = store.epochs, restarted(store), iter([1, 2, 3])
+
+    def away_and_then_another_leads() -> list[Epoch]:
+        failure = next(failures, None) if elsewhere.appended().block_number == 5 else None
+        if failure == 1:
+            feed.arrivals.append(BLOCKS[5:9])
+        if failure == 3:
+            begun(elsewhere, SECOND)
+        if failure:
+            raise StoreUnavailable("The database does not answer.")
+        return epochs()
+
+    store.epochs = away_and_then_another_leads  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        settle(store, feed, spill_after_s=1e9)
+    assert is_settled(store)
+    assert next(failures, None) is None
+    assert "settlement.append_fenced" not in [line["event"] for line in logs]
 
 
 def test_a_block_of_an_unknown_epoch_makes_settlement_look_at_once(
