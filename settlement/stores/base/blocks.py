@@ -1,6 +1,6 @@
 """Blocks, from which everything else can be rebuilt, and epochs, which decide whose blocks may be appended."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from matching.core.epochs import Epoch
@@ -18,6 +18,10 @@ class StoredBlock(NamedTuple):
     last_event_sequence: int
     trade_count: int
     data: bytes
+
+    @property
+    def checkpoint(self) -> "Checkpoint":
+        return Checkpoint(self.number, self.hash, self.epoch)
 
 
 class Checkpoint(NamedTuple):
@@ -57,6 +61,13 @@ class BlockStore(Protocol):
         The checks and the write are one transaction. Raises Fenced if another epoch with this number, or a newer one,
         has begun; Outrun if the store has blocks after `first_block - 1`, or another block with that number. Repeating
         the call with the same epoch does nothing.
+        """
+
+    def replace_blocks(self, first: int, batches: Iterable[Sequence[StoredBlock]], epoch: Epoch) -> None:
+        """Takes the blocks from `first` on out of the chain, appends those of `batches`, and begins `epoch` after them.
+
+        Only while no other process writes, and after the projections were reset to block `first - 1`. After a failure
+        call it again with the same arguments. The epoch overrules every removed block that the new ones do not replace.
         """
 
     def epochs(self) -> list[Epoch]:

@@ -13,8 +13,10 @@ docs/decisions/0016-scylla-store.md has the full argument.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
@@ -28,6 +30,7 @@ from settlement.stores.scylla.index import int_value
 from settlement.stores.scylla.keys import BLOCKS_PER_BUCKET, MAX_EPOCH, block_stamp, head_stamp
 
 _BLOCK = longs(8)
+_ATTEMPTS = 5
 _PARTS_IN_FLIGHT = 4
 """Cassandra rejects a client whose requests in flight take more than 1/40 of the server's heap."""
 
@@ -159,9 +162,30 @@ class Fences:
         except Outrun:
             self._apply(cql.VOID, (self._shard, epoch.number, *_identity(epoch)))
             raise
+        self._begin_proposed(epoch, newest)
+
+    def _begin_proposed(self, epoch: Epoch, newest: Epoch | None) -> None:
         number = newest.number if newest else None
         if not self._apply(cql.BEGIN, (epoch.number, self._shard, epoch.number, number, *_identity(epoch))):
             self._raise_lost_race(epoch)
+
+    def replace(self, batches: Iterable[Sequence[StoredBlock]], epoch: Epoch) -> None:
+        """`BlockStore.replace_blocks`: the rows of removed blocks stay, but the epoch overrules them.
+
+        A block that replaces one of the same epoch needs a later write time, and the process that wrote the other one
+        may have begun to append in this second.
+        """
+        self._since_s = int(time.time()) + 1
+        for blocks in batches:
+            self._put_blocks(blocks)
+            self._put_head(blocks[-1].checkpoint)
+        for attempt in Retrying(
+            retry=retry_if_exception_type(Outrun), stop=stop_after_attempt(_ATTEMPTS), reraise=True
+        ):  # a reader of the checkpoint voids a proposal that would overrule what it reads
+            with attempt:
+                newest = self._propose(epoch)
+                if newest != epoch:
+                    self._begin_proposed(epoch, newest)
 
     def _propose(self, epoch: Epoch) -> Epoch | None:
         """Writes the proposal; returns the newest epoch that has begun. Raises Fenced if that one is not older."""

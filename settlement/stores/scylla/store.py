@@ -5,7 +5,7 @@ Dead letters are few and read by operators, so they are in the SQL database besi
 other stores, one process at a time projects a shard and any number may read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from secrets import token_hex
 
@@ -127,6 +127,9 @@ class ScyllaStore(SignedDocuments, SingleInserts):
 
     def begin_epoch(self, epoch: Epoch) -> None:
         self._fences.begin(epoch)
+
+    def replace_blocks(self, first: int, batches: Iterable[Sequence[StoredBlock]], epoch: Epoch) -> None:
+        self._fences.replace(batches, epoch)
 
     def epochs(self) -> list[Epoch]:
         return self._fences.epochs()

@@ -177,6 +177,8 @@ PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 PUT_IDENTITY = "INSERT INTO store_identities (shard, identity) VALUES (%s, %s) ON CONFLICT (shard) DO NOTHING"
 GET_IDENTITY = "SELECT identity FROM store_identities WHERE shard = %s"
 GET_CHECKPOINT = f"SELECT {CHECKPOINT} FROM settlement_checkpoints WHERE stage = %s"
+DROP_BLOCKS = "DELETE FROM engine_blocks WHERE number >= %s"
+DROP_BLOCK_PARTS = "DELETE FROM engine_block_parts WHERE number >= %s"
 GET_BLOCK = f"SELECT {BLOCK} FROM engine_blocks WHERE number = %s"
 GET_BLOCK_HASH = "SELECT hash FROM engine_blocks WHERE number = %s"
 # One part, and the number of parts.

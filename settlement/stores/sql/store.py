@@ -4,7 +4,7 @@ A batch and its checkpoint are written in one transaction, so rows are never ahe
 with upserts and `executemany` instead of the ORM, which would take more time than all the rest of settlement.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
@@ -17,6 +17,7 @@ from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
 from settlement.stores.base import (
     IDENTITY_BYTES,
+    NOTHING_YET,
     WHOLE,
     Balance,
     Candle,
@@ -158,6 +159,17 @@ class SqlStore(SqlLookups, SingleInserts):
             refuse_older_epoch(newest, epoch)
             refuse_outrun(head, epoch)
             self._session.write("engine_epochs", sql.PUT_EPOCH, [_epoch_row(epoch)])
+
+    def replace_blocks(self, first: int, batches: Iterable[Sequence[StoredBlock]], epoch: Epoch) -> None:
+        with self._session.transaction():
+            self._lock_checkpoint("appended")
+            self._session.run(sql.DROP_BLOCKS, [first])
+            self._session.run(sql.DROP_BLOCK_PARTS, [first])
+            before = self.get_block(first - 1)
+            self._put_checkpoint("appended", before.checkpoint if before else NOTHING_YET)
+            for blocks in batches:
+                self.append_blocks(blocks)
+            self.begin_epoch(epoch)
 
     def epochs(self) -> list[Epoch]:
         return [Epoch._make((*row[:2], hash_value(row[2]), *row[3:])) for row in self._session.rows(sql.EPOCHS)]

@@ -161,3 +161,52 @@ def test_the_block_of_an_event_is_found_also_beside_blocks_without_events(store:
     store.append_blocks([block(1), block(2), *empty])
     numbers = [found and found.number for found in map(store.block_of_event, (0, 1, 10, 11, 20, 21, 41))]
     assert numbers == [None, 1, 1, 2, 2, 4, None]
+
+
+def chain_from(first: int, count: int) -> list[StoredBlock]:
+    """Blocks that continue block `first - 1` of `block`, with other contents."""
+    made: list[StoredBlock] = []
+    for number in range(first, first + count):
+        before = made[-1].hash if made else block(number).prev_hash
+        made.append(block(number, hash=10_000 + number, prev_hash=before)._replace(data=b"of another chain"))
+    return made
+
+
+def test_blocks_can_be_replaced_by_those_of_the_right_chain(store: Store) -> None:
+    """An engine with a stolen key has made blocks 4 to 6 in the epoch of the true one, which has made 4 and 5."""
+    store.begin_epoch(epoch(1))
+    store.append_blocks([block(number) for number in range(1, 7)])
+    right = chain_from(4, 2)
+    following = epoch(2)._replace(first_block=6, prev_hash=right[-1].hash)
+    for _ in range(2):  # the second time as after a failure
+        store.replace_blocks(4, [right[:1], right[1:]], following)
+        assert store.appended() == Checkpoint(5, right[-1].hash, 1)
+        assert list(store.blocks(1)) == [*[block(number) for number in range(1, 4)], *right]
+        assert store.get_block(6) is None
+        assert [one.number for one in store.newest_blocks(10)] == [5, 4, 3, 2, 1]
+        assert store.epochs() == [epoch(1), following]
+    with pytest.raises(Fenced):
+        store.append_blocks([block(6, prev_hash=right[-1].hash)])
+    last = block(6, prev_hash=right[-1].hash)._replace(epoch=2)
+    store.append_blocks([last])
+    assert store.get_block(6) == last
+
+
+def test_blocks_can_be_taken_out_of_the_chain(store: Store) -> None:
+    store.begin_epoch(epoch(1))
+    store.append_blocks([block(number) for number in range(1, 7)])
+    store.replace_blocks(4, [], epoch(2)._replace(first_block=4, prev_hash=block(3).hash))
+    assert store.appended() == Checkpoint(3, block(3).hash, 1)
+    assert list(store.blocks(1)) == [block(number) for number in range(1, 4)]
+    with pytest.raises(Fenced):
+        store.append_blocks([block(4)])
+    store.append_blocks([block(4)._replace(epoch=2)])
+    assert store.get_block(4) == block(4)._replace(epoch=2)
+
+
+def test_all_blocks_can_be_taken_out_of_the_chain(store: Store) -> None:
+    store.begin_epoch(epoch(1))
+    store.append_blocks([block(1), block(2)])
+    store.replace_blocks(1, [], epoch(2)._replace(first_block=1, prev_hash=0))
+    assert store.appended() == NOTHING_YET
+    assert list(store.blocks(1)) == []
