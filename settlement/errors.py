@@ -16,6 +16,7 @@
         ├── NotReady            settlement has not processed enough blocks: start it, or wait
         ├── BackupUnusable      a backup is incomplete, damaged or of another version: take another one
         ├── StoreNotEmpty       a backup is restored into an empty store: give it one
+        ├── QuarantineUnusable  the folder of a quarantine cannot be read or written: repair the disk
         ├── SpillUnusable       the spill cannot be read or cleared: repair the disk
         ├── TrailUnusable       the CSV trail cannot be read or written: check the file
         └── WrongStore          the engine uses another store than settlement: correct the settings of one of them
@@ -86,6 +87,10 @@ class BackupUnusable(CannotRun):
 
 
 class StoreNotEmpty(CannotRun):
+    pass
+
+
+class QuarantineUnusable(CannotRun):
     pass
 
 

@@ -3,7 +3,8 @@
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
@@ -14,8 +15,10 @@ from exchange_site.engine_host.store_history import StoreHistory
 from exchange_site.engine_host.store_watch import StoreWatch
 from exchange_site.operations import health
 from exchange_site.operations.register_exchange import RegisterExchange
-from matching.commandline.own_keys import engine_key, network_of, register_file
-from matching.core.epochs import Epoch
+from matching.commandline.own_keys import SETTLEMENT_KEY, engine_key, network_of, register_file
+from matching.core.epochs import Epoch, newest
+from matching.core.errors import EngineUnreachable, FolderInUse
+from matching.feed.reader import Feed
 from matching.node.process import Parts, Plan
 from matching.node.services import Services
 from matching.storage.disk import LocalDisk
@@ -31,10 +34,13 @@ from matching.transport.wire import Addresses
 from settlement import wiring
 from settlement.durable import spill
 from settlement.durable.claim import Claim
+from settlement.errors import AlreadyRunning
+from settlement.stores.base import Store
 
 log = structlog.get_logger(__name__)
 
 _LOOP_TIMEOUT_S = 2.0
+_ANSWER_S = 2.0
 _LOCK = "engine.lock"
 _ENGINE_ID = "engine-id"
 _ENGINE_ID_BYTES = 8
@@ -76,6 +82,33 @@ def lock_data_folder() -> FolderLock:
     lock = FolderLock(LocalDisk(), settings.DATA_DIR / _LOCK, f"the folder {settings.DATA_DIR}")
     lock.hold()
     return lock
+
+
+@contextmanager
+def no_engine(store: Store) -> Iterator[None]:
+    """Keeps engines of this DATA_DIR from starting. Raises AlreadyRunning if one runs, here or at the leader's address.
+
+    Raises StoreError, KeysUnusable, OSError.
+    """
+    try:
+        held = lock_data_folder()
+    except FolderInUse as error:
+        raise AlreadyRunning(f"An engine runs in {settings.DATA_DIR}: stop it first.") from error
+    try:
+        leader = newest(store.epochs())
+        if leader is not None and _answers(leader.commands):
+            raise AlreadyRunning(f"The engine at {leader.commands} runs: stop it first.")
+        yield
+    finally:
+        held.close()
+
+
+def _answers(address: str) -> bool:
+    try:
+        Feed.discover(address, _ANSWER_S, make_network=network_of(SETTLEMENT_KEY)).close()
+    except EngineUnreachable:
+        return False
+    return True
 
 
 def services(

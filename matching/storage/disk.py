@@ -124,11 +124,12 @@ class LocalDisk:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a folder and its missing parents, durably. Raises OSError."""
+    """Creates a folder and its missing parents, durably, closed to other accounts. Raises OSError."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for made in reversed(missing):
-        _sync_folder(made.parent)
+    for one in reversed(missing):  # with `parents=True` the mode would be that of `folder` only
+        one.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(one.parent)
+    folder.mkdir(exist_ok=True)  # raises if it is a file
 
 
 def _sync_folder(folder: Path) -> None:

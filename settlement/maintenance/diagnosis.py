@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from matching.core.epochs import admits, newest
 from settlement.maintenance.findings import (
     NO_COMMAND,
+    QUARANTINE,
     RESTORE,
     RESTORE_BACKUP,
     RUN_ENGINE,
@@ -45,6 +46,12 @@ def _of_keys(facts: Facts) -> Iterator[Finding]:
 
 def _of_blocks(facts: Facts) -> Iterator[Finding]:
     state = facts.store.state
+    for number in facts.unfinished:
+        yield Finding(
+            "quarantine_unfinished",
+            f"A quarantine of block {number} and those after it was killed: the same command continues.",
+            QUARANTINE.format(number),
+        )
     if state is State.UNAVAILABLE:
         yield Finding("store_unavailable", f"{facts.store.reason} Start its server, then look again.", NO_COMMAND)
     elif state is State.UNUSABLE:
@@ -125,6 +132,15 @@ def _of_foreign_logs(facts: Facts) -> Iterator[Finding]:
                 f"The {name} holds block {number} of a leader that epoch {epoch.number if epoch else 0} has replaced: "
                 "it is no longer part of the chain.",
                 RUN_SETTLEMENT if folder.name == "spill" else f"mv {folder} {folder}.overruled",
+            )
+        elif fork := facts.store.forks.get(folder.name):
+            yield Finding(
+                "chain_forked",
+                f"Block {fork} in the {name} differs from that in the store, and both continue block {fork - 1}: two "
+                f"engines made blocks of this exchange in one epoch, and one of them was not yours. If the {name} is "
+                "that of your engine, take the store's blocks out of the chain; otherwise move the folder "
+                f"{folder} away.",
+                QUARANTINE.format(fork),
             )
         else:
             yield Finding(

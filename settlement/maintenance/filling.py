@@ -53,7 +53,7 @@ def fill(
     `recorded` are epochs from a backup. Other epochs that the blocks are of, and that the store lacks, are recorded
     with the name and addresses of `leader`. Raises GapUnfilled, ChainConflict, StoreDamaged, LogUnusable, StoreError.
     """
-    head = _head(store)
+    head = head_of(store)
     logs = [look_at(source) for source in sources]
     known = store.epochs()
     chain = continuation(head, logs, [*known, *recorded])
@@ -63,12 +63,12 @@ def fill(
     if not chain:
         _begin_following(store, head, recorded)
         return Filled(head.number + 1, head.number, [])
-    _execute_stored(store, head, engine, lambda number: progress(number, end.number))
+    execute_stored(store, head, engine, lambda number: progress(number, end.number))
     missing = _missing_epochs(known, chain, recorded, leader)
     batch: list[Block] = []
     size = 0
-    for block in _blocks(chain, sources):
-        _check(block, engine)
+    for block in blocks_in(chain, sources):
+        check(block, engine)
         if batch and (missing_before(block, missing) or len(batch) == _BATCH_BLOCKS or size > _BATCH_BYTES):
             store.append_blocks([stored(one) for one in batch])
             progress(batch[-1].number, end.number)
@@ -97,7 +97,8 @@ def missing_before(block: Block, missing: Sequence[Epoch]) -> list[Epoch]:
     return [epoch for epoch in missing if epoch.first_block <= block.number]
 
 
-def _head(store: Store) -> Link:
+def head_of(store: Store) -> Link:
+    """The store's last block. Raises StoreDamaged."""
     appended = store.appended()
     if not appended.block_number:
         return NO_BLOCK
@@ -145,7 +146,7 @@ def _refuse_gap(end: Link, logs: Sequence[KeptLog], epochs: Sequence[Epoch]) -> 
             )
 
 
-def _execute_stored(store: Store, head: Link, engine: ReExecutor, progress: Callable[[int], object]) -> None:
+def execute_stored(store: Store, head: Link, engine: ReExecutor, progress: Callable[[int], object]) -> None:
     """Brings the engine to the store's last block."""
     at = NO_BLOCK
     for row in store.blocks(1, head.number):
@@ -161,7 +162,8 @@ def _execute_stored(store: Store, head: Link, engine: ReExecutor, progress: Call
         raise StoreDamaged(f"The store lacks block {at.number + 1}: put back a copy of the store.")
 
 
-def _check(block: Block, engine: ReExecutor) -> None:
+def check(block: Block, engine: ReExecutor) -> None:
+    """Executes the next block. Raises ChainConflict if it is not what its commands give."""
     try:
         found = difference_when_executed(engine, block)
     except MatchingError as error:
@@ -189,7 +191,7 @@ def _missing_epochs(
     return found
 
 
-def _blocks(chain: Sequence[Link], sources: Sequence[Source]) -> Iterator[Block]:
+def blocks_in(chain: Sequence[Link], sources: Sequence[Source]) -> Iterator[Block]:
     """The blocks of `chain`, each from any source that holds it."""
     at = 0
     while at < len(chain):

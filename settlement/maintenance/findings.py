@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 RESTORE = "manage.py restore"
 RESTORE_BACKUP = "manage.py restore BACKUP"
 """BACKUP: a folder that `manage.py backup` has written."""
+QUARANTINE = "manage.py quarantine_block {} --yes"
+"""To be formatted with the first block that is wrong."""
 NO_COMMAND = ""  # no command of ours mends it: the sentence says what to do
 RUN_SETTLEMENT = "manage.py run_settlement"
 RUN_ENGINE = "manage.py run_engine"

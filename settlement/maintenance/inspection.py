@@ -5,7 +5,8 @@ running process is making may be seen half done; `diagnosis` reports nothing tha
 """
 
 import fcntl
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
@@ -20,8 +21,8 @@ from matching.transport.key_register import BadKeyRegister, KeyRole, decode_sign
 from settlement import lock
 from settlement.durable import claim
 from settlement.errors import TrailUnusable
-from settlement.maintenance import kept_blocks
-from settlement.maintenance.kept_blocks import KeptLog
+from settlement.maintenance import kept_blocks, quarantine
+from settlement.maintenance.kept_blocks import KeptLog, Link
 from settlement.project import trail
 from settlement.stores.base import (
     NOTHING_YET,
@@ -65,6 +66,7 @@ class StoreFacts(NamedTuple):
     epochs: tuple[Epoch, ...] = ()
     dead_letters: int = 0
     hashes: dict[int, int | None] = {}  # of the blocks that were asked for; None: it has no such block
+    forks: dict[str, int] = {}  # by folder of a log: its first block that differs, though both continue the same block
 
 
 class Snapshot(NamedTuple):
@@ -93,6 +95,7 @@ class Facts(NamedTuple):
     trail: TrailFacts
     keys: str | None  # the exchange they belong to; None: there are no keys
     bad_keys: list[str]  # reasons
+    unfinished: list[int]  # quarantines that were killed
 
 
 def look(site: Site) -> Facts:
@@ -107,7 +110,7 @@ def look(site: Site) -> Facts:
         access=site.access() if folder.is_dir() else None,
         engine_runs=engine_runs(folder),
         settlement_runs=is_held(folder / lock.NAME),
-        store=_store(site, lambda last: _compared(last, logs, snapshots)),
+        store=_store(site, logs, snapshots),
         logs=logs,
         unreadable=unreadable,
         claims=_claims(folder / "spill"),
@@ -115,6 +118,7 @@ def look(site: Site) -> Facts:
         trail=written,
         keys=keys,
         bad_keys=bad_keys,
+        unfinished=quarantine.unfinished(folder),
     )
 
 
@@ -212,13 +216,13 @@ def _keys(keys: KeyFolder) -> tuple[str | None, list[str]]:
     return exchange, list(dict.fromkeys(reasons))
 
 
-def _store(site: Site, compared: Callable[[int], set[int]]) -> StoreFacts:
+def _store(site: Site, logs: Sequence[KeptLog], snapshots: Sequence[Snapshot]) -> StoreFacts:
     file = site.store_file
     if file is not None and (not file.exists() or not file.stat().st_size):
         return StoreFacts(State.MISSING, f"There is no database in {file}.")
     try:
         with site.store() as store:
-            return _read(store, compared)
+            return _read(store, logs, snapshots)
     except StoreUninitialized as error:
         return StoreFacts(State.MISSING, str(error))
     except StoreUnavailable as error:
@@ -227,11 +231,12 @@ def _store(site: Site, compared: Callable[[int], set[int]]) -> StoreFacts:
         return StoreFacts(State.UNUSABLE, str(error))
 
 
-def _read(store: Store, compared: Callable[[int], set[int]]) -> StoreFacts:
+def _read(store: Store, logs: Sequence[KeptLog], snapshots: Sequence[Snapshot]) -> StoreFacts:
     store.connect()
     projected, epochs = store.projected(), tuple(store.epochs())
     appended = store.appended()
-    rows = {number: store.get_block(number) for number in sorted(compared(appended.block_number))}
+    compared = sorted(_compared(appended.block_number, logs, snapshots))
+    rows = {number: store.get_block(number) for number in compared}
     head = rows.get(appended.block_number)
     trades = store.newest_trades(1)
     return StoreFacts(
@@ -243,4 +248,20 @@ def _read(store: Store, compared: Callable[[int], set[int]]) -> StoreFacts:
         epochs=epochs,
         dead_letters=len(store.dead_letters()),
         hashes={number: row.hash if row else None for number, row in rows.items()},
+        forks={log.source.folder.name: _fork(store, appended, log) for log in logs},
     )
+
+
+def _fork(store: Store, appended: Checkpoint, log: KeptLog) -> int:
+    """The first block of a log that differs from the store's, if both continue the same block; 0: there is none."""
+
+    def differs(link: Link) -> bool:
+        row = store.get_block(link.number)
+        return row is None or row.hash != link.hash
+
+    common = [link for link in log.links if link.number <= appended.block_number]
+    if not common or not differs(common[-1]):
+        return 0
+    first = common[bisect_left(common, True, key=differs)]
+    before = store.get_block(first.number - 1)
+    return first.number if before is not None and before.hash == first.prev_hash else 0

@@ -49,17 +49,7 @@ def rebuild(
     appended = store.appended().block_number
     if not 1 <= from_block <= appended + 1:
         raise NotReady(f"The store has blocks 1 to {appended}: there is no block {from_block} to begin with.")
-    projected = store.projected().block_number
-    if not projected and from_block > 1:
-        log.warning("settlement.rebuilding_from_first_block", requested=from_block)
-        from_block = 1  # a rebuild may have crashed while it dropped rows, so any row may be missing or stale
-    if from_block == 1:
-        store.drop_projections()
-    elif from_block <= store.projecting():  # rows of the blocks after `projected` may exist
-        _reset_to(store, from_block, progress)
-    for letter in letters.unresolved():
-        if letter.block_number >= from_block:
-            letters.resolve(letter)
+    drop_rows(store, letters, from_block, progress)
 
     def wait(seconds: float) -> None:
         if stop():
@@ -74,6 +64,28 @@ def rebuild(
         finish(projections.step(), wait)
         progress(projections.projected.block_number, appended)
     return projections.projected.block_number
+
+
+def drop_rows(
+    store: Store,
+    letters: DeadLetters,
+    from_block: int,
+    progress: Callable[[int, int], object] = lambda done, last: None,
+) -> None:
+    """Drops the rows of block `from_block` and later, and resolves their dead letters.
+
+    While nothing is projected, all rows are dropped. Raises StoreDamaged, StoreError.
+    """
+    if not store.projected().block_number and from_block > 1:
+        log.warning("settlement.rebuilding_from_first_block", requested=from_block)
+        from_block = 1  # a rebuild may have crashed while it dropped rows, so any row may be missing or stale
+    if from_block == 1:
+        store.drop_projections()
+    elif from_block <= store.projecting():  # rows of the blocks after `projected` may exist
+        _reset_to(store, from_block, progress)
+    for letter in letters.unresolved():
+        if letter.block_number >= from_block:
+            letters.resolve(letter)
 
 
 def refuse_if_dropped(store: Store, block: int) -> None:

@@ -125,7 +125,11 @@ class Executor:
             block.verify(self._engine.block_number + 1, self._engine.state_hash)
         except BadBlock as error:
             raise StoreDamaged(f"Block {row.number} of the store is damaged: {error}") from error
-        self._execute(block, f"Block {block.number} in the store", "Restore the store from a copy")
+        self._execute(
+            block,
+            f"Block {block.number} in the store",
+            f"Restore a backup, or take it and all after it out with quarantine_block {block.number}",
+        )
 
     def _execute(self, block: Block, name: str, remedy: str) -> None:
         try:

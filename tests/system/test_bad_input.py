@@ -48,6 +48,7 @@ COMMANDS = [
     "doctor",
     "backup",
     "restore",
+    "quarantine_block",
     "bench_engine",
     "bench_pipeline",
 ]
@@ -76,6 +77,17 @@ def test_a_backup_that_is_none_is_named_and_no_database_is_made(
 ) -> None:
     refused(process_environment, "restore", str(tmp_path / "none"), code=2, says="has no manifest.json: it is no")
     assert not list(Path(process_environment["DATA_DIR"]).glob("*.sqlite3*"))
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "one", ""])
+def test_a_block_number_that_is_none_is_named(process_environment: dict[str, str], number: str) -> None:
+    refused(process_environment, "quarantine_block", number, code=2, says="argument N")
+
+
+def test_a_block_that_is_not_there_cannot_be_taken_out(process_environment: dict[str, str]) -> None:
+    assert manage(process_environment, "migrate").returncode == 0
+    says = "The store has blocks 1 to 0: there is no block 5 to take out."
+    refused(process_environment, "quarantine_block", "5", "--yes", code=2, says=says)
 
 
 @pytest.mark.parametrize("command", [("engine_status",), ("reconcile", "--deadline", "2")])

@@ -19,3 +19,6 @@ class SignedCheckpointStore(Protocol):
 
     def signed_checkpoints(self, last: int) -> Iterator[StoredCheckpoint]:
         """Yields those of blocks up to `last`, newest first, reading a few at a time."""
+
+    def drop_signed_checkpoints(self, first: int, last: int) -> None:
+        """Deletes those of blocks `first` to `last`, which are no longer part of the chain."""

@@ -34,3 +34,7 @@ class SignedDocuments:
         for bucket in range(last // BLOCKS_PER_CHECKPOINT_BUCKET, -1, -1):
             for number, signer, document in self._session.iterate(cql.SIGNED_CHECKPOINTS, (self._shard, bucket, last)):
                 yield StoredCheckpoint(number, signer, document.encode())
+
+    def drop_signed_checkpoints(self, first: int, last: int) -> None:
+        for bucket in range(first // BLOCKS_PER_CHECKPOINT_BUCKET, last // BLOCKS_PER_CHECKPOINT_BUCKET + 1):
+            self._session.run(cql.DROP_SIGNED_CHECKPOINTS, (self._shard, bucket, first, last))

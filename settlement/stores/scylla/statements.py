@@ -191,6 +191,7 @@ def drop(table: str, keys: Sequence[str], condition: str = "") -> str:
 DROP_TRADES = drop("settled_trades", ("shard", "trade_date", "bucket"), "trade_id >= ?")
 DROP_DAY = drop("trading_days", ("shard", "day"))
 DROP_ACCOUNT_TRADES = drop("trades_by_account", ("shard", "account", "month", "part"), "trade_id >= ?")
+DROP_ACCOUNT_ORDERS = drop("orders_by_account", ("shard", "account", "month", "part"), "order_id >= ?")
 DROP_LEDGER = drop("ledger_events", ("shard", "account", "month", "part", "asset"), "event_sequence >= ?")
 DROP_BALANCES = drop("balances", ("shard", "bucket"))
 DROP_ORDER = drop("orders", ("shard", "bucket", "order_id"))
@@ -214,6 +215,9 @@ PUT_SIGNED_CHECKPOINT = (
 )
 SIGNED_CHECKPOINTS = (
     "SELECT block_number, signer, document FROM signed_checkpoints WHERE shard = ? AND bucket = ? AND block_number <= ?"
+)
+DROP_SIGNED_CHECKPOINTS = (
+    "DELETE FROM signed_checkpoints WHERE shard = ? AND bucket = ? AND block_number >= ? AND block_number <= ?"
 )
 
 # Epochs: lightweight transactions, all in one partition

@@ -172,6 +172,7 @@ SIGNED_CHECKPOINTS = (
     f"SELECT {SIGNED_CHECKPOINT} FROM signed_checkpoints WHERE (block_number, signer) < (%s, %s) "
     "ORDER BY block_number DESC, signer DESC LIMIT %s"
 )
+DROP_SIGNED_CHECKPOINTS = "DELETE FROM signed_checkpoints WHERE block_number BETWEEN %s AND %s"
 PUT_DEAD_LETTER = upsert("dead_letters", DEAD_LETTER, "block_number")
 
 PUT_IDENTITY = "INSERT INTO store_identities (shard, identity) VALUES (%s, %s) ON CONFLICT (shard) DO NOTHING"

@@ -337,6 +337,10 @@ class SqlStore(SqlLookups, SingleInserts):
                 yield StoredCheckpoint(number, signer, _bytes(document))
             after = page[-1][:2]
 
+    def drop_signed_checkpoints(self, first: int, last: int) -> None:
+        with self._session.transaction():
+            self._session.run(sql.DROP_SIGNED_CHECKPOINTS, [first, last])
+
     # dead letters
 
     def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:

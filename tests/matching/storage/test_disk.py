@@ -29,6 +29,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_each_new_folder_is_synced_before_it_is_used(tmp_path: Path, synced: list[Path]) -> None:
     make_folder(tmp_path / "a" / "b" / "c")
     assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    assert [(tmp_path / name).stat().st_mode & 0o077 for name in ("a", "a/b", "a/b/c")] == [0, 0, 0]
     make_folder(tmp_path / "a" / "b")
     assert len(synced) == 3, "nothing was made"
     LocalDisk().append_to(tmp_path / "d" / "file").close()

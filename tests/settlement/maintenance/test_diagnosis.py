@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from matching.core.blocks import Block
+from matching.workloads.btc_usd import DEFINITIONS
 from settlement import lock
 from settlement.durable.claim import Claim
 from settlement.maintenance.findings import RESTORE, RESTORE_BACKUP, RUN_ENGINE, RUN_SETTLEMENT
-from tests.settlement.chains import in_epoch, worked_example
+from tests.settlement.chains import START_NS, Chain, deposit, in_epoch
 from tests.settlement.maintenance.conftest import SNAPSHOT, Kept, epoch_of
+from tests.settlement.maintenance.test_quarantine import FIRST, WRONG
 from tests.settlement.test_worker import BLOCKS, LAST
 
 HALF = LAST // 2
@@ -74,7 +76,11 @@ def snapshot_of_another_chain(kept: Kept) -> None:
     kept.write_snapshot(OTHER_BLOCKS[:SNAPSHOT])
 
 
-OTHER_BLOCKS = worked_example().blocks
+OTHER_BLOCKS = (
+    Chain(START_NS + 1)
+    .add(*DEFINITIONS, *(deposit(1, "BTC", "1", f"tx-{number}") for number in range(LAST)), block_size=1)
+    .blocks
+)
 """Blocks of another exchange, with the same numbers."""
 
 RESTORED, FROM_BACKUP = {"store_behind": RESTORE}, {"store_behind": RESTORE_BACKUP}
@@ -114,8 +120,20 @@ CASES: dict[str, tuple[tuple[Damage, ...], dict[str, str]]] = {
     ),
     "older database and a longer trail": ((store_with(BLOCKS[:2]), without("wal")), FROM_BACKUP),
     "database of another exchange": (
-        (store_with(OTHER_BLOCKS),),
+        (store_with(OTHER_BLOCKS[: SNAPSHOT - 1]),),
         {"other_exchange": "DATABASE_URL=… manage.py doctor"},
+    ),
+    "database with blocks of another engine": (
+        (store_with([*BLOCKS[: FIRST - 1], *WRONG]),),
+        {"chain_forked": f"manage.py quarantine_block {FIRST} --yes"},
+    ),
+    "spill of another engine": (
+        (without("wal"), spill_with(WRONG)),
+        {"chain_forked": f"manage.py quarantine_block {FIRST} --yes"},
+    ),
+    "quarantine that was killed": (
+        (lambda kept: (kept.folder / "quarantine" / "unfinished-4").mkdir(parents=True),),
+        {"quarantine_unfinished": "manage.py quarantine_block 4 --yes"},
     ),
     "database damaged": (
         (lambda kept: flip(kept.database, 3),),

@@ -120,6 +120,16 @@ def test_signed_checkpoints_come_back_newest_first(store: Store) -> None:
     assert list(restarted(store).signed_checkpoints(0)) == []
 
 
+def test_signed_checkpoints_of_some_blocks_can_be_dropped_and_written_again(store: Store) -> None:
+    rows = [StoredCheckpoint(number, "engine-local", b"{}") for number in (4, 5, 999_999, 1_000_000, 1_000_007)]
+    for row in rows:
+        store.put_signed_checkpoint(row)
+    store.drop_signed_checkpoints(5, 1_000_000)
+    assert [row.block_number for row in store.signed_checkpoints(MAX_CHECKPOINT)] == [1_000_007, 4]
+    store.put_signed_checkpoint(rows[2])
+    assert [row.block_number for row in store.signed_checkpoints(MAX_CHECKPOINT)] == [1_000_007, 999_999, 4]
+
+
 def test_many_signed_checkpoints_are_read_in_pages(store: Store) -> None:
     for number in range(1, 1_001):
         store.put_signed_checkpoint(StoredCheckpoint(number, "engine-local", b"{}"))

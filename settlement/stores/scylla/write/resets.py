@@ -29,11 +29,10 @@ class ProjectionReset:
         """Deletes rows that this event and later ones set; `order` is the first order that may have such a row.
 
         All balances and all entries of `open_orders` are deleted, because the caller writes them again.
-        `orders_by_account` is kept, because the same orders are projected again.
         """
         self._delete(cql.DROP_TRADES, self._trade_buckets(event), event)
         self._delete(cql.DROP_DAY, ((row[0],) for row in self._rows(cql.TRADING_DAYS) if row[2] >= event))
-        self._drop_by_account(event)
+        self._drop_by_account(event, order)
         self._delete(cql.DROP_BALANCES, [(bucket,) for bucket in balance_buckets(self._index.walk(ACCOUNTS))])
         self._drop_orders(event, order)
         for symbol, month in self._rows(cql.ALL_CANDLE_MONTHS):
@@ -48,7 +47,7 @@ class ProjectionReset:
             for on in self._index.dates_of(bucket):
                 yield on, bucket
 
-    def _drop_by_account(self, event: int) -> None:
+    def _drop_by_account(self, event: int, order: int) -> None:
         for account in self._index.walk(ACCOUNTS):
             parts = self._rows(cql.ALL_ACCOUNT_PARTS, account)
             places = [(kind, asset, (account, month, part)) for kind, asset, month, part in parts]
@@ -56,7 +55,9 @@ class ProjectionReset:
             ledger = [
                 (*place, asset) for kind, asset, place in places if kind == LEDGER and place[2] >= event // PART_SIZE
             ]
+            orders = [place for kind, _, place in places if kind == ORDERS and place[2] >= order // PART_SIZE]
             self._delete(cql.DROP_ACCOUNT_TRADES, trades, event)
+            self._delete(cql.DROP_ACCOUNT_ORDERS, orders, order)
             self._delete(cql.DROP_LEDGER, ledger, event)
 
     def _drop_orders(self, event: int, order: int) -> None:
