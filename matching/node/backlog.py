@@ -3,7 +3,7 @@
 A command may touch every open order: a FOK that cannot be filled looks at each maker, `cancel_all` cancels each order
 of an account. So a turn has a budget of orders touched. The sender whose commands used it up gets a lane: its batches
 then take turns with those of other costly senders, one budget each, after everyone else's. While others send commands,
-all lanes together have a share of the time.
+all lanes together have a share of the time. In a lane, the sender's connections take turns.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ from matching.transport.wire import Batch, Segment
 TOUCHED_A_TURN = 1 << 16
 """Orders that the commands of a turn may touch: a few milliseconds, about four times what a full turn touches."""
 _MAX_BATCHES = 16
-"""Batches that may wait in a lane, as many as in a connection's receive queue."""
+"""Batches of a connection that may wait, as many as in its receive queue."""
 _OTHERS_S = 0.05
 """Once no other sender's batch has come for this long, lanes may use all the time."""
 _MAX_BYTES = 64 << 20
@@ -37,6 +37,9 @@ class Waiting(NamedTuple):
         return self.received.batch
 
 
+_Lane = dict[bytes, deque[Waiting]]  # connection → its batches
+
+
 class Backlog:
     """Lanes in the order of their turns. A lane that becomes empty ends, and its sender is like all others.
 
@@ -48,7 +51,7 @@ class Backlog:
         self._clock = clock
         self._work = CostlyWork(clock, LANES_SHARE)
         self._others_at_s = float("-inf")  # when a batch of a sender without a lane arrived last
-        self._lanes: dict[bytes, deque[Waiting]] = {}
+        self._lanes: dict[bytes, _Lane] = {}
         self._bytes = 0
 
     @property
@@ -75,8 +78,9 @@ class Backlog:
             if lane is None:
                 others.append(Waiting(one))
             elif not _is_repeated(lane, one):
-                if len(lane) < _MAX_BATCHES and self._bytes < _MAX_BYTES:
-                    self._append(one.lane, Waiting(one))
+                if len(lane.get(one.sender, ())) < _MAX_BATCHES and self._bytes < _MAX_BYTES:
+                    lane.setdefault(one.sender, deque()).append(Waiting(one))
+                    self._note(one)
                 else:
                     self._counters.dropped_batches += 1
         if others:
@@ -89,35 +93,39 @@ class Backlog:
             return []
         costly = batches[done.costly].received.lane
         unfinished = [Waiting(batches[index].received, done.unfinished[index]) for index in sorted(done.unfinished)]
-        later = self._lanes.pop(costly, deque())
-        self._bytes -= sum(_size(one.batch) for one in later)
-        for one in (*(one for one in unfinished if one.received.lane == costly), *later):
-            self._append(costly, one)
+        for one in reversed(unfinished):
+            if one.received.lane == costly:
+                self._lanes.setdefault(costly, {}).setdefault(one.received.sender, deque()).appendleft(one)
+                self._note(one.received)
         return [one for one in unfinished if one.received.lane != costly]
 
     def _next(self) -> Waiting:
-        """Takes out the first batch of the lane whose turn it is."""
+        """Takes out the first batch of the connection and lane whose turn it is."""
         name = next(iter(self._lanes))
         lane = self._lanes.pop(name)
-        one = lane.popleft()
+        sender = next(iter(lane))
+        queue = lane.pop(sender)
+        one = queue.popleft()
         self._bytes -= _size(one.batch)
+        if queue:
+            lane[sender] = queue  # at the end
         if lane:
-            self._lanes[name] = lane  # at the end
+            self._lanes[name] = lane
         return one
 
-    def _append(self, name: bytes, one: Waiting) -> None:
-        self._lanes.setdefault(name, deque()).append(one)
-        self._bytes += _size(one.batch)
+    def _note(self, received: Received) -> None:
+        self._bytes += _size(received.batch)
         self._counters.deferred_batches += 1
 
 
-def _is_repeated(lane: deque[Waiting], received: Received) -> bool:
+def _is_repeated(lane: _Lane, received: Received) -> bool:
     """Whether the batch waits already. The answer then goes to the connection that sent it last."""
     batch = received.batch
-    for index, one in enumerate(lane):
-        if (one.batch.client, one.batch.first_number) == (batch.client, batch.first_number):
-            lane[index] = one._replace(received=one.received._replace(sender=received.sender))
-            return True
+    for queue in lane.values():
+        for index, one in enumerate(queue):
+            if (one.batch.client, one.batch.first_number) == (batch.client, batch.first_number):
+                queue[index] = one._replace(received=one.received._replace(sender=received.sender))
+                return True
     return False
 
 

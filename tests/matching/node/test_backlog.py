@@ -63,8 +63,8 @@ class House:
     def received(self, client: int, commands: Sequence[Mapping[str, Any]], lane: bytes = b"") -> Received:
         first = self.numbers.get(client, 1)
         self.numbers[client] = first + len(commands)
-        name = lane or b"lane %d" % client
-        return Received(name, batch(self.engine, client, first, commands), name)
+        connection = b"connection %d" % client
+        return Received(connection, batch(self.engine, client, first, commands), lane or connection)
 
     def apply(self, client: int, commands: Sequence[Mapping[str, Any]]) -> None:
         done = self.sequencer.sequence([self.received(client, commands).batch])
@@ -182,6 +182,15 @@ def test_a_sender_with_several_connections_has_one_turn() -> None:
         both = house.engine.clients.get(2, 0) + house.engine.clients.get(3, 0)
         if both < 80 and house.engine.clients[4] < 40:
             assert abs(both - house.engine.clients[4]) <= 9
+
+
+def test_connections_of_a_sender_take_turns() -> None:
+    house = House(2 * (MAKERS + 1))
+    house.turn([house.received(2, foks(2, 40), lane=b"key")])
+    house.turn([house.received(2, foks(2, 40), lane=b"key"), house.received(3, [deposit(3, "light")], lane=b"key")])
+    house.turn()
+    assert (3, 1) in house.answers, "though two batches of the other connection wait"
+    assert house.engine.clients[2] < 40
 
 
 def test_a_batch_that_waits_and_is_sent_again_is_answered_once_on_its_last_connection() -> None:
