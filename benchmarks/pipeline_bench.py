@@ -199,10 +199,10 @@ def _latency(running: Exchange, connection: Connection, batches: Sequence[Batch]
     engine_us: list[float] = []
     bare_us: list[float] = []
     try:
-        _, answers = _one_at_a_time(connection, batches[:_WARM_UP])
+        _, answers = one_at_a_time(connection, batches[:_WARM_UP])
         _echo_round_trips(socket, batches[:_WARM_UP], answers)
         for at in range(_WARM_UP, len(batches), _TURN):
-            taken, answers = _one_at_a_time(connection, batches[at : at + _TURN])
+            taken, answers = one_at_a_time(connection, batches[at : at + _TURN])
             engine_us += taken
             bare_us += _echo_round_trips(socket, batches[at : at + _TURN], answers)
         socket.send_multipart([b"", b""])
@@ -216,7 +216,7 @@ def _latency(running: Exchange, connection: Connection, batches: Sequence[Batch]
     return Latency(len(engine_us), *(round(value, 1) for value in (p50, p99, bare_p50, bare_p99)))
 
 
-def _one_at_a_time(connection: Connection, batches: Sequence[Batch]) -> tuple[list[float], list[int]]:
+def one_at_a_time(connection: Connection, batches: Sequence[Batch]) -> tuple[list[float], list[int]]:
     """(microseconds, answer bytes) of each round trip, in two lists."""
     taken_us, sizes = [], []
     for batch in batches:

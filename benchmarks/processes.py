@@ -75,6 +75,7 @@ class Exchange:
         urls = {
             name: f"http://{self.environment[setting]}/health/ready"
             for name, setting in (("engine", "ENGINE_HTTP_ADDRESS"), ("settlement", "SETTLEMENT_HTTP_ADDRESS"))
+            if name in self.processes
         }
         deadline_s = time.monotonic() + READY_S
         while silent := readiness.wait_until_ready(urls, _READY_POLL_S):
@@ -141,11 +142,14 @@ class Exchange:
 
 
 @contextmanager
-def exchange(parent: Path | None, store: Mapping[str, str], *, is_plain: bool) -> Iterator[Exchange]:
+def exchange(
+    parent: Path | None, store: Mapping[str, str], *, is_plain: bool, settles: bool = True
+) -> Iterator[Exchange]:
     """Starts settlement, engine and echo server in a temporary folder, below `parent` if it is given.
 
-    `store`: settings that select settlement's store. `is_plain`: its sockets use no keys. The database is the
-    embedded one, and DATABASE_URL is ignored. Raises BenchError.
+    `store`: settings that select settlement's store. `is_plain`: its sockets use no keys. `settles`: with settlement;
+    without it, the engine halts once its ring is full. The database is the embedded one, and DATABASE_URL is ignored.
+    Raises BenchError.
     """
     with tempfile.TemporaryDirectory(prefix="exchange-bench-", dir=parent, ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -153,7 +157,8 @@ def exchange(parent: Path | None, store: Mapping[str, str], *, is_plain: bool) -
         running = Exchange({**_environment(folder / "data"), **store, **plain}, folder)
         try:
             running.prepare()
-            running.start("settlement", "manage.py", "run_settlement")
+            if settles:
+                running.start("settlement", "manage.py", "run_settlement")
             running.start("engine", "manage.py", "run_engine")
             running.start("echo", "-m", "benchmarks.bare_echo", running.environment["BARE_ECHO_ADDRESS"])
             running.wait_until_ready()

@@ -65,9 +65,10 @@ def environment(process: Path) -> bytes:
         return b""
 
 
-def test_a_missing_folder_is_exit_code_2() -> None:
+@pytest.mark.parametrize("command", ["bench_pipeline", "bench_keys", "bench_floods"])
+def test_a_missing_folder_is_exit_code_2(command: str) -> None:
     with pytest.raises(CommandError, match="missing is not one") as raised:
-        call_command("bench_pipeline", "--folder", "missing")
+        call_command(command, "--folder", "missing")
     assert raised.value.returncode == 2
 
 

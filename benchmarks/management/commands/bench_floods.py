@@ -1,0 +1,55 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from benchmarks import floods_bench
+from benchmarks.processes import BenchError
+from matching.commandline.interruption import stoppable
+from matching.commandline.number_options import command_count
+from matching.core.errors import MatchingError
+
+
+class Command(BaseCommand):
+    help = "Measure how floods of messages delay another client."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--kind", action="append", choices=floods_bench.KINDS, dest="kinds", help="may be repeated; default: all"
+        )
+        parser.add_argument(
+            "--samples", type=command_count, default=1000, metavar="N", help="round trips for each figure"
+        )
+        parser.add_argument("--folder", type=Path, help="folder for its DATA_DIRs; default: that of temporary files")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
+
+    def handle(
+        self, *, kinds: list[str] | None, samples: int, folder: Path | None, as_json: bool, **options: Any
+    ) -> str | None:
+        if folder is not None and not folder.is_dir():
+            raise CommandError(f"--folder must be an existing folder: {folder} is not one.", returncode=2)
+        found = []
+        try:
+            with stoppable():
+                for delay in floods_bench.measure(kinds or floods_bench.KINDS, samples, parent=folder, say=self.say):
+                    found.append(delay)
+                    if not as_json:
+                        self.stdout.write(line(delay))
+        except (BenchError, MatchingError, OSError) as error:
+            raise CommandError(str(error), returncode=2) from error
+        return json.dumps([delay.document() for delay in found]) if as_json else None
+
+    def say(self, text: str) -> None:
+        if sys.stderr.isatty():
+            self.stderr.write(text, self.style.NOTICE)
+
+
+def line(delay: floods_bench.Delay) -> str:
+    return (
+        f"{delay.kind:<17} p50 {delay.p50_us:>7,.0f} µs, {delay.p50_us / delay.quiet_p50_us:.1f} of quiet, "
+        f"{delay.p50_us / delay.elsewhere_p50_us:.1f} of a flood elsewhere; "
+        f"p99 {delay.p99_us:>7,.0f} µs, {delay.p99_us / delay.quiet_p99_us:.1f} and "
+        f"{delay.p99_us / delay.elsewhere_p99_us:.1f}; engine's peak {delay.engine_peak_mib:,} MiB"
+    )
