@@ -13,7 +13,8 @@ from settlement.audit import anchors, report_text, verify, waiting
 from settlement.audit.signers import register_of_signers
 from settlement.clock import SystemClock
 from settlement.commandline import CHECK_FAILED, ExchangeCommand
-from settlement.stores.base import Store
+from settlement.errors import SettlementError
+from settlement.stores.base import Store, StoreError
 
 _PROJECTION_TIMEOUT_S = 10.0
 """Time for durable blocks to be projected while settlement runs."""
@@ -54,8 +55,28 @@ class Command(ExchangeCommand):
         wiring.collect_garbage_rarely()
         store = wiring.store()
         signed = compare_checkpoints(store, sources, root, to_block)
+        difference = signed and signed.difference
         durable = store.appended().block_number
         wanted = durable if to_block is None else min(to_block, durable)
+        try:
+            report = self.compare_rows(store, from_block, to_block, wanted)
+        except (SettlementError, StoreError) as error:
+            if difference:
+                raise CommandError(difference, returncode=CHECK_FAILED) from error
+            raise
+        if as_json:
+            form = {**report.form(), "ok": report.ok and not difference, "checkpoints": signed and signed.form()}
+            self.stdout.write(json.dumps(form, default=str))
+        else:
+            if signed:
+                report_text.write_comparison(signed, self.stdout)
+            report_text.write_verification(report, self.stdout)
+        if difference:
+            raise CommandError(difference, returncode=CHECK_FAILED)
+        refuse_differences(report, wanted)
+
+    def compare_rows(self, store: Store, from_block: int | None, to_block: int | None, wanted: int) -> verify.Report:
+        """Waits until block `wanted` is projected, then verifies."""
         waiting.await_projection(store, wanted, SystemClock(), _PROJECTION_TIMEOUT_S)
         with progress.blocks("verifying") as reach:
 
@@ -63,28 +84,22 @@ class Command(ExchangeCommand):
                 reach(block, last)
                 self.so_far = f"blocks up to {block} of {last} were checked"
 
-            report = verify.verify(
+            return verify.verify(
                 store, wiring.data_dir(), Engine(), from_block=from_block, to_block=to_block, progress=note
             )
-        if as_json:
-            form = {**report.form(), "checkpoints": signed and signed.form()}
-            form["ok"] = report.ok and not (signed and signed.difference)
-            self.stdout.write(json.dumps(form, default=str))
-        else:
-            if signed:
-                report_text.write_comparison(signed, self.stdout)
-            report_text.write_verification(report, self.stdout)
-        if signed and signed.difference:
-            raise CommandError(signed.difference, returncode=CHECK_FAILED)
-        if not report.ok:
-            found = f"{report.difference_count} differences were found."
-            raise CommandError(f"The store's rows differ from its blocks: {found}", returncode=CHECK_FAILED)
-        if report.to_block < wanted:
-            raise CommandError(
-                f"Blocks {report.to_block + 1} to {wanted} are not projected and were not compared: let run_settlement "
-                "project them, then verify again.",
-                returncode=CHECK_FAILED,
-            )
+
+
+def refuse_differences(report: verify.Report, wanted: int) -> None:
+    """Raises CommandError if the rows differ, or if not all blocks up to `wanted` were compared."""
+    if not report.ok:
+        found = f"{report.difference_count} differences were found."
+        raise CommandError(f"The store's rows differ from its blocks: {found}", returncode=CHECK_FAILED)
+    if report.to_block < wanted:
+        raise CommandError(
+            f"Blocks {report.to_block + 1} to {wanted} are not projected and were not compared: let run_settlement "
+            "project them, then verify again.",
+            returncode=CHECK_FAILED,
+        )
 
 
 def compare_checkpoints(

@@ -68,6 +68,12 @@ def test_a_difference_is_the_last_word_and_exit_1(anchor: Path) -> None:
     assert (found["ok"], found["checkpoints"]["difference"]) == (False, sentence)
 
 
+def test_a_difference_is_told_also_if_the_rows_cannot_be_compared(anchor: Path) -> None:
+    rewrite()
+    code, sentence = refused("verify_settlement", "--from-block", "1000", "--anchor", str(anchor))
+    assert (code, "was changed after it was signed" in sentence) == (1, True)
+
+
 def test_a_checkpoint_after_the_compared_range_is_left_out(anchor: Path) -> None:
     rewrite()
     before = str(LAST - 1)
