@@ -13,7 +13,7 @@ from django.core.management.utils import get_random_secret_key
 
 from back_office import navigation
 from exchange_site import logs
-from exchange_site.configuration import background, database
+from exchange_site.configuration import background, database, django_parts
 from exchange_site.configuration.environment import Environment, kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -312,38 +312,7 @@ SESSION_IDLE_MINUTES = _env.whole(
 )
 SESSION_HOURS = _env.whole("SESSION_HOURS", 12, "A login ends after this time in any case.", unit="hours")
 
-INSTALLED_APPS = [
-    "unfold",  # before the admin: its templates replace the admin's
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "axes",  # limits the guessing of passwords
-    "exchange_site",
-    "back_office",
-    "benchmarks",
-    "simulator",
-    "settlement",
-    "ledger",
-    "matching",
-]
-MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "back_office.invalid_requests.InvalidRequestMiddleware",  # before those that look for files or read the database
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "back_office.access.sessions.SessionEndMiddleware",
-    # All views need a login, except those marked as public: health and metrics.
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "axes.middleware.AxesMiddleware",  # last: it replaces the login page of a locked account
-]
+INSTALLED_APPS, MIDDLEWARE = django_parts.APPS, django_parts.MIDDLEWARE
 ROOT_URLCONF = "exchange_site.urls"
 ASGI_APPLICATION = "exchange_site.asgi.application"
 TEMPLATES = [
@@ -360,14 +329,8 @@ TEMPLATES = [
         },
     }
 ]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
-]
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",  # first: it refuses locked accounts before a password is hashed
-    "django.contrib.auth.backends.ModelBackend",
-]
+AUTH_PASSWORD_VALIDATORS = django_parts.PASSWORD_VALIDATORS
+AUTHENTICATION_BACKENDS = django_parts.AUTHENTICATION_BACKENDS
 AXES_FAILURE_LIMIT = LOGIN_FAILURES
 AXES_COOLOFF_TIME = timedelta(minutes=LOGIN_LOCK_MINUTES)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # with the name alone, anybody could lock operators out

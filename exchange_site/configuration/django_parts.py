@@ -1,0 +1,42 @@
+"""The parts of Django that the site is made of, in the order that Django applies them."""
+
+APPS = [
+    "unfold",  # before the admin: its templates replace the admin's
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "axes",  # limits the guessing of passwords
+    "exchange_site",
+    "back_office",
+    "benchmarks",
+    "simulator",
+    "settlement",
+    "ledger",
+    "matching",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "back_office.invalid_requests.InvalidRequestMiddleware",  # before those that look for files or read the database
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "back_office.access.sessions.SessionEndMiddleware",
+    # All views need a login, except those marked as public: health and metrics.
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it replaces the login page of a locked account
+]
+PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses locked accounts before a password is hashed
+    "django.contrib.auth.backends.ModelBackend",
+]
