@@ -1,10 +1,12 @@
 """The forms that the places in CHECKPOINT_PLACES may have."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+_CHARACTERS = re.compile("[!-~]+")
 _LOCAL_SYSLOG = "/dev/log"
 _SYSLOG_PORT = 514
 
@@ -34,6 +36,8 @@ def _place_name(text: str, number: int) -> PlaceName:
     except ValueError as error:
         raise PlaceInvalid(f"Place {number} is not a valid URL.") from error
     if url.scheme in ("http", "https") and url.hostname:
+        if url.username is not None or not _CHARACTERS.fullmatch(text):
+            raise PlaceInvalid(f"Place {number} has a user name, or a character that a URL must encode.")
         return url
     if text == "syslog":
         return SyslogAddress(_LOCAL_SYSLOG)

@@ -82,7 +82,7 @@ class InFolder:
 
 class Webhook:
     def __init__(self, url: SplitResult) -> None:
-        self.name = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+        self.name = f"{url.scheme}://{url.netloc}"
         self._url = url
 
     def write(self, checkpoint: StoredCheckpoint) -> None:

@@ -99,7 +99,7 @@ def test_a_webhook_that_nobody_serves_is_unavailable() -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(PlaceUnavailable, match="refused"):
-            webhook(f"http://user:secret@127.0.0.1:{unused.getsockname()[1]}").write(checkpoint())
+            webhook(f"http://127.0.0.1:{unused.getsockname()[1]}").write(checkpoint())
 
 
 def test_a_syslog_server_gets_the_checkpoint_in_one_message() -> None:
@@ -124,6 +124,13 @@ def test_a_place_of_another_form_is_refused_without_its_text(text: str) -> None:
     with pytest.raises(PlaceInvalid, match=r"^Place 2 is ") as error:
         place_names(["/evidence", text])
     assert text not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["https://user:secret@host/", "https://host/a secret", "https://host/s\u00e9cret"])
+def test_a_url_that_would_not_be_sent_as_it_is_written_is_refused(text: str) -> None:
+    with pytest.raises(PlaceInvalid, match=r"^Place 1 has a user name, or a character") as error:
+        place_names([text])
+    assert "cret" not in str(error.value)
 
 
 def test_the_forms_of_places() -> None:
