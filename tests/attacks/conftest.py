@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from matching.transport.key_register import (
 from matching.transport.network import ZmqNetwork
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.small_exchange import deposit
-from tests.system.conftest import Process, Start, empty_store, start
+from tests.system.conftest import Process, Start, empty_store, start, starting
 
 __all__ = ["empty_store", "start"]
 
@@ -114,3 +115,19 @@ def site(start: Start) -> Iterator[Site]:
         made = Site(start("run_engine", PLAIN_SOCKETS="false").wait_until_ready(), opened)
         made.client().call(DEFINITIONS)
         yield made
+
+
+@pytest.fixture(scope="module")
+def shared_engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Process]:
+    """One engine with keys and BTC-USD for all tests of a file whose attacks leave it as it was."""
+    with starting(tmp_path_factory.mktemp("shared"), empty_store) as start_one, ExitStack() as opened:
+        engine = start_one("run_engine", PLAIN_SOCKETS="false").wait_until_ready()
+        Site(engine, opened).client().call(DEFINITIONS)
+        yield engine
+
+
+@pytest.fixture
+def shared_site(shared_engine: Process) -> Iterator[Site]:
+    """The shared engine, with clients that end with the test."""
+    with ExitStack() as opened:
+        yield Site(shared_engine, opened)

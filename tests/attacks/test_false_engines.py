@@ -128,16 +128,16 @@ def test_settlement_and_clients_do_not_believe_who_binds_the_ports_of_a_stopped_
 
 
 @pytest.mark.parametrize("role", [KeyRole.TRADER, KeyRole.GATEWAY, KeyRole.OBSERVER])
-def test_only_an_engine_can_announce_a_follower(site: Site, role: KeyRole) -> None:
-    network = site.network(site.new_key(role, "mallory", *([2] if role is KeyRole.TRADER else [])))()
-    socket = network.connect(Kind.DEALER, site.engine.address("RETRANSMIT"), wire.READER_LIMITS)
+def test_only_an_engine_can_announce_a_follower(shared_site: Site, role: KeyRole) -> None:
+    network = shared_site.network(shared_site.new_key(role, "mallory", *([2] if role is KeyRole.TRADER else [])))()
+    socket = network.connect(Kind.DEALER, shared_site.engine.address("RETRANSMIT"), wire.READER_LIMITS)
     try:
         false = wire.Addresses("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://127.0.0.1:3")
         socket.send(wire.FOLLOWING, wire.encode_addresses(false))
         network.wait([socket], 1.0)
         refused = socket.receive()
         assert socket.problem or (refused and wire.decode_refused(refused[1]).code == wire.NOT_PERMITTED)
-        assert site.status()["followers"] == []
+        assert shared_site.status()["followers"] == []
     finally:
         socket.close()
         network.close()

@@ -33,19 +33,19 @@ STEALING = [
 
 @pytest.mark.parametrize("command", STEALING, ids=[str(command["command"]) for command in STEALING])
 def test_a_trader_can_neither_mint_nor_withdraw_nor_trade_for_others_nor_halt_the_market(
-    site: Site, command: dict[str, object]
+    shared_site: Site, command: dict[str, object]
 ) -> None:
-    trader = site.client(site.new_key(KeyRole.TRADER, "mallory", 2))
-    before = site.block()
+    trader = shared_site.client(shared_site.new_key(KeyRole.TRADER, "mallory", 2))
+    before = shared_site.block()
     with pytest.raises(EngineRefused, match=r"^The trader key mallory may not") as refused:
         trader.call([{"command": "cancel_all", "account": 2}, command])
     assert refused.value.code == wire.NOT_PERMITTED
-    assert site.block() == before, "not even the permitted command of the batch was applied"
+    assert shared_site.block() == before, "not even the permitted command of the batch was applied"
     assert trader.call([{"command": "cancel_all", "account": 2}])[0].rejected is None
 
 
-def test_a_trader_can_neither_read_balances_nor_promote_an_engine(site: Site) -> None:
-    trader = site.client(site.new_key(KeyRole.TRADER, "mallory", 2))
+def test_a_trader_can_neither_read_balances_nor_promote_an_engine(shared_site: Site) -> None:
+    trader = shared_site.client(shared_site.new_key(KeyRole.TRADER, "mallory", 2))
     for verb in (wire.STATE, wire.PROMOTE, wire.PROMOTE_FORCED):
         with pytest.raises(EngineRefused, match=r"^The trader key mallory may not send the message") as refused:
             trader.connection.ask(verb)
@@ -53,16 +53,16 @@ def test_a_trader_can_neither_read_balances_nor_promote_an_engine(site: Site) ->
 
 
 @pytest.mark.parametrize("kind", [Kind.SUB, Kind.DEALER])
-def test_a_trader_can_read_neither_blocks_nor_snapshots(site: Site, kind: Kind) -> None:
-    network = site.network(site.new_key(KeyRole.TRADER, "mallory", 2))()
+def test_a_trader_can_read_neither_blocks_nor_snapshots(shared_site: Site, kind: Kind) -> None:
+    network = shared_site.network(shared_site.new_key(KeyRole.TRADER, "mallory", 2))()
     socket = network.connect(
-        kind, site.engine.address("BLOCK" if kind is Kind.SUB else "RETRANSMIT"), wire.READER_LIMITS
+        kind, shared_site.engine.address("BLOCK" if kind is Kind.SUB else "RETRANSMIT"), wire.READER_LIMITS
     )
     try:
         if kind is Kind.DEALER:
             socket.send(wire.SNAPSHOT, *wire.encode_numbers(0, 0))
             socket.send(wire.BLOCKS, *wire.encode_numbers(1, 1))
-        site.assert_it_works("a block to read")
+        shared_site.assert_it_works(f"a block to read by {kind.name}")
         messages: list[bool] = []
 
         def is_refused() -> bool:
@@ -77,22 +77,22 @@ def test_a_trader_can_read_neither_blocks_nor_snapshots(site: Site, kind: Kind) 
 
 
 @pytest.mark.parametrize("role", [KeyRole.LOCAL, KeyRole.TREASURY])
-def test_a_key_that_is_not_registered_gets_no_answer(site: Site, role: KeyRole) -> None:
+def test_a_key_that_is_not_registered_gets_no_answer(shared_site: Site, role: KeyRole) -> None:
     with pytest.raises(EngineUnreachable, match=rf"refuses the key stranger \({role}\)"):
-        site.client(stranger(role), timeout_s=3)
+        shared_site.client(stranger(role), timeout_s=3)
 
 
-def test_a_client_without_a_key_gets_no_answer(site: Site) -> None:
+def test_a_client_without_a_key_gets_no_answer(shared_site: Site) -> None:
     with pytest.raises(EngineUnreachable):
-        Client(site.commands, timeout_s=QUIET_S)
+        Client(shared_site.commands, timeout_s=QUIET_S)
 
 
-def test_a_revoked_key_is_refused_at_once_and_its_connection_too(site: Site) -> None:
-    key = site.new_key(KeyRole.TREASURY, "former")
-    client = site.client(key)
+def test_a_revoked_key_is_refused_at_once_and_its_connection_too(shared_site: Site) -> None:
+    key = shared_site.new_key(KeyRole.TREASURY, "former")
+    client = shared_site.client(key)
     assert client.call([deposit(1, "before")])[0].rejected is None
-    site.revoke(key)
+    shared_site.revoke(key)
     _, refused = until_refused(client, lambda number: deposit(1, f"after {number}"))
     assert str(refused).startswith("The treasury key former is revoked")
     with pytest.raises(EngineUnreachable, match=r"refuses the key former \(treasury\)"):
-        site.client(key, timeout_s=3)
+        shared_site.client(key, timeout_s=3)

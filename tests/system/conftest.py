@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,13 +122,13 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / DATABASE
 
 
-@pytest.fixture
-def start(tmp_path: Path, empty_store: Path) -> Iterator[Start]:
+@contextmanager
+def starting(below: Path, empty_store: Path) -> Iterator[Start]:
     """Starts `manage.py` with these arguments. Keywords are settings; `data_dir` shares another process's folder."""
     started: list[Process] = []
 
     def start_one(*arguments: str, data_dir: Path | None = None, **settings: str) -> Process:
-        folder = data_dir or tmp_path / f"data-{len(started)}"
+        folder = data_dir or below / f"data-{len(started)}"
         if not folder.exists():
             folder.mkdir(mode=0o700)
             shutil.copy(empty_store, folder)
@@ -145,3 +145,10 @@ def start(tmp_path: Path, empty_store: Path) -> Iterator[Start]:
     yield start_one
     for process in started:
         process.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path, empty_store: Path) -> Iterator[Start]:
+    """Starts processes that end with the test."""
+    with starting(tmp_path, empty_store) as start_one:
+        yield start_one

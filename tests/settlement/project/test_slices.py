@@ -41,7 +41,7 @@ def settled_in_slices(
     store: Store, clock: FakeClock, folder: Path, size: int = SIZE, wires: Tripwires | None = None
 ) -> int:
     """As a process that starts, and is killed where the wires say."""
-    store, feed = restarted(store), feed_of(clock, BLOCKS, per_arrival=4, announced=LAST)
+    store, feed = restarted(store), feed_of(clock, BLOCKS, per_arrival=4, announced=LAST, silent_after=20)
     folder.mkdir(exist_ok=True)
     trail = Trail(folder)
     try:

@@ -28,7 +28,7 @@ ON_THE_OTHERS = pytest.mark.parametrize("store", [name for name in STORES if nam
 
 BLOCKS = chain_of(random_commands(11, 240, instruments=2, accounts=6, wild=False), block_size=9).blocks
 LAST_EVENT = BLOCKS[-1].first_event_sequence + len(BLOCKS[-1].events) - 1
-LIMITS = (3, 1000)
+LIMITS = (7, 1000)
 KEYS = (-1, 0, LAST_EVENT // 2, LAST_EVENT + 1, MOST, 10**30)
 
 SMALL = {
