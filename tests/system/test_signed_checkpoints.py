@@ -1,6 +1,7 @@
 """Honest processes never contradict their checkpoints, whatever they lose."""
 
 import json
+import shutil
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from exchange_site.operations.free_addresses import free_http_address
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.attacks.conftest import Site
 from tests.matching.small_exchange import deposit, until
-from tests.system.conftest import Process, Start
+from tests.system.conftest import DATABASE, Process, Start
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -33,6 +34,13 @@ def settle(start: Start, site: Site, shared: dict[str, Any]) -> Process:
     settlement = start("run_settlement", **shared, SETTLEMENT_HTTP_ADDRESS=free_http_address())
     until(lambda: site.confirmed() == site.block(), "everything to be settled", 120)
     return settlement
+
+
+def ended(process: Process) -> str:
+    """Standard output of a program that ends by itself and without an error."""
+    until(lambda: process.popen.poll() is not None, f"{process.arguments[0]} to end", 120)
+    assert process.stop() == 0, process.errors
+    return "".join(process.lines)
 
 
 def test_blocks_that_a_crash_without_a_log_has_lost_were_never_signed(start: Start, tmp_path: Path) -> None:
@@ -64,7 +72,38 @@ def test_blocks_that_a_crash_without_a_log_has_lost_were_never_signed(start: Sta
         for process in (settlement, second.engine):
             assert process.stop() == 0
     assert signed_blocks(of_settlement)[-1] == last
-    verified = start("verify_settlement", "--anchor", str(of_engine), "--anchor", str(of_settlement), **shared)
-    until(lambda: verified.popen.poll() is not None, "the verification to end", 120)
-    assert verified.stop() == 0, verified.errors
-    assert f"the same up to block {last}." in "".join(verified.lines)
+    text = ended(start("verify_settlement", "--anchor", str(of_engine), "--anchor", str(of_settlement), **shared))
+    assert f"the same up to block {last}." in text
+
+
+def test_a_follower_signs_and_goes_on_signing_after_its_promotion(start: Start, tmp_path: Path) -> None:
+    evidence = tmp_path / "evidence"
+    settings = {"PLAIN_SOCKETS": "false", "CHECKPOINT_PLACES": str(evidence), "CHECKPOINT_BLOCKS": "1"}
+    of_follower = evidence / "follower-local.jsonl"
+    with ExitStack() as opened:
+        first = Site(start("run_engine", **settings).wait_until_ready(), opened)
+        folder = first.engine.data_dir
+        settings |= {"DATABASE_URL": f"sqlite:///{folder / DATABASE}"}
+        other = tmp_path / "other"
+        other.mkdir(mode=0o700)
+        shutil.copytree(folder / "keys", other / "keys")
+        follower = start("run_engine", "--follow", first.commands, data_dir=other, **settings).wait_until_ready()
+        second = Site(follower, opened)
+        shared: dict[str, Any] = {**settings, **first.engine.stream_settings, "data_dir": folder}
+        first.client().call(DEFINITIONS)
+        settlement = settle(start, first, shared)
+        stored = first.block()
+        until(lambda: stored in signed_blocks(of_follower), "the follower to sign", 60)
+        assert settlement.stop() == 0
+        first.engine.stop(signal.SIGKILL)
+        promoted = ("promote_engine", "--force", "--address", second.commands)
+        ended(start(*promoted, data_dir=other, **settings))
+        deposits(second, "promoted")
+        settlement = settle(start, second, shared)
+        last = second.block()
+        until(lambda: last in signed_blocks(of_follower), "the new leader to sign", 60)
+        for process in (settlement, follower):
+            assert process.stop() == 0
+    files = [argument for file in sorted(evidence.iterdir()) for argument in ("--anchor", str(file))]
+    assert len(files) == 6
+    assert f"the same up to block {last}." in ended(start("verify_settlement", *files, **shared))
