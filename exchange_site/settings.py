@@ -224,10 +224,7 @@ SCYLLA_CONSISTENCY = _env.text(
     "SCYLLA_CONSISTENCY", "LOCAL_QUORUM", "Consistency of reads and writes: `LOCAL_QUORUM`, `QUORUM` or `ALL`."
 )
 SCYLLA_TIMEOUT_MS = _env.whole(
-    "SCYLLA_TIMEOUT_MS",
-    10_000,
-    "Timeout of a request; settlement's worker uses `SETTLEMENT_STORE_TIMEOUT_MS`.",
-    unit="ms",
+    "SCYLLA_TIMEOUT_MS", 10_000, "Timeout of a request; settlement has `SETTLEMENT_STORE_TIMEOUT_MS`.", unit="ms"
 )
 SCYLLA_IN_FLIGHT = _env.whole("SCYLLA_IN_FLIGHT", 16, "Maximum number of concurrent requests.", unit="requests")
 
@@ -281,17 +278,13 @@ WEB_RESPONSE_SECONDS = _env.whole(
     "WEB_RESPONSE_SECONDS", 60, "Time in which a client must have read a whole response.", unit="s"
 )
 WEB_HTTPS = _env.flag(
-    "WEB_HTTPS",
-    False,
-    "Set if a proxy terminates TLS and sets `X-Forwarded-Proto`: cookies are then sent over TLS only.",
+    "WEB_HTTPS", False, "Set if a proxy terminates TLS and sets `X-Forwarded-Proto`: cookies then need TLS."
 )
 ALLOWED_HOSTS = _env.words(
     "ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"], "Host names of the site, separated by commas."
 )
 CSRF_TRUSTED_ORIGINS = _env.words(
-    "CSRF_TRUSTED_ORIGINS",
-    [],
-    "Origins whose forms are accepted, such as `https://exchange.example`, separated by commas.",
+    "CSRF_TRUSTED_ORIGINS", [], "Origins whose forms are accepted (`https://exchange.example`), separated by commas."
 )
 
 WEB_CLIENT_ADDRESS_HEADER = _env.text(

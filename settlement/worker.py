@@ -44,8 +44,7 @@ _MAX_WAIT_S = 0.1
 """Upper bound on the delay before `stop` is noticed."""
 
 _MAX_APPENDS_PER_TURN = 8
-_GONE_S = 5.0
-"""Silence after which the engine counts as gone: its unsent blocks are then no gap."""
+_GONE_S = 5.0  # silence after which the engine counts as gone: its unsent blocks are then no gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +82,13 @@ class _Worker:
     def __init__(self, services: Services) -> None:
         self._feed = services.feed
         self._store = services.store
-        self._trail = services.trail
         self._letters = services.letters
         self._spill = services.spill
         self._clock = services.clock
         self._stop = services.stop
         self._options = services.options
         self._report = services.report
-        self._refuse = services.refuse
+        self._services = services
         self._appended = services.appended
         feed, store, clock, options = services.feed, services.store, services.clock, services.options
         self._retrier = StoreRetrier(clock, options)
@@ -124,7 +122,7 @@ class _Worker:
         yield from self._begin()
         projections = Projections(
             self._store,
-            trail=self._trail,
+            trail=self._services.trail,
             letters=self._letters,
             clock=self._clock,
             options=self._options,
@@ -197,7 +195,7 @@ class _Worker:
             self._appending.head,
             self._leadership.epochs,
             self._options.waiting_blocks,
-            refuse=self._refuse,
+            refuse=self._services.refuse,
             check=self._executor.check,
         )
         self._gaps.forget()
@@ -360,9 +358,7 @@ class _Worker:
     # The store
 
     def _bytes_of(self, number: int) -> bytes | None:
-        """Bytes of a stored block, for Chain. None if it is not stored, or the store is unavailable: it is not retried,
-        because this is called in the middle of accepting blocks.
-        """
+        """Bytes of a stored block, for Chain. None if it is not stored, or if the store fails, which is not retried."""
         if number > self._appending.stored.block_number:
             return None  # the block is in the spill or in memory
         try:

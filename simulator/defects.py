@@ -14,8 +14,9 @@ from matching.core import snapshots
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadFile, HashMismatch
-from matching.node import confirmations, server
+from matching.node import server
 from matching.node.recovery import Recovery
+from matching.node.retransmission import confirmations
 from matching.storage import ring, snapshot_files
 from matching.storage.segments import Segments
 from settlement.durable import appending, spill

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult
 
 from exchange_site.checkpoints.place_names import PlaceName, SyslogAddress
 from matching.storage.disk import LocalDisk
-from matching.transport.http_request import HttpFailed, send_request
+from settlement.audit.http_request import HttpFailed, send_request
 from settlement.stores.base import Store, StoredCheckpoint, StoreError
 
 _TIMEOUT_S = 5.0

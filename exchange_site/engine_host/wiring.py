@@ -29,7 +29,7 @@ from matching.storage.input_logs.kafka import KafkaLog
 from matching.storage.input_logs.memory import MemoryLog
 from matching.storage.input_logs.wal import WalLog
 from matching.storage.snapshot_files import SnapshotFolder, Snapshotter
-from matching.transport.connections import ConnectionCounts, ConnectionLimits
+from matching.transport.listening.connections import ConnectionCounts, ConnectionLimits
 from matching.transport.wire import Addresses
 from settlement import wiring
 from settlement.durable import spill

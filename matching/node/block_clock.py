@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import structlog
 
-from matching.core.timestamps import LAST_TIMESTAMP_NS, usable_ns
 from matching.node.status import StatusBoard
+from matching.storage.timestamps import LAST_TIMESTAMP_NS, usable_ns
 
 MAX_AHEAD_NS = 86_400 * 10**9
 """A clock that advances by more than a day over the elapsed time has jumped."""

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, newest
 from matching.core.errors import BadMessage, MatchingError
-from matching.core.timestamps import usable_ns
 from matching.node.recovery import CannotLead, Recovered, Recovery, Stopped
 from matching.node.services import Services
 from matching.storage.history import History, HistoryUnavailable
 from matching.storage.ring import Ring
+from matching.storage.timestamps import usable_ns
 from matching.transport import wire
 from matching.transport.engine_roles import LEADER
 from matching.transport.sockets import Kind, Undelivered

@@ -6,7 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from matching.node.status import StatusBoard
-from matching.transport.connections import ConnectionCounts
+from matching.transport.listening.connections import ConnectionCounts
 
 _HALTED = (
     "1 while no commands are taken: the ring is full, the input log is full or unavailable, or a replica catches up."

@@ -16,13 +16,13 @@ from matching.core.errors import BadBlock, Diverged, MatchingError
 from matching.feed.reader import Feed
 from matching.node.backlog import TOUCHED_A_TURN, Backlog
 from matching.node.block_clock import BlockClock, LogTime
-from matching.node.bulk_answers import BYTES_A_SECOND
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.follower import Follower, follow
 from matching.node.leadership import Objection, join_epoch, take_lead
 from matching.node.publisher import Publisher
 from matching.node.recovery import Recovered, Stopped
 from matching.node.replicas import replica
+from matching.node.retransmission.bulk_answers import BYTES_A_SECOND
 from matching.node.sequencer import Sequencer
 from matching.node.server import Leader, serve
 from matching.node.services import Services

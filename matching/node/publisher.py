@@ -11,8 +11,8 @@ from typing import Protocol
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
-from matching.node.bulk_answers import BYTES_A_SECOND, BulkAnswers, SnapshotParts
-from matching.node.confirmations import Confirmations
+from matching.node.retransmission.bulk_answers import BYTES_A_SECOND, BulkAnswers, SnapshotParts
+from matching.node.retransmission.confirmations import Confirmations
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import permissions, wire

@@ -11,7 +11,7 @@ from matching.core.epochs import Epoch
 from matching.storage.history import History, StoredUpTo
 from matching.storage.input_logs.base import InputLog
 from matching.storage.snapshot_files import Snapshotter
-from matching.transport.connections import ConnectionCounts
+from matching.transport.listening.connections import ConnectionCounts
 from matching.transport.sockets import Network
 
 

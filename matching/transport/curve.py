@@ -16,9 +16,9 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
-from matching.transport.connections import Traffic
 from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, RegisteredKey
-from matching.transport.listening import PublisherSocket, RouterSocket, property_of
+from matching.transport.listening.connections import Traffic
+from matching.transport.listening.sockets import PublisherSocket, RouterSocket, property_of
 from matching.transport.sockets import Frame, RawSocket, Undelivered, ZmqSocket
 
 log = structlog.get_logger(__name__)

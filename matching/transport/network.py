@@ -14,10 +14,10 @@ from typing import Any
 
 import zmq
 
-from matching.transport.connections import DEFAULT_LIMITS, ConnectionCounts, ConnectionLimits, ConnectionWatch
 from matching.transport.curve import Admission, ConnectedSocket, CurvePublisherSocket, CurveRouterSocket, Security
 from matching.transport.key_register import KeyRole
-from matching.transport.listening import PublisherSocket, RouterSocket
+from matching.transport.listening.connections import DEFAULT_LIMITS, ConnectionCounts, ConnectionLimits, ConnectionWatch
+from matching.transport.listening.sockets import PublisherSocket, RouterSocket
 from matching.transport.sockets import (
     ALL_ROLES,
     POLLIN,

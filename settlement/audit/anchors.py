@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from matching.core.chain_digest import BEFORE_FIRST_BLOCK, ChainPoint
 from matching.core.errors import HashMismatch
 from matching.core.hashes import hash_text
-from matching.transport.http_request import HttpFailed, send_request
 from matching.transport.key_register import KeyRegister
 from matching.transport.signed_checkpoints import BadCheckpoint, SignedCheckpoint, read_signed
+from settlement.audit.http_request import HttpFailed, send_request
 from settlement.errors import CannotRun
 from settlement.stores.base import Store
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import replace
 
-from matching.transport.connections import DEFAULT_LIMITS, ConnectionLimits
 from matching.transport.curve import Security
 from matching.transport.key_register import KeyRegister, KeyRole, OwnKey, RegisteredKey, new_pair
+from matching.transport.listening.connections import DEFAULT_LIMITS, ConnectionLimits
 from matching.transport.network import ZmqNetwork
 from matching.transport.sockets import ALL_ROLES, Kind, Limits, Socket
 

@@ -17,10 +17,10 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from matching.core.errors import LogUnusable
-from matching.core.timestamps import usable_ns
 from matching.storage.input_logs import frames
 from matching.storage.input_logs.base import Logged
 from matching.storage.input_logs.kafka_topic import PARTITION, Options, Topic
+from matching.storage.timestamps import usable_ns
 
 log = structlog.get_logger(__name__)
 

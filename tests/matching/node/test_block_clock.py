@@ -8,14 +8,14 @@ from structlog.testing import capture_logs
 
 from matching.client.client import Client
 from matching.core.engine import Engine
-from matching.core.timestamps import LAST_TIMESTAMP_NS
 from matching.node.block_clock import MAX_AHEAD_NS, BlockClock
 from matching.node.metrics import EngineMetrics
 from matching.node.sequencer import Sequencer
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
-from matching.transport.connections import ConnectionCounts
+from matching.storage.timestamps import LAST_TIMESTAMP_NS
 from matching.transport.engine_roles import LEADER
+from matching.transport.listening.connections import ConnectionCounts
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.memory_log import Shared, command_log

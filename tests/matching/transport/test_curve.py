@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from exchange_site.operations.free_addresses import free_zmq_address
 from matching.transport import wire
-from matching.transport.connections import CHECK_S, ConnectionLimits
 from matching.transport.key_register import KeyRole
+from matching.transport.listening.connections import CHECK_S, ConnectionLimits
 from matching.transport.network import ZmqNetwork
 from matching.transport.sockets import LOCAL_PEER, AddressUnusable, Kind, Limits, RawSocket, Socket, Undelivered
 from tests.matching.keyed import LIMITS, Keyed, Waiting, received

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from matching.core.blocks import Block
-from matching.node.confirmations import Confirmations
+from matching.node.retransmission.confirmations import Confirmations
 from matching.node.status import Counters
 from matching.storage.history import StoredUpTo
 from matching.storage.ring import Ring

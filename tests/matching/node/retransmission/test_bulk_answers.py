@@ -3,8 +3,8 @@
 import pytest
 
 from matching.core import snapshots
-from matching.node import bulk_answers
 from matching.node.publisher import Publisher
+from matching.node.retransmission import bulk_answers
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
 from matching.transport import wire

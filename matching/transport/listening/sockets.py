@@ -1,13 +1,13 @@
-"""Sockets that listen on TCP: they count the bytes of each connection, for `transport.connections`."""
+"""Sockets that listen on TCP: they count the bytes of each connection, for `connections`."""
 
 import zmq
 
-from matching.transport.connections import Traffic
+from matching.transport.listening.connections import Traffic
 from matching.transport.sockets import LAST, POLLIN, Frame, RawSocket, ZmqSocket
 
 
 class RouterSocket(ZmqSocket):
-    """A listening ROUTER on TCP, whose connections are bounded (see `transport.connections`)."""
+    """A listening ROUTER on TCP, whose connections are bounded (see `connections`)."""
 
     def __init__(self, raw: RawSocket, traffic: Traffic) -> None:
         super().__init__(raw)

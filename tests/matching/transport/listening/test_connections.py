@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exchange_site.operations.free_addresses import free_zmq_address
-from matching.transport.connections import ConnectionCounts, ConnectionLimits, duplicate, most_connections
+from matching.transport.listening.connections import ConnectionCounts, ConnectionLimits, duplicate, most_connections
 from matching.transport.network import ZmqNetwork
 from matching.transport.sockets import Kind, Limits, Socket, Undelivered
 from tests.matching.raw_peer import RawPeer

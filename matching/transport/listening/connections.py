@@ -28,12 +28,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from matching.transport.listening.tcp_info import tcp_info
 from matching.transport.sockets import POLLIN, Limits
 
 log = structlog.get_logger(__name__)
@@ -80,24 +81,6 @@ class ConnectionCounts:
 
     open: int = 0
     closed: int = 0
-
-
-class TcpInfo(NamedTuple):
-    acknowledged: int  # bytes
-    arrived: int  # bytes
-    is_sent: bool  # the peer has acknowledged everything that the kernel was given
-
-
-_ACKED, _RECEIVED, _UNACKED, _NOT_SENT = 120, 128, 24, 144
-"""Offsets in the kernel's struct tcp_info (include/uapi/linux/tcp.h)."""
-
-
-def tcp_info(connection: socket.socket) -> TcpInfo:
-    """Raises OSError for a socket that is not a TCP connection."""
-    data = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
-    (acked,), (received,) = struct.unpack_from("=Q", data, _ACKED), struct.unpack_from("=Q", data, _RECEIVED)
-    (unacked,), (not_sent,) = struct.unpack_from("=I", data, _UNACKED), struct.unpack_from("=I", data, _NOT_SENT)
-    return TcpInfo(acked, received, unacked == 0 and not_sent == 0)
 
 
 def duplicate(descriptor: int) -> socket.socket:
