@@ -6,7 +6,9 @@ with folders of their own may be pointed at one store.
 
 import fcntl
 import os
+import secrets
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,12 +21,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from matching.storage.disk import make_folder
 from settlement.errors import AlreadyRunning, CannotRun
+from settlement.stores.base import StoreError
 
 NAME = "settlement.lock"
 DATABASE_SUFFIX = ".settlement-lock"
 ADVISORY_KEY = 0x5E771E
 CHECK_S = 1.0
+RENEW_S = 5.0
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _WATCH_THE_CLIENT = (
     # The server notices in 20 s that the machine of a lock's owner is gone; the default is two hours.
     "SET tcp_keepalives_idle = 5",
@@ -43,8 +48,22 @@ class StoreLock(Protocol):
         """Called in every turn. Raises AlreadyRunning if the lock was lost to another process."""
 
 
+class Lease(Protocol):
+    """A lock that ends by itself `ttl_s` after its owner has taken or renewed it. Raises StoreError."""
+
+    ttl_s: int
+
+    def take(self, owner: str, instead_of: str = "") -> str:
+        """The owner afterwards: this one, or another. `instead_of`: an owner that is known to be dead."""
+
+    def renew(self, owner: str) -> bool:
+        """Whether it was this owner's until now."""
+
+    def end(self, owner: str) -> None: ...
+
+
 class NeverLost:
-    """A lock on a file; or none, for a store that has no lock."""
+    """A lock on a file."""
 
     def check(self) -> None:
         pass
@@ -73,6 +92,25 @@ def of_store(alias: str) -> Iterator[StoreLock]:
         yield held
     finally:
         held.close()
+
+
+@contextmanager
+def of_lease(lease: Lease, what: str) -> Iterator[StoreLock]:
+    """A lock that is renewed in a thread until the block ends. `what`: the store, in sentences.
+
+    Raises AlreadyRunning, StoreError.
+    """
+    held = _HeldLease(lease, what)
+    held.take()
+    done = threading.Event()
+    thread = threading.Thread(target=held.renew_until, args=(done,), name="store-lock", daemon=True)
+    thread.start()
+    try:
+        yield held
+    finally:
+        done.set()
+        thread.join()
+        held.end()
 
 
 @contextmanager
@@ -137,6 +175,58 @@ class _AdvisoryLock:
     def close(self) -> None:
         with suppress(DatabaseError):
             self._connection.close()
+
+
+class _HeldLease:
+    """The owner's text names the process and, behind a bar, what tells whether it can still run."""
+
+    def __init__(self, lease: Lease, what: str) -> None:
+        self._lease = lease
+        self._what = what
+        self._owner = f"{_this_process()}|{_place()}|{os.getpid()}|{secrets.token_hex(4)}"
+        self._lost: AlreadyRunning | None = None
+
+    def take(self) -> None:
+        """Raises AlreadyRunning, StoreError."""
+        owner = self._lease.take(self._owner)
+        if owner != self._owner and _is_dead(owner):
+            owner = self._lease.take(self._owner, instead_of=owner)
+        if owner != self._owner:
+            after = f" If it was killed, its lock ends {self._lease.ttl_s} seconds after that."
+            raise AlreadyRunning(str(_refusal(self._what, owner.partition("|")[0])) + after)
+
+    def renew_until(self, done: threading.Event) -> None:
+        while not done.wait(RENEW_S) and self._lost is None:
+            with suppress(StoreError):  # the outage goes on, and nothing can be written
+                try:
+                    if not self._lease.renew(self._owner):
+                        self.take()
+                except AlreadyRunning as error:
+                    self._lost = error
+
+    def check(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
+    def end(self) -> None:
+        with suppress(StoreError):
+            self._lease.end(self._owner)
+
+
+def _place() -> str:
+    """Tells apart what cannot see each other's processes: machines, their starts, containers."""
+    try:
+        return f"{_BOOT.read_text(encoding='ascii').strip()}-{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return secrets.token_hex(8)
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether the process was one of this machine and has ended; its number may be that of this process by now."""
+    _, place, number, *_ = [*owner.split("|"), "", "", ""]
+    if place != _place() or not number.isdigit():
+        return False
+    return int(number) == os.getpid() or not Path(f"/proc/{number}").exists()
 
 
 def _this_process() -> str:

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -30,6 +30,7 @@ from settlement.project.trail import Trail
 from settlement.receive.replicas import Listening, to_leader, to_replicas
 from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUninitialized
 from settlement.stores.scylla.connection.access import Access
+from settlement.stores.scylla.lease import ScyllaLease
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.scylla.tables.schema import options_text
 from settlement.stores.sql import read_only
@@ -131,9 +132,18 @@ def ping_and_close(store: Store) -> bool:
 def store_lock(name: str | None = None) -> AbstractContextManager[lock.StoreLock]:
     """The lock of the store of SETTLEMENT_STORE, or `name`, for a process that writes blocks or rebuilds projections.
 
-    ScyllaDB has none. Raises AlreadyRunning, CannotRun.
+    Raises AlreadyRunning, CannotRun, StoreError.
     """
-    return lock.of_store("default") if (name or settings.SETTLEMENT_STORE) == "sql" else nullcontext(lock.NeverLost())
+    return lock.of_store("default") if (name or settings.SETTLEMENT_STORE) == "sql" else _keyspace_lock()
+
+
+@contextmanager
+def _keyspace_lock() -> Iterator[lock.StoreLock]:
+    make_tables_if_missing(store("scylla"))  # the lock is a row
+    access = scylla_access()
+    lease = ScyllaLease(access, settings.SETTLEMENT_SLOW_QUERY_MS)
+    with lock.of_lease(lease, f"the store in the keyspace {access.keyspace}") as held:
+        yield held
 
 
 def make_tables_if_missing(store: Store) -> None:

@@ -13,23 +13,31 @@ import pytest
 from exchange_site.operations.free_addresses import free_http_address
 from scripts.services import Running
 from tests.matching.small_exchange import until
+from tests.system.cassandra_exchange import new_keyspace, on
 from tests.system.conftest import Process, Start
 from tests.system.test_postgres import ends_well
 
 START_S = 120
-STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.services("postgres"))]
+STORES = [
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.services("postgres")),
+    pytest.param("scylla", marks=pytest.mark.services("cassandra")),
+]
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(params=STORES)
-def store_url(request: pytest.FixtureRequest, start: Start, tmp_path: Path, empty_store: Path) -> Iterator[str]:
-    """DATABASE_URL of an empty store."""
+def store(request: pytest.FixtureRequest, start: Start, tmp_path: Path, empty_store: Path) -> Iterator[dict[str, str]]:
+    """Settings of an empty store."""
+    if request.param == "scylla":
+        yield on(request.getfixturevalue("cassandra"), new_keyspace())
+        return
     if request.param == "sqlite":
         folder = tmp_path / "store"
         folder.mkdir(mode=0o700)
         shutil.copy(empty_store, folder)
-        yield f"sqlite:///{folder / 'exchange.sqlite3'}"
+        yield {"DATABASE_URL": f"sqlite:///{folder / 'exchange.sqlite3'}"}
         return
     server: Running = request.getfixturevalue("postgres")
     name = f"two_settlements_{os.getpid()}"
@@ -37,13 +45,13 @@ def store_url(request: pytest.FixtureRequest, start: Start, tmp_path: Path, empt
         connection.execute(f"CREATE DATABASE {name}")
         url = f"postgres://postgres@{server.host}:{server.port}/{name}"
         ends_well(start, "init_store", DATABASE_URL=url)
-        yield url
+        yield {"DATABASE_URL": url}
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def settlement(start: Start, store_url: str) -> Process:
+def settlement(start: Start, store: dict[str, str]) -> Process:
     """Has a DATA_DIR of its own."""
-    return start("run_settlement", DATABASE_URL=store_url, SETTLEMENT_HTTP_ADDRESS=free_http_address())
+    return start("run_settlement", **store, SETTLEMENT_HTTP_ADDRESS=free_http_address())
 
 
 def runs(process: Process) -> bool:
@@ -57,11 +65,11 @@ def has_started(process: Process) -> Process:
 
 
 def test_the_second_settlement_names_the_first_and_ends_and_a_killed_one_is_replaced(
-    start: Start, store_url: str
+    start: Start, store: dict[str, str]
 ) -> None:
-    first = has_started(settlement(start, store_url))
+    first = has_started(settlement(start, store))
 
-    second = settlement(start, store_url)
+    second = settlement(start, store)
     until(lambda: second.popen.poll() is not None, "the end of the second settlement", START_S)
     assert second.stop() == 2
     said = "".join(second.errors)
@@ -73,12 +81,12 @@ def test_the_second_settlement_names_the_first_and_ends_and_a_killed_one_is_repl
     assert first.popen.poll() is None
 
     first.stop(signal.SIGKILL)
-    has_started(settlement(start, store_url))
+    has_started(settlement(start, store))
 
 
-def test_restore_names_the_settlement_that_runs_and_does_nothing(start: Start, store_url: str) -> None:
-    first = has_started(settlement(start, store_url))
-    restored = start("restore", DATABASE_URL=store_url)
+def test_restore_names_the_settlement_that_runs_and_does_nothing(start: Start, store: dict[str, str]) -> None:
+    first = has_started(settlement(start, store))
+    restored = start("restore", **store)
     until(lambda: restored.popen.poll() is not None, "the end of restore", START_S)
     assert restored.stop() == 2
     owner = f"(settlement on {socket.gethostname()[:30]}, process {first.popen.pid})"

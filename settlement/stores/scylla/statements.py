@@ -208,6 +208,13 @@ KEY_REGISTER = "SELECT serial, document FROM key_registers WHERE shard = ?"
 ADD_KEY_REGISTER = "INSERT INTO key_registers (serial, document, shard) VALUES (?, ?, ?) IF NOT EXISTS"
 REPLACE_KEY_REGISTER = "UPDATE key_registers SET serial = ?, document = ? WHERE shard = ? IF serial = ?"
 
+# The lock of the store: lightweight transactions
+
+TAKE_LEASE = "INSERT INTO settlement_leases (shard, owner) VALUES (?, ?) IF NOT EXISTS USING TTL ?"
+REPLACE_LEASE = "UPDATE settlement_leases USING TTL ? SET owner = ? WHERE shard = ? IF owner = ?"
+END_LEASE = "DELETE FROM settlement_leases WHERE shard = ? IF owner = ?"
+GET_LEASE = "SELECT owner FROM settlement_leases WHERE shard = ?"
+
 # Signed checkpoints: a row is never changed, so the driver's write times are good enough
 
 PUT_SIGNED_CHECKPOINT = (

@@ -15,6 +15,7 @@ from settlement.stores.scylla.tables.models import (
     KeyRegister,
     ProjectionProgress,
     SettlementCheckpoint,
+    SettlementLease,
     SignedCheckpoint,
     StoreIdentity,
     Table,
@@ -43,10 +44,11 @@ _NOT_PROJECTED = (
     EngineEpoch,
     KeyRegister,
     SettlementCheckpoint,
+    SettlementLease,
     SignedCheckpoint,
     StoreIdentity,
 )
-_NEWER = (EngineBlockPart, KeyRegister, ProjectionProgress, SignedCheckpoint, StoreIdentity)
+_NEWER = (EngineBlockPart, KeyRegister, ProjectionProgress, SettlementLease, SignedCheckpoint, StoreIdentity)
 """Tables that a keyspace of an earlier version does not have."""
 _ANOTHER_KEYSPACE = "settle into another SCYLLA_KEYSPACE"
 # Adding a dropped column again does not help: settlement's write times are before that of the drop, so all values

@@ -111,6 +111,14 @@ class SignedCheckpoint(Table):
     document = columns.Text()  # JSON
 
 
+class SettlementLease(Table):
+    """Which settlement process writes; the row ends by its time to live. Written by lightweight transactions only."""
+
+    __table_name__ = "settlement_leases"
+    shard = _key(columns.Integer)
+    owner = columns.Text()
+
+
 class SettlementCheckpoint(Table):
     """Stages `appended` and `projected`."""
 
@@ -347,6 +355,7 @@ MODELS: tuple[type[Table], ...] = (
     StoreIdentity,
     KeyRegister,
     SignedCheckpoint,
+    SettlementLease,
     SettlementCheckpoint,
     SettledTrade,
     TradingDay,
