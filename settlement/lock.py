@@ -132,6 +132,41 @@ def _held(path: Path, what: str) -> Iterator[None]:
         yield
 
 
+def owner_in_database(alias: str) -> str:
+    """The process that holds the lock of the SQL store, "" if none does; takes and creates nothing."""
+    database = connections[alias]
+    if database.vendor == "sqlite":
+        file = Path(str(database.settings_dict["NAME"])).resolve()
+        return _owner_in(file.with_name(file.name + DATABASE_SUFFIX))
+    connection = connections.create_connection(alias)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_OWNER, [ADVISORY_KEY])
+            owner = cursor.fetchone()
+    except DatabaseError:
+        return ""
+    finally:
+        connection.close()
+    return str(owner[0]) if owner else ""
+
+
+def name_of(owner: str) -> str:
+    """A lease's owner, in sentences."""
+    return owner.partition("|")[0]
+
+
+def _owner_in(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().decode(errors="replace").strip()
+    except OSError:
+        pass
+    return ""
+
+
 class _AdvisoryLock:
     """PostgreSQL releases it with the connection. After an outage it is taken again, unless another process has it."""
 
@@ -193,7 +228,7 @@ class _HeldLease:
             owner = self._lease.take(self._owner, instead_of=owner)
         if owner != self._owner:
             after = f" If it was killed, its lock ends {self._lease.ttl_s} seconds after that."
-            raise AlreadyRunning(str(_refusal(self._what, owner.partition("|")[0])) + after)
+            raise AlreadyRunning(str(_refusal(self._what, name_of(owner))) + after)
 
     def renew_until(self, done: threading.Event) -> None:
         while not done.wait(RENEW_S) and self._lost is None:

@@ -78,7 +78,7 @@ def site(access: Callable[[], tuple[str, str] | None]) -> Site:
         name = str(file or f"of DATABASE_URL ({settings.DATABASES['default']['NAME']})")
     else:
         name = f"of SCYLLA_HOSTS ({settings.SCYLLA_KEYSPACE})"
-    return Site(data_dir(), store_to_read, name, file if is_sql else None, settings.INPUT_LOG, access)
+    return Site(data_dir(), store_to_read, name, file if is_sql else None, settings.INPUT_LOG, access, _lock_owner)
 
 
 def place(store: Store, leader: Epoch) -> Place:
@@ -144,6 +144,16 @@ def _keyspace_lock() -> Iterator[lock.StoreLock]:
     lease = ScyllaLease(access, settings.SETTLEMENT_SLOW_QUERY_MS)
     with lock.of_lease(lease, f"the store in the keyspace {access.keyspace}") as held:
         yield held
+
+
+def _lock_owner() -> str:
+    """The process that holds the store's lock, "" if none does or the store does not answer."""
+    if settings.SETTLEMENT_STORE == "sql":
+        return lock.owner_in_database("default")
+    try:
+        return lock.name_of(ScyllaLease(scylla_access(), settings.SETTLEMENT_SLOW_QUERY_MS).owner())
+    except StoreError:
+        return ""
 
 
 def make_tables_if_missing(store: Store) -> None:

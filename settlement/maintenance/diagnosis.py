@@ -46,6 +46,13 @@ def _of_keys(facts: Facts) -> Iterator[Finding]:
 
 def _of_blocks(facts: Facts) -> Iterator[Finding]:
     state = facts.store.state
+    if facts.lock_owner and facts.trail.files and not facts.settlement_runs:
+        yield Finding(
+            "store_in_use",
+            f"Another settlement works on the store, with another DATA_DIR ({facts.lock_owner}): one that is started "
+            "here ends at once. Stop one of the two for good.",
+            NO_COMMAND,
+        )
     for number in facts.unfinished:
         yield Finding(
             "quarantine_unfinished",

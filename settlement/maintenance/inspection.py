@@ -47,6 +47,8 @@ class Site(NamedTuple):
     input_log: str  # of the engine's settings
     access: Callable[[], tuple[str, str] | None]
     """Who else can read or change DATA_DIR, as a sentence, and the command that ends it; None: nobody."""
+    lock_owner: Callable[[], str] = lambda: ""
+    """The process that holds the store's lock; "": none."""
 
 
 class State(Enum):
@@ -87,6 +89,7 @@ class Facts(NamedTuple):
     access: tuple[str, str] | None
     engine_runs: bool
     settlement_runs: bool
+    lock_owner: str
     store: StoreFacts
     logs: list[KeptLog]
     unreadable: list[str]  # reasons
@@ -110,6 +113,7 @@ def look(site: Site) -> Facts:
         access=site.access() if folder.is_dir() else None,
         engine_runs=engine_runs(folder),
         settlement_runs=is_held(folder / lock.NAME),
+        lock_owner=site.lock_owner(),
         store=_store(site, logs, snapshots),
         logs=logs,
         unreadable=unreadable,

@@ -15,7 +15,7 @@ def parts_of(facts: Facts) -> dict[str, Fields]:
     logs = {log.source.folder.name: _log(log) for log in facts.logs}
     return {
         "data_dir": {"path": str(facts.site.data_dir), "exists": facts.is_there},
-        "processes": {"engine": facts.engine_runs, "settlement": facts.settlement_runs},
+        "processes": {"engine": facts.engine_runs, "settlement": facts.settlement_runs, "store_lock": facts.lock_owner},
         "store": {"name": facts.site.store_name, **_store(facts.store)},
         **logs,
         "claims": {"files": [path.name for path in facts.claims]},

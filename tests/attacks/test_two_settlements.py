@@ -1,5 +1,6 @@
 """Attack 11: two settlements on one store. The second one names the first and ends; a killed one leaves no lock."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from exchange_site.operations.free_addresses import free_http_address
 from scripts.services import Running
+from settlement.project.trail import HEADER, NAME
 from tests.matching.small_exchange import until
 from tests.system.cassandra_exchange import new_keyspace, on
 from tests.system.conftest import Process, Start
@@ -92,3 +94,20 @@ def test_restore_names_the_settlement_that_runs_and_does_nothing(start: Start, s
     owner = f"(settlement on {socket.gethostname()[:30]}, process {first.popen.pid})"
     assert f"{owner}: stop it first." in "".join(restored.errors)
     assert not restored.lines
+
+
+def test_the_doctor_names_the_settlement_of_another_folder(
+    start: Start, store: dict[str, str], tmp_path: Path, empty_store: Path
+) -> None:
+    first = has_started(settlement(start, store))
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    shutil.copy(empty_store, other)
+    (other / NAME).write_text(f"{HEADER}\n")
+    looked = start("doctor", "--json", data_dir=other, **store)
+    until(lambda: looked.popen.poll() is not None, "the end of doctor", START_S)
+    looked.stop()
+    found = json.loads("".join(looked.lines))
+    sentence = next(one["sentence"] for one in found["findings"] if one["code"] == "store_in_use")
+    assert f"process {first.popen.pid}" in sentence
+    assert first.popen.poll() is None

@@ -27,6 +27,10 @@ class ScyllaLease:
             self._session.rows(cql.REPLACE_LEASE, (self.ttl_s, owner, self._shard, instead_of))
         else:
             self._session.rows(cql.TAKE_LEASE, (self._shard, owner, self.ttl_s))
+        return self.owner()
+
+    def owner(self) -> str:
+        """ "" if there is none."""
         found = self._session.rows(cql.GET_LEASE, (self._shard,), is_serial=True)
         return str(found[0][0]) if found else ""
 
