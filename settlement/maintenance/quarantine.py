@@ -77,6 +77,11 @@ def plan(place: Place, first: int) -> Plan:
     head = filling.head_of(store)
     if not 1 <= first <= head.number:
         raise NotReady(f"The store has blocks 1 to {head.number}: there is no block {first} to take out.")
+    for earlier in (place.data_dir / "quarantine").glob(f"block-{first}-*"):
+        raise NotReady(
+            f"Block {first} was taken out already and is in {earlier}; the store has other blocks now. If these are "
+            "wrong as well, rename that folder first."
+        )
     hashes = [row.hash for row in store.blocks(first, head.number)]
     chain = _replacing(place, _before(store, first), set(hashes))
     end = chain[-1] if chain else _before(store, first)

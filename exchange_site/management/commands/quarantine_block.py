@@ -16,6 +16,7 @@ from settlement.maintenance.quarantine import Done, Plan
 from settlement.project.rebuilding import Stopped
 
 _CONTINUATION = "the same command continues"
+_ROWS = "the blocks are taken out; settlement writes the remaining rows"
 
 
 class Command(ExchangeCommand):
@@ -45,8 +46,10 @@ class Command(ExchangeCommand):
                 with progress.blocks("taking blocks out") as reach:
                     done = quarantine.quarantine(place, plan, stop.is_set, reach)
             except Stopped as error:
-                raise CommandError(sentence(stop.number, _CONTINUATION), returncode=exit_code(stop.number)) from error
+                raise CommandError(sentence(stop.number, _ROWS), returncode=exit_code(stop.number)) from error
         self.stdout.write(json.dumps(_form(done)) if as_json else _outcome(done))
+        if stop.number:
+            raise CommandError(sentence(stop.number, _ROWS), returncode=exit_code(stop.number))
         refuse_dead_letters(store)
 
 

@@ -180,6 +180,16 @@ def test_another_quarantine_waits_for_the_unfinished_one(
 
 
 @ON_SQL
+def test_a_quarantine_that_was_done_is_not_done_again(wronged: Store, folder: Path) -> None:
+    """Or the true blocks, which the log holds too, would be taken out."""
+    write_wal(folder, BLOCKS)
+    run(wronged, folder)
+    with pytest.raises(NotReady, match=f"Block {FIRST} was taken out already and is in"):
+        run(wronged, folder)
+    assert restarted(wronged).appended().block_number == LAST
+
+
+@ON_SQL
 def test_a_log_whose_blocks_their_commands_do_not_give_changes_nothing(wronged: Store, folder: Path) -> None:
     block = BLOCKS[FIRST - 1]
     events = block.events.copy()
