@@ -53,6 +53,18 @@ class StoreWatch:
         finally:
             self._store.close()
 
+    def exchange_keys(self) -> None:
+        """Reads and writes the key register once, before the first connection: a follower must know the engine's key.
+
+        Does nothing if the store does not answer: the register of this machine may be new enough.
+        """
+        try:
+            self._pass_on(self._store)
+        except StoreError:
+            return
+        finally:
+            self._store.close()
+
     def _stored_up_to(self, last_block: int) -> StoredUpTo | None:
         head = self._store.appended()
         if head.block_number <= last_block:

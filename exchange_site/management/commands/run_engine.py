@@ -73,6 +73,7 @@ class Command(BaseCommand):
             with ExitStack() as opened:
                 opened.enter_context(closing(wiring.lock_data_folder()))
                 history, watch = wiring.history(), wiring.store_watch()
+                watch.exchange_keys()
                 services = wiring.services(
                     input_log=input_log,
                     snapshot_every=snapshot_every,

@@ -228,6 +228,15 @@ def test_the_engines_watch_passes_the_register_on(first: Machine, second: Machin
     assert second.register.serial == 2
 
 
+def test_an_engine_has_the_stores_register_before_its_first_connection(first: Machine, second: Machine) -> None:
+    store = KeptStore()
+    StoreWatch(store, pass_on=first.exchange.pass_on).exchange_keys()  # type: ignore[arg-type]
+    StoreWatch(store, pass_on=second.exchange.pass_on).exchange_keys()  # type: ignore[arg-type]
+    assert second.register == first.register
+    StoreWatch(AwayStore(), pass_on=second.exchange.pass_on).exchange_keys()  # type: ignore[arg-type]
+    assert second.register == first.register
+
+
 def test_the_engines_watch_survives_a_store_that_is_away(first: Machine) -> None:
     watch = StoreWatch(AwayStore(), pass_on=first.exchange.pass_on)  # type: ignore[arg-type]
     watch.read(0)
