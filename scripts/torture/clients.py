@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from matching.client.client import Client
 from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge
+from matching.commandline.own_keys import LOCAL_KEY, network_of
 from matching.core.errors import EngineRefused, EngineUnreachable, MatchingError
 from matching.core.registry import Registry
 from matching.workloads.btc_usd import DEFINITIONS
@@ -42,7 +43,7 @@ class Answer(NamedTuple):
 
 def define(addresses: str) -> Registry:
     """Defines assets and instrument. Returns the registry for the traders."""
-    with Client(addresses) as client:
+    with Client(addresses, make_network=network_of(LOCAL_KEY)) as client:
         client.call(DEFINITIONS)
         return client.registry
 
@@ -72,7 +73,7 @@ class Trader(threading.Thread):
         return sum(one.command_count for one in self.acknowledged)
 
     def run(self) -> None:
-        connection = Connection(self._addresses, timeout_s=TIMEOUT_S)
+        connection = Connection(self._addresses, timeout_s=TIMEOUT_S, make_network=network_of(LOCAL_KEY))
         try:
             while not self.stop.is_set():
                 self._collect(connection, self._pause_s)

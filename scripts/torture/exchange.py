@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matching.client.connection import Connection
+from matching.commandline.own_keys import LOCAL_KEY, network_of
 from matching.core.epochs import Epoch, newest
 from matching.core.errors import MatchingError
 from matching.storage.disk import LocalDisk
@@ -170,7 +171,8 @@ class Exchange:
 
     def status(self, engine: ManagedProcess) -> dict[str, Any]:
         """Raises EngineUnreachable, BadMessage."""
-        connection = Connection(engine.commands, timeout_s=_ASK_S, failover=False)
+        make_network = network_of(LOCAL_KEY)
+        connection = Connection(engine.commands, timeout_s=_ASK_S, failover=False, make_network=make_network)
         try:
             return connection.ask(wire.STATUS)
         finally:

@@ -30,7 +30,7 @@ def settings_of(folder: Path) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{folder / 'store' / 'exchange.sqlite3'}",
         "DJANGO_SETTINGS_MODULE": "exchange_site.settings",
         "ENABLE_LOCAL_WAL": "true",
-        "PLAIN_SOCKETS": "true",
+        "PLAIN_SOCKETS": "false",
         "ENGINE_SNAPSHOT_BLOCKS": _SNAPSHOT_BLOCKS,
         "ENGINE_RING_BLOCKS": _RING_BLOCKS,
     }

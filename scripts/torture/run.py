@@ -17,6 +17,7 @@ from scripts.torture.checks import Comparison, compare
 from scripts.torture.clients import Traders
 from scripts.torture.disturbances import FaultInjector
 from scripts.torture.exchange import Exchange, Journal, ManagedProcess, json_of
+from scripts.torture.keys import give_keys
 from scripts.torture.processes import Failed, comes_true, manage, settings_of
 from scripts.torture.proxy import Proxy
 from scripts.torture.report import Result, longest_gap, outage_lengths
@@ -48,6 +49,8 @@ async def run(choices: Choices, folder: Path, result: Result) -> None:
         made = await manage(exchange.settlement.environment, "init_store")
         if made.code:
             raise Failed(f"init_store ended with {made.code}: {made.errors}")
+        first, second = exchange.engines
+        await give_keys(first.environment, second.data_dir)
         async with _supervised(exchange), _proxies(exchange) as proxies:
             await _until(lambda: exchange.is_ready, "all processes were ready", _READY_S)
             addresses = [proxy.address for proxy in proxies]
