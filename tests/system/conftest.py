@@ -31,10 +31,12 @@ class Process:
     environment: dict[str, str]
     lines: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    prefix: tuple[str, ...] = ()
+    """What comes before the command line, such as `ip netns exec NAME`."""
 
     def __post_init__(self) -> None:
         self.popen = subprocess.Popen(
-            [sys.executable, "manage.py", *self.arguments],
+            [*self.prefix, sys.executable, "manage.py", *self.arguments],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -127,7 +129,9 @@ def starting(below: Path, empty_store: Path) -> Iterator[Start]:
     """Starts `manage.py` with these arguments. Keywords are settings; `data_dir` shares another process's folder."""
     started: list[Process] = []
 
-    def start_one(*arguments: str, data_dir: Path | None = None, **settings: str) -> Process:
+    def start_one(
+        *arguments: str, data_dir: Path | None = None, prefix: tuple[str, ...] = (), **settings: str
+    ) -> Process:
         folder = data_dir or below / f"data-{len(started)}"
         if not folder.exists():
             folder.mkdir(mode=0o700)
@@ -139,7 +143,7 @@ def starting(below: Path, empty_store: Path) -> Iterator[Start]:
             **free_addresses(http=["ENGINE_HTTP_ADDRESS"]),
             **settings,
         }
-        started.append(Process(arguments, environment))
+        started.append(Process(arguments, environment, prefix=prefix))
         return started[-1]
 
     yield start_one
