@@ -1,6 +1,6 @@
 """Invariants after a run: the guarantees of docs/guarantees.md, checked on the store's content and clients' answers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +44,21 @@ def requests_come_once(chain: Sequence[Block]) -> Iterator[str]:
             if first != last.get(client, 0) + 1:
                 yield f"block {block.number}: client {client} has command {first} after {last.get(client, 0)}"
             last[client] = first + count - 1
+
+
+def nothing_unpermitted_is_sequenced(
+    chain: Sequence[Block], first_intruder: int, sent_revoked: Set[tuple[int, int]]
+) -> Iterator[str]:
+    """No command of an intruder is in the chain, and none that was sent with a key that was revoked before.
+
+    `first_intruder`: intruders have this client number or a higher one. `sent_revoked`: client and first number.
+    """
+    for block in chain:
+        for client, first, _, _ in block.requests.tolist():
+            if client >= first_intruder:
+                yield f"block {block.number} has a command of an intruder (client {client})"
+            elif (client, first) in sent_revoked:
+                yield f"block {block.number} has command {first} of client {client}, sent with a revoked key"
 
 
 class AllowedLoss(NamedTuple):

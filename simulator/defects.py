@@ -14,11 +14,14 @@ from matching.core import snapshots
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadFile, HashMismatch
-from matching.node import server
+from matching.node import process, server
 from matching.node.recovery import Recovery
 from matching.node.retransmission import confirmations
 from matching.storage import ring, snapshot_files
 from matching.storage.segments import Segments
+from matching.transport import permissions
+from matching.transport.key_register import RegisteredKey
+from matching.transport.sockets import ALL_ROLES
 from settlement.durable import appending, spill
 from settlement.project import dead_letters, projector, trail
 from settlement.receive import executor
@@ -272,6 +275,29 @@ def _confirmation_believed() -> Iterator[Any]:
     yield mock.patch.object(confirmations.Confirmations, "take", take)
 
 
+def _role_not_judged() -> Iterator[Any]:
+    """Whoever may connect may send any message and any command."""
+    yield mock.patch.object(permissions, "check_message", _returning(None))
+    yield mock.patch.object(permissions, "check_commands", _returning(None))
+
+
+def _revocation_not_judged() -> Iterator[Any]:
+    """A key that was revoked keeps its role as long as it stays connected."""
+
+    def active(peer: RegisteredKey | None) -> RegisteredKey:
+        if peer is None:
+            raise permissions.NotPermitted("This key is not in the key register: register it with make_keys.")
+        return peer
+
+    yield mock.patch.object(permissions, "_active", active)
+
+
+def _any_role_admitted() -> Iterator[Any]:
+    """Every registered key may connect to the sockets of blocks."""
+    for readers in ("BLOCK_READERS", "RETRANSMISSION_READERS"):
+        yield mock.patch.object(process, readers, ALL_ROLES)
+
+
 def _events_not_re_executed() -> Iterator[Any]:
     """Settlement believes the events of a block whose hash is right."""
 
@@ -306,6 +332,9 @@ DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
         _lose_dead_letter,
         _repeat_trail,
         _confirmation_believed,
+        _role_not_judged,
+        _revocation_not_judged,
+        _any_role_admitted,
         _events_not_re_executed,
     )
 }

@@ -19,11 +19,11 @@ from matching.storage.segments import Segments
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
 from matching.transport.key_register import KeyRole
-from matching.transport.sockets import Network
 from settlement.durable import spill
 from settlement.durable.claim import Claim
 from settlement.stores.base import StoreError
 from simulator.disk import SimDisk, SimDrive
+from simulator.keys import Holder
 from simulator.network import NetworkState, SimNetwork
 from simulator.stores import Server, SimStore
 from simulator.world import Machine, Process, World
@@ -47,9 +47,15 @@ class EngineNode:
     machine: Machine
     drive: SimDrive
     addresses: wire.Addresses
+    holder: Holder
     process: Process | None = None
     parts: Parts | None = None  # while it runs and is ready
     endings: list[str] = field(default_factory=list)
+
+    def end(self) -> None:
+        """Ends the process; the operator starts it again."""
+        if self.process is not None:
+            self.process.end()
 
     @property
     def is_alive(self) -> bool:
@@ -76,7 +82,8 @@ class Engines:
     def _node(self, name: str, machine: Machine) -> EngineNode:
         drive = SimDrive(self._world, machine, DATA)
         addresses = wire.Addresses(*(f"tcp://{name}:{socket}" for socket in ("commands", "blocks", "retransmission")))
-        return EngineNode(name, machine, drive, addresses)
+        holder = Holder(self._network_state.keys, KeyRole.ENGINE if name == "A" else KeyRole.FOLLOWER, f"engine {name}")
+        return EngineNode(name, machine, drive, addresses, holder)
 
     @property
     def addresses(self) -> str:
@@ -129,7 +136,7 @@ class Engines:
         disk = SimDisk(node.drive, running)
         folder = SnapshotFolder(disk, DATA / "snapshots", keep=2)
         log: InputLog = WalLog(DATA / "wal", disk, _SEGMENT_BYTES) if self._has_wal else MemoryLog()
-        store = SimStore(self._server, running)
+        store, key = SimStore(self._server, running), node.holder.key
         watch = self._watch(node)
         return Services(
             history=StoreHistory(
@@ -141,7 +148,7 @@ class Engines:
             ),
             input_log=log,
             snapshotter=Snapshotter(folder, DirectWriter(folder), self._snapshot_blocks),
-            make_network=lambda: self.network(running),
+            make_network=lambda: SimNetwork(self._network_state, running, key),
             monotonic=running.monotonic,
             time_ns=running.time_ns,
             engine=node.name,
@@ -149,9 +156,6 @@ class Engines:
             stored=lambda: watch().stored,
             take_over=take_over,
         )
-
-    def network(self, running: Process, role: KeyRole = KeyRole.ENGINE) -> Network:
-        return SimNetwork(self._network_state, running, role)
 
     def _watch(self, node: EngineNode) -> Callable[[], StoreWatch]:
         """Reads the store once a second, which `run_engine` does in a thread of its own."""
@@ -206,12 +210,13 @@ class Engines:
 
     def _promote(self, follower: EngineNode, dead: EngineNode) -> None:
         operator = self._world.process("operator", self._world.machines[-1], may_crash=False)
+        key = self._network_state.keys.new(KeyRole.OPERATOR, "operator")
 
         def ask() -> None:
             connection = Connection(
                 follower.addresses.commands,
                 timeout_s=_TIMEOUT_S,
-                make_network=lambda: self.network(operator, KeyRole.OPERATOR),
+                make_network=lambda: SimNetwork(self._network_state, operator, key),
                 clock=operator.monotonic,
                 client_id=1,
             )

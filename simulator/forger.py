@@ -16,7 +16,7 @@ _LOOK_EVERY_S = 0.1
 
 
 class Forger:
-    """Sends forged confirmations to the engines, as settlement does. It does not know the identity of the store."""
+    """Sends forged confirmations to the engines, with a key of settlement, and the identity of another store."""
 
     def __init__(
         self, world: World, network_state: NetworkState, engines: Engines, is_durable: Callable[[int], bool]
@@ -39,19 +39,21 @@ class Forger:
         confirmation = wire.Confirmation(number, digest, self._world.rng.randbytes(16))
         forger = self._world.process("forger", self._world.machines[-1], may_crash=False)
 
+        key = self._network_state.keys.new(KeyRole.SETTLEMENT, "settlement of another store")
+
         def send() -> None:
-            network = SimNetwork(self._network_state, forger, KeyRole.SETTLEMENT)
+            network = SimNetwork(self._network_state, forger, key)
             socket = network.connect(Kind.DEALER, node.addresses.retransmission, wire.READER_LIMITS)
             socket.send(wire.CONFIRM, wire.encode_confirmation(confirmation))
             for _ in range(_LOOKS):
                 forger.wait(_LOOK_EVERY_S)
-                self._look(node)
+                self.look(node)
             socket.close()
             forger.end()
 
         forger.start(send)
 
-    def _look(self, node: EngineNode) -> None:
+    def look(self, node: EngineNode) -> None:
         """A leader's ring may only drop blocks that are durable. A follower's keeps what it has room for."""
         if node.parts is None or node.parts.board.role != LEADER:
             return

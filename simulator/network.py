@@ -3,6 +3,9 @@
 It behaves like the part of ZeroMQ that the exchange uses: a DEALER's messages wait until a ROUTER listens on the
 address; a ROUTER identifies its peers and gets an error for one that is gone; a PUB sends only to connected readers. It
 has more faults than TCP has, because the exchange's guarantees must not depend on the transport.
+
+Each process has a key. A socket admits a key when it connects, as CURVE does: a key that is revoked later keeps its
+connection to a ROUTER, and loses that to a PUB.
 """
 
 from collections import deque
@@ -10,9 +13,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from matching.transport import wire
+from matching.transport.curve import SERVER_ROLES
 from matching.transport.key_register import KeyRole, RegisteredKey
 from matching.transport.sockets import ALL_ROLES, AddressUnusable, Frame, Kind, Limits, Undelivered
 from simulator.forged_blocks import with_false_event
+from simulator.keys import Keys
 from simulator.scheduler import Task
 from simulator.world import Process, World
 
@@ -22,10 +27,11 @@ _MAX_QUEUED = 1000
 
 
 class NetworkState:
-    """The state shared by all sockets: listeners, subscribers, and links that are cut."""
+    """The state shared by all sockets: listeners, subscribers, links that are cut, and the key register."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.keys = Keys()
         self.listeners: dict[str, SimSocket] = {}
         self.subscribers: dict[str, list[SimSocket]] = {}
         self._cut_until_s: dict[frozenset[str], float] = {}
@@ -77,11 +83,11 @@ def _flipped(data: bytes, bit: int) -> bytes:
 class SimNetwork:
     """`matching.transport.sockets.Network` of one process."""
 
-    def __init__(self, network_state: NetworkState, process: Process, role: KeyRole) -> None:
-        """`role` is that of the process's key, which its peers are told."""
+    def __init__(self, network_state: NetworkState, process: Process, key: str) -> None:
+        """`key` is the public key of the process, which its peers are told."""
         self._network_state = network_state
         self._process = process
-        self._key = RegisteredKey(process.name, role, process.name)
+        self._key = key
 
     def bind(self, kind: Kind, address: str, limits: Limits, admits: Collection[KeyRole] = ALL_ROLES) -> "SimSocket":
         self._process.io()
@@ -114,7 +120,7 @@ class SimSocket:
         self,
         network_state: NetworkState,
         process: Process,
-        key: RegisteredKey,
+        key: str,
         kind: Kind,
         address: str,
         *,
@@ -124,9 +130,8 @@ class SimSocket:
         """`admits` is None for a socket that connects."""
         self.process = process
         self.key = key
-        self.peer: RegisteredKey | None = None
         self.problem = ""
-        self.inbox: deque[tuple[list[bytes], RegisteredKey]] = deque()
+        self.inbox: deque[tuple[list[bytes], str]] = deque()
         self.waiting: Task | None = None
         self.address = address
         self._network_state = network_state
@@ -134,6 +139,7 @@ class SimSocket:
         self._topic = topic
         self._admits = admits
         self._is_open = True
+        self._sender = ""  # key of the message that was received last
         self._identity = network_state.identity()
         self._peers: dict[bytes, SimSocket] = {}  # of a ROUTER
         self._unsent: deque[list[bytes]] = deque(maxlen=_MAX_QUEUED)  # of a DEALER, until a ROUTER listens
@@ -143,11 +149,15 @@ class SimSocket:
         elif kind is Kind.SUB:
             process.world.scheduler.after(_CONNECT_S, self._subscribe)
 
+    @property
+    def peer(self) -> RegisteredKey | None:
+        return self._network_state.keys.find(self._sender)
+
     def receive(self) -> list[bytes] | None:
         if not self.inbox:
             return None
         self.process.io()
-        frames, self.peer = self.inbox.popleft()
+        frames, self._sender = self.inbox.popleft()
         return frames
 
     def send(self, *parts: Frame) -> None:
@@ -155,11 +165,11 @@ class SimSocket:
         frames = [bytes(part) for part in parts]
         if self._kind is Kind.PUB:
             for reader in self._network_state.subscribers.get(self.address, ()):
-                if frames[0].startswith(reader._topic) and self._does_admit(reader):
+                if frames[0].startswith(reader._topic) and self._does_admit(reader) and reader._trusts(self):
                     self._network_state.carry(self, reader, frames)
         elif self._kind is Kind.ROUTER:
             peer = self._peers.get(frames[0])
-            if peer is None or not peer._is_open:
+            if peer is None or not peer._is_open or not peer._trusts(self):
                 raise Undelivered("A message was not delivered: its reader is gone.")
             self._network_state.carry(self, peer, frames[1:])
         else:
@@ -170,7 +180,7 @@ class SimSocket:
         if self.process.alive:
             self._close()
 
-    def arrive(self, frames: list[bytes], sender: RegisteredKey) -> None:
+    def arrive(self, frames: list[bytes], sender: str) -> None:
         if self._is_open:
             self.inbox.append((frames, sender))
             if self.waiting is not None:
@@ -179,7 +189,7 @@ class SimSocket:
     def _flush(self) -> None:
         """Sends a DEALER's queued messages if a ROUTER listens on its address, else tries again later."""
         router = self._network_state.listeners.get(self.address)
-        if router is None or not router.process.alive or not router._does_admit(self):
+        if router is None or not router.process.alive or not self._may_connect(router):
             if self._is_open and self._unsent:
                 self.process.world.scheduler.after(0.1, self._flush)
             return
@@ -187,8 +197,21 @@ class SimSocket:
         while self._unsent:
             self._network_state.carry(self, router, [self._identity, *self._unsent.popleft()])
 
+    def _may_connect(self, router: "SimSocket") -> bool:
+        """Whether this DEALER is connected to the ROUTER already, or each side accepts the key of the other."""
+        if not self._trusts(router):
+            return False
+        return router._peers.get(self._identity) is self or router._does_admit(self)
+
+    def _trusts(self, listening: "SimSocket") -> bool:
+        """Whether the key of the listening socket is that of an engine. Else this socket closes the connection."""
+        key = self._network_state.keys.find(listening.key)
+        return key is not None and not key.revoked and key.role in SERVER_ROLES
+
     def _does_admit(self, other: "SimSocket") -> bool:
-        return self._admits is not None and other.key.role in self._admits
+        keys = self._network_state.keys
+        key = keys.find(other.key)
+        return self._admits is not None and key is not None and not key.revoked and key.role in self._admits
 
     def _subscribe(self) -> None:
         if self._is_open:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import xxhash
 
-from matching.transport.key_register import KeyRole
 from settlement.project.dead_letters import DeadLetters
 from simulator import checks
 from simulator.disk import SimDisk
 from simulator.engines import DATA, Engines
 from simulator.forger import Forger
+from simulator.intruders import FIRST_CLIENT, Intruders
+from simulator.key_operator import KeyOperator, Restartable
 from simulator.network import NetworkState, SimNetwork
 from simulator.settlement_process import SettlementProcess
 from simulator.stores import Server, empty_database
@@ -60,16 +61,33 @@ class _Run:
         self.forger = Forger(
             world, self.network_state, self.engines, lambda number: self.settlement.was_durable(number)
         )
+        self.intruders = Intruders(
+            world,
+            self.network_state,
+            self.engines,
+            identity=self.server.store.identity,
+            look=self.forger.look,
+        )
         self.settlement = SettlementProcess(world, self.network_state, self.server, self.engines.nodes[0])
         self.traders = [self._trader(number) for number in range(1, world.rng.randint(2, 4))]
+        self.key_operator = KeyOperator(world, self.network_state.keys, list(self._holders()))
         world.start_clock_and_pause_faults()
+
+    def _holders(self) -> Iterator[Restartable]:
+        """Everyone whose key is replaced while it is used. Traders notice a new key by themselves."""
+        for trader in self.traders:
+            yield Restartable(trader.holder, lambda: None)
+        for node in self.engines.nodes:
+            yield Restartable(node.holder, node.end)
+        yield Restartable(self.settlement.holder, self.settlement.end)
 
     def _trader(self, number: int) -> Trader:
         process = self.world.process(f"client {number}", self.world.machines[-1], may_crash=False)
         connect = connection_maker(
-            self.engines.addresses, lambda process: SimNetwork(self.network_state, process, KeyRole.LOCAL)
+            self.engines.addresses, lambda process, key: SimNetwork(self.network_state, process, key)
         )
-        trader = Trader(process, connect, random.Random(self.world.rng.random()), number)  # noqa: S311 (seeded)
+        rng = random.Random(self.world.rng.random())  # noqa: S311 (seeded)
+        trader = Trader(process, connect, rng, number, self.network_state.keys)
         process.start(trader.run)
         return trader
 
@@ -79,7 +97,8 @@ class _Run:
         scheduler = self.world.scheduler
         deadline_s = self.world.faulty_until_s + _RECOVERY_LIMIT_S
         is_done = scheduler.run(self._is_done, deadline_s)
-        problems = [*self.settlement.incidents, *self.forger.problems]
+        problems = [*self.settlement.incidents, *self.forger.problems, *self.intruders.problems]
+        problems += [problem for trader in self.traders for problem in trader.problems]
         if not is_done:
             problems += self._unfinished()
         else:
@@ -130,6 +149,8 @@ class _Run:
         chain = checks.chain_of(store)
         yield from checks.store_is_in_order(store, DATA, disk)
         yield from checks.requests_come_once(chain)
+        revoked = {sent for trader in self.traders for sent in trader.sent_revoked}
+        yield from checks.nothing_unpermitted_is_sequenced(chain, FIRST_CLIENT, revoked)
         acknowledged = [answer for trader in self.traders for answer in trader.acknowledged]
         yield from checks.answers_are_kept(acknowledged, chain, self._allowed_losses())
         loss_reports_s = [at_s for trader in self.traders for at_s in trader.loss_reports_s]

@@ -15,6 +15,7 @@ from settlement.project.trail import Trail
 from settlement.stores.base import StoreError
 from simulator.disk import SimDisk
 from simulator.engines import DATA, EngineNode
+from simulator.keys import Holder
 from simulator.network import NetworkState, SimNetwork
 from simulator.stores import Server, SimStore
 from simulator.world import Process, World
@@ -64,6 +65,7 @@ class SettlementProcess:
         self._network_state = network_state
         self._server = server
         self._addresses = node.addresses
+        self.holder = Holder(network_state.keys, KeyRole.SETTLEMENT, "settlement")
         self._process: Process | None = None
         self._waiting_blocks = world.rng.choice((4, 64))
 
@@ -73,6 +75,11 @@ class SettlementProcess:
 
     def clock_of(self, process: Process) -> SimClock:
         return SimClock(process)
+
+    def end(self) -> None:
+        """Ends the process; it is started again."""
+        if self._process is not None:
+            self._process.end()
 
     def start(self) -> None:
         running = self._process = self._world.process("settlement", self.machine, may_crash=True)
@@ -89,12 +96,12 @@ class SettlementProcess:
             running.end()
 
     def _settle(self, running: Process) -> None:
-        clock, disk = SimClock(running), SimDisk(self.drive, running)
+        clock, disk, key = SimClock(running), SimDisk(self.drive, running), self.holder.key
         store = SimStore(self._server, running)
         feed = WatchedFeed(
             self._addresses.blocks,
             self._addresses.retransmission,
-            make_network=lambda: SimNetwork(self._network_state, running, KeyRole.SETTLEMENT),
+            make_network=lambda: SimNetwork(self._network_state, running, key),
             clock=running.monotonic,
         )
         feed.settlement = self

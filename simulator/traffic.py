@@ -8,9 +8,11 @@ from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge, Encoded
 from matching.core.errors import EngineRefused, EngineUnreachable
 from matching.core.registry import Registry
+from matching.transport.key_register import KeyRole
 from matching.transport.sockets import Network
-from matching.transport.wire import OUT_OF_ORDER, Answer
+from matching.transport.wire import NOT_PERMITTED, OUT_OF_ORDER, Answer
 from matching.workloads.demo_venue import LISTINGS
+from simulator.keys import Holder, Keys
 from simulator.world import Process
 
 _SYMBOL = LISTINGS[0].symbol
@@ -22,8 +24,13 @@ _DEFINITIONS: tuple[dict[str, Any], ...] = (
 _ACCOUNTS = range(101, 107)
 _TIMEOUT_S = 4.0
 _MAX_UNANSWERED = 4
+_NEW_KEY_S = 0.1
 
 Command = dict[str, Any]
+
+
+class _KeyRevoked(Exception):
+    """No engine answers this key any more: use the new one."""
 
 
 class Acknowledged(NamedTuple):
@@ -42,9 +49,21 @@ class Trader:
     """Sends a number of batches in spite of all faults, and records every answer."""
 
     def __init__(
-        self, process: Process, make_connection: Callable[[int, Process], Connection], rng: random.Random, number: int
+        self,
+        process: Process,
+        make_connection: Callable[[int, Process, str], Connection],
+        rng: random.Random,
+        number: int,
+        keys: Keys,
     ) -> None:
+        """`make_connection` makes one of a client id with a key."""
         self.name = process.name
+        self.holder = Holder(keys, KeyRole.LOCAL, process.name)
+        self.problems: list[str] = []
+        self.sent_revoked: set[tuple[int, int]] = set()
+        """Client and number of each first command of a batch that was sent with a key that was revoked before."""
+        self._keys = keys
+        self._key = self.holder.key
         self.acknowledged: list[Acknowledged] = []
         self.loss_reports_s: list[float] = []  # times of errors that report an answered command as missing
         self.is_done = False
@@ -64,12 +83,18 @@ class Trader:
                 # Not applied, or answered commands are lost: start again as a new client, with the definitions.
                 if error.code == OUT_OF_ORDER:
                     self.loss_reports_s.append(self._process.monotonic())
+                if error.code == NOT_PERMITTED and self._keys.is_valid(self._key):
+                    self.problems.append(f"{self._key} was refused: {error}")
                 self._process.wait(self._rng.uniform(0.05, 0.5))
+            except _KeyRevoked:
+                self._process.wait(_NEW_KEY_S)
         self.is_done = True
 
     def _trade(self) -> None:
+        """Sends commands until all are sent, or until there is another key to use."""
         self._client_id += 1
-        connection = self._make_connection(self._client_id, self._process)
+        self._key = self.holder.key
+        connection = self._make_connection(self._client_id, self._process, self._key)
         try:
             edge = Edge(Registry())
             builder = BatchBuilder(edge)
@@ -79,7 +104,7 @@ class Trader:
                 self._send(connection, builder, [definition])
                 self._collect(connection, 0)
                 edge.registry.apply(encoded.kind, encoded.text)
-            while self._left > 0:
+            while self._left > 0 and self._key == self.holder.key:
                 self._send(connection, builder, [next(self._commands) for _ in range(self._rng.randint(1, 8))])
                 self._left -= 1
                 self._collect(connection, _MAX_UNANSWERED)
@@ -92,6 +117,8 @@ class Trader:
         for command in commands:
             refusal = builder.add(command)
             assert refusal is None, (command, refusal)
+        if not self._keys.is_valid(self._key):
+            self.sent_revoked.add((connection.client_id, connection.next_number))
         connection.send(*builder.take())
 
     def _collect(self, connection: Connection, max_unanswered: int) -> None:
@@ -100,6 +127,8 @@ class Trader:
             try:
                 answers = connection.receive(1.0)
             except EngineUnreachable:
+                if not self._keys.is_valid(self._key):
+                    raise _KeyRevoked from None
                 connection.retry()
                 continue
             for answered in answers:
@@ -121,14 +150,14 @@ class Trader:
 
 
 def connection_maker(
-    addresses: str, make_network: Callable[[Process], Network]
-) -> Callable[[int, Process], Connection]:
-    def make(client_id: int, process: Process) -> Connection:
+    addresses: str, make_network: Callable[[Process, str], Network]
+) -> Callable[[int, Process, str], Connection]:
+    def make(client_id: int, process: Process, key: str) -> Connection:
         return Connection(
             addresses,
             timeout_s=_TIMEOUT_S,
             client_id=client_id,
-            make_network=lambda: make_network(process),
+            make_network=lambda: make_network(process, key),
             clock=process.monotonic,
         )
 

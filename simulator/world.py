@@ -42,6 +42,14 @@ class Rates:
     forged_confirmations_a_minute: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRates:
+    """Rates of events around keys, which runs with an odd seed have."""
+
+    intrusions_a_minute: float = 0.0  # somebody sends what his key does not permit
+    replaced_keys_a_minute: float = 0.0  # a key is replaced while it is used, and the old one revoked
+
+
 _MAX_RATES = Rates(
     crash=0.01,
     power=1.0,
@@ -67,10 +75,13 @@ _MAX_RATES = Rates(
 )
 
 
-def drawn(rng: random.Random) -> Rates:
+_MAX_KEY_RATES = KeyRates(intrusions_a_minute=40, replaced_keys_a_minute=20)
+
+
+def drawn(rng: random.Random, most: Rates | KeyRates) -> dict[str, float]:
     """Each kind of fault occurs with probability 0.6, at a random share of its maximum rate."""
-    most = {name: getattr(_MAX_RATES, name) for name in Rates.__slots__}
-    return Rates(**{name: rate * rng.random() ** 1.5 if rng.random() < 0.6 else 0.0 for name, rate in most.items()})
+    rates = {name: getattr(most, name) for name in type(most).__slots__}
+    return {name: rate * rng.random() ** 1.5 if rng.random() < 0.6 else 0.0 for name, rate in rates.items()}
 
 
 @dataclass
@@ -152,7 +163,11 @@ class World:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)  # noqa: S311 (no secret: the same seed has to give the same run)
         self.scheduler = Scheduler()
-        self.rates = drawn(self.rng)
+        self.rates = Rates(**drawn(self.rng, _MAX_RATES))
+        self.key_rng = random.Random(f"keys {seed}")  # noqa: S311 (as above)
+        """Of its own, so that a seed without such events gives the same run as before there were any."""
+        has_key_events = seed % 2 == 1
+        self.key_rates = KeyRates(**drawn(self.key_rng, _MAX_KEY_RATES)) if has_key_events else KeyRates()
         self.counts: Counter[str] = Counter()
         self.faulty_until_s = self.rng.uniform(5, 25)
         self.machines: list[Machine] = []
@@ -184,18 +199,21 @@ class World:
         for lose in machine.lose_power:
             lose()
 
-    def repeatedly(self, kind: str, a_minute: float, action: Callable[[], None]) -> None:
+    def repeatedly(
+        self, kind: str, a_minute: float, action: Callable[[], None], rng: random.Random | None = None
+    ) -> None:
         """Calls `action` at random times while faults occur."""
         if not a_minute:
             return
+        rng = rng or self.rng
 
         def act() -> None:
             if self.is_faulty:
                 self.counts[kind] += 1
                 action()
-                self.scheduler.after(self.rng.expovariate(a_minute / 60), act)
+                self.scheduler.after(rng.expovariate(a_minute / 60), act)
 
-        self.scheduler.after(self.rng.expovariate(a_minute / 60), act)
+        self.scheduler.after(rng.expovariate(a_minute / 60), act)
 
     def start_clock_and_pause_faults(self) -> None:
         """Schedules clock jumps and pauses of processes."""
