@@ -24,6 +24,7 @@ NEEDED = {
     "make_keys": ["observer", "screen"],
     "revoke_key": ["observer", "screen"],
     "backup": ["folder"],
+    "quarantine_block": ["1"],
     "convert_lobster": ["file"],
     "get_trade": ["1"],
     "list_trades": ["--from-sequence", "1", "--to-sequence", "2"],
