@@ -23,9 +23,9 @@ from settlement.durable import spill
 from settlement.durable.claim import Claim
 from settlement.stores.base import StoreError
 from simulator.disk import SimDisk, SimDrive
-from simulator.keys import Holder
 from simulator.network import NetworkState, SimNetwork
 from simulator.stores import Server, SimStore
+from simulator.trust.keys import Holder
 from simulator.world import Machine, Process, World
 
 DATA = Path("/data")

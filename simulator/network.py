@@ -16,9 +16,9 @@ from matching.transport import wire
 from matching.transport.curve import SERVER_ROLES
 from matching.transport.key_register import KeyRole, RegisteredKey
 from matching.transport.sockets import ALL_ROLES, AddressUnusable, Frame, Kind, Limits, Undelivered
-from simulator.forged_blocks import with_false_event
-from simulator.keys import Keys
 from simulator.scheduler import Task
+from simulator.trust.forged_blocks import with_false_event
+from simulator.trust.keys import Keys
 from simulator.world import Process, World
 
 _LATENCY_S = 0.0004

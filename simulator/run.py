@@ -11,13 +11,13 @@ from settlement.project.dead_letters import DeadLetters
 from simulator import checks
 from simulator.disk import SimDisk
 from simulator.engines import DATA, Engines
-from simulator.forger import Forger
-from simulator.intruders import FIRST_CLIENT, Intruders
-from simulator.key_operator import KeyOperator, Restartable
 from simulator.network import NetworkState, SimNetwork
 from simulator.settlement_process import SettlementProcess
 from simulator.stores import Server, empty_database
 from simulator.traffic import Trader, connection_maker
+from simulator.trust.forger import Forger
+from simulator.trust.intruders import FIRST_CLIENT, Intruders
+from simulator.trust.key_operator import KeyOperator, Restartable
 from simulator.world import Machine, World
 
 _RECOVERY_LIMIT_S = 240.0

@@ -15,9 +15,9 @@ from settlement.project.trail import Trail
 from settlement.stores.base import StoreError
 from simulator.disk import SimDisk
 from simulator.engines import DATA, EngineNode
-from simulator.keys import Holder
 from simulator.network import NetworkState, SimNetwork
 from simulator.stores import Server, SimStore
+from simulator.trust.keys import Holder
 from simulator.world import Process, World
 
 _SPILL_BYTES = 64 << 10

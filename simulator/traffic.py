@@ -12,7 +12,7 @@ from matching.transport.key_register import KeyRole
 from matching.transport.sockets import Network
 from matching.transport.wire import NOT_PERMITTED, OUT_OF_ORDER, Answer
 from matching.workloads.demo_venue import LISTINGS
-from simulator.keys import Holder, Keys
+from simulator.trust.keys import Holder, Keys
 from simulator.world import Process
 
 _SYMBOL = LISTINGS[0].symbol

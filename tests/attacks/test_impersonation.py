@@ -20,7 +20,7 @@ from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.feed.reader import Feed
 from matching.workloads.btc_usd import DEFINITIONS
-from simulator.forged_blocks import forged
+from simulator.trust.forged_blocks import forged
 from tests.matching.small_exchange import deposit, until, until_heard
 from tests.system.background import in_background
 from tests.system.conftest import DATABASE, START_S, Process, Start

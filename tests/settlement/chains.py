@@ -10,7 +10,7 @@ from matching.core import layout
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.workloads.btc_usd import DEFINITIONS
-from simulator.forged_blocks import encoded_again
+from simulator.trust.forged_blocks import encoded_again
 
 START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: shortly before the next minute, day and year
 STEP_NS = 500_000_000

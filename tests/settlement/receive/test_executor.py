@@ -12,7 +12,7 @@ from matching.core.blocks import Block
 from settlement.errors import EventsDiffer
 from settlement.receive.chain import stored
 from settlement.stores.base import Store
-from simulator.forged_blocks import encoded_again, forged
+from simulator.trust.forged_blocks import encoded_again, forged
 from tests.settlement.conftest import ON_SQL, SNAPSHOT_BLOCKS, Settle, empty
 from tests.settlement.fakes import FakeClock, ScriptedFeed, fail_before_doing, feed_of
 from tests.settlement.test_worker import BLOCKS, LAST

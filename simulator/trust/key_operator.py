@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from simulator.keys import Holder, Keys
+from simulator.trust.keys import Holder, Keys
 from simulator.world import World
 
 _MAX_DELAY_S = 3.0
