@@ -70,9 +70,11 @@ def test_all_is_in_order_while_everything_runs_and_after_it_was_killed(start: St
     until(lambda: appended_block(settlement) > 20, "settlement to have every block", 60)
     done = doctor(settlement.environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["parts"]["processes"] == {"engine": True, "settlement": True}
+    processes = json.loads(done.stdout)["parts"]["processes"]
+    assert (processes["engine"], processes["settlement"]) == (True, True)
+    assert processes["store_lock"].endswith(f"process {settlement.popen.pid}")
     settlement.stop(signal.SIGTERM)
     engine.stop(signal.SIGKILL)
     done = doctor(settlement.environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["parts"]["processes"] == {"engine": False, "settlement": False}
+    assert json.loads(done.stdout)["parts"]["processes"] == {"engine": False, "settlement": False, "store_lock": ""}
