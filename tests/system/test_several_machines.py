@@ -143,6 +143,7 @@ def gateway(site: Site) -> Iterator[Gateway]:
             made.do(made.client.close)
 
 
+@pytest.mark.acceptance("machines with keys trade, are cut off, healed and promoted, and nothing is lost")
 def test_machines_are_cut_off_healed_and_promoted_and_nothing_is_lost(site: Site) -> None:
     leader = site.run("a", "run_engine").wait_until_ready()
     site.run("c", "run_settlement", engine="a")

@@ -79,7 +79,7 @@ def test_blocks_that_a_crash_without_a_log_has_lost_were_never_signed(start: Sta
 def test_a_follower_signs_and_goes_on_signing_after_its_promotion(start: Start, tmp_path: Path) -> None:
     evidence = tmp_path / "evidence"
     settings = {"PLAIN_SOCKETS": "false", "CHECKPOINT_PLACES": str(evidence), "CHECKPOINT_BLOCKS": "1"}
-    of_follower = evidence / "follower-local.jsonl"
+    of_leader, of_follower = evidence / "engine-local.jsonl", evidence / "follower-local.jsonl"
     with ExitStack() as opened:
         first = Site(start("run_engine", **settings).wait_until_ready(), opened)
         folder = first.engine.data_dir
@@ -93,6 +93,7 @@ def test_a_follower_signs_and_goes_on_signing_after_its_promotion(start: Start, 
         first.client().call(DEFINITIONS)
         settlement = settle(start, first, shared)
         stored = first.block()
+        until(lambda: stored in signed_blocks(of_leader), "the leader to sign", 60)
         until(lambda: stored in signed_blocks(of_follower), "the follower to sign", 60)
         assert settlement.stop() == 0
         first.engine.stop(signal.SIGKILL)
