@@ -1,6 +1,7 @@
 """Creates the parts of an engine from settings and options: addresses, ring, input log, history, snapshots, health."""
 
 import os
+import resource
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -72,6 +73,12 @@ def connection_limits() -> ConnectionLimits:
         total_unacknowledged_bytes=2 * unacknowledged,
         connections=settings.ENGINE_CONNECTIONS,
     )
+
+
+def raise_file_limit() -> None:
+    """Lets this process open as many files as the system allows it: each connection needs one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def lock_data_folder() -> FolderLock:

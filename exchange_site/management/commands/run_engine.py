@@ -69,6 +69,7 @@ class Command(BaseCommand):
     ) -> None:
         stop = stop_on_signals()
         first_start.warn_if_plain()
+        wiring.raise_file_limit()
         try:
             with ExitStack() as opened:
                 opened.enter_context(closing(wiring.lock_data_folder()))
