@@ -231,7 +231,8 @@ class ConnectedSocket(ZmqSocket):
         if problem and problem != self._problem:
             log.warning("transport.connection_refused", address=self._address, reason=problem)
         self._problem = problem
-        self._retry_at_s = time.monotonic() + _RETRY_S
+        if self._retry_at_s is None:  # libzmq itself tries the last key again and again meanwhile
+            self._retry_at_s = time.monotonic() + _RETRY_S
 
     def _reopen(self) -> None:
         self._retry_at_s = None

@@ -143,7 +143,6 @@ def status(engine: Process, keys: KeyFolder) -> dict[str, Any]:
         return client.status()
 
 
-@pytest.mark.acceptance("keys of settlement, a follower and the engine are replaced while a client trades")
 def test_settlement_a_follower_and_the_engine_change_their_keys_while_a_client_trades(
     start: Start, tmp_path: Path
 ) -> None:

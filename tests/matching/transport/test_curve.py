@@ -220,6 +220,26 @@ def test_nobody_but_an_engine_can_answer_at_an_engines_address(keyed: Keyed, rol
     assert received(listening, client, QUIET_S) is None
 
 
+def test_a_client_goes_on_trying_all_engine_keys_while_connections_fail(keyed: Keyed) -> None:
+    """libzmq repeats the connection with the key that was tried last, which must not put off the other keys."""
+    address = free_zmq_address()
+    engines = [keyed.key(KeyRole.ENGINE) for _ in range(2)]
+    impostor = keyed.listen(address, key=keyed.key(KeyRole.TRADER))
+    client = keyed.connect(address, keyed.key(KeyRole.OBSERVER))
+    client.wait_for(lambda: bool(client.socket.problem), "the impostor is noticed")
+    tried = set[str]()
+
+    def has_tried_all_again() -> bool:
+        tried.update([client.socket.peer.public] if client.socket.peer else [])
+        return tried >= {key.public for key in engines}
+
+    client.wait_for(has_tried_all_again, "all keys are tried again while the impostor listens")
+    keyed.end(impostor)
+    listening = keyed.listen(address, key=engines[0])
+    client.socket.send(b"verb")
+    assert (received(listening, client) or [])[1:] == [b"verb"]
+
+
 def test_a_client_leaves_an_engine_whose_key_was_revoked_and_finds_its_new_key(keyed: Keyed) -> None:
     address = free_zmq_address()
     client_key = keyed.key(KeyRole.OBSERVER)
