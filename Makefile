@@ -75,8 +75,8 @@ INTERPRETED += "$(STREAMS)::test_random_streams_give_the_events_of_the_reference
 	"$(STREAMS)::test_streams_over_many_instruments_and_accounts_give_the_events_of_the_reference[100]"
 
 # Lines and branches, in percent. Settlement and ledger reach 97 with their own tests alone.
-ALL_LIMIT := 75
-SETTLEMENT_LIMIT := 90
+ALL_LIMIT := 88
+SETTLEMENT_LIMIT := 94
 
 coverage: $(DEV)
 	@$(PY) -m pytest $(PARALLEL) --cov --cov-report= $(PYTEST_ARGS)
