@@ -31,7 +31,7 @@ from settlement.errors import NotReady, QuarantineUnusable
 from settlement.maintenance import filling, kept_blocks
 from settlement.maintenance.filling import Progress
 from settlement.maintenance.kept_blocks import NO_BLOCK, Link, Source, continuation, look_at
-from settlement.maintenance.restoring import Place
+from settlement.maintenance.restoring import Place, project_rest
 from settlement.project import rebuilding, trail_cut
 from settlement.receive.chain import stored
 from settlement.stores.base import Store, StoredBlock
@@ -109,7 +109,7 @@ def quarantine(
         LocalDisk().sync_folder(kept.parent)
     except OSError as error:
         raise QuarantineUnusable(f"{error.filename or folder} cannot be written: {error.strerror}.") from error
-    return Done(wanted, kept, moved, _project(place, stop, progress))
+    return Done(wanted, kept, moved, project_rest(place, stop, progress))
 
 
 def _replace(place: Place, wanted: Plan, folder: Path, progress: Progress) -> None:
@@ -147,23 +147,6 @@ def _replacing(place: Place, before: Link, wrong: set[int]) -> list[Link]:
     logs = [look_at(source) for source in kept_blocks.sources(place.data_dir)]
     right = [log._replace(links=[link for link in log.links if link.hash not in wrong]) for log in logs]
     return continuation(before, right, place.store.epochs())
-
-
-def _project(place: Place, stop: Callable[[], bool], progress: Progress) -> int:
-    trail = place.trail()
-    try:
-        return rebuilding.rebuild(
-            place.store,
-            trail=trail,
-            letters=place.letters,
-            clock=place.clock,
-            stop=stop,
-            options=place.options,
-            from_block=place.store.projected().block_number + 1,
-            progress=progress,
-        )
-    finally:
-        trail.close()
 
 
 # Files

@@ -51,9 +51,18 @@ def restore(
     """
     sources = [*beside, *kept_blocks.sources(place.data_dir)]
     filled = fill(place.store, sources, Engine(), place.leader, recorded, progress)
+    projected = project_rest(place, stop, progress)
+    return Restored(filled, projected, verify.verify(place.store, place.data_dir, Engine(), progress=progress))
+
+
+def project_rest(place: Place, stop: Callable[[], bool], progress: Progress) -> int:
+    """Writes the rows and the trail of the stored blocks that have none yet. Returns the last of these blocks.
+
+    Raises what `rebuild` raises.
+    """
     trail = place.trail()
     try:
-        projected = rebuilding.rebuild(
+        return rebuilding.rebuild(
             place.store,
             trail=trail,
             letters=place.letters,
@@ -65,4 +74,3 @@ def restore(
         )
     finally:
         trail.close()
-    return Restored(filled, projected, verify.verify(place.store, place.data_dir, Engine(), progress=progress))

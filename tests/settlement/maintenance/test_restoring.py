@@ -16,6 +16,7 @@ from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.stores.base import Store
+from simulator.trust.forged_blocks import encoded_again
 from tests.settlement.chains import START_NS, Chain, in_epoch
 from tests.settlement.conftest import restarted
 from tests.settlement.fakes import FakeClock
@@ -114,17 +115,7 @@ def test_a_block_whose_events_its_commands_do_not_give_is_refused(older: Store, 
     block = BLOCKS[2]
     events = block.events.copy()
     events["amount"][0] += 1
-    forged = Block.encode(
-        number=block.number,
-        timestamp_ns=block.timestamp_ns,
-        first_command_sequence=block.first_command_sequence,
-        first_event_sequence=block.first_event_sequence,
-        prev_hash=block.prev_hash,
-        requests=block.requests,
-        commands=block.commands,
-        events=events,
-        texts=bytes(block.texts),
-    )
+    forged = encoded_again(block, events=events)
     write_wal(folder, [forged])
     with pytest.raises(ChainConflict, match="The commands of block 3 give other events than it holds"):
         run(older, folder)
