@@ -1,18 +1,18 @@
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from benchmarks import floods_bench
+from benchmarks.bench_command import BenchCommand
 from benchmarks.processes import BenchError
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import command_count
 from matching.core.errors import MatchingError
 
 
-class Command(BaseCommand):
+class Command(BenchCommand):
     help = "Measure how floods of messages delay another client."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,14 +22,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--samples", type=command_count, default=1000, metavar="N", help="round trips for each figure"
         )
-        parser.add_argument("--folder", type=Path, help="folder for its DATA_DIRs; default: that of temporary files")
+        self.add_folder(parser)
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(
         self, *, kinds: list[str] | None, samples: int, folder: Path | None, as_json: bool, **options: Any
     ) -> str | None:
-        if folder is not None and not folder.is_dir():
-            raise CommandError(f"--folder must be an existing folder: {folder} is not one.", returncode=2)
+        self.refuse_missing(folder)
         found = []
         try:
             with stoppable():
@@ -40,10 +39,6 @@ class Command(BaseCommand):
         except (BenchError, MatchingError, OSError) as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps([delay.document() for delay in found]) if as_json else None
-
-    def say(self, text: str) -> None:
-        if sys.stderr.isatty():
-            self.stderr.write(text, self.style.NOTICE)
 
 
 def line(delay: floods_bench.Delay) -> str:

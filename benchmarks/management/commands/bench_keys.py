@@ -1,18 +1,18 @@
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from benchmarks import keys_bench
+from benchmarks.bench_command import BenchCommand
 from benchmarks.processes import BenchError
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import command_count, seed_number
 from matching.core.errors import MatchingError
 
 
-class Command(BaseCommand):
+class Command(BenchCommand):
     help = "Measure an engine with keys and one without in turn: what CURVE sockets cost."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--commands", type=command_count, default=100_000, metavar="N", help="a round, in batches")
         parser.add_argument("--samples", type=command_count, default=1000, metavar="N", help="a round, one at a time")
         parser.add_argument("--seed", type=seed_number, default=1)
-        parser.add_argument("--folder", type=Path, help="folder for its DATA_DIRs; default: that of temporary files")
+        self.add_folder(parser)
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(
@@ -34,18 +34,13 @@ class Command(BaseCommand):
         as_json: bool,
         **options: Any,
     ) -> str:
-        if folder is not None and not folder.is_dir():
-            raise CommandError(f"--folder must be an existing folder: {folder} is not one.", returncode=2)
+        self.refuse_missing(folder)
         try:
             with stoppable():
                 found = keys_bench.measure(rounds, commands, samples, seed=seed, parent=folder, say=self.say)
         except (BenchError, MatchingError, OSError) as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(found.document()) if as_json else text(found)
-
-    def say(self, line: str) -> None:
-        if sys.stderr.isatty():
-            self.stderr.write(line, self.style.NOTICE)
 
 
 def text(found: keys_bench.Cost) -> str:

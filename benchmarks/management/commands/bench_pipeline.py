@@ -1,12 +1,12 @@
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from benchmarks import pipeline_bench
+from benchmarks.bench_command import BenchCommand
 from benchmarks.processes import BenchError
 from benchmarks.store_bench import STORES
 from matching.commandline.interruption import stoppable
@@ -15,7 +15,7 @@ from matching.core.errors import MatchingError
 from settlement.stores.base import StoreError
 
 
-class Command(BaseCommand):
+class Command(BenchCommand):
     help = "Measure client → engine → settlement → store, on processes, ports and a DATA_DIR of its own."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,9 +29,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--store", choices=STORES, help="default: SETTLEMENT_STORE")
         parser.add_argument("--seed", type=seed_number, default=1)
-        parser.add_argument(
-            "--folder", type=Path, help="folder for its DATA_DIR; default: the folder for temporary files"
-        )
+        self.add_folder(parser)
         parser.add_argument("--plain", action="store_true", help="its sockets use no keys, to compare")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
@@ -47,8 +45,7 @@ class Command(BaseCommand):
         as_json: bool,
         **options: Any,
     ) -> str:
-        if folder is not None and not folder.is_dir():
-            raise CommandError(f"--folder must be an existing folder: {folder} is not one.", returncode=2)
+        self.refuse_missing(folder)
         try:
             with stoppable():
                 name = store or settings.SETTLEMENT_STORE
@@ -58,10 +55,6 @@ class Command(BaseCommand):
         except (BenchError, MatchingError, StoreError, OSError) as error:
             raise CommandError(str(error), returncode=2) from error
         return json.dumps(found.document()) if as_json else text(found)
-
-    def say(self, line: str) -> None:
-        if sys.stderr.isatty():
-            self.stderr.write(line, self.style.NOTICE)
 
 
 def text(found: pipeline_bench.Pipeline) -> str:
