@@ -29,6 +29,8 @@ WINDOW = 16
 """Maximum number of batches in flight: enough to keep the engine busy, few enough for the socket queues."""
 
 _RESEND_S = 0.5
+_REFUSED_LATER = frozenset((wire.NOT_PERMITTED, wire.FOLLOWER))
+"""A batch can be refused with these codes after an earlier sending of it was applied."""
 _HALTED_PAUSE_S = 0.05
 _OVERTAKEN_PAUSE_S = 0.02
 _BEHIND_PAUSE_S = 0.2
@@ -124,7 +126,7 @@ class Connection:
         applied, and `retry` sends it again. Raises EngineRefused if the engine refuses a batch, in which case it and
         those after it were not applied, or if the new leader lacks commands that an earlier leader answered. A batch
         that was sent several times counts as refused only if every sending was refused, because another replica may
-        have written it to the log.
+        have written it to the log, or the engine may have applied it before the key was revoked.
         """
         now_s = self._clock()
         deadline_s = now_s + timeout_s
@@ -303,6 +305,8 @@ class Connection:
             self._leave_halted_replica()
         elif refused.code == wire.BAD_MESSAGE and self._is_replica and batch.may_be_applied:
             self._leave_in_doubt(refused)  # at another place in the log, with other reference data, it may be valid
+        elif refused.code in _REFUSED_LATER and batch.may_be_applied:
+            return  # an earlier sending may still be answered; `_resend_or_time_out` ends the wait
         elif refused.code != wire.OUT_OF_ORDER:
             self._give_up(refused)
         elif oldest <= refused.applied_number + 1:

@@ -80,10 +80,11 @@ class Engines(ScriptedNetwork):
         socket.inbox.append([wire.REFUSED, wire.encode_refused(refused)])
 
 
-def connected(engines: Engines, *addresses: str, timeout_s: float = 10.0) -> Connection:
+def connected(engines: Engines, *addresses: str, timeout_s: float = 10.0, failover: bool = True) -> Connection:
     return Connection(
         addresses,
         timeout_s=timeout_s,
+        failover=failover,
         client_id=7,
         make_network=lambda: engines,
         clock=engines.clock,
@@ -299,6 +300,35 @@ def test_a_batch_that_was_also_sent_to_a_silent_replica_is_in_doubt_even_if_the_
     engines.refuses, engines.applied[B] = {}, 1
     connection.retry()
     assert all_answers(connection) == [2]
+
+
+@pytest.mark.parametrize("code", [wire.NOT_PERMITTED, wire.FOLLOWER])
+def test_a_batch_that_was_sent_again_and_refused_then_waits_for_the_answer_to_the_first_sending(code: str) -> None:
+    """The key was revoked, or the engine became a follower, after it had taken the first sending."""
+    engines = Refusing({})
+    connection = connected(engines, A, timeout_s=3.0, failover=False)
+    send(connection)
+    engines.now_s += 0.6
+    connection.receive(0)  # sends it again
+    (address, socket), engines.roles = engines.everyone[0], {A: ("leader", 1)}
+    first, second = socket.sent
+    socket.sent, engines.refuses = [second], {A: code}
+    connection.receive(0.2)
+    engines.refuses = {}
+    engines._hear(address, socket, first)
+    assert all_answers(connection) == [1]
+
+
+def test_a_batch_is_in_doubt_if_it_was_refused_later_and_the_first_sending_is_never_answered() -> None:
+    engines = Refusing({})
+    connection = connected(engines, A, timeout_s=3.0, failover=False)
+    send(connection)
+    engines.now_s += 0.6
+    connection.receive(0)
+    engines.roles, engines.refuses = {A: ("leader", 1)}, {A: wire.NOT_PERMITTED}
+    engines.everyone[0][1].sent.pop(0)
+    with pytest.raises(NoAnswer, match=r"unanswered and may still be applied: Not now"):
+        all_answers(connection)
 
 
 def test_a_connection_asks_for_the_other_engines_regularly() -> None:
