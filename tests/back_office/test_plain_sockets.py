@@ -24,3 +24,11 @@ def test_a_page_warns_of_plain_sockets(operator: Client, settings: Settings, pag
     assert WARNING not in words(operator.get(page))
     settings.PLAIN_SOCKETS = True
     assert WARNING in words(operator.get(page))
+
+
+def test_the_login_page_warns_of_plain_sockets(client: Client, settings: Settings) -> None:
+    login = reverse("admin:login")
+    settings.PLAIN_SOCKETS = False
+    assert WARNING not in words(client.get(login))
+    settings.PLAIN_SOCKETS = True
+    assert WARNING in words(client.get(login))
