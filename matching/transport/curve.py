@@ -224,7 +224,10 @@ class ConnectedSocket(ZmqSocket):
         elif self._untried:
             self._retry_at_s = 0.0
         else:
-            self._fail(f"The process at {self._address} does not have the key of an engine of this exchange.")
+            self._fail(
+                f"The process at {self._address} has not proved the key of an engine of this exchange, or the "
+                "connection broke first."
+            )
 
     def _fail(self, problem: str) -> None:
         """Begins again with all keys after a pause."""

@@ -216,7 +216,7 @@ def test_nobody_but_an_engine_can_answer_at_an_engines_address(keyed: Keyed, rol
     listening = keyed.listen(address, key=keyed.key(role))
     client = keyed.connect(address, keyed.key(KeyRole.OBSERVER))
     client.socket.send(b"verb")
-    client.wait_for(lambda: "does not have the key of an engine" in client.socket.problem, "the impostor is noticed")
+    client.wait_for(lambda: "has not proved the key of an engine" in client.socket.problem, "the impostor is noticed")
     assert received(listening, client, QUIET_S) is None
 
 
