@@ -14,6 +14,8 @@ import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn_worker import UvicornWorker
 
+from exchange_site.web import metrics
+
 log = structlog.get_logger(__name__)
 
 SWEEP_S = 0.5
@@ -43,6 +45,7 @@ class LimitedConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        metrics.CONNECTIONS.set(len(self.connections))
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
         self._place = (Phase.REQUEST, 0)
         self.since_s = self.loop.time()
@@ -51,6 +54,10 @@ class LimitedConnection(H11Protocol):
             self.loop.call_later(SWEEP_S, sweep, self.loop, self.connections)
         if len(self.connections) > self.limits.connections:
             self._close_the_slowest()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        metrics.CONNECTIONS.set(len(self.connections))
 
     @property
     def buffered_bytes(self) -> int:
@@ -80,6 +87,7 @@ class LimitedConnection(H11Protocol):
         waiting = [one for one in _limited(self.connections) if one is not self and one.phase is not Phase.VIEW]
         slowest = min(waiting, key=lambda one: one.since_s, default=self)
         slowest.transport.abort()
+        metrics.CLOSED_CONNECTIONS.labels("connections").inc()
         log.warning("site.connections_exceeded", limit=self.limits.connections)
 
 
@@ -92,16 +100,19 @@ def sweep(loop: asyncio.AbstractEventLoop, connections: Iterable[object]) -> Non
     """Watches all connections again and again, as long as there are some."""
     now_s = loop.time()
     watched = _limited(connections)
-    closed = sum(one.watch(now_s) for one in watched)
+    slow = sum(one.watch(now_s) for one in watched)
+    metrics.CLOSED_CONNECTIONS.labels("slow").inc(slow)
     holders = sorted((one for one in watched if one.buffered_bytes), key=lambda one: one.since_s, reverse=True)
     buffered = sum(one.buffered_bytes for one in holders)
+    full = 0
     while buffered > MAX_BUFFERED_BYTES:
         slowest = holders.pop()
         buffered -= slowest.buffered_bytes
         slowest.transport.abort()
-        closed += 1
-    if closed:
-        log.warning("site.slow_clients_closed", connections=closed)
+        full += 1
+    metrics.CLOSED_CONNECTIONS.labels("bytes").inc(full)
+    if slow or full:
+        log.warning("site.slow_clients_closed", connections=slow + full)
     LimitedConnection.is_swept = bool(watched)
     if watched:
         loop.call_later(SWEEP_S, sweep, loop, connections)

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from exchange_site.web import metrics
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -41,6 +43,7 @@ class RequestLimits:
         if body is None:
             return  # the client is gone
         if len(body) > MAX_BODY_BYTES:
+            metrics.REFUSED_REQUESTS.labels("too_large").inc()
             await _refuse(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return
         places = self._health if scope["path"].startswith(HEALTH) else self._pages
@@ -48,6 +51,7 @@ class RequestLimits:
             async with asyncio.timeout(MAX_WAIT_S):
                 await places.acquire()
         except TimeoutError:
+            metrics.REFUSED_REQUESTS.labels("busy").inc()
             await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE)
             return
         try:

@@ -52,6 +52,11 @@ class Web:
         made.connect((self.host, self.port))
         return made
 
+    def counted(self, sample: str) -> float:
+        """The value of a sample in the metrics, such as `name{label="value"}`; 0 if it is not there."""
+        lines = self.get("/metrics").decode().splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} ")), 0)
+
     def logged(self, words: str) -> bool:
         return any(words in line for line in self.program.lines)
 
@@ -115,6 +120,9 @@ def test_slow_clients_are_disconnected_and_reported(start_web: Callable[..., Web
     with slow_clients(web, ["headers", "body", "response"]) as clients:
         until(lambda: all(map(is_closed, clients)), "the end of all slow connections", 60)
     until(lambda: web.logged("event='site.slow_clients_closed'"), "the log line")
+    assert (
+        web.counted('web_closed_connections_total{limit="slow"}') > CONNECTIONS / 2
+    )  # what `is_closed` sends ends some requests
 
 
 def is_closed(client: socket.socket) -> bool:
@@ -133,6 +141,8 @@ def test_more_connections_than_the_limit_close_the_slowest_and_not_the_newest(st
         for page in PAGES:
             assert web.get(page)
         until(lambda: sum(map(is_closed, clients)) >= CONNECTIONS - 50, "the end of the first connections")
+        assert web.counted('web_closed_connections_total{limit="connections"}') >= CONNECTIONS - 50
+        assert 1 <= web.counted("web_connections") <= 50
     until(lambda: web.logged("event='site.connections_exceeded'"), "the log line")
 
 
@@ -141,6 +151,7 @@ def test_a_body_that_is_too_large_is_refused(start_web: Callable[..., Web]) -> N
     with web.connect() as client:
         client.sendall(HEAD + b"Content-Length: 10000000\r\n\r\n" + b"a" * 300_000)
         assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+    assert web.counted('web_refused_requests_total{reason="too_large"}') == 1
 
 
 def test_a_static_file_is_whole(start_web: Callable[..., Web]) -> None:

@@ -11,7 +11,8 @@ import yaml
 from django.conf import settings
 from prometheus_client import REGISTRY
 
-import exchange_site.checkpoints.metrics  # noqa: F401 - registers its metrics
+import exchange_site.checkpoints.metrics
+import exchange_site.web.metrics  # noqa: F401 - both register their metrics
 from matching.node.metrics import EngineMetrics
 from settlement import metrics
 from settlement.alarms.rules import LAG_CRITICAL_BLOCKS, LAG_WARNING_BLOCKS, Severity
