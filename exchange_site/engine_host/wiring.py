@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 from django.conf import settings
 
-from exchange_site.engine_host.forked_snapshots import ForkedWriter
+from exchange_site.engine_host.forked import ForkedAnswers, ForkedWriter
 from exchange_site.engine_host.store_history import StoreHistory
 from exchange_site.engine_host.store_watch import StoreWatch
 from exchange_site.operations import health
@@ -137,6 +137,7 @@ def services(
         history=history,
         input_log=_open_input_log(input_log),
         snapshotter=Snapshotter(folder, ForkedWriter(folder), every_blocks),
+        answer_maker=ForkedAnswers(),
         make_network=partial(network_of(engine_key(follows=follows)), limits=connection_limits(), counts=connections),
         connections=connections,
         monotonic=time.monotonic,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
+from matching.node.costly_answers import AnswerMaker, Asked, AtOnce, CostlyAnswers
 from matching.node.status import Counters, StatusBoard
 from matching.transport import permissions, wire
 from matching.transport.engine_roles import LEADER, REPLICA, TAKE_COMMANDS
@@ -16,12 +17,11 @@ from matching.transport.key_register import RegisteredKey
 from matching.transport.parts import in_parts
 from matching.transport.permissions import NotPermitted
 from matching.transport.sockets import Frame, Socket, Undelivered
-from matching.transport.time_slice import CostlyWork, TimeSlice
+from matching.transport.time_slice import TimeSlice
 
 _MESSAGES_A_TURN = 512
 _COMMANDS_A_TURN = 8192
 _MAX_DECISIONS = 64
-_MAX_COSTLY = 16
 
 LEADS_ALREADY = "This engine leads already."
 TAKES_PART = "This engine is a replica of a log: all replicas take commands, and none can be promoted."
@@ -44,13 +44,19 @@ class Promotion(NamedTuple):
 
 
 class CommandEndpoint:
-    """`socket` is a ROUTER, `clock` returns monotonic seconds.
+    """`socket` is a ROUTER, `clock` returns monotonic seconds, `maker` makes the answers to costly questions.
 
     A follower collects requests in `promotions`, to be decided later; others refuse them.
     """
 
     def __init__(
-        self, socket: Socket, engine: Engine, board: StatusBoard, counters: Counters, clock: Callable[[], float]
+        self,
+        socket: Socket,
+        engine: Engine,
+        board: StatusBoard,
+        counters: Counters,
+        clock: Callable[[], float],
+        maker: AnswerMaker | None = None,
     ) -> None:
         self._socket = socket
         self._engine = engine
@@ -58,9 +64,13 @@ class CommandEndpoint:
         self._counters = counters
         self._decisions: dict[bytes, bytes] = {}  # correlation id of a promotion → answer, newest last
         self._slice = TimeSlice(clock)
-        self._costly = CostlyWork(clock)
-        self._costly_questions: dict[bytes, tuple[bytes, bytes]] = {}  # sender → verb, correlation; one for each
+        self._costly = CostlyAnswers(maker or AtOnce(), board.answer, self._send_costly, counters, clock)
         self.promotions: list[Promotion] = []
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds until `receive` has something to do, unless a message arrives."""
+        return self._costly.idle_s
 
     def receive(self) -> list[Received]:
         """Reads the messages of one turn. Answers questions; returns batches in order of arrival.
@@ -82,7 +92,7 @@ class CommandEndpoint:
                 commands += len(batch.commands)
             elif self._slice.is_used_up:
                 break
-        self._answer_costly()
+        self._costly.advance()
         return received
 
     def answer(self, client: bytes, payload: bytes) -> None:
@@ -100,12 +110,8 @@ class CommandEndpoint:
     def deny(self, promotion: Promotion, message: str) -> None:
         self._decide(promotion, {"ok": False, "message": message})
 
-    def _answer_costly(self) -> None:
-        """Answers one costly question, if one is due."""
-        if self._costly_questions and self._costly.due_in_s <= 0:
-            sender = next(iter(self._costly_questions))
-            verb, correlation = self._costly_questions.pop(sender)
-            self._costly.run(lambda: self._send(sender, verb, self._board.answer(verb), correlation))
+    def _send_costly(self, asked: Asked, answer: bytes) -> None:
+        self._send(asked.sender, asked.verb, answer, asked.correlation)
 
     def _decide(self, promotion: Promotion, decision: dict[str, object]) -> None:
         """Sends the decision and stores it, because the client may have repeated its request meanwhile."""
@@ -130,10 +136,8 @@ class CommandEndpoint:
             self._read_promotion(Promotion(sender, correlation, verb == wire.PROMOTE_FORCED))
         elif verb not in wire.COSTLY_QUESTIONS:
             self._send(sender, verb, self._board.answer(verb), correlation)
-        elif sender in self._costly_questions or len(self._costly_questions) < _MAX_COSTLY:
-            self._costly_questions[sender] = verb, correlation
         else:
-            self._counters.lost_answers += 1
+            self._costly.ask(Asked(sender, verb, correlation))
         return None
 
     def _read_promotion(self, promotion: Promotion) -> None:

@@ -301,7 +301,10 @@ def follow(follower: Follower, network: Network, sockets: Sequence[Socket], stop
     def ends() -> bool:
         return stop() or follower.promotion is not None
 
-    run_turns(follower.turn, lambda: follower.publisher.idle_s, network, [*sockets, *follower.feed.sockets], ends)
+    def idle_s() -> float:
+        return min(follower.publisher.idle_s, follower.endpoint.idle_s)
+
+    run_turns(follower.turn, idle_s, network, [*sockets, *follower.feed.sockets], ends)
 
 
 def re_executed(engine: Engine, block: Block) -> Block:

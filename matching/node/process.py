@@ -123,7 +123,7 @@ def replicate(
             instance=instance,
         )
         joined(parts)
-        replica.serve(one, parts.publisher, parts.network, parts.sockets, lambda: ready(parts), stop)
+        replica.serve(one, parts.endpoint, parts.publisher, parts.network, parts.sockets, lambda: ready(parts), stop)
 
 
 def follow_leader(
@@ -236,7 +236,7 @@ def _opened(plan: Plan, services: Services, role: str, input_log: str) -> Iterat
         commands, blocks, retransmission = opened
         engine, ring = Engine(), Ring(plan.ring_blocks, plan.ring_bytes)
         board = StatusBoard(engine, ring, plan.addresses, role, input_log)
-        endpoint = CommandEndpoint(commands, engine, board, board.counters, services.monotonic)
+        endpoint = CommandEndpoint(commands, engine, board, board.counters, services.monotonic, services.answer_maker)
         publisher = Publisher(
             blocks,
             retransmission,
@@ -249,6 +249,7 @@ def _opened(plan: Plan, services: Services, role: str, input_log: str) -> Iterat
         yield Parts(engine, ring, board, endpoint, publisher, network, (commands, retransmission))
     finally:
         services.snapshotter.close()
+        services.answer_maker.close()
         services.input_log.close()
         for socket in opened:
             socket.close(linger_ms=500)  # the last answers and blocks may still be in the queue

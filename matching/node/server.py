@@ -91,7 +91,7 @@ class Leader:
     @property
     def idle_s(self) -> float:
         """Seconds until the next turn has something to do, unless a message arrives."""
-        return max(0.0, min(self.backlog.due_in_s, self.publisher.idle_s))
+        return max(0.0, min(self.backlog.due_in_s, self.publisher.idle_s, self.endpoint.idle_s))
 
     def _admitted(self, batches: Sequence[Waiting]) -> list[Waiting]:
         """The batches for whose blocks the ring has room. The others are refused, or answered if they are repeated."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from matching.core.epochs import Epoch
+from matching.node.costly_answers import AnswerMaker, AtOnce
 from matching.storage.history import History, StoredUpTo
 from matching.storage.input_logs.base import InputLog
 from matching.storage.snapshot_files import Snapshotter
@@ -30,6 +31,7 @@ class Services:
     """Returns the newest block that this engine has read in the store, or None. Called every turn; must not block."""
     known_s: Callable[[], float] = lambda: math.inf
     """Time, by `monotonic`, as of which `superseded` is known: when the last answered request to the store was sent."""
+    answer_maker: AnswerMaker = field(default_factory=AtOnce)
     connections: ConnectionCounts = field(default_factory=ConnectionCounts)
     """Of the networks that `make_network` makes, for metrics."""
     take_over: bool = False  # lead although another engine led last: it is gone, or must be fenced

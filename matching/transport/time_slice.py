@@ -48,7 +48,7 @@ class CostlyWork:
         started_s = self._clock()
         work()
         ended_s = self._clock()
-        self._next_s = ended_s + (ended_s - started_s) * (1 / self._share - 1)
+        self._next_s = max(self._next_s, ended_s) + (ended_s - started_s) * (1 / self._share - 1)
 
 
 class Pace:

@@ -232,6 +232,7 @@ class Replica:
 
 def serve(
     replica: Replica,
+    endpoint: CommandEndpoint,
     publisher: Publisher,
     network: Network,
     sockets: tuple[Socket, Socket],
@@ -244,5 +245,5 @@ def serve(
         if not is_ready and not replica.is_catching_up:
             is_ready = True
             ready()
-        network.wait(replica.waits_for(*sockets), publisher.idle_s)
+        network.wait(replica.waits_for(*sockets), min(publisher.idle_s, endpoint.idle_s))
         replica.turn()

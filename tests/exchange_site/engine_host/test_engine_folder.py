@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from exchange_site.engine_host import wiring
-from exchange_site.engine_host.forked_snapshots import ForkedWriter
+from exchange_site.engine_host.forked import ForkedWriter
 from matching.core.errors import FolderInUse, LogDamaged
 from matching.storage.snapshot_files import SnapshotFolder
-from tests.exchange_site.engine_host.test_forked_snapshots import StuckDisk
+from tests.exchange_site.engine_host.test_forked import StuckDisk
 from tests.matching.exchanges import KernelExchange
 from tests.matching.small_exchange import until
 

@@ -1,4 +1,4 @@
-"""Snapshots from a forked process: the engine continues, and every outcome of the child is detected."""
+"""Snapshots and answers from a forked process: the engine continues, and every outcome of the child is detected."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange_site.engine_host.forked_snapshots import ForkedWriter
+from exchange_site.engine_host.forked import ForkedAnswers, ForkedWriter
 from matching.core import snapshots
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import SnapshotFolder, Written
@@ -172,3 +172,87 @@ def test_a_child_reaped_elsewhere_is_killed_at_most_once(tmp_path: Path, exchang
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "kill", lambda *_: pytest.fail("the process id may belong to another process now"))
         writer.close()
+
+
+def answer(answers: ForkedAnswers) -> bytes:
+    found: list[bytes] = []
+
+    def looked() -> object:
+        made = answers.outcome()
+        if made is not None:
+            found.append(made)
+        return found
+
+    until(looked, "the child to end")
+    return found[0]
+
+
+def open_files() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_an_answer_is_made_from_the_memory_at_the_fork(exchange: KernelExchange) -> None:
+    answers, before = ForkedAnswers(), open_files()
+    expected = snapshots.encode(exchange.engine)
+    for _ in range(2):
+        answers.begin(lambda: snapshots.encode(exchange.engine))
+        exchange.engine.timestamp_ns += 1
+        assert answer(answers) == expected
+        exchange.engine.timestamp_ns -= 1
+        assert answers.outcome() is None
+    assert open_files() == before
+
+
+def fails() -> bytes:
+    raise MemoryError
+
+
+def hangs() -> bytes:
+    while True:
+        signal.pause()
+
+
+def test_an_answer_that_cannot_be_made_is_empty() -> None:
+    answers, before = ForkedAnswers(), open_files()
+    answers.begin(fails)
+    assert answer(answers) == b""
+    assert open_files() == before
+
+
+def test_an_answer_that_takes_too_long_is_empty() -> None:
+    answers = ForkedAnswers(timeout_s=0.2)
+    answers.begin(hangs)
+    assert answer(answers) == b""
+
+
+def test_an_answer_is_empty_if_no_process_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, before = ForkedAnswers(), open_files()
+
+    def refused() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    answers.begin(lambda: b"made")
+    assert answer(answers) == b""
+    monkeypatch.undo()
+    answers.begin(lambda: b"made")
+    assert answer(answers) == b"made"
+    assert open_files() == before
+
+
+def test_closing_kills_a_child_that_still_makes_an_answer() -> None:
+    answers, before = ForkedAnswers(), open_files()
+    answers.begin(hangs)
+    child = newest_child()
+    answers.close()
+    assert birth(child) is None
+    assert open_files() == before
+
+
+@pytest.mark.usefixtures("forgotten_children")
+def test_an_answer_of_a_child_reaped_elsewhere_is_taken_if_it_is_complete() -> None:
+    answers = ForkedAnswers()
+    answers.begin(lambda: b"made")
+    assert answer(answers) == b"made"
+    answers.begin(fails)
+    assert answer(answers) == b""

@@ -1,0 +1,96 @@
+"""Answers to costly questions: made one at a time, and outside the engine's thread if `AnswerMaker` can do that."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from matching.node.status import Counters
+from matching.transport.time_slice import CostlyWork
+
+_MAX_WAITING = 16
+_POLL_S = 0.002
+
+
+class AnswerMaker(Protocol):
+    """Makes one answer at a time, from the engine's state as it is when `begin` is called."""
+
+    def begin(self, make: Callable[[], bytes]) -> None:
+        """Starts to make an answer. The engine may continue when this returns."""
+
+    def outcome(self) -> bytes | None:
+        """The answer that was begun, returned once; empty if it could not be made. None while it is being made."""
+
+    def close(self) -> None:
+        """Abandons what was begun."""
+
+
+class AtOnce:
+    """Makes answers in the engine's own thread."""
+
+    _made: bytes | None = None
+
+    def begin(self, make: Callable[[], bytes]) -> None:
+        self._made = make()
+
+    def outcome(self) -> bytes | None:
+        made, self._made = self._made, None
+        return made
+
+    def close(self) -> None:
+        self._made = None
+
+
+class Asked(NamedTuple):
+    sender: bytes
+    verb: bytes
+    correlation: bytes
+
+
+class CostlyAnswers:
+    """`make` gives the answer to a verb, `send` sends it. Each sender has one question at most: its newest."""
+
+    def __init__(
+        self,
+        maker: AnswerMaker,
+        make: Callable[[bytes], bytes],
+        send: Callable[[Asked, bytes], None],
+        counters: Counters,
+        clock: Callable[[], float],
+    ) -> None:
+        self._maker = maker
+        self._make = make
+        self._send = send
+        self._counters = counters
+        self._costly = CostlyWork(clock)
+        self._waiting: dict[bytes, Asked] = {}  # by sender
+        self._begun: Asked | None = None
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds until `advance` may have something to do."""
+        if self._begun is not None:
+            return _POLL_S
+        return max(0.0, self._costly.due_in_s) if self._waiting else float("inf")
+
+    def ask(self, asked: Asked) -> None:
+        if asked.sender in self._waiting or len(self._waiting) < _MAX_WAITING:
+            self._waiting[asked.sender] = asked
+        else:
+            self._counters.lost_answers += 1
+
+    def advance(self) -> None:
+        """Begins an answer if one is due, or sends the one that has been made."""
+        if self._begun is None and self._waiting and self._costly.due_in_s <= 0:
+            asked = self._begun = self._waiting.pop(next(iter(self._waiting)))
+            self._costly.run(lambda: self._maker.begin(lambda: self._make(asked.verb)))
+        if self._begun is not None:
+            self._costly.run(self._send_what_is_made)
+
+    def _send_what_is_made(self) -> None:
+        answer, asked = self._maker.outcome(), self._begun
+        if answer is None or asked is None:
+            return
+        self._begun = None
+        if answer:
+            self._send(asked, answer)
+        else:
+            self._counters.lost_answers += 1  # its sender asks again
