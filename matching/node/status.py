@@ -61,6 +61,10 @@ class StatusBoard:
     instance: str = ""  # random id of a replica's process
     passed_over: int = 0  # invalid messages in a replica's log, which were skipped
 
+    # The answers for registry and depth at the newest block: with many instruments they take tens of milliseconds.
+    _answered_at: object = field(default=None, init=False)
+    _answers: dict[bytes, bytes] = field(default_factory=dict, init=False)
+
     @property
     def halted(self) -> str:
         """Why the engine takes no commands, "" while it does. A follower never takes commands and is not halted."""
@@ -134,10 +138,22 @@ class StatusBoard:
             number, state_hash = self.block
             unavailable = {"block": number, "state_hash": f"{state_hash:016x}", "unavailable": self.log_full}
             return wire.encode_json(unavailable)
-        if verb == wire.REGISTRY:
-            return wire.encode_json({"block": self.block[0], "registry": self.engine.registry.dump()})
-        if verb == wire.DEPTH:
-            return wire.encode_json({"block": self.engine.block_number, "depth": self._top_of_books()})
+        if verb == wire.STATE:
+            return self._state()
+        now = self.engine.block_number, self.engine.state_hash, self.block
+        if self._answered_at != now:
+            self._answered_at, self._answers = now, {}
+        if verb not in self._answers:
+            self._answers[verb] = self._registry() if verb == wire.REGISTRY else self._depth()
+        return self._answers[verb]
+
+    def _registry(self) -> bytes:
+        return wire.encode_json({"block": self.block[0], "registry": self.engine.registry.dump()})
+
+    def _depth(self) -> bytes:
+        return wire.encode_json({"block": self.engine.block_number, "depth": self._top_of_books()})
+
+    def _state(self) -> bytes:
         return wire.encode_json(
             {
                 "block": self.engine.block_number,

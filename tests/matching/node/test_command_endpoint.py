@@ -10,7 +10,7 @@ from matching.storage.ring import Ring
 from matching.transport import time_slice, wire
 from matching.transport.engine_roles import LEADER
 from tests.matching.small_exchange import batch, defined_engine, deposit
-from tests.matching.stages import HERE, ScriptedSocket
+from tests.matching.stages import HERE, ScriptedSocket, one_block
 
 FIRST, SECOND = b"11111111", b"22222222"
 
@@ -204,3 +204,14 @@ def test_a_state_that_could_not_be_made_is_counted_and_the_next_one_is_begun(
     assert answered(socket) == []
     assert board.counters.lost_answers == 1
     assert len(maker.begun) == 2
+
+
+@pytest.mark.parametrize("verb", [wire.REGISTRY, wire.DEPTH])
+def test_an_answer_about_all_instruments_is_made_once_a_block(board: StatusBoard, verb: bytes) -> None:
+    first = board.answer(verb)
+    assert board.answer(verb) is first
+    one_block(board.engine, [{"command": "asset", "symbol": "ETH", "decimals": 18}])
+    second = wire.decode_json(board.answer(verb))
+    assert second["block"] == wire.decode_json(first)["block"] + 1
+    if verb == wire.REGISTRY:
+        assert "ETH" in str(second)
