@@ -21,6 +21,8 @@ from tests.system.conftest import ROOT, Start
 pytestmark = pytest.mark.processes
 
 KILLS = 20
+COUNT = 1000
+"""Commands of a file that is submitted so slowly, 20 a second, that it is interrupted long before its end."""
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -60,7 +62,7 @@ def test_an_interrupted_submit_reports_its_progress_and_can_be_resumed(
     number: signal.Signals, start: Start, tmp_path: Path
 ) -> None:
     file = tmp_path / "commands.jsonl"
-    file.write_text("".join(dumps({"command": "cancel_all", "account": 1}) + "\n" for _ in range(60)), "ascii")
+    file.write_text("".join(dumps({"command": "cancel_all", "account": 1}) + "\n" for _ in range(COUNT)), "ascii")
     engine = start("run_engine").wait_until_ready()
     shared = {"ENGINE_COMMAND_ADDRESS": engine.address("COMMAND"), "data_dir": tmp_path / "client"}
     submit = start("submit", str(file), "--rate", "20", "--batch", "2", **shared)
@@ -76,9 +78,9 @@ def test_an_interrupted_submit_reports_its_progress_and_can_be_resumed(
     resumed = start("submit", str(file), "--resume", **shared)
     until(lambda: resumed.popen.poll() is not None, "the rest", 60)
     assert resumed.stop() == 0
-    assert json.loads(resumed.lines[-1])["accepted"] == 60
+    assert json.loads(resumed.lines[-1])["accepted"] == COUNT
     with closing(Connection(engine.address("COMMAND"))) as connection:
-        assert connection.ask(wire.STATUS)["command_sequence"] == 60
+        assert connection.ask(wire.STATUS)["command_sequence"] == COUNT
 
 
 def commands() -> list[object]:
