@@ -61,8 +61,8 @@ CHECKPOINT_PLACES = _env.words(
     "CHECKPOINT_PLACES",
     [str(DATA_DIR / "checkpoints")],
     "Where signed checkpoints are written besides the store, separated by commas: absolute folders, `https://` or "
-    "`http://` URLs of webhooks, `syslog` or `syslog://HOST:PORT`. Name a place that the database's administrators "
-    "cannot change.",
+    "`http://` URLs of webhooks, `s3://BUCKET/PREFIX?lock_days=N`, `syslog` or `syslog://HOST:PORT`. Name a place that "
+    "the database's administrators cannot change.",
     read_by="engine, settlement",
     shown="`DATA_DIR/checkpoints`",
 )

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from settlement.audit.bucket_name import SCHEME, BucketName, BucketNameInvalid, bucket_name
+
 _CHARACTERS = re.compile("[!-~]+")
 _LOCAL_SYSLOG = "/dev/log"
 _SYSLOG_PORT = 514
@@ -20,8 +22,8 @@ class SyslogAddress(NamedTuple):
     """A socket file, or host and UDP port."""
 
 
-PlaceName = Path | SplitResult | SyslogAddress
-"""A folder, the URL of a webhook, or a syslog."""
+PlaceName = Path | SplitResult | SyslogAddress | BucketName
+"""A folder, the URL of a webhook, a syslog, or a place in a bucket."""
 
 
 def place_names(texts: Iterable[str]) -> list[PlaceName]:
@@ -39,10 +41,15 @@ def _place_name(text: str, number: int) -> PlaceName:
         if url.username is not None or not _CHARACTERS.fullmatch(text):
             raise PlaceInvalid(f"Place {number} has a user name, or a character that a URL must encode.")
         return url
+    if url.scheme == SCHEME:
+        try:
+            return bucket_name(text)
+        except BucketNameInvalid as error:
+            raise PlaceInvalid(f"Place {number} {error}.") from error
     if text == "syslog":
         return SyslogAddress(_LOCAL_SYSLOG)
     if url.scheme == "syslog" and url.hostname:
         return SyslogAddress((url.hostname, port or _SYSLOG_PORT))
     if not url.scheme and Path(text).is_absolute():
         return Path(text)
-    raise PlaceInvalid(f"Place {number} is neither an absolute folder nor a URL with https, http or syslog.")
+    raise PlaceInvalid(f"Place {number} is neither an absolute folder nor a URL with https, http, s3 or syslog.")

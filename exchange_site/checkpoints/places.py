@@ -2,6 +2,7 @@
 
 FOLDER                       a file for each signer, one checkpoint a line, synced
 http://HOST/… https://HOST/…  a POST with the checkpoint as its body
+s3://BUCKET/PREFIX           an object for each checkpoint, locked with ?lock_days=N
 syslog, syslog://HOST:PORT   a message to the local syslog, or as UDP
 
 """
@@ -16,6 +17,7 @@ from urllib.parse import SplitResult
 
 from exchange_site.checkpoints.place_names import PlaceName, SyslogAddress
 from matching.storage.disk import LocalDisk
+from settlement.audit.bucket_name import BucketName
 from settlement.audit.http_request import HttpFailed, send_request
 from settlement.stores.base import Store, StoredCheckpoint, StoreError
 
@@ -125,4 +127,8 @@ def places_of(names: Iterable[PlaceName]) -> list[Place]:
 def _place(name: PlaceName) -> Place:
     if isinstance(name, Path):
         return InFolder(name)
+    if isinstance(name, BucketName):
+        from exchange_site.checkpoints.in_bucket import InBucket  # here, because few processes need the AWS client
+
+        return InBucket(name)
     return Webhook(name) if isinstance(name, SplitResult) else InSyslog(name)

@@ -16,6 +16,7 @@ from matching.core.errors import HashMismatch
 from matching.core.hashes import hash_text
 from matching.transport.key_register import KeyRegister
 from matching.transport.signed_checkpoints import BadCheckpoint, SignedCheckpoint, read_signed
+from settlement.audit.bucket_name import BucketNameInvalid, bucket_name
 from settlement.audit.http_request import HttpFailed, send_request
 from settlement.errors import CannotRun
 from settlement.stores.base import Store
@@ -69,19 +70,15 @@ def audit(
 
 
 def read_anchor(source: str, register: KeyRegister) -> list[Anchor]:
-    """The checkpoints in a file or at an http(s) URL, one a line. Raises AnchorUnusable."""
-    lines = _content(source).splitlines()
-    if not any(lines):
-        raise AnchorUnusable(f"{source} is empty: give a file with checkpoints.")
+    """The checkpoints in a file or at an http(s) URL, one a line, or in a bucket. Raises AnchorUnusable."""
     anchors = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        place = f"{source}, line {number}"
+    for place, document in _in_bucket(source) if source.startswith("s3://") else _lines(source):
         try:
-            anchors.append(Anchor(read_signed(line, register), place))
+            anchors.append(Anchor(read_signed(document, register), place))
         except BadCheckpoint as error:
             raise AnchorUnusable(f"{place}: {error}") from error
+    if not anchors:
+        raise AnchorUnusable(f"{source} has no checkpoint: name another place.")
     return anchors
 
 
@@ -155,11 +152,31 @@ def _difference(anchor: Anchor, found: ChainPoint, matched: int) -> str:
     return f"{_signed(anchor)} {what}: {changed}."
 
 
-def _content(source: str) -> bytes:
+def _lines(source: str) -> Iterator[tuple[str, bytes]]:
+    """(place, line) of each line that is not empty."""
     data = _fetched(source) if source.startswith(("http://", "https://")) else _file_content(source)
     if len(data) > _MAX_BYTES:
         raise AnchorUnusable(f"{source} has more than {_MAX_BYTES >> 20} MiB: give its newest lines in another file.")
-    return data
+    for number, line in enumerate(data.splitlines(), 1):
+        if line:
+            yield f"{source}, line {number}", line
+
+
+def _in_bucket(source: str) -> Iterator[tuple[str, bytes]]:
+    """(URL, content) of each object, in all versions: what somebody has replaced or deleted counts too."""
+    from settlement.audit.bucket import Bucket, BucketFailed  # here, because few processes need the AWS client
+
+    try:
+        name = bucket_name(source)
+        bucket = Bucket(name)
+        versions = bucket.versions()
+        if sum(version.size for version in versions) > _MAX_BYTES:
+            raise AnchorUnusable(f"{source} has more than {_MAX_BYTES >> 20} MiB: give a longer prefix.")
+        yield from bucket.read_all(versions)
+    except BucketNameInvalid as error:
+        raise AnchorUnusable(f"{source} {error}.") from error
+    except (BucketFailed, ValueError) as error:
+        raise AnchorUnusable(f"{source} cannot be read: {error}.") from error
 
 
 def _file_content(source: str) -> bytes:

@@ -1,7 +1,8 @@
 """Stored blocks compared with signed checkpoints: what is found, and in which sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
@@ -17,8 +18,12 @@ from settlement.receive.chain import stored
 from settlement.stores.base import Store, StoredCheckpoint
 from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import random_commands
+from tests.s3 import BUCKET, s3_server
 from tests.sentences import refusal
 from tests.settlement.chains import chain_of, in_epoch
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 BLOCKS = chain_of(random_commands(3, 60, instruments=1, accounts=3, wild=False), 8).blocks
 LAST = BLOCKS[-1].number
@@ -74,6 +79,42 @@ def audited(store: Store, *sources: str, to_block: int | None = None) -> Compari
 
 def unusable(store: Store, source: str) -> str:
     return refusal(AnchorUnusable, lambda: audited(store, source))
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator["S3Client"]:
+    with s3_server(monkeypatch) as client:
+        yield client
+
+
+SOURCE = f"s3://{BUCKET}/venue"
+
+
+def test_checkpoints_in_a_bucket_are_compared(store: Store, s3: "S3Client") -> None:
+    for number in (1, LAST):
+        s3.put_object(Bucket=BUCKET, Key=f"venue/{number}.json", Body=signed(number))
+    s3.put_object(Bucket=BUCKET, Key="elsewhere/1.json", Body=b"something else")
+    assert audited(store, SOURCE) == Comparison(2, LAST, None)
+    change("update engine_blocks set data = %s where number = 2", BLOCKS[2].data)
+    assert str(audited(store, SOURCE).difference).startswith(f"{SOURCE}/{LAST}.json: settlement local signed block")
+
+
+def test_an_object_that_nobody_registered_has_signed_makes_the_anchor_unusable(store: Store, s3: "S3Client") -> None:
+    s3.put_object(Bucket=BUCKET, Key="venue/1.json", Body=b"{}")
+    assert unusable(store, SOURCE).startswith(f"{SOURCE}/1.json: ")
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (SOURCE, f"{SOURCE} has no checkpoint: name another place."),
+        ("s3://another/venue", "s3://another/venue cannot be read: The specified bucket does not exist."),
+        ("s3://", "s3:// has no valid name of a bucket: write s3://BUCKET/PREFIX."),
+    ],
+)
+def test_a_bucket_without_checkpoints_is_unusable(store: Store, source: str, sentence: str) -> None:
+    assert unusable(store, source) == sentence
 
 
 def change(statement: str, *values: str | bytes) -> None:
@@ -158,7 +199,7 @@ def test_a_checkpoint_in_the_store_that_nobody_registered_has_signed_is_found(st
 
 
 def test_an_anchor_that_proves_nothing_is_one_sentence(store: Store, file: Path) -> None:
-    assert unusable(store, write(file)) == f"{file} is empty: give a file with checkpoints."
+    assert unusable(store, write(file)) == f"{file} has no checkpoint: name another place."
     document = signed(2)
     file.write_bytes(document + b"\n" + document[:-7])
     assert unusable(store, str(file)) == f"{file}, line 2: The checkpoint is not complete."
