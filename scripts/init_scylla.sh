@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the keyspace and the tables of the ScyllaDB store (Cassandra's too) with nothing but cqlsh: what
-# `manage.py init_store` does where Python and this repository's packages are at hand. Safe to run again.
+# Creates the keyspace and the tables of the store in ScyllaDB or Cassandra with cqlsh alone. Where this repository's
+# Python packages are installed, `manage.py init_store` does the same. Safe to run again.
 set -eu
 
 HELP="usage: sh scripts/init_scylla.sh [--host HOST] [--port PORT] [--keyspace NAME] [--replication MAP] [--user NAME]
@@ -8,13 +8,13 @@ HELP="usage: sh scripts/init_scylla.sh [--host HOST] [--port PORT] [--keyspace N
   --host         default: SCYLLA_HOST, else 127.0.0.1
   --port         default: SCYLLA_PORT, else 9042
   --keyspace     default: SCYLLA_KEYSPACE, else exchange_settlement
-  --replication  of a keyspace that is not there yet; default: SCYLLA_REPLICATION, else one copy, for one node.
-                 {'class': 'NetworkTopologyStrategy', 'dc1': 3} is three in the data centre dc1. ScyllaDB from 6.0 lays
-                 such a keyspace out in tablets, and many versions refuse conditional statements in them: make it
-                 yourself first, with AND tablets = {'enabled': false}.
-  --user         default: SCYLLA_USERNAME, else no login; the password is what SCYLLA_PASSWORD holds
+  --replication  of a new keyspace; default: SCYLLA_REPLICATION, else one copy, for one node.
+                 {'class': 'NetworkTopologyStrategy', 'dc1': 3} is three copies in the data centre dc1. ScyllaDB 6.0
+                 and newer uses tablets for such a keyspace, and many versions refuse conditional statements there:
+                 create the keyspace yourself first, with AND tablets = {'enabled': false}.
+  --user         default: SCYLLA_USERNAME, else no login; SCYLLA_PASSWORD has the password
 
-Exit code 0; 1 where the server refused a table, 2 where nothing could be tried; one sentence says why."
+Exit code 0: success; 1: the server refused the schema; 2: could not run. An error is one sentence."
 
 refuse() {
     echo "init_scylla.sh: $1" >&2
@@ -38,7 +38,7 @@ while [ $# -gt 0 ]; do
     --host | --port | --keyspace | --replication | --user) ;;
     *) refuse "there is no option $1; --help lists them." ;;
     esac
-    [ $# -ge 2 ] || refuse "$1 wants a value."
+    [ $# -ge 2 ] || refuse "$1 needs a value."
     case $1 in
     --host) host=$2 ;;
     --port) port=$2 ;;
@@ -60,7 +60,7 @@ case $replication in
 '{'*'}') replication=$(printf '%s' "$replication" | tr '"' "'") ;; # JSON, as the settings have it, is as good
 *) refuse "--replication is a map such as {'class': 'SimpleStrategy', 'replication_factor': 1}." ;;
 esac
-[ -r "$schema" ] || refuse "$schema cannot be read: run the script where it lies in the repository."
+[ -r "$schema" ] || refuse "$schema cannot be read: run the script in its place in the repository."
 command -v cqlsh >/dev/null || refuse "cqlsh is not installed: it comes with ScyllaDB and Cassandra, and as the Python package cqlsh."
 [ -z "$user" ] || [ -n "${SCYLLA_PASSWORD:-}" ] || refuse "the password of $user has to be in SCYLLA_PASSWORD."
 
@@ -80,7 +80,7 @@ first_error() {
 }
 
 ask -e 'SELECT release_version FROM system.local' >"$notes/version" \
-    || refuse "$host:$port does not answer, or does not let us in: $(first_error)"
+    || refuse "$host:$port does not answer, or refuses the login: $(first_error)"
 
 {
     echo "CREATE KEYSPACE IF NOT EXISTS $keyspace WITH replication = $replication;"

@@ -46,8 +46,8 @@ def make_key(
     """
     if not is_name(name):
         raise KeyRefused(
-            f"{name!r} cannot be the name of a key: use small letters, digits, dots, hyphens and underscores, at most "
-            "64, and begin with a letter or digit."
+            f"{name!r} cannot be the name of a key: use lowercase letters, digits, dots, hyphens and underscores, at "
+            "most 64, and begin with a letter or digit."
         )
     if accounts and role is not KeyRole.TRADER:
         raise KeyRefused(f"A key of the role {role} has no accounts: only a trader has.")

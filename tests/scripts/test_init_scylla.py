@@ -103,7 +103,7 @@ def test_an_unreachable_server_is_one_sentence(free_port: Callable[[], int]) -> 
     refused = init_scylla("--port", str(port))
 
     assert refused.returncode == 2
-    assert refused.stderr.startswith(f"init_scylla.sh: 127.0.0.1:{port} does not answer, or does not let us in: ")
+    assert refused.stderr.startswith(f"init_scylla.sh: 127.0.0.1:{port} does not answer, or refuses the login: ")
     assert refused.stderr.count("\n") == 1
 
 
@@ -117,7 +117,7 @@ def test_an_unreachable_server_is_one_sentence(free_port: Callable[[], int]) -> 
         (["--replication", "{}; DROP KEYSPACE a; {}"], "--replication is one map, without a semicolon."),
         (["--user", "exchange"], "the password of exchange has to be in SCYLLA_PASSWORD."),
         (["--hots", "here"], "there is no option --hots; --help lists them."),
-        (["--host"], "--host wants a value."),
+        (["--host"], "--host needs a value."),
     ],
 )
 def test_a_wrong_option_is_one_sentence(arguments: list[str], sentence: str, path_with_a_fake_cqlsh: str) -> None:

@@ -17,8 +17,12 @@ class Command(BenchCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--rounds", type=command_count, default=10, metavar="N")
-        parser.add_argument("--commands", type=command_count, default=100_000, metavar="N", help="a round, in batches")
-        parser.add_argument("--samples", type=command_count, default=1000, metavar="N", help="a round, one at a time")
+        parser.add_argument(
+            "--commands", type=command_count, default=100_000, metavar="N", help="commands sent in batches, per round"
+        )
+        parser.add_argument(
+            "--samples", type=command_count, default=1000, metavar="N", help="commands sent one at a time, per round"
+        )
         parser.add_argument("--seed", type=seed_number, default=1)
         self.add_folder(parser)
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")

@@ -14,7 +14,7 @@ from settlement.stores.sql import read_only
 
 
 class Command(ExchangeCommand):
-    help = "Write everything that cannot be made again into a new folder, while the exchange runs; read it all again."
+    help = "Write everything that cannot be made again to a new folder, then check it. The exchange may be running."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new or empty folder")

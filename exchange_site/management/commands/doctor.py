@@ -13,8 +13,8 @@ from settlement.maintenance.inspection import look
 
 class Command(ExchangeCommand):
     help = (
-        "Look at DATA_DIR, store, spill, write-ahead log, snapshots, trail and keys, and print what is wrong with the "
-        "command that mends it. Changes nothing, while the exchange runs and while it is down."
+        "Examine DATA_DIR, store, spill, write-ahead log, snapshots, trail and keys, and print each problem and the "
+        "command that fixes it. Changes nothing; the exchange may be running or stopped."
     )
     requires_system_checks: list[str] = []  # they create DATA_DIR
 

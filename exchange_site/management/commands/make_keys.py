@@ -17,7 +17,7 @@ class Command(ExchangeCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("role", choices=[role.value for role in KeyRole], metavar="ROLE", help=_ROLES)
-        parser.add_argument("name", metavar="NAME", help="small letters, digits, dots, hyphens and underscores")
+        parser.add_argument("name", metavar="NAME", help="lowercase letters, digits, dots, hyphens and underscores")
         parser.add_argument(
             "--account",
             type=whole_number(0),

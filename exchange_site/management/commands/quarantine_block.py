@@ -27,7 +27,7 @@ class Command(ExchangeCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("number", type=whole_number(1), metavar="N", help="the first block that is wrong")
-        parser.add_argument("--yes", action="store_true", help="do it; without, the plan is shown")
+        parser.add_argument("--yes", action="store_true", help="do it; without this option only the plan is shown")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, number: int, yes: bool, as_json: bool, **options: Any) -> None:
@@ -65,7 +65,9 @@ def _intention(plan: Plan) -> str:
 def _outcome(done: Done) -> str:
     plan = done.plan
     replaced = f" Blocks {plan.first} to {plan.end} of the logs here took their place." if _is_longer(plan) else ""
-    moved = f" Files of {', '.join(done.set_aside)} that go with them are there, too." if done.set_aside else ""
+    moved = ""
+    if done.set_aside:
+        moved = f" Files of {', '.join(done.set_aside)} that hold these blocks, or states after them, are there, too."
     return (
         f"Blocks {plan.first} to {plan.last} are no longer part of the chain and are kept in {done.folder}.{replaced}"
         f"{moved} Epoch {plan.epoch.number} begins with block {plan.end + 1}: start the engine, then settlement."

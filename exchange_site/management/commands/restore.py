@@ -42,7 +42,7 @@ class Command(ExchangeCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, folder: Path | None, from_engine: list[str], as_json: bool, **options: Any) -> None:
-        self.so_far = f"what was written is complete in itself; {_CONTINUATION}"
+        self.so_far = f"the blocks added so far are complete; {_CONTINUATION}"
         stop, store = stop_on_signals(), wiring.store()
         wiring.collect_garbage_rarely()
         manifest = backup.read(folder) if folder else None

@@ -15,7 +15,7 @@ _CONTINUATION = "settlement, or this command again, continues with the rest"
 
 
 class Command(ExchangeCommand):
-    help = "Drop trades, orders, ledger entries and balances, and rebuild them from the blocks."
+    help = "Drop trades, orders, ledger entries, balances and candles, and rebuild them from the blocks."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -31,7 +31,9 @@ class Command(BaseCommand):
             "--defect", choices=sorted(defects.DEFECTS), metavar="NAME", help="plant this defect in the code"
         )
         parser.add_argument("--stop-at-failure", action="store_true", help="stop after the first seed that fails")
-        parser.add_argument("--show-log", action="store_true", help="log of simulated processes; one process")
+        parser.add_argument(
+            "--show-log", action="store_true", help="show the log of simulated processes; all seeds run in one process"
+        )
         parser.add_argument("--json", action="store_true")
 
     def handle(self, **options: Any) -> None:
