@@ -156,7 +156,7 @@ def see_quiet_terminal(exchange: Exchange) -> None:
         raise SmokeError(f"no log files of {', '.join(missing)}")
     routine = [line for line in exchange.terminal() if "level='info'" in line]
     if routine:
-        raise SmokeError(f"the terminal shows {len(routine)} lines that belong into files: {routine[0][:200]}")
+        raise SmokeError(f"the terminal shows {len(routine)} lines that belong in the files: {routine[0][:200]}")
 
 
 def run(exchange: Exchange) -> None:

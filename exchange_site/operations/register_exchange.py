@@ -115,7 +115,7 @@ def _is_current(stored: StoredRegister, file: RegisterFile) -> bool:
     if theirs.serial >= ours.serial:
         raise BadKeyRegister(
             f"The store has another key register with the serial {theirs.serial}, signed on another machine at the "
-            "same time: remove register.json on this machine, and run the command again, with --replace for a new key."
+            "same time: remove register.json on this machine, and run the command again (make_keys with --replace)."
         )
     return False
 

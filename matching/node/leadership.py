@@ -119,8 +119,8 @@ def _refuse_if_behind(engine: Engine, holder: Epoch, history: History) -> None:
     last = holder.first_block - 1
     if engine.block_number < last:
         raise CannotLead(
-            f"The store lacks blocks up to {last}, which epoch {holder.number} begins after, and this replica has "
-            f"those up to {engine.block_number}: let settlement drain its spill first."
+            f"Epoch {holder.number} begins after block {last}, but the store and this replica have blocks only up to "
+            f"{engine.block_number}: let settlement drain its spill first."
         )
     known = engine.state_hash if engine.block_number == last else history.hash_of(last)
     if known is not None and known != holder.prev_hash:

@@ -113,7 +113,7 @@ class SnapshotFolder:
 
 def _check_name(number: int, block_number: int) -> None:
     if block_number != number:
-        raise BadFile(f"It is a snapshot of block {block_number}, which its file name does not say.")
+        raise BadFile(f"It is a snapshot of block {block_number}, but its file is named for another block.")
 
 
 class Written(NamedTuple):

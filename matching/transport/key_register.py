@@ -219,7 +219,7 @@ def _key(entry: object, number: int) -> RegisteredKey:
     if not (isinstance(accounts, list) and all(map(is_account, accounts)) and (role == KeyRole.TRADER or not accounts)):
         raise BadKeyRegister(f"{where} has invalid accounts: {_shown(accounts)}.")
     if not isinstance(revoked, bool):
-        raise BadKeyRegister(f"{where} must be revoked or not: true or false, not {_shown(revoked)}.")
+        raise BadKeyRegister(f"{where} has the invalid value {_shown(revoked)} for revoked: it must be true or false.")
     signing = entry.get("signing", "")
     if "signing" in entry and not (is_signing_key(signing) and role in SIGNING_ROLES):
         raise BadKeyRegister(f"{where} has an invalid signing key: {_shown(signing)}.")

@@ -43,8 +43,8 @@ class Command(BenchCommand):
 
 def line(delay: floods_bench.Delay) -> str:
     return (
-        f"{delay.kind:<17} p50 {delay.p50_us:>7,.0f} µs, {delay.p50_us / delay.quiet_p50_us:.1f} of quiet, "
-        f"{delay.p50_us / delay.elsewhere_p50_us:.1f} of a flood elsewhere; "
-        f"p99 {delay.p99_us:>7,.0f} µs, {delay.p99_us / delay.quiet_p99_us:.1f} and "
-        f"{delay.p99_us / delay.elsewhere_p99_us:.1f}; engine's peak {delay.engine_peak_mib:,} MiB"
+        f"{delay.kind:<17} p50 {delay.p50_us:>7,.0f} µs, {delay.p50_us / delay.quiet_p50_us:.1f} × without a flood, "
+        f"{delay.p50_us / delay.elsewhere_p50_us:.1f} × with a flood of another engine; "
+        f"p99 {delay.p99_us:>7,.0f} µs, {delay.p99_us / delay.quiet_p99_us:.1f} × and "
+        f"{delay.p99_us / delay.elsewhere_p99_us:.1f} ×; engine's peak {delay.engine_peak_mib:,} MiB"
     )

@@ -49,7 +49,7 @@ def text(found: store_bench.StoreSpeed) -> str:
     if found.bare:
         widths = ", ".join(f"{width}: {rate:,}" for width, rate in found.bare.after.items())
         lines.append(
-            f"  the driver alone {found.bare.best:,} rows/s (in flight, afterwards {widths}), "
+            f"  the driver alone {found.bare.best:,} rows/s (after the store, by batches in flight: {widths}), "
             f"CPU {found.bare.cpu_seconds:.2f} of {found.bare.seconds:.2f} s"
         )
         lines.append(f"  ratio {document['ratio_to_bare']}, {document['rows_a_request']} rows a request")

@@ -136,7 +136,7 @@ def test_a_snapshot_with_an_unreadable_header_is_set_aside(folder: SnapshotFolde
     with capture_logs() as logs:
         Life(folder, "living").make(9)
     assert [name for name, _ in passed_over(logs)] == [f"{number}.snapshot" for number in (5, 6, 7, 8)]
-    assert passed_over(logs)[-1][1] == "It is a snapshot of block 3, which its file name does not say."
+    assert passed_over(logs)[-1][1] == "It is a snapshot of block 3, but its file is named for another block."
 
 
 def test_no_foreign_snapshot_is_sent_to_a_joining_follower(folder: SnapshotFolder) -> None:

@@ -97,7 +97,7 @@ def test_a_damaged_snapshot_is_set_aside_with_a_reason(
 
 def test_a_snapshot_whose_name_has_another_block_is_skipped(folder: SnapshotFolder, exchange: KernelExchange) -> None:
     folder.write(7, snapshots.encode(exchange.engine))
-    reason = "It is a snapshot of block 3, which its file name does not say."
+    reason = "It is a snapshot of block 3, but its file is named for another block."
     assert passed_over(folder) == [(file_of(folder, 7).name, reason)]
 
 

@@ -83,7 +83,7 @@ def test_a_replica_does_not_join_before_the_block_that_its_epoch_begins_after() 
         assert [epoch.first_block for epoch in history.begun] == [1, 4]
         assert one.parts.engine.block_number == 3
     spilled = history.kept.pop()
-    lacks = pytest.raises(CannotLead, match=r"lacks blocks up to 3, which epoch 2 begins after, .* up to 2: let")
+    lacks = pytest.raises(CannotLead, match=r"Epoch 2 begins after block 3, but .* only up to 2: let")
     with command_log(shared) as log, lacks, replica_with(plan(), services(history), log):
         raise AssertionError
     history.kept.append(spilled)
