@@ -127,17 +127,21 @@ ENGINE_CONNECTIONS = _env.whole(
 ENGINE_UNACKNOWLEDGED_BYTES = _env.whole(
     "ENGINE_UNACKNOWLEDGED_BYTES",
     256 << 20,
-    "What the engine keeps for a peer that does not read, and half of what it keeps for all of them: beyond it the "
-    "connection is closed.",
+    "Maximum number of sent bytes that wait in memory for one peer, because it does not read; for all peers together "
+    "twice as many. Beyond it the engine closes connections.",
     unit="bytes",
 )
 ENGINE_READER_BYTES_A_SECOND = _env.whole(
-    "ENGINE_READER_BYTES_A_SECOND", 256 << 20, "Requested blocks and snapshots, all readers together.", unit="bytes"
+    "ENGINE_READER_BYTES_A_SECOND",
+    256 << 20,
+    "Maximum rate of requested blocks and snapshots, for all readers together.",
+    unit="bytes/s",
 )
 ENGINE_TOUCHED_ORDERS = _env.whole(
     "ENGINE_TOUCHED_ORDERS",
     1 << 16,
-    "Orders that commands may touch in a turn; senders of commands that exceed it take turns after all others.",
+    "Maximum number of orders that commands may touch in a turn of the engine's loop. Senders who exceed it are served "
+    "one after the other, after everybody else.",
     unit="orders",
 )
 ENGINE_SNAPSHOT_BLOCKS = _env.whole(
