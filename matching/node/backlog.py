@@ -1,9 +1,10 @@
-"""Batches that wait for their turn because their sender's commands are costly.
+"""Batches that wait because their sender's commands are costly.
 
 A command may touch every open order: a FOK that cannot be filled looks at each maker, `cancel_all` cancels each order
-of an account. So a turn has a budget of orders touched. The sender whose commands used it up gets a lane: its batches
-then take turns with those of other costly senders, one budget each, after everyone else's. While others send commands,
-all lanes together have a share of the time. In a lane, the sender's connections take turns.
+of an account. So the commands of one turn of the engine's loop have a budget of orders touched. The sender whose
+commands used it up gets a lane, in which its batches wait. After everyone else's batches, the engine serves the lanes
+round-robin, one budget each. While others send commands, all lanes together have a share of the time. Within a lane,
+the sender's connections are served round-robin too.
 """
 
 from collections import deque
@@ -41,7 +42,7 @@ _Lane = dict[bytes, deque[Waiting]]  # connection → its batches
 
 
 class Backlog:
-    """Lanes in the order of their turns. A lane that becomes empty ends, and its sender is like all others.
+    """The lanes, the next one to serve first. A lane that becomes empty ends, and its sender is like all others.
 
     `clock` returns monotonic seconds.
     """
@@ -56,7 +57,7 @@ class Backlog:
 
     @property
     def due_in_s(self) -> float:
-        """Seconds until a lane has a turn, infinity if no batch waits."""
+        """Seconds until a lane may be served, infinity if no batch waits."""
         if not self._lanes:
             return float("inf")
         quiet_in_s = self._others_at_s + _OTHERS_S - self._clock()
@@ -100,7 +101,7 @@ class Backlog:
         return [one for one in unfinished if one.received.lane != costly]
 
     def _next(self) -> Waiting:
-        """Takes out the first batch of the connection and lane whose turn it is."""
+        """Takes out the first batch of the next connection in the next lane."""
         name = next(iter(self._lanes))
         lane = self._lanes.pop(name)
         sender = next(iter(lane))
