@@ -3,7 +3,7 @@
     ROLE-NAME.key   a CURVE key pair: JSON with role, name, accounts, public and secret; roles that sign checkpoints
                     also have signing_secret (Ed25519)
     root.key        the private half of the root key, which signs registers (Ed25519, PEM); the first start makes
-                    it, then only make_keys and revoke_key read it
+                    it, then only make_keys, revoke_key and prepare_run sign with it
     root.pub        its public half (PEM), with which everybody verifies a register
     register.json   the newest register that this machine has seen (`register_file`)
 

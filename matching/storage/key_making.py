@@ -1,6 +1,6 @@
-"""What the root key is used for: registering a key, and revoking one. Both end in a new register with the next serial.
+"""What the root key is used for: registering a key, and revoking one. Each gives a new register with the next serial.
 
-Nothing else reads root.key after the first start, which makes it and signs the first register (`local_keys`).
+Nothing else signs with root.key after the first start, which makes it and signs the first register (`local_keys`).
 """
 
 from collections.abc import Sequence
