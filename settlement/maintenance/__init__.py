@@ -1,1 +1,1 @@
-"""For operators: looks at everything that is kept (doctor), and fills a store that lacks blocks (restore)."""
+"""For operators: doctor, backup, restore and quarantine, which examine, save and repair everything that is kept."""

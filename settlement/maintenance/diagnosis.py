@@ -1,4 +1,4 @@
-"""Findings from facts: what is wrong, in the order in which to mend it."""
+"""Findings from facts: what is wrong, in the order in which to fix it."""
 
 from collections.abc import Iterator
 

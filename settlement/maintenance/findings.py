@@ -1,4 +1,4 @@
-"""What the doctor reports: what is there, and what is wrong, each with the one command that mends it."""
+"""What the doctor reports: what is there, and what is wrong, each with the one command that fixes it."""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +7,7 @@ RESTORE_BACKUP = "manage.py restore BACKUP"
 """BACKUP: a folder that `manage.py backup` has written."""
 QUARANTINE = "manage.py quarantine_block {} --yes"
 """To be formatted with the first block that is wrong."""
-NO_COMMAND = ""  # no command of ours mends it: the sentence says what to do
+NO_COMMAND = ""  # no command of ours fixes it: the sentence says what to do
 RUN_SETTLEMENT = "manage.py run_settlement"
 RUN_ENGINE = "manage.py run_engine"
 
@@ -19,7 +19,7 @@ class Finding(NamedTuple):
 
 
 class Examination(NamedTuple):
-    """The parts by name, each with its facts as JSON values, and the findings in the order to mend them."""
+    """The parts by name, each with its facts as JSON values, and the findings in the order to fix them."""
 
     parts: dict[str, dict[str, Any]]
     findings: list[Finding]

@@ -1,4 +1,4 @@
-"""The doctor names what is wrong with a DATA_DIR and the command that mends it, and changes nothing."""
+"""The doctor names what is wrong with a DATA_DIR and the command that fixes it, and changes nothing."""
 
 import fcntl
 import os
