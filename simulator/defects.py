@@ -285,13 +285,13 @@ def _confirmation_believed() -> Iterator[Any]:
     yield mock.patch.object(confirmations.Confirmations, "take", take)
 
 
-def _role_not_judged() -> Iterator[Any]:
+def _role_not_checked() -> Iterator[Any]:
     """Whoever may connect may send any message and any command."""
     yield mock.patch.object(permissions, "check_message", _returning(None))
     yield mock.patch.object(permissions, "check_commands", _returning(None))
 
 
-def _revocation_not_judged() -> Iterator[Any]:
+def _revocation_not_checked() -> Iterator[Any]:
     """A key that was revoked keeps its role as long as it stays connected."""
 
     def active(peer: RegisteredKey | None) -> RegisteredKey:
@@ -342,8 +342,8 @@ DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
         _lose_dead_letter,
         _repeat_trail,
         _confirmation_believed,
-        _role_not_judged,
-        _revocation_not_judged,
+        _role_not_checked,
+        _revocation_not_checked,
         _any_role_admitted,
         _events_not_re_executed,
     )

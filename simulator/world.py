@@ -44,7 +44,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class KeyRates:
-    """Rates of events around keys, which runs with an odd seed have."""
+    """Rates of events around keys; they are 0 in runs with an even seed."""
 
     intrusions_a_minute: float = 0.0  # somebody sends what his key does not permit
     replaced_keys_a_minute: float = 0.0  # a key is replaced while it is used, and the old one revoked

@@ -73,12 +73,12 @@ class Intruders:
         attempt = self._attempt(node)
         if attempt is None:
             return
-        kind = rng.choice(("of another role", "unknown", "revoked", "revoked while connected"))
+        kind = rng.choice(("a key of another role", "an unknown key", "a revoked key", "a key revoked while connected"))
         others = [role for role in KeyRole if role not in attempt.permitted]
-        role = rng.choice(others if kind == "of another role" and others else sorted(attempt.permitted))
-        name = f"key {kind} ({role})"
-        key = keys.new(role, name, is_registered=kind != "unknown")
-        if kind == "revoked":
+        role = rng.choice(others if kind == "a key of another role" and others else sorted(attempt.permitted))
+        name = f"an intruder with {kind} ({role})"
+        key = keys.new(role, name, is_registered=kind != "an unknown key")
+        if kind == "a revoked key":
             keys.revoke(key)
         process = self._world.process("intruder", self._world.machines[-1], may_crash=False)
         process.start(lambda: self._intrude(process, node, attempt, key, is_revoked_late=kind.endswith("connected")))
@@ -136,7 +136,7 @@ class Intruders:
                 self._check_answers(node, socket, key, attempt)
             self._look(node)
             if node.parts is not None and _FALSE in node.parts.board.followers:
-                self.problems.append(f"engine {node.name} believes a follower that {key} announced")
+                self.problems.append(f"engine {node.name} lists a follower that was announced by {key}")
         socket.close()
         process.end()
 
@@ -147,7 +147,7 @@ class Intruders:
             if frames[0] == wire.REFUSED and wire.decode_refused(frames[1]).code == wire.NOT_PERMITTED:
                 continue
             sent = attempt.frames[0].decode() if attempt.frames else "a subscription"
-            self.problems.append(f"engine {node.name} answered {sent} of {key} with {frames[0].decode()}")
+            self.problems.append(f"engine {node.name} answered {sent} with {frames[0].decode()}; it came from {key}")
 
 
 def _roles_of(verb: bytes) -> frozenset[KeyRole]:
