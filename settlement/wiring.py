@@ -58,7 +58,7 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
 
 def _sql_store(timeout_ms: int | None) -> SqlStore:
     slow_query_ms = settings.SETTLEMENT_SLOW_QUERY_MS
-    return SqlStore("default", slow_query_ms, timeout_ms, lambda: earlier_store.sign_of_one(data_dir()))
+    return SqlStore("default", slow_query_ms, timeout_ms, lambda: earlier_store.evidence_in(data_dir()))
 
 
 @contextmanager
@@ -177,9 +177,9 @@ def refuse_lost_database() -> None:
     file = read_only.file_of()
     if file is None or file.exists():
         return
-    if sign := earlier_store.sign_of_one(data_dir()):
+    if evidence := earlier_store.evidence_in(data_dir()):
         text = f"The database file {file} is missing"
-        raise CannotRun(restore_sentence(text, sign))
+        raise CannotRun(restore_sentence(text, evidence))
 
 
 def refuse_missing_database() -> None:

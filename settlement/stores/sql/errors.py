@@ -102,9 +102,9 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
 
 
-def restore_sentence(what: str, sign: Path) -> str:
-    """The message for a database that was lost. `what`: the fault; `sign`: a file that shows that there was a store."""
+def restore_sentence(what: str, evidence: Path) -> str:
+    """The message for a lost database. `what`: the fault; `evidence`: a file that shows that there was a store."""
     return (
-        f"{what}, but {sign} shows that there was a store: restore it from a backup. If there is none, and everything "
-        "is to begin again, move the contents of DATA_DIR away, then run init_store."
+        f"{what}, but {evidence} shows that there was a store: restore it from a backup. If there is none, and "
+        "everything is to begin again, move the contents of DATA_DIR away, then run init_store."
     )

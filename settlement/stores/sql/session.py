@@ -57,17 +57,17 @@ class Session:
         alias: str,
         slow_query_ms: float,
         timeout_ms: int | None = None,
-        sign_of_loss: Callable[[], Path | None] = lambda: None,
+        evidence_of_loss: Callable[[], Path | None] = lambda: None,
         *,
         is_read_only: bool = False,
     ) -> None:
         """`timeout_ms` is the lock time-out; None: that of the connection's settings.
 
-        `sign_of_loss`: a file which shows that the store existed (`settlement.earlier_store`), for messages.
+        `evidence_of_loss`: a file which shows that the store existed (`settlement.earlier_store`), for messages.
         `is_read_only`: changes nothing in the database, also no setting of its file. See `read_only`.
         """
         self.alias = alias
-        self._sign_of_loss = sign_of_loss
+        self._evidence_of_loss = evidence_of_loss
         self._is_read_only = is_read_only
         self._times = StatementTimes(slow_query_ms)
         self._timeout_ms = timeout_ms
@@ -128,8 +128,8 @@ class Session:
         return file
 
     def _missing_sentence(self, name: str) -> str:
-        if sign := self._sign_of_loss():
-            return restore_sentence(f"The database file {name} is missing", sign)
+        if evidence := self._evidence_of_loss():
+            return restore_sentence(f"The database file {name} is missing", evidence)
         return f"The database file {name} does not exist: manage.py init_store creates it."
 
     def create_file(self) -> None:
@@ -197,9 +197,9 @@ class Session:
     def _rejected(self, error: Exception) -> StoreRejected:
         metrics.DB_ERRORS.labels("rejected").inc()
         if is_uninitialized(error):
-            if (sign := self._sign_of_loss()) and self._is_empty():
+            if (evidence := self._evidence_of_loss()) and self._is_empty():
                 name = connections[self.alias].settings_dict["NAME"]
-                return StoreMisconfigured(restore_sentence(f"The database {name} has no tables", sign))
+                return StoreMisconfigured(restore_sentence(f"The database {name} has no tables", evidence))
             return StoreUninitialized(
                 f"The database rejects the statement (manage.py init_store creates the tables): {first_line(error)}"
             )

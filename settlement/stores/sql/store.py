@@ -69,16 +69,16 @@ class SqlStore(SqlLookups, SingleInserts):
         alias: str = "default",
         slow_query_ms: float = 100,
         timeout_ms: int | None = None,
-        sign_of_loss: Callable[[], Path | None] = lambda: None,
+        evidence_of_loss: Callable[[], Path | None] = lambda: None,
         *,
         is_read_only: bool = False,
     ) -> None:
         """`timeout_ms` is the lock time-out; None: that of the database's settings.
 
-        `sign_of_loss`: a file which shows that the store existed, for the message about a missing database.
+        `evidence_of_loss`: a file which shows that the store existed, for the message about a missing database.
         `is_read_only`: see `read_only`.
         """
-        self._session = Session(alias, slow_query_ms, timeout_ms, sign_of_loss, is_read_only=is_read_only)
+        self._session = Session(alias, slow_query_ms, timeout_ms, evidence_of_loss, is_read_only=is_read_only)
 
     def connect(self) -> None:
         self._session.open()
