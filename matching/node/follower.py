@@ -34,15 +34,15 @@ _LEADER_ALIVE_S = 2.0
 _MAX_PENDING_S = 900.0
 """Longer than the ten minutes after which an engine gives up writing a snapshot."""
 
-_OTHER_HISTORY = (
-    "the leader's history differs from this follower's, for example because the leader was restarted without blocks "
-    "that only this follower has. Restart this follower to join that history without them; to keep such blocks, "
+_OTHER_CHAIN = (
+    "the leader's chain differs from this follower's, for example because the leader was restarted without blocks "
+    "that only this follower has. Restart this follower to join that chain without them; to keep such blocks, "
     "promote a follower before its leader is started again."
 )
 _STOP = "stop it first, or use --force."
 
 
-class HistoryGone(MatchingError):
+class CannotFollow(MatchingError):
     """The leader has neither the next blocks nor a snapshot: give it a larger ring, or let it make snapshots."""
 
 
@@ -65,7 +65,7 @@ class Follower:
     """The newest epoch of the leader's own blocks and snapshot; the engine may have newer ones from the store."""
 
     def turn(self) -> None:
-        """Handles waiting messages and the leader's blocks. Raises Diverged, HistoryGone, BadBlock."""
+        """Handles waiting messages and the leader's blocks. Raises Diverged, CannotFollow, BadBlock."""
         for sender, batch, _ in self.endpoint.receive():
             refused = wire.Refused(
                 wire.FOLLOWER, REFUSAL, batch.client, batch.first_number, leader=self._known_leader()
@@ -145,7 +145,7 @@ class Follower:
             if block.epoch < done.epoch:
                 self._ignore(block)
                 return
-            raise Diverged(f"Block {block.number} came again with other bytes than before: {_OTHER_HISTORY}")
+            raise Diverged(f"Block {block.number} came again with other bytes than before: {_OTHER_CHAIN}")
         kept = self.ahead.get(block.number)
         after = max(self.ring.last, self.download.number if self.download else 0)
         if after < block.number <= after + _MAX_AHEAD and (kept is None or kept.epoch <= block.epoch):
@@ -157,7 +157,7 @@ class Follower:
             self._ignore(block)
             return False
         if block.prev_hash != self.engine.state_hash and block.computed_hash() == block.hash:
-            raise Diverged(f"Block {block.number} does not follow what this engine has: {_OTHER_HISTORY}")
+            raise Diverged(f"Block {block.number} does not follow what this engine has: {_OTHER_CHAIN}")
         block.verify(self.engine.block_number + 1, self.engine.state_hash)
         own = re_executed(self.engine, block)
         self.followed_epoch = own.epoch
@@ -173,7 +173,7 @@ class Follower:
         before, engine = self.ring.get(block.number - 1), self.engine
         block.verify(block.number, before.hash if before is not None else block.prev_hash)
         if block.number == engine.block_number and block.hash != engine.state_hash:
-            raise Diverged(f"Block {block.number} is not the one that the snapshot was made after: {_OTHER_HISTORY}")
+            raise Diverged(f"Block {block.number} is not the one that the snapshot was made after: {_OTHER_CHAIN}")
         self.ring.append(block)
         self._confirm()
 
@@ -207,7 +207,7 @@ class Follower:
             raise Diverged(
                 f"The leader is in epoch {status.epoch} at block {status.block_number} with hash "
                 f"{status.state_hash:016x}, this follower at block {engine.block_number} with hash "
-                f"{engine.state_hash:016x}: {_OTHER_HISTORY}"
+                f"{engine.state_hash:016x}: {_OTHER_CHAIN}"
             )
 
     def _request_missing(self) -> None:
@@ -236,12 +236,12 @@ class Follower:
             return
         missing = self.feed.missing()
         if missing is not None:
-            raise HistoryGone(
+            raise CannotFollow(
                 f"The leader no longer has block {self.engine.block_number + 1}, its oldest is {missing[1]}. It makes "
                 "no snapshots, so a follower must be started while the leader still has its first block."
             )
         if self.download.pending_s > _MAX_PENDING_S:
-            raise HistoryGone(
+            raise CannotFollow(
                 f"The leader no longer has block {self._next}, and has not finished a snapshot for "
                 f"{_MAX_PENDING_S / 60:g} minutes: its log gives the reason (`snapshot.write_failed`). Correct that, "
                 "for example free space under its DATA_DIR, and start this follower again."
@@ -257,13 +257,13 @@ class Follower:
         try:
             return snapshots.decode(snapshot)
         except BadFile as error:
-            raise HistoryGone(f"The leader's newest snapshot cannot be used. {error}") from error
+            raise CannotFollow(f"The leader's newest snapshot cannot be used. {error}") from error
 
     def _continue_from(self, state: Engine) -> None:
         if state.epoch < self.engine.epoch:
             raise Diverged(
                 f"The leader's snapshot of block {state.block_number} is of epoch {state.epoch}, but this follower has "
-                f"seen epoch {self.engine.epoch}: {_OTHER_HISTORY}"
+                f"seen epoch {self.engine.epoch}: {_OTHER_CHAIN}"
             )
         self.engine.take_over_state(state)
         self.followed_epoch = state.epoch

@@ -131,7 +131,7 @@ def follow_leader(
 ) -> None:
     """Follows the engine at `address` until `stop()` returns True. After a promotion it leads until then.
 
-    Raises AddressUnusable, EngineUnreachable, Diverged, HistoryGone, BadBlock; as leader what `lead` raises.
+    Raises AddressUnusable, EngineUnreachable, Diverged, CannotFollow, BadBlock; as leader what `lead` raises.
     """
     with _opened(plan, services, FOLLOWER, "none") as parts:
         feed = Feed.discover(address, timeout_s, make_network=services.make_network, clock=services.monotonic)

@@ -109,7 +109,7 @@ class Recovery:
     # A snapshot
 
     def _begin_with_snapshot(self, snapshots: SnapshotFolder) -> None:
-        """Starts from the newest snapshot of this history; the ring starts some blocks before it, for readers."""
+        """Starts from the newest snapshot of this chain; the ring starts some blocks before it, for readers."""
         for found in snapshots.newest_first():
             number = found.block_number
             reason = self._why_unusable(found)

@@ -168,9 +168,9 @@ class DirectWriter:
 class Snapshotter:
     """Has a snapshot written every `every_blocks` blocks (0: never) and on request.
 
-    Files from before the start may belong to an abandoned history, for example if this engine was a leader that was
+    Files from before the start may belong to an abandoned chain, for example if this engine was a leader that was
     replaced by one with fewer blocks. So such a file is used only after it was compared with the chain, when the chain
-    has reached its block; a file of another history is rejected then.
+    has reached its block; a file of another chain is rejected then.
     """
 
     def __init__(self, folder: SnapshotFolder, writer: SnapshotWriter, every_blocks: int) -> None:
@@ -183,7 +183,7 @@ class Snapshotter:
         self._found: list[int] | None = None  # from before the start, not compared yet, oldest first; None: not listed
 
     def note_compared(self) -> None:
-        """The caller has compared all files with the chain and rejected those of another history."""
+        """The caller has compared all files with this engine's chain and rejected those of another one."""
         self._found = []
 
     def advance(self, engine: Engine, ring: Ring | None = None) -> bool:
@@ -206,7 +206,7 @@ class Snapshotter:
         self._requested = not self._is_writing
 
     def newest(self) -> int | None:
-        """Block of the newest snapshot that is known to be of this history, None if there is none."""
+        """Block of the newest snapshot that is known to be of this chain, None if there is none."""
         return max(self._numbers(), default=None)
 
     def oldest(self) -> int | None:
@@ -217,7 +217,7 @@ class Snapshotter:
         return self.folder.read(number, offset, size)
 
     def size_of(self, number: int) -> int | None:
-        """As `SnapshotFolder.size_of`, but None also for a file that may be of another history."""
+        """As `SnapshotFolder.size_of`, but None also for a file that may be of another chain."""
         return None if number in self._uncompared else self.folder.size_of(number)
 
     def close(self) -> None:
@@ -250,7 +250,7 @@ class Snapshotter:
     def _reject_unless(self, number: int, state_hash: int) -> None:
         try:
             if self.folder.state_hash(number) != state_hash:
-                self.folder.reject(number, "It is of another history: this engine's chain has another block there.")
+                self.folder.reject(number, "It is of another chain: this engine's chain has another block there.")
         except BadFile as error:
             self.folder.reject(number, str(error))
 

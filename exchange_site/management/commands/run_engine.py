@@ -18,7 +18,7 @@ from matching.commandline.own_keys import engine_key
 from matching.core import errors
 from matching.core.epochs import Superseded
 from matching.node import process
-from matching.node.follower import HistoryGone
+from matching.node.follower import CannotFollow
 from matching.node.metrics import EngineMetrics
 from matching.node.recovery import CannotLead
 from matching.node.services import Services
@@ -40,7 +40,7 @@ _COULD_NOT_RUN = (
     errors.LogNotReady,
     errors.KeysUnusable,
 )
-_NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, HistoryGone, CannotLead, Superseded)
+_NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, CannotFollow, CannotLead, Superseded)
 
 
 class Command(BaseCommand):

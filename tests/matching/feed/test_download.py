@@ -3,7 +3,7 @@
 import pytest
 
 from matching.core import snapshots
-from matching.node.follower import HistoryGone
+from matching.node.follower import CannotFollow
 from matching.transport import wire
 from matching.transport.snapshot_chunks import SnapshotChunk, encode_snapshot_chunk
 from tests.matching.small_exchange import defined_engine
@@ -34,7 +34,7 @@ def pending(stage: Stage, minutes: int) -> None:
 def test_a_follower_does_not_wait_forever_for_a_snapshot_that_is_never_made(stage: Stage) -> None:
     pending(stage, 16)
     sentence = r"no longer has block 4, and has not finished a snapshot for 15 minutes.* start this follower again"
-    with pytest.raises(HistoryGone, match=sentence):
+    with pytest.raises(CannotFollow, match=sentence):
         pending(stage, 1)
 
 

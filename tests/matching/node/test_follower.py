@@ -15,7 +15,7 @@ from matching.core.engine import Engine
 from matching.core.errors import Diverged, EngineRefused, HashMismatch
 from matching.core.registry import Registry
 from matching.feed.reader import Feed
-from matching.node.follower import HistoryGone, re_executed
+from matching.node.follower import CannotFollow, re_executed
 from matching.storage.disk import LocalDisk
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
@@ -274,7 +274,7 @@ def test_a_leader_that_makes_no_snapshots_cannot_be_joined_late(stage: Stage) ->
     stage.turn()
     assert retransmission.take_sent(wire.SNAPSHOT) == [wire.encode_numbers(0, 0)]
     retransmission.inbox.append([wire.MISSING, *wire.encode_numbers(0, 7)])
-    with pytest.raises(HistoryGone, match=r"no longer has block 4, its oldest is 7\. It makes no snapshots"):
+    with pytest.raises(CannotFollow, match=r"no longer has block 4, its oldest is 7\. It makes no snapshots"):
         stage.turn()
 
 
@@ -353,7 +353,7 @@ def test_a_different_block_before_the_snapshot_stops_the_follower(stage: Stage) 
 def test_a_damaged_snapshot_is_not_used(stage: Stage) -> None:
     snapshot = bytearray(joining(stage))
     snapshot[-1] ^= 1
-    with pytest.raises(HistoryGone, match="truncated or damaged"):
+    with pytest.raises(CannotFollow, match="truncated or damaged"):
         part(stage, bytes(snapshot), 0, len(snapshot))
     assert stage.follower.engine.block_number == 3
 

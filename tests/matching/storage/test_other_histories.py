@@ -92,7 +92,7 @@ def test_each_foreign_snapshot_is_renamed_when_the_chain_reaches_its_block(folde
         life.make(19)
         assert passed_over(logs) == []
         life.make(35)
-    reason = "It is of another history: this engine's chain has another block there."
+    reason = "It is of another chain: this engine's chain has another block there."
     assert passed_over(logs) == [("20.snapshot", reason), ("30.snapshot", reason)]
     assert folder.numbers() == [40]
     assert len(list(folder.folder.glob("*.snapshot.unusable"))) == 2
