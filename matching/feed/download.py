@@ -1,4 +1,4 @@
-"""Downloads a snapshot in parts: requests one part at a time, again if there is no answer, and joins them."""
+"""Downloads a snapshot in chunks: requests one chunk at a time, again if there is no answer, and joins them."""
 
 from collections.abc import Callable
 
@@ -16,33 +16,33 @@ class Download:
         self._clock = clock
         self._data = bytearray()
         self.number = 0
-        """Number of the block after which the snapshot was made; 0 before the first part has arrived."""
+        """Number of the block after which the snapshot was made; 0 before the first chunk has arrived."""
         self.whole: bytes | None = None
-        """The snapshot; None until its last part has arrived."""
-        self._pending_since_s: float | None = None  # None after each part
+        """The snapshot; None until its last chunk has arrived."""
+        self._pending_since_s: float | None = None  # None after each chunk
         self.pending_s = 0.0
         """How long the sender has only answered that the snapshot is still being made."""
         self._request()
 
     def _request(self) -> None:
-        """Requests the next part."""
+        """Requests the next chunk."""
         self._requested_at_s = self._clock()
         self._send_request(self.number, len(self._data))
 
     def request_if_silent(self) -> None:
-        """Requests the next part again if there was no answer."""
+        """Requests the next chunk again if there was no answer."""
         if self.whole is None and self._clock() - self._requested_at_s >= _RETRY_S:
             self._request()
 
     def note_pending(self) -> None:
-        """Records the answer that the snapshot is still being made; the part is requested again later."""
+        """Records the answer that the snapshot is still being made; the chunk is requested again later."""
         now_s = self._clock()
         if self._pending_since_s is None:
             self._pending_since_s = now_s
         self.pending_s = now_s - self._pending_since_s
 
-    def add_part(self, chunk: SnapshotChunk) -> None:
-        """Adds a part. Ignores one that is not the next one; a part of another snapshot restarts the download."""
+    def add(self, chunk: SnapshotChunk) -> None:
+        """Adds a chunk. Ignores one that is not the next one; a chunk of another snapshot restarts the download."""
         self._pending_since_s, self.pending_s = None, 0.0
         if chunk.number != self.number:
             self.number = chunk.number

@@ -171,7 +171,7 @@ class Feed:
                 self._retransmission.send(wire.FOLLOWING, wire.encode_addresses(addresses))
 
     def download(self) -> Download:
-        """The download of the engine's newest snapshot, begun if there is none. `receive` reads its parts."""
+        """The download of the engine's newest snapshot, begun if there is none. `receive` reads its chunks."""
         if self._download is None:
             self._missing = None
             self._download = Download(lambda number, at: self._send(wire.SNAPSHOT, number, at), self._clock)
@@ -225,7 +225,7 @@ class Feed:
             self._handle_status(wire.decode_status(frames[1]))
         elif frames[0] == wire.SNAPSHOT and self._download:
             self._silence.note_message()
-            self._download.add_part(decode_snapshot_chunk(frames[1:]))
+            self._download.add(decode_snapshot_chunk(frames[1:]))
         elif frames[0] == wire.PENDING and self._download:
             self._silence.note_message()
             self._download.note_pending()

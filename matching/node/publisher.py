@@ -2,7 +2,7 @@
 
 A reader that is too slow may lose blocks on the block socket. It notices the gap and requests them on the
 retransmission socket, which answers from the ring. A follower that needs blocks that the ring has dropped gets a
-snapshot in parts.
+snapshot in chunks.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from typing import Protocol
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
-from matching.node.retransmission.bulk_answers import BYTES_A_SECOND, BulkAnswers, SnapshotParts
+from matching.node.retransmission.bulk_answers import BYTES_A_SECOND, BulkAnswers, SnapshotReader
 from matching.node.retransmission.confirmations import Confirmations
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
@@ -23,8 +23,8 @@ from matching.transport.time_slice import TimeSlice
 _REQUESTS_A_TURN = 64
 
 
-class SnapshotSource(SnapshotParts, Protocol):
-    """Makes the snapshots of this engine too, implemented by `matching.storage.snapshot_files`."""
+class SnapshotSource(SnapshotReader, Protocol):
+    """Makes this engine's snapshots, besides reading them; implemented by `matching.storage.snapshot_files`."""
 
     def advance(self, engine: Engine, ring: Ring) -> object:
         """Makes a snapshot if one is due. `ring` ends with the newest blocks of the chain."""

@@ -24,8 +24,8 @@ def encode_snapshot_chunk(chunk: SnapshotChunk) -> list[bytes]:
 def decode_snapshot_chunk(frames: Sequence[bytes]) -> SnapshotChunk:
     """From the frames after the verb. Raises BadMessage."""
     if len(frames) != 4:
-        raise BadMessage("A part of a snapshot needs three numbers and its bytes after the verb.")
+        raise BadMessage("A chunk of a snapshot needs three numbers and its bytes after the verb.")
     number, offset, total_bytes = decode_numbers(frames[:3], 3)
     if offset + len(frames[3]) > total_bytes:
-        raise BadMessage("This part of a snapshot extends past the snapshot's end.")
+        raise BadMessage("This chunk of a snapshot extends past the snapshot's end.")
     return SnapshotChunk(number, offset, total_bytes, frames[3])

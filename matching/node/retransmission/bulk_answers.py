@@ -1,4 +1,4 @@
-"""Answers with much data for readers: blocks of the ring and parts of a snapshot.
+"""Answers with much data for readers: blocks of the ring and chunks of a snapshot.
 
 libzmq's I/O thread moves the bytes of all sockets, so a reader that requests blocks without end would delay the
 commands and answers of everyone else. These answers therefore have a rate in bytes, which readers share: each has one
@@ -24,7 +24,7 @@ _BYTES_AN_ANSWER = 1 << 20
 _MAX_WAITING = 1024
 
 
-class SnapshotParts(Protocol):
+class SnapshotReader(Protocol):
     """Reads the snapshots of this engine, implemented by `matching.storage.snapshot_files`."""
 
     def newest(self) -> int | None:
@@ -53,7 +53,7 @@ class BulkAnswers:
         counters: Counters,
         clock: Callable[[], float],
         turn: TimeSlice,
-        snapshots: SnapshotParts | None,
+        snapshots: SnapshotReader | None,
         bytes_a_second: int,
     ) -> None:
         self._socket = retransmission
@@ -107,7 +107,7 @@ class BulkAnswers:
         return self._send(reader, wire.BLOCK, *in_parts(block.data))
 
     def _send_snapshot(self, reader: bytes, number: int, offset: int) -> None:
-        """Sends the requested part of a snapshot if that is still usable, else the beginning of the newest one."""
+        """Sends the requested chunk of a snapshot if that is still usable, else the first chunk of the newest one."""
         if self._snapshots is None:
             self._send(reader, wire.MISSING, *wire.encode_numbers(0, self._ring.first))
             return
@@ -120,8 +120,8 @@ class BulkAnswers:
         self._snapshots.request()
         self._send(reader, wire.PENDING, *wire.encode_numbers(newest))
 
-    def _chunk(self, snapshots: SnapshotParts, number: int, offset: int) -> SnapshotChunk | None:
-        """A part of a snapshot.
+    def _chunk(self, snapshots: SnapshotReader, number: int, offset: int) -> SnapshotChunk | None:
+        """A chunk of a snapshot.
 
         None if it is missing, its block is not visible yet, or blocks after it were dropped.
         """

@@ -70,7 +70,7 @@ def test_readers_that_wait_are_answered_in_turn_and_each_one_once() -> None:
         for reader in (b"one", b"one", b"two", b"one"):
             readers.request_snapshot(reader)
         answered += [reader for reader, _ in readers.serve()]
-        readers.network.now_s += 0.0011  # the time of one part of a snapshot, and a little more
+        readers.network.now_s += 0.0011  # the time of one chunk of a snapshot, and a little more
     assert abs(answered.count(b"one") - answered.count(b"two")) <= 1
     assert len(answered) < 16, "not every request was due"
 
