@@ -1,8 +1,8 @@
 """A process that floods an engine, for `benchmarks.floods_bench`: one kind of message, as fast as it can.
 
-Run as `python -m benchmarks.flooding DATA_DIR KIND ADDRESS`. It uses the key of a gateway, for the state that of a
-settlement, so that it is another sender than the clients it disturbs. It discards the answers and runs until it is
-terminated.
+Run as `python -m benchmarks.flooding DATA_DIR KIND ADDRESS`. It uses the key of a gateway, or that of settlement to
+request the state. So the engine counts it as another sender than the clients that it disturbs. It discards the answers
+and runs until it is terminated.
 """
 
 import sys

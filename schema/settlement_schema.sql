@@ -1,6 +1,6 @@
 -- The tables of the SQL store, as `manage.py migrate` makes them in SQLite; PostgreSQL's have the same names and keys.
--- A test holds this file equal to the models (settlement/models.py). docs/decisions/0013-rows-of-the-store.md says what
--- rows and keys mean.
+-- A test checks that this file equals the models (settlement/models.py). docs/decisions/0013-rows-of-the-store.md says
+-- what rows and keys mean.
 
 BEGIN;
 --

@@ -249,7 +249,7 @@ class _HeldLease:
 
 
 def _place() -> str:
-    """Tells apart what cannot see each other's processes: machines, their starts, containers."""
+    """Identifies this boot of this machine and its process namespace, in which a process number has a meaning."""
     try:
         return f"{_BOOT.read_text(encoding='ascii').strip()}-{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:

@@ -143,7 +143,7 @@ class ReplicaFeeds:
         return min([self._silence.for_s, *(member.silent_for_s for member in self._members)])
 
     def move(self, addresses: wire.Addresses) -> None:
-        """Adds this engine to those it reads unless it is a known replica: its epoch is then not the log's."""
+        """Reads from this engine too, unless it is a known replica. Any other engine leads in an epoch of its own."""
         if all(member.address != addresses.commands for member in self._members):
             self._members.append(_Member(addresses.commands, self._network))
 
@@ -155,7 +155,7 @@ class ReplicaFeeds:
                 member.feed.confirm(confirmation)
 
     def refusal(self) -> wire.Refused | None:
-        """The last refusal of a confirmation by the only replica; one of several is itself refused instead."""
+        """The last refusal of a confirmation by the only replica. Of several, one that refuses is itself refused."""
         return self._refusal
 
     def close(self) -> None:
@@ -264,7 +264,7 @@ class ReplicaFeeds:
         member.addresses, member.instance, member.reason = found, instance, ""
 
     def _repeat_confirmation(self, member: _Member) -> None:
-        """Confirms to a replica that lags behind the blocks that it has by now, or its ring would fill up."""
+        """Confirms to a slow replica the blocks that it has published by now; otherwise its ring would fill up."""
         status = member.status()
         if member.feed is None or status is None or status is member.reconfirmed:
             return

@@ -4,8 +4,8 @@ Small batches share a block. A block ends after `block_commands` commands and af
 command whose (client, number) was applied before is not applied again; its answer is read from the blocks in the ring.
 A batch that skips numbers is refused, and its client sends it again: an earlier batch was lost or is delayed.
 
-A turn may have a budget of orders touched (`Engine.touched`). When it is used up, the turn ends; the batches that are
-not finished then are to be given to the sequencer again.
+A turn may have a budget of orders touched (`Engine.touched`). When it is used up, the turn ends, and the caller passes
+the unfinished batches to the sequencer again.
 
 The cost is a few array operations per batch and per block, none per command. It uses no socket; the clock is injected.
 """
