@@ -52,7 +52,11 @@ class EngineMetrics(Collector):
                 self._connections.closed,
             ),
             ("engine_clock_jumps", "How often the clock of blocks became implausible.", counters.clock_jumps),
-            ("engine_passed_over", "Invalid messages in the replicas' log, which were skipped.", board.passed_over),
+            (
+                "engine_skipped_messages",
+                "Invalid messages in the replicas' log, which were skipped.",
+                board.skipped_messages,
+            ),
         ):
             yield CounterMetricFamily(name, text, value=count)
         for name, text, value in (

@@ -59,7 +59,7 @@ class StatusBoard:
     clock_fault: str = ""  # what is wrong with the clock that would date blocks
     is_catching_up: bool = False  # a replica that has not applied all messages that its log had at the start
     instance: str = ""  # random id of a replica's process
-    passed_over: int = 0  # invalid messages in a replica's log, which were skipped
+    skipped_messages: int = 0  # invalid messages in a replica's log, which were skipped
 
     # The answers for registry and depth at the newest block: with many instruments they take tens of milliseconds.
     _answered_at: object = field(default=None, init=False)
@@ -128,7 +128,11 @@ class StatusBoard:
         }
 
     def _replica_fields(self) -> dict[str, Any]:
-        return {"instance": self.instance, "catching_up": self.is_catching_up, "passed_over": self.passed_over}
+        return {
+            "instance": self.instance,
+            "catching_up": self.is_catching_up,
+            "skipped_messages": self.skipped_messages,
+        }
 
     def answer(self, verb: bytes) -> bytes:
         """The answer to one of `wire.QUESTIONS`, as JSON."""

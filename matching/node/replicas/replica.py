@@ -212,7 +212,7 @@ class Replica:
 
     def _skip(self, message: Logged, reasons: dict[int, str]) -> None:
         for reason in reasons.values():
-            self._board.passed_over += 1
+            self._board.skipped_messages += 1
             log.warning("replica.message_skipped", offset=message.offset, reason=reason)
 
     def _answer_and_publish(self, done: Sequenced, waiting: Sequence[Waiting]) -> None:

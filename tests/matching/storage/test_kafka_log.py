@@ -155,7 +155,7 @@ def test_a_foreign_transaction_does_not_block_readers_and_is_reported_as_skipped
         stranger.flush()
         client.call([deposit(1, "while it is open")])
         until_equal(one, other)
-        assert one.parts.board.passed_over == other.parts.board.passed_over == 1
+        assert one.parts.board.skipped_messages == other.parts.board.skipped_messages == 1
         stranger.commit_transaction()
     with replicas(kafka, topic, MemoryHistory()) as (one, _):
         stranger = Producer({"bootstrap.servers": kafka.address})
@@ -273,7 +273,7 @@ def test_foreign_messages_in_the_topic_are_skipped_by_all_replicas(kafka: Server
         client.call([deposit(1, "after")])
         until_equal(one, other)
         assert [block.data for block in blocks(one)] == [block.data for block in blocks(other)]
-        assert one.parts.board.passed_over == other.parts.board.passed_over == 4
+        assert one.parts.board.skipped_messages == other.parts.board.skipped_messages == 4
 
 
 def test_a_restarted_replica_continues_at_its_position_in_the_log(kafka: Server, topic: Topic) -> None:

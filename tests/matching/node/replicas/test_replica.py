@@ -87,7 +87,7 @@ def test_a_batch_in_the_log_twice_is_applied_once() -> None:
         client.call([deposit(1, "more")])
         until_equal(one, other)
         assert one.parts.engine.block_number == before + 1
-        assert one.parts.board.passed_over == 0
+        assert one.parts.board.skipped_messages == 0
 
 
 def test_a_message_that_the_log_delivers_again_is_ignored() -> None:
@@ -183,7 +183,7 @@ def test_all_replicas_skip_the_same_invalid_messages() -> None:
         client.call([deposit(1, "more")])
         until_equal(one, other)
         assert [block.data for block in blocks(one)] == [block.data for block in blocks(other)]
-        assert one.parts.board.passed_over == other.parts.board.passed_over == 5
+        assert one.parts.board.skipped_messages == other.parts.board.skipped_messages == 5
         assert engine.clients[900] == 1
         assert 901 not in engine.clients
 
