@@ -59,7 +59,7 @@ def make_key(
         chosen = tuple(dict.fromkeys(accounts or (old[-1].accounts if old else ())))
         if role is KeyRole.TRADER and not chosen:
             raise KeyRefused("A trader's key needs the accounts that it may use: give --account NUMBER.")
-        # The file first: a registered key without its secret would be of no use, the other way round it is made again.
+        # The file first: a registered key without its secret is useless; a file without a registered key is replaced.
         own = keys.make_key(role, name, chosen).own
         register = register.with_key(RegisteredKey(own.public, role, name, chosen, signing=own.signing))
         keys.write_register(encode_signed(register, root))
