@@ -188,6 +188,7 @@ def answer(answers: ForkedAnswers) -> bytes:
 
 
 def open_files() -> set[str]:
+    """Compare with <=, because files of earlier tests may be closed meanwhile."""
     return set(os.listdir("/proc/self/fd"))
 
 
@@ -200,7 +201,7 @@ def test_an_answer_is_made_from_the_memory_at_the_fork(exchange: KernelExchange)
         assert answer(answers) == expected
         exchange.engine.timestamp_ns -= 1
         assert answers.outcome() is None
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def fails() -> bytes:
@@ -216,7 +217,7 @@ def test_an_answer_that_cannot_be_made_is_empty() -> None:
     answers, before = ForkedAnswers(), open_files()
     answers.begin(fails)
     assert answer(answers) == b""
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_an_answer_that_takes_too_long_is_empty() -> None:
@@ -237,7 +238,7 @@ def test_an_answer_is_empty_if_no_process_can_be_made(monkeypatch: pytest.Monkey
     monkeypatch.undo()
     answers.begin(lambda: b"made")
     assert answer(answers) == b"made"
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_closing_kills_a_child_that_still_makes_an_answer() -> None:
@@ -246,7 +247,7 @@ def test_closing_kills_a_child_that_still_makes_an_answer() -> None:
     child = newest_child()
     answers.close()
     assert birth(child) is None
-    assert open_files() == before
+    assert open_files() <= before
 
 
 @pytest.mark.usefixtures("forgotten_children")
