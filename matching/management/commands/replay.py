@@ -25,7 +25,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         size, number = whole_number(1, MAX_BLOCK_COMMANDS), whole_number(1)
         parser.add_argument("file", type=Path, metavar="COMMANDS.jsonl", help="-: standard input")
-        parser.add_argument("--events", type=Path, metavar="EVENTS.jsonl", help="written whole or not at all")
+        parser.add_argument(
+            "--events", type=Path, metavar="EVENTS.jsonl", help="write the events to this file, whole or not at all"
+        )
         parser.add_argument(
             "--block-size", type=size, default=512, metavar="N", help="commands per block (default 512)"
         )
