@@ -12,13 +12,15 @@ the connection to the store. One seed determines all faults of a run.
     settlement_process
                 settlement, restarted whenever it ends
     traffic     clients and the answers that they received
-    keys        the key register, and who has which key
-    key_operator
+    trust.keys  the key register, and who has which key
+    trust.key_operator
                 replaces keys while they are used
-    intruders   send what their keys do not permit
+    trust.intruders
+                send what their keys do not permit
     checks      invariants that must hold after a run
-    forger      sends the engines confirmations of blocks that are not durable
-    forged_blocks
+    trust.forger
+                sends the engines confirmations of blocks that are not durable
+    trust.forged_blocks
                 blocks whose events are not what their commands give
     defects     defects to plant, each of which the checks must find
     run, seeds  one seed from start to checks; many seeds in parallel

@@ -165,7 +165,7 @@ class World:
         self.scheduler = Scheduler()
         self.rates = Rates(**drawn(self.rng, _MAX_RATES))
         self.key_rng = random.Random(f"keys {seed}")  # noqa: S311 (as above)
-        """Of its own, so that a seed without such events gives the same run as before there were any."""
+        """Separate from `rng`: a run without events around keys is the same as before such events were added."""
         has_key_events = seed % 2 == 1
         self.key_rates = KeyRates(**drawn(self.key_rng, _MAX_KEY_RATES)) if has_key_events else KeyRates()
         self.counts: Counter[str] = Counter()

@@ -22,7 +22,7 @@ _EVERY_S = 1.0
 _RETRY_S = 10.0
 _KEPT = 1000
 _LAST_WRITES_S = 5.0
-"""A process waits so long at its end for the places to get what they lack."""
+"""How long a process that ends waits for the places to get what they lack."""
 
 
 class Delivery:

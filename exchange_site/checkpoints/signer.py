@@ -32,11 +32,11 @@ _PAGE_BLOCKS = 64
 _PAUSE_S = 0.005
 """After a page of the store, so that the process's main thread runs while a long chain is read."""
 _LAST_BLOCKS = 10_000
-"""A process that ends leaves more blocks than these to its next start."""
+"""If the chain is more blocks than this behind when the process ends, the next start continues it."""
 _AFTER_DIFFERENCE_S = 60.0
 """Time before the chain is followed again after it differed from the store's: it may have to be read from block 1."""
 _LAST_STEP_S = 5.0
-"""A process waits so long at its end for its last checkpoint to be signed."""
+"""How long a process that ends waits for its last checkpoint to be signed."""
 
 
 class OwnBlocks(NamedTuple):

@@ -155,7 +155,10 @@ class ReplicaFeeds:
                 member.feed.confirm(confirmation)
 
     def refusal(self) -> wire.Refused | None:
-        """The last refusal of a confirmation by the only replica. Of several, one that refuses is itself refused."""
+        """The last refusal of a confirmation, if its sender is the only replica.
+
+        If there are others, a replica that refuses a confirmation is itself refused (`refuse`).
+        """
         return self._refusal
 
     def close(self) -> None:

@@ -169,7 +169,7 @@ class Follower:
         return True
 
     def _add_to_ring(self, block: Block) -> None:
-        """Adds a block to the ring that the snapshot includes: settlement may still need it from this engine."""
+        """Adds to the ring a block that the snapshot includes: settlement may still need it from this engine."""
         before, engine = self.ring.get(block.number - 1), self.engine
         block.verify(block.number, before.hash if before is not None else block.prev_hash)
         if block.number == engine.block_number and block.hash != engine.state_hash:

@@ -43,8 +43,9 @@ from matching.core.layout import NO_ASK
 def apply_all(commands: Any, rows: Any, pools: Any, budget: Any) -> Any:
     """Applies COMMAND records in order; returns how many EVENT records it wrote to `rows`.
 
-    It stops after the command with which events written and orders looked at exceed `budget`; the caller sees from
-    NEXT_COMMAND_SEQUENCE how many commands were applied. Before it, `state[LOOKED_AT]` is 0.
+    It stops when the number of events written plus that of orders looked at exceeds `budget`, always after a whole
+    command; the caller sees from NEXT_COMMAND_SEQUENCE how many commands were applied. At the call,
+    `state[LOOKED_AT]` is 0.
 
     The caller has reserved the pools for that many commands (`pools.reserve`). `rows` has room for 4 events for each
     command and one for each open order. Commands on reference data are not applied here; such a command is the last of

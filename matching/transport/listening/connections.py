@@ -48,7 +48,7 @@ SUBSCRIBER_BYTES = 64 << 10
 """A subscriber sends its handshake, its subscriptions and nothing else."""
 _CHECKS_OF_LONG_MESSAGE = 3  # consecutive; bytes take a while from the kernel through libzmq
 _EVENTS_A_TURN = 128
-"""Of one socket: then connections over the limit are closed, before more are counted."""
+"""Events of one socket that are read before connections over the limit are closed."""
 _UNPROVED_BYTES = 250
 """CURVE sends less than this before the peer has proved its key: a greeting of 64 and a WELCOME of 170 bytes."""
 _RESERVED_FILES = 256

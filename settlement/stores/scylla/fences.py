@@ -221,7 +221,7 @@ class Fences:
         raise StoreUnavailable(f"Another engine is beginning epoch {epoch.number} at the same time.")
 
     def _resolve_proposals(self, after: Sequence[_EpochRow], matters: Callable[[Epoch], bool]) -> list[_EpochRow]:
-        """The epochs after every proposed one that `matters` has been voided or has begun."""
+        """Voids the proposed epochs that `matters` selects, unless they begin first; returns the epochs afterwards."""
         if not any(known.state == "proposed" and matters(known.epoch) for known in after):
             return list(after)
         for known in after:
