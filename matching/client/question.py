@@ -1,8 +1,9 @@
-"""A question to an engine. It is repeated until it is answered; a costly one only after it was lost.
+"""A question to an engine. It is repeated until it is answered; a costly one only if it seems lost.
 
-Connections keep messages in order, and engines answer questions in order. After a costly question the client asks for
-the status. If the status is answered first, the question or its answer was lost, because a connection broke or a queue
-was full. Until then the engine is still working on the question.
+Connections keep messages in order. After a costly question the client asks for the status. If the status is answered
+first, the question or its answer seems lost, because a connection broke or a queue was full, and the client asks again.
+An engine that makes the answer in another process (`matching.node.costly_answers`) answers the status meanwhile, too.
+It may then make the answer twice; the client uses the first one.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from matching.transport import wire
 
 _SILENT_S = 1.0
 _SILENT_AT_WORK_S = 5.0
-"""An engine that works on a costly answer sends nothing else, so it is allowed a longer silence."""
+"""An engine that makes a costly answer in its own thread sends nothing meanwhile: it is allowed a longer silence."""
 
 
 class Question:

@@ -61,9 +61,9 @@ PENDING = b"pending"
 
 PROMOTIONS = frozenset((PROMOTE, PROMOTE_FORCED))
 QUESTIONS = frozenset((REGISTRY, STATUS, STATE, DEPTH))
-"""Verbs of clients that carry only a correlation id and are answered at once."""
+"""Verbs of clients that carry only a correlation id. All but COSTLY_QUESTIONS are answered at once."""
 COSTLY_QUESTIONS = frozenset((STATE,))
-"""Questions that take an engine about a second with a million balances: clients must not repeat them in one call."""
+"""Questions whose answers take about a second with a million balances. A client repeats one only if it seems lost."""
 
 # Codes in the refusal of a whole message.
 ENGINE_HALTED = "engine_halted"
