@@ -213,7 +213,7 @@ class _AdvisoryLock:
 
 
 class _HeldLease:
-    """The owner's text names the process and, behind a bar, what tells whether it can still run."""
+    """The owner is a text: the process in words, "|", and the data by which `_is_dead` sees whether it still runs."""
 
     def __init__(self, lease: Lease, what: str) -> None:
         self._lease = lease

@@ -25,7 +25,7 @@ NEWEST_TRADES = 12
 NEWEST_BLOCKS = 12
 MAX_COUNTED_DEAD_LETTERS = 50
 CACHE_S = 3
-"""Cache time of the values that need a row for every instrument, whatever the number of open browsers."""
+"""Values that need a row of every instrument are read at most this often, however many browsers are open."""
 _MINUTE_NS = 60_000_000_000
 
 Depth = Mapping[str, Mapping[str, Sequence[Sequence[int]]]]

@@ -18,7 +18,7 @@ class RecentBlocks:
         self._bytes = 0
 
     def add(self, blocks: Sequence[StoredBlock]) -> None:
-        """Adds stored blocks in the order of the chain. A block that comes again replaces the first one."""
+        """Adds stored blocks in the order of the chain. A block that is stored again replaces its earlier copy."""
         for block in blocks:
             replaced = self._by_number.get(block.number)
             self._by_number[block.number] = block

@@ -136,7 +136,7 @@ class Signer:
             )
 
     def _with_page(self, at: ChainPoint, last: int) -> ChainPoint:
-        """Some blocks further: one of this process, else some of the store."""
+        """The point after this process's next block or, if it lacks that, after the store's next page."""
         own = self._blocks.get(at.block_number + 1)
         if own is not None:
             return at.after(own)

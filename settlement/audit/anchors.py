@@ -83,7 +83,7 @@ def read_anchor(source: str, register: KeyRegister) -> list[Anchor]:
 
 
 def stored_anchors(store: Store, last: int, register: KeyRegister) -> tuple[list[Anchor], str | None]:
-    """The store's own checkpoints up to block `last`, and a sentence about one that nobody valid has signed."""
+    """The store's own checkpoints up to block `last`, and a sentence about one that no registered key has signed."""
     anchors, invalid = [], None
     for row in store.signed_checkpoints(last):
         place = f"The store, block {row.block_number}"

@@ -96,9 +96,9 @@ def continuation(head: Link, logs: Iterable[KeptLog], epochs: Sequence[Epoch]) -
 
 
 def implied_epochs(links: Iterable[Link]) -> list[Epoch]:
-    """The epochs that the blocks are of, from their first block here on: a block of an older epoch is overruled there.
+    """The epochs of these blocks. Each begins with its first block here; from there on it overrules older epochs.
 
-    They have no engine and no addresses.
+    Their engines and addresses are not known and left empty.
     """
     first: dict[int, Link] = {}
     for link in links:

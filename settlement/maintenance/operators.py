@@ -11,7 +11,7 @@ _MODELS = ("auth.group", "auth.user")
 
 
 def dump(alias: str) -> str:
-    """From this database, with the hashes of passwords, by name and not by number."""
+    """Users, with the hashes of their passwords, and groups in this database; they refer to each other by name."""
     text = StringIO()
     options = {"use_natural_foreign_keys": True, "use_natural_primary_keys": True, "database": alias}
     call_command("dumpdata", *_MODELS, **options, stdout=text)

@@ -5,7 +5,7 @@ against a newer one and a repeated write changes nothing. The write time of a pr
 high bits. The generation increases whenever projections are dropped or reset, so that their deletes hide the earlier
 rows, but not rows that are written again with the same sequences.
 
-ScyllaDB rejects timestamps in the future. Those of generation 51, as microseconds since 1970, would be late in 2026.
+ScyllaDB rejects timestamps in the future. Those of generation 51, in microseconds since 1970, begin in November 2026.
 """
 
 from collections.abc import Iterable, Iterator
