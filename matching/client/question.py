@@ -2,8 +2,8 @@
 
 Connections keep messages in order. After a costly question the client asks for the status. If the status is answered
 first, the question or its answer seems lost, because a connection broke or a queue was full, and the client asks again.
-An engine that makes the answer in another process (`matching.node.costly_answers`) answers the status meanwhile, too.
-It may then make the answer twice; the client uses the first one.
+An engine that makes the answer in another process (`matching.node.costly_answers`) answers the status meanwhile, too,
+and ignores the same question until it has sent the answer.
 """
 
 from collections.abc import Callable

@@ -72,6 +72,9 @@ class CostlyAnswers:
         return max(0.0, self._costly.due_in_s) if self._waiting else float("inf")
 
     def ask(self, asked: Asked) -> None:
+        """Keeps a question. Ignores the one whose answer is being made: clients ask again while they wait."""
+        if asked == self._begun:
+            return
         if asked.sender in self._waiting or len(self._waiting) < _MAX_WAITING:
             self._waiting[asked.sender] = asked
         else:

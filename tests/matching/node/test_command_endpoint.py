@@ -193,6 +193,23 @@ def test_commands_and_questions_go_on_while_a_state_is_made(
     assert len(maker.begun) == 2
 
 
+def test_a_question_that_is_repeated_while_its_answer_is_made_is_answered_once(
+    patient: CommandEndpoint, socket: ScriptedSocket, maker: SlowMaker
+) -> None:
+    socket.inbox = [[b"a", wire.STATE, FIRST]]
+    patient.receive()
+    socket.inbox = [[b"a", wire.STATE, FIRST]]
+    patient.receive()
+    maker.made = b"{}"
+    patient.receive()
+    patient.receive()
+    assert answered(socket) == [(b"a", wire.STATE, FIRST)]
+    assert len(maker.begun) == 1
+    socket.inbox = [[b"a", wire.STATE, FIRST]]
+    patient.receive()
+    assert len(maker.begun) == 2, "the answer was lost"
+
+
 def test_a_state_that_could_not_be_made_is_counted_and_the_next_one_is_begun(
     patient: CommandEndpoint, socket: ScriptedSocket, maker: SlowMaker, board: StatusBoard
 ) -> None:
