@@ -1,7 +1,7 @@
 """The keys of a first start: root key, one key for each role that the programs of one machine need, and a register.
 
-They let `make run` and every command on one machine work without a step by hand. Another machine of the same exchange
-gets root.pub and its own key file before its first start, and then nothing is made there.
+They let `make run` and every command with one DATA_DIR work without a step by hand. Another DATA_DIR of the same
+exchange gets root.pub and its own key file before its first start, and then nothing is made there.
 """
 
 import os
