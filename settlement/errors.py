@@ -15,7 +15,7 @@
         ├── NotBuiltIn          a setting requires something that this program does not have
         ├── NotReady            settlement has not processed enough blocks: start it, or wait
         ├── BackupUnusable      a backup is incomplete, damaged or of another version: take another one
-        ├── StoreNotEmpty       a backup is restored into an empty store: give it one
+        ├── StoreNotEmpty       the store has other blocks or epochs than the backup: restore into an empty one
         ├── QuarantineUnusable  the folder of a quarantine cannot be read or written: repair the disk
         ├── SpillUnusable       the spill cannot be read or cleared: repair the disk
         ├── TrailUnusable       the CSV trail cannot be read or written: check the file

@@ -57,7 +57,7 @@ class Lease(Protocol):
         """The owner afterwards: this one, or another. `instead_of`: an owner that is known to be dead."""
 
     def renew(self, owner: str) -> bool:
-        """Whether it was this owner's until now."""
+        """Renews the lease; returns False if it has ended or is another owner's."""
 
     def end(self, owner: str) -> None: ...
 

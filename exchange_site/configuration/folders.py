@@ -15,7 +15,7 @@ _NAMED = 3
 
 
 class Problem(NamedTuple):
-    """Who else has access to a folder, and the command that ends it after `advice`."""
+    """Who else has access to a folder (`text`). `advice` introduces `command`, which ends this access."""
 
     text: str
     advice: str

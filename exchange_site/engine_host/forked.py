@@ -43,7 +43,10 @@ class ForkedTask:
         self.pause_s = 0.0  # how long the last fork took
 
     def begin(self, work: Callable[[], object], keeps: int | None = None) -> None:
-        """`work` may only read memory, and may write to the file `keeps`. Raises OSError if the fork fails."""
+        """Raises OSError if the fork fails.
+
+        `work` may only read memory, and write to the file with the descriptor `keeps`, which the child keeps open.
+        """
         self._began_s = time.monotonic()
         child = os.fork()
         if child == 0:

@@ -36,7 +36,8 @@ class InFlight:
 class LostCommands:
     """Refusals of the oldest batch, in a row, by an engine that lacks earlier commands of this client.
 
-    A single refusal may be old and have been delayed. Several over some time, without an answer, are certain.
+    A single refusal may be old and have been delayed. After several over some time, and no answer in between, it is
+    certain that the commands are lost.
     """
 
     refusals: int = 0

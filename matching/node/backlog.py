@@ -89,7 +89,7 @@ class Backlog:
         return others
 
     def keep(self, batches: Sequence[Waiting], done: Sequenced) -> list[Waiting]:
-        """Puts what a turn did not finish of its costly sender's batches into its lane. Returns the other batches."""
+        """Puts the unfinished batches of a turn's costly sender into its lane. Returns those of other senders."""
         if done.costly is None:
             return []
         costly = batches[done.costly].received.lane

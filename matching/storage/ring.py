@@ -156,7 +156,7 @@ class Ring:
     def index(self) -> None:
         """Indexes the requests of the newest blocks.
 
-        `find` also does this; called after the answers, it delays none.
+        `find` does this too. Call it when the answers are sent: then it delays none of them.
         """
         for block in self._unindexed:
             self._remember_requests(block)

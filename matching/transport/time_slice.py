@@ -52,7 +52,10 @@ class CostlyWork:
 
 
 class Pace:
-    """A rate in bytes: what is counted takes its time at that rate, and nothing more is due once BURST_S is ahead."""
+    """Limits a rate in bytes. `count` adds the time that bytes take at that rate.
+
+    More may be sent from BURST_S before the end of that time.
+    """
 
     def __init__(self, clock: Callable[[], float], bytes_a_second: int) -> None:
         self._clock = clock
@@ -61,7 +64,7 @@ class Pace:
 
     @property
     def due_in_s(self) -> float:
-        """Seconds, zero or below if something is due."""
+        """Seconds until more may be sent, zero or below if it may be sent now."""
         return self._next_s - self._clock() - BURST_S
 
     def count(self, size: int) -> None:

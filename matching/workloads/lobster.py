@@ -306,7 +306,7 @@ def _check_order(message: Message) -> None:
 
 @dataclass
 class Executions:
-    """Counts of recorded executions by the order that the converted command traded with first."""
+    """Counts of recorded executions, by the order that the converted command traded with first, if it traded."""
 
     recorded_order: int = 0
     other_order: int = 0

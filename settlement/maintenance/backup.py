@@ -5,7 +5,7 @@
     keys/               key files and register; root.key only on request
     engine-id           the name of the engine, which the epochs name
     accounts.json       operators: users and groups of the back office, with the hashes of their passwords
-    dead_letters.json   blocks whose rows the store rejected, for the record
+    dead_letters.json   blocks whose rows the store rejected; a restore adds them as resolved
     manifest.json       the last block, the epochs, and size and SHA-256 of every other file; written last
 
 Rows are not in it: trades, orders, ledger entries, balances and the CSV trail are made again from the blocks.

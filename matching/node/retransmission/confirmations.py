@@ -39,7 +39,7 @@ class Confirmations:
         self._logged_since_s = clock()
 
     def begin(self, store: bytes) -> None:
-        """Accepts confirmations for the store with this identity. An engine that does not lead ignores all of them."""
+        """Accepts confirmations for the store with this identity. Until then all are ignored, as on a follower."""
         self._store = store
 
     def take(self, peer: bytes, told: wire.Confirmation) -> wire.Refused | None:

@@ -25,7 +25,7 @@ _DATE = Struct(">iI")
 
 
 def trades_of(symbol: str) -> str:
-    """The tree of the slices that hold trades of an instrument."""
+    """The tree of the ranges of SLICE_SIZE sequences that hold trades of an instrument."""
     return f"trades of {symbol}"
 
 

@@ -35,7 +35,7 @@ class ScyllaLease:
         return str(found[0][0]) if found else ""
 
     def renew(self, owner: str) -> bool:
-        """Whether it was this owner's until now."""
+        """Renews the lease; returns False if it has ended or is another owner's."""
         row = self._session.one(cql.REPLACE_LEASE, (self.ttl_s, owner, self._shard, owner))
         return bool(row and row[0])
 
