@@ -63,7 +63,7 @@ class Lease(Protocol):
 
 
 class NeverLost:
-    """A lock on a file."""
+    """A lock on a file: its process holds it until it ends, so there is nothing to check."""
 
     def check(self) -> None:
         pass

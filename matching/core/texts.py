@@ -1,4 +1,4 @@
-"""Hashes of the strings in commands: client order ids and references. The kernel works on the hashes only."""
+"""Hashes of the strings in commands: client order ids, references, definitions. The kernel works on the hashes only."""
 
 from collections.abc import Iterable
 

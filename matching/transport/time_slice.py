@@ -52,9 +52,9 @@ class CostlyWork:
 
 
 class Pace:
-    """Limits a rate in bytes. `count` adds the time that bytes take at that rate.
+    """Limits a rate in bytes: sent bytes are followed by a wait, as long as they take at that rate.
 
-    More may be sent from BURST_S before the end of that time.
+    `count` adds their time to the wait. The next bytes may be sent BURST_S before it is over.
     """
 
     def __init__(self, clock: Callable[[], float], bytes_a_second: int) -> None:

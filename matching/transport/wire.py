@@ -12,7 +12,10 @@
         ← block, part, …              each block once, in order
         ← status, JSON                every HEARTBEAT_S
     retransmission socket (engine ROUTER, readers DEALER)
-        → blocks, first, last         ← block, part, …, several times, then sent, last | or missing, first, oldest held
+        → blocks, first, last
+        ← block, part, …              the first of these blocks, as many as one answer may hold
+        ← sent, number                the last block of the answer; the reader requests the rest again
+            | missing, first, oldest held
         → confirm, CONFIRMATION       all blocks up to this one are durable in that store or its settlement's spill
         ← refused, JSON               if it is of another store or chain; an accepted one is not answered
         → status, correlation         ← status, JSON, correlation

@@ -60,7 +60,8 @@ def audit(
 
     Raises AnchorUnusable, StoreError.
     """
-    # Anchors first: a checkpoint is signed after its block is stored, so no later block than the store's last is found.
+    # Anchors are read before the end of the store. A checkpoint is signed after its block is stored, so no valid anchor
+    # is of a block after that end, even while blocks are added.
     given = [anchor for source in sources for anchor in read_anchor(source, register)]
     last = store.appended().block_number
     own, invalid = stored_anchors(store, last, register)

@@ -217,7 +217,7 @@ def _is_anything_kept(facts: Facts) -> bool:
 
 
 def _of_waiting_blocks(facts: Facts) -> Iterator[Finding]:
-    """What a start of engine or settlement takes up, if they do not run."""
+    """Blocks that the store lacks, in a spill or write-ahead log that no running process reads."""
     head = facts.store.appended.block_number
     for log in facts.logs:
         if log.last <= head:

@@ -48,9 +48,9 @@ class Plan(NamedTuple):
     first: int
     last: int  # of the blocks that are taken out
     hash: int  # of block `first`, as the store has it
-    end: int  # the last block of the chain afterwards; from `first` on they are of the logs
+    end: int  # the last block of the chain afterwards; its blocks from `first` on come from the logs
     epoch: Epoch  # begins after `end`
-    is_replaced: bool = False  # in the store, by an earlier call that was killed later
+    is_replaced: bool = False  # an earlier call, which was killed afterwards, has replaced the blocks in the store
 
 
 class Done(NamedTuple):
@@ -113,7 +113,10 @@ def quarantine(
 
 
 def _replace(place: Place, wanted: Plan, folder: Path, progress: Progress) -> None:
-    """Keeps the blocks, takes back rows and trail, then the blocks. The order makes it repeatable."""
+    """Copies the blocks to `folder`, drops their rows, cuts their lines out of the trail, replaces them in the store.
+
+    In this order it can be repeated after it was killed.
+    """
     store, sources = place.store, kept_blocks.sources(place.data_dir)
     before = _before(store, wanted.first)
     if not (folder / "record.json").exists():

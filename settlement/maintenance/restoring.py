@@ -28,7 +28,7 @@ class Place(NamedTuple):
     clock: Clock
     options: Options
     leader: Epoch
-    """Name and addresses of the engine of DATA_DIR, for epochs that only the blocks still tell of."""
+    """Name and addresses of the engine of DATA_DIR, for epochs that are known only from the blocks."""
 
 
 class Restored(NamedTuple):

@@ -65,7 +65,7 @@ class Fences:
         )
 
     def _refuse_gap(self, written: Checkpoint, blocks: Sequence[StoredBlock]) -> None:
-        """`written` may be overruled by an epoch; then blocks that continue it are fenced."""
+        """Accepts blocks that continue `written`, even if an epoch overrules it: `append` refuses those as fenced."""
         if (blocks[0].number, blocks[0].prev_hash) != (written.block_number + 1, written.hash):
             refuse_gap(self.resolved_head(), blocks, self._hash_of)
 
