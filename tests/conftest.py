@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -56,6 +57,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepares a process that runs tests; not the controller of pytest-xdist, which distributes them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell without job control has started the tests in the background. The programs that they start, and
+        # interrupt, would ignore the signal too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         use_share_of_ports(int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"])
     elif config.getoption("numprocesses"):
