@@ -162,7 +162,7 @@ class Client:
 
     def _fill_in(self, sent: Sent, answer: wire.Answer) -> None:
         if any(_names_unknown(segment.events, self._stream.edge.registry) for segment in answer.segments):
-            self._stream.refresh()
+            self._stream.refresh_after_answers()
         for token, result in zip(sent.tokens, results(sent, answer, self._stream.edge.registry), strict=True):
             self._results[token] = result
 
@@ -185,7 +185,11 @@ def results(sent: Sent, answer: wire.Answer, registry: Registry) -> Iterator[Res
 
 
 def _names_unknown(events: Records, registry: Registry) -> bool:
-    """Whether an event has an asset or instrument that this registry lacks: another client may have added it."""
+    """Whether an event has an asset or instrument that this registry lacks: another client may have added it.
+
+    A rejection is written without names, and its id may be that of an asset or of an instrument.
+    """
+    events = events[events["kind"] != EventKind.REJECTED]
     ids = events["instrument"]
     known = np.where(np.isin(events["kind"], _ASSET_EVENTS), len(registry.assets), len(registry.instruments))
     return bool(((ids >= known) & (ids != NONE_ID)).any())

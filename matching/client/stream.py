@@ -13,7 +13,7 @@ from matching.client.edge import BatchBuilder, Edge, Refusal
 from matching.client.in_flight import Answered
 from matching.core.blocks import Records
 from matching.core.codes import FIRST_REFERENCE_COMMAND, CommandKind, EventKind, Reason
-from matching.core.errors import BadDefinition, BadMessage
+from matching.core.errors import BadDefinition, BadMessage, EngineRefused, NoAnswer
 from matching.core.registry import Registry
 from matching.transport import wire
 
@@ -69,6 +69,19 @@ class CommandStream:
         self._stale = False
         self.is_loaded = True
 
+    def refresh_after_answers(self) -> None:
+        """Loads the registry to read answers that have arrived.
+
+        Raises NoAnswer also if the engine refuses, for example because the key was revoked: EngineRefused would say
+        that the commands were not applied.
+        """
+        try:
+            self.refresh()
+        except EngineRefused as error:
+            raise NoAnswer(
+                f"The commands were applied, but the engine does not give the names in its answers: {error}"
+            ) from error
+
     def make_room(self) -> None:
         """Sends a full batch, or one that ends with a definition. Call before `add`; may be repeated after NoAnswer."""
         if self._builder.ends_block or self._defines:
@@ -102,7 +115,7 @@ class CommandStream:
             self.collect(_POLL_S)
         self._defines = False
         if self._stale:
-            self.refresh()
+            self.refresh_after_answers()
         self._looked_up.clear()
 
     def collect(self, timeout_s: float) -> None:

@@ -95,6 +95,30 @@ def test_many_definitions_do_not_load_the_registry_again(running_leader: Running
         assert asked[wire.REGISTRY] == 0
 
 
+def test_a_rejected_deposit_does_not_load_the_registry_again(client: Client, asked: Counter[bytes]) -> None:
+    client.call([*DEFINITIONS, deposit(1, "once", asset="USD")])
+    before = asked[wire.REGISTRY]
+    (result,) = client.call([deposit(1, "once", asset="USD")])
+    assert result.rejected == "duplicate_reference"
+    assert asked[wire.REGISTRY] == before
+
+
+def test_names_that_the_engine_refuses_to_give_leave_the_commands_applied(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses() -> None:
+        raise EngineRefused(wire.NOT_PERMITTED, "The key is revoked.")
+
+    client.call(DEFINITIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(client._stream, "refresh", refuses)
+        patch.setattr("matching.client.client._names_unknown", lambda events, registry: True)
+        with pytest.raises(NoAnswer, match=r"were applied, but .* names in its answers: The key is revoked"):
+            client.call([deposit(1, "a")])
+    (result,) = client.retry()
+    assert result.rejected is None
+
+
 def test_definitions_of_two_clients_in_turn_are_known_to_both(running_leader: Running, asked: Counter[bytes]) -> None:
     with Client(running_leader.commands) as one, Client(running_leader.commands) as other:
         for number, command in enumerate(definitions(20)):
