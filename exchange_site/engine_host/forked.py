@@ -39,16 +39,21 @@ class ForkedTask:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._child = 0  # process id; 0: none
+        self._failure = ""  # reason why the last fork failed
         self._began_s = 0.0
         self.pause_s = 0.0  # how long the last fork took
 
     def begin(self, work: Callable[[], object], keeps: int | None = None) -> None:
-        """Raises OSError if the fork fails.
+        """Forks; `ended` also tells if that failed.
 
         `work` may only read memory, and write to the file with the descriptor `keeps`, which the child keeps open.
         """
         self._began_s = time.monotonic()
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError as error:
+            self._failure = f"the process for it could not be created: {error.strerror}"
+            return
         if child == 0:
             _work_and_exit(work, keeps)
         self._child = child
@@ -56,6 +61,9 @@ class ForkedTask:
 
     def ended(self) -> Ended | None:
         """How the work ended, returned once. None while it goes on, or if there is none."""
+        if self._failure:
+            failure, self._failure = self._failure, ""
+            return Ended(failure)
         if not self._child:
             return None
         try:
@@ -91,19 +99,12 @@ class ForkedWriter:
         self._task = ForkedTask(timeout_s)
         self._block = 0
         self._state_hash = 0
-        self._failure = ""  # reason why the fork failed
 
     def begin(self, engine: Engine) -> None:
         self._block, self._state_hash = engine.block_number, engine.state_hash
-        try:
-            self._task.begin(lambda: self._folder.write(engine.block_number, snapshots.encode(engine)))
-        except OSError as error:
-            self._failure = f"the process for it could not be created: {error.strerror}"
+        self._task.begin(lambda: self._folder.write(engine.block_number, snapshots.encode(engine)))
 
     def outcome(self) -> Written | None:
-        if self._failure:
-            failure, self._failure = self._failure, ""
-            return self._written(failure)
         ended = self._task.ended()
         if ended is None:
             return None
@@ -129,41 +130,33 @@ class ForkedAnswers:
     """Makes answers in memory that the forked process shares with the engine. See `matching.node.costly_answers`."""
 
     def __init__(self, timeout_s: float = _ANSWER_TIMEOUT_S) -> None:
+        """Opens a file in memory for all answers. Raises OSError."""
         self._task = ForkedTask(timeout_s)
-        self._file = -1
-        self._failure = ""
+        self._file = os.memfd_create("answer")
 
     def begin(self, make: Callable[[], bytes]) -> None:
-        file = self._file = os.memfd_create("answer")
-
         def write() -> None:
             answer = make()
-            with os.fdopen(file, "wb") as written:
+            with os.fdopen(self._file, "wb") as written:
                 written.write(answer)
                 written.write(_LENGTH.pack(len(answer)))
 
-        try:
-            self._task.begin(write, keeps=file)
-        except OSError as error:
-            self._failure = f"The process for it could not be created: {error.strerror}."
+        os.lseek(self._file, 0, os.SEEK_SET)  # the position is shared with the processes of earlier answers
+        self._task.begin(write, keeps=self._file)
 
     def outcome(self) -> bytes | None:
-        ended = Ended(self._failure) if self._failure else self._task.ended()
+        ended = self._task.ended()
         if ended is None:
             return None
         # The file is complete if its length stands at the end, also if the exit status is not known.
         answer = b"" if ended.failure and ended.is_known else _complete(self._file)
         if not answer:
             log.warning("engine.answer_failed", reason=ended.failure)
-        self._forget()
+        os.ftruncate(self._file, 0)
         return answer
 
     def close(self) -> None:
         self._task.close()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._failure = ""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
