@@ -4,9 +4,10 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -18,6 +19,8 @@ from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services.processes import birth, family
 from tests.matching.exchanges import KernelExchange
 from tests.matching.small_exchange import deposit, until
+
+Value = TypeVar("Value")
 
 
 @pytest.fixture
@@ -42,17 +45,26 @@ def newest_child() -> int:
     return max(family(os.getpid())[1:], key=lambda pid: (birth(pid) or 0, pid))
 
 
-def outcome(writer: ForkedWriter) -> Written:
-    found: list[Written] = []
+def result_of(outcome: Callable[[], Value | None]) -> Value:
+    """What `outcome` returns once the child has ended."""
+    found: list[Value] = []
 
-    def looked() -> object:
-        written = writer.outcome()
-        if written is not None:
-            found.append(written)
+    def has_ended() -> object:
+        result = outcome()
+        if result is not None:
+            found.append(result)
         return found
 
-    until(looked, "the child to end")
+    until(has_ended, "the child to end")
     return found[0]
+
+
+def outcome(writer: ForkedWriter) -> Written:
+    return result_of(writer.outcome)
+
+
+def answer(answers: ForkedAnswers) -> bytes:
+    return result_of(answers.outcome)
 
 
 def test_a_snapshot_is_the_state_at_the_fork(tmp_path: Path, exchange: KernelExchange) -> None:
@@ -119,6 +131,7 @@ def test_a_child_does_not_hold_ports_of_its_parent(tmp_path: Path, exchange: Ker
         return False
 
     until(refused, "the port to be free")
+    assert birth(newest_child()), "the child still runs"
     writer.close()
 
 
@@ -172,19 +185,6 @@ def test_a_child_reaped_elsewhere_is_killed_at_most_once(tmp_path: Path, exchang
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "kill", lambda *_: pytest.fail("the process id may belong to another process now"))
         writer.close()
-
-
-def answer(answers: ForkedAnswers) -> bytes:
-    found: list[bytes] = []
-
-    def looked() -> object:
-        made = answers.outcome()
-        if made is not None:
-            found.append(made)
-        return found
-
-    until(looked, "the child to end")
-    return found[0]
 
 
 def open_files() -> set[str]:
