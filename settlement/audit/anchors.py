@@ -16,7 +16,7 @@ from matching.core.errors import HashMismatch
 from matching.core.hashes import hash_text
 from matching.transport.key_register import KeyRegister
 from matching.transport.signed_checkpoints import BadCheckpoint, SignedCheckpoint, read_signed
-from settlement.audit.bucket_name import BucketNameInvalid, bucket_name
+from settlement.audit.bucket_name import SCHEME, BucketNameInvalid, bucket_name
 from settlement.audit.http_request import HttpFailed, send_request
 from settlement.errors import CannotRun
 from settlement.stores.base import Store
@@ -73,7 +73,7 @@ def audit(
 def read_anchor(source: str, register: KeyRegister) -> list[Anchor]:
     """The checkpoints in a file or at an http(s) URL, one a line, or in a bucket. Raises AnchorUnusable."""
     anchors = []
-    for place, document in _in_bucket(source) if source.startswith("s3://") else _lines(source):
+    for place, document in _in_bucket(source) if source.startswith(f"{SCHEME}://") else _lines(source):
         try:
             anchors.append(Anchor(read_signed(document, register), place))
         except BadCheckpoint as error:
