@@ -8,6 +8,7 @@ from matching.client.edge import BatchBuilder, Edge
 from matching.client.jsonlines import block_events, dumps, state_form
 from matching.core import layout, snapshots
 from matching.core.engine import Engine
+from matching.workloads.btc_usd import DEFINITIONS
 
 
 class KernelExchange:
@@ -33,6 +34,14 @@ class KernelExchange:
     def restart(self) -> None:
         """Continues from a snapshot of itself."""
         self.engine = snapshots.decode(snapshots.encode(self.engine))
+
+
+def defined_exchange() -> KernelExchange:
+    """An exchange at block 3, with BTC-USD."""
+    made = KernelExchange()
+    for definition in DEFINITIONS:
+        made.submit(definition)
+    return made
 
 
 def lines(events: list[dict[str, Any]]) -> list[str]:

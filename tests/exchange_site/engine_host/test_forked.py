@@ -15,9 +15,8 @@ from exchange_site.engine_host.forked import ForkedAnswers, ForkedWriter
 from matching.core import snapshots
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import SnapshotFolder, Written
-from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services.processes import birth, family
-from tests.matching.exchanges import KernelExchange
+from tests.matching.exchanges import KernelExchange, defined_exchange
 from tests.matching.small_exchange import deposit, until
 
 Value = TypeVar("Value")
@@ -33,11 +32,7 @@ def forgotten_children() -> Iterator[None]:
 
 @pytest.fixture
 def exchange() -> KernelExchange:
-    """An exchange at block 3."""
-    made = KernelExchange()
-    for definition in DEFINITIONS:
-        made.submit(definition)
-    return made
+    return defined_exchange()
 
 
 def newest_child() -> int:

@@ -12,18 +12,13 @@ from matching.core.engine import Engine
 from matching.storage.disk import LocalDisk
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter, SnapshotWriter, Written
-from matching.workloads.btc_usd import DEFINITIONS
-from tests.matching.exchanges import KernelExchange
+from tests.matching.exchanges import KernelExchange, defined_exchange
 from tests.matching.small_exchange import deposit
 
 
 @pytest.fixture
 def exchange() -> KernelExchange:
-    """An exchange at block 3."""
-    made = KernelExchange()
-    for definition in DEFINITIONS:
-        made.submit(definition)
-    return made
+    return defined_exchange()
 
 
 @pytest.fixture
