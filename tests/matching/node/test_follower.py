@@ -9,18 +9,16 @@ import pytest
 from matching.client.client import Client
 from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge
-from matching.core import layout, snapshots
+from matching.core import layout
 from matching.core.blocks import Block
-from matching.core.engine import Engine
 from matching.core.errors import Diverged, EngineRefused, HashMismatch
 from matching.core.registry import Registry
 from matching.feed.reader import Feed
-from matching.node.follower import CannotFollow, re_executed
+from matching.node.follower import re_executed
 from matching.storage.disk import LocalDisk
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from matching.transport import wire
-from matching.transport.snapshot_chunks import SnapshotChunk, encode_snapshot_chunk
 from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import (
@@ -175,12 +173,6 @@ def test_a_block_with_invalid_commands_counts_as_divergence() -> None:
         re_executed(defined_engine(), Block.decode(bytes(data)))
 
 
-@pytest.fixture
-def stage() -> Stage:
-    """A follower and its leader at block 3 in epoch 1, before the first heartbeat."""
-    return Stage(defined_engine(), defined_engine())
-
-
 def again(stage: Stage, lost: int, epoch: int) -> None:
     """Restarts the leader in another epoch, without the newest `lost` blocks."""
     numbers = range(4, stage.leader.block_number + 1 - lost)
@@ -262,100 +254,6 @@ def test_an_old_heartbeat_does_not_stop_the_follower(stage: Stage) -> None:
     stage.show(*stage.make(2))
     stage.turn()
     assert stage.follower.engine.block_number == 5
-
-
-def test_a_leader_that_makes_no_snapshots_cannot_be_joined_late(stage: Stage) -> None:
-    stage.make(5)
-    stage.say()
-    stage.turn()
-    retransmission = stage.to_leader
-    assert retransmission.take_sent(wire.BLOCKS) == [wire.encode_numbers(4, 8)]
-    retransmission.inbox.append([wire.MISSING, *wire.encode_numbers(4, 7)])
-    stage.turn()
-    assert retransmission.take_sent(wire.SNAPSHOT) == [wire.encode_numbers(0, 0)]
-    retransmission.inbox.append([wire.MISSING, *wire.encode_numbers(0, 7)])
-    with pytest.raises(CannotFollow, match=r"no longer has block 4, its oldest is 7\. It makes no snapshots"):
-        stage.turn()
-
-
-def joining(stage: Stage) -> bytes:
-    """A follower that has requested the snapshot of block 8; the leader only has blocks 9 and 10."""
-    stage.make(5)
-    snapshot = snapshots.encode(stage.leader)
-    late = stage.make(2)
-    stage.say(confirmed=8)
-    stage.turn()
-    stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(4, 9)])
-    stage.turn()
-    stage.show(*late)
-    return snapshot
-
-
-def part(stage: Stage, snapshot: bytes, start: int, end: int, number: int = 8) -> None:
-    chunk = SnapshotChunk(number, start, len(snapshot), snapshot[start:end])
-    stage.to_leader.inbox.append([wire.SNAPSHOT, *encode_snapshot_chunk(chunk)])
-    stage.turn()
-
-
-def test_a_snapshot_arrives_in_parts_and_a_part_of_another_one_restarts_the_download(stage: Stage) -> None:
-    snapshot = joining(stage)
-    part(stage, b"another snapshot", 0, 7, number=6)
-    part(stage, snapshot, 0, 1000)
-    part(stage, snapshot, 0, 1000)  # came twice
-    stage.network.now_s += 0.6  # the answer was lost
-    stage.turn()
-    asked = stage.to_leader.take_sent(wire.SNAPSHOT)
-    expected = [(0, 0), (6, 7), (8, 1000), (8, 1000)]
-    assert asked == [wire.encode_numbers(*numbers) for numbers in expected]
-    part(stage, snapshot, 1000, len(snapshot))
-    stage.turn()
-    assert stage.follower.engine.block_number == 10, "it goes on with what came meanwhile"
-    assert (stage.ring.first, stage.ring.last, stage.ring.confirmed) == (9, 10, 8)
-    assert stage.follower.engine.state_hash == stage.leader.state_hash
-
-
-def test_unconfirmed_blocks_before_a_snapshot_are_fetched(stage: Stage) -> None:
-    before = stage.make(5)
-    snapshot, late = snapshots.encode(stage.leader), stage.make(2)
-    stage.say(confirmed=5)
-    stage.turn()
-    stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(4, 6)])
-    stage.turn()
-    stage.to_leader.take_sent(wire.BLOCKS)
-    part(stage, snapshot, 0, len(snapshot))
-    stage.show(*late)
-    stage.turn()
-    assert (stage.follower.engine.block_number, stage.ring.last) == (8, 5)
-    assert stage.to_leader.take_sent(wire.BLOCKS)[0] == wire.encode_numbers(6, 10)
-    stage.show(*before[2:])
-    stage.turn()
-    assert (stage.ring.first, stage.ring.last, stage.ring.confirmed) == (6, 10, 5)
-    assert stage.follower.engine.state_hash == stage.leader.state_hash
-
-
-def test_a_different_block_before_the_snapshot_stops_the_follower(stage: Stage) -> None:
-    before = stage.make(5)
-    snapshot = snapshots.encode(stage.leader)
-    stage.say(confirmed=7)
-    stage.turn()
-    stage.to_leader.inbox.append([wire.MISSING, *wire.encode_numbers(4, 8)])
-    stage.turn()
-    part(stage, snapshot, 0, len(snapshot))
-    changed = Engine()
-    changed.take_over_state(snapshots.decode(snapshot))
-    changed.state_hash ^= 1
-    stage.follower.engine.take_over_state(changed)
-    stage.show(before[-1])
-    with pytest.raises(Diverged, match="Block 8 is not the one that the snapshot was made after"):
-        stage.turn()
-
-
-def test_a_damaged_snapshot_is_not_used(stage: Stage) -> None:
-    snapshot = bytearray(joining(stage))
-    snapshot[-1] ^= 1
-    with pytest.raises(CannotFollow, match="truncated or damaged"):
-        part(stage, bytes(snapshot), 0, len(snapshot))
-    assert stage.follower.engine.block_number == 3
 
 
 def test_a_follower_announces_itself_each_second(stage: Stage) -> None:
