@@ -1,10 +1,10 @@
 # The exchange in a container. All packages are wheels, so neither stage needs a compiler.
-FROM python:3.11.11-slim-bookworm AS build
+FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d AS build
 COPY requirements.txt /
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /requirements.txt
 
-FROM python:3.11.11-slim-bookworm
+FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 # A numeric user id, so that an orchestrator can see that it is not root.
 RUN groupadd --gid 10001 exchange \
     && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin exchange \

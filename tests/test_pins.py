@@ -1,4 +1,4 @@
-"""What is installed is pinned: packages with hashes, images with versions. Needs no network."""
+"""What is installed is pinned: packages with hashes, images with versions and digests. Needs no network."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ COMPOSE = ("docker-compose.yml", "docker-compose.embedded.yml")
 OWN_IMAGE = "open-exchange"
 PINNED = re.compile(r"[a-z0-9._-]+(\[[a-z,]+\])?==[^\s;]+( ; .+)?")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
-IMAGE = re.compile(r"[a-z0-9./-]+:v?\d+(\.\d+)+[a-z0-9.-]*(@sha256:[0-9a-f]{64})?")
+IMAGE = re.compile(r"[a-z0-9./-]+:v?\d+(\.\d+)+[a-z0-9.-]*@sha256:[0-9a-f]{64}")
 
 
 def locked(name: str) -> dict[str, list[str]]:
@@ -62,6 +62,5 @@ def images() -> list[str]:
 
 
 @pytest.mark.parametrize("image", sorted(set(images())))
-def test_every_image_has_a_full_version(image: str) -> None:
-    """A digest may follow: where this was written, no registry could be reached to look one up."""
+def test_every_image_has_a_full_version_and_a_digest(image: str) -> None:
     assert IMAGE.fullmatch(image), image
