@@ -3,10 +3,12 @@
 import sys
 from pathlib import Path
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
+
+from matching.commandline.command import ProjectCommand
 
 
-class BenchCommand(BaseCommand):
+class BenchCommand(ProjectCommand):
     def add_folder(self, parser: CommandParser) -> None:
         parser.add_argument("--folder", type=Path, help="folder for its DATA_DIR; default: that of temporary files")
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError
+from django.core.management import CommandError
 
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.core.errors import MatchingError
 from settlement.errors import Incident, SettlementError
@@ -30,7 +31,7 @@ _SHOWN = 10
 """Maximum number of block numbers in one sentence."""
 
 
-class ExchangeCommand(BaseCommand):
+class ExchangeCommand(ProjectCommand):
     """Translates the errors that `handle` raises into CommandError.
 
     `handle` sets `so_far` to what has been done, which is written if it is interrupted. A service handles signals

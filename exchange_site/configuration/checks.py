@@ -1,7 +1,7 @@
 """System checks of the settings: invalid settings are refused before a process uses them.
 
-Every problem has an id and a hint. `manage.py`, the web and the background worker run the checks first (`startup.py`);
-Django runs them again with each command, and `manage.py check` lists the problems.
+Every problem has an id and a hint. `manage.py`, the web and the background worker run the checks first (`startup.py`),
+and `manage.py check` lists the problems.
 """
 
 import os

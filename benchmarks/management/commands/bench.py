@@ -2,14 +2,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from benchmarks import report
 from benchmarks.processes import BenchError
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Run every benchmark; print a table, and write it and a JSON document to a folder."
 
     def add_arguments(self, parser: CommandParser) -> None:

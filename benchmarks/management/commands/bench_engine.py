@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from benchmarks.engine_bench import Measured, NotDeterministic, measure
 from matching.commandline import progress
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import command_count, seed_number, whole_number
 from matching.core.errors import BadFile
@@ -14,7 +15,7 @@ from matching.workloads import generated
 _SPANS = (1, 10_000), (1, 10_000_000), (0, 10_000_000)
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Measure commands a second through the kernel, in blocks of 512, funds, fees, events and hash included."
 
     def add_arguments(self, parser: CommandParser) -> None:

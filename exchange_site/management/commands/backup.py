@@ -3,12 +3,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django.core.management import CommandParser
+from django.core.management import CommandError, CommandParser
 
+from exchange_site.configuration import folders
 from matching.commandline import progress
 from matching.core.hashes import hash_text
 from settlement import wiring
-from settlement.commandline import ExchangeCommand
+from settlement.commandline import COULD_NOT_RUN, ExchangeCommand
 from settlement.maintenance import backup, operators
 from settlement.stores.sql import read_only
 
@@ -27,6 +28,7 @@ class Command(ExchangeCommand):
 
     def handle(self, *, folder: Path, with_root_key: bool, as_json: bool, **options: Any) -> str:
         self.so_far = f"{folder} is incomplete and cannot be restored"
+        refuse_access_of_others(wiring.data_dir())
         wiring.refuse_missing_database()
         with progress.blocks("backing up") as reach, wiring.store_to_read() as store:
             store.ping()
@@ -42,3 +44,10 @@ class Command(ExchangeCommand):
         if as_json:
             return json.dumps({"block": made.block, "hash": hash_text(made.hash), "files": len(made.files)})
         return f"Backup {folder}: blocks 1 to {made.block} in {len(made.files)} files, hash {hash_text(made.hash)}."
+
+
+def refuse_access_of_others(data_dir: Path) -> None:
+    """As the system check of DATA_DIR does, which would also create the folder. Raises CommandError."""
+    problem = folders.problem_of(data_dir) if data_dir.is_dir() else None
+    if problem:
+        raise CommandError(f"{problem.text} {problem.advice}: {problem.command}", returncode=COULD_NOT_RUN)

@@ -1,12 +1,13 @@
 import time
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from exchange_site.engine_host.newest_epoch import newest_epoch
 from matching.client import leaders
 from matching.client.client import Client
 from matching.commandline import engine_addresses
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stop_on_signals
 from matching.commandline.number_options import per_second, seconds_or_none, seed_number, whole_number
 from matching.commandline.own_keys import LOCAL_KEY, key_name, network_of
@@ -16,7 +17,7 @@ from matching.workloads.demo_session import Session
 _TIMEOUT_S = 3.0
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Run simulated makers and takers on a running engine until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,12 +1,12 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand
 
 from exchange_site.operations import settings_page
+from matching.commandline.command import ProjectCommand
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Print docs/settings.md: every setting with its default and its meaning."
 
     def handle(self, **options: Any) -> None:

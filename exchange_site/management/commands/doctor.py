@@ -16,7 +16,6 @@ class Command(ExchangeCommand):
         "Examine DATA_DIR, store, spill, write-ahead log, snapshots, trail and keys, and print each problem and the "
         "command that fixes it. Changes nothing; the exchange may be running or stopped."
     )
-    requires_system_checks: list[str] = []  # they create DATA_DIR
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")

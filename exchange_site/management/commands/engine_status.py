@@ -3,11 +3,12 @@ from contextlib import closing
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from exchange_site.engine_host.newest_epoch import newest_epoch
 from matching.client.connection import Connection
 from matching.commandline import engine_addresses
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.own_keys import OBSERVER_KEY, KeyName, key_name, network_of
 from matching.core.errors import EngineUnreachable, MatchingError
@@ -16,7 +17,7 @@ from matching.transport import wire
 _TIMEOUT_S = 3.0
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = (
         "Print the status of a running engine: role, block, sequence, state hash, ring, and the reason if it is halted."
     )

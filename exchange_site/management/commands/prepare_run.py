@@ -2,17 +2,18 @@ from io import StringIO
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, call_command
+from django.core.management import CommandError, call_command
 from django.db import Error as DatabaseError
 
 from exchange_site.operations import first_start
+from matching.commandline.command import ProjectCommand
 from matching.core.errors import MatchingError
 from matching.core.kernel import compile_now
 from settlement import wiring
 from settlement.errors import CannotRun
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Create what the programs need: secret key, tables, administrator, compiled kernel. Safe to run again."
 
     def handle(self, **options: Any) -> None:

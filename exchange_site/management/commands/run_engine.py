@@ -4,14 +4,16 @@ from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 from prometheus_client import REGISTRY
 
 from exchange_site.checkpoints.running import signing
 from exchange_site.checkpoints.signer import OwnBlocks
 from exchange_site.configuration.addresses import AddressError
+from exchange_site.configuration.checks import SETTINGS
 from exchange_site.engine_host import wiring
 from exchange_site.operations import first_start, worker_http
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stop_on_signals
 from matching.commandline.number_options import whole_number
 from matching.commandline.own_keys import engine_key
@@ -43,11 +45,12 @@ _COULD_NOT_RUN = (
 _NOT_IN_ORDER = (errors.Diverged, errors.BadBlock, errors.LogUnusable, CannotFollow, CannotLead, Superseded)
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = (
         "Run a matching engine: as leader, with --follow as a follower of another engine, or as a replica that reads a "
         "Kafka topic."
     )
+    requires_system_checks = (SETTINGS,)  # for the warning about an open ENGINE_HTTP_ADDRESS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--follow", metavar="ADDRESS", help="any address of the engine to follow")

@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser, call_command
+from django.core.management import CommandError, CommandParser, call_command
 
 from exchange_site.configuration import addresses
-from exchange_site.configuration.checks import HTTP_ADDRESSES, ZMQ_ADDRESSES
+from exchange_site.configuration.checks import HTTP_ADDRESSES, SETTINGS, ZMQ_ADDRESSES
 from exchange_site.operations import readiness, supervisor
 from exchange_site.operations.program_logs import ProgramLogs
 from exchange_site.operations.supervisor import Program
+from matching.commandline.command import ProjectCommand
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = (
         "Start all programs of the Procfile, print the address and login when they are ready, and stop them on Ctrl-C."
     )
+    requires_system_checks = (SETTINGS,)  # for the warnings about open addresses
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--verbose", action="store_true", help="show all output of the programs, not only warnings")

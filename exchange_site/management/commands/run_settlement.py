@@ -9,6 +9,7 @@ from exchange_site.checkpoints.recent_blocks import RecentBlocks
 from exchange_site.checkpoints.running import signing
 from exchange_site.checkpoints.signer import OwnBlocks
 from exchange_site.configuration.addresses import AddressError
+from exchange_site.configuration.checks import SETTINGS
 from exchange_site.engine_host.forked import ForkedWriter
 from exchange_site.operations import first_start, health, register_exchange, worker_http
 from matching.commandline.interruption import exit_code, stop_on_signals
@@ -27,6 +28,7 @@ class Command(ExchangeCommand):
     is_service = True
     help = "Receive the engine's blocks, make them durable and project them into the store."
     logs_slow_statements = True
+    requires_system_checks = (SETTINGS,)  # for the warning about an open SETTLEMENT_HTTP_ADDRESS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--store", choices=("sql", "scylla"), help="default: SETTLEMENT_STORE")

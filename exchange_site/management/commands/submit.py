@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from exchange_site.engine_host.newest_epoch import newest_epoch
 from matching.client.command_lines import numbered_commands
 from matching.client.connection import Connection
 from matching.client.submission import Submission, submit
 from matching.commandline import engine_addresses, progress
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import per_second, seconds, whole_number
 from matching.commandline.own_keys import LOCAL_KEY, KeyName, key_name, network_of
@@ -24,7 +25,7 @@ _NOT_IN_ORDER = 1
 _COULD_NOT_RUN = 2
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Send the commands of a JSON Lines file to a running engine and wait for every answer."
 
     def add_arguments(self, parser: CommandParser) -> None:

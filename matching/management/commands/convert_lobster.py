@@ -5,10 +5,11 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from matching.client.jsonlines import dumps
 from matching.commandline import progress
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.output import flushed
 from matching.core.errors import BadFile
@@ -16,9 +17,8 @@ from matching.storage.text_files import written_whole
 from matching.workloads import lobster
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Convert NASDAQ messages in LOBSTER form to commands. Prints counts to standard error."
-    requires_system_checks: list[str] = []  # no database is needed
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, metavar="MESSAGES.csv[.gz]")

@@ -1,14 +1,15 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
+from matching.commandline.command import ProjectCommand
 from matching.commandline.number_options import whole_number
 from matching.core.errors import LogNotReady
 from matching.storage.input_logs import kafka_topic
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = (
         "Create the Kafka topic of the input log (KAFKA_COMMAND_TOPIC) with the required settings; if it exists, "
         "check its settings."

@@ -2,9 +2,10 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from matching.client.connection import Connection
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import seconds
 from matching.commandline.own_keys import LOCAL_KEY, KeyName, key_name, network_of
@@ -14,7 +15,7 @@ from matching.transport import wire
 _PATIENCE_S = 3.0
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Promote a follower to leader in a new epoch, which fences the previous leader."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -3,11 +3,12 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from matching.client.jsonlines import dumps
 from matching.client.replay import MAX_BLOCK_COMMANDS, replay
 from matching.commandline import progress
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import whole_number
 from matching.commandline.output import flushed
@@ -18,9 +19,8 @@ from matching.storage.text_files import lines_of, written_whole
 _COULD_NOT_RUN = 2
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Run the commands of a JSON Lines file through a new engine. Prints one event per line, then a summary."
-    requires_system_checks: list[str] = []  # no database is needed
 
     def add_arguments(self, parser: CommandParser) -> None:
         size, number = whole_number(1, MAX_BLOCK_COMMANDS), whole_number(1)

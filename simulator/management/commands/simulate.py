@@ -3,9 +3,10 @@ import logging
 import os
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from matching.commandline import progress
+from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import number_range, whole_number
 from simulator import defects, seeds
@@ -14,7 +15,7 @@ from simulator.run import Outcome
 _MAX_PRINTED_FAILURES = 20
 
 
-class Command(BaseCommand):
+class Command(ProjectCommand):
     help = "Run engines, settlement and clients in a simulated world full of faults; a seed decides all of them."
 
     def add_arguments(self, parser: CommandParser) -> None:
