@@ -17,6 +17,7 @@ from back_office.rows import BlockRow, TradeRow
 from matching.core.codes import name_of
 from matching.core.errors import MatchingError
 from matching.core.registry import Instrument
+from matching.transport.engine_roles import FOLLOWER
 from settlement.stores.base import MAX_VOLUME, Candle, Store
 
 CANDLES = 90
@@ -52,6 +53,11 @@ class EngineState:
     ring_percent: int = 0  # share of its blocks or of its bytes, whichever is larger
     halted: bool = False
     halt_reason: str = ""
+
+    @property
+    def is_follower(self) -> bool:
+        """A follower takes no commands, and its status never says that it is halted."""
+        return self.role == FOLLOWER
 
     @classmethod
     def of(cls, status: Mapping[str, Any]) -> "EngineState":

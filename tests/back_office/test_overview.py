@@ -43,7 +43,7 @@ def test_engine_settlement_and_market(operator: Client, market: Market, engine: 
     assert "Ring in use 25 % 25 blocks wait for settlement" in page
     assert f"Durable {market.block} 3 blocks behind the engine" in page
     assert f"Projected {market.block} every durable block is projected" in page
-    assert "no block has been rejected" in page
+    assert "Dead letters 0 none is unresolved" in page
     assert "spread 1.50" in page
     assert "ask 65124.50 3.0000 bid 65123.00 1.5000 bid 65122.00 0.5000" in page
     assert "trading" in page
@@ -129,6 +129,18 @@ def test_a_halted_engine_shows_the_reason(operator: Client, market: Market, engi
     page = words(operator.get("/admin/"))
     assert "Engine halted The ring is full." in page
     assert "taking commands" not in page
+
+
+def test_a_follower_is_not_said_to_take_commands(operator: Client, market: Market, engine: Engine) -> None:
+    engine.fields["role"] = "follower"
+    page = words(operator.get("/admin/"))
+    assert "Engine follower takes no commands: it follows another engine" in page
+    assert "taking commands" not in page
+
+
+def test_a_replica_takes_commands(operator: Client, market: Market, engine: Engine) -> None:
+    engine.fields["role"] = "replica"
+    assert "Engine replica taking commands" in words(operator.get("/admin/"))
 
 
 @pytest.mark.parametrize("address", ["/admin/", "/admin/overview/live/"])
