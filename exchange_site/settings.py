@@ -89,7 +89,7 @@ ENGINE_COMMAND_ADDRESS = _env.text(
     "ENGINE_COMMAND_ADDRESS",
     "tcp://127.0.0.1:5701",
     "ZeroMQ address for commands and queries; without keys loopback or `ipc://` only.",
-    read_by="engine, settlement, web, client commands",
+    read_by="engine, settlement, web, worker, client commands",
 )
 ENGINE_BLOCK_ADDRESS = _env.text(
     "ENGINE_BLOCK_ADDRESS",
@@ -168,7 +168,7 @@ ENGINE_REPLICAS = _env.words(
     "ENGINE_REPLICAS",
     [],
     "Command addresses of all replicas that read the topic, including this one, separated by commas.",
-    read_by="engine, settlement, web, client commands",
+    read_by="engine, settlement, web, worker, client commands",
 )
 
 # --- settlement --------------------------------------------------------------------------------------------------
@@ -193,7 +193,11 @@ SETTLEMENT_SNAPSHOT_BLOCKS = _env.whole(
     unit="blocks",
 )
 SETTLEMENT_STORE_TIMEOUT_MS = _env.whole(
-    "SETTLEMENT_STORE_TIMEOUT_MS", 1000, "Timeout of settlement's requests to the store, before a retry.", unit="ms"
+    "SETTLEMENT_STORE_TIMEOUT_MS",
+    1000,
+    "Timeout of settlement's requests to ScyllaDB or Cassandra, and of its waits for locks in a SQL database, before a "
+    "retry. In PostgreSQL a statement may take ten times as long.",
+    unit="ms",
 )
 SETTLEMENT_HTTP_ADDRESS = _env.text(
     "SETTLEMENT_HTTP_ADDRESS",
