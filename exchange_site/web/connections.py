@@ -2,7 +2,8 @@
 
 A connection waits for its client in two phases: until a request has arrived, and until the response has been read. Each
 has a time limit. When there are too many connections, or too many bytes of responses wait in memory, those that have
-waited longest are closed; a new connection, such as that of a health check, is always accepted.
+waited longest are closed. A new connection, such as that of a health check, is closed only if no other one waits for
+its client.
 """
 
 import asyncio

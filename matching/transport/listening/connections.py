@@ -15,7 +15,8 @@ queue. So once the owner has received all complete messages, a connection may ho
 message has.
 
 The number of connections is limited too, also by the files that this process may open. For one more, the oldest
-connection is closed whose peer has not proved its key yet, so that connections without keys keep nobody else away.
+connection is closed whose peer has not proved its key yet, so that connections without keys keep nobody else away. If
+all peers have proved their keys, the newest connection is closed.
 """
 
 import errno
@@ -303,7 +304,7 @@ class ConnectionWatch:
         self._connections[traffic, descriptor] = connection
 
     def _make_room(self) -> None:
-        """Closes connections over the limit: first the oldest ones whose peers have not proved their keys."""
+        """Closes connections over the limit: the oldest whose peers proved no key, then the newest of the others."""
         if len(self._connections) <= self._max_connections:
             return
         self._measure_all()
