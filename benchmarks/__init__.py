@@ -1,1 +1,4 @@
-"""Benchmarks of kernel, pipeline and store, each compared with a bare reference in the same run."""
+"""Benchmarks of kernel, pipeline, store, keys and floods.
+
+Pipeline and ScyllaDB store are compared with bare sockets and the bare driver in the same run.
+"""

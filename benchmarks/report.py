@@ -1,4 +1,4 @@
-"""Runs all benchmarks, each in its own process; reports them as a Markdown table and a JSON document."""
+"""Runs the benchmarks of kernel, pipeline and store, each in its own process; reports a Markdown table and JSON."""
 
 import json
 import os
@@ -54,7 +54,7 @@ STORES = tuple(
 
 
 def measure(files: Sequence[Path], say: Callable[[str], object]) -> Document:
-    """Runs every benchmark, also for each order flow file. Raises BenchError."""
+    """Runs these benchmarks; that of the kernel also for each order flow file. Raises BenchError."""
     own = [Run(file.stem, ("bench_engine", "--workload", str(file))) for file in files]
     skipped = unavailable_reason()
     if skipped is not None:

@@ -11,7 +11,7 @@ from matching.commandline.interruption import stoppable
 
 
 class Command(ProjectCommand):
-    help = "Run every benchmark; print a table, and write it and a JSON document to a folder."
+    help = "Run the benchmarks of kernel, pipeline and store; print a table, and write it and JSON to a folder."
 
     def add_arguments(self, parser: CommandParser) -> None:
         default = settings.BASE_DIR / "bench-results"
