@@ -15,7 +15,10 @@ from settlement.stores.sql import read_only
 
 
 class Command(ExchangeCommand):
-    help = "Write everything that cannot be made again to a new folder, then check it. The exchange may be running."
+    help = (
+        "Write blocks, epochs, keys, operators' accounts and dead letters to a new folder, then check it. The exchange "
+        "may be running."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new or empty folder")
