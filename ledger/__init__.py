@@ -1,1 +1,1 @@
-"""Accounts, ledger entries derived from events, balances and statements."""
+"""Ledger entries derived from events, and balances as sums of entries."""

@@ -32,7 +32,10 @@ class WorkerStatus:
 
 
 Report = Callable[[WorkerStatus], object]
-"""Called once a turn, and about every 0.1 s while settlement waits for the store. Must not raise."""
+"""Called once a turn, and about every 0.1 s while settlement waits for the store.
+
+An exception ends settlement: that of `run_settlement` raises AlreadyRunning if the lock of the store was lost.
+"""
 
 
 def set_metrics(status: WorkerStatus) -> None:

@@ -2,7 +2,7 @@
 
 With them a lookup does not scan: it goes from one partition with rows to the next. An entry is written before the rows
 that it leads to, and is kept when these are deleted. An entry without rows costs one read; a missing entry would hide
-rows.
+rows. Only entries of buckets of open orders are removed (`drop_leaf`), when no order there can be open any more.
 """
 
 from collections.abc import Iterator
