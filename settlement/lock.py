@@ -257,7 +257,10 @@ def _place() -> str:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the process was one of this machine and has ended; its number may be that of this process by now."""
+    """Whether the owner was a process of this machine that has ended.
+
+    An owner with the number of this process has ended, too: numbers are used again.
+    """
     _, place, number, *_ = [*owner.split("|"), "", "", ""]
     if place != _place() or not number.isdigit():
         return False

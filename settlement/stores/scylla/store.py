@@ -148,7 +148,7 @@ class ScyllaStore(SignedDocuments, SingleInserts):
             self._read_overlay(at, generation)
             return
         refuse_skip(self._within, number, part)
-        place, pending = _place(at.block_number, self._within), self._overlay
+        place, pending = _undo_point(at.block_number, self._within), self._overlay
         if _changes(projection) or pending:
             # From here on rows may be ahead of the checkpoint.
             self._overlay = (pending or Overlay(at.block_number)).before(projection)
@@ -156,7 +156,7 @@ class ScyllaStore(SignedDocuments, SingleInserts):
             self._send(rows, generation, self._undo.batches(generation, place, self._overlay, place))
             left = self._overlay.after(projection)
             if left is not None:
-                self._undo.write(generation, _place(number, part.through), left, place)
+                self._undo.write(generation, _undo_point(number, part.through), left, place)
             self._put_progress(projection, generation)
             self._overlay = left
         else:
@@ -270,7 +270,7 @@ class ScyllaStore(SignedDocuments, SingleInserts):
     def projecting(self) -> int:
         at, generation = self._projected()
         within = self._progress(at, generation)
-        found = self._undo.to_block(generation, _place(at.block_number, within))
+        found = self._undo.to_block(generation, _undo_point(at.block_number, within))
         return max(found, at.block_number + (1 if within else 0))
 
     def projected_within(self) -> int:
@@ -286,7 +286,7 @@ class ScyllaStore(SignedDocuments, SingleInserts):
 
     def _read_overlay(self, at: Checkpoint, generation: int) -> None:
         self._within = self._progress(at, generation)
-        self._overlay = self._undo.read(generation, _place(at.block_number, self._within))
+        self._overlay = self._undo.read(generation, _undo_point(at.block_number, self._within))
         self._is_overlay_known = True
 
     def _projected(self) -> tuple[Checkpoint, int]:
@@ -385,6 +385,9 @@ def _changes(projection: Projection) -> bool:
     return any(getattr(projection, name) for name in _LISTS)
 
 
-def _place(block_number: int, within: int) -> int:
-    """The start or end of a batch in undo records: a block's number or, within the next block, minus an event's."""
+def _undo_point(block_number: int, within: int) -> int:
+    """A point of the chain as one number, for undo records.
+
+    The number of a block or, within the block after it, minus the number of the last event.
+    """
     return -within or block_number

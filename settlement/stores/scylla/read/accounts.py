@@ -77,7 +77,10 @@ class Accounts:
         return found[:limit]
 
     def _ids(self, statement: str, kind: str, account: int, limit: int, before: int | None) -> Iterator[list[int]]:
-        """Yields lists of ids, newest first; more than one if the index still has rows that a reset has deleted."""
+        """Yields lists of at most `limit` ids, newest first; each list continues the one before.
+
+        A caller takes another list if it finds too few rows, because a reset has deleted the rows of some ids.
+        """
         below = before_key(before)
         while is_int64(account):
             read = partial(self._ids_of_parts, statement, account, below)
