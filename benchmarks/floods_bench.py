@@ -1,7 +1,7 @@
 """How a flood of messages delays somebody else: round trips of a client while another process floods the engine.
 
-The same flood also goes to a second engine that the client does not use. What it costs the client then is the machine's
-share of the delay: the flooding process, its engine and the client share the processors.
+The same flood also goes to a second engine that the client does not use. That shows how much of the delay comes from
+the machine alone: the flooding process, the flooded engine and the client share the processors.
 """
 
 import subprocess

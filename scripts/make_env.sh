@@ -30,6 +30,6 @@ text=$(
         echo "$name=$value"
     done
 )
-set -C # and nobody else's that came meanwhile
+set -C # refuse a file that somebody else has made meanwhile
 (printf '%s\n' "$text" >"$file") 2>/dev/null || refuse "$file cannot be written: name another place, or make the folder."
 echo "wrote $file; Grafana's password (account admin) is in it"
