@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from matching.client import jsonlines, leaders
 from matching.client.connection import Connection
 from matching.client.in_flight import Answered
@@ -189,7 +187,9 @@ def _names_unknown(events: Records, registry: Registry) -> bool:
 
     A rejection is written without names, and its id may be that of an asset or of an instrument.
     """
-    events = events[events["kind"] != EventKind.REJECTED]
-    ids = events["instrument"]
-    known = np.where(np.isin(events["kind"], _ASSET_EVENTS), len(registry.assets), len(registry.instruments))
-    return bool(((ids >= known) & (ids != NONE_ID)).any())
+    assets, instruments = len(registry.assets), len(registry.instruments)
+    return any(
+        named >= (assets if kind in _ASSET_EVENTS else instruments)
+        for kind, named in set(zip(events["kind"].tolist(), events["instrument"].tolist(), strict=True))
+        if kind != EventKind.REJECTED and named != NONE_ID
+    )
