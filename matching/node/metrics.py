@@ -29,7 +29,11 @@ class EngineMetrics(Collector):
                 "Messages that the role of the sender's key does not permit.",
                 counters.not_permitted,
             ),
-            ("engine_refused_batches", "Batches refused as a whole.", counters.refused_batches),
+            (
+                "engine_refused_batches",
+                "Batches refused because the engine is halted or follows, or for their numbers.",
+                counters.refused_batches,
+            ),
             (
                 "engine_refused_confirmations",
                 "Confirmations of another store or of a block that this engine does not have.",

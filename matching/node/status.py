@@ -23,7 +23,7 @@ class Counters:
 
     bad_messages: int = 0  # invalid frames
     not_permitted: int = 0  # messages that the role of the sender's key does not permit
-    refused_batches: int = 0  # refused as halted or as a follower
+    refused_batches: int = 0  # because the engine is halted or follows, or for their numbers
     refused_blocks: int = 0  # blocks of an epoch that has ended
     refused_confirmations: int = 0  # of another store or chain
     deferred_batches: int = 0  # of senders whose commands touch many orders
