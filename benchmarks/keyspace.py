@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from benchmarks.processes import BenchError
-from settlement import wiring
+from settlement import scylla_wiring
 from settlement.stores.base import StoreError
 from settlement.stores.scylla.connection.access import Access
 from settlement.stores.scylla.connection.session import Session
@@ -14,7 +14,7 @@ from settlement.stores.scylla.connection.session import Session
 def unavailable_reason() -> str | None:
     """Why ScyllaDB or Cassandra is not available, None if it is."""
     try:
-        Session(wiring.scylla_access()).open()
+        Session(scylla_wiring.access()).open()
     except StoreError as error:
         return str(error)
     return None
@@ -26,7 +26,7 @@ def temporary_keyspace() -> Iterator[Access]:
 
     Raises BenchError if the keyspace exists, StoreUnavailable, StoreRejected.
     """
-    settled = wiring.scylla_access()
+    settled = scylla_wiring.access()
     access = replace(settled, keyspace=f"{settled.keyspace}_bench")
     session = Session(access)
     if access.keyspace in session.keyspaces():

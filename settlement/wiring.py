@@ -1,4 +1,7 @@
-"""Creates settlement's components from the site's settings. No other module of this package reads settings."""
+"""Creates settlement's components from the site's settings.
+
+Besides `scylla_wiring`, no other module of this package reads settings.
+"""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -29,10 +32,6 @@ from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.receive.replicas import Listening, to_leader, to_replicas
 from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUninitialized
-from settlement.stores.scylla.connection.access import Access
-from settlement.stores.scylla.lease import ScyllaLease
-from settlement.stores.scylla.store import ScyllaStore
-from settlement.stores.scylla.tables.schema import options_text
 from settlement.stores.sql import read_only
 from settlement.stores.sql.errors import restore_sentence
 from settlement.stores.sql.store import SqlStore
@@ -52,7 +51,9 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
     if name == "sql":
         return _sql_store(timeout_ms)
     if name == "scylla":
-        return ScyllaStore(scylla_access(), _sql_store(timeout_ms), settings.SETTLEMENT_SLOW_QUERY_MS, timeout_ms)
+        from settlement import scylla_wiring
+
+        return scylla_wiring.store(_sql_store(timeout_ms), timeout_ms)
     raise CannotRun(f"There is no store {name!r}: SETTLEMENT_STORE is sql or scylla.")
 
 
@@ -66,7 +67,9 @@ def store_to_read() -> Iterator[Store]:
     """The store of SETTLEMENT_STORE for a process that must not create or change anything. Raises CannotRun."""
     with read_only.opened("default", settings.SETTLEMENT_SLOW_QUERY_MS) as tables:
         if settings.SETTLEMENT_STORE == "scylla":
-            yield ScyllaStore(scylla_access(), tables, settings.SETTLEMENT_SLOW_QUERY_MS)
+            from settlement import scylla_wiring
+
+            yield scylla_wiring.store(tables)
         else:
             yield tables
 
@@ -100,21 +103,6 @@ def rings(addresses: Sequence[str]) -> list[Source]:
     return []
 
 
-def scylla_access() -> Access:
-    return Access(
-        hosts=tuple(settings.SCYLLA_HOSTS),
-        port=settings.SCYLLA_PORT,
-        keyspace=settings.SCYLLA_KEYSPACE,
-        replication=options_text(settings.SCYLLA_REPLICATION),
-        username=settings.SCYLLA_USERNAME,
-        password=settings.SCYLLA_PASSWORD,
-        local_dc=settings.SCYLLA_LOCAL_DC,
-        consistency=settings.SCYLLA_CONSISTENCY,
-        timeout_ms=settings.SCYLLA_TIMEOUT_MS,
-        in_flight=settings.SCYLLA_IN_FLIGHT,
-    )
-
-
 def worker_store(name: str | None = None) -> Store:
     """The worker's store, with a short time-out: the worker retries, and receives no blocks during a call."""
     return store(name, settings.SETTLEMENT_STORE_TIMEOUT_MS)
@@ -139,10 +127,10 @@ def store_lock(name: str | None = None) -> AbstractContextManager[lock.StoreLock
 
 @contextmanager
 def _keyspace_lock() -> Iterator[lock.StoreLock]:
+    from settlement import scylla_wiring
+
     make_tables_if_missing(store("scylla"))  # the lock is a row
-    access = scylla_access()
-    lease = ScyllaLease(access, settings.SETTLEMENT_SLOW_QUERY_MS)
-    with lock.of_lease(lease, f"the store in the keyspace {access.keyspace}") as held:
+    with lock.of_lease(scylla_wiring.lease(), f"the store in the keyspace {settings.SCYLLA_KEYSPACE}") as held:
         yield held
 
 
@@ -150,8 +138,10 @@ def _lock_owner() -> str:
     """The process that holds the store's lock, "" if none does or the store does not answer."""
     if settings.SETTLEMENT_STORE == "sql":
         return lock.owner_in_database("default")
+    from settlement import scylla_wiring
+
     try:
-        return lock.name_of(ScyllaLease(scylla_access(), settings.SETTLEMENT_SLOW_QUERY_MS).owner())
+        return lock.name_of(scylla_wiring.lease().owner())
     except StoreError:
         return ""
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from matching.client.command_lines import numbered_commands
 from matching.client.edge import BatchBuilder, Edge
-from matching.client.jsonlines import block_events, summary
+from matching.client.jsonlines import block_events
+from matching.client.state_form import summary
 from matching.core import layout, snapshots
 from matching.core.codes import EventKind
 from matching.core.engine import Engine

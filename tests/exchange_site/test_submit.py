@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from exchange_site.operations.free_addresses import free_zmq_address
 from matching.client.connection import Connection
-from matching.client.jsonlines import state_form
+from matching.client.state_form import state_form
 from matching.transport import wire
 from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching import small_exchange

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from matching.client.edge import BatchBuilder, Edge
-from matching.client.jsonlines import block_events, dumps, state_form
+from matching.client.jsonlines import block_events, dumps
+from matching.client.state_form import state_form
 from matching.core import layout, snapshots
 from matching.core.engine import Engine
 from matching.workloads.btc_usd import DEFINITIONS
