@@ -16,6 +16,7 @@ from settlement.errors import ChainBroken, ChainConflict, GapUnfilled, Incident,
 from settlement.project.trail import NAME, lines_of
 from settlement.receive.chain import stored
 from settlement.stores.base import Checkpoint, Store
+from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain, chain_of, in_epoch
 from tests.settlement.conftest import ON_SQL, Settle, empty, tables, trail_text
@@ -46,14 +47,20 @@ def flipped(block: Block, byte: int) -> Block:
     return Block.decode(bytes(data))
 
 
+undisturbed: dict[str, tuple[Any, Any]] = {}
+"""What an undisturbed settlement of BLOCKS leaves, by the name of the store: it is the same each time."""
+
+
 def expected_rows(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> tuple[Any, Any]:
     """What an undisturbed settlement leaves: tables and trail. Leaves nothing behind itself."""
-    settle(store, feed_of(clock, BLOCKS))
-    found = tables(store), trail_text(folder)
-    empty(store)
-    shutil.rmtree(folder)
-    folder.mkdir()
-    return found
+    name = store._session.alias if isinstance(store, SqlStore) else type(store).__name__
+    if name not in undisturbed:
+        settle(store, feed_of(clock, BLOCKS))
+        undisturbed[name] = tables(store), trail_text(folder)
+        empty(store)
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    return undisturbed[name]
 
 
 def test_blocks_become_rows_and_are_confirmed(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,27 @@ CONTRACT = sorted(
     if inspect.isfunction(member) and not name.startswith("_") and name not in ("connect", "close")
 )
 """The methods that talk to the store."""
+WRITES = ("append_blocks", "insert_batch")
+READS = (
+    "appended",
+    "at_checkpoint",
+    "dead_letters",
+    "definitions",
+    "epochs",
+    "get_balances",
+    "get_block",
+    "get_candles",
+    "get_trades_by_sequence_range",
+    "identity",
+    "projected",
+    "projected_within",
+    "projecting",
+    "trading_day",
+)
+"""The other calls of a settlement whose store times out."""
+SPILL_CALLS = 18
+"""Calls of the spill in one outage: an append, then notes of what the store has, and reads in turn."""
+A_NOTE = 10
 
 
 class Outage:
@@ -157,7 +178,37 @@ def test_with_the_spill_full_no_more_is_taken_until_the_store_is_back(
     assert (tables(store), trail_text(folder)) == undisturbed
 
 
-@pytest.mark.parametrize("at", range(1, 40, 3))
+def dies_and_continues(
+    store: Store,
+    settle: Settle,
+    clock: FakeClock,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    at: int,
+    after: bool,
+) -> None:
+    """Settlement ends before or after the call number `at` of the spill, and another one takes over."""
+    undisturbed = expected_rows(store, settle, clock, folder)
+    feed, outage = feed_of(clock, BLOCKS, per_arrival=1), Outage(store)
+    wires = Tripwires(at, after)
+    at_confirmation(feed, LAST - 4, outage.end)
+    with monkeypatch.context() as patched:
+        for name in ("append", "mark_stored", "read"):
+            patched.setattr(Spill, name, wires.tripping(getattr(Spill, name)))
+        with pytest.raises(Crash):
+            settle(store, feed, receive_blocks=2, gather_ms=0)
+    outage.end()
+    confirmed = max(feed.confirmed, default=0)
+    again = ScriptedFeed(clock, [], {block.number: block for block in BLOCKS if block.number > confirmed})
+    again.announced = LAST
+    settle(store, again)
+    assert (tables(store), trail_text(folder)) == undisturbed
+    assert spilled(folder) == []
+
+
+@ON_SQL
+@pytest.mark.parametrize("at", range(1, SPILL_CALLS + 1))
 @pytest.mark.parametrize("after", [False, True])
 def test_settlement_that_dies_at_any_point_of_an_outage_continues_from_the_spill(
     store: Store,
@@ -168,22 +219,15 @@ def test_settlement_that_dies_at_any_point_of_an_outage_continues_from_the_spill
     at: int,
     after: bool,
 ) -> None:
-    undisturbed = expected_rows(store, settle, clock, folder)
-    feed, outage = feed_of(clock, BLOCKS, per_arrival=1), Outage(store)
-    wires = Tripwires(at, after)
-    at_confirmation(feed, LAST - 4, outage.end)
-    with monkeypatch.context() as patched:
-        for name in ("append", "mark_stored", "read"):
-            patched.setattr(Spill, name, wires.tripping(getattr(Spill, name)))
-        with suppress(Crash):
-            settle(store, feed, receive_blocks=2, gather_ms=0)
-    outage.end()
-    confirmed = max(feed.confirmed, default=0)
-    again = ScriptedFeed(clock, [], {block.number: block for block in BLOCKS if block.number > confirmed})
-    again.announced = LAST
-    settle(store, again)
-    assert (tables(store), trail_text(folder)) == undisturbed
-    assert spilled(folder) == []
+    dies_and_continues(store, settle, clock, folder, monkeypatch, at=at, after=after)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_every_store_takes_the_blocks_of_a_spill_that_it_has_in_part(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    """The death is between a write to the store and the note of it in the spill, or after the note."""
+    dies_and_continues(store, settle, clock, folder, monkeypatch, at=A_NOTE, after=after)
 
 
 def test_a_spill_is_drained_before_anything_else(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> None:
@@ -320,15 +364,41 @@ def test_blocks_are_received_between_two_attempts_of_a_store_call_and_not_within
     assert callers.isdisjoint({"retrying", "appending", "leadership", "projector"})
 
 
-@pytest.mark.parametrize("method", CONTRACT)
+@ON_SQL
+def test_every_call_of_settlement_is_among_those_that_time_out_in_the_next_tests(
+    store: Store, settle: Settle, clock: FakeClock
+) -> None:
+    called = set[str]()
+    for name in CONTRACT:
+        note_calls(store, name, partial(called.add, name))
+    fail_before_doing(store, "append_blocks", times=5)
+    settle(store, feed_of(clock, BLOCKS))
+    assert called == {*READS, *WRITES}
+
+
+@ON_SQL
+@pytest.mark.parametrize("method", [*READS, *WRITES])
 @pytest.mark.parametrize("fail", [fail_before_doing, fail_after_doing])
 def test_a_time_out_of_any_call_changes_nothing(
     store: Store, settle: Settle, clock: FakeClock, folder: Path, method: str, fail: Callable[..., list[str]]
 ) -> None:
+    times_out(store, settle, clock, folder, method, fail)
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_a_time_out_of_a_write_that_a_store_has_done_changes_nothing(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path, method: str
+) -> None:
+    times_out(store, settle, clock, folder, method, fail_after_doing)
+
+
+def times_out(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path, method: str, fail: Callable[..., list[str]]
+) -> None:
     undisturbed = expected_rows(store, settle, clock, folder)
-    for name in (method, "append_blocks"):
-        fail(store, name, times=5)
+    calls = [fail(store, name, times=5) for name in {method, "append_blocks"}]
     settle(store, feed_of(clock, BLOCKS))
+    assert all(calls)
     assert (tables(store), trail_text(folder)) == undisturbed
 
 
