@@ -166,12 +166,9 @@ def test_a_wait_ends_when_its_condition_holds_or_at_its_deadline() -> None:
     assert not asyncio.run(comes_true(lambda: False, within_s=0.01, poll_s=0.001))
 
 
-@pytest.mark.processes
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_a_run_with_a_dozen_kills_has_no_problems(tmp_path: Path, seed: int) -> None:
+def has_no_problems(kills: int, tmp_path: Path, seed: int) -> None:
     file = tmp_path / "result.json"
-    arguments = ["--kills", "12", "--spare", "2", "--seed", str(seed), "--json", str(file)]
+    arguments = ["--kills", str(kills), "--spare", "2", "--seed", str(seed), "--json", str(file)]
     run = subprocess.run(
         [sys.executable, "-m", "scripts.torture", *arguments],
         cwd=ROOT,
@@ -185,8 +182,22 @@ def test_a_run_with_a_dozen_kills_has_no_problems(tmp_path: Path, seed: int) -> 
     result = json.loads(file.read_text(encoding="utf-8"))
     assert result["ok"] is True
     assert result["kills"] == sum(count for kind, count in result["disturbances"].items() if kind.startswith("kill"))
-    assert result["kills"] == 12
+    assert result["kills"] == kills
     assert result["commands_in_chain"] - len(DEFINITIONS) == result["commands_answered"] > 0
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_run_with_three_kills_has_no_problems(tmp_path: Path, seed: int) -> None:
+    has_no_problems(3, tmp_path, seed)
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(600)
+@pytest.mark.acceptance("a dozen kills of any process under load, with frozen processes and cut connections")
+def test_a_run_with_a_dozen_kills_has_no_problems(tmp_path: Path, seed: int) -> None:
+    has_no_problems(12, tmp_path, seed)
 
 
 def test_every_log_event_and_sentence_that_the_harness_looks_for_is_in_the_code() -> None:

@@ -1,5 +1,6 @@
 """Settlement into a real Cassandra that is killed, frozen or out of disk space while commands arrive.
 
+Each of these takes minutes. CI kills the server; `make acceptance` runs the others.
 `FREEZE_S=30` sets the length of the long freeze, `KILLS=5` the number of kills.
 """
 
@@ -82,6 +83,7 @@ def test_a_cassandra_that_is_killed_under_load_loses_nothing(start: Start, cassa
     exchange.ends_in_order()
 
 
+@pytest.mark.acceptance("a Cassandra that is frozen under load and answers late loses nothing")
 def test_a_cassandra_that_is_frozen_under_load_loses_nothing(start: Start, cassandra_of_ours: OwnCassandra) -> None:
     server = cassandra_of_ours.running
     exchange = Exchange(start, cassandra_of_ours.settings())
@@ -109,6 +111,7 @@ def test_a_cassandra_that_is_frozen_under_load_loses_nothing(start: Start, cassa
     exchange.ends_in_order()
 
 
+@pytest.mark.acceptance("a Cassandra whose disk is full loses nothing")
 def test_a_cassandra_whose_disk_is_full_loses_nothing(start: Start, small_disk: Path) -> None:
     server = OwnCassandra(small_disk)
     try:
@@ -136,6 +139,7 @@ def fill(file: Path) -> None:
             writing.write(bytes(1 << 16))
 
 
+@pytest.mark.acceptance("web and background work, each forked, reconnect to a restarted Cassandra")
 def test_each_forked_worker_has_its_own_connection_and_reconnects_to_a_restarted_cassandra(
     start: Start, cassandra_of_ours: OwnCassandra
 ) -> None:
