@@ -84,7 +84,7 @@ class Trader:
                 if error.code == OUT_OF_ORDER:
                     self.loss_reports_s.append(self._process.monotonic())
                 if error.code == NOT_PERMITTED and self._keys.is_valid(self._key):
-                    self.problems.append(f"{self._key} was refused: {error}")
+                    self.problems.append(f"{self.name} was refused, but its key is valid: {error}")
                 self._process.wait(self._rng.uniform(0.05, 0.5))
             except _KeyRevoked:
                 self._process.wait(_NEW_KEY_S)

@@ -46,6 +46,13 @@ class _Attempt:
     permitted: frozenset[KeyRole]
 
 
+@dataclass(frozen=True, slots=True)
+class _Intruder:
+    name: str
+    key: str
+    is_revoked_late: bool  # while it is connected
+
+
 class Intruders:
     """Each must get no answer but a refusal; `look` is called after each attempt, `identity` is that of the store."""
 
@@ -81,7 +88,8 @@ class Intruders:
         if kind == "a revoked key":
             keys.revoke(key)
         process = self._world.process("intruder", self._world.machines[-1], may_crash=False)
-        process.start(lambda: self._intrude(process, node, attempt, key, is_revoked_late=kind.endswith("connected")))
+        intruder = _Intruder(name, key, is_revoked_late=kind.endswith("connected"))
+        process.start(lambda: self._intrude(process, node, attempt, intruder))
 
     def _attempt(self, node: EngineNode) -> _Attempt | None:
         """None if the engine does not know the names in a command yet."""
@@ -117,37 +125,36 @@ class Intruders:
         else:
             yield from wire.encode_numbers(max(1, ring.last), max(1, ring.last))
 
-    def _intrude(
-        self, process: Process, node: EngineNode, attempt: _Attempt, key: str, *, is_revoked_late: bool
-    ) -> None:
-        network = SimNetwork(self._network_state, process, key)
+    def _intrude(self, process: Process, node: EngineNode, attempt: _Attempt, intruder: _Intruder) -> None:
+        network = SimNetwork(self._network_state, process, intruder.key)
         kind = Kind.DEALER if attempt.frames else Kind.SUB
         socket = network.connect(kind, getattr(node.addresses, attempt.socket), wire.READER_LIMITS)
-        if is_revoked_late:
+        if intruder.is_revoked_late:
             if attempt.frames:
                 socket.send(wire.STATUS, _HARMLESS)
             process.wait(_CONNECTED_S)
-            self._network_state.keys.revoke(key)
+            self._network_state.keys.revoke(intruder.key)
         if attempt.frames:
             socket.send(*attempt.frames)
         for _ in range(_LOOKS):
             process.wait(_LOOK_EVERY_S)
-            if attempt.frames or not is_revoked_late:  # what was published before the revocation may be on its way
-                self._check_answers(node, socket, key, attempt)
+            # What was published before the revocation may be on its way.
+            if attempt.frames or not intruder.is_revoked_late:
+                self._check_answers(node, socket, intruder.name, attempt)
             self._look(node)
             if node.parts is not None and _FALSE in node.parts.board.followers:
-                self.problems.append(f"engine {node.name} lists a follower that was announced by {key}")
+                self.problems.append(f"engine {node.name} lists a follower that was announced by {intruder.name}")
         socket.close()
         process.end()
 
-    def _check_answers(self, node: EngineNode, socket: SimSocket, key: str, attempt: _Attempt) -> None:
+    def _check_answers(self, node: EngineNode, socket: SimSocket, name: str, attempt: _Attempt) -> None:
         while (frames := socket.receive()) is not None:
             if frames[0] == wire.STATUS and frames[2:] == [_HARMLESS]:
                 continue  # from before the revocation
             if frames[0] == wire.REFUSED and wire.decode_refused(frames[1]).code == wire.NOT_PERMITTED:
                 continue
             sent = attempt.frames[0].decode() if attempt.frames else "a subscription"
-            self.problems.append(f"engine {node.name} answered {sent} with {frames[0].decode()}; it came from {key}")
+            self.problems.append(f"engine {node.name} answered {sent} with {frames[0].decode()}; it came from {name}")
 
 
 def _roles_of(verb: bytes) -> frozenset[KeyRole]:

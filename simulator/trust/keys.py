@@ -1,12 +1,15 @@
 """Keys of simulated processes, and the key register, which all processes read."""
 
+import hashlib
 from dataclasses import replace
+
+from zmq.utils import z85
 
 from matching.transport.key_register import KeyRegister, KeyRole, RegisteredKey
 
 
 class Keys:
-    """The register of one run. A public key is a text that names its owner; nobody has to prove it."""
+    """The register of one run. A public key has the form of a real one; nobody has to prove it."""
 
     def __init__(self) -> None:
         self._register = KeyRegister(1, "simulated")
@@ -15,7 +18,7 @@ class Keys:
     def new(self, role: KeyRole, name: str, *, is_registered: bool = True) -> str:
         """A new public key."""
         self._made += 1
-        public = f"{name}, key {self._made}"
+        public = z85.encode(hashlib.sha256(f"{name}, key {self._made}".encode()).digest()).decode("ascii")
         if is_registered:
             self._register = self._register.with_key(RegisteredKey(public, role, name))
         return public
