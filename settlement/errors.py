@@ -11,6 +11,7 @@
     │   ├── SpillDamaged        blocks in the spill are damaged: keep the files, check the disk
     │   └── SpillOverruled      an epoch began without blocks that were in the spill; they are set aside: restart
     └── CannotRun               the data is correct: correct the set-up and restart
+        ├── EarlierLayout       the blocks have an earlier record layout: run migrate_layout
         ├── AlreadyRunning      another process uses this DATA_DIR or store: stop it first
         ├── NotBuiltIn          a setting requires something that this program does not have
         ├── NotReady            settlement has not processed enough blocks: start it, or wait
@@ -67,6 +68,10 @@ class SpillOverruled(Incident):
 
 
 class CannotRun(SettlementError):
+    pass
+
+
+class EarlierLayout(CannotRun):
     pass
 
 

@@ -40,7 +40,7 @@ def requests_come_once(chain: Sequence[Block]) -> Iterator[str]:
         if block.timestamp_ns < before_ns:
             yield f"block {block.number} has an earlier time than the block before it"
         before_ns = block.timestamp_ns
-        for client, first, count, _ in block.requests.tolist():
+        for client, first, _, _, count, _ in block.requests.tolist():
             if first != last.get(client, 0) + 1:
                 yield f"block {block.number}: client {client} has command {first} after {last.get(client, 0)}"
             last[client] = first + count - 1
@@ -54,7 +54,7 @@ def nothing_unpermitted_is_sequenced(
     `first_intruder`: intruders have this client number or a higher one. `sent_revoked`: client and first number.
     """
     for block in chain:
-        for client, first, _, _ in block.requests.tolist():
+        for client, first, *_ in block.requests.tolist():
             if client >= first_intruder:
                 yield f"block {block.number} has a command of an intruder (client {client})"
             elif (client, first) in sent_revoked:
@@ -110,7 +110,7 @@ def _index_commands(chain: Sequence[Block]) -> _CommandIndex:
     index = _CommandIndex()
     for block in chain:
         sequence = block.first_command_sequence
-        for client, first, count, _ in block.requests.tolist():
+        for client, first, _, _, count, _ in block.requests.tolist():
             for offset in range(count):
                 index.by_request[client, first + offset] = sequence + offset
             sequence += count

@@ -7,12 +7,14 @@ realistic mistake that unit tests of the function alone would not find.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from typing import Any
 from unittest import mock
 
 from exchange_site.engine_host.store_history import StoreHistory
 from matching.core import snapshots
 from matching.core.blocks import Block
+from matching.core.clients import Clients
 from matching.core.engine import Engine
 from matching.core.errors import BadFile, HashMismatch
 from matching.node import process, server
@@ -140,7 +142,7 @@ def _forget_clients_in_snapshot() -> Iterator[Any]:
 
     def decode(data: bytes) -> Engine:
         engine = real(data)
-        engine.clients.clear()
+        engine.clients = Clients()
         return engine
 
     yield mock.patch.object(snapshots, "decode", decode)
@@ -173,7 +175,7 @@ def _drop_last_of_spill() -> Iterator[Any]:
 
 
 def _accept_empty_snapshot() -> Iterator[Any]:
-    real = snapshot_files.SnapshotFolder._load
+    real = snapshot_files.SnapshotFolder.load
 
     def load(self: snapshot_files.SnapshotFolder, number: int) -> Engine:
         try:
@@ -183,7 +185,7 @@ def _accept_empty_snapshot() -> Iterator[Any]:
             engine.block_number = number
             return engine
 
-    yield mock.patch.object(snapshot_files.SnapshotFolder, "_load", load)
+    yield mock.patch.object(snapshot_files.SnapshotFolder, "load", load)
     yield mock.patch.object(Recovery, "_why_unusable", _returning(""))
 
 
@@ -197,7 +199,7 @@ def _forget_requests() -> Iterator[Any]:
     real = Engine.apply
 
     def apply(self: Engine, *arguments: Any, **options: Any) -> Block:
-        known = dict(self.clients)
+        known = deepcopy(self.clients)
         block = real(self, *arguments, **options)
         if block.number % 5 == 0:
             self.clients = known

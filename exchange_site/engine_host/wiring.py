@@ -128,7 +128,7 @@ def services(
     watch: StoreWatch,
 ) -> Services:
     """The engine's interfaces to this machine and to the store. Raises NotAvailable, KeysUnusable, OSError."""
-    folder = SnapshotFolder(LocalDisk(), settings.DATA_DIR / "snapshots", settings.ENGINE_SNAPSHOTS_KEPT)
+    folder = snapshots()
     every_blocks = settings.ENGINE_SNAPSHOT_BLOCKS if snapshot_every is None else snapshot_every
     if every_blocks < 0:
         raise NotAvailable("--snapshot-every must be a number of blocks, or 0 for no snapshots.")
@@ -148,6 +148,11 @@ def services(
         known_s=lambda: watch.known_s,
         take_over=take_over,
     )
+
+
+def snapshots() -> SnapshotFolder:
+    """Of the engine's state."""
+    return SnapshotFolder(LocalDisk(), settings.DATA_DIR / "snapshots", settings.ENGINE_SNAPSHOTS_KEPT)
 
 
 def history() -> StoreHistory:

@@ -68,8 +68,9 @@ class Client:
         make_network: Callable[[], Network] = ZmqNetwork,
         clock: Callable[[], float] = time.monotonic,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`make_network`, `clock` and `random_bytes` are passed to `Connection`.
+        """`make_network`, `clock`, `random_bytes` and `time_ns` are passed to `Connection`.
 
         Raises AddressUnusable; EngineUnreachable if no engine answers.
         """
@@ -81,6 +82,7 @@ class Client:
             make_network=make_network,
             clock=clock,
             random_bytes=random_bytes,
+            time_ns=time_ns,
         )
         self._stream = CommandStream(self.connection, batch_commands, self._add_answer)
         self._commands: list[Any] = []

@@ -4,6 +4,9 @@ Command numbers increase by one without gaps, and the engine applies them only i
 refused by a halted engine, or overtaken is sent again with the same number, followed by all batches after it. The
 engine answers commands that it has already applied from its ring.
 
+A client id that the engine has forgotten, because it was idle for long, is replaced by a new one. If a batch in flight
+may have been applied under the old id, its outcome is unknown, and the caller is told so.
+
 If the current engine is silent, is a follower, or is a replica that stays halted, the connection searches the known
 engines for one that takes commands, and sends all batches in flight to it. Not thread-safe.
 """
@@ -18,15 +21,13 @@ from matching.client import leaders
 from matching.client.in_flight import Answered, InFlight, LostCommands
 from matching.client.question import Question
 from matching.core.blocks import Records
+from matching.core.clients import WINDOW, new_id
 from matching.core.errors import BadMessage, EngineRefused, EngineUnreachable, NoAnswer
 from matching.transport import wire
 from matching.transport.engine_roles import REPLICA, TAKE_COMMANDS
 from matching.transport.network import ZmqNetwork
 from matching.transport.parts import joined
 from matching.transport.sockets import AddressUnusable, Kind, Network, Undelivered
-
-WINDOW = 16
-"""Maximum number of batches in flight: enough to keep the engine busy, few enough for the socket queues."""
 
 _RESEND_S = 0.5
 _REFUSED_LATER = frozenset((wire.NOT_PERMITTED, wire.FOLLOWER))
@@ -37,11 +38,16 @@ _BEHIND_PAUSE_S = 0.2
 _SILENT_S = 1.0
 _HALTED_LONG_S = 1.0
 _STATUS_INTERVAL_S = 2.0
+_REFUSED_IDS = (wire.CLIENT_FORGOTTEN, wire.CLIENT_OF_ANOTHER_KEY)
 _STATUS_CORRELATION = b"followers"  # of the connection's own status requests; those of `ask` are random
 
 
 class Connection:
-    """`client_id` is never 0. If it is given, `first_number` must follow the last number that it has used."""
+    """If `client_id` is given, it is not 0, and is not replaced when the engine refuses it.
+
+    Then `first_number` must follow the last number that it has used. `window` is the maximum number of batches in
+    flight.
+    """
 
     def __init__(
         self,
@@ -55,8 +61,11 @@ class Connection:
         make_network: Callable[[], Network] = ZmqNetwork,
         clock: Callable[[], float] = time.monotonic,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`random_bytes(n)` returns n unpredictable bytes. With `failover=False` only the first of `engines` is used.
+        """`random_bytes(n)` returns n unpredictable bytes; `time_ns` is for client ids.
+
+        With `failover=False` only the first of `engines` is used.
 
         Raises AddressUnusable. An unreachable engine is noticed at the first question or batch.
         """
@@ -64,8 +73,11 @@ class Connection:
         self.address = self.directory.addresses[0]
         self.timeout_s = timeout_s
         self._random_bytes = random_bytes
-        self.client_id = client_id or wire.new_client(random_bytes)
+        self._time_ns = time_ns
+        self._is_id_given = client_id is not None
+        self.client_id = client_id or self._new_id()
         self.next_number = first_number
+        self._shift = 0  # number of a command minus its number on the wire, which begins again with a new client id
         self._window = window
         self._failover = failover
         self._clock = clock
@@ -75,7 +87,7 @@ class Connection:
         except AddressUnusable:
             self._network.close()
             raise
-        self._in_flight: dict[int, InFlight] = {}  # by first number, oldest first
+        self._in_flight: dict[int, InFlight] = {}  # by first number on the wire, oldest first
         self._ready: list[Answered] = []
         self._question: Question | None = None  # the one that `ask` waits for
         self._resend_at_s = 0.0
@@ -113,8 +125,9 @@ class Connection:
         if not self._in_flight:
             self._resend_at_s = now_s + _RESEND_S
             self._received_at_s = now_s
-        batch = InFlight(wire.encode_batch(self.client_id, number, commands, texts), now_s)
-        self._in_flight[number] = batch
+        first_number = number - self._shift
+        batch = InFlight(wire.encode_batch(self.client_id, first_number, commands, texts), now_s)
+        self._in_flight[first_number] = batch
         self.next_number += len(commands)
         self._post_batch(batch)
         return number
@@ -286,7 +299,7 @@ class Connection:
         batch = self._in_flight.pop(answer.first_number, None)
         if batch is not None:  # else it was sent twice and answered twice
             now_s = self._clock()
-            self._ready.append(Answered(answer, now_s - batch.sent_at_s))
+            self._ready.append(Answered(answer.renumbered(self._shift), now_s - batch.sent_at_s))
             self._answered_up_to = max(self._answered_up_to, answer.first_number + answer.command_count - 1)
             self._resend_at_s = max(self._resend_at_s, now_s + _RESEND_S)
 
@@ -303,6 +316,8 @@ class Connection:
         if refused.code == wire.ENGINE_HALTED:
             self._resend_at_s = self._clock() + _HALTED_PAUSE_S
             self._leave_halted_replica()
+        elif refused.code in _REFUSED_IDS:
+            self._replace_id(refused)
         elif refused.code == wire.BAD_MESSAGE and self._is_replica and batch.may_be_applied:
             self._leave_in_doubt(refused)  # at another place in the log, with other reference data, it may be valid
         elif refused.code in _REFUSED_LATER and batch.may_be_applied:
@@ -327,6 +342,27 @@ class Connection:
                 self._switch_to(leader)
             except AddressUnusable:
                 self._search_leader()
+
+    def _replace_id(self, refused: wire.Refused) -> None:
+        """Sends the batches in flight with a new client id, once it is certain that none of them was applied.
+
+        As long as one may be applied, its answer or refusal is waited for.
+        """
+        if any(batch.may_be_applied for batch in self._in_flight.values()):
+            return
+        if self._is_id_given:
+            self._give_up(refused)
+        self.client_id = self._new_id(above=max(refused.floor, self.client_id))
+        before = next(iter(self._in_flight)) - 1
+        self._shift += before
+        batches = {number - before: batch for number, batch in self._in_flight.items()}
+        for number, batch in batches.items():
+            batch.payload = wire.renumbered(batch.payload, self.client_id, number)
+            batch.sendings = batch.refusals = 0
+        self._in_flight = batches
+        self._answered_up_to = 0
+        self._lost.clear()
+        self._resend(self._clock())
 
     def _leave_halted_replica(self) -> None:
         """Searches for another replica if this one stays halted: it reads the same log and may not be halted."""
@@ -388,9 +424,10 @@ class Connection:
         """Takes a new client id, so that used numbers are never given to other commands."""
         self._in_flight.clear()
         self._in_doubt = False
-        self._answered_up_to = 0
+        self._answered_up_to = self._shift = 0
         self._lost.clear()
-        self.client_id = wire.new_client(self._random_bytes)
+        self.client_id = self._new_id(above=0 if self._is_id_given else self.client_id)
+        self._is_id_given = False
         self.next_number = 1
 
     def _timeout_error(self) -> EngineUnreachable:
@@ -402,3 +439,6 @@ class Connection:
             return NoAnswer(f"The engine at {self.address} did not answer within {self.timeout_s:g} s.")
         where = self.directory if self._failover else self.address
         return EngineUnreachable(f"No engine answers at {where}: start it, or name another address.")
+
+    def _new_id(self, above: int = 0) -> int:
+        return new_id(self._time_ns(), int.from_bytes(self._random_bytes(8), "little"), above)

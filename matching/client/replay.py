@@ -57,7 +57,7 @@ class _Run:
         found: dict[int, list[dict[str, Any]]] = {}
         sequence = self.engine.next_command_sequence
         if len(commands):
-            requests = np.array([(0, 0, len(commands), 0)], layout.REQUEST)
+            requests = np.array([(0, 0, 0, 0, len(commands), 0)], layout.REQUEST)
             block = self.engine.apply(requests, commands, texts, self.engine.block_number + 1)
             self.trades += int((block.events["kind"] == EventKind.TRADE).sum())
             for event in block_events(block, self.engine.registry):

@@ -82,11 +82,14 @@ class CommandStream:
                 f"The commands were applied, but the engine does not give the names in its answers: {error}"
             ) from error
 
-    def make_room(self) -> None:
-        """Sends a full batch, or one that ends with a definition. Call before `add`; may be repeated after NoAnswer."""
+    def make_room(self, batch_commands: int | None = None) -> None:
+        """Sends a full batch, or one that ends with a definition. Call before `add`; may be repeated after NoAnswer.
+
+        `batch_commands` replaces that of the stream.
+        """
         if self._builder.ends_block or self._defines:
             self.finish()
-        elif len(self._builder) >= self._batch_commands:
+        elif len(self._builder) >= (batch_commands or self._batch_commands):
             self._send()
 
     def add(self, command: object, token: Any) -> Refusal | None:

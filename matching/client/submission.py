@@ -15,6 +15,7 @@ from matching.client.stream import CommandStream, Sent
 from matching.client.submission_journal import Journal, Position, Refused
 from matching.core.codes import CommandKind, EventKind, Reason, name_of
 from matching.core.errors import BadFile
+from matching.transport.wire import MAX_BATCH_COMMANDS
 
 _COUNTS = ("sent", "accepted", "rejected", "forgotten")
 _MAX_UNCOUNTED_REFUSALS = 4096
@@ -179,7 +180,7 @@ def submit(
         run.stream.refresh()
         try:
             for line, command in commands:
-                if pace and line > submission.position.line:
+                if pace and line > run.sent_before:
                     pace.wait_until_due(run.stream)
                 run.add(line, command)
         except BadFile:
@@ -196,17 +197,21 @@ class _Run:
         self.stream = CommandStream(connection, batch_commands, submission.note_answer, submission.before_sending)
         self._submission = submission
         self._position = submission.position
+        self.sent_before = max(self._position.ends, default=self._position.line)
+        """The last line that an earlier run sent, perhaps without an answer: up to it the batches are the same."""
 
     def add(self, line: int, command: object) -> None:
         if line <= self._position.line:
             return
-        self.stream.make_room()
+        self.stream.make_room(MAX_BATCH_COMMANDS if line <= self.sent_before else None)
         self._submission.sent += 1
         refused = self._position.refused.get(line)
         if refused is None:
             refusal = self.stream.add(command, line)
             refused = refusal and refused_at_edge(line, refusal)
         if refused is None:
+            if line in self._position.ends:
+                self.stream.flush()
             return
         if line in self._position.numbered:
             raise BadFile(

@@ -1,10 +1,11 @@
 """A journal on disk of how far a file of commands was submitted. A batch is recorded before it is sent.
 
-An engine applies a client's numbered command at most once. A resumed submission uses the same client id and gives every
-line its earlier number, so nothing is placed twice. A line that the edge refused has no number and stays refused.
+An engine applies a client's numbered command at most once. A resumed submission uses the same client id, gives every
+line its earlier number and sends the same batches, so nothing is placed twice. A line that the edge refused has no
+number and stays refused.
 Records are written without a buffer: they survive a crash of this process, but not of the machine.
 
-    {"file":…,"bytes":…,"xxh3":…,"client":…}                       first record: the file and the client id
+    {"file":…,"bytes":…,"xxh3":…,"client":…,"layout":…}            first record: the file and the client id
     {"number":…,"lines":[[first,last],…],"refused":[[line,command,reason],…]}    a batch that is about to be sent
     {"answered":…,"line":…,"counts":{…}}                           everything up to this number and line is answered
 """
@@ -14,6 +15,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,8 +25,9 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import xxhash
 
 from matching.client.jsonlines import dumps
+from matching.core.clients import new_id
 from matching.core.errors import BadFile
-from matching.transport.wire import FIRST_LOG_CLIENT
+from matching.core.layout import LAYOUT_VERSION
 
 _READ_BYTES = 1 << 20
 
@@ -52,13 +55,15 @@ class Identity(NamedTuple):
 class Position:
     """The progress of a submission: `line` and `number` are the last ones that were answered, 0 for none.
 
-    Later lines in `numbered` were sent with the numbers after `number`; those in `refused` were refused at the edge.
+    Later lines in `numbered` were sent with the numbers after `number`, in batches that end with the lines in `ends`;
+    those in `refused` were refused at the edge.
     """
 
     line: int = 0
     number: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     numbered: set[int] = field(default_factory=set)
+    ends: set[int] = field(default_factory=set)
     refused: dict[int, Refused] = field(default_factory=dict)
 
     def apply(self, record: dict[str, Any]) -> None:
@@ -66,10 +71,12 @@ class Position:
         if "answered" in record:
             self.number, self.line, self.counts = record["answered"], record["line"], record["counts"]
             self.numbered = {line for line in self.numbered if line > self.line}
+            self.ends = {line for line in self.ends if line > self.line}
             self.refused = {line: one for line, one in self.refused.items() if line > self.line}
         else:
             for first, last in record["lines"]:
                 self.numbered.update(range(first, last + 1))
+            self.ends.update(last for _, last in record["lines"][-1:])
             self.refused.update((one[0], Refused(*one)) for one in record["refused"])
 
 
@@ -85,11 +92,11 @@ class Journal:
     def begin(cls, path: Path, file: Path) -> Self:
         """Begins a submission with the first line; deletes earlier records. Raises JournalUnusable, BadFile."""
         stored, identity = _open_locked(path, file), _identity(file)
-        client_id = 1 + secrets.randbelow(FIRST_LOG_CLIENT - 1)
+        client_id = new_id(time.time_ns(), secrets.randbits(64))
         try:
             os.truncate(stored.fileno(), 0)
             head = {"file": str(file), "bytes": identity.size, "xxh3": identity.digest, "client": client_id}
-            _append(stored, head)
+            _append(stored, {**head, "layout": LAYOUT_VERSION})
             os.fsync(stored.fileno())
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -109,9 +116,17 @@ class Journal:
             stored.close()
             return cls.begin(path, file)
         try:
-            identity, client_id, position = _read(content[:whole])
-        except (ValueError, KeyError, TypeError) as error:
+            head, position = _read(content[:whole])
+            identity, client_id = Identity(head["bytes"], head["xxh3"]), int(head["client"])
+            layout_version = head.get("layout", 1)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadFile(f"{path} is damaged: it is unknown how far {file} was submitted.") from error
+        if layout_version != LAYOUT_VERSION:
+            raise BadFile(
+                f"{file} was begun with record layout {layout_version}, whose requests the exchange no longer answers: "
+                f"its lines up to {position.line} are answered. Look up which of the later lines were applied, and "
+                "submit the others as a new file."
+            )
         if identity != _identity(file):
             raise BadFile(f"{file} has changed since it was submitted: it cannot be resumed.")
         return cls(stored, client_id, position)
@@ -140,13 +155,13 @@ def path_for(folder: Path, file: Path) -> Path:
     return folder / f"{file.name[:64]}-{xxhash.xxh3_64_hexdigest(full_path.encode(errors='surrogateescape'))}.jsonl"
 
 
-def _read(content: bytes) -> tuple[Identity, int, Position]:
-    """The file's identity, the client id and the progress. Raises ValueError, KeyError, TypeError."""
+def _read(content: bytes) -> tuple[dict[str, Any], Position]:
+    """The first record and the progress. Raises ValueError, KeyError, TypeError."""
     head, *records = [json.loads(line) for line in content.splitlines()]
     position = Position()
     for record in records:
         position.apply(record)
-    return Identity(head["bytes"], head["xxh3"]), int(head["client"]), position
+    return head, position
 
 
 def _open_locked(path: Path, file: Path) -> BinaryIO:

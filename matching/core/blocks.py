@@ -7,13 +7,13 @@ the bytes it was decoded from; its arrays are views of them, not copies.
 import struct
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from matching.core import layout
+from matching.core import layout, migrations
 from matching.core.errors import BadBlock, HashMismatch
 from matching.core.hashes import hash_text
 
@@ -33,6 +33,7 @@ class Block:
     """One block, decoded without a copy. Build it with `decode` or `encode`."""
 
     data: bytes
+    layout_version: int
     shard: int
     epoch: int
     number: int
@@ -63,12 +64,17 @@ class Block:
         texts: bytes,
         shard: int = 0,
         epoch: int = 1,
+        layout_version: int = layout.LAYOUT_VERSION,
     ) -> Self:
-        """Builds a block from its records and computes its hash. `texts` is padded to a multiple of 8 bytes."""
+        """Builds a block from its records and computes its hash. `texts` is padded to a multiple of 8 bytes.
+
+        The records are those of today's layout. A block of an earlier one holds them in the form of that layout.
+        """
         texts += bytes(-len(texts) % 8)
+        requests = migrations.write_requests(requests, layout_version)
         fields = (
             layout.BLOCK_MAGIC,
-            layout.LAYOUT_VERSION,
+            layout_version,
             shard,
             epoch,
             number,
@@ -87,7 +93,7 @@ class Block:
         for part in body:
             hasher.update(part)
         digest = hasher.intdigest()
-        return cls(b"".join((before_hash, _HASH.pack(digest), *body)), *fields[2:], digest)
+        return cls(b"".join((before_hash, _HASH.pack(digest), *body)), *fields[1:], digest)
 
     @classmethod
     def decode(cls, data: bytes | memoryview) -> Self:
@@ -95,11 +101,14 @@ class Block:
         data = bytes(data)
         if len(data) < _HEADER.size:
             raise BadBlock(f"A block has at least {_HEADER.size} bytes, but these are {len(data)}.")
-        magic, version, *fields = _HEADER.unpack_from(data)
+        magic, *fields = _HEADER.unpack_from(data)
         if magic != layout.BLOCK_MAGIC:
             raise BadBlock("These bytes are not a block: they do not begin with the magic number.")
-        if version != layout.LAYOUT_VERSION:
-            raise BadBlock(f"This block has layout {version}, this program reads layout {layout.LAYOUT_VERSION}.")
+        if not migrations.is_readable(fields[0]):
+            raise BadBlock(
+                f"This block has layout {fields[0]}, this program reads layouts {migrations.OLDEST_LAYOUT} to "
+                f"{layout.LAYOUT_VERSION}."
+            )
         block = cls(data, *fields)
         if len(data) != block._texts_at + block.text_size:
             size = block._texts_at + block.text_size
@@ -131,8 +140,11 @@ class Block:
 
     @cached_property
     def requests(self) -> Records:
-        """REQUEST[request_count], read-only."""
-        return np.frombuffer(self.data, layout.REQUEST, self.request_count, _HEADER.size)
+        """REQUEST[request_count] in today's form, read-only."""
+        written = np.frombuffer(
+            self.data, migrations.request_type(self.layout_version), self.request_count, _HEADER.size
+        )
+        return cast(Records, migrations.read_requests(written, self.layout_version))
 
     @cached_property
     def commands(self) -> Records:
@@ -163,7 +175,8 @@ class Block:
 
     @property
     def _commands_at(self) -> int:
-        return _HEADER.size + self.request_count * layout.REQUEST.itemsize
+        size = int(migrations.request_type(self.layout_version).itemsize)
+        return _HEADER.size + self.request_count * size
 
     @property
     def _events_at(self) -> int:

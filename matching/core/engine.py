@@ -9,16 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import xxhash
 
-from matching.core import kernel, layout
+from matching.core import kernel, layout, migrations
 from matching.core.blocks import Block, Records
+from matching.core.clients import Clients
 from matching.core.codes import AMOUNT_LIMIT, HOUSE_ACCOUNT, CommandKind, EventKind, Reason, Side, name_of
+from matching.core.errors import BadMessage
 from matching.core.hashes import hash_text
 from matching.core.intake import check, check_form
 from matching.core.kernel.structures import pools as p
+from matching.core.migrations.state import digest_of
 from matching.core.registry import Instrument, Registry
 
 _RESERVED_COMMANDS = 1024
 """Memory is reserved for this many commands at a time, not for each block."""
+_FIRST_LAYOUT_WITH_OWNERS = 2
+"""In layout 1, requests had no owner and no digest that could be checked."""
 
 UNLIMITED = (1 << 62) - 1
 """A budget that no block exceeds."""
@@ -57,7 +62,8 @@ class Engine:
         self.shard = shard
         self.epoch = epoch
         self.registry = Registry()
-        self.clients: dict[int, int] = {}  # client id → number of its last applied command
+        self.clients = Clients()
+        self.layout_version = layout.LAYOUT_VERSION
         self.block_number = 0
         self.state_hash = 0
         self.timestamp_ns = 0
@@ -121,20 +127,44 @@ class Engine:
             texts=texts,
             shard=self.shard,
             epoch=self.epoch,
+            layout_version=self.layout_version,
         )
         self.block_number, self.state_hash = block.number, block.hash
-        for client, number, size, _ in requests.tolist():
-            if client:
-                self.clients[client] = number + size - 1
+        self.clients.apply(requests.tolist(), block.number)
         return block
 
     def follow(self, block: Block) -> Block:
-        """Applies the commands of another engine's block with its timestamp. The caller compares the bytes."""
+        """Applies the commands of another engine's block with its timestamp. The caller compares the bytes.
+
+        Raises BadMessage for commands or requests that an engine in this state would not have taken.
+        """
+        if not self.block_number:
+            self.layout_version = block.layout_version
+        if block.layout_version != self.layout_version:
+            return self._follow_migration(block)
         texts = block.texts[: int(block.commands["text_length"].sum(dtype=np.int64))]
         commands = block.commands.copy()  # the kernel is compiled for writable arrays
         self.check(commands, texts)
+        if self.layout_version >= _FIRST_LAYOUT_WITH_OWNERS:
+            self.clients.check(block.requests.tolist(), block.timestamp_ns)
         self.epoch = block.epoch
         return self.apply(block.requests, commands, texts, block.timestamp_ns)
+
+    def migrate(self, epoch: int) -> Block:
+        """Changes to the next layout: makes the block that begins it (see `matching.core.migrations`)."""
+        following = self.layout_version + 1
+        migrations.MIGRATIONS[following].carry(self)
+        self.layout_version, self.epoch = following, epoch
+        requests = migrations.migration_request(following, digest_of(self))
+        return self.apply(requests, np.zeros(0, layout.COMMAND), b"", self.timestamp_ns)
+
+    def _follow_migration(self, block: Block) -> Block:
+        if block.layout_version != self.layout_version + 1:
+            raise BadMessage(
+                f"Block {block.number} has layout {block.layout_version}, and the block before has layout "
+                f"{self.layout_version}: a chain changes to the next layout only."
+            )
+        return self.migrate(block.epoch)
 
     def _reserve(self, commands: int) -> None:
         if commands > self._reserved:

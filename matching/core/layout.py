@@ -7,7 +7,7 @@ strings section of a batch or block. Changing a record requires a new LAYOUT_VER
 
 import numpy as np
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 BLOCK_MAGIC = 0x4B4C4258  # b"XBLK" read as a little-endian integer
 BATCH_MAGIC = 0x48435442  # b"BTCH"
@@ -32,16 +32,19 @@ BLOCK_HEADER = np.dtype(
 )
 assert BLOCK_HEADER.itemsize == 80
 
-# Consecutive commands of one client in one message. The commands of a block belong to its requests in order.
+# Consecutive commands of one batch. The commands of a block belong to its requests in order. A batch that is cut over
+# several blocks has a request in each of them, with the same digest.
 REQUEST = np.dtype(
     [
         ("client", "<u8"),  # 0: sent without a request id
         ("first_number", "<u8"),  # the client's number of the first command; numbers increase by one
+        ("owner", "<u8"),  # xxh3_64 of the 32 bytes of the sender's public key; 0: a socket without keys
+        ("digest", "<u8"),  # xxh3_64 of the whole batch's commands and strings, as the client sent them
         ("command_count", "<u4"),
-        ("padding", "<u4"),
+        ("batch_offset", "<u4"),  # index of the first command in its batch
     ]
 )
-assert REQUEST.itemsize == 24
+assert REQUEST.itemsize == 40
 
 COMMAND = np.dtype(
     [
@@ -248,5 +251,44 @@ INSTRUMENT = np.dtype(
     ]
 )
 assert INSTRUMENT.itemsize == 128
+
+# What the engine remembers of a client, in snapshots: CLIENT, and its newest CLIENT_BATCH records one after the other.
+CLIENT = np.dtype(
+    [
+        ("client", "<u8"),
+        ("owner", "<u8"),  # as in REQUEST
+        ("last_number", "<u8"),
+        ("last_block", "<i8"),  # block of its last request
+        ("batch_count", "<u4"),
+        ("padding", "<u4"),
+    ]
+)
+assert CLIENT.itemsize == 40
+
+CLIENT_BATCH = np.dtype(
+    [
+        ("first_number", "<u8"),
+        ("digest", "<u8"),  # as in REQUEST
+    ]
+)
+assert CLIENT_BATCH.itemsize == 16
+
+# The highest client number that was forgotten of an owner.
+CLIENT_FLOOR = np.dtype(
+    [
+        ("owner", "<u8"),
+        ("client", "<u8"),
+    ]
+)
+assert CLIENT_FLOOR.itemsize == 16
+
+# How far an input log was read: its client number, and one more than the offset of the last message.
+LOG_POSITION = np.dtype(
+    [
+        ("client", "<u8"),
+        ("next_offset", "<u8"),
+    ]
+)
+assert LOG_POSITION.itemsize == 16
 
 NO_ASK = (1 << 63) - 1

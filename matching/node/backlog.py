@@ -124,7 +124,7 @@ def _is_repeated(lane: _Lane, received: Received) -> bool:
     batch = received.batch
     for queue in lane.values():
         for index, one in enumerate(queue):
-            if (one.batch.client, one.batch.first_number) == (batch.client, batch.first_number):
+            if one.batch.identity == batch.identity:
                 queue[index] = one._replace(received=one.received._replace(sender=received.sender))
                 return True
     return False

@@ -13,7 +13,7 @@ from matching.node.costly_answers import AnswerMaker, Asked, AtOnce, CostlyAnswe
 from matching.node.status import Counters, StatusBoard
 from matching.transport import permissions, wire
 from matching.transport.engine_roles import LEADER, REPLICA, TAKE_COMMANDS
-from matching.transport.key_register import RegisteredKey
+from matching.transport.key_register import RegisteredKey, owner_of
 from matching.transport.parts import in_parts
 from matching.transport.permissions import NotPermitted
 from matching.transport.sockets import Frame, Socket, Undelivered
@@ -153,7 +153,7 @@ class CommandEndpoint:
 
     def _read_batch(self, sender: bytes, payload: bytes, peer: RegisteredKey | None) -> wire.Batch | None:
         try:
-            batch = wire.decode_batch(payload)
+            batch = wire.decode_batch(payload, owner_of(peer))
             permissions.check_commands(peer, batch.commands)
             # A follower refuses every batch anyway, and may not know the instruments yet, so it does not check them. A
             # replica may not know them yet either; it checks them when it reads the batch from the log.
@@ -164,7 +164,7 @@ class CommandEndpoint:
         except BadMessage as error:
             code = self._counters.note_refusal(error)
             client, number = wire.addressee(payload)
-            applied = self._engine.clients.get(client, 0)
+            applied = self._engine.clients.last_number(client, owner_of(peer))
             refused = wire.Refused(code, str(error), client, number, applied)
             self._send(sender, wire.REFUSED, wire.encode_refused(refused))
             return None

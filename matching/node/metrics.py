@@ -70,6 +70,10 @@ class EngineMetrics(Collector):
             ("engine_clock_implausible", "1 while the clock of blocks is implausible.", int(bool(board.clock_fault))),
             ("engine_connections", "Open TCP connections of clients and readers.", self._connections.open),
             ("engine_block_number", "Number of the newest block.", board.engine.block_number),
-            ("engine_clients", "Client ids that ever sent a command; never decreases.", len(board.engine.clients)),
+            (
+                "engine_clients",
+                "Client ids that are known: those idle for long are forgotten.",
+                len(board.engine.clients),
+            ),
         ):
             yield GaugeMetricFamily(name, text, value=value)

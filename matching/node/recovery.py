@@ -15,6 +15,7 @@ from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, admits
 from matching.core.errors import MatchingError
+from matching.core.layout import LAYOUT_VERSION
 from matching.node.follower import re_executed
 from matching.storage.history import History
 from matching.storage.input_logs.base import InputLog
@@ -88,6 +89,7 @@ class Recovery:
         self._read_log()
         self._refuse_missing_blocks()
         self._refuse_fenced_block()
+        self._refuse_earlier_layout()
 
     def _refuse_unread_log(self) -> None:
         """Refuses to lead if a log of an earlier run has answered blocks that a new epoch would discard."""
@@ -178,6 +180,15 @@ class Recovery:
             raise CannotLead(
                 f"This engine's block {block.number} is of epoch {block.epoch}, and a newer one began before it: "
                 "another engine leads. Start this one again with --follow."
+            )
+
+    def _refuse_earlier_layout(self) -> None:
+        """Refuses to make blocks of today's layout after blocks of an earlier one without a migration block."""
+        found = self._engine.layout_version
+        if found != LAYOUT_VERSION:
+            raise CannotLead(
+                f"The exchange's blocks have record layout {found}, and this program makes blocks of layout "
+                f"{LAYOUT_VERSION}: stop settlement, then run manage.py migrate_layout."
             )
 
     # Blocks

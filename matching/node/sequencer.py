@@ -1,8 +1,9 @@
 """The sequencer: turns batches into blocks, which decides the total order of commands.
 
 Small batches share a block. A block ends after `block_commands` commands and after a command on reference data. A
-command whose (client, number) was applied before is not applied again; its answer is read from the blocks in the ring.
-A batch that skips numbers is refused, and its client sends it again: an earlier batch was lost or is delayed.
+batch that was applied before is not applied again; its answer is read from the blocks in the ring. A batch that skips
+numbers is refused, and its client sends it again: an earlier batch was lost or is delayed. A batch with numbers that
+were used for another one, or with the client id of another key, is refused for good (`matching.core.clients`).
 
 A turn may have a budget of orders touched (`Engine.touched`). When it is used up, the turn ends, and the caller passes
 the unfinished batches to the sequencer again.
@@ -19,13 +20,15 @@ import numpy as np
 
 from matching.core import layout
 from matching.core.blocks import Block, Records
+from matching.core.clients import Client, Judged
 from matching.core.codes import FIRST_REFERENCE_COMMAND
 from matching.core.engine import UNLIMITED, Engine
 from matching.storage.ring import Ring
-from matching.transport.wire import OUT_OF_ORDER, Batch, Refused, Segment, encode_answer
+from matching.transport import wire
+from matching.transport.wire import Batch, Refused, Segment, encode_answer
 
 _NO_EVENTS = np.zeros(0, layout.EVENT)
-_REQUEST = struct.Struct("<QQII")
+_REQUEST = struct.Struct("<QQQQII")
 assert _REQUEST.size == layout.REQUEST.itemsize
 
 
@@ -45,17 +48,24 @@ class Sequenced(NamedTuple):
 class _Part(NamedTuple):
     """The commands of one batch that go into one block."""
 
-    batch: int
-    client: int
-    first_number: int
+    batch_index: int
+    batch: Batch
+    at: int  # index of the first command in the batch
     commands: Records
     texts: bytes
+
+    @property
+    def request(self) -> tuple[int, int, int, int, int, int]:
+        """The fields of a REQUEST record."""
+        batch = self.batch
+        number = batch.first_number + self.at
+        return batch.client, number, batch.owner, batch.digest, len(self.commands), self.at
 
 
 class LogPosition(NamedTuple):
     """How far an input log has been read. Every block made from a message of the log contains this position."""
 
-    client: int  # the log's client id, `wire.FIRST_LOG_CLIENT` or above
+    client: int  # the log's client id, `clients.FIRST_LOG_CLIENT` or above
     next_offset: int  # offset of the next message
 
 
@@ -82,7 +92,7 @@ class Sequencer:
         first batch that an earlier turn did not finish.
         """
         # A REQUEST without commands means: all numbers before its first number are applied.
-        mark = b"" if position is None else _REQUEST.pack(position.client, position.next_offset + 1, 0, 0)
+        mark = b"" if position is None else _REQUEST.pack(position.client, position.next_offset + 1, 0, 0, 0, 0)
         turn = _Turn(self._engine, self._ring, self._clock, self._block_commands, len(batches), mark)
         turn.budget = budget
         for index, batch in enumerate(batches):
@@ -97,10 +107,8 @@ class Sequencer:
     def _answer(self, batch: Batch, turn: "_Turn", index: int) -> bytes | Refused | None:
         if index in turn.unfinished:
             return None
-        if index in turn.skipping:
-            applied = turn.skipping[index]
-            message = f"The engine has this client's commands up to {applied}: {batch.first_number} is not the next."
-            return Refused(OUT_OF_ORDER, message, batch.client, batch.first_number, applied)
+        if index in turn.refused:
+            return turn.refused[index]
         segments = turn.segments[index]
         if index in turn.repeated:
             segments = repeated_segments(self._ring, batch, turn.repeated[index]) + segments
@@ -108,9 +116,9 @@ class Sequencer:
 
     def answer_repeated(self, batch: Batch) -> bytes | None:
         """The answer to a batch whose commands were all applied before; None for other batches."""
-        if self._engine.clients.get(batch.client, 0) < batch.last_number:
+        client, count = self._engine.clients.get(batch.client), len(batch.commands)
+        if client is None or _judged(client, batch) != Judged(applied=count):
             return None
-        count = len(batch.commands)
         return encode_answer(batch.client, batch.first_number, count, repeated_segments(self._ring, batch, count))
 
 
@@ -127,11 +135,11 @@ class _Turn:
         self._block_commands = block_commands
         self._parts: list[_Part] = []
         self._size = 0
-        self._taken: dict[int, int] = {}  # client → last number in `_parts`, not applied yet
+        self._taken: dict[int, Client] = {}  # clients as they are after `_parts`, which are not applied yet
         self.blocks: list[Block] = []
         self.segments: list[list[Segment]] = [[] for _ in range(batch_count)]
         self.repeated: dict[int, int] = {}  # batch → how many of its first commands were applied before
-        self.skipping: dict[int, int] = {}  # batch that skips numbers → last applied number of its client
+        self.refused: dict[int, Refused] = {}  # by batch
         self.budget = UNLIMITED  # orders that the rest of the turn may touch
         self.costly: int | None = None  # the batch that used up the budget
         self.unfinished: set[int] = set()
@@ -140,13 +148,18 @@ class _Turn:
         if self.costly is not None:
             self.unfinished.add(index)
             return
-        applied = self._taken.get(batch.client) or self._engine.clients.get(batch.client, 0)
-        at, end = 0, len(batch.commands)
-        if applied < batch.first_number - 1:
-            self.skipping[index] = applied
+        client = self._taken.get(batch.client) or self._engine.clients.get(batch.client)
+        if client is not None:
+            judged = _judged(client, batch)
+        else:
+            now_ns = max(self._engine.timestamp_ns, self._clock())
+            judged = self._engine.clients.judge_new(batch.client, batch.first_number, batch.owner, now_ns)
+        if judged.reason:
+            applied = client.last_number if client is not None and client.owner == batch.owner else 0
+            self.refused[index] = refusal(judged.reason, batch, applied, self._engine.clients.floor_of(batch.owner))
             return
-        if applied >= batch.first_number:
-            at = min(applied - batch.first_number + 1, end)
+        at, end = judged.applied, len(batch.commands)
+        if at:
             self.repeated[index] = at
         for stop in _block_ends(batch.commands):
             while at < stop and self.costly is None:
@@ -162,9 +175,11 @@ class _Turn:
         commands, texts = batch.commands, batch.texts
         if upto - at < len(commands):
             commands, texts = _cut(commands[at:upto], texts)
-        self._parts.append(_Part(index, batch.client, batch.first_number + at, commands, texts))
+        part = _Part(index, batch, at, commands, texts)
+        self._parts.append(part)
         self._size += upto - at
-        self._taken[batch.client] = batch.first_number + upto - 1
+        client = self._taken.get(batch.client) or self._engine.clients.get(batch.client) or Client(batch.owner)
+        self._taken[batch.client] = client.with_part(part.request, 0)
         if self._size == self._block_commands:
             self.seal()
 
@@ -177,8 +192,7 @@ class _Turn:
         self._taken.clear()
         commands, texts = _joined(parts)
         requests = np.frombuffer(
-            self._mark
-            + b"".join([_REQUEST.pack(part.client, part.first_number, len(part.commands), 0) for part in parts]),
+            self._mark + b"".join([_REQUEST.pack(*part.request) for part in parts]),
             layout.REQUEST,
         )
         now_ns = max(self._engine.timestamp_ns, self._clock())
@@ -204,15 +218,52 @@ class _Turn:
         left = block.command_count
         for part in parts:
             if left < len(part.commands):
-                self.unfinished.add(part.batch)
+                self.unfinished.add(part.batch_index)
             if left > 0:
-                self.costly = part.batch
+                self.costly = part.batch_index
                 applied.append(part._replace(commands=part.commands[:left]))
             left -= len(part.commands)
         return applied
 
     def _answer(self, part: _Part, block: Block, sequence: int, events: Records) -> None:
-        self.segments[part.batch].append(Segment(part.first_number, block.number, sequence, len(part.commands), events))
+        number = part.batch.first_number + part.at
+        self.segments[part.batch_index].append(Segment(number, block.number, sequence, len(part.commands), events))
+
+
+def refusal(reason: str, batch: Batch, applied: int, floor: int) -> Refused:
+    """The refusal of a batch for its client id or its numbers. `applied` is the client's last applied command."""
+    return Refused(reason, _sentence(reason, batch, applied), batch.client, batch.first_number, applied, floor=floor)
+
+
+def _sentence(reason: str, batch: Batch, applied: int) -> str:
+    client, first, last = batch.client, batch.first_number, batch.last_number
+    return {
+        wire.OUT_OF_ORDER: f"The engine has this client's commands up to {applied}: {first} is not the next.",
+        wire.REQUEST_MISMATCH: (
+            f"Commands {first} to {last} of client {client} were not applied: the client used these numbers before for "
+            "other commands. Give each program a client id of its own."
+        ),
+        wire.REQUEST_FORGOTTEN: (
+            f"Commands {first} to {last} of client {client} were not applied: the client used these numbers before, "
+            "and the engine no longer knows for which commands. Look up what was applied before you send them again."
+        ),
+        wire.CLIENT_OF_ANOTHER_KEY: (
+            f"Client id {client} belongs to another key, so commands {first} to {last} were not applied. Use the key "
+            "that began with it, or a new client id."
+        ),
+        wire.CLIENT_FORGOTTEN: (
+            f"The engine has forgotten client id {client} or never knew it, and newer ids have been used since: "
+            f"commands {first} to {last} were not applied now. Use a new client id."
+        ),
+        wire.CLIENT_AHEAD: (
+            f"Client id {client} is of a time far after the engine's, so commands {first} to {last} were not applied. "
+            "Correct the clock of the client's machine, or that of the engine's."
+        ),
+    }[reason]
+
+
+def _judged(client: Client, batch: Batch) -> Judged:
+    return client.judge(batch.first_number, len(batch.commands), batch.owner, batch.digest)
 
 
 def repeated_segments(ring: Ring, batch: Batch, count: int) -> list[Segment]:

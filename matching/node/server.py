@@ -111,7 +111,7 @@ class Leader:
 
     def _refuse(self, sender: bytes, batch: wire.Batch) -> None:
         pending = self.pending
-        done = applied = self.board.engine.clients.get(batch.client, 0)
+        done = applied = self.board.engine.clients.last_number(batch.client, batch.owner)
         if pending is not None:
             applied = min(done, pending.first_numbers.get(batch.client, applied + 1) - 1)
         if pending is not None and pending.holds(batch) and batch.first_number <= done:
@@ -173,7 +173,7 @@ class Leader:
 def _first_numbers(blocks: Iterable[Block]) -> dict[int, int]:
     numbers: dict[int, int] = {}
     for block in blocks:
-        for client, first_number, _, _ in block.requests.tolist():
+        for client, first_number, *_ in block.requests.tolist():
             numbers.setdefault(client, first_number)
     return numbers
 

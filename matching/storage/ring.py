@@ -6,17 +6,11 @@ never are. If those fill the ring (`full`), the engine halts.
 A leader's blocks are visible to readers only once its input log has them (`hold`, then `release`).
 """
 
-import struct
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from matching.core.blocks import Block
-from matching.core.layout import BLOCK_HEADER, REQUEST
-
-_REQUEST = struct.Struct("<QQII")
-assert _REQUEST.size == REQUEST.itemsize
 
 
 class CommandRange(NamedTuple):
@@ -193,7 +187,7 @@ class Ring:
 
     def _remember_requests(self, block: Block) -> None:
         offset = 0
-        for client, first_number, count, _ in _requests(block):
+        for client, first_number, _, _, count, _ in block.requests.tolist():
             if client and count:  # a request without commands records how far an input log was read
                 client_ranges = self._ranges_by_client.setdefault(client, _ClientRanges())
                 client_ranges.first_numbers.append(first_number)
@@ -201,14 +195,9 @@ class Ring:
             offset += count
 
     def _forget_requests(self, block: Block) -> None:
-        for client, _, count, _ in _requests(block):
+        for client, _, _, _, count, _ in block.requests.tolist():
             if client and count:
                 client_ranges = self._ranges_by_client[client]
                 client_ranges.drop_one()
                 if client_ranges.dropped == len(client_ranges.ranges):
                     del self._ranges_by_client[client]
-
-
-def _requests(block: Block) -> Iterator[tuple[int, int, int, int]]:
-    start = BLOCK_HEADER.itemsize
-    return _REQUEST.iter_unpack(memoryview(block.data)[start : start + block.request_count * _REQUEST.size])

@@ -40,7 +40,7 @@ class SnapshotFolder:
         """An engine from each valid file, newest first. Rejects the others."""
         for number in reversed(self.numbers()):
             try:
-                yield self._load(number)
+                yield self.load(number)
             except BadFile as error:
                 self.reject(number, str(error))
 
@@ -82,13 +82,23 @@ class SnapshotFolder:
 
     def state_hash(self, number: int) -> int:
         """The state hash of a snapshot. Raises BadFile."""
+        return self._position(number).state_hash
+
+    def layout_version(self, number: int) -> int:
+        """The record layout of a snapshot, 0 if it cannot be read."""
+        try:
+            return self._position(number).layout_version
+        except BadFile:
+            return 0
+
+    def _position(self, number: int) -> snapshots.Position:
         try:
             with self._disk.open(self.path_of(number)) as file:
-                block_number, state_hash = snapshots.read_position(file)
+                position = snapshots.read_position(file)
         except OSError as error:
             raise BadFile(f"It cannot be read: {error.strerror}.") from error
-        _check_name(number, block_number)
-        return state_hash
+        _check_name(number, position.block_number)
+        return position
 
     def size_of(self, number: int) -> int | None:
         """Size in bytes, None if it is missing or unreadable."""
@@ -98,7 +108,8 @@ class SnapshotFolder:
         except OSError:
             return None
 
-    def _load(self, number: int) -> Engine:
+    def load(self, number: int) -> Engine:
+        """The engine of a snapshot. Raises BadFile."""
         try:
             with self._disk.open(self.path_of(number)) as file:
                 engine = snapshots.decode(file.read())

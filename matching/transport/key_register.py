@@ -17,8 +17,10 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
+import xxhash
 import zmq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from zmq.utils import z85
@@ -135,6 +137,16 @@ def is_curve_key(text: str) -> bool:
     except (KeyError, ValueError, struct.error):  # another character, not ASCII, a group of more than 32 bits
         return False
     return True
+
+
+def owner_of(key: RegisteredKey | None) -> int:
+    """The owner of this key's requests: see `layout.REQUEST`. 0 for a socket without keys."""
+    return _digest_of(key.public) if key is not None else 0
+
+
+@lru_cache(maxsize=4096)
+def _digest_of(public: str) -> int:
+    return xxhash.xxh3_64_intdigest(z85.decode(public)) or 1 if public else 0
 
 
 def newer(current: KeyRegister | None, other: KeyRegister) -> KeyRegister:

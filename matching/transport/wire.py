@@ -32,14 +32,16 @@ fields of command records.
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import xxhash
 
-from matching.core import layout
+from matching.core import clients, layout
 from matching.core.blocks import Records
+from matching.core.clients import FIRST_LOG_CLIENT
 from matching.core.errors import BadMessage
 from matching.core.hashes import hash_value
 from matching.transport.sockets import UNBOUNDED, Limits
@@ -68,10 +70,15 @@ QUESTIONS = frozenset((REGISTRY, STATUS, STATE, DEPTH))
 COSTLY_QUESTIONS = frozenset((STATE,))
 """Questions whose answers take about a second with a million balances. A client repeats one only if it seems lost."""
 
-# Codes in the refusal of a whole message.
+# Codes in the refusal of a whole message. The first ones tell of the client's id and its earlier batches.
+OUT_OF_ORDER = clients.OUT_OF_ORDER
+REQUEST_MISMATCH = clients.REQUEST_MISMATCH
+REQUEST_FORGOTTEN = clients.REQUEST_FORGOTTEN
+CLIENT_OF_ANOTHER_KEY = clients.CLIENT_OF_ANOTHER_KEY
+CLIENT_FORGOTTEN = clients.CLIENT_FORGOTTEN
+CLIENT_AHEAD = clients.CLIENT_AHEAD
 ENGINE_HALTED = "engine_halted"
 FOLLOWER = "follower"
-OUT_OF_ORDER = "out_of_order"
 BAD_MESSAGE = "bad_message"
 TOO_LARGE = "too_large"
 NOT_PERMITTED = "not_permitted"
@@ -80,8 +87,6 @@ WRONG_BLOCK = "wrong_block"
 
 MAX_BATCH_COMMANDS = 4096
 MAX_BATCH_BYTES = layout.BATCH.itemsize + 2 * MAX_BATCH_COMMANDS * layout.COMMAND.itemsize
-FIRST_LOG_CLIENT = 0xFFFF_FFFF << 32
-"""Client numbers from here on are reserved: an engine records under them how far it has read an input log."""
 MAX_CORRELATION_BYTES = 16
 MAX_NUMBER = (1 << 63) - 1
 HEARTBEAT_S = 0.2
@@ -112,12 +117,27 @@ class TooLarge(BadMessage):
 
 
 class Batch(NamedTuple):
-    """Commands that one client sends in one message."""
+    """Commands that one client sends in one message.
+
+    `owner` is that of the socket's peer (see `layout.REQUEST`); a client cannot give it.
+    """
 
     client: int
     first_number: int
     commands: Records
     texts: bytes
+    owner: int = 0
+    digest: int = 0
+
+    @property
+    def identity(self) -> tuple[int, int, int, int, int]:
+        """Equal for repetitions of the same batch, and for no others."""
+        return self.client, self.first_number, len(self.commands), self.owner, self.digest
+
+    @property
+    def payload(self) -> bytes:
+        """The message from which `decode_batch` makes this batch."""
+        return encode_batch(self.client, self.first_number, self.commands, self.texts)
 
     @property
     def last_number(self) -> int:
@@ -140,13 +160,21 @@ class Answer(NamedTuple):
     command_count: int
     segments: tuple[Segment, ...]
 
+    def renumbered(self, shift: int) -> "Answer":
+        """The same answer with `shift` added to all command numbers."""
+        if not shift:
+            return self
+        segments = tuple(one._replace(first_number=one.first_number + shift) for one in self.segments)
+        return self._replace(first_number=self.first_number + shift, segments=segments)
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The refusal of a message: none of its commands after `applied_number` was applied.
 
     `applied_number` is the number of the client's last applied command, 0 for none. `leader` is the command address of
-    the engine that takes commands, "" if it is not known.
+    the engine that takes commands, "" if it is not known. `floor` is the highest client id that is refused as
+    forgotten: a new id must be higher.
     """
 
     code: str
@@ -155,6 +183,7 @@ class Refused:
     first_number: int = 0
     applied_number: int = 0
     leader: str = ""
+    floor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,19 +218,13 @@ class Confirmation(NamedTuple):
     store: bytes  # identity of the store, 16 bytes
 
 
-def new_client(random_bytes: Callable[[int], bytes]) -> int:
-    """A random client number. `random_bytes(n)` returns n unpredictable bytes."""
-    number = int.from_bytes(random_bytes(8), "little") or 1
-    return number if number < FIRST_LOG_CLIENT else number - FIRST_LOG_CLIENT + 1
-
-
 def encode_batch(client: int, first_number: int, commands: Records, texts: bytes) -> bytes:
     header = _BATCH.pack(layout.BATCH_MAGIC, layout.LAYOUT_VERSION, client, first_number, len(commands), len(texts))
     return b"".join((header, commands.tobytes(), texts))
 
 
-def decode_batch(payload: bytes) -> Batch:
-    """Raises BadMessage, or TooLarge."""
+def decode_batch(payload: bytes, owner: int = 0) -> Batch:
+    """`owner` is that of the peer that sent it. Raises BadMessage, or TooLarge."""
     if len(payload) > MAX_BATCH_BYTES:
         raise TooLarge(f"A batch has at most {MAX_BATCH_BYTES} bytes, but this one has {len(payload)}.")
     if len(payload) < _BATCH.size:
@@ -224,7 +247,14 @@ def decode_batch(payload: bytes) -> Batch:
         raise BadMessage(f"This batch should have {texts_at + text_size} bytes but has {len(payload)}.")
     # A writable copy, as the kernel is compiled for writable arrays and the bytes of a message are read-only.
     commands = np.frombuffer(bytearray(payload[_BATCH.size : texts_at]), layout.COMMAND)
-    return Batch(client, first_number, commands, payload[texts_at:])
+    digest = xxhash.xxh3_64_intdigest(memoryview(payload)[_BATCH.size :])
+    return Batch(client, first_number, commands, payload[texts_at:], owner, digest)
+
+
+def renumbered(payload: bytes, client: int, first_number: int) -> bytes:
+    """The same batch of another client and with another number."""
+    magic, version, _, _, count, text_size = _BATCH.unpack_from(payload)
+    return _BATCH.pack(magic, version, client, first_number, count, text_size) + payload[_BATCH.size :]
 
 
 def addressee(payload: bytes) -> tuple[int, int]:
@@ -286,10 +316,10 @@ def decode_refused(payload: bytes) -> Refused:
         raise BadMessage("This refusal has no code and message.")
     if type(client) is not int or type(first) is not int or type(applied) is not int:
         raise BadMessage("This refusal lacks the client or the numbers of the refused batch.")
-    leader = fields.get("leader", "")
-    if not isinstance(leader, str):
-        raise BadMessage("The leader's address in this refusal is not a string.")
-    return Refused(code, message, client, first, applied, leader)
+    leader, floor = fields.get("leader", ""), fields.get("floor", 0)
+    if not isinstance(leader, str) or type(floor) is not int:
+        raise BadMessage("The leader's address in this refusal is not a string, or its floor is not a number.")
+    return Refused(code, message, client, first, applied, leader, floor)
 
 
 def decode_status(payload: bytes) -> Status:

@@ -383,4 +383,4 @@ def _apply(engine: Engine, stream: Stream) -> list[Records]:
 
 def request_of(count: int) -> Records:
     """A request without a client for a block of `count` commands."""
-    return np.array([(0, 0, count, 0)], layout.REQUEST)
+    return np.array([(0, 0, 0, 0, count, 0)], layout.REQUEST)

@@ -70,7 +70,7 @@ def compare(blocks: Iterable[Block], acknowledged: Sequence[Acknowledged]) -> Co
 def _walk(block: Block, runs: dict[int, list[_Run]], found: Comparison) -> None:
     """Records the positions of each client's commands. Numbers must increase by one over all blocks."""
     sequence = block.first_command_sequence
-    for client, number, count, _ in block.requests.tolist():
+    for client, number, _, _, count, _ in block.requests.tolist():
         expected = _next_number(runs[client])
         if number != expected:
             what = "again" if number < expected else f"though {expected} was next"

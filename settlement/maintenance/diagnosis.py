@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from matching.core.epochs import admits, newest
+from matching.core.layout import LAYOUT_VERSION
 from settlement.maintenance.findings import (
+    MIGRATE_LAYOUT,
     NO_COMMAND,
     QUARANTINE,
     RESTORE,
@@ -121,7 +123,18 @@ def _of_a_store(facts: Facts) -> Iterator[Finding]:
         return
     code = "store_behind" if head.block_number else "store_empty"
     lost = [*_of_lost_blocks(facts, code, f"The store ends with block {head.block_number}.")]
-    yield from lost or [*_of_waiting_blocks(facts), *_of_projections(facts)]
+    yield from lost or [*_of_an_earlier_layout(facts), *_of_waiting_blocks(facts), *_of_projections(facts)]
+
+
+def _of_an_earlier_layout(facts: Facts) -> Iterator[Finding]:
+    found = facts.store.layout_version
+    if found != LAYOUT_VERSION:
+        yield Finding(
+            "earlier_layout",
+            f"The store's blocks have record layout {found}, and this program makes blocks of layout {LAYOUT_VERSION}: "
+            "engine and settlement do not start before they are migrated.",
+            MIGRATE_LAYOUT,
+        )
 
 
 def _of_foreign_logs(facts: Facts) -> Iterator[Finding]:

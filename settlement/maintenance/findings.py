@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+MIGRATE_LAYOUT = "manage.py migrate_layout"
 RESTORE = "manage.py restore"
 RESTORE_BACKUP = "manage.py restore BACKUP"
 """BACKUP: a folder that `manage.py backup` has written."""

@@ -12,8 +12,10 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from matching.core.blocks import Block
 from matching.core.epochs import Epoch
-from matching.core.errors import BadFile, KeysUnusable, LogUnusable
+from matching.core.errors import BadBlock, BadFile, KeysUnusable, LogUnusable
+from matching.core.layout import LAYOUT_VERSION
 from matching.storage.disk import LocalDisk
 from matching.storage.key_files import KeyFolder
 from matching.storage.snapshot_files import SnapshotFolder
@@ -28,6 +30,7 @@ from settlement.stores.base import (
     NOTHING_YET,
     Checkpoint,
     Store,
+    StoredBlock,
     StoreError,
     StoreUnavailable,
     StoreUninitialized,
@@ -62,6 +65,7 @@ class StoreFacts(NamedTuple):
     state: State
     reason: str = ""  # the store's error
     appended: Checkpoint = NOTHING_YET
+    layout_version: int = LAYOUT_VERSION  # of the last block
     projected: Checkpoint = NOTHING_YET
     last_event: int = 0  # of the last block
     last_trade: int = 0  # of the projected trades
@@ -235,6 +239,13 @@ def _store(site: Site, logs: Sequence[KeptLog], snapshots: Sequence[Snapshot]) -
         return StoreFacts(State.UNUSABLE, str(error))
 
 
+def _layout_version_of(head: StoredBlock | None) -> int:
+    try:
+        return Block.decode(head.data).layout_version if head is not None else LAYOUT_VERSION
+    except BadBlock:
+        return LAYOUT_VERSION  # damage, which is another finding
+
+
 def _read(store: Store, logs: Sequence[KeptLog], snapshots: Sequence[Snapshot]) -> StoreFacts:
     store.connect()
     projected, epochs = store.projected(), tuple(store.epochs())
@@ -246,6 +257,7 @@ def _read(store: Store, logs: Sequence[KeptLog], snapshots: Sequence[Snapshot]) 
     return StoreFacts(
         State.PRESENT,
         appended=appended,
+        layout_version=_layout_version_of(head),
         projected=projected,
         last_event=head.last_event_sequence if head else 0,
         last_trade=trades[0].trade_id if trades else 0,

@@ -11,14 +11,14 @@ from functools import partial
 
 import structlog
 
-from matching.core import kernel
+from matching.core import kernel, layout
 from matching.core.block_diff import difference_when_executed
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import BadBlock, MatchingError
 from matching.storage.snapshot_files import Snapshotter
 from settlement.clock import Clock
-from settlement.errors import EventsDiffer, StoreDamaged
+from settlement.errors import EarlierLayout, EventsDiffer, StoreDamaged
 from settlement.stores.base import Checkpoint, Store, StoredBlock
 from settlement.stores.retrying import StoreRetrier, StoreWork
 
@@ -45,11 +45,12 @@ class Executor:
     def begin(self, stored: Checkpoint, head: Checkpoint, spilled: Callable[[], Iterable[Block]]) -> StoreWork[None]:
         """Brings the engine to block `head`: the last of `spilled`, or `stored` if the spill is empty.
 
-        Raises EventsDiffer if a stored or spilled block is not what its commands give, StoreDamaged.
+        Raises EventsDiffer if a stored or spilled block is not what its commands give, EarlierLayout, StoreDamaged.
         """
         kernel.compile_now()
         if self._is_at(head):
             return
+        yield from self._refuse_earlier_layout(stored)
         yield from self._restore(stored)
         while self._engine.block_number < stored.block_number:
             for row in (yield from self._retrier(partial(self._page, stored.block_number))):
@@ -63,8 +64,24 @@ class Executor:
             if block.number % _PAGE_BLOCKS == 0:
                 yield _PAUSE_S
 
+    def _refuse_earlier_layout(self, stored: Checkpoint) -> StoreWork[None]:
+        """Raises EarlierLayout if the store's last block is of one: an engine continues it after a migration only."""
+        row = yield from self._retrier(lambda: self._store.get_block(stored.block_number))
+        version = Block.decode(row.data).layout_version if row is not None else layout.LAYOUT_VERSION
+        if version != layout.LAYOUT_VERSION:
+            raise EarlierLayout(
+                f"The store's blocks have record layout {version}, and this program makes blocks of layout "
+                f"{layout.LAYOUT_VERSION}: stop the engine, then run manage.py migrate_layout."
+            )
+
     def check(self, block: Block) -> None:
         """Executes the next block. Raises EventsDiffer if it is not what its commands give."""
+        if block.layout_version != layout.LAYOUT_VERSION:
+            raise EventsDiffer(
+                f"Block {block.number}, received from {block.origin or 'the engine'}, has record layout "
+                f"{block.layout_version}, and this program stores blocks of layout {layout.LAYOUT_VERSION}: start an "
+                "engine of this version."
+            )
         self._execute(
             block,
             f"Block {block.number}, received from {block.origin or 'the engine'},",

@@ -23,7 +23,15 @@ def forged(block: Block, amount: int, event: int = -1) -> Block:
 
 def encoded_again(block: Block, **changed: Any) -> Block:
     """The block with other header fields or records, and the hash of the new bytes."""
-    names = ("number", "timestamp_ns", "first_command_sequence", "first_event_sequence", "epoch", "prev_hash")
+    names = (
+        "number",
+        "timestamp_ns",
+        "first_command_sequence",
+        "first_event_sequence",
+        "epoch",
+        "prev_hash",
+        "layout_version",
+    )
     fields: dict[str, Any] = {name: getattr(block, name) for name in names}
     fields |= {name: getattr(block, name) for name in ("requests", "commands", "events", "texts")}
     return Block.encode(**{**fields, **changed})

@@ -48,7 +48,7 @@ def self_made_block(engine: Process) -> Block:
     builder = BatchBuilder(Edge(own.registry))
     assert builder.add(deposit(1, "self-made", amount="1000000")) is None
     commands, texts = builder.take()
-    requests = np.array([(7, 1, 1, 0)], layout.REQUEST)
+    requests = np.array([(7, 1, 0, 0, 1, 0)], layout.REQUEST)
     return forged(own.apply(requests, commands, texts, own.timestamp_ns + 1), CREDITED)
 
 

@@ -51,7 +51,7 @@ def test_a_client_changes_its_key_and_loses_no_answer(site: Site, role: KeyRole)
         more, refused = until_refused(client, lambda _: command)
         answered += more
         assert refused.code == wire.NOT_PERMITTED
-    with Client(site.commands, make_network=site.network(new)) as client:
+    with Client(site.commands, make_network=site.network(new)) as client:  # a client id belongs to one key
         for _ in range(BATCHES):
             answered += len(client.call([command] * 5))
     assert site.client().status()["command_sequence"] - before == answered

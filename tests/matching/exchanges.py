@@ -25,7 +25,7 @@ class KernelExchange:
             return [refusal.event(None)]
         commands, texts = builder.take()
         self.engine.check(commands, texts)
-        requests = np.array([(0, 0, 1, 0)], layout.REQUEST)
+        requests = np.array([(0, 0, 0, 0, 1, 0)], layout.REQUEST)
         block = self.engine.apply(requests, commands, texts, self.engine.block_number + 1)
         return list(block_events(block, self.engine.registry))
 

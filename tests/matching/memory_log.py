@@ -1,11 +1,14 @@
 """A command log in memory, for faults that cannot be produced on demand with a real one."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from matching.storage.input_logs.base import Logged
+
+_STARTED_NS = time.time_ns()  # client ids are of this time, too
 
 
 @dataclass
@@ -13,7 +16,7 @@ class Shared:
     """The messages, in the order that all readers see; an offset is an index."""
 
     messages: list[Logged] = field(default_factory=list)
-    time_ns: Callable[[int], int] = lambda offset: (1 + offset) * 1_000_000
+    time_ns: Callable[[int], int] = lambda offset: _STARTED_NS + (1 + offset) * 1_000_000
 
     def put(self, key: bytes, frame: bytes) -> None:
         at = len(self.messages)

@@ -31,7 +31,7 @@ def chain(engine: Engine, count: int, tag: str = "chain") -> list[Block]:
     while len(made) < count:
         at = engine.block_number
         command = first[at] if at < len(first) else deposit(1, f"{tag} {at}")
-        made += sequencer.sequence([batch(engine, 7, engine.clients.get(7, 0) + 1, [command])]).blocks
+        made += sequencer.sequence([batch(engine, 7, engine.clients.last_number(7, 0) + 1, [command])]).blocks
     return made
 
 

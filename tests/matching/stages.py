@@ -180,4 +180,4 @@ def empty_batch(client: int) -> bytes:
 def one_block(engine: Engine, commands: Sequence[Mapping[str, Any]]) -> Block:
     """The block of the engine for these commands of client 7."""
     sequencer = Sequencer(engine, Ring(10, 1 << 20), lambda: 1, 100)
-    return sequencer.sequence([batch(engine, 7, engine.clients.get(7, 0) + 1, commands)]).blocks[0]
+    return sequencer.sequence([batch(engine, 7, engine.clients.last_number(7, 0) + 1, commands)]).blocks[0]

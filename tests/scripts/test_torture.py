@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from matching.core.blocks import Block
+from matching.core.clients import Client
 from matching.core.engine import Engine
 from matching.node.sequencer import Sequencer
 from matching.storage.ring import Ring
@@ -99,7 +100,7 @@ def test_a_command_in_another_block_than_answered_is_reported(tape: Tape) -> Non
 def test_a_doubled_command_is_reported(tape: Tape) -> None:
     again = Tape()
     again.send(CLIENT, 1, trading(0))
-    again.engine.clients[CLIENT] = 1  # the engine forgets the second command
+    again.engine.clients.known[CLIENT] = Client(0, 1)  # the engine forgets the second command
     again.send(CLIENT, 2, trading(0)[1:])
 
     assert only_problem(compare(again.blocks, again.told[:-1])).endswith(f"number 2 of client {CLIENT:x} again.")
@@ -107,7 +108,7 @@ def test_a_doubled_command_is_reported(tape: Tape) -> None:
 
 def test_a_number_that_was_left_out_is_reported() -> None:
     gap = Tape()
-    gap.engine.clients[CLIENT] = 4
+    gap.engine.clients.known[CLIENT] = Client(0, 4)
     gap.send(CLIENT, 5, trading(0))
 
     assert only_problem(compare(gap.blocks, [])).endswith(f"number 5 of client {CLIENT:x} though 1 was next.")

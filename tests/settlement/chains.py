@@ -1,6 +1,6 @@
 """Block chains for tests: blocks that an engine creates from JSON commands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.workloads.btc_usd import DEFINITIONS
 from simulator.trust.forged_blocks import encoded_again
+from tests.matching.layout_1 import engine_of_layout_1
 
 START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: shortly before the next minute, day and year
 STEP_NS = 500_000_000
@@ -19,8 +20,8 @@ STEP_NS = 500_000_000
 class Chain:
     """An engine and its blocks."""
 
-    def __init__(self, start_ns: int = START_NS, step_ns: int = STEP_NS) -> None:
-        self.engine = Engine()
+    def __init__(self, start_ns: int = START_NS, step_ns: int = STEP_NS, engine: Engine | None = None) -> None:
+        self.engine = engine or Engine()
         self.blocks: list[Block] = []
         self._builder = BatchBuilder(Edge(self.engine.registry))
         self._next_ns = start_ns
@@ -39,7 +40,7 @@ class Chain:
     def end_block(self) -> Block:
         """The next block, from the waiting commands; empty if there are none."""
         commands, texts = self._builder.take()
-        requests = np.array([(0, 0, len(commands), 0)] if len(commands) else [], layout.REQUEST)
+        requests = np.array([(0, 0, 0, 0, len(commands), 0)] if len(commands) else [], layout.REQUEST)
         block = self.engine.apply(requests, commands, texts, self._next_ns)
         self.blocks.append(block)
         self._next_ns += self._step_ns
@@ -80,3 +81,12 @@ def worked_example() -> Chain:
             order(2, "buy", "21000", "0.6"),
         ]
     )
+
+
+def in_layout_1(blocks: Sequence[Block]) -> Chain:
+    """The commands of these blocks, in blocks of record layout 1."""
+    chain = Chain(engine=engine_of_layout_1())
+    for block in blocks:
+        texts = block.texts[: int(block.commands["text_length"].sum())]
+        chain.blocks.append(chain.engine.apply(block.requests, block.commands.copy(), texts, block.timestamp_ns))
+    return chain

@@ -18,7 +18,7 @@ def large_block(size: int, number: int = 1, prev_hash: int = 0) -> Block:
         first_command_sequence=1,
         first_event_sequence=1,
         prev_hash=prev_hash,
-        requests=np.array([(0, 0, 1, 0)], layout.REQUEST),
+        requests=np.array([(0, 0, 0, 0, 1, 0)], layout.REQUEST),
         commands=np.zeros(1, layout.COMMAND),
         events=events,
         texts=b"",

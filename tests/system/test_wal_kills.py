@@ -60,7 +60,7 @@ def sequences_of(blocks: list[Block]) -> dict[int, dict[int, int]]:
     found: dict[int, dict[int, int]] = {}
     for block in blocks:
         sequence = block.first_command_sequence
-        for client, first, size, _ in block.requests.tolist():
+        for client, first, _, _, size, _ in block.requests.tolist():
             for number in range(first, first + size):
                 assert number not in found.setdefault(client, {}), (
                     f"command {number} of client {client} was applied twice"

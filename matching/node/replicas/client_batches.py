@@ -29,10 +29,6 @@ class Waiting:
     sender: bytes
     batch: wire.Batch
 
-    @property
-    def name(self) -> tuple[int, int, int]:
-        return self.batch.client, self.batch.first_number, len(self.batch.commands)
-
 
 class ClientBatches:
     """`instance` is unique for this process and prefixes the keys of its messages."""
@@ -57,7 +53,7 @@ class ClientBatches:
         self._instance = instance
         self._appended = 0
         self._messages: dict[bytes, list[Waiting]] = {}  # by key
-        self._batches: dict[tuple[int, int, int], Waiting] = {}  # the same batches, by name
+        self._batches: dict[tuple[int, int, int, int, int], Waiting] = {}  # the same batches, by identity
 
     @property
     def is_busy(self) -> bool:
@@ -69,7 +65,7 @@ class ClientBatches:
         new: list[Waiting] = []
         for sender, batch, _ in received:
             one = Waiting(sender, batch)
-            pending = self._batches.get(one.name)
+            pending = self._batches.get(batch.identity)
             if pending is not None:
                 pending.sender = sender  # a repetition, perhaps over another connection
             elif (answer := self._sequencer.answer_repeated(batch)) is not None:
@@ -78,19 +74,19 @@ class ClientBatches:
                 self.refuse(one, wire.ENGINE_HALTED, self._board.halted or _FULL)
             else:
                 new.append(one)
-                self._batches[one.name] = one
+                self._batches[batch.identity] = one
         self._send(new)
 
     def claim(self, key: bytes) -> list[Waiting]:
         """Batches waiting for this message, which was read from the log; empty if another replica appended it."""
         waiting = self._messages.pop(key, [])
         for one in waiting:
-            del self._batches[one.name]
+            del self._batches[one.batch.identity]
         return waiting
 
     def refuse(self, one: Waiting, code: str, message: str) -> None:
         batch = one.batch
-        applied = self._engine.clients.get(batch.client, 0)
+        applied = self._engine.clients.last_number(batch.client, batch.owner)
         self._endpoint.refuse(one.sender, wire.Refused(code, message, batch.client, batch.first_number, applied))
 
     def _send(self, new: Sequence[Waiting]) -> None:
@@ -99,7 +95,7 @@ class ClientBatches:
         commands, size = 0, frames.EMPTY_SIZE
         for one in new:
             batch = one.batch
-            payload = wire.encode_batch(batch.client, batch.first_number, batch.commands, batch.texts)
+            payload = batch.payload
             commands += len(batch.commands)
             size += frames.size_of(payload)
             if group and (commands > self._block_commands or size > frames.MAX_BYTES):
@@ -119,6 +115,6 @@ class ClientBatches:
         self._appended += 1
         key = self._instance + self._appended.to_bytes(8, "little")
         self._messages[key] = group
-        if not self._log.append(key, frames.encode(payloads)):
+        if not self._log.append(key, frames.encode(payloads, [one.batch.owner for one in group])):
             for one in self.claim(key):
                 self.refuse(one, wire.ENGINE_HALTED, _FULL)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import structlog
 import xxhash
 
+from matching.core.clients import FIRST_LOG_CLIENT, MIGRATION_CLIENT
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import BadMessage, LogUnusable
@@ -39,7 +40,8 @@ UNCERTAIN = "This replica is asking the store whether its epoch is the newest: i
 
 def log_client(identity: str) -> int:
     """The reserved client number under which engines record how far they have read this log."""
-    return wire.FIRST_LOG_CLIENT | xxhash.xxh3_64_intdigest(identity.encode()) & 0xFFFF_FFFF
+    number = FIRST_LOG_CLIENT | xxhash.xxh3_64_intdigest(identity.encode()) & 0xFFFF_FFFF
+    return min(number, MIGRATION_CLIENT - 1)
 
 
 class Replica:
@@ -88,7 +90,7 @@ class Replica:
             block_commands=block_commands,
             instance=instance,
         )
-        self._next_offset = engine.clients.get(self._client, 0)
+        self._next_offset = engine.clients.log_positions.get(self._client, 0)
         self._ready_at = command_log.begin(self._next_offset, engine.timestamp_ns)
         self._is_log_away = False
         board.instance = instance.hex()

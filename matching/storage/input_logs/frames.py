@@ -1,12 +1,13 @@
 """Encoding of a command log's message: the commands of one block, in the batches that clients sent.
 
 Bytes: magic number, version of this format, layout version of the records, number of batches, xxh3_64 of the body; then
-the size and bytes of each batch as on the command socket. `decode` depends on nothing but the bytes, so that all
-readers of a log accept and reject the same messages.
+the size and owner of each batch and its bytes, as on the command socket. `decode` depends on nothing but the bytes, so
+that all readers of a log accept and reject the same messages.
 """
 
 import struct
 from collections.abc import Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import xxhash
@@ -20,9 +21,9 @@ MAX_BYTES = 1_000_000
 """Limit of one message: Kafka's default limit minus its overhead."""
 
 _MAGIC = b"XCMD"
-_VERSION = 1
+_VERSION = 2
 _PREFIX = struct.Struct("<4sHHIIQ")  # magic, version, layout version, batches, zero, hash of the body
-_SIZE = struct.Struct("<I")
+_SIZE = struct.Struct("<IQ")  # bytes of the batch, its owner
 assert _PREFIX.size + _SIZE.size + wire.MAX_BATCH_BYTES <= MAX_BYTES, "the largest batch fits into a message"
 
 
@@ -41,9 +42,13 @@ def size_of(payload: bytes) -> int:
 EMPTY_SIZE = _PREFIX.size
 
 
-def encode(payloads: Sequence[bytes]) -> bytes:
-    """The frame of encoded batches, in order. The caller makes sure that it does not exceed MAX_BYTES."""
-    body = b"".join([part for payload in payloads for part in (_SIZE.pack(len(payload)), payload)])
+def encode(payloads: Sequence[bytes], owners: Sequence[int] = ()) -> bytes:
+    """The frame of encoded batches and their owners, in order.
+
+    Without `owners` all are 0. The caller makes sure that the frame does not exceed MAX_BYTES.
+    """
+    named = zip(payloads, owners or repeat(0), strict=False)
+    body = b"".join([part for payload, owner in named for part in (_SIZE.pack(len(payload), owner), payload)])
     digest = xxhash.xxh3_64_intdigest(body)
     return _PREFIX.pack(_MAGIC, _VERSION, layout.LAYOUT_VERSION, len(payloads), 0, digest) + body
 
@@ -73,11 +78,11 @@ def _batches(frame: bytes, count: int) -> list[wire.Batch]:
     while at < len(frame):
         if len(frame) < at + _SIZE.size:
             raise BadMessage("This message ends in the middle of a size.")
-        (size,) = _SIZE.unpack_from(frame, at)
+        size, owner = _SIZE.unpack_from(frame, at)
         at += _SIZE.size
         if len(frame) < at + size:
             raise BadMessage("This message ends in the middle of a batch.")
-        batches.append(wire.decode_batch(frame[at : at + size]))
+        batches.append(wire.decode_batch(frame[at : at + size], owner))
         at += size
     if not batches or len(batches) != count:
         raise BadMessage(f"This message should have {count} batches but has {len(batches)}.")

@@ -299,7 +299,7 @@ def test_blocks_and_snapshots_with_an_untradable_instrument_stay_readable(defini
     command = np.zeros(1, layout.COMMAND)
     command["kind"], command["text_length"], command["text_hash"] = CommandKind.INSTRUMENT, len(text), text_hash(text)
     engine.check(command, text)
-    request = np.array([(7, 1, 1, 0)], layout.REQUEST)
+    request = np.array([(7, 1, 0, 0, 1, 0)], layout.REQUEST)
     block = engine.apply(request, command.copy(), text, 1)
     again = defined_engine()
     assert re_executed(again, block).data == block.data

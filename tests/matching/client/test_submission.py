@@ -117,7 +117,16 @@ class TestJournal:
         (tmp_path / "commands.jsonl").write_text("".join(json.dumps(command) + "\n" for command in commands))
         return tmp_path / "commands.jsonl"
 
-    def run(self, running: Running, journal: Journal, file: Path, told: list[Refused] | None = None) -> Submission:
+    def run(
+        self,
+        running: Running,
+        journal: Journal,
+        file: Path,
+        told: list[Refused] | None = None,
+        *,
+        batch_commands: int = 7,
+        rate: float | None = None,
+    ) -> Submission:
         done = Submission(told.append if told is not None else lambda one: None, journal)
         number = journal.position.number + 1
         with (
@@ -125,8 +134,47 @@ class TestJournal:
             closing(Connection(running.commands, client_id=journal.client_id, first_number=number)) as connection,
             file.open() as lines,
         ):
-            submit(connection, numbered_commands(lines), done, batch_commands=7)
+            submit(connection, numbered_commands(lines), done, batch_commands=batch_commands, rate=rate)
         return done
+
+    @pytest.mark.parametrize(("batch_commands", "rate"), [(3, None), (50, None), (7, 50_000.0)])
+    @pytest.mark.parametrize("step", [5, 8, 14])
+    def test_batches_that_were_sent_are_the_same_after_resuming_with_other_options(
+        self,
+        running_leader: Running,
+        file: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        step: int,
+        batch_commands: int,
+        rate: float | None,
+    ) -> None:
+        """The engine has applied them, so other batches with these numbers would be refused."""
+        written = 0
+
+        def die(journal: Journal, number: int, line: int, counts: dict[str, int]) -> None:
+            nonlocal written
+            written += 1
+            if written >= step:
+                raise Killed
+            record(journal, number, line, counts)
+
+        path, record = path_for(file.parent, file), Journal.record_answered
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "record_answered", die)
+            with pytest.raises(Killed):
+                self.run(running_leader, Journal.begin(path, file), file)
+        done = self.run(running_leader, Journal.resume(path, file), file, batch_commands=batch_commands, rate=rate)
+        assert (done.sent, done.accepted, done.rejected, done.forgotten) == (89, 85, 4, 0)
+        assert running_leader.parts.engine.next_command_sequence == 1 + 86
+
+    def test_a_journal_of_layout_1_is_refused_with_the_line_up_to_which_everything_is_answered(
+        self, running_leader: Running, file: Path
+    ) -> None:
+        path = path_for(file.parent, file)
+        self.run(running_leader, Journal.begin(path, file), file)
+        path.write_text(path.read_text().replace(f',"layout":{layout.LAYOUT_VERSION}', "", 1))
+        with pytest.raises(BadFile, match=r"was begun with record layout 1, .* its lines up to \d+ are answered"):
+            Journal.resume(path, file)
 
     @pytest.mark.parametrize(
         ("step", "before"), [(step, True) for step in range(1, 31)] + [(step, False) for step in range(1, 31, 5)]

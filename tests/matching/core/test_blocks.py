@@ -30,7 +30,7 @@ def small_block(**changes: int) -> Block:
         "epoch": 4,
         **changes,
     }
-    requests = np.array([(11, 1, 1, 0), (0, 0, 1, 0)], layout.REQUEST)
+    requests = np.array([(11, 1, 0, 0, 1, 0), (0, 0, 0, 0, 1, 0)], layout.REQUEST)
     return Block.encode(requests=requests, commands=commands, events=events, texts=TEXTS, **fields)
 
 
@@ -54,12 +54,12 @@ def test_an_encoded_block_is_decoded_and_verified() -> None:
     assert [read.text(command) for command in read.commands] == ["deposit-1", "client-7"]
     assert read.texts == TEXTS + bytes(7)
     assert not read.commands.flags.writeable
-    assert len(block.data) == HEADER + 2 * 24 + 2 * 64 + 104 + 24
+    assert len(block.data) == HEADER + 2 * 40 + 2 * 64 + 104 + 24
 
 
 def test_a_small_block_has_its_golden_hash() -> None:
     block = small_block()
-    assert f"{block.hash:016x}" == "39ae18dfb7bf474a"
+    assert f"{block.hash:016x}" == "98562777c395c78b"
     assert block.hash == xxhash.xxh3_64_intdigest(block.data[:72] + bytes(8) + block.data[80:])
 
 
@@ -116,7 +116,7 @@ def test_errors_in_a_block_are_described() -> None:
     data = small_block().data
     with pytest.raises(BadBlock, match="they do not begin with the magic number"):
         Block.decode(b"PK\3\4" + data[4:])
-    with pytest.raises(BadBlock, match=rf"has layout 99, this program reads layout {layout.LAYOUT_VERSION}\."):
+    with pytest.raises(BadBlock, match=rf"has layout 99, this program reads layouts 1 to {layout.LAYOUT_VERSION}\."):
         Block.decode(data[:4] + b"\x63\0\0\0" + data[8:])
     block = small_block()
     with pytest.raises(HashMismatch, match="Expected block 4, received block 3"):

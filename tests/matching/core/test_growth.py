@@ -65,7 +65,7 @@ def apply(engine: Engine, records: Records, texts: bytes) -> list[Block]:
         part["text_offset"] -= np.uint32(first)
         strings = texts[first : first + int(part["text_length"].sum(dtype=np.int64))]
         engine.check(part, strings)
-        requests = np.array([(1, 1, len(part), 0)], layout.REQUEST)
+        requests = np.array([(1, 1, 0, 0, len(part), 0)], layout.REQUEST)
         blocks.append(engine.apply(requests, part, strings, engine.block_number + 1))
     return blocks
 

@@ -206,7 +206,7 @@ class Offered:
         except BadMessage as refused:
             self.refusals[str(refused)] += 1
             return
-        requests = np.array([(1, 1, len(commands), 0)], layout.REQUEST)
+        requests = np.array([(1, 1, 0, 0, len(commands), 0)], layout.REQUEST)
         block = self.engine.apply(requests, commands, texts, self.engine.block_number + 1)
         self.kinds.update(block.events["kind"].tolist())
         for sign, kind in ((1, EventKind.DEPOSITED), (-1, EventKind.WITHDRAWN)):

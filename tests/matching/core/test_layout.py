@@ -18,9 +18,16 @@ GOLDEN = {
         "0900007e0a00007e0b00007e0c00007e0d0000000000007e0e0000000000007e",
     ),
     "REQUEST": (
-        "client first_number command_count padding",
-        "010000000000007e020000000000007e0300007e0400007e",
+        "client first_number owner digest command_count batch_offset",
+        "010000000000007e020000000000007e030000000000007e040000000000007e0500007e0600007e",
     ),
+    "CLIENT": (
+        "client owner last_number last_block batch_count padding",
+        "010000000000007e020000000000007e030000000000007e040000000000007e0500007e0600007e",
+    ),
+    "CLIENT_BATCH": ("first_number digest", "010000000000007e020000000000007e"),
+    "CLIENT_FLOOR": ("owner client", "010000000000007e020000000000007e"),
+    "LOG_POSITION": ("client next_offset", "010000000000007e020000000000007e"),
     "COMMAND": (
         "kind side order_type time_in_force self_trade_prevention post_only text_length instrument "
         "text_offset account price quantity amount order_id text_hash",
@@ -91,7 +98,7 @@ GOLDEN = {
 }
 
 # One digest for each version so far: data of a version can only be read with its layout.
-DIGESTS = {1: "076b139ce09600aa"}
+DIGESTS = {1: "076b139ce09600aa", 2: "e17c0750044dfee9"}
 
 NUMBERS = {
     "CommandKind": "order=1 cancel=2 cancel_all=3 replace=4 deposit=5 withdraw=6 asset=7 instrument=8 "

@@ -10,6 +10,7 @@ import pytest
 
 from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge
+from matching.core import layout
 from matching.core.blocks import Block
 from matching.node import backlog as backlog_module
 from matching.node.backlog import Backlog, Waiting
@@ -120,10 +121,9 @@ def numbers_of(answer: wire.Answer) -> list[int]:
 def test_a_block_ends_with_the_command_that_exceeds_the_budget_and_is_the_block_of_fewer_commands() -> None:
     whole, cut = House(10**9), House(10**9)
     records = batch(whole.engine, 2, 1, foks(2, 5))
-    request = np.array([(2, 1, 2, 0), (3, 1, 3, 0)], "<u8,<u8,<u4,<u4")
-    requests = np.frombuffer(request.tobytes(), whole.blocks[0].requests.dtype)
+    requests = np.array([(2, 1, 0, 0, 2, 0), (3, 1, 0, 0, 3, 0)], layout.REQUEST)
     block = whole.engine.apply(requests, records.commands, records.texts, 5_000, budget=2 * (MAKERS + 1))
-    assert (block.command_count, block.requests.tolist()) == (3, [(2, 1, 2, 0), (3, 1, 1, 0)])
+    assert (block.command_count, block.requests.tolist()) == (3, [(2, 1, 0, 0, 2, 0), (3, 1, 0, 0, 1, 0)])
     assert whole.engine.touched == 3 * (MAKERS + 1)
     re_executed(cut.engine, block)
     assert cut.engine.state_hash == whole.engine.state_hash
@@ -147,8 +147,8 @@ def test_costly_senders_take_turns() -> None:
     done = []
     while house.is_busy:
         house.turn()
-        done.append(house.engine.clients[2])
-        counts = [house.engine.clients.get(client, 0) for client in (2, 3, 4)]
+        done.append(house.engine.clients.last_number(2, 0))
+        counts = [house.engine.clients.last_number(client, 0) for client in (2, 3, 4)]
         assert max(counts) - min(counts) <= 6, "a turn's budget is three commands"
     assert done[0] < done[-1] == 40
 
@@ -179,9 +179,9 @@ def test_a_sender_with_several_connections_has_one_turn() -> None:
     house.turn([house.received(4, foks(4, 40))])
     while house.is_busy:
         house.turn()
-        both = house.engine.clients.get(2, 0) + house.engine.clients.get(3, 0)
-        if both < 80 and house.engine.clients[4] < 40:
-            assert abs(both - house.engine.clients[4]) <= 9
+        both = house.engine.clients.last_number(2, 0) + house.engine.clients.last_number(3, 0)
+        if both < 80 and house.engine.clients.last_number(4, 0) < 40:
+            assert abs(both - house.engine.clients.last_number(4, 0)) <= 9
 
 
 def test_connections_of_a_sender_take_turns() -> None:
@@ -190,7 +190,7 @@ def test_connections_of_a_sender_take_turns() -> None:
     house.turn([house.received(2, foks(2, 40), lane=b"key"), house.received(3, [deposit(3, "light")], lane=b"key")])
     house.turn()
     assert (3, 1) in house.answers, "though two batches of the other connection wait"
-    assert house.engine.clients[2] < 40
+    assert house.engine.clients.last_number(2, 0) < 40
 
 
 def test_a_batch_that_waits_and_is_sent_again_is_answered_once_on_its_last_connection() -> None:
@@ -200,8 +200,22 @@ def test_a_batch_that_waits_and_is_sent_again_is_answered_once_on_its_last_conne
     assert house.backlog.take([first._replace(sender=b"new connection")]) == []
     waiting = house.next_waiting()
     assert waiting.received.sender == b"new connection"
-    assert sum(segment.command_count for segment in waiting.segments) == house.engine.clients[2]
+    assert sum(segment.command_count for segment in waiting.segments) == house.engine.clients.last_number(2, 0)
     assert not house.is_busy
+
+
+def test_another_batch_with_the_numbers_of_one_that_waits_is_not_taken_for_it() -> None:
+    house = House(2 * (MAKERS + 1))
+    first = house.received(2, foks(2, 40))
+    house.turn([first])
+    for other in (
+        first._replace(batch=batch(house.engine, 2, 1, [deposit(2, "other")])),
+        first._replace(batch=first.batch._replace(owner=5)),
+    ):
+        assert house.backlog.take([other._replace(sender=b"of another")]) == []
+    assert house.next_waiting().received.sender == first.sender
+    refused = [house.sequencer.sequence([house.next_waiting().received.batch]).answers[0] for _ in range(2)]
+    assert [getattr(one, "code", "") for one in refused] == ["request_mismatch", "client_of_another_key"]
 
 
 def test_a_batch_applied_elsewhere_meanwhile_is_answered_with_all_its_events() -> None:

@@ -48,7 +48,7 @@ class Machine:
 
     def block_time(self) -> int:
         """Makes a block and returns its time."""
-        number = self.engine.clients.get(7, 0) + 1
+        number = self.engine.clients.last_number(7, 0) + 1
         command = {"command": "asset", "symbol": f"A{number}", "decimals": 0}
         return self._sequencer.sequence([batch(self.engine, 7, number, [command])]).blocks[0].timestamp_ns
 
@@ -147,10 +147,10 @@ def test_an_engine_that_starts_long_after_its_newest_block_says_so_and_uses_the_
 
 
 def test_a_leader_whose_clock_leaves_int64_answers_and_continues() -> None:
-    readings = iter([NOW_NS, NOW_NS + S, INT64_END - 1, INT64_END, 2**70])
+    readings = iter([NOW_NS, NOW_NS + S, NOW_NS + S, INT64_END - 1, INT64_END, 2**70])
     history = MemoryHistory()
     own = replace(services(history), time_ns=lambda: next(readings, 2**70))
-    with leader_with(plan(), own) as one, Client(one.commands) as client:
+    with leader_with(plan(), own) as one, Client(one.commands, time_ns=lambda: NOW_NS) as client:
         client.call(DEFINITIONS)
         for at in range(3):
             assert client.call([deposit(1, f"a-{at}")])[0].rejected is None
@@ -176,7 +176,7 @@ def test_replicas_with_different_clocks_date_blocks_alike_by_the_log_alone() -> 
             own = replace(services(MemoryHistory()), time_ns=own_clock)
             log = opened.enter_context(command_log(shared))
             running.append(opened.enter_context(replica_with(plan(), own, log)))
-        with Client(running[0].commands) as client:
+        with Client(running[0].commands, time_ns=lambda: NOW_NS) as client:
             client.call(DEFINITIONS)
             for at in range(3):
                 client.call([deposit(1, f"a-{at}")])

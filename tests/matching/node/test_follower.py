@@ -168,7 +168,7 @@ def test_a_block_with_other_bytes_is_reported_with_the_position() -> None:
 def test_a_block_with_invalid_commands_counts_as_divergence() -> None:
     block = one_block(defined_engine(), DEPOSITS)
     data = bytearray(block.data)
-    data[80 + 24] = 99  # the kind of the first command
+    data[80 + 40] = 99  # the kind of the first command
     with pytest.raises(Diverged, match="contains commands that this engine refuses"):
         re_executed(defined_engine(), Block.decode(bytes(data)))
 

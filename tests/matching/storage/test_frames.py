@@ -7,6 +7,7 @@ import pytest
 import xxhash
 
 from matching.core import layout
+from matching.core.clients import FIRST_LOG_CLIENT
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
 from matching.storage.input_logs import frames
@@ -21,7 +22,7 @@ def payloads(engine: Engine) -> list[bytes]:
     batches = [
         batch(engine, client, 1, [deposit(client, f"f-{client}"), deposit(client, f"g-{client}")]) for client in (5, 6)
     ]
-    return [wire.encode_batch(*one) for one in batches]
+    return [one.payload for one in batches]
 
 
 def sealed(frame: bytes) -> bytes:
@@ -33,7 +34,7 @@ def sealed(frame: bytes) -> bytes:
 def test_a_message_is_decoded_as_it_was_encoded(engine: Engine) -> None:
     found = frames.decode(frames.encode(payloads(engine)))
     assert not isinstance(found, frames.UnsupportedVersion)
-    assert [wire.encode_batch(*one) for one in found] == payloads(engine)
+    assert [one.payload for one in found] == payloads(engine)
     assert len(frames.encode(payloads(engine))) == frames.EMPTY_SIZE + sum(map(frames.size_of, payloads(engine)))
 
 
@@ -57,7 +58,7 @@ def test_bytes_with_a_valid_hash_can_still_be_an_invalid_message(engine: Engine)
     for bad, reason in [
         (frame[:-1], "ends in the middle of a batch"),
         (frame + b"\1", "ends in the middle of a size"),
-        (frame + struct.pack("<I", 3) + b"abc", "at least"),
+        (frame + struct.pack("<IQ", 3, 0) + b"abc", "at least"),
         (frames.encode([]), "has 0"),
         (frame[:8] + struct.pack("<I", 3) + frame[12:], "should have 3 batches but has 2"),
     ]:
@@ -66,7 +67,7 @@ def test_bytes_with_a_valid_hash_can_still_be_an_invalid_message(engine: Engine)
 
 
 def test_a_definition_before_the_end_is_refused(engine: Engine) -> None:
-    definition = wire.encode_batch(*batch(engine, 7, 1, [BTC]))
+    definition = batch(engine, 7, 1, [BTC]).payload
     with pytest.raises(BadMessage, match="that is not its last one"):
         frames.decode(frames.encode([definition, *payloads(engine)]))
     assert len(frames.decode(frames.encode([*payloads(engine), definition]))) == 3
@@ -74,7 +75,7 @@ def test_a_definition_before_the_end_is_refused(engine: Engine) -> None:
 
 def test_a_client_cannot_use_the_client_id_of_a_log(engine: Engine) -> None:
     one = batch(engine, 7, 1, [deposit(1, "x")])
-    for client in (wire.FIRST_LOG_CLIENT, (1 << 64) - 1):
+    for client in (FIRST_LOG_CLIENT, (1 << 64) - 1):
         payload = wire.encode_batch(client, 1, one.commands, one.texts)
         with pytest.raises(BadMessage, match="higher ones are reserved for input logs"):
             wire.decode_batch(payload)

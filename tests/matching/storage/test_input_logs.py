@@ -23,7 +23,7 @@ def blocks() -> list[Block]:
     sequencer = Sequencer(engine, Ring(100, 1 << 20), lambda: 1, 1000)
     made = []
     for size in range(1, 7):
-        first = engine.clients.get(7, 0) + 1
+        first = engine.clients.last_number(7, 0) + 1
         commands = [deposit(1, f"reference {first + at}") for at in range(size)]
         made += sequencer.sequence([batch(engine, 7, first, commands)]).blocks
     return made

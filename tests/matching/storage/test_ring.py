@@ -18,7 +18,7 @@ def block(number: int, *requests: tuple[int, int, int]) -> Block:
         first_command_sequence=1,
         first_event_sequence=1,
         prev_hash=0,
-        requests=np.array([(*request, 0) for request in requests], layout.REQUEST),
+        requests=np.array([(client, number, 0, 0, count, 0) for client, number, count in requests], layout.REQUEST),
         commands=commands,
         events=NO_EVENTS,
         texts=b"",

@@ -29,7 +29,7 @@ from tests.matching.small_exchange import defined_engine
 from tests.matching.stages import HERE, ScriptedSocket
 
 ACCOUNTS = (3, 5)
-KEYS = {role: RegisteredKey("public", role, "alice", ACCOUNTS if role is KeyRole.TRADER else ()) for role in KeyRole}
+KEYS = {role: RegisteredKey("p" * 40, role, "alice", ACCOUNTS if role is KeyRole.TRADER else ()) for role in KeyRole}
 REVOKED = {role: replace(key, revoked=True) for role, key in KEYS.items()}
 
 COMMAND_VERBS = wire.QUESTIONS | wire.PROMOTIONS

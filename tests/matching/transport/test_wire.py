@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matching.core import layout
+from matching.core.clients import FIRST_LOG_CLIENT
 from matching.core.errors import BadMessage
 from matching.transport import wire
 from matching.transport.snapshot_chunks import SnapshotChunk, decode_snapshot_chunk, encode_snapshot_chunk
@@ -25,7 +26,7 @@ def commands(count: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
 
 
 @given(
-    client=st.integers(1, wire.FIRST_LOG_CLIENT - 1),
+    client=st.integers(1, FIRST_LOG_CLIENT - 1),
     number=st.integers(1, 1 << 62),
     count=st.integers(1, 40),
     texts=st.binary(),

@@ -13,8 +13,8 @@ from matching.core.blocks import Block
 from matching.workloads.btc_usd import DEFINITIONS
 from settlement import lock
 from settlement.durable.claim import Claim
-from settlement.maintenance.findings import RESTORE, RESTORE_BACKUP, RUN_ENGINE, RUN_SETTLEMENT
-from tests.settlement.chains import START_NS, Chain, deposit, in_epoch
+from settlement.maintenance.findings import MIGRATE_LAYOUT, RESTORE, RESTORE_BACKUP, RUN_ENGINE, RUN_SETTLEMENT
+from tests.settlement.chains import START_NS, Chain, deposit, in_epoch, in_layout_1
 from tests.settlement.maintenance.conftest import SNAPSHOT, Kept, epoch_of
 from tests.settlement.maintenance.test_quarantine import FIRST, WRONG
 from tests.settlement.test_worker import BLOCKS, LAST
@@ -102,6 +102,10 @@ CASES: dict[str, tuple[tuple[Damage, ...], dict[str, str]]] = {
     ),
     "new database": ((store_with([], epochs=0),), {"store_empty": RESTORE}),
     "new database, and no log": ((store_with([], epochs=0), without("wal")), {"store_empty": RESTORE_BACKUP}),
+    "database of an earlier record layout": (
+        (store_with(in_layout_1(BLOCKS).blocks), without("wal", "snapshots", "*.csv")),
+        {"earlier_layout": MIGRATE_LAYOUT, **BEHIND},
+    ),
     "older database and a spill that begins later": (
         (store_with(BLOCKS[:2]), spill_with(BLOCKS[HALF:])),
         RESTORED,

@@ -13,6 +13,7 @@ from settlement.errors import EventsDiffer
 from settlement.receive.chain import stored
 from settlement.stores.base import Store
 from simulator.trust.forged_blocks import encoded_again, forged
+from tests.settlement.chains import in_layout_1
 from tests.settlement.conftest import ON_SQL, SNAPSHOT_BLOCKS, Settle, empty
 from tests.settlement.fakes import FakeClock, ScriptedFeed, fail_before_doing, feed_of
 from tests.settlement.test_worker import BLOCKS, LAST
@@ -56,6 +57,12 @@ def test_a_header_that_does_not_continue_the_state_is_refused(
     with pytest.raises(EventsDiffer, match=f"Block {FALSE}, received from the engine"):
         settle(store, feed_of(clock, [*BLOCKS[: FALSE - 1], wrong], per_arrival=1))
     assert store.appended().block_number == FALSE - 1
+
+
+def test_a_block_of_an_earlier_record_layout_is_not_stored(store: Store, settle: Settle, clock: FakeClock) -> None:
+    with pytest.raises(EventsDiffer, match=r"has record layout 1, and .* layout 2: start an engine of this version\."):
+        settle(store, feed_of(clock, in_layout_1(BLOCKS).blocks))
+    assert store.appended().block_number == 0
 
 
 def test_no_random_change_of_events_is_stored(store: Store, settle: Settle, clock: FakeClock, seed: int) -> None:

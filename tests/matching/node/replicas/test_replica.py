@@ -11,7 +11,6 @@ from matching.core.errors import EngineRefused, LogUnusable
 from matching.node.follower import re_executed
 from matching.node.replicas.replica import log_client
 from matching.storage.input_logs import frames
-from matching.transport import wire
 from matching.transport.engine_roles import REPLICA
 from matching.workloads.btc_usd import BTC, DEFINITIONS
 from tests.matching.histories import MemoryHistory
@@ -48,7 +47,7 @@ def test_replicas_make_the_same_blocks_of_interleaved_clients() -> None:
         for block in blocks(other):
             re_executed(again, block)
         assert again.clients == one.parts.engine.clients
-        assert again.clients[log_client("memory:test")] == len(shared.messages)
+        assert again.clients.log_positions[log_client("memory:test")] == len(shared.messages)
 
 
 def test_a_message_is_one_block_whatever_the_block_size_of_the_replica() -> None:
@@ -57,12 +56,12 @@ def test_a_message_is_one_block_whatever_the_block_size_of_the_replica() -> None
         client.call(DEFINITIONS)
         engine, before = one.parts.engine, one.parts.engine.block_number
         batches = [batch(engine, 500 + at, 1, [deposit(1, f"{at}-{each}") for each in range(100)]) for at in range(3)]
-        shared.put(b"of another", frames.encode([wire.encode_batch(*each) for each in batches]))
+        shared.put(b"of another", frames.encode([each.payload for each in batches]))
         until(lambda: one.parts.ring.last > before, "the block")
         assert one.plan.block_commands < 300
         made = blocks(one)[-1]
         assert (made.number, made.command_count, made.timestamp_ns) == (before + 1, 300, shared.messages[-1].time_ns)
-        assert made.requests.tolist()[0] == (log_client(log.identity), len(shared.messages) + 1, 0, 0)
+        assert made.requests.tolist()[0] == (log_client(log.identity), len(shared.messages) + 1, 0, 0, 0, 0)
 
 
 def test_a_command_sent_through_both_replicas_is_applied_once_and_answered_twice() -> None:
@@ -98,15 +97,15 @@ def test_a_message_that_the_log_delivers_again_is_ignored() -> None:
         engine = one.parts.engine
         for number in (2, 1):
             sent = batch(engine, 900, number, [deposit(1, f"{number}")])
-            shared.put(b"", frames.encode([wire.encode_batch(*sent)]))
-        until(lambda: engine.clients.get(900) == 1, "the first command")
+            shared.put(b"", frames.encode([sent.payload]))
+        until(lambda: engine.clients.last_number(900, 0) == 1, "the first command")
         settle(history, one)
         with command_log(shared) as log:
             log.rewinds = True
             with replica_with(plan(), services(history), log) as again:
                 client.call([deposit(1, "more")])
                 until_equal(one, again)
-                assert again.parts.engine.clients[900] == 1
+                assert again.parts.engine.clients.last_number(900, 0) == 1
 
 
 def test_a_message_that_is_not_the_next_one_stops_a_replica_before_it() -> None:
@@ -117,7 +116,7 @@ def test_a_message_that_is_not_the_next_one_stops_a_replica_before_it() -> None:
         log.skips = True
         for number in (1, 2):
             sent = batch(one.parts.engine, 900, number, [deposit(1, f"{number}")])
-            shared.put(b"of another", frames.encode([wire.encode_batch(*sent)]))
+            shared.put(b"of another", frames.encode([sent.payload]))
         one.thread.join(PATIENCE_S)
         assert isinstance(one.failures[0], LogUnusable)
         assert f"The log returned message {last + 2} instead of message {last + 1}" in str(one.failures[0])
@@ -146,7 +145,7 @@ def test_names_that_a_replica_does_not_know_yet_are_validated_when_the_log_is_re
             with pytest.raises(EngineRefused, match="an instrument or asset that does not exist"):
                 connections[1].receive(PATIENCE_S)
         until_equal(one, other)
-        assert one.parts.engine.clients[900] == 1
+        assert one.parts.engine.clients.last_number(900, 0) == 1
 
 
 def test_batches_that_are_invalid_for_every_replica_are_not_written_to_the_log() -> None:
@@ -174,27 +173,27 @@ def test_all_replicas_skip_the_same_invalid_messages() -> None:
     with replicas(shared, MemoryHistory()) as ((one, _), (other, _)), Client(one.commands) as client:
         client.call(DEFINITIONS)
         engine = one.parts.engine
-        good = wire.encode_batch(*batch(engine, 900, 1, [deposit(3, "good")]))
+        good = batch(engine, 900, 1, [deposit(3, "good")]).payload
         unknown = batch(engine, 901, 1, [order(3, "buy", "1.00")])
         unknown.commands["instrument"] = 7
         for bad in (b"", b"no message", frames.encode([good])[:-1], frames.encode([b"no batch"])):
             shared.put(b"", bad)
-        shared.put(b"", frames.encode([wire.encode_batch(*unknown), good]))
+        shared.put(b"", frames.encode([unknown.payload, good]))
         client.call([deposit(1, "more")])
         until_equal(one, other)
         assert [block.data for block in blocks(one)] == [block.data for block in blocks(other)]
         assert one.parts.board.skipped_messages == other.parts.board.skipped_messages == 5
-        assert engine.clients[900] == 1
-        assert 901 not in engine.clients
+        assert engine.clients.last_number(900, 0) == 1
+        assert engine.clients.get(901) is None
 
 
 def test_a_message_of_another_version_stops_a_replica_before_it() -> None:
     shared = Shared()
     with replicas(shared, MemoryHistory(), count=1) as ((one, _),):
-        frame = bytearray(frames.encode([wire.encode_batch(*batch(Engine(), 1, 1, [BTC]))]))
+        frame = bytearray(frames.encode([batch(Engine(), 1, 1, [BTC]).payload]))
         frame[4] += 1
         shared.put(b"", bytes(frame))
         one.thread.join(PATIENCE_S)
         assert isinstance(one.failures[0], LogUnusable)
-        assert "Message 0 of the log has format 2 and layout" in str(one.failures[0])
+        assert "Message 0 of the log has format 3 and layout" in str(one.failures[0])
         assert one.parts.engine.block_number == 0

@@ -184,7 +184,7 @@ def test_a_full_ring_stops_reading_until_settlement_confirms() -> None:
         with _impatient(one) as other, pytest.raises(EngineRefused, match=f"{HALTED} .*{named}"):
             other.call([deposit(1, "2")])
         of_another = batch(one.parts.engine, 900, 1, [deposit(1, "3")])
-        shared.put(b"", frames.encode([wire.encode_batch(*of_another)]))
+        shared.put(b"", frames.encode([of_another.payload]))
         feed = Feed(one.plan.addresses.blocks, one.plan.addresses.retransmission)
         try:
             until_heard(feed, feed.status, "a heartbeat")

@@ -1,0 +1,187 @@
+"""A store, log and snapshots of layout 1 go on in today's layout: on every store, and after a stop at every step."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matching.core import layout, snapshots
+from matching.core.blocks import Block
+from matching.core.clients import MIGRATION_CLIENT
+from matching.core.engine import Engine
+from matching.core.migrations.state import digest_of
+from matching.node.follower import re_executed
+from matching.storage.disk import LocalDisk
+from matching.storage.snapshot_files import SnapshotFolder
+from settlement.audit.verify import verify
+from settlement.errors import ChainConflict, EarlierLayout
+from settlement.maintenance import layout_migration
+from settlement.maintenance.layout_migration import Migrated, migrate
+from settlement.receive.chain import stored
+from settlement.stores.base import Store
+from tests.matching.layout_1 import snapshot_of_layout_1
+from tests.settlement.chains import Chain, deposit, in_layout_1
+from tests.settlement.conftest import Settle, restarted
+from tests.settlement.fakes import FakeClock, feed_of
+from tests.settlement.maintenance.conftest import epoch_of
+from tests.settlement.maintenance.test_restoring import LEADER, write_spill, write_wal
+from tests.settlement.test_worker import BLOCKS
+
+LAST = len(BLOCKS)
+STORED = LAST // 2
+"""The store has blocks up to this one, the write-ahead log has all."""
+
+
+class Stopped(Exception):
+    """In the middle of a migration."""
+
+
+def executed(blocks: list[Block], engine: Engine | None = None) -> Engine:
+    engine = engine or Engine()
+    for block in blocks:
+        re_executed(engine, block)
+    return engine
+
+
+def folders_of(folder: Path) -> list[SnapshotFolder]:
+    return [SnapshotFolder(LocalDisk(), folder / name, 3) for name in ("settlement-snapshots", "snapshots")]
+
+
+def write_old_snapshots(folder: Path, blocks: list[Block]) -> None:
+    for number, snapshot_folder in enumerate(folders_of(folder), 2):
+        snapshot_folder.write(number, snapshot_of_layout_1(executed(blocks[:number])))
+
+
+def run(store: Store, folder: Path) -> Migrated:
+    return migrate(restarted(store), folder, folders_of(folder), LEADER)
+
+
+@pytest.fixture
+def old(store: Store, folder: Path) -> Chain:
+    """What a program of layout 1 left: a store up to block STORED, a log up to LAST, older snapshots."""
+    chain = in_layout_1(BLOCKS)
+    store.begin_epoch(epoch_of(1))
+    store.append_blocks([stored(block) for block in chain.blocks[:STORED]])
+    write_wal(folder, chain.blocks)
+    write_old_snapshots(folder, chain.blocks)
+    return chain
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "data"
+    made.mkdir()
+    return made
+
+
+def blocks_in(store: Store) -> list[Block]:
+    return [Block.decode(row.data) for row in restarted(store).blocks(1)]
+
+
+def test_numbers_sequences_and_the_chain_go_on_after_the_migration_block(
+    store: Store, folder: Path, old: Chain
+) -> None:
+    assert run(store, folder)[:3] == (LAST - STORED, [LAST + 1], LAST + 1)
+    blocks = blocks_in(store)
+    assert [block.data for block in blocks[:LAST]] == [block.data for block in old.blocks]
+    begun = blocks[LAST]
+    assert (begun.layout_version, begun.number, begun.prev_hash) == (2, LAST + 1, old.engine.state_hash)
+    assert (begun.command_count, begun.event_count) == (0, 0)
+    assert begun.first_command_sequence == old.engine.next_command_sequence
+    assert begun.first_event_sequence == old.engine.next_event_sequence
+    assert begun.timestamp_ns == old.blocks[-1].timestamp_ns
+
+
+def test_the_state_is_what_the_old_chain_gives_and_its_digest_is_in_the_migration_block(
+    store: Store, folder: Path, old: Chain
+) -> None:
+    run(store, folder)
+    engine = executed(old.blocks)
+    assert (engine.balances(), engine.open_orders()) == (old.engine.balances(), old.engine.open_orders())
+    engine.clients.forget_all(engine.timestamp_ns)
+    assert blocks_in(store)[LAST].requests.tolist() == [(MIGRATION_CLIENT, 2, 0, digest_of(engine), 0, 0)]
+    for snapshot_folder in folders_of(folder):
+        (found, *_) = snapshot_folder.newest_first()
+        assert (found.block_number, found.layout_version) == (LAST + 1, layout.LAYOUT_VERSION)
+        assert snapshots.encode(found) == snapshots.encode(executed(blocks_in(store)))
+        assert found.balances() == old.engine.balances()
+
+
+def test_settlement_goes_on_and_verifies_over_the_boundary(
+    store: Store, folder: Path, old: Chain, settle: Settle, clock: FakeClock
+) -> None:
+    with pytest.raises(EarlierLayout, match=r"record layout 1, .* run manage\.py migrate_layout\."):
+        settle(restarted(store), feed_of(clock, old.blocks[STORED:]))
+    run(store, folder)
+    chain = Chain(engine=executed(blocks_in(store)))
+    more = chain.add(deposit(1, "USD", "5", "after-migration")).blocks
+    assert settle(restarted(store), feed_of(clock, more)) == 1
+    report = verify(restarted(store), folder, Engine())
+    assert (report.differences, report.to_block, report.behind) == ([], LAST + 2, 0)
+
+
+STEPS: dict[str, Callable[[pytest.MonkeyPatch, Store], Any]] = {
+    "before the store is filled": lambda patch, store: patch.setattr(layout_migration, "fill", _stop),
+    "before the chain is executed": lambda patch, store: patch.setattr(layout_migration, "_engine_at_end", _stop),
+    "before the migration block": lambda patch, store: patch.setattr(Engine, "migrate", _stop),
+    "before the block is stored": lambda patch, store: patch.setattr(layout_migration, "stored", _stop),
+    "before the first snapshot": lambda patch, store: patch.setattr(layout_migration, "_write_snapshot", _stop),
+    "between two snapshots": lambda patch, store: patch.setattr(SnapshotFolder, "write", _stop_at_second()),
+}
+
+
+def _stop(*arguments: Any, **options: Any) -> Any:
+    raise Stopped
+
+
+def _stop_at_second() -> Callable[..., None]:
+    real = SnapshotFolder.write
+    written: list[int] = []
+
+    def write(self: SnapshotFolder, number: int, data: bytes) -> None:
+        if written:
+            raise Stopped
+        written.append(number)
+        real(self, number, data)
+
+    return write
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_migration_that_was_stopped_is_completed_by_the_next_run(
+    store: Store, folder: Path, old: Chain, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    with monkeypatch.context() as patch:
+        STEPS[step](patch, store)
+        with pytest.raises(Stopped):
+            run(store, folder)
+    assert run(store, folder).block == LAST + 1
+    done = blocks_in(store)
+    assert [block.number for block in done] == list(range(1, LAST + 2))
+    assert run(store, folder) == Migrated(0, [], LAST + 1, [])
+    assert blocks_in(store) == done
+    for snapshot_folder in folders_of(folder):
+        assert snapshot_folder.numbers()[-1] == LAST + 1
+
+
+def test_blocks_in_a_log_that_the_migrated_store_lacks_are_not_lost_silently(
+    store: Store, folder: Path, old: Chain
+) -> None:
+    (folder / "wal").rename(folder / "of-another-machine")
+    run(store, folder)
+    assert len(blocks_in(store)) == STORED + 1
+    (folder / "of-another-machine").rename(folder / "wal")
+    with pytest.raises(ChainConflict, match=f"Block {STORED + 1} in the write-ahead log"):
+        run(store, folder)
+
+
+def test_the_spill_is_carried_over_too(store: Store, folder: Path, old: Chain) -> None:
+    (folder / "wal").rename(folder / "lost")
+    write_spill(folder, old.blocks[STORED:])
+    assert run(store, folder).filled == LAST - STORED
+
+
+def test_nothing_is_done_in_an_empty_store(store: Store, folder: Path) -> None:
+    assert run(store, folder) == Migrated(0, [], 0, [])
+    assert blocks_in(store) == []
