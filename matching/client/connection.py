@@ -18,10 +18,10 @@ from contextlib import suppress
 from typing import Any
 
 from matching.client import leaders
-from matching.client.in_flight import Answered, InFlight, LostCommands
+from matching.client.in_flight import Answered, ClientIds, InFlight, LostCommands, Requests
 from matching.client.question import Question
 from matching.core.blocks import Records
-from matching.core.clients import WINDOW, new_id
+from matching.core.clients import WINDOW
 from matching.core.errors import BadMessage, EngineRefused, EngineUnreachable, NoAnswer
 from matching.transport import wire
 from matching.transport.engine_roles import REPLICA, TAKE_COMMANDS
@@ -73,12 +73,7 @@ class Connection:
         self.address = self.directory.addresses[0]
         self.timeout_s = timeout_s
         self._random_bytes = random_bytes
-        self._time_ns = time_ns
-        self._is_id_given = client_id is not None
-        self.client_id = client_id or self._new_id()
-        self.next_number = first_number
-        self._shift = 0  # number of a command minus its number on the wire, which begins again with a new client id
-        self._window = window
+        self._requests = Requests(ClientIds(client_id, random_bytes, time_ns), first_number, window)
         self._failover = failover
         self._clock = clock
         self._network = make_network()
@@ -87,7 +82,6 @@ class Connection:
         except AddressUnusable:
             self._network.close()
             raise
-        self._in_flight: dict[int, InFlight] = {}  # by first number on the wire, oldest first
         self._ready: list[Answered] = []
         self._question: Question | None = None  # the one that `ask` waits for
         self._resend_at_s = 0.0
@@ -97,7 +91,6 @@ class Connection:
         self._refused_by_follower = False  # since the last answer
         self._is_replica = False  # the current engine, by its last status
         self._halted_since_s: float | None = None  # reset by every answer
-        self._answered_up_to = 0
         self._lost = LostCommands()
         self._next_status_s = clock()
         self._search: leaders.LeaderSearch | None = None
@@ -105,31 +98,36 @@ class Connection:
             self._search_leader()
 
     @property
+    def client_id(self) -> int:
+        return self._requests.ids.current
+
+    @property
+    def next_number(self) -> int:
+        """Number of the first command of the next batch."""
+        return self._requests.next_number
+
+    @property
     def in_flight(self) -> int:
         """Number of batches that were sent and not answered."""
-        return len(self._in_flight)
+        return len(self._requests)
 
     @property
     def full(self) -> bool:
-        return len(self._in_flight) >= self._window
+        """Whether an answer must be received before the next batch is sent."""
+        return self._requests.is_full
 
     def send(self, commands: Records, texts: bytes) -> int:
-        """Sends a batch without waiting, and returns the number of its first command.
+        """Sends a batch without waiting, and returns the number of its first command. Not while `full`.
 
         After NoAnswer this abandons the batches in doubt: they are never sent again, and a new client id is used.
         """
         if self._in_doubt:
             self._start_new_client()
-        number = self.next_number
-        now_s = self._clock()
-        if not self._in_flight:
+        number, now_s = self.next_number, self._clock()
+        if not self.in_flight:
             self._resend_at_s = now_s + _RESEND_S
             self._received_at_s = now_s
-        first_number = number - self._shift
-        batch = InFlight(wire.encode_batch(self.client_id, first_number, commands, texts), now_s)
-        self._in_flight[first_number] = batch
-        self.next_number += len(commands)
-        self._post_batch(batch)
+        self._post_batch(self._requests.add(commands, texts, now_s))
         return number
 
     def receive(self, timeout_s: float) -> list[Answered]:
@@ -148,8 +146,8 @@ class Connection:
         while not self._ready:
             now_s = self._clock()
             self._resend_or_time_out(now_s)
-            self._update_leader(now_s, waiting=bool(self._in_flight))
-            until_s = min(deadline_s, self._resend_at_s) if self._in_flight else deadline_s
+            self._update_leader(now_s, waiting=self.in_flight > 0)
+            until_s = min(deadline_s, self._resend_at_s) if self.in_flight else deadline_s
             if now_s >= deadline_s:
                 break
             self._wait(until_s - now_s)
@@ -161,7 +159,7 @@ class Connection:
         """After NoAnswer: sends the batches in doubt again, with the same numbers and a new timeout."""
         now_s = self._clock()
         self._in_doubt = False
-        for batch in self._in_flight.values():
+        for batch in self._requests.batches:
             batch.sent_at_s = now_s
         self._resend(now_s)
 
@@ -183,14 +181,9 @@ class Connection:
                 self._listen_until(until_s, lambda: question.is_done_or_left(self.address))
         finally:
             self._question = None
-        if question.refused is not None:
-            refused = wire.decode_refused(question.refused)
-            raise EngineRefused(refused.code, refused.message)
-        if question.answer is None:
+        answer = question.result()
+        if answer is None:
             raise self._timeout_error()
-        answer = wire.decode_json(question.answer)
-        if "unavailable" in answer:
-            raise EngineRefused(wire.ENGINE_HALTED, str(answer["unavailable"]))
         return answer
 
     def close(self) -> None:
@@ -296,15 +289,14 @@ class Connection:
         self._lost.clear()
         self._refused_by_follower = False
         self._halted_since_s = None
-        batch = self._in_flight.pop(answer.first_number, None)
-        if batch is not None:  # else it was sent twice and answered twice
-            now_s = self._clock()
-            self._ready.append(Answered(answer.renumbered(self._shift), now_s - batch.sent_at_s))
-            self._answered_up_to = max(self._answered_up_to, answer.first_number + answer.command_count - 1)
+        now_s = self._clock()
+        answered = self._requests.take(answer, now_s)
+        if answered is not None:
+            self._ready.append(answered)
             self._resend_at_s = max(self._resend_at_s, now_s + _RESEND_S)
 
     def _take_refusal(self, refused: wire.Refused) -> None:
-        batch = self._in_flight.get(refused.first_number)
+        batch = self._requests.get(refused.first_number)
         if refused.client != self.client_id or batch is None:
             return
         batch.refusals += 1
@@ -312,7 +304,7 @@ class Connection:
             self._leave_follower(refused)
             return
         batch.refused = refused
-        oldest = next(iter(self._in_flight))
+        oldest = self._requests.oldest_number
         if refused.code == wire.ENGINE_HALTED:
             self._resend_at_s = self._clock() + _HALTED_PAUSE_S
             self._leave_halted_replica()
@@ -348,19 +340,11 @@ class Connection:
 
         As long as one may be applied, its answer or refusal is waited for.
         """
-        if any(batch.may_be_applied for batch in self._in_flight.values()):
+        if any(batch.may_be_applied for batch in self._requests.batches):
             return
-        if self._is_id_given:
+        if self._requests.ids.is_given:
             self._give_up(refused)
-        self.client_id = self._new_id(above=max(refused.floor, self.client_id))
-        before = next(iter(self._in_flight)) - 1
-        self._shift += before
-        batches = {number - before: batch for number, batch in self._in_flight.items()}
-        for number, batch in batches.items():
-            batch.payload = wire.renumbered(batch.payload, self.client_id, number)
-            batch.sendings = batch.refusals = 0
-        self._in_flight = batches
-        self._answered_up_to = 0
+        self._requests.renumber(above=refused.floor)
         self._lost.clear()
         self._resend(self._clock())
 
@@ -378,10 +362,11 @@ class Connection:
         if not self._lost.is_certain_after_refusal(now_s):
             self._resend_at_s = min(self._resend_at_s, now_s + _BEHIND_PAUSE_S)
             return
-        if refused.applied_number < self._answered_up_to:
+        answered_up_to = self._requests.answered_up_to
+        if refused.applied_number < answered_up_to:
             message = (
                 f"The engine at {self.address} has this client's commands up to {refused.applied_number}, and those up "
-                f"to {self._answered_up_to} were answered by an earlier leader: the commands after "
+                f"to {answered_up_to} were answered by an earlier leader: the commands after "
                 f"{refused.applied_number} are lost, and none that were sent since have been applied."
             )
             self._give_up(wire.Refused(refused.code, message))
@@ -389,9 +374,9 @@ class Connection:
 
     def _resend_or_time_out(self, now_s: float) -> None:
         """Sends all batches in flight again when it is time, oldest first. Raises when the oldest has timed out."""
-        if not self._in_flight:
+        if not self.in_flight:
             return
-        oldest = next(iter(self._in_flight.values()))
+        oldest = self._requests.oldest
         if now_s >= oldest.sent_at_s + self.timeout_s:
             # OUT_OF_ORDER says nothing about the oldest batch: the batch that was missing may have been answered since.
             if oldest.refused is not None and oldest.refused.code != wire.OUT_OF_ORDER:
@@ -405,7 +390,7 @@ class Connection:
 
     def _resend(self, now_s: float) -> None:
         self._resend_at_s = now_s + _RESEND_S
-        for batch in self._in_flight.values():
+        for batch in self._requests.batches:
             batch.refused = None
             self._post_batch(batch)
 
@@ -421,14 +406,9 @@ class Connection:
         raise EngineRefused(refused.code, refused.message)
 
     def _start_new_client(self) -> None:
-        """Takes a new client id, so that used numbers are never given to other commands."""
-        self._in_flight.clear()
         self._in_doubt = False
-        self._answered_up_to = self._shift = 0
         self._lost.clear()
-        self.client_id = self._new_id(above=0 if self._is_id_given else self.client_id)
-        self._is_id_given = False
-        self.next_number = 1
+        self._requests.begin_again()
 
     def _timeout_error(self) -> EngineUnreachable:
         if self._refused_by_follower:
@@ -439,6 +419,3 @@ class Connection:
             return NoAnswer(f"The engine at {self.address} did not answer within {self.timeout_s:g} s.")
         where = self.directory if self._failover else self.address
         return EngineUnreachable(f"No engine answers at {where}: start it, or name another address.")
-
-    def _new_id(self, above: int = 0) -> int:
-        return new_id(self._time_ns(), int.from_bytes(self._random_bytes(8), "little"), above)

@@ -7,7 +7,9 @@ and ignores the same question until it has sent the answer.
 """
 
 from collections.abc import Callable
+from typing import Any
 
+from matching.core.errors import EngineRefused
 from matching.transport import wire
 
 _SILENT_S = 1.0
@@ -51,6 +53,18 @@ class Question:
     def is_done_or_left(self, address: str) -> bool:
         """Whether there is nothing to wait for: it is answered, or `address` is not the engine that was asked."""
         return self.is_done or self._asked != address
+
+    def result(self) -> dict[str, Any] | None:
+        """The answer; None if there is none. Raises EngineRefused, BadMessage."""
+        if self.refused is not None:
+            refused = wire.decode_refused(self.refused)
+            raise EngineRefused(refused.code, refused.message)
+        if self.answer is None:
+            return None
+        answer = wire.decode_json(self.answer)
+        if "unavailable" in answer:
+            raise EngineRefused(wire.ENGINE_HALTED, str(answer["unavailable"]))
+        return answer
 
     def take_refusal(self, payload: bytes, correlation: bytes) -> None:
         """Reads a refusal from the engine; ignores it if it refuses something else."""
