@@ -45,8 +45,8 @@ _STATUS_CORRELATION = b"followers"  # of the connection's own status requests; t
 class Connection:
     """If `client_id` is given, it is not 0, and is not replaced when the engine refuses it.
 
-    Then `first_number` must follow the last number that it has used. `window` is the maximum number of batches in
-    flight.
+    Then `first_number` must follow the last number that it has used. At most `window` batches are sent from the oldest
+    one in flight on.
     """
 
     def __init__(
@@ -398,7 +398,8 @@ class Connection:
         self._in_doubt = True
         raise NoAnswer(
             f"The engine at {self.address} refused the batch, but an earlier sending of it is unanswered and may still "
-            f"be applied: {refused.message}"
+            f"be applied: {refused.message}",
+            refused.code,
         )
 
     def _give_up(self, refused: wire.Refused) -> None:

@@ -25,6 +25,7 @@ class InFlight:
 
     payload: bytes
     sent_at_s: float
+    batches_before: int  # of this connection
     refused: wire.Refused | None = None  # the engine's refusal of the last sending
     sendings: int = 0
     refusals: int = 0
@@ -64,13 +65,14 @@ class Requests:
     """
 
     def __init__(self, ids: ClientIds, first_number: int, window: int) -> None:
-        """`window` is the maximum number of batches in flight."""
+        """`window`: an engine remembers that many of a client's newest batches (`clients.WINDOW`)."""
         self.ids = ids
         self.next_number = first_number
         self.answered_up_to = 0
         """The highest answered number on the wire."""
         self._window = window
         self._batches: dict[int, InFlight] = {}  # by first number on the wire, oldest first
+        self._sent = 0  # number of batches so far
         self._shift = 0  # number of a command minus its number on the wire
 
     def __len__(self) -> int:
@@ -78,7 +80,8 @@ class Requests:
 
     @property
     def is_full(self) -> bool:
-        return len(self._batches) >= self._window
+        """Whether another batch could make the engine forget the oldest one in flight, whose answer may be lost."""
+        return bool(self._batches) and self._sent - self.oldest.batches_before >= self._window
 
     @property
     def oldest_number(self) -> int:
@@ -101,8 +104,9 @@ class Requests:
     def add(self, commands: Records, texts: bytes, now_s: float) -> InFlight:
         """The next batch."""
         number = self.next_number - self._shift
-        batch = InFlight(wire.encode_batch(self.ids.current, number, commands, texts), now_s)
+        batch = InFlight(wire.encode_batch(self.ids.current, number, commands, texts), now_s, self._sent)
         self._batches[number] = batch
+        self._sent += 1
         self.next_number += len(commands)
         return batch
 

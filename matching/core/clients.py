@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 from matching.core.errors import BadMessage
 
 WINDOW = 16
-"""Batches kept of each client: as many as a client may have in flight."""
+"""Batches kept of each client: as many as a client may send from the oldest one on that is not answered."""
 
 IDLE_BLOCKS = 1_000_000
 CLIENTS_OF_AN_OWNER = 65_536

@@ -76,7 +76,10 @@ class EngineUnreachable(MatchingError):
 
 
 class NoAnswer(EngineUnreachable):
-    pass
+    def __init__(self, message: str, code: str = "") -> None:
+        """`code` is that of the refusal of a batch that may have been applied before; "" if no engine refused it."""
+        super().__init__(message)
+        self.code = code
 
 
 class EngineRefused(MatchingError):

@@ -244,8 +244,9 @@ def _sentence(reason: str, batch: Batch, applied: int) -> str:
             "other commands. Give each program a client id of its own."
         ),
         wire.REQUEST_FORGOTTEN: (
-            f"Commands {first} to {last} of client {client} were not applied: the client used these numbers before, "
-            "and the engine no longer knows for which commands. Look up what was applied before you send them again."
+            f"Commands {first} to {last} of client {client} were not applied now: the client used these numbers "
+            "before, and the engine no longer knows for which commands. Look up what was applied before you send them "
+            "again."
         ),
         wire.CLIENT_OF_ANOTHER_KEY: (
             f"Client id {client} belongs to another key, so commands {first} to {last} were not applied. Use the key "

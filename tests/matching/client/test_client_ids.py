@@ -98,6 +98,31 @@ def test_a_window_of_batches_is_sent_again_in_order_with_a_new_id(running: Runni
         assert not any(result.rejected for result in results)
 
 
+def test_a_batch_whose_answer_is_lost_is_answered_again_however_many_batches_were_waiting(running: Running) -> None:
+    """The engine keeps the newest batches of a client, so the client stops sending before it forgets this one."""
+    with Client(running.commands, batch_commands=1) as client:
+        client.call([deposit(1, "before")])
+        connection = client.connection
+        lost = connection.next_number
+        _lose_the_first_answer_to(connection, lost)
+        results = client.call([deposit(1, f"w-{at}") for at in range(3 * rules.WINDOW)])
+        sequences = [result.command_sequence or 0 for result in results]
+        assert sequences == list(range(sequences[0], sequences[0] + 3 * rules.WINDOW))
+        assert not any(result.rejected for result in results)
+
+
+def _lose_the_first_answer_to(connection: Connection, number: int) -> None:
+    real, lost = connection._take_answer, list[int]()
+
+    def take(answer: wire.Answer) -> None:
+        if answer.first_number != number or lost:
+            real(answer)
+        else:
+            lost.append(number)
+
+    connection._take_answer = take  # type: ignore[method-assign]
+
+
 def test_an_id_of_another_key_is_replaced_as_if_by_chance(running: Running) -> None:
     with Client(running.commands) as client:
         engine = running.parts.engine
