@@ -11,12 +11,15 @@ the connection to the store. One seed determines all faults of a run.
     engines     engine processes and an operator who restarts, promotes and wrongly starts them
     settlement_process
                 settlement, restarted whenever it ends
-    traffic     clients and the answers that they received
+    traffic     clients and the commands that they send
+    sessions    connections of clients, and the answers that they received
     trust.keys  the key register, and who has which key
     trust.key_operator
                 replaces keys while they are used
     trust.intruders
                 send what their keys do not permit
+    trust.second_programs
+                use the client id of another program by mistake
     checks      invariants that must hold after a run
     trust.forger
                 sends the engines confirmations of blocks that are not durable

@@ -10,7 +10,7 @@ from matching.core.errors import MatchingError
 from matching.storage.disk import Disk
 from settlement.audit.verify import verify
 from settlement.stores.base import Store
-from simulator.traffic import Acknowledged
+from simulator.sessions import Acknowledged, contents
 
 _MAX_REPORTED = 5
 
@@ -47,18 +47,20 @@ def requests_come_once(chain: Sequence[Block]) -> Iterator[str]:
 
 
 def nothing_unpermitted_is_sequenced(
-    chain: Sequence[Block], first_intruder: int, sent_revoked: Set[tuple[int, int]]
+    chain: Sequence[Block], first_intruder: int, sent_revoked: Set[tuple[int, int, bytes]]
 ) -> Iterator[str]:
     """No command of an intruder is in the chain, and none that was sent with a key that was revoked before.
 
-    `first_intruder`: intruders have this client number or a higher one. `sent_revoked`: client and first number.
+    `first_intruder`: intruders have this client number or a higher one. `sent_revoked`: client, number and contents.
     """
     for block in chain:
-        for client, first, *_ in block.requests.tolist():
+        commands, at = contents(block.commands), 0
+        for client, first, _, _, count, _ in block.requests.tolist():
             if client >= first_intruder:
                 yield f"block {block.number} has a command of an intruder (client {client})"
-            elif (client, first) in sent_revoked:
+            elif count and (client, first, commands[at]) in sent_revoked:
                 yield f"block {block.number} has command {first} of client {client}, sent with a revoked key"
+            at += count
 
 
 class AllowedLoss(NamedTuple):
@@ -82,6 +84,7 @@ def answers_are_kept(
             is_kept = answer.first_number + answer.command_count - 1 <= index.last.get(answer.client, 0)
         else:
             is_kept = _is_kept(answer, chain, index)
+        is_kept = is_kept and _has_commands(answer, index)
         if not is_kept and not any(_allows(epoch, answer) for epoch in allowed_losses):
             yield f"answered at {answer.at_s:.3f} s, but the chain has another result: {answer[:5]}"
 
@@ -103,19 +106,27 @@ def _allows(epoch: AllowedLoss, answer: Acknowledged) -> bool:
 class _CommandIndex:
     def __init__(self) -> None:
         self.by_request: dict[tuple[int, int], int] = {}  # (client, number) → command sequence
+        self.commands: dict[tuple[int, int], bytes] = {}  # (client, number) → contents
         self.last: dict[int, int] = {}
 
 
 def _index_commands(chain: Sequence[Block]) -> _CommandIndex:
     index = _CommandIndex()
     for block in chain:
-        sequence = block.first_command_sequence
+        sequence, commands = block.first_command_sequence, iter(contents(block.commands))
         for client, first, _, _, count, _ in block.requests.tolist():
             for offset in range(count):
                 index.by_request[client, first + offset] = sequence + offset
+                index.commands[client, first + offset] = next(commands)
             sequence += count
             index.last[client] = first + count - 1
     return index
+
+
+def _has_commands(answer: Acknowledged, index: _CommandIndex) -> bool:
+    """Whether the commands in the chain are those that were sent."""
+    applied = (index.commands.get((answer.client, answer.first_number + at)) for at in range(answer.command_count))
+    return tuple(applied) == answer.commands
 
 
 def _is_kept(answer: Acknowledged, chain: Sequence[Block], index: _CommandIndex) -> bool:

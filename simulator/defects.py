@@ -12,9 +12,9 @@ from typing import Any
 from unittest import mock
 
 from exchange_site.engine_host.store_history import StoreHistory
-from matching.core import snapshots
+from matching.client.in_flight import Requests
+from matching.core import clients, snapshots
 from matching.core.blocks import Block
-from matching.core.clients import Clients
 from matching.core.engine import Engine
 from matching.core.errors import BadFile, HashMismatch
 from matching.node import process, server
@@ -106,15 +106,12 @@ def _ignore_epoch() -> Iterator[Any]:
 
 
 def _epoch_begins_anywhere() -> Iterator[Any]:
-    """An engine's first reading is from before settlement's last append, and its epoch is stored without a check."""
+    """An engine has read the store before settlement's last append, and its epoch is stored without a check."""
     read = StoreHistory._read
 
     def read_early(self: StoreHistory, first: int) -> list[Block]:
-        page = read(self, first)
-        if "read_before" in vars(self) or len(page) < 2:
-            return page
-        vars(self)["read_before"] = True
-        return page[:-1]
+        last = vars(self).setdefault("read_up_to", self._store.appended().block_number - 1)
+        return [block for block in read(self, first) if block.number <= last]
 
     def begin_epoch(self: store.SqlStore, epoch: Any) -> None:
         with self._session.transaction():
@@ -142,7 +139,7 @@ def _forget_clients_in_snapshot() -> Iterator[Any]:
 
     def decode(data: bytes) -> Engine:
         engine = real(data)
-        engine.clients = Clients()
+        engine.clients = clients.Clients()
         return engine
 
     yield mock.patch.object(snapshots, "decode", decode)
@@ -206,6 +203,29 @@ def _forget_requests() -> Iterator[Any]:
         return block
 
     yield mock.patch.object(Engine, "apply", apply)
+
+
+def _digest_not_compared() -> Iterator[Any]:
+    """A request number that was used before counts as the same batch, whatever it contains."""
+    real = clients.Client.judge
+
+    def judge(self: clients.Client, first_number: int, count: int, owner: int, digest: int) -> clients.Judged:
+        judged = real(self, first_number, count, owner, digest)
+        if judged.reason != clients.REQUEST_MISMATCH:
+            return judged
+        return clients.Judged(applied=min(count, self.last_number - first_number + 1))
+
+    yield mock.patch.object(clients.Client, "judge", judge)
+
+
+def _forgotten_client_let_in() -> Iterator[Any]:
+    """A client id that was forgotten may begin again."""
+    yield mock.patch.object(clients.Clients, "floor_of", _returning(0))
+
+
+def _window_of_unanswered_batches() -> Iterator[Any]:
+    """A client limits its unanswered batches, but not those that it sends after the oldest one."""
+    yield mock.patch.object(Requests, "is_full", property(lambda self: len(self) >= clients.WINDOW))
 
 
 def _take_silence_for_success() -> Iterator[Any]:
@@ -331,6 +351,9 @@ DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
         _accept_empty_snapshot,
         _accept_newer_snapshot,
         _forget_requests,
+        _digest_not_compared,
+        _forgotten_client_let_in,
+        _window_of_unanswered_batches,
         _clock_runs_back,
         _drop_unconfirmed,
         _skip_hash_check,

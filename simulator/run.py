@@ -4,9 +4,11 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from unittest import mock
 
 import xxhash
 
+from matching.core import clients
 from settlement.project.dead_letters import DeadLetters
 from simulator import checks
 from simulator.disk import SimDisk
@@ -18,6 +20,7 @@ from simulator.traffic import Trader, connection_maker
 from simulator.trust.forger import Forger
 from simulator.trust.intruders import FIRST_CLIENT, Intruders
 from simulator.trust.key_operator import KeyOperator, Restartable
+from simulator.trust.second_programs import SecondPrograms
 from simulator.world import Machine, World
 
 _RECOVERY_LIMIT_S = 240.0
@@ -44,7 +47,8 @@ def simulate(seed: int) -> Outcome:
     empty_database()
     run = _Run(seed)
     try:
-        return run.outcome()
+        with mock.patch.object(clients, "IDLE_BLOCKS", run.world.idle_blocks):
+            return run.outcome()
     finally:
         run.world.scheduler.end()
 
@@ -69,7 +73,11 @@ class _Run:
             look=self.forger.look,
         )
         self.settlement = SettlementProcess(world, self.network_state, self.server, self.engines.nodes[0])
+        self.connect = connection_maker(
+            self.engines.addresses, lambda process, key: SimNetwork(self.network_state, process, key)
+        )
         self.traders = [self._trader(number) for number in range(1, world.rng.randint(2, 4))]
+        self.second_programs = SecondPrograms(world, self.connect, self.traders)
         self.key_operator = KeyOperator(world, self.network_state.keys, list(self._holders()))
         world.start_clock_and_pause_faults()
 
@@ -83,11 +91,8 @@ class _Run:
 
     def _trader(self, number: int) -> Trader:
         process = self.world.process(f"client {number}", self.world.machines[-1], may_crash=False)
-        connect = connection_maker(
-            self.engines.addresses, lambda process, key: SimNetwork(self.network_state, process, key)
-        )
         rng = random.Random(self.world.rng.random())  # noqa: S311 (seeded)
-        trader = Trader(process, connect, rng, number, self.network_state.keys)
+        trader = Trader(process, self.connect, rng, number, self.network_state.keys)
         process.start(trader.run)
         return trader
 
@@ -104,7 +109,7 @@ class _Run:
         else:
             problems += self._problems()
         chain = checks.chain_of(self.server.store)
-        acknowledged = sum(len(trader.acknowledged) for trader in self.traders)
+        acknowledged = sum(len(trader.record.acknowledged) for trader in self.traders)
         history = f"{[block.hash for block in chain]} {sorted(self.world.counts.items())} {scheduler.now_s} {problems}"
         return Outcome(
             seed=self.seed,
@@ -149,9 +154,9 @@ class _Run:
         chain = checks.chain_of(store)
         yield from checks.store_is_in_order(store, DATA, disk)
         yield from checks.requests_come_once(chain)
-        revoked = {sent for trader in self.traders for sent in trader.sent_revoked}
+        revoked = {sent for trader in self.traders for sent in trader.record.sent_revoked}
         yield from checks.nothing_unpermitted_is_sequenced(chain, FIRST_CLIENT, revoked)
-        acknowledged = [answer for trader in self.traders for answer in trader.acknowledged]
+        acknowledged = [answer for trader in self.traders for answer in trader.record.acknowledged]
         yield from checks.answers_are_kept(acknowledged, chain, self._allowed_losses())
         loss_reports_s = [at_s for trader in self.traders for at_s in trader.loss_reports_s]
         yield from checks.no_client_reports_a_loss(loss_reports_s, self._allowed_losses())

@@ -1,17 +1,18 @@
-"""Clients: the commands that they send and the answers that they receive."""
+"""Clients and the commands that they send."""
 
 import random
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge, Encoded
-from matching.core.errors import EngineRefused, EngineUnreachable
+from matching.core.errors import EngineRefused
 from matching.core.registry import Registry
 from matching.transport.key_register import KeyRole
 from matching.transport.sockets import Network
-from matching.transport.wire import NOT_PERMITTED, OUT_OF_ORDER, Answer
+from matching.transport.wire import NOT_PERMITTED, OUT_OF_ORDER, REQUEST_FORGOTTEN, REQUEST_MISMATCH
 from matching.workloads.demo_venue import LISTINGS
+from simulator.sessions import Record, ResultUnknown, Session
 from simulator.trust.keys import Holder, Keys
 from simulator.world import Process
 
@@ -25,24 +26,10 @@ _ACCOUNTS = range(101, 107)
 _TIMEOUT_S = 4.0
 _MAX_UNANSWERED = 4
 _NEW_KEY_S = 0.1
+_IDLE_S = (0.5, 6.0)
+_MISTAKEN = (REQUEST_MISMATCH, REQUEST_FORGOTTEN)
 
 Command = dict[str, Any]
-
-
-class _KeyRevoked(Exception):
-    """No engine answers this key any more: use the new one."""
-
-
-class Acknowledged(NamedTuple):
-    """Answered commands of one client, with their events."""
-
-    client: int
-    first_number: int
-    command_count: int
-    block_number: int  # 0: applied earlier, and the events are no longer held
-    first_command_sequence: int
-    events: bytes
-    at_s: float
 
 
 class Trader:
@@ -51,20 +38,19 @@ class Trader:
     def __init__(
         self,
         process: Process,
-        make_connection: Callable[[int, Process, str], Connection],
+        make_connection: Callable[..., Connection],
         rng: random.Random,
         number: int,
         keys: Keys,
     ) -> None:
-        """`make_connection` makes one of a client id with a key."""
+        """`make_connection` makes one of a client id, a process and a key."""
         self.name = process.name
         self.holder = Holder(keys, KeyRole.LOCAL, process.name)
         self.problems: list[str] = []
-        self.sent_revoked: set[tuple[int, int]] = set()
-        """Client and number of each first command of a batch that was sent with a key that was revoked before."""
+        self.record = Record()
+        self.session: Session | None = None  # while it has one
         self._keys = keys
         self._key = self.holder.key
-        self.acknowledged: list[Acknowledged] = []
         self.loss_reports_s: list[float] = []  # times of errors that report an answered command as missing
         self.is_done = False
         self._process = process
@@ -81,12 +67,15 @@ class Trader:
                 self._trade()
             except EngineRefused as error:
                 # Not applied, or answered commands are lost: start again as a new client, with the definitions.
+                self._process.world.counts[f"client refused: {error.code}"] += 1
                 if error.code == OUT_OF_ORDER:
                     self.loss_reports_s.append(self._process.monotonic())
+                if error.code in _MISTAKEN and not self._process.world.client_rates.second_programs_a_minute:
+                    self.problems.append(f"{self.name} alone uses its client id and was refused: {error}")
                 if error.code == NOT_PERMITTED and self._keys.is_valid(self._key):
                     self.problems.append(f"{self.name} was refused, but its key is valid: {error}")
                 self._process.wait(self._rng.uniform(0.05, 0.5))
-            except _KeyRevoked:
+            except ResultUnknown:
                 self._process.wait(_NEW_KEY_S)
         self.is_done = True
 
@@ -95,70 +84,53 @@ class Trader:
         self._client_id += 1
         self._key = self.holder.key
         connection = self._make_connection(self._client_id, self._process, self._key)
+        session = self.session = self.new_session(connection, self._process, self._key)
         try:
             edge = Edge(Registry())
             builder = BatchBuilder(edge)
             for definition in _DEFINITIONS:
                 encoded = edge.encode(definition)
                 assert isinstance(encoded, Encoded), encoded
-                self._send(connection, builder, [definition])
-                self._collect(connection, 0)
+                self._send(session, builder, [definition])
+                self._collect(session, 0)
                 edge.registry.apply(encoded.kind, encoded.text)
             while self._left > 0 and self._key == self.holder.key:
-                self._send(connection, builder, [next(self._commands) for _ in range(self._rng.randint(1, 8))])
+                self._send(session, builder, [next(self._commands) for _ in range(self._rng.randint(1, 8))])
                 self._left -= 1
-                self._collect(connection, _MAX_UNANSWERED)
+                self._collect(session, _MAX_UNANSWERED)
                 self._process.wait(self._rng.expovariate(1 / self._pause_s))
-            self._collect(connection, 0)
+            self._collect(session, 0)
         finally:
+            self.session = None
             connection.close()
 
-    def _send(self, connection: Connection, builder: BatchBuilder, commands: list[Command]) -> None:
+    def new_session(self, connection: Connection, process: Process, key: str) -> Session:
+        """A session whose answers are recorded with those of this trader."""
+        return Session(connection, process, self._keys, key, self.record)
+
+    def _send(self, session: Session, builder: BatchBuilder, commands: list[Command]) -> None:
         for command in commands:
             refusal = builder.add(command)
             assert refusal is None, (command, refusal)
-        if not self._keys.is_valid(self._key):
-            self.sent_revoked.add((connection.client_id, connection.next_number))
-        connection.send(*builder.take())
+        session.send(builder)
 
-    def _collect(self, connection: Connection, max_unanswered: int) -> None:
-        """Receives answers until at most `max_unanswered` batches are unanswered."""
-        while connection.in_flight > max_unanswered:
-            try:
-                answers = connection.receive(1.0)
-            except EngineUnreachable:
-                if not self._keys.is_valid(self._key):
-                    raise _KeyRevoked from None
-                connection.retry()
-                continue
-            for answered in answers:
-                self._keep(answered.answer)
-
-    def _keep(self, answer: Answer) -> None:
-        for segment in answer.segments:
-            self.acknowledged.append(
-                Acknowledged(
-                    client=answer.client,
-                    first_number=segment.first_number,
-                    command_count=segment.command_count,
-                    block_number=segment.block_number,
-                    first_command_sequence=segment.first_command_sequence,
-                    events=segment.events.tobytes(),
-                    at_s=self._process.monotonic(),
-                )
-            )
+    def _collect(self, session: Session, max_unanswered: int) -> None:
+        session.collect(max_unanswered)
+        world = self._process.world
+        if world.happens("client idle", world.client_rates.idle, world.client_rng):
+            self._process.wait(world.client_rng.uniform(*_IDLE_S))
 
 
-def connection_maker(
-    addresses: str, make_network: Callable[[Process, str], Network]
-) -> Callable[[int, Process, str], Connection]:
-    def make(client_id: int, process: Process, key: str) -> Connection:
+def connection_maker(addresses: str, make_network: Callable[[Process, str], Network]) -> Callable[..., Connection]:
+    def make(client_id: int, process: Process, key: str, first_number: int = 1) -> Connection:
         return Connection(
             addresses,
             timeout_s=_TIMEOUT_S,
             client_id=client_id,
+            first_number=first_number,
             make_network=lambda: make_network(process, key),
             clock=process.monotonic,
+            time_ns=process.time_ns,
         )
 
     return make

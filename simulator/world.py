@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from matching.core import clients
 from simulator.scheduler import Crashed, Scheduler, Task
 
 _START_NS = 1_767_225_600 * 10**9  # 2026-01-01, UTC
@@ -50,6 +51,14 @@ class KeyRates:
     replaced_keys_a_minute: float = 0.0  # a key is replaced while it is used, and the old one revoked
 
 
+@dataclass(frozen=True, slots=True)
+class ClientRates:
+    """Rates of events around client ids, which runs with a seed divisible by three have."""
+
+    idle: float = 0.0  # probability, after each batch, that a client sends nothing for a while
+    second_programs_a_minute: float = 0.0  # by mistake, another program uses the key and the id of a client
+
+
 _MAX_RATES = Rates(
     crash=0.01,
     power=1.0,
@@ -76,9 +85,12 @@ _MAX_RATES = Rates(
 
 
 _MAX_KEY_RATES = KeyRates(intrusions_a_minute=40, replaced_keys_a_minute=20)
+_MAX_CLIENT_RATES = ClientRates(idle=0.2, second_programs_a_minute=60)
+_IDLE_BLOCKS = (10, 20, 40)
+"""A run has few blocks: its engines forget clients so soon that some are forgotten."""
 
 
-def drawn(rng: random.Random, most: Rates | KeyRates) -> dict[str, float]:
+def drawn(rng: random.Random, most: Rates | KeyRates | ClientRates) -> dict[str, float]:
     """Each kind of fault occurs with probability 0.6, at a random share of its maximum rate."""
     rates = {name: getattr(most, name) for name in type(most).__slots__}
     return {name: rate * rng.random() ** 1.5 if rng.random() < 0.6 else 0.0 for name, rate in rates.items()}
@@ -168,6 +180,11 @@ class World:
         """Separate from `rng`: a run without events around keys is the same as before such events were added."""
         has_key_events = seed % 2 == 1
         self.key_rates = KeyRates(**drawn(self.key_rng, _MAX_KEY_RATES)) if has_key_events else KeyRates()
+        self.client_rng = random.Random(f"clients {seed}")  # noqa: S311 (as above)
+        has_client_events = seed % 3 == 0
+        self.client_rates = ClientRates(**drawn(self.client_rng, _MAX_CLIENT_RATES) if has_client_events else {})
+        self.idle_blocks = self.client_rng.choice(_IDLE_BLOCKS) if has_client_events else clients.IDLE_BLOCKS
+        """`IDLE_BLOCKS` of the engines."""
         self.counts: Counter[str] = Counter()
         self.faulty_until_s = self.rng.uniform(5, 25)
         self.machines: list[Machine] = []
@@ -180,9 +197,9 @@ class World:
     def running(self) -> Task | None:
         return self.scheduler.running()
 
-    def happens(self, kind: str, rate: float) -> bool:
+    def happens(self, kind: str, rate: float, rng: random.Random | None = None) -> bool:
         """Draws whether a fault with this probability occurs now, and counts it."""
-        if not rate or not self.is_faulty or self.rng.random() >= rate:
+        if not rate or not self.is_faulty or (rng or self.rng).random() >= rate:
             return False
         self.counts[kind] += 1
         return True
