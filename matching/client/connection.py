@@ -114,7 +114,7 @@ class Connection:
     @property
     def full(self) -> bool:
         """Whether an answer must be received before the next batch is sent."""
-        return self._requests.is_full
+        return self._requests.is_full and not self._in_doubt  # those in doubt are abandoned by the next one
 
     def send(self, commands: Records, texts: bytes) -> int:
         """Sends a batch without waiting, and returns the number of its first command. Not while `full`.

@@ -331,6 +331,26 @@ def test_a_batch_is_in_doubt_if_it_was_refused_later_and_the_first_sending_is_ne
         all_answers(connection)
 
 
+def test_batches_in_doubt_leave_room_for_the_next_one_which_abandons_them() -> None:
+    engines = Engines({})
+    connection = Connection(
+        [A], window=1, timeout_s=3.0, make_network=lambda: engines, clock=engines.clock, time_ns=lambda: 1
+    )
+    send(connection)
+    assert connection.full
+    with pytest.raises(EngineUnreachable):
+        all_answers(connection)
+    assert not connection.full
+    connection.retry()
+    assert connection.full
+    with pytest.raises(EngineUnreachable):
+        all_answers(connection)
+    before = connection.client_id
+    send(connection)
+    assert connection.client_id > before
+    assert connection.in_flight == 1
+
+
 def test_a_connection_asks_for_the_other_engines_regularly() -> None:
     engines = Engines({A: ("leader", 1)})
     engines.followers = [B, C]
