@@ -187,7 +187,9 @@ class Clients:
     def _put(self, client_id: int, client: Client) -> None:
         self.known[client_id] = client
         self.known.move_to_end(client_id)
-        of_owner = self._of_owner.setdefault(client.owner, OrderedDict())
+        of_owner = self._of_owner.get(client.owner)
+        if of_owner is None:
+            of_owner = self._of_owner[client.owner] = OrderedDict()
         of_owner[client_id] = None
         of_owner.move_to_end(client_id)
 

@@ -62,7 +62,7 @@ COMMAND = np.dtype(
         ("quantity", "<i8"),  # lots; 0 for an order by quote_quantity
         ("amount", "<i8"),  # deposit, withdrawal; quote_quantity of a market buy that has one
         ("order_id", "<i8"),  # of a cancel or replace; 0: identified by client order id
-        ("text_hash", "<u8"),  # xxh3_64 of client order id or reference; 0: none
+        ("text_hash", "<u8"),  # xxh3_64 of the string of the command; 0: none
     ]
 )
 assert COMMAND.itemsize == 64

@@ -135,7 +135,7 @@ class _Turn:
         self._block_commands = block_commands
         self._parts: list[_Part] = []
         self._size = 0
-        self._taken: dict[int, Client] = {}  # clients as they are after `_parts`, which are not applied yet
+        self._taken: dict[int, tuple[int, int]] = {}  # client → (owner, last number) in `_parts`, not applied yet
         self.blocks: list[Block] = []
         self.segments: list[list[Segment]] = [[] for _ in range(batch_count)]
         self.repeated: dict[int, int] = {}  # batch → how many of its first commands were applied before
@@ -148,17 +148,10 @@ class _Turn:
         if self.costly is not None:
             self.unfinished.add(index)
             return
-        client = self._taken.get(batch.client) or self._engine.clients.get(batch.client)
-        if client is not None:
-            judged = _judged(client, batch)
-        else:
-            now_ns = max(self._engine.timestamp_ns, self._clock())
-            judged = self._engine.clients.judge_new(batch.client, batch.first_number, batch.owner, now_ns)
-        if judged.reason:
-            applied = client.last_number if client is not None and client.owner == batch.owner else 0
-            self.refused[index] = refusal(judged.reason, batch, applied, self._engine.clients.floor_of(batch.owner))
+        at = self._already_applied(index, batch)
+        if at is None:
             return
-        at, end = judged.applied, len(batch.commands)
+        end = len(batch.commands)
         if at:
             self.repeated[index] = at
         for stop in _block_ends(batch.commands):
@@ -171,15 +164,36 @@ class _Turn:
         if at < end:
             self.unfinished.add(index)
 
+    def _already_applied(self, index: int, batch: Batch) -> int | None:
+        """How many of the batch's first commands were applied before; None if it is not taken now."""
+        taken = self._taken.get(batch.client)
+        if taken == (batch.owner, batch.first_number - 1):
+            return 0
+        if taken is not None:
+            self.seal()  # then the engine knows all of this client's batches
+            if self.costly is not None:
+                self.unfinished.add(index)
+                return None
+        clients = self._engine.clients
+        client = clients.get(batch.client)
+        if client is not None:
+            judged = _judged(client, batch)
+        else:
+            now_ns = max(self._engine.timestamp_ns, self._clock())
+            judged = clients.judge_new(batch.client, batch.first_number, batch.owner, now_ns)
+        if judged.reason:
+            applied = clients.last_number(batch.client, batch.owner)
+            self.refused[index] = refusal(judged.reason, batch, applied, clients.floor_of(batch.owner))
+            return None
+        return judged.applied
+
     def _place(self, index: int, batch: Batch, at: int, upto: int) -> None:
         commands, texts = batch.commands, batch.texts
         if upto - at < len(commands):
             commands, texts = _cut(commands[at:upto], texts)
-        part = _Part(index, batch, at, commands, texts)
-        self._parts.append(part)
+        self._parts.append(_Part(index, batch, at, commands, texts))
         self._size += upto - at
-        client = self._taken.get(batch.client) or self._engine.clients.get(batch.client) or Client(batch.owner)
-        self._taken[batch.client] = client.with_part(part.request, 0)
+        self._taken[batch.client] = batch.owner, batch.first_number + upto - 1
         if self._size == self._block_commands:
             self.seal()
 

@@ -129,6 +129,14 @@ def test_a_block_ends_with_the_command_that_exceeds_the_budget_and_is_the_block_
     assert cut.engine.state_hash == whole.engine.state_hash
 
 
+def test_a_repeated_batch_waits_when_the_one_before_it_uses_up_the_budget() -> None:
+    house = House(MAKERS + 1)
+    costly = batch(house.engine, 2, 1, foks(2, 5))
+    done = house.sequencer.sequence([costly, costly], budget=MAKERS + 1)
+    assert done.answers == [None, None]
+    assert (done.costly, sorted(done.unfinished)) == (0, [0, 1])
+
+
 def test_a_light_sender_does_not_wait_for_a_costly_one() -> None:
     house = House(2 * (MAKERS + 1))
     house.turn([house.received(2, foks(2, 40)), house.received(3, [deposit(3, "light")])])

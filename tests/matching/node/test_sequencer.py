@@ -120,6 +120,19 @@ def test_a_batch_that_skips_numbers_is_refused_until_its_predecessor_is_applied(
     assert engine.clients.last_number(7, 0) == 4
 
 
+def test_a_batch_is_compared_with_those_before_it_in_the_same_turn(engine: Engine) -> None:
+    sequencer, _ = sequencer_of(engine, block_commands=100)
+    first, following = batch(engine, 7, 1, deposits(1, 2)), batch(engine, 7, 3, deposits(3, 4))
+    done = sequencer.sequence([first, batch(engine, 7, 1, deposits(5, 6)), following._replace(owner=5), following])
+    assert [getattr(one, "code", "answered") for one in done.answers] == [
+        "answered",
+        "request_mismatch",
+        "client_of_another_key",
+        "answered",
+    ]
+    assert shape(answer(done, 3))[0][4] == [3, 4]
+
+
 def test_a_repeated_batch_that_the_ring_has_dropped_is_answered_as_forgotten(engine: Engine) -> None:
     sequencer, ring = sequencer_of(engine, ring_blocks=1)
     for first in (1, 5, 9):
