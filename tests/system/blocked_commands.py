@@ -24,13 +24,16 @@ from django.core.management import BaseCommand
 
 import manage
 
+_WAIT_S = 0.05
+
 load_command_class = management.load_command_class
 
 
 def block(*arguments: Any, **options: Any) -> NoReturn:
     os.write(1, b"blocked\n")
     while True:
-        threading.Event().wait()
+        # Not without end: Python handles a signal that arrives just before the wait only when the wait ends.
+        threading.Event().wait(_WAIT_S)
 
 
 class BlockingFinder(MetaPathFinder):
