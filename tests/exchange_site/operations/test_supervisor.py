@@ -18,10 +18,10 @@ from tests.matching.small_exchange import until
 pytestmark = pytest.mark.processes
 
 SLEEPER = """
-import signal, sys
+import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print("goodbye", flush=True), sys.exit(0)))
 print("ready", flush=True)
-while True: signal.pause()
+while True: time.sleep(0.05)  # not pause(): a signal that comes just before it would wait for another one
 """
 STUBBORN = """
 import signal
