@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from matching.core import layout, snapshots
+from matching.core import kernel, layout, snapshots
 from matching.core.blocks import Block, Records
 from matching.core.codes import CommandKind, EventKind, Side
-from matching.core.engine import Engine, OpenOrder
+from matching.core.engine import UNLIMITED, Engine, OpenOrder
+from matching.core.kernel import Pools
 from matching.core.kernel.structures import pools as p
 from matching.core.texts import hashes
 from tests.matching.exchanges import KernelExchange
@@ -164,3 +165,33 @@ def test_a_thousand_definitions_copy_instruments_and_supplies_a_few_times() -> N
     restored = snapshots.decode(snapshots.encode(exchange.engine))
     assert len(restored.pools.instruments) == 999, "snapshots hold only what is defined"
     assert len(restored.pools.supplies) == 1000
+
+
+def with_nodes(engine: Engine, room: int) -> Pools:
+    """The engine's pools with room for that many nodes."""
+    nodes, children = np.zeros(room, layout.NODE), np.zeros(64 * room, np.uint32)
+    used = int(engine.pools.state[p.NODE_TOP])
+    nodes[:used], children[: 64 * used] = engine.pools.nodes[:used], engine.pools.children[: 64 * used]
+    return engine.pools._replace(nodes=nodes, children=children)
+
+
+def test_the_least_room_is_enough_for_a_first_distant_price_in_every_instrument() -> None:
+    count = 60
+    exchange = KernelExchange()
+    for number in range(count + 1):
+        exchange.submit(asset(f"A{number}"))
+    for number in range(count):
+        exchange.submit(instrument(f"A{number}", f"A{number + 1}"))
+    engine, each = exchange.engine, np.arange(count)
+    apply(
+        engine,
+        *commands(CommandKind.DEPOSIT, count + 1, "{}", account=1, amount=10, instrument=np.arange(count + 1)),
+    )
+    order: dict[str, Any] = {"account": 1, "instrument": each, "quantity": 1}
+    apply(engine, *commands(CommandKind.ORDER, count, side=Side.BUY, price=1, **order))
+    used = int(engine.pools.state[p.NODE_TOP])
+    pools = next(pools for room in range(used, 10**6) if p.reserve(pools := with_nodes(engine, room), count) is pools)
+    distant, _ = commands(CommandKind.ORDER, count, side=Side.SELL, price=1 << 61, **order)
+    kernel.process(distant, np.empty(4 * count + 200, layout.EVENT), pools, UNLIMITED)
+    assert int(pools.state[p.ORDER_COUNT]) == 2 * count
+    assert int(pools.state[p.NODE_TOP]) <= len(pools.nodes)

@@ -114,10 +114,11 @@ def reserve(pools: Pools, commands: int) -> Pools:
     trader with its account and two balances. A deposit needs a balance and a reference.
     """
     s = pools.state.tolist()
+    first_prices = min(commands, len(pools.instruments))  # may need new roots up to MAX_HEIGHT, too
     room = {
         "orders": s[ORDER_COUNT] + commands + 1,
         "leaves": s[LEAF_COUNT] + commands + 1,
-        "nodes": s[NODE_COUNT] + commands * MAX_HEIGHT + 1,
+        "nodes": s[NODE_COUNT] + (commands + first_prices) * MAX_HEIGHT + 1,
         "page_orders": s[PAGE_COUNT] + (commands >> PAGE_BITS) + 3,
         "directory": ((s[NEXT_COMMAND_SEQUENCE] + commands) >> PAGE_BITS) + 1,
         "accounts": s[ACCOUNT_TOP] + commands,
