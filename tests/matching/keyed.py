@@ -12,7 +12,7 @@ from matching.transport.network import ZmqNetwork
 from matching.transport.sockets import ALL_ROLES, Kind, Limits, Socket
 
 LIMITS = Limits(frame_bytes=1 << 20, receive_queue=1000, send_queue=1000)
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 class Keyed:
