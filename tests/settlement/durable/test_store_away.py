@@ -1,10 +1,8 @@
 """Settlement while its store is unavailable: which blocks it keeps and confirms, its reports, and how it continues."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,94 +11,20 @@ from matching.core.engine import Engine
 from matching.transport import wire
 from settlement import metrics
 from settlement.audit import verify
-from settlement.durable.spill import Spill, peek
+from settlement.durable.spill import Spill
 from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
 from settlement.stores.base import Checkpoint, Store, StoredBlock, StoreUnavailable
 from settlement.worker_status import WorkerStatus
 from tests.settlement.conftest import ON_SQL, Settle, tables, trail_text
+from tests.settlement.durable.outages import Outage, at_confirmation, spilled
 from tests.settlement.fakes import (
-    Crash,
     FakeClock,
     ScriptedFeed,
-    Tripwires,
-    fail_after_doing,
     fail_before_doing,
     feed_of,
     note_calls,
 )
 from tests.settlement.test_worker import BLOCKS, LAST, expected_rows, flipped, market
-
-CONTRACT = sorted(
-    name
-    for part in (Store, *Store.__bases__)
-    for name, member in vars(part).items()
-    if inspect.isfunction(member) and not name.startswith("_") and name not in ("connect", "close")
-)
-"""The methods that talk to the store."""
-WRITES = ("append_blocks", "insert_batch")
-READS = (
-    "appended",
-    "at_checkpoint",
-    "dead_letters",
-    "definitions",
-    "epochs",
-    "get_balances",
-    "get_block",
-    "get_candles",
-    "get_trades_by_sequence_range",
-    "identity",
-    "projected",
-    "projected_within",
-    "projecting",
-    "trading_day",
-)
-"""The other calls of a settlement whose store times out."""
-SPILL_CALLS = 18
-"""Calls of the spill in one outage: an append, then notes of what the store has, and reads in turn."""
-A_NOTE = 10
-
-
-class Outage:
-    """The store does not answer from the first call of `method` on, until `end`."""
-
-    def __init__(self, store: Store, method: str = "append_blocks") -> None:
-        self.is_on = False
-        self.asked = list[str]()
-        for name in CONTRACT:
-            setattr(store, name, self._failing(name, getattr(store, name), name == method))
-
-    def end(self) -> None:
-        self.is_on = False
-
-    def _failing(self, name: str, method: Callable[..., Any], begins: bool) -> Callable[..., Any]:
-        did_begin = False
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal did_begin
-            if begins and not did_begin:
-                did_begin = self.is_on = True
-            if self.is_on:
-                self.asked.append(name)
-                raise StoreUnavailable("The database does not answer.")
-            return method(*arguments, **options)
-
-        return call
-
-
-def at_confirmation(feed: ScriptedFeed, number: int, act: Callable[[], object]) -> None:
-    """Acts once, when block `number` is confirmed."""
-    confirm, waiting = feed.confirm, [act]
-
-    def noting(confirmation: wire.Confirmation) -> None:
-        confirm(confirmation)
-        if confirmation.number >= number and waiting:
-            waiting.pop()()
-
-    feed.confirm = noting  # type: ignore[method-assign]
-
-
-def spilled(folder: Path) -> list[int]:
-    return [block.number for block in peek(folder / "spill")]
 
 
 def test_blocks_go_to_the_spill_and_from_there_to_the_store(
@@ -176,58 +100,6 @@ def test_with_the_spill_full_no_more_is_taken_until_the_store_is_back(
     assert waiting == LAST - blocks - 4
     assert not seen[-1][0]
     assert (tables(store), trail_text(folder)) == undisturbed
-
-
-def dies_and_continues(
-    store: Store,
-    settle: Settle,
-    clock: FakeClock,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    at: int,
-    after: bool,
-) -> None:
-    """Settlement ends before or after the call number `at` of the spill, and another one takes over."""
-    undisturbed = expected_rows(store, settle, clock, folder)
-    feed, outage = feed_of(clock, BLOCKS, per_arrival=1), Outage(store)
-    wires = Tripwires(at, after)
-    at_confirmation(feed, LAST - 4, outage.end)
-    with monkeypatch.context() as patched:
-        for name in ("append", "mark_stored", "read"):
-            patched.setattr(Spill, name, wires.tripping(getattr(Spill, name)))
-        with pytest.raises(Crash):
-            settle(store, feed, receive_blocks=2, gather_ms=0)
-    outage.end()
-    confirmed = max(feed.confirmed, default=0)
-    again = ScriptedFeed(clock, [], {block.number: block for block in BLOCKS if block.number > confirmed})
-    again.announced = LAST
-    settle(store, again)
-    assert (tables(store), trail_text(folder)) == undisturbed
-    assert spilled(folder) == []
-
-
-@ON_SQL
-@pytest.mark.parametrize("at", range(1, SPILL_CALLS + 1))
-@pytest.mark.parametrize("after", [False, True])
-def test_settlement_that_dies_at_any_point_of_an_outage_continues_from_the_spill(
-    store: Store,
-    settle: Settle,
-    clock: FakeClock,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    at: int,
-    after: bool,
-) -> None:
-    dies_and_continues(store, settle, clock, folder, monkeypatch, at=at, after=after)
-
-
-@pytest.mark.parametrize("after", [False, True])
-def test_every_store_takes_the_blocks_of_a_spill_that_it_has_in_part(
-    store: Store, settle: Settle, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch, after: bool
-) -> None:
-    """The death is between a write to the store and the note of it in the spill, or after the note."""
-    dies_and_continues(store, settle, clock, folder, monkeypatch, at=A_NOTE, after=after)
 
 
 def test_a_spill_is_drained_before_anything_else(store: Store, settle: Settle, clock: FakeClock, folder: Path) -> None:
@@ -362,68 +234,6 @@ def test_blocks_are_received_between_two_attempts_of_a_store_call_and_not_within
     settle(store, feed, batch_trades=1)
     assert "worker" in callers
     assert callers.isdisjoint({"retrying", "appending", "leadership", "projector"})
-
-
-@ON_SQL
-def test_every_call_of_settlement_is_among_those_that_time_out_in_the_next_tests(
-    store: Store, settle: Settle, clock: FakeClock
-) -> None:
-    called = set[str]()
-    for name in CONTRACT:
-        note_calls(store, name, partial(called.add, name))
-    fail_before_doing(store, "append_blocks", times=5)
-    settle(store, feed_of(clock, BLOCKS))
-    assert called == {*READS, *WRITES}
-
-
-@ON_SQL
-@pytest.mark.parametrize("method", [*READS, *WRITES])
-@pytest.mark.parametrize("fail", [fail_before_doing, fail_after_doing])
-def test_a_time_out_of_any_call_changes_nothing(
-    store: Store, settle: Settle, clock: FakeClock, folder: Path, method: str, fail: Callable[..., list[str]]
-) -> None:
-    times_out(store, settle, clock, folder, method, fail)
-
-
-@pytest.mark.parametrize("method", WRITES)
-def test_a_time_out_of_a_write_that_a_store_has_done_changes_nothing(
-    store: Store, settle: Settle, clock: FakeClock, folder: Path, method: str
-) -> None:
-    times_out(store, settle, clock, folder, method, fail_after_doing)
-
-
-def times_out(
-    store: Store, settle: Settle, clock: FakeClock, folder: Path, method: str, fail: Callable[..., list[str]]
-) -> None:
-    undisturbed = expected_rows(store, settle, clock, folder)
-    calls = [fail(store, name, times=5) for name in {method, "append_blocks"}]
-    settle(store, feed_of(clock, BLOCKS))
-    assert all(calls)
-    assert (tables(store), trail_text(folder)) == undisturbed
-
-
-def test_every_call_timing_out_after_it_was_done_changes_nothing(
-    store: Store, settle: Settle, clock: FakeClock, folder: Path
-) -> None:
-    undisturbed = expected_rows(store, settle, clock, folder)
-    for method in CONTRACT:
-        every_other_time(store, method)
-    settle(store, feed_of(clock, BLOCKS, silent_after=10**4))
-    assert (tables(store), trail_text(folder)) == undisturbed
-
-
-def every_other_time(store: Store, name: str) -> None:
-    """The store does what it is told, and says so every second time only."""
-    method = getattr(store, name)
-    turns: Iterator[bool] = iter([True, False] * 10**5)
-
-    def call(*arguments: Any, **options: Any) -> Any:
-        result = method(*arguments, **options)
-        if next(turns):
-            raise StoreUnavailable("The database timed out.")
-        return result
-
-    setattr(store, name, call)
 
 
 def test_a_store_that_comes_back_as_another_is_reported(store: Store, settle: Settle, clock: FakeClock) -> None:

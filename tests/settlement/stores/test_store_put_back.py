@@ -14,7 +14,7 @@ from settlement.stores.base import Store, StoreMisconfigured
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.conftest import Settle
-from tests.settlement.durable.test_store_away import at_confirmation
+from tests.settlement.durable.outages import at_confirmation
 from tests.settlement.fakes import FakeClock, ScriptedFeed, feed_of
 from tests.settlement.file_stores import store_in
 from tests.settlement.test_worker import BLOCKS, LAST
