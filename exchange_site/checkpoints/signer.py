@@ -32,7 +32,7 @@ _PAGE_BLOCKS = 64
 _PAUSE_S = 0.005
 """After a page of the store, so that the process's main thread runs while a long chain is read."""
 _LAST_BLOCKS = 10_000
-"""A process that ends follows the rest of the chain only up to this length; the next start continues a longer one."""
+"""A process that ends follows at most this many remaining blocks; if more remain, the next start continues."""
 _AFTER_DIFFERENCE_S = 60.0
 """Time before the chain is followed again after it differed from the store's: it may have to be read from block 1."""
 _LAST_STEP_S = 5.0
@@ -44,7 +44,7 @@ class OwnBlocks(NamedTuple):
 
     get: Callable[[int], ChainedBlock | None]
     last: Callable[[], int | None]
-    """Number of its newest block; None: the same as that of the store's."""
+    """Number of its newest block; None: that of the store's newest block."""
 
 
 class Schedule(NamedTuple):

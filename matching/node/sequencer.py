@@ -3,7 +3,7 @@
 Small batches share a block. A block ends after `block_commands` commands and after a command on reference data. A
 batch that was applied before is not applied again; its answer is read from the blocks in the ring. A batch that skips
 numbers is refused, and its client sends it again: an earlier batch was lost or is delayed. A batch with numbers that
-were used for another one, or with the client id of another key, is refused for good (`matching.core.clients`).
+were used for another one, or with the client id of another key, is refused permanently (`matching.core.clients`).
 
 A turn may have a budget of orders touched (`Engine.touched`). When it is used up, the turn ends, and the caller passes
 the unfinished batches to the sequencer again.
