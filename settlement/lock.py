@@ -18,6 +18,7 @@ from typing import Protocol
 from django.db import Error as DatabaseError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 from matching.storage.disk import make_folder
 from settlement.errors import AlreadyRunning, CannotRun
@@ -36,6 +37,9 @@ _WATCH_THE_CLIENT = (
     "SET tcp_keepalives_interval = 5",
     "SET tcp_keepalives_count = 3",
 )
+# PostgreSQL releases the lock of a closed connection a moment after the close.
+_WAIT_FOR_THE_RELEASE = "SET lock_timeout = '1s'"
+_LOCK_TIMEOUT = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _OWNER = """
     SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
     WHERE locktype = 'advisory' AND granted AND objid = %s AND database = (SELECT oid FROM pg_database
@@ -179,11 +183,10 @@ class _AdvisoryLock:
         """Raises AlreadyRunning; CannotRun if the server does not answer."""
         try:
             with self._connection.cursor() as cursor:
-                for setting in _WATCH_THE_CLIENT:
+                for setting in (*_WATCH_THE_CLIENT, _WAIT_FOR_THE_RELEASE):
                     cursor.execute(setting)
                 cursor.execute("SELECT set_config('application_name', %s, false)", [_this_process()])
-                cursor.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_KEY])
-                if cursor.fetchone() == (True,):
+                if _takes_the_advisory_lock(cursor):
                     return
                 cursor.execute(_OWNER, [ADVISORY_KEY])
                 owner = cursor.fetchone()
@@ -210,6 +213,16 @@ class _AdvisoryLock:
     def close(self) -> None:
         with suppress(DatabaseError):
             self._connection.close()
+
+
+def _takes_the_advisory_lock(cursor: CursorWrapper) -> bool:
+    try:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_KEY])
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) == _LOCK_TIMEOUT:
+            return False
+        raise
+    return True
 
 
 class _HeldLease:

@@ -1,14 +1,17 @@
 """The locks on DATA_DIR and on the store: one process has them. That of the store survives an outage."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.db import connections
+from django.db.backends.utils import CursorWrapper
 from pytest_django import DjangoDbBlocker
 
 from settlement import lock
 from settlement.errors import AlreadyRunning, CannotRun
+from tests.matching.small_exchange import until
 from tests.settlement.file_stores import ALIAS, store_in
 
 
@@ -24,6 +27,12 @@ def end_lock_connections() -> None:
     """What a restart of the server does to the lock."""
     with connections["postgres"].cursor() as cursor:
         cursor.execute(TERMINATE, [lock.ADVISORY_KEY])
+
+
+def is_waited_for(cursor: CursorWrapper) -> bool:
+    cursor.execute("SELECT count(*) FROM pg_locks WHERE objid = %s AND NOT granted", [lock.ADVISORY_KEY])
+    (count,) = cursor.fetchone()
+    return int(count) > 0
 
 
 @pytest.fixture
@@ -65,6 +74,29 @@ def test_a_postgresql_store_has_one_owner() -> None:
             pass
     with lock.of_store("postgres"):
         pass
+
+
+@on_postgresql
+def test_a_lock_that_its_owner_is_just_giving_backis_waited_for() -> None:
+    owner, watcher = (connections.create_connection("postgres") for _ in range(2))
+    for connection in (owner, watcher):
+        connection.inc_thread_sharing()
+    with owner.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [lock.ADVISORY_KEY])
+
+    def end_the_owner_when_another_waits() -> None:
+        with watcher.cursor() as cursor:
+            until(lambda: is_waited_for(cursor), "a second process that waits for the lock")
+        watcher.close()
+        owner.close()
+
+    thread = threading.Thread(target=end_the_owner_when_another_waits)
+    thread.start()
+    try:
+        with lock.of_store("postgres"):
+            pass
+    finally:
+        thread.join()
 
 
 @on_postgresql
