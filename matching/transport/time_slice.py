@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 TURN_S = 0.0002
 """Time for such work in one turn. A peer that floods the engine with questions delays other clients by this much."""
-COSTLY_SHARE = 0.005
-"""Share of the time that costly questions take at most: fewer than one in a hundred commands wait for one."""
+COSTLY_SHARE = 0.1
+"""Share of the time that costly questions take at most."""
 LANES_SHARE = 0.25
 """Share of the time that commands of costly senders take at most while others send commands too."""
 BURST_S = 0.004

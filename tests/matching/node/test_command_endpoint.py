@@ -91,9 +91,7 @@ def test_one_state_is_made_each_turn_for_one_client_after_the_other(
     ], "a client's newer request replaces its older one"
 
 
-def test_states_take_less_than_a_hundredth_of_the_time(
-    endpoint: CommandEndpoint, socket: ScriptedSocket, clock: Clock
-) -> None:
+def test_states_take_a_tenth_of_the_time(endpoint: CommandEndpoint, socket: ScriptedSocket, clock: Clock) -> None:
     clock.step_s = 1.0  # to make a state takes one second by this clock, and to send it another one
     socket.inbox = [[b"a", wire.STATE, FIRST]]
     endpoint.receive()
@@ -102,8 +100,7 @@ def test_states_take_less_than_a_hundredth_of_the_time(
     socket.inbox = [[b"b", wire.STATE, FIRST]]
     while not answered(socket):
         endpoint.receive()
-    assert clock.now_s - ended_s == pytest.approx(2 / time_slice.COSTLY_SHARE, abs=3)
-    assert time_slice.COSTLY_SHARE < 0.01
+    assert clock.now_s - ended_s == pytest.approx(20, abs=3)
 
 
 def test_too_many_states_are_counted_and_not_kept(
