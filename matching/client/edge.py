@@ -23,6 +23,7 @@ from matching.core.codes import (
     SelfTradePrevention,
     Side,
     TimeInForce,
+    is_definition,
     name_of,
 )
 from matching.core.decimals import INT64_MAX, DoesNotFit, NotPlain, Unit
@@ -241,7 +242,7 @@ class BatchBuilder:
         if isinstance(encoded, Refusal):
             return encoded
         text = encoded.text.encode("ascii")
-        defines = encoded.kind >= CommandKind.ASSET
+        defines = bool(is_definition(encoded.kind))
         self._rows.append(
             (
                 encoded.kind,

@@ -12,7 +12,7 @@ from matching.client.connection import Connection
 from matching.client.edge import BatchBuilder, Edge, Refusal
 from matching.client.in_flight import Answered
 from matching.core.blocks import Records
-from matching.core.codes import FIRST_REFERENCE_COMMAND, CommandKind, EventKind, Reason
+from matching.core.codes import CommandKind, EventKind, Reason, is_definition
 from matching.core.errors import BadDefinition, BadMessage, EngineRefused, NoAnswer
 from matching.core.registry import Registry
 from matching.transport import wire
@@ -143,7 +143,7 @@ class CommandStream:
     def _add_definition(self, sent: Sent, answer: wire.Answer) -> None:
         """If the batch ended with a definition, adds the new asset or instrument to the registry."""
         command = sent.commands[-1]
-        if int(command["kind"]) < FIRST_REFERENCE_COMMAND:
+        if not is_definition(int(command["kind"])):
             return
         start = int(command["text_offset"])
         text = sent.texts[start : start + int(command["text_length"])].decode("ascii")

@@ -6,6 +6,7 @@ values.
 """
 
 from enum import IntEnum
+from typing import Any
 
 AMOUNT_LIMIT = 1 << 62
 """Upper limit of an asset's supply and of an order's notional and base amount, so that no int64 overflows."""
@@ -34,12 +35,49 @@ class CommandKind(IntEnum):
     ASSET = 7
     INSTRUMENT = 8
     INSTRUMENT_STATUS = 9
+    INSTRUMENT_UPDATE = 10
+    ACCOUNT_STATUS = 11
+    OCO = 12
+    """The limit leg of a one-cancels-other. The record that follows is always its stop leg."""
+    OCO_STOP = 13
+    ACCOUNT_FEES = 14
 
 
 FIRST_REFERENCE_COMMAND = int(CommandKind.ASSET)
-"""Commands with this code or a higher one change reference data: the registry applies them, and each ends its block.
+LAST_REFERENCE_COMMAND = int(CommandKind.INSTRUMENT_STATUS)
+"""Commands from FIRST to LAST are definitions: the registry applies them, and each ends its block.
 
-An int, because NumPy compares with an IntEnum ten times slower."""
+Plain ints, because NumPy compares with an IntEnum ten times slower."""
+
+
+def is_definition(kind: Any) -> Any:
+    """Whether a command of this kind ends its block. `kind` is an int or an array of them."""
+    return (kind >= FIRST_REFERENCE_COMMAND) & (kind <= LAST_REFERENCE_COMMAND)
+
+
+class CommandFlag(IntEnum):
+    """Bits of a command's `flags`, except for INSTRUMENT_UPDATE (see `InstrumentValue`)."""
+
+    POST_ONLY = 1
+    REQUIRES_PREVIOUS = 2
+    PREVIOUS_REFUSED = 4
+    """The command before was refused at the edge."""
+    TOTAL_QUANTITY = 8
+    """The quantity of a replace is what has traded plus what shall be open."""
+    NEW_NAME = 16
+    """A replace has a new client order id."""
+
+
+class InstrumentValue(IntEnum):
+    """Bits of the `flags` of INSTRUMENT_UPDATE: the values that it changes."""
+
+    MAKER_FEE = 1
+    TAKER_FEE = 2
+    MIN_QUANTITY = 4
+    MAX_QUANTITY = 8
+    MIN_NOTIONAL = 16
+    PRICE_BAND = 32
+    MAX_OPEN_ORDERS = 64
 
 
 class EventKind(IntEnum):
@@ -54,6 +92,10 @@ class EventKind(IntEnum):
     INSTRUMENT_ADDED = 9
     INSTRUMENT_STATUS_CHANGED = 10
     REJECTED = 11
+    ORDER_TRIGGERED = 12
+    INSTRUMENT_UPDATED = 13
+    ACCOUNT_STATUS_CHANGED = 14
+    ACCOUNT_FEES_CHANGED = 15
 
 
 class Side(IntEnum):
@@ -64,6 +106,10 @@ class Side(IntEnum):
 class OrderType(IntEnum):
     LIMIT = 0
     MARKET = 1
+    STOP_LOSS = 2
+    STOP_LOSS_LIMIT = 3
+    TAKE_PROFIT = 4
+    TAKE_PROFIT_LIMIT = 5
 
 
 class TimeInForce(IntEnum):
@@ -83,6 +129,12 @@ class InstrumentStatus(IntEnum):
     TRADING = 0
     CANCEL_ONLY = 1
     HALTED = 2
+
+
+class AccountStatus(IntEnum):
+    ACTIVE = 0
+    NO_TRADING = 1
+    FROZEN = 2
 
 
 class Reason(IntEnum):
@@ -114,10 +166,21 @@ class Reason(IntEnum):
     SUPPLY_OVERFLOW = 20
     DUPLICATE_REFERENCE = 21
     ALREADY_EXISTS = 22
-    # Reasons of a cancellation; NO_LIQUIDITY can also be one.
+    PREVIOUS_REFUSED = 23
+    ACCOUNT_RESTRICTED = 24
+    PRICE_OUT_OF_BAND = 25
+    TOO_MANY_ORDERS = 26
+    WOULD_TRIGGER_IMMEDIATELY = 27
+    NOT_REPLACEABLE = 28
+    # Reasons of a cancellation. FOK_NOT_FILLABLE, NO_LIQUIDITY, INSUFFICIENT_BALANCE and ACCOUNT_RESTRICTED can also be
+    # one.
     USER = 32
     IOC = 33
     SELF_TRADE = 34
+    PRICE_BAND = 35
+    OCO = 36
+    QUOTE_QUANTITY_USED = 37
+    WORK_LIMIT = 38
 
 
 class EventFlag(IntEnum):

@@ -9,7 +9,7 @@ from typing import Any
 
 from matching.core import kernel
 from matching.core.blocks import Records
-from matching.core.codes import FIRST_REFERENCE_COMMAND, NONE_ID, CommandKind
+from matching.core.codes import NONE_ID, CommandKind, is_definition
 from matching.core.errors import BadDefinition, BadMessage
 from matching.core.kernel import records
 from matching.core.registry import Registry, status_named
@@ -55,7 +55,7 @@ def check_form(commands: Records, texts: bytes, registry: Registry) -> None:
 
 
 def _defines(commands: Records) -> bool:
-    return bool(len(commands)) and int(commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND
+    return bool(len(commands)) and is_definition(int(commands["kind"][-1]))
 
 
 def _check_records(commands: Records, texts: bytes, assets: int, instruments: int) -> None:

@@ -4,14 +4,22 @@ from collections.abc import Iterable
 
 import xxhash
 
+SEPARATOR = b"\x1f"
+"""Between the two strings of a command that has a second one, which is never hashed and never judged.
+
+Strings are printable, so it is in none of them.
+"""
+
 
 def hashes(texts: bytes, lengths: Iterable[int]) -> list[int]:
-    """The `text_hash` of each string in `texts`, which holds strings of these lengths one after the other."""
+    """The `text_hash` of each command whose strings, of these lengths, follow one another in `texts`."""
+    has_second = SEPARATOR in texts
     end = 0
     found = []
     for length in lengths:
         start, end = end, end + length
-        found.append(text_hash(texts[start:end]))
+        text = texts[start:end]
+        found.append(text_hash(text.partition(SEPARATOR)[0] if has_second else text))
     return found
 
 

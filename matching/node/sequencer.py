@@ -21,7 +21,7 @@ import numpy as np
 from matching.core import layout
 from matching.core.blocks import Block, Records
 from matching.core.clients import Client, Judged
-from matching.core.codes import FIRST_REFERENCE_COMMAND
+from matching.core.codes import is_definition
 from matching.core.engine import UNLIMITED, Engine
 from matching.storage.ring import Ring
 from matching.transport import wire
@@ -306,12 +306,12 @@ def _block_ends(commands: Records) -> list[int]:
     count = len(commands)
     if count == 1:
         return [1]
-    ends: list[int] = (np.flatnonzero(commands["kind"] >= FIRST_REFERENCE_COMMAND) + 1).tolist()
+    ends: list[int] = (np.flatnonzero(is_definition(commands["kind"])) + 1).tolist()
     return ends if ends and ends[-1] == count else [*ends, count]
 
 
 def _is_reference(command: np.void) -> bool:
-    return int(command["kind"]) >= FIRST_REFERENCE_COMMAND
+    return bool(is_definition(int(command["kind"])))
 
 
 def _cut(commands: Records, texts: bytes) -> tuple[Records, bytes]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from matching.core.blocks import Block
-from matching.core.codes import FIRST_REFERENCE_COMMAND
+from matching.core.codes import is_definition
 from matching.core.epochs import Epoch, Superseded
 from matching.core.errors import LogFull
 from matching.node.backlog import Backlog, Waiting
@@ -103,7 +103,7 @@ class Leader:
                 admitted.append(one)
                 room -= len(batch.commands)
                 # Each command on reference data ends a block, however few commands are in it.
-                if int(batch.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND:
+                if is_definition(int(batch.commands["kind"][-1])):
                     room -= self.block_commands
             else:
                 self._refuse(one.received.sender, batch)

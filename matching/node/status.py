@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from matching.core.codes import FIRST_REFERENCE_COMMAND
+from matching.core.codes import is_definition
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
 from matching.core.layout import LAYOUT_VERSION
@@ -176,7 +176,7 @@ class StatusBoard:
         if withheld is None:
             return True
         made = (self.ring.get_any(number) for number in range(withheld.number, self.engine.block_number + 1))
-        return not any(block and int(block.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND for block in made)
+        return not any(block and is_definition(int(block.commands["kind"][-1])) for block in made)
 
     def _top_of_books(self) -> dict[str, Any]:
         """Symbol → best price levels, as `Engine.depth` gives them."""

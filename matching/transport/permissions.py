@@ -28,9 +28,19 @@ class Permissions:
 
 _QUESTIONS = frozenset((wire.REGISTRY, wire.STATUS, wire.DEPTH))
 _FOLLOWING = frozenset((wire.STATUS, wire.BLOCKS, wire.SNAPSHOT, wire.FOLLOWING))
-_ORDERS = frozenset((CommandKind.ORDER, CommandKind.CANCEL, CommandKind.CANCEL_ALL, CommandKind.REPLACE))
+_ORDERS = frozenset(
+    (
+        CommandKind.ORDER,
+        CommandKind.OCO,
+        CommandKind.OCO_STOP,
+        CommandKind.CANCEL,
+        CommandKind.CANCEL_ALL,
+        CommandKind.REPLACE,
+    )
+)
 _FUNDS = frozenset((CommandKind.DEPOSIT, CommandKind.WITHDRAW))
 _REFERENCE = frozenset((CommandKind.ASSET, CommandKind.INSTRUMENT, CommandKind.INSTRUMENT_STATUS))
+_TERMS = frozenset((CommandKind.INSTRUMENT_UPDATE, CommandKind.ACCOUNT_STATUS, CommandKind.ACCOUNT_FEES))
 
 ENGINE_VERBS = wire.QUESTIONS | wire.PROMOTIONS | _FOLLOWING | {wire.CONFIRM}
 """All messages to an engine besides batches."""
@@ -38,7 +48,7 @@ ENGINE_VERBS = wire.QUESTIONS | wire.PROMOTIONS | _FOLLOWING | {wire.CONFIRM}
 TABLE: dict[KeyRole, Permissions] = {
     KeyRole.TRADER: Permissions(_QUESTIONS, _ORDERS, is_limited_to_accounts=True),
     KeyRole.TREASURY: Permissions(_QUESTIONS, _FUNDS),
-    KeyRole.OPERATOR: Permissions(_QUESTIONS | wire.PROMOTIONS, _REFERENCE),
+    KeyRole.OPERATOR: Permissions(_QUESTIONS | wire.PROMOTIONS, _REFERENCE | _TERMS),
     KeyRole.GATEWAY: Permissions(_QUESTIONS | {wire.BLOCKS, wire.SNAPSHOT}, _ORDERS),
     KeyRole.SETTLEMENT: Permissions(frozenset((wire.STATUS, wire.STATE, wire.BLOCKS, wire.CONFIRM))),
     KeyRole.ENGINE: Permissions(_FOLLOWING),

@@ -27,9 +27,15 @@ def shown_table() -> dict[KeyRole, Row]:
     messages = frozenset(verb.decode("ascii") for verb in ENGINE_VERBS)
     commands = frozenset(map(name_of, CommandKind))
     return {
-        KeyRole(role): Row(_named(verbs, messages), _named(kinds, commands), "of the key's accounts" in kinds)
+        KeyRole(role): Row(_named(verbs, messages), _kinds(kinds, commands), "of the key's accounts" in kinds)
         for role, verbs, kinds in _ROW.findall(PAGE.read_text(encoding="utf-8"))
     }
+
+
+def _kinds(cell: str, everything: frozenset[str]) -> frozenset[str]:
+    """The page shows commands: an oco becomes two records of different kinds."""
+    named = _named(cell, everything)
+    return named | {name_of(CommandKind.OCO_STOP)} if name_of(CommandKind.OCO) in named else named
 
 
 def _named(cell: str, everything: frozenset[str]) -> frozenset[str]:

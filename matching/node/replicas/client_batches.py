@@ -7,7 +7,7 @@ A batch that a client repeats while it is on its way through the log is not appe
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matching.core.codes import FIRST_REFERENCE_COMMAND
+from matching.core.codes import is_definition
 from matching.core.engine import Engine
 from matching.node.command_endpoint import CommandEndpoint, Received
 from matching.node.sequencer import Sequencer
@@ -104,7 +104,7 @@ class ClientBatches:
                 commands, size = len(batch.commands), frames.EMPTY_SIZE + frames.size_of(payload)
             group.append(one)
             payloads.append(payload)
-            if int(batch.commands["kind"][-1]) >= FIRST_REFERENCE_COMMAND:  # it ends a block
+            if is_definition(int(batch.commands["kind"][-1])):  # it ends a block
                 self._append(group, payloads)
                 group, payloads = [], []
                 commands, size = 0, frames.EMPTY_SIZE

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import xxhash
 
 from matching.core import layout
-from matching.core.codes import FIRST_REFERENCE_COMMAND
+from matching.core.codes import is_definition
 from matching.core.errors import BadMessage
 from matching.transport import wire
 
@@ -67,7 +67,7 @@ def decode(frame: bytes) -> list[wire.Batch] | UnsupportedVersion:
     batches = _batches(frame, count)
     for batch in batches:
         kinds = batch.commands["kind"] if batch is not batches[-1] else batch.commands["kind"][:-1]
-        if (kinds >= FIRST_REFERENCE_COMMAND).any():
+        if is_definition(kinds).any():
             raise BadMessage("This message has a command on assets or instruments that is not its last one.")
     return batches
 

@@ -102,20 +102,27 @@ DIGESTS = {1: "076b139ce09600aa", 2: "e17c0750044dfee9"}
 
 NUMBERS = {
     "CommandKind": "order=1 cancel=2 cancel_all=3 replace=4 deposit=5 withdraw=6 asset=7 instrument=8 "
-    "instrument_status=9",
+    "instrument_status=9 instrument_update=10 account_status=11 oco=12 oco_stop=13 account_fees=14",
+    "CommandFlag": "post_only=1 requires_previous=2 previous_refused=4 total_quantity=8 new_name=16",
+    "InstrumentValue": "maker_fee=1 taker_fee=2 min_quantity=4 max_quantity=8 min_notional=16 price_band=32 "
+    "max_open_orders=64",
     "EventKind": "order_accepted=1 trade=2 order_cancelled=3 order_replaced=4 orders_cancelled=5 deposited=6 "
-    "withdrawn=7 asset_added=8 instrument_added=9 instrument_status_changed=10 rejected=11",
+    "withdrawn=7 asset_added=8 instrument_added=9 instrument_status_changed=10 rejected=11 "
+    "order_triggered=12 instrument_updated=13 account_status_changed=14 account_fees_changed=15",
     "Side": "buy=0 sell=1",
-    "OrderType": "limit=0 market=1",
+    "OrderType": "limit=0 market=1 stop_loss=2 stop_loss_limit=3 take_profit=4 take_profit_limit=5",
     "TimeInForce": "gtc=0 ioc=1 fok=2",
     "SelfTradePrevention": "expire_taker=0 none=1 expire_maker=2 expire_both=3",
     "InstrumentStatus": "trading=0 cancel_only=1 halted=2",
+    "AccountStatus": "active=0 no_trading=1 frozen=2",
     "EventFlag": "kept_priority=1 by_quote=2",
     "Reason": "none=0 malformed=1 unknown_asset=2 unknown_symbol=3 invalid_side=4 invalid_order_type=5 "
     "invalid_time_in_force=6 invalid_price=7 invalid_quantity=8 invalid_amount=9 instrument_halted=10 "
     "notional_overflow=11 below_min_notional=12 duplicate_client_order_id=13 insufficient_balance=14 "
     "post_only_would_match=15 fok_not_fillable=16 no_liquidity=17 quote_quantity_too_small=18 unknown_order=19 "
-    "supply_overflow=20 duplicate_reference=21 already_exists=22 user=32 ioc=33 self_trade=34",
+    "supply_overflow=20 duplicate_reference=21 already_exists=22 previous_refused=23 "
+    "account_restricted=24 price_out_of_band=25 too_many_orders=26 would_trigger_immediately=27 not_replaceable=28 "
+    "user=32 ioc=33 self_trade=34 price_band=35 oco=36 quote_quantity_used=37 work_limit=38",
 }
 
 
