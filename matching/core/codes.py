@@ -20,6 +20,9 @@ HOUSE_ACCOUNT = 0
 NONE_ID = 0xFFFFFFFF
 """`instrument` of a record without an instrument (cancel_all without a symbol)."""
 
+NO_FEE = -1
+"""Fee rate of an account_fees command or event that takes rates away."""
+
 MAX_CLIENT_ORDER_ID_LENGTH = 36
 MAX_REFERENCE_LENGTH = 64
 """Maximum lengths of a client order id and of a reference, in characters."""
@@ -110,6 +113,12 @@ class OrderType(IntEnum):
     STOP_LOSS_LIMIT = 3
     TAKE_PROFIT = 4
     TAKE_PROFIT_LIMIT = 5
+
+
+PRICED_TYPES = frozenset({OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
+"""The types with a price; the others are always ioc."""
+TRIGGER_TYPES = frozenset(OrderType) - {OrderType.LIMIT, OrderType.MARKET}
+"""The types with a trigger price: their orders wait outside the book."""
 
 
 class TimeInForce(IntEnum):

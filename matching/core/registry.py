@@ -7,16 +7,19 @@ edge's is a copy. A definition is a dict in the form of docs/semantics.md, secti
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from matching.core.codes import PPM, CommandKind, InstrumentStatus, Reason, name_of
+from matching.core.codes import PPM, CommandKind, InstrumentStatus, InstrumentValue, Reason, name_of
 from matching.core.decimals import INT64_MAX, DoesNotFit, NotPlain, Unit, plain, split
 from matching.core.errors import BadDefinition
 
 _SYMBOL = re.compile(r"[A-Z0-9._-]{1,32}", re.ASCII)
 _MAX_DECIMALS = 18
+_MAX_OPEN_ORDERS = 1_000_000
+_OPTIONAL = ("price_band", "max_open_orders")
+_Counted = TypeVar("_Counted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """Quantities in lots, min_notional in quote units, fees in ppm."""
+    """Quantities in lots, min_notional in quote units, fees and price_band in ppm; price_band and max_open_orders can
+    be 0 for none."""
 
     id: int
     symbol: str
@@ -51,9 +55,13 @@ class Instrument:
     min_notional: int
     maker_fee: int
     taker_fee: int
+    price_band: int = 0
+    max_open_orders: int = 0
 
     def definition(self) -> dict[str, Any]:
-        """The command that defines this instrument, with decimals in their shortest form."""
+        """The command that defines this instrument, with decimals in their shortest form and without zeros of optional
+        fields: those of earlier versions had none."""
+        optional = {name: getattr(self, name) for name in _OPTIONAL}
         return {
             "command": "instrument",
             "symbol": self.symbol,
@@ -66,7 +74,12 @@ class Instrument:
             "min_notional": self.quote.unit.text(self.min_notional),
             "maker_fee": self.maker_fee,
             "taker_fee": self.taker_fee,
+            **{name: value for name, value in optional.items() if value},
         }
+
+    def value(self, name: str, given: object) -> int:
+        """One of `InstrumentValue`, judged alone, as an integer of the unit above. Raises BadDefinition."""
+        return _value(name, given, self.symbol, self.lot, self.quote.unit)
 
 
 class Registry:
@@ -100,17 +113,14 @@ class Registry:
         base, quote = (self._asset_named(definition, field) for field in ("base", "quote"))
         if base.id == quote.id:
             raise BadDefinition(f"base and quote of instrument {symbol} must be two different assets.")
-        try:
-            tick, lot = Unit.parse(definition.get("tick_size")), Unit.parse(definition.get("lot_size"))
-            min_quantity, max_quantity = (lot.count(definition.get(name)) for name in ("min_quantity", "max_quantity"))
-            min_notional = quote.unit.count(definition.get("min_notional"))
-        except (NotPlain, DoesNotFit) as error:
-            raise BadDefinition(
-                f"Instrument {symbol} has {error.args[0]!r}, which is not a decimal string and multiple of its unit."
-            ) from error
-        maker_fee, taker_fee = _fee(definition, "maker_fee"), _fee(definition, "taker_fee")
-        if not 1 <= min_quantity <= max_quantity or min_notional < 0:
-            raise BadDefinition(f"Instrument {symbol} needs 1 lot <= min_quantity <= max_quantity, min_notional >= 0.")
+        tick, lot = (_counted(symbol, Unit.parse, definition.get(name)) for name in ("tick_size", "lot_size"))
+        values = {
+            name: _value(name, definition.get(name), symbol, lot, quote.unit)
+            for name in map(name_of, InstrumentValue)
+            if name not in _OPTIONAL or definition.get(name) is not None
+        }
+        if values["min_quantity"] > values["max_quantity"]:
+            raise BadDefinition(f"Instrument {symbol} needs min_quantity <= max_quantity.")
         lot_units = _whole(lot.mantissa, base.decimals - lot.scale)
         quote_unit = _whole(tick.mantissa * lot.mantissa, quote.decimals - tick.scale - lot.scale)
         if not lot_units or not quote_unit:
@@ -127,11 +137,7 @@ class Registry:
             lot=lot,
             lot_units=lot_units,
             quote_unit=quote_unit,
-            min_quantity=min_quantity,
-            max_quantity=max_quantity,
-            min_notional=min_notional,
-            maker_fee=maker_fee,
-            taker_fee=taker_fee,
+            **values,
         )
 
     def _asset_named(self, definition: Mapping[str, Any], field: str) -> Asset:
@@ -147,6 +153,11 @@ class Registry:
         self.instruments.append(instrument)
         self.statuses.append(InstrumentStatus.TRADING)
         self.instrument_by_symbol[instrument.symbol] = instrument
+
+    def change_instrument(self, identity: int, values: Mapping[str, Any]) -> None:
+        """Gives an instrument new values, by the names of `InstrumentValue`; the others stay."""
+        instrument = replace(self.instruments[identity], **values)
+        self.instruments[identity] = self.instrument_by_symbol[instrument.symbol] = instrument
 
     def apply(self, kind: int, text: str) -> tuple[int, Reason]:
         """Applies a command on reference data, given as the definition that `canonical` wrote.
@@ -210,11 +221,36 @@ def _symbol(definition: Mapping[str, Any]) -> str:
     return symbol
 
 
-def _fee(definition: Mapping[str, Any], name: str) -> int:
-    fee = definition.get(name)
-    if type(fee) is not int or not 0 <= fee < PPM:
-        raise BadDefinition(f"{name} must be a whole number of parts per million from 0 to {PPM - 1}.")
-    return fee
+def fee(name: str, given: object) -> int:
+    """A fee rate in parts per million. Raises BadDefinition."""
+    return _whole_number(name, given, PPM - 1, " of parts per million")
+
+
+def _value(name: str, given: object, symbol: str, lot: Unit, quote: Unit) -> int:
+    if name in ("maker_fee", "taker_fee", "price_band"):
+        return fee(name, given)
+    if name == "max_open_orders":
+        return _whole_number(name, given, _MAX_OPEN_ORDERS)
+    is_quantity = name != "min_notional"
+    value = _counted(symbol, (lot if is_quantity else quote).count, given)
+    if value < (1 if is_quantity else 0):
+        raise BadDefinition(f"{name} of instrument {symbol} must be at least {'one lot' if is_quantity else '0'}.")
+    return value
+
+
+def _whole_number(name: str, given: object, highest: int, unit: str = "") -> int:
+    if type(given) is not int or not 0 <= given <= highest:
+        raise BadDefinition(f"{name} must be a whole number{unit} from 0 to {highest}.")
+    return given
+
+
+def _counted(symbol: str, count: Callable[[object], _Counted], given: object) -> _Counted:
+    try:
+        return count(given)
+    except (NotPlain, DoesNotFit) as error:
+        raise BadDefinition(
+            f"Instrument {symbol} has {given!r}, which is not a decimal string and multiple of its unit."
+        ) from error
 
 
 def _whole(mantissa: int, exponent: int) -> int:

@@ -26,3 +26,8 @@ def hashes(texts: bytes, lengths: Iterable[int]) -> list[int]:
 def text_hash(text: bytes) -> int:
     """xxh3_64 of a string, 0 for the empty one. A string that hashes to 0 (1 in 2^64) is treated as absent."""
     return xxhash.xxh3_64_intdigest(text) if text else 0
+
+
+def signed(value: int) -> int:
+    """The int64 with the same 64 bits as a hash."""
+    return value - (1 << 64) if value >> 63 else value
