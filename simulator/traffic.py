@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from matching.client.connection import Connection
-from matching.client.edge import BatchBuilder, Edge, Encoded
+from matching.client.edge import BatchBuilder, Edge
 from matching.core.errors import EngineRefused
 from matching.core.registry import Registry
 from matching.transport.key_register import KeyRole
@@ -90,10 +90,10 @@ class Trader:
             builder = BatchBuilder(edge)
             for definition in _DEFINITIONS:
                 encoded = edge.encode(definition)
-                assert isinstance(encoded, Encoded), encoded
+                assert isinstance(encoded, list), encoded
                 self._send(session, builder, [definition])
                 self._collect(session, 0)
-                edge.registry.apply(encoded.kind, encoded.text)
+                edge.registry.apply(encoded[0].kind, encoded[0].text)
             while self._left > 0 and self._key == self.holder.key:
                 self._send(session, builder, [next(self._commands) for _ in range(self._rng.randint(1, 8))])
                 self._left -= 1

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from matching.client.connection import Connection
 from matching.client.in_flight import Answered
 from matching.client.stream import CommandStream, Sent
 from matching.core.blocks import Records
-from matching.core.codes import NONE_ID, EventKind
+from matching.core.codes import NONE_ID, CommandKind, EventKind
 from matching.core.registry import Registry
 from matching.transport import wire
 from matching.transport.network import ZmqNetwork
@@ -33,7 +33,11 @@ _ASSET_EVENTS = (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.ASSET_ADDED
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one command; `events` are in the JSON Lines form.
+    """The result of one command; `events` are in the JSON Lines form. An oco has the sequence of its limit leg, and the
+    events of both.
+
+    A client does not remember names: if a replace names its order by order_id, and gives no new name, client_order_id
+    of `order_replaced` is None.
 
     `command_sequence` is None in two cases: the edge refused the command (one `rejected` event), or `forgotten`: the
     command was applied before, and the engine no longer holds its events.
@@ -163,12 +167,14 @@ class Client:
     def _fill_in(self, sent: Sent, answer: wire.Answer) -> None:
         if any(_names_unknown(segment.events, self._stream.edge.registry) for segment in answer.segments):
             self._stream.refresh_after_answers()
-        for token, result in zip(sent.tokens, results(sent, answer, self._stream.edge.registry), strict=True):
-            self._results[token] = result
+        found = results(sent, answer, self._stream.edge.registry)
+        for token, kind, result in zip(sent.tokens, sent.commands["kind"].tolist(), found, strict=True):
+            first = self._results[token] if kind == CommandKind.OCO_STOP else None
+            self._results[token] = replace(first, events=[*first.events, *result.events]) if first else result
 
 
 def results(sent: Sent, answer: wire.Answer, registry: Registry) -> Iterator[Result]:
-    """One result per command of an answered batch, in order."""
+    """One result per record of an answered batch, in order."""
     at = 0
     for segment in answer.segments:
         count, first = segment.command_count, segment.first_command_sequence

@@ -24,7 +24,7 @@ _MAX_LOOKED_UP = 10_000
 
 
 class Sent(NamedTuple):
-    """A batch as it was sent, with the caller's token of each command."""
+    """A batch as it was sent, with the caller's token of each record: both of an oco have that of their command."""
 
     commands: Records
     texts: bytes
@@ -94,17 +94,23 @@ class CommandStream:
 
     def add(self, command: object, token: Any) -> Refusal | None:
         """Adds a command, or returns why the edge refuses it. If this raises, nothing was added."""
-        refusal = self._builder.add(command)
-        if refusal is not None and refusal.reason in _UNKNOWN and isinstance(command, Mapping):
+        encoded = self.edge.encode(command)
+        if isinstance(encoded, Refusal) and encoded.reason in _UNKNOWN and isinstance(command, Mapping):
             names = tuple(str(command.get(name)) for name in _NAMES)
             if names not in self._looked_up and self._has_more_names():
                 self.refresh()
-                refusal = self._builder.add(command)
+                encoded = self.edge.encode(command)
             if len(self._looked_up) < _MAX_LOOKED_UP:
                 self._looked_up.add(names)
-        if refusal is None:
-            self._tokens.append(token)
+        if not isinstance(encoded, Refusal) and len(self._builder) + len(encoded) > wire.MAX_BATCH_COMMANDS:
+            self._send()  # an oco is not cut
+        refusal = self._builder.add_encoded(encoded)
+        self._tokens.extend([token] * (len(self._builder) - len(self._tokens)))
         return refusal
+
+    def set_previous(self, is_refused: bool) -> None:
+        """Says whether the edge refused the command before the next one, if this stream has not seen it."""
+        self._builder.previous_refused = is_refused
 
     def flush(self) -> None:
         """Sends the commands added so far, even if the batch is not full."""

@@ -25,16 +25,21 @@ _MAX_UNCOUNTED_REFUSALS = 4096
 class _Part:
     """Lines of the file that are counted together: a batch, and the lines before its end that the edge refused."""
 
-    lines: list[int] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)  # of each record; an oco has two
     refused: list[Refused] = field(default_factory=list)
     last_number: int = 0  # number of its last command; 0 if it has none
-    size: int = 0  # commands, including refused ones
+    size: int = 0  # commands, including refused ones; an oco is one
     forgotten: int = 0
     is_answered: bool = False
 
     @property
     def last_line(self) -> int:
         return max(self.lines[-1:] + [one.line for one in self.refused[-1:]])
+
+    @property
+    def last_line_is_refused(self) -> bool:
+        """Whether the edge refused the last line."""
+        return self.lines[-1:] != [self.last_line]
 
 
 class Submission:
@@ -94,7 +99,7 @@ class Submission:
         """Notes that `lines` are about to be sent with the numbers from `number` on. Raises BadFile."""
         part, self._open = self._open, _Part()
         part.lines, part.last_number = lines, number + len(lines) - 1
-        part.size = len(lines) + len(part.refused)
+        part.size = len(set(lines)) + len(part.refused)
         if self._journal:
             self._journal.record_batch(number, lines, part.refused)
         self._by_number[number] = part
@@ -104,7 +109,7 @@ class Submission:
         """Notes an answer. Raises BadFile."""
         part = self._by_number.pop(answered.answer.first_number)
         part.refused = sorted([*part.refused, *refused_by_engine(sent, answered)], key=lambda one: one.line)
-        part.forgotten = sum(one.command_count for one in answered.answer.segments if one.block_number == 0)
+        part.forgotten = _forgotten(sent, answered)
         part.is_answered = True
         self.latencies_us.append(answered.waited_s * 1e6)
         self._count_answered()
@@ -136,7 +141,9 @@ class Submission:
             self._answered_number = max(self._answered_number, part.last_number)
             if self._journal:
                 counts = {name: getattr(self, name) for name in _COUNTS} | {"sent": self._counted}
-                self._journal.record_answered(self._answered_number, self.answered_line, counts)
+                self._journal.record_answered(
+                    self._answered_number, self.answered_line, part.last_line_is_refused, counts
+                )
 
     def _report_refused(self, refused: Iterable[Refused]) -> None:
         for one in refused:
@@ -145,15 +152,30 @@ class Submission:
 
 
 def refused_by_engine(sent: Sent, answered: Answered) -> list[Refused]:
-    """The commands of a batch that the engine rejected. Their tokens are line numbers."""
+    """The commands of a batch that the engine rejected. Their tokens are line numbers.
+
+    An oco is rejected with both of its records, and the first one has the reason.
+    """
     found, at = [], 0
     for segment in answered.answer.segments:
         for event in segment.events[segment.events["kind"] == EventKind.REJECTED]:
             index = at + int(event["command_sequence"]) - segment.first_command_sequence
-            name = name_of(CommandKind(int(sent.commands["kind"][index])))
-            found.append(Refused(sent.tokens[index], name, name_of(Reason(int(event["reason"])))))
+            kind = CommandKind(int(sent.commands["kind"][index]))
+            if kind != CommandKind.OCO_STOP:
+                found.append(Refused(sent.tokens[index], name_of(kind), name_of(Reason(int(event["reason"])))))
         at += segment.command_count
     return found
+
+
+def _forgotten(sent: Sent, answered: Answered) -> int:
+    """The number of commands whose events the engine no longer holds."""
+    count, at = 0, 0
+    for segment in answered.answer.segments:
+        end = at + segment.command_count
+        if segment.block_number == 0:
+            count += len(set(sent.tokens[at:end]))
+        at = end
+    return count
 
 
 def submit(
@@ -197,6 +219,7 @@ class _Run:
         self.stream = CommandStream(connection, batch_commands, submission.note_answer, submission.before_sending)
         self._submission = submission
         self._position = submission.position
+        self.stream.set_previous(self._position.line_is_refused)
         self.sent_before = max(self._position.ends, default=self._position.line)
         """The last line that an earlier run sent, perhaps without an answer: up to it the batches are the same."""
 
@@ -206,7 +229,9 @@ class _Run:
         self.stream.make_room(MAX_BATCH_COMMANDS if line <= self.sent_before else None)
         self._submission.sent += 1
         refused = self._position.refused.get(line)
-        if refused is None:
+        if refused is not None:
+            self.stream.set_previous(is_refused=True)
+        else:
             refusal = self.stream.add(command, line)
             refused = refusal and refused_at_edge(line, refusal)
         if refused is None:

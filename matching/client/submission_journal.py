@@ -7,7 +7,8 @@ Records are written without a buffer: they survive a crash of this process, but 
 
     {"file":…,"bytes":…,"xxh3":…,"client":…,"layout":…}            first record: the file and the client id
     {"number":…,"lines":[[first,last],…],"refused":[[line,command,reason],…]}    a batch that is about to be sent
-    {"answered":…,"line":…,"counts":{…}}                           everything up to this number and line is answered
+    {"answered":…,"line":…,"refused":…,"counts":{…}}    everything up to this number and line is answered; whether the
+                                                        edge refused that line
 """
 
 import errno
@@ -54,6 +55,7 @@ class Identity(NamedTuple):
 @dataclass
 class Position:
     """The progress of a submission: `line` and `number` are the last ones that were answered, 0 for none.
+    `line_is_refused` says whether the edge refused that line; so does the lack of one.
 
     Later lines in `numbered` were sent with the numbers after `number`, in batches that end with the lines in `ends`;
     those in `refused` were refused at the edge.
@@ -61,6 +63,7 @@ class Position:
 
     line: int = 0
     number: int = 0
+    line_is_refused: bool = True
     counts: dict[str, int] = field(default_factory=dict)
     numbered: set[int] = field(default_factory=set)
     ends: set[int] = field(default_factory=set)
@@ -70,6 +73,7 @@ class Position:
         """Applies a record. Raises KeyError, TypeError, ValueError if it is not valid."""
         if "answered" in record:
             self.number, self.line, self.counts = record["answered"], record["line"], record["counts"]
+            self.line_is_refused = record["refused"]
             self.numbered = {line for line in self.numbered if line > self.line}
             self.ends = {line for line in self.ends if line > self.line}
             self.refused = {line: one for line, one in self.refused.items() if line > self.line}
@@ -135,9 +139,12 @@ class Journal:
         """Records a batch before it is sent: `lines` get the numbers from `number` on. Raises BadFile."""
         self._write({"number": number, "lines": _runs(lines), "refused": [list(one) for one in refused]})
 
-    def record_answered(self, number: int, line: int, counts: dict[str, int]) -> None:
-        """Records that everything up to this number and line is answered. Raises BadFile."""
-        self._write({"answered": number, "line": line, "counts": counts})
+    def record_answered(self, number: int, line: int, line_is_refused: bool, counts: dict[str, int]) -> None:
+        """Records that everything up to this number and line is answered, and whether the edge refused that line.
+
+        Raises BadFile.
+        """
+        self._write({"answered": number, "line": line, "refused": line_is_refused, "counts": counts})
 
     def close(self) -> None:
         self._stored.close()

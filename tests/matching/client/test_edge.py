@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from matching.client.edge import BatchBuilder, Edge, Refusal
 from matching.core import layout, snapshots
-from matching.core.codes import CommandKind, Reason, is_definition, name_of
+from matching.core.codes import PPM, CommandKind, Reason, is_definition, name_of
 from matching.core.engine import Engine
 from matching.core.intake import check
 from matching.core.registry import canonical
@@ -29,6 +29,23 @@ LIMIT_ORDER = order(1, "buy", "100.00", client_order_id="a", post_only=False, se
 MARKET_BUY = {"command": "order", "account": 1, "symbol": "BTC-USD", "side": "buy", "order_type": "market"}
 CANCEL = {"command": "cancel", "account": 1, "symbol": "BTC-USD", "client_order_id": "a"}
 REPLACE = {**CANCEL, "command": "replace", "price": "100.00", "quantity": "2"}
+STOP = {**MARKET_BUY, "order_type": "stop_loss", "trigger_price": "90.00", "quantity": "1", "client_order_id": "a"}
+STOP_LIMIT = {**STOP, "order_type": "stop_loss_limit", "price": "89.00"}
+OCO = {
+    "command": "oco",
+    "account": 1,
+    "symbol": "BTC-USD",
+    "side": "sell",
+    "quantity": "1",
+    "price": "110.00",
+    "client_order_id": "l",
+    "trigger_price": "90.00",
+    "stop_price": "89.00",
+    "stop_client_order_id": "s",
+}
+UPDATE = {"command": "instrument_update", "symbol": "BTC-USD", "maker_fee": 5}
+ACCOUNT_STATUS = {"command": "account_status", "account": 1, "status": "frozen"}
+ACCOUNT_FEES = {"command": "account_fees", "account": 1, "maker_fee": 5, "taker_fee": 7}
 WITHDRAW = {**deposit(1, "t-1"), "command": "withdraw"}
 STATUS = {"command": "instrument_status", "symbol": "BTC-USD", "status": "halted"}
 NEW_INSTRUMENT = {**BTC_USD, "symbol": "USD-BTC.2"}
@@ -51,6 +68,21 @@ QUANTITY: list[Fault] = [
     ("quantity", "1e5", "malformed"),
     ("quantity", "0.00001", "invalid_quantity"),
 ]
+SIDE: list[Fault] = [("side", GONE, "malformed"), ("side", 0, "malformed"), ("side", "hold", "invalid_side")]
+ORDER_TYPE: list[Fault] = [
+    ("order_type", GONE, "malformed"),
+    ("order_type", 1, "malformed"),
+    ("order_type", "stop", "invalid_order_type"),
+]
+PREVENTION: list[Fault] = [("self_trade_prevention", value, "malformed") for value in (0, "all", "")]
+REQUIRES: list[Fault] = [("requires_previous", value, "malformed") for value in ("yes", 1, 0)]
+TRIGGER_PRICE: list[Fault] = [(name.replace("price", "trigger_price"), value, reason) for name, value, reason in PRICE]
+TERMS: list[Fault] = [
+    *((name, value, "malformed") for name in ("maker_fee", "taker_fee", "price_band") for value in (-1, PPM, "5", 1.0)),
+    *(("max_open_orders", value, "malformed") for value in (-1, 1_000_001, True)),
+    *((name, value, "malformed") for name in ("min_quantity", "max_quantity") for value in ("0", "-1", "0.00001", 5)),
+    *(("min_notional", value, "malformed") for value in ("-1", "0.0000001", 0)),
+]
 CLIENT_ORDER_ID: list[Fault] = [("client_order_id", value, "malformed") for value in ("", "x" * 37, "é", "a\tb", 7)]
 
 # For each command its fields in the order in which they are judged: what is wrong with one, and the reason.
@@ -60,15 +92,18 @@ FAULTS: dict[str, tuple[Json, list[list[Fault]]]] = {
         [
             ACCOUNT,
             SYMBOL,
-            [("side", GONE, "malformed"), ("side", "hold", "invalid_side")],
-            [("order_type", 1, "malformed"), ("order_type", "stop", "invalid_order_type")],
+            SIDE,
+            ORDER_TYPE,
             [("time_in_force", [], "malformed"), ("time_in_force", "day", "invalid_time_in_force")],
             [("post_only", "yes", "malformed"), ("post_only", 1, "malformed")],
-            [("self_trade_prevention", 0, "malformed"), ("self_trade_prevention", "all", "malformed")],
+            PREVENTION,
             CLIENT_ORDER_ID,
+            REQUIRES,
             [("quote_quantity", "5", "invalid_quantity"), ("quote_quantity", 5, "invalid_quantity")],
             PRICE,
+            [("trigger_price", "5", "invalid_price"), ("trigger_price", 5, "invalid_price")],
             QUANTITY,
+            [("visible_quantity", "0.00001", "invalid_quantity"), ("visible_quantity", 5, "malformed")],
         ],
     ),
     "market order": (
@@ -76,19 +111,106 @@ FAULTS: dict[str, tuple[Json, list[list[Fault]]]] = {
         [
             ACCOUNT,
             SYMBOL,
-            [("side", GONE, "malformed"), ("side", "hold", "invalid_side")],
+            SIDE,
             [("time_in_force", "gtc", "invalid_time_in_force"), ("time_in_force", 5, "malformed")],
             [("post_only", "yes", "malformed"), ("post_only", True, "invalid_time_in_force")],
-            [("self_trade_prevention", "all", "malformed")],
+            PREVENTION,
             CLIENT_ORDER_ID,
+            REQUIRES,
             [("quote_quantity", "5", "invalid_quantity")],
             [("price", "100.00", "invalid_price"), ("price", False, "invalid_price")],
+            [("trigger_price", "5", "invalid_price")],
             QUANTITY[1:],  # without one, the order is by quote_quantity
+            [("visible_quantity", "0.1", "invalid_quantity")],
         ],
     ),
-    "cancel": (CANCEL, [ACCOUNT, SYMBOL, [("client_order_id", GONE, "malformed"), ("order_id", 1, "malformed")]]),
+    "trigger order": (
+        STOP,
+        [
+            ACCOUNT,
+            SYMBOL,
+            SIDE,
+            ORDER_TYPE[1:],
+            [("time_in_force", value, "invalid_time_in_force") for value in ("gtc", "fok")],
+            [("post_only", True, "invalid_time_in_force"), ("post_only", 0, "malformed")],
+            PREVENTION,
+            CLIENT_ORDER_ID,
+            REQUIRES,
+            [("quote_quantity", "5", "invalid_quantity")],
+            [("price", "100.00", "invalid_price"), ("price", 7, "invalid_price")],
+            TRIGGER_PRICE,
+            QUANTITY,
+            [("visible_quantity", "0.1", "invalid_quantity")],
+        ],
+    ),
+    "trigger order with a price": (
+        STOP_LIMIT,
+        [
+            ORDER_TYPE,
+            [("time_in_force", "day", "invalid_time_in_force"), ("time_in_force", 5, "malformed")],
+            [("post_only", True, "invalid_time_in_force")],
+            PREVENTION,
+            CLIENT_ORDER_ID,
+            REQUIRES,
+            [("quote_quantity", "5", "invalid_quantity")],
+            PRICE,
+            TRIGGER_PRICE,
+            QUANTITY,
+            [("visible_quantity", "0.1", "invalid_quantity"), ("visible_quantity", 5, "invalid_quantity")],
+        ],
+    ),
+    "oco": (
+        OCO,
+        [
+            ACCOUNT,
+            SYMBOL,
+            SIDE,
+            [("stop_time_in_force", "day", "invalid_time_in_force"), ("stop_time_in_force", 1, "malformed")],
+            PREVENTION,
+            CLIENT_ORDER_ID,
+            [(f"stop_{name}", value, reason) for name, value, reason in CLIENT_ORDER_ID],
+            [(name.replace("client", "list_client"), value, reason) for name, value, reason in CLIENT_ORDER_ID],
+            REQUIRES,
+            PRICE,
+            TRIGGER_PRICE,
+            [("stop_price", 5, "malformed"), ("stop_price", "0.001", "invalid_price")],
+            QUANTITY,
+        ],
+    ),
+    "cancel": (
+        CANCEL,
+        [
+            ACCOUNT,
+            SYMBOL,
+            [("client_order_id", GONE, "malformed"), ("order_id", 1, "malformed")],
+            [("request_id", value, "malformed") for value in ("", "x" * 37, 7)],
+        ],
+    ),
     "cancel_all": ({"command": "cancel_all", "account": 1}, [ACCOUNT, SYMBOL[1:]]),
-    "replace": (REPLACE, [ACCOUNT, SYMBOL, CLIENT_ORDER_ID, PRICE, QUANTITY]),
+    "replace": (
+        REPLACE,
+        [
+            ACCOUNT,
+            SYMBOL,
+            CLIENT_ORDER_ID,
+            [("new_client_order_id", value, "malformed") for value in ("", "x" * 37, 7)],
+            PRICE,
+            [*QUANTITY, ("total_quantity", "1", "invalid_quantity"), ("total_quantity", 1, "invalid_quantity")],
+        ],
+    ),
+    "instrument_update": (UPDATE, [SYMBOL, [*TERMS, ("maker_fee", GONE, "malformed")]]),
+    "account_status": (
+        ACCOUNT_STATUS,
+        [ACCOUNT, [("status", value, "malformed") for value in (GONE, None, "asleep", 0)]],
+    ),
+    "account_fees": (
+        {**ACCOUNT_FEES, "symbol": "BTC-USD"},
+        [
+            ACCOUNT,
+            [("symbol", 5, "malformed"), ("symbol", "NO-NE", "unknown_symbol")],
+            [(name, value, "malformed") for name in ("maker_fee", "taker_fee") for value in (None, -1, PPM, "5", 1.0)],
+        ],
+    ),
     "deposit": (
         deposit(1, "t-1"),
         [
@@ -104,7 +226,7 @@ FAULTS: dict[str, tuple[Json, list[list[Fault]]]] = {
             [("symbol", "usd", "malformed")],
             [("base", "DOGE", "unknown_asset"), ("base", None, "malformed")],
             [("quote", "DOGE", "unknown_asset"), ("quote", 1, "malformed")],
-            [("tick_size", "0", "malformed"), ("base", "USD", "malformed"), ("maker_fee", -1, "malformed")],
+            [("tick_size", "0", "malformed"), ("base", "USD", "malformed"), *TERMS],
         ],
     ),
 }
@@ -163,7 +285,7 @@ def test_the_first_of_two_faults_gives_the_reason(name: str, edge: Edge) -> None
         ({"quantity": None}, None),
         ({"price": None, "time_in_force": None, "post_only": None, "client_order_id": None, "quantity": None}, None),
         ({"quantity": "1"}, "invalid_quantity"),
-        ({"side": "sell"}, "invalid_quantity"),
+        ({"side": "sell"}, None),
         ({"order_type": "limit", "price": "1"}, "invalid_quantity"),
         ({"quote_quantity": "0.0000001"}, "invalid_quantity"),
         ({"quote_quantity": 5}, "malformed"),
@@ -174,7 +296,7 @@ def test_the_first_of_two_faults_gives_the_reason(name: str, edge: Edge) -> None
         ({"post_only": False}, None),
     ],
 )
-def test_a_market_buy_by_quote_quantity_has_nothing_else(changes: Json, reason: str | None, edge: Edge) -> None:
+def test_a_market_order_by_quote_quantity_has_nothing_else(changes: Json, reason: str | None, edge: Edge) -> None:
     command = changed({**MARKET_BUY, "quote_quantity": "5"}, changes)
     assert refusal(edge, command) == (reason and ("order", reason))
 
@@ -189,6 +311,58 @@ def test_post_only_goes_with_gtc_alone(edge: Edge) -> None:
     ):
         command = {**LIMIT_ORDER, "time_in_force": time_in_force, "post_only": post_only}
         assert refusal(edge, command) == (reason and ("order", reason)), command
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stop_price": None}, None),
+        ({"stop_price": GONE, "stop_time_in_force": "gtc"}, "invalid_time_in_force"),
+        ({"stop_price": GONE, "stop_time_in_force": 1}, "malformed"),
+        ({"stop_price": GONE, "stop_time_in_force": None}, None),
+        ({"stop_time_in_force": "fok"}, None),
+        ({"time_in_force": "day", "post_only": 1, "visible_quantity": 1, "order_type": "x", "stop": {}}, None),
+        ({"client_order_id": "s"}, None),  # the engine refuses two equal names
+    ],
+)
+def test_the_stop_leg_of_an_oco_has_a_time_in_force_only_with_a_price(
+    changes: Json, reason: str | None, edge: Edge
+) -> None:
+    assert refusal(edge, changed(OCO, changes)) == (reason and ("oco", reason))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"maker_fee": GONE, "taker_fee": GONE}, None),
+        ({"maker_fee": None, "taker_fee": None, "symbol": None}, None),
+        ({"maker_fee": 0, "taker_fee": PPM - 1}, None),
+        ({"maker_fee": GONE}, "malformed"),
+        ({"taker_fee": None}, "malformed"),
+    ],
+)
+def test_account_fees_gives_both_rates_or_takes_both_away(changes: Json, reason: str | None, edge: Edge) -> None:
+    assert refusal(edge, changed(ACCOUNT_FEES, changes)) == (reason and ("account_fees", reason))
+
+
+def test_an_instrument_update_judges_each_value_alone(edge: Edge) -> None:
+    for values in (
+        {"min_quantity": "1000000", "max_quantity": "0.0001"},  # the engine compares them
+        {"price_band": 0, "max_open_orders": 0, "min_notional": "0"},
+        {"price_band": PPM - 1, "max_open_orders": 1_000_000, "tick_size": "x"},
+    ):
+        assert refusal(edge, {**UPDATE, **values}) is None
+    for nothing in ({}, {"tick_size": "1"}, {"price_band": None}):
+        assert refusal(edge, {**changed(UPDATE, {"maker_fee": GONE}), **nothing}) == ("instrument_update", "malformed")
+
+
+def test_a_replace_has_a_quantity_or_a_total_quantity(edge: Edge) -> None:
+    assert refusal(edge, changed(REPLACE, {"quantity": GONE, "total_quantity": "2"})) is None
+    assert refusal(edge, {**REPLACE, "total_quantity": None}) is None
+    assert refusal(edge, changed(REPLACE, {"quantity": None})) == ("replace", "malformed")
+    wrong = changed(REPLACE, {"quantity": GONE, "total_quantity": "0.00001"})
+    assert refusal(edge, wrong) == ("replace", "invalid_quantity")
 
 
 def test_the_refusal_of_something_that_is_not_a_command_has_no_name(edge: Edge) -> None:

@@ -151,12 +151,12 @@ class TestJournal:
         """The engine has applied them, so other batches with these numbers would be refused."""
         written = 0
 
-        def die(journal: Journal, number: int, line: int, counts: dict[str, int]) -> None:
+        def die(journal: Journal, number: int, line: int, line_is_refused: bool, counts: dict[str, int]) -> None:
             nonlocal written
             written += 1
             if written >= step:
                 raise Killed
-            record(journal, number, line, counts)
+            record(journal, number, line, line_is_refused, counts)
 
         path, record = path_for(file.parent, file), Journal.record_answered
         with monkeypatch.context() as patched:
@@ -244,6 +244,6 @@ class TestJournal:
         path = path_for(file.parent, file)
         with closing(Journal.begin(path, file)) as journal:
             journal.record_batch(1, [4, 5], [])
-            journal.record_answered(0, 3, {"sent": 3, "accepted": 3})
+            journal.record_answered(0, 3, False, {"sent": 3, "accepted": 3})
         with pytest.raises(BadFile, match="Line 4 was sent before and is refused now"):
             self.run(running_leader, Journal.resume(path, file), file)
