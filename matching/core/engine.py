@@ -7,6 +7,7 @@ instruments and their status), the kernel everything else.
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from matching.core import kernel, layout, migrations
@@ -46,7 +47,10 @@ _INSTRUMENT_FIELDS = (
 
 
 class OpenOrder(NamedTuple):
-    """Price in ticks; quantity (traded plus open) and remaining in lots."""
+    """An order in the book. Price in ticks; quantity (traded plus open), remaining and visible in lots.
+
+    `visible` is what an order with a visible_quantity shows now, None for any other.
+    """
 
     order_id: int
     account: int
@@ -55,6 +59,20 @@ class OpenOrder(NamedTuple):
     price: int
     quantity: int
     remaining: int
+    visible: int | None = None
+
+
+class PendingOrder(NamedTuple):
+    """An order that waits for its trigger. Prices in ticks, quantity in lots; `price` is None for a type without."""
+
+    order_id: int
+    account: int
+    symbol: str
+    side: str
+    order_type: str
+    trigger_price: int
+    price: int | None
+    quantity: int
 
 
 class Engine:
@@ -257,6 +275,16 @@ class Engine:
             OpenOrder(order_id, account, instrument.symbol, name, price, quantity, remaining)
             for order_id, account, price, quantity, remaining in zip(*columns, strict=True)
         ]
+
+    def pending_orders(self) -> list[PendingOrder]:
+        """Orders that wait for their trigger, by order_id."""
+        return []
+
+    def open_order_ids(self) -> npt.NDArray[np.int64]:
+        """The ids of all open orders, in no particular order."""
+        ids: npt.NDArray[np.int64] = self.pools.orders["order_id"]
+        found: npt.NDArray[np.int64] = ids[ids != 0]
+        return found
 
     def depth(self, instrument: Instrument, levels: int) -> dict[str, list[list[int]]]:
         """The best levels of both sides as [price in ticks, lots], best first."""
