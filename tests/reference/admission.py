@@ -1,102 +1,141 @@
-"""Order validation of the reference engine, in the order of docs/semantics.md, section 4."""
+"""Order validation of the reference engine: the first reason of docs/semantics.md, section 4, that applies."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
-from tests.reference.book import OPPOSITE, Book, Order
-from tests.reference.commands import Instrument
-from tests.reference.ledger import Ledger
+from tests.reference.limits import MOST_PIECES, NOTIONAL_LIMIT
+from tests.reference.orders import OPPOSITE, Order
 from tests.reference.plain_decimal import INT64_MAX
-
-NOTIONAL_LIMIT = 2**62
-
-
-class Admission:
-    """Reads the exchange's state without changing it."""
-
-    def __init__(
-        self,
-        status: dict[str, str],
-        books: dict[str, Book],
-        funds: Ledger,
-        open_by_client_id: dict[tuple[int, str, str], Order],
-    ) -> None:
-        self.status = status
-        self.books = books
-        self.funds = funds
-        self.open_by_client_id = open_by_client_id
-
-    def refusal_of(self, order: Order) -> str | None:
-        """Checks a new order, or an open one as it would be after a replace."""
-        if self.status[order.instrument.symbol] != "trading":
-            return "instrument_halted"
-        return self._refusal_of_terms(order) or self._refusal_of_funds(order) or self._refusal_of_market(order)
-
-    def _refusal_of_terms(self, order: Order) -> str | None:
-        """Checks that depend on the order only, not on book or balances."""
-        instrument = order.instrument
-        if order.price is not None and order.price <= 0:
-            return "invalid_price"
-        if order.quote_left is not None and order.quote_left <= 0:
-            return "invalid_quantity"
-        if order.remaining is not None and not _is_within(instrument, order.remaining):
-            return "invalid_quantity"
-        if order.remaining is not None and order.remaining * instrument.lot_units > NOTIONAL_LIMIT:
-            return "notional_overflow"
-        # An order that trades and is replaced over and over counts all that it ever traded.
-        if order.quantity is not None and order.quantity > INT64_MAX:
-            return "notional_overflow"
-        notional = order.quote_left if order.is_market else order.notional
-        if notional is not None and notional > NOTIONAL_LIMIT:
-            return "notional_overflow"
-        if notional is not None and notional < instrument.min_notional:
-            return "below_min_notional"
-        return None
-
-    def _refusal_of_funds(self, order: Order) -> str | None:
-        if order.client_order_id is not None:
-            namesake = self.open_by_client_id.get((order.account, order.instrument.symbol, order.client_order_id))
-            if namesake is not None and namesake.order_id != order.order_id:
-                return "duplicate_client_order_id"
-        # `held` is 0 for a new order; what a replaced one has locked already counts as available.
-        if self.funds_needed(order) > self.funds.available(order.account, order.locked_asset) + order.held:
-            return "insufficient_balance"
-        return None
-
-    def _refusal_of_market(self, order: Order) -> str | None:
-        """Checks against the opposite side of the book."""
-        best = self.books[order.instrument.symbol].best_price(OPPOSITE[order.side])
-        if order.post_only and best is not None and order.accepts(best):
-            return "post_only_would_match"
-        if order.time_in_force == "fok" and sum(lots for lots, _ in self._would_take(order)) < order.open_lots:
-            return "fok_not_fillable"
-        if order.is_market and best is None:
-            return "no_liquidity"
-        if order.quote_left is not None and best is not None and order.quote_left < best * order.instrument.quote_unit:
-            return "quote_quantity_too_small"
-        return None
-
-    def funds_needed(self, order: Order) -> int:
-        """Amount that the order locks when accepted, in units of `order.locked_asset`."""
-        if order.quote_left is not None:
-            return order.quote_left
-        if order.is_market and order.is_buy:
-            return sum(lots * price * order.instrument.quote_unit for lots, price in self._would_take(order))
-        return order.open_lots * order.instrument.lot_units if order.is_market else order.hold
-
-    def _would_take(self, order: Order) -> Iterator[tuple[int, int]]:
-        """(lots, price) of each trade that an order by quantity would make under its own self-trade mode."""
-        left = order.open_lots
-        for maker in self.books[order.instrument.symbol].orders(OPPOSITE[order.side]):
-            if left == 0 or not order.accepts(maker.own_price):
-                return
-            if maker.account == order.account and order.self_trade_prevention != "none":
-                if order.self_trade_prevention == "expire_maker":
-                    continue
-                return
-            lots = min(left, maker.open_lots)
-            left -= lots
-            yield lots, maker.own_price
+from tests.reference.reckoning import funds_needed
+from tests.reference.state import Market, State
 
 
-def _is_within(instrument: Instrument, lots: int) -> bool:
-    return lots > 0 and instrument.min_quantity <= lots <= instrument.max_quantity
+@dataclass(frozen=True)
+class Case:
+    """`order`: a new order, or an open one as it would be after a replace; then `replaced` is as it is before.
+
+    `leg`: the limit leg of the same oco, which is taken as standing.
+    """
+
+    state: State
+    order: Order
+    replaced: Order | None = None
+    leg: Order | None = None
+
+    @property
+    def market(self) -> Market:
+        return self.state.market(self.order)
+
+    @property
+    def keeps_place(self) -> bool:
+        """Whether a replaced order keeps its place in the queue of its price."""
+        before = self.replaced
+        return before is not None and before.price == self.order.price and self.order.open_lots <= before.open_lots
+
+    def refusal(self) -> str | None:
+        return next((reason for reason, applies in _CHECKS if applies(self)), None)
+
+
+def _is_restricted(case: Case) -> bool:
+    return case.state.accounts.status(case.order.account) != "active"
+
+
+def _is_halted(case: Case) -> bool:
+    return case.market.status != "trading"
+
+
+def _has_invalid_price(case: Case) -> bool:
+    return any(price is not None and price <= 0 for price in (case.order.price, case.order.trigger_price))
+
+
+def _has_invalid_quantity(case: Case) -> bool:
+    order, instrument = case.order, case.order.instrument
+    if order.quote_left is not None:
+        return order.quote_left <= 0
+    lots, visible = order.open_lots, order.visible_quantity
+    if lots <= 0 or not instrument.min_quantity <= lots <= instrument.max_quantity:
+        return True
+    if visible is None or case.keeps_place:
+        return False
+    if case.replaced is None and (visible < instrument.min_quantity or visible > lots):
+        return True
+    return visible <= 0 or -(-lots // visible) > MOST_PIECES
+
+
+def _overflows(case: Case) -> bool:
+    order = case.order
+    if order.remaining is not None and order.remaining * order.instrument.lot_units > NOTIONAL_LIMIT:
+        return True
+    # An order that trades and is replaced over and over counts all that it ever traded.
+    if order.quantity is not None and order.quantity > INT64_MAX:
+        return True
+    return order.notional is not None and order.notional > NOTIONAL_LIMIT
+
+
+def _is_below_min_notional(case: Case) -> bool:
+    notional = case.order.notional
+    return notional is not None and notional < case.order.instrument.min_notional
+
+
+def _is_out_of_band(case: Case) -> bool:
+    if case.order.order_type != "limit" or case.keeps_place:
+        return False
+    return case.market.is_outside_band(case.order.own_price)
+
+
+def _has_namesake(case: Case) -> bool:
+    order = case.order
+    if order.client_order_id is None:
+        return False
+    if case.leg is not None and case.leg.client_order_id == order.client_order_id:
+        return True
+    namesake = case.state.namesake(order.account, order.instrument.symbol, order.client_order_id)
+    return namesake is not None and namesake is not case.replaced
+
+
+def _is_one_too_many(case: Case) -> bool:
+    order, most = case.order, case.order.instrument.max_open_orders
+    if case.replaced is not None or most == 0 or not order.can_rest:
+        return False
+    beside = case.state.open_count(order.account, order.instrument.symbol) + (case.leg is not None)
+    return beside + 1 > most
+
+
+def _would_trigger(case: Case) -> bool:
+    last = case.market.last_price
+    return case.order.is_waiting and last is not None and case.order.is_triggered_by(last)
+
+
+def _lacks_balance(case: Case) -> bool:
+    order = case.order
+    available = case.state.funds.available(order.account, order.locked_asset)
+    # What a replaced order has locked already counts as available; the legs of an oco share a lock.
+    shared = case.leg.hold if case.leg is not None else 0
+    held = case.replaced.held if case.replaced is not None else 0
+    return max(shared, funds_needed(case.state, order, banded=True)) > available + held
+
+
+def _would_match_post_only(case: Case) -> bool:
+    best = case.market.book.best_price(OPPOSITE[case.order.side])
+    return case.order.post_only and best is not None and case.order.accepts(best)
+
+
+def _buys_no_lot(case: Case) -> bool:
+    order, best = case.order, case.market.book.best_price(OPPOSITE[case.order.side])
+    return order.quote_left is not None and best is not None and order.quote_left < best * order.instrument.quote_unit
+
+
+_CHECKS = (
+    ("account_restricted", _is_restricted),
+    ("instrument_halted", _is_halted),
+    ("invalid_price", _has_invalid_price),
+    ("invalid_quantity", _has_invalid_quantity),
+    ("notional_overflow", _overflows),
+    ("below_min_notional", _is_below_min_notional),
+    ("price_out_of_band", _is_out_of_band),
+    ("duplicate_client_order_id", _has_namesake),
+    ("too_many_orders", _is_one_too_many),
+    ("would_trigger_immediately", _would_trigger),
+    ("insufficient_balance", _lacks_balance),
+    ("post_only_would_match", _would_match_post_only),
+    ("quote_quantity_too_small", _buys_no_lot),
+)

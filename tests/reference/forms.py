@@ -4,9 +4,9 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference import plain_decimal
-from tests.reference.book import Order
-from tests.reference.commands import Asset, Deposit, PlaceOrder, Withdraw
+from tests.reference.commands import Asset, Deposit, Withdraw
 from tests.reference.ledger import Balance
+from tests.reference.orders import Order
 
 Event = dict[str, Any]
 
@@ -17,27 +17,42 @@ def transfer(command: Deposit | Withdraw) -> Event:
     return {"account": command.account, "asset": asset.symbol, "amount": amount, "reference": command.reference}
 
 
-def accepted(order_id: int, command: PlaceOrder) -> Event:
-    instrument = command.instrument
+def accepted(order: Order) -> Event:
+    """`order` before it trades."""
+    instrument = order.instrument
     return {
-        "order_id": order_id,
-        "account": command.account,
+        "order_id": order.order_id,
+        "account": order.account,
         "symbol": instrument.symbol,
-        "side": command.side,
-        "order_type": command.order_type,
-        "price": _write_optional(command.price, instrument.tick_size),
-        "quantity": _write_optional(command.quantity, instrument.lot_size),
-        "quote_quantity": _write_optional(command.quote_quantity, instrument.quote.unit),
-        "time_in_force": command.time_in_force,
-        "client_order_id": command.client_order_id,
+        "side": order.side,
+        "order_type": order.order_type,
+        "price": _write_optional(order.price, instrument.tick_size),
+        "quantity": _write_optional(order.quantity, instrument.lot_size),
+        "quote_quantity": _write_optional(order.quote_left, instrument.quote.unit),
+        "time_in_force": order.time_in_force,
+        "client_order_id": order.client_order_id,
+        "trigger_price": _write_optional(order.trigger_price, instrument.tick_size),
+        "visible_quantity": _write_optional(order.visible_quantity, instrument.lot_size),
+        "order_list_id": order.order_list_id,
     }
 
 
-def trade(trade_id: int, maker: Order, taker: Order, lots: int, buyer_fee: int, seller_fee: int) -> Event:
+def triggered(order: Order) -> Event:
+    return {
+        "order_id": order.order_id,
+        "account": order.account,
+        "symbol": order.instrument.symbol,
+        "trigger_price": _write_optional(order.trigger_price, order.instrument.tick_size),
+    }
+
+
+def trade(trade_id: int, trade_number: int, maker: Order, taker: Order, lots: int, fees: tuple[int, int]) -> Event:
+    """`fees`: the buyer's in base units, the seller's in quote units."""
     instrument = maker.instrument
     buyer, seller = (taker, maker) if taker.is_buy else (maker, taker)
     return {
         "trade_id": trade_id,
+        "trade_number": trade_number,
         "symbol": instrument.symbol,
         "price": plain_decimal.write(maker.own_price, instrument.tick_size),
         "quantity": plain_decimal.write(lots, instrument.lot_size),
@@ -46,13 +61,14 @@ def trade(trade_id: int, maker: Order, taker: Order, lots: int, buyer_fee: int, 
         "taker_order_id": taker.order_id,
         "buyer": buyer.account,
         "seller": seller.account,
-        "buyer_fee": plain_decimal.write(buyer_fee, instrument.base.unit),
-        "seller_fee": plain_decimal.write(seller_fee, instrument.quote.unit),
+        "buyer_fee": plain_decimal.write(fees[0], instrument.base.unit),
+        "seller_fee": plain_decimal.write(fees[1], instrument.quote.unit),
     }
 
 
-def cancelled(order: Order, reason: str) -> Event:
-    return {
+def cancelled(order: Order, reason: str, met: Order | None) -> Event:
+    """`met`: the order that it met, for a self-trade only."""
+    fields = {
         "order_id": order.order_id,
         "account": order.account,
         "symbol": order.instrument.symbol,
@@ -60,6 +76,7 @@ def cancelled(order: Order, reason: str) -> Event:
         "remaining_quote": _write_optional(order.quote_left, order.instrument.quote.unit),
         "reason": reason,
     }
+    return fields if met is None else {**fields, "other_order_id": met.order_id}
 
 
 def replaced(order: Order, kept_priority: bool) -> Event:
@@ -71,6 +88,7 @@ def replaced(order: Order, kept_priority: bool) -> Event:
         "price": plain_decimal.write(order.own_price, order.instrument.tick_size),
         "quantity": plain_decimal.write(order.open_lots, order.instrument.lot_size),
         "kept_priority": kept_priority,
+        "client_order_id": order.client_order_id,
     }
 
 
@@ -84,14 +102,33 @@ def balance_row(account: int, asset: Asset, balance: Balance) -> Event:
 
 
 def order_row(order: Order) -> Event:
+    """An order in a book; one with a visible quantity tells what it shows now."""
+    instrument = order.instrument
+    row = {
+        "order_id": order.order_id,
+        "account": order.account,
+        "symbol": instrument.symbol,
+        "side": order.side,
+        "price": plain_decimal.write(order.own_price, instrument.tick_size),
+        "quantity": _write_optional(order.quantity, instrument.lot_size),
+        "remaining": plain_decimal.write(order.open_lots, instrument.lot_size),
+    }
+    if order.visible_quantity is None:
+        return row
+    return {**row, "visible": plain_decimal.write(order.shown, instrument.lot_size)}
+
+
+def pending_row(order: Order) -> Event:
+    """An order that waits for its trigger."""
     return {
         "order_id": order.order_id,
         "account": order.account,
         "symbol": order.instrument.symbol,
         "side": order.side,
-        "price": plain_decimal.write(order.own_price, order.instrument.tick_size),
+        "order_type": order.order_type,
+        "trigger_price": _write_optional(order.trigger_price, order.instrument.tick_size),
+        "price": _write_optional(order.price, order.instrument.tick_size),
         "quantity": _write_optional(order.quantity, order.instrument.lot_size),
-        "remaining": plain_decimal.write(order.open_lots, order.instrument.lot_size),
     }
 
 

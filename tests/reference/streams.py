@@ -12,12 +12,12 @@ from random import Random
 from typing import Any, TypeVar
 
 from tests.reference import plain_decimal
-from tests.reference.book import OPPOSITE, Order
 from tests.reference.commands import Asset, Instrument
-from tests.reference.edge import SELF_TRADE_MODES
 from tests.reference.engine import ReferenceExchange
 from tests.reference.ledger import SUPPLY_LIMIT
 from tests.reference.nonsense import FIELDS, NONSENSE_LINES, WRONG_VALUES
+from tests.reference.orders import OPPOSITE, Order
+from tests.reference.words import SELF_TRADE_MODES
 
 Json = dict[str, Any]
 Choice = TypeVar("Choice")
@@ -170,7 +170,10 @@ class _Market:
         instrument = self._instrument()
         side = self.random.choice(("buy", "buy", "sell"))
         command = self._order_head(instrument, side, "market")
-        best = self.exchange.books[instrument.symbol].best_price(OPPOSITE[side]) or self.middles[instrument.symbol]
+        best = (
+            self.exchange.state.markets[instrument.symbol].book.best_price(OPPOSITE[side])
+            or self.middles[instrument.symbol]
+        )
         lots = self._lots(instrument, best)
         if side == "buy" and self._chance(60):
             lot_price = best * instrument.quote_unit
@@ -248,7 +251,7 @@ class _Market:
     def _deposit(self) -> Json:
         """Most deposits go to the account with the lowest balance, so that fees do not stop the trading."""
         asset = self._asset()
-        room = SUPPLY_LIMIT - self.exchange.funds.supply.get(asset.symbol, 0)
+        room = SUPPLY_LIMIT - self.exchange.state.funds.supply.get(asset.symbol, 0)
         poorest = min(self.accounts, key=lambda account: (self._available(account, asset), account))
         account = poorest if self._chance(80) else self.random.choice(self.accounts)
         amount = self._pick(
@@ -283,7 +286,7 @@ class _Market:
         }
 
     def _available(self, account: int, asset: Asset) -> int:
-        return self.exchange.funds.available(account, asset.symbol)
+        return self.exchange.state.funds.available(account, asset.symbol)
 
     # Operators
 

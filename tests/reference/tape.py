@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from tests.reference.engine import ReferenceExchange
+from tests.reference.engine import DEFAULT_LIMITS, ReferenceExchange
 from tests.reference.forms import Event
+from tests.reference.invariants import Watch
+from tests.reference.limits import Limits
 
 ACCOUNTS = (1, 2, 3, 4)
 PLENTY = 10**12
@@ -12,8 +14,9 @@ PLENTY = 10**12
 class Tape:
     """Assets BASE and QUOTE without decimals, instrument BASE-QUOTE with tick 1 and lot 1, funded accounts."""
 
-    def __init__(self, plenty: int = PLENTY, **definition: object) -> None:
-        self.exchange = ReferenceExchange()
+    def __init__(self, plenty: int = PLENTY, limits: Limits = DEFAULT_LIMITS, **definition: object) -> None:
+        self.exchange = ReferenceExchange(limits)
+        self.watch = Watch(self.exchange.state)
         self.names: dict[int, str] = {}
         self.references = 0
         for asset in ("BASE", "QUOTE"):
@@ -30,7 +33,7 @@ class Tape:
 
     def do(self, command: str, **fields: object) -> list[Event]:
         events = self.exchange.submit({"command": command, **fields})
-        self.exchange.check_invariants()
+        self.watch.check(events)
         return events
 
     def deposit(self, account: int, asset: str, amount: int) -> list[Event]:

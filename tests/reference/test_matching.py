@@ -40,13 +40,13 @@ def test_the_rest_of_a_limit_order_rests_or_is_cancelled() -> None:
     assert tape.balance(2, "QUOTE") == (str(PLENTY - 40), "20")
 
 
-def test_fok_fills_completely_or_changes_nothing() -> None:
+def test_fok_fills_completely_or_trades_nothing() -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 10, 2)
     tape.place("o2", 1, "sell", 11, 2)
     fok = {"time_in_force": "fok"}
-    assert tape.place("x", 2, "buy", 10, 3, **fok) == ["refused fok_not_fillable"]
-    assert tape.place("x", 2, "buy", 11, 5, **fok) == ["refused fok_not_fillable"]
+    assert tape.place("w", 2, "buy", 10, 3, **fok) == ["w accepted", "w cancelled fok_not_fillable 3"]
+    assert tape.place("x", 2, "buy", 11, 5, **fok) == ["x accepted", "x cancelled fok_not_fillable 5"]
     assert tape.place("y", 2, "buy", 11, 4, **fok) == [
         "y accepted",
         "y trades 2 at 10 with o1",
@@ -92,17 +92,18 @@ def test_a_market_buy_larger_than_the_book_costs_the_whole_book() -> None:
 # Market buys by quote_quantity
 
 
-def test_a_market_buy_by_quote_ends_without_an_event_when_the_next_lot_costs_too_much() -> None:
+def test_a_market_buy_by_quote_is_done_when_the_next_lot_costs_too_much() -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 10, 2)
     tape.place("o2", 1, "sell", 15, 2)
     assert tape.market("x", 2, "buy", quote_quantity="49") == [
         *("x accepted", "x trades 2 at 10 with o1", "x trades 1 at 15 with o2"),
+        "x cancelled quote_quantity_used quote 14",
     ]
     assert tape.balance(2, "QUOTE") == (str(PLENTY - 35), "0")
     assert tape.exchange.ledger[-1]["kind"] == "unlock"
     assert tape.exchange.ledger[-1]["delta_available"] == 14
-    assert tape.exchange.ledger[-1]["event_sequence"] == tape.exchange.event_count
+    assert tape.exchange.ledger[-1]["event_sequence"] == tape.exchange.state.journal.event_count
 
 
 def test_a_market_buy_by_quote_with_money_left_is_cancelled_when_the_side_is_empty() -> None:
@@ -113,10 +114,12 @@ def test_a_market_buy_by_quote_with_money_left_is_cancelled_when_the_side_is_emp
     ]
 
 
-def test_a_market_buy_by_quote_that_has_spent_all_is_not_cancelled_when_the_side_is_empty() -> None:
+def test_a_market_buy_by_quote_that_has_spent_all_is_done_also_when_the_side_is_empty() -> None:
     tape = Tape()
     tape.place("o1", 1, "sell", 10, 2)
-    assert tape.market("x", 2, "buy", quote_quantity="20") == ["x accepted", "x trades 2 at 10 with o1"]
+    assert tape.market("x", 2, "buy", quote_quantity="20") == [
+        *("x accepted", "x trades 2 at 10 with o1", "x cancelled quote_quantity_used quote 0"),
+    ]
 
 
 def test_a_market_buy_by_quote_that_cannot_pay_for_the_next_lot_does_not_meet_its_own_order() -> None:
@@ -124,7 +127,7 @@ def test_a_market_buy_by_quote_that_cannot_pay_for_the_next_lot_does_not_meet_it
     tape.place("o1", 1, "sell", 10, 1)
     tape.place("own", 2, "sell", 15, 1)
     assert tape.market("x", 2, "buy", quote_quantity="24", self_trade_prevention="expire_both") == [
-        *("x accepted", "x trades 1 at 10 with o1"),
+        *("x accepted", "x trades 1 at 10 with o1", "x cancelled quote_quantity_used quote 14"),
     ]
     assert tape.book() == ["own sell 1 at 15"]
 
@@ -135,7 +138,9 @@ def test_quote_quantity_too_small_looks_at_the_best_price_whoever_owns_it() -> N
     tape.place("o1", 1, "sell", 15, 1)
     more = {"self_trade_prevention": "expire_maker"}
     assert tape.market("x", 2, "buy", quote_quantity="9", **more) == ["refused quote_quantity_too_small"]
-    assert tape.market("x", 2, "buy", quote_quantity="12", **more) == ["x accepted", "own cancelled self_trade 1"]
+    assert tape.market("x", 2, "buy", quote_quantity="12", **more) == [
+        *("x accepted", "own cancelled self_trade 1", "x cancelled quote_quantity_used quote 12"),
+    ]
     assert tape.balance(2, "QUOTE") == (str(PLENTY), "0")
 
 
@@ -187,8 +192,9 @@ def test_fok_counts_available_quantity_under_its_own_self_trade_mode(mode: str, 
         tape.place("own", 2, "sell", 10, 2)
         tape.place("o2", 1, "sell", 10, 1)
         told = tape.place("x", 2, "buy", 10, quantity, **more)
-        assert told[0] == ("x accepted" if quantity <= fillable else "refused fok_not_fillable")
-        assert not any(line.startswith("x cancelled") for line in told)
+        assert told[0] == "x accepted"
+        assert (f"x cancelled fok_not_fillable {quantity}" in told) == (quantity > fillable)
+        assert any(" trades " in line for line in told) == (quantity <= fillable)
 
 
 def test_fok_under_expire_maker_cancels_only_the_orders_it_passes() -> None:

@@ -18,7 +18,7 @@ REASONS = {
     *("invalid_price", "invalid_quantity", "invalid_amount", "instrument_halted", "notional_overflow"),
     *("below_min_notional", "duplicate_client_order_id", "insufficient_balance", "post_only_would_match"),
     *("fok_not_fillable", "no_liquidity", "quote_quantity_too_small", "unknown_order", "supply_overflow"),
-    *("duplicate_reference", "already_exists", "user", "ioc", "self_trade"),
+    *("duplicate_reference", "already_exists", "user", "ioc", "self_trade", "quote_quantity_used"),
 }
 
 
@@ -60,7 +60,7 @@ def test_balances_are_the_sum_of_their_ledger_entries() -> None:
         sums[key] = (available + entry["delta_available"], locked + entry["delta_locked"])
         assert sums[key] == (entry["available_after"], entry["locked_after"])
         assert min(sums[key]) >= 0
-    assert sums == {key: (balance.available, balance.locked) for key, balance in exchange.funds.balances.items()}
+    assert sums == {key: (balance.available, balance.locked) for key, balance in exchange.state.funds.balances.items()}
 
 
 def test_a_trade_does_not_change_the_total_of_an_asset() -> None:

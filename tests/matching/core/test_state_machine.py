@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from matching.core.decimals import Unit
 from tests.matching.both import Both
-from tests.reference.edge import SELF_TRADE_MODES, STATUSES
+from tests.reference.words import SELF_TRADE_MODES, STATUSES
 
 DECIMALS = {"A": 0, "B": 0, "C": 16}
 USUAL = {"tick_size": "1", "lot_size": "1", "min_quantity": "1", "max_quantity": str(2**62), "min_notional": "0"}
