@@ -57,6 +57,12 @@ VALID: list[Json] = [
         {"command": "cancel", **CANCEL, "account": 2**63 - 1},
     ),
     *({**BTC, "symbol": "ETH"}, NEW_INSTRUMENT, STATUS),
+    {**NEW_INSTRUMENT, "price_band": 50_000, "max_open_orders": 3},
+    *(STOP, STOP_LIMIT, OCO, {**OCO, "stop_price": None, "list_client_order_id": "o", "requires_previous": True}),
+    *({**LIMIT_ORDER, "visible_quantity": "0.1"}, {**CANCEL, "request_id": "r"}),
+    {**REPLACE, "quantity": None, "total_quantity": "2", "new_client_order_id": "b"},
+    *(UPDATE, {**UPDATE, "price_band": 1, "max_open_orders": 2, "min_quantity": "1"}, ACCOUNT_STATUS, ACCOUNT_FEES),
+    {"command": "account_fees", "account": 1, "symbol": "BTC-USD"},
 ]
 
 Fault = tuple[str, object, str]
