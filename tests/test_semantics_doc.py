@@ -12,10 +12,14 @@ from matching.client.jsonlines import dumps
 from matching.client.replay import replay
 from matching.core import layout
 from matching.core.codes import (
+    TRIGGER_TYPES,
+    AccountStatus,
+    CommandFlag,
     CommandKind,
     EventFlag,
     EventKind,
     InstrumentStatus,
+    InstrumentValue,
     OrderType,
     Reason,
     SelfTradePrevention,
@@ -30,11 +34,15 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "semantics.md"
 SECTIONS = ["Numbers", "Sequences and blocks", "Commands", "Refusals", "Matching", "Funds", "JSON Lines form"]
 CODES: tuple[type[IntEnum], ...] = (
-    *(CommandKind, EventKind, Side, OrderType, TimeInForce),
-    *(SelfTradePrevention, InstrumentStatus, Reason, EventFlag),
+    *(CommandKind, CommandFlag, InstrumentValue, EventKind, Side, OrderType, TimeInForce),
+    *(SelfTradePrevention, InstrumentStatus, AccountStatus, Reason, EventFlag),
 )
 RECORDS = {name: getattr(layout, name) for name in ("BLOCK_HEADER", "REQUEST", "COMMAND", "EVENT")}
-CANCELLATIONS = {Reason.USER, Reason.IOC, Reason.SELF_TRADE}
+COMMANDS = {name_of(kind) for kind in CommandKind if kind != CommandKind.OCO_STOP}
+"""An oco has two kinds of records."""
+CANCELLATIONS = {reason for reason in Reason if reason >= Reason.USER} | {Reason.FOK_NOT_FILLABLE, Reason.NO_LIQUIDITY}
+REFUSALS = set(Reason) - CANCELLATIONS - {Reason.NONE}
+BOTH = {Reason.INSUFFICIENT_BALANCE, Reason.ACCOUNT_RESTRICTED}
 DECIMALS = {"BTC": 8, "USD": 6}
 
 
@@ -101,16 +109,17 @@ def test_sections_that_code_and_tests_cite_are_cited_by_file_and_number() -> Non
 
 
 def test_commands_events_and_their_reasons_are_each_explained() -> None:
-    assert {name for row in table(section(3), "command") for name in quoted(row[0])} == names(CommandKind)
+    assert {name for row in table(section(3), "command") for name in quoted(row[0])} == COMMANDS
     effects = section(3).partition("**What each command does**")[2]
-    assert {name for row in table(effects, "command") for name in quoted(row[0])} == names(CommandKind)
+    assert {name for row in table(effects, "command") for name in quoted(row[0])} == COMMANDS
     assert {name for row in table(section(7), "event") for name in quoted(row[0])} == names(EventKind)
     edge, _, engine = section(4).partition("### In the engine")
     told = [row[0].strip("`") for part in (edge, engine) for row in table(part, "reason")]
-    refusals = {name_of(reason) for reason in Reason if reason not in {Reason.NONE, *CANCELLATIONS}}
-    assert set(told) == refusals
+    assert set(told) == set(map(name_of, REFUSALS))
+    cancelled = {row[0].strip("`") for row in table(section(5), "cancelled because")}
+    assert cancelled == set(map(name_of, CANCELLATIONS | BOTH))
     for part in (edge, engine):
-        assert {name for row in table(part, "command") for name in quoted(row[0])} == names(CommandKind)
+        assert {name for row in table(part, "command") for name in quoted(row[0])} == COMMANDS
 
 
 def test_every_choice_of_an_order_is_explained() -> None:
@@ -118,14 +127,19 @@ def test_every_choice_of_an_order_is_explained() -> None:
     for field, codes in (
         ("side", Side),
         ("order_type", OrderType),
-        ("time_in_force", TimeInForce),
         ("self_trade_prevention", SelfTradePrevention),
         ("status", InstrumentStatus),
+        ("status", AccountStatus),
+        ("time_in_force, stop_time_in_force", TimeInForce),
     ):
         assert names(codes) <= fields[field], field
     assert {row[0].strip("`") for row in table(section(5), "mode")} == names(SelfTradePrevention)
     assert {row[0].strip("`") for row in table(section(5), "time in force")} == names(TimeInForce)
     assert {row[0].strip("`") for row in table(section(3), "instrument status")} == names(InstrumentStatus)
+    assert {quoted(row[0])[0] for row in table(section(3), "account status")} == names(AccountStatus)
+    for number, heading, types in ((3, "order_type | price", OrderType), (5, "order_type | buy", TRIGGER_TYPES)):
+        shown = {name for row in table(section(number), heading) for name in quoted(row[0])}
+        assert shown == set(map(name_of, types))
 
 
 def test_the_reasons_that_the_engine_gives_a_command_are_all_explained() -> None:
