@@ -58,7 +58,7 @@ def _has_invalid_quantity(case: Case) -> bool:
         return False
     if case.replaced is None and (visible < instrument.min_quantity or visible > lots):
         return True
-    return visible <= 0 or -(-lots // visible) > MOST_PIECES
+    return -(-lots // visible) > MOST_PIECES
 
 
 def _overflows(case: Case) -> bool:

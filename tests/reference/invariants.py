@@ -1,8 +1,7 @@
 """What holds between commands, whatever they were."""
 
 from tests.reference.forms import Event
-from tests.reference.orders import OPPOSITE, Order
-from tests.reference.plain_decimal import parse, steps
+from tests.reference.plain_decimal import INT64_MAX, parse, steps
 from tests.reference.state import State
 
 
@@ -17,30 +16,32 @@ def _check_holds(state: State) -> None:
     """Each open order holds what it must; the sums are what is locked; no asset is created or lost."""
     held: dict[tuple[int, str], int] = {}
     for order in state.open.values():
-        assert order.held == _expected_hold(order), order
-        if order.held:
+        expected = order.hold
+        if order.partner is not None and order.is_waiting:
+            expected = max(0, expected - order.partner.hold)  # what it needs beyond the limit leg
+        assert order.held == expected, order
+        if expected:
             key = (order.account, order.locked_asset)
-            held[key] = held.get(key, 0) + order.held
+            held[key] = held.get(key, 0) + expected
     state.funds.check_invariants(held)
 
 
-def _expected_hold(order: Order) -> int:
-    """Of an oco the stop leg holds only what it needs beyond the limit leg."""
-    if order.is_waiting and order.partner is not None:
-        return max(0, order.hold - order.partner.hold)
-    return order.hold
-
-
 def _check_books(state: State) -> None:
+    """No book is crossed; each open order is in its book, or waits outside."""
+    found = 0
     for market in state.markets.values():
         bid, ask = market.book.best_price("buy"), market.book.best_price("sell")
         assert bid is None or ask is None or bid < ask, (bid, ask)
-    books = {
-        order.order_id for market in state.markets.values() for side in OPPOSITE for order in market.book.orders(side)
-    }
-    waiting = {order.order_id for market in state.markets.values() for order in market.waiting}
-    assert books == {order.order_id for order in state.open.values() if not order.is_waiting}
-    assert waiting == {order.order_id for order in state.open.values() if order.is_waiting}
+        for orders, waits in (
+            (market.book.orders("buy"), False),
+            (market.book.orders("sell"), False),
+            (market.waiting, True),
+        ):
+            for order in orders:
+                assert state.open[order.order_id] is order, order
+                assert order.is_waiting == waits, order
+                found += 1
+    assert found == len(state.open), (found, len(state.open))
 
 
 def _check_open_orders(state: State) -> None:
@@ -59,13 +60,16 @@ def _check_open_orders(state: State) -> None:
     assert len(state.queue) == len(set(state.queue)), state.queue
 
 
+NO_TRADE = (INT64_MAX, 0)
+
+
 class Watch:
     """Reads the events of each command, and so finds what the state alone does not tell."""
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.trades: dict[str, list[tuple[int, int]]] = {}  # by symbol: sequence, price in ticks
-        self.accepted: dict[int, int] = {}  # sequence of `order_accepted` by order_id
+        self.trade_numbers: dict[str, int] = {}  # by symbol
+        self.passed: dict[str, dict[int, tuple[int, int]]] = {}  # by symbol and waiting order: lowest, highest price
         self.last_sequence = 0
 
     def check(self, events: list[Event]) -> None:
@@ -80,23 +84,29 @@ class Watch:
             return
         self.last_sequence += 1
         assert event["sequence"] == self.last_sequence, event
-        if event["event"] == "order_accepted":
-            self.accepted[event["order_id"]] = event["sequence"]
+        if event["event"] == "order_accepted" and event["trigger_price"] is not None:
+            self.passed.setdefault(event["symbol"], {})[event["order_id"]] = NO_TRADE
         if event["event"] == "trade":
-            trades = self.trades.setdefault(event["symbol"], [])
-            price = parse(event["price"])
-            assert price is not None
-            ticks = steps(price, self.state.markets[event["symbol"]].instrument.tick_size)
-            assert ticks is not None
-            trades.append((event["sequence"], ticks))
-            assert (event["trade_number"], event["trade_id"]) == (len(trades), event["sequence"]), event
+            self._read_trade(event)
+
+    def _read_trade(self, event: Event) -> None:
+        symbol = event["symbol"]
+        self.trade_numbers[symbol] = self.trade_numbers.get(symbol, 0) + 1
+        assert (event["trade_number"], event["trade_id"]) == (self.trade_numbers[symbol], event["sequence"]), event
+        price = parse(event["price"])
+        assert price is not None
+        ticks = steps(price, self.state.markets[symbol].instrument.tick_size)
+        assert ticks is not None
+        passed = self.passed.setdefault(symbol, {})
+        for order_id, (lowest, highest) in passed.items():
+            passed[order_id] = (min(lowest, ticks), max(highest, ticks))
 
     def _check_no_trigger_was_passed_over(self) -> None:
         """An order still waits only if no trade since its acceptance triggers it, or if it is in the queue."""
         for symbol, market in self.state.markets.items():
+            known = self.passed.get(symbol, {})
+            self.passed[symbol] = {order.order_id: known[order.order_id] for order in market.waiting}
             for order in market.waiting:
-                since = self.accepted[order.order_id]
-                passed = [price for sequence, price in self.trades.get(symbol, []) if sequence > since]
-                extremes = (max(passed), min(passed)) if passed else ()
-                was_triggered = any(order.is_triggered_by(price) for price in extremes)
+                extremes = known[order.order_id]
+                was_triggered = extremes != NO_TRADE and any(order.is_triggered_by(price) for price in extremes)
                 assert was_triggered == (order in self.state.queue), order

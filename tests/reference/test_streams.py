@@ -1,24 +1,36 @@
 """The random streams are repeatable and exercise every rule."""
 
 import json
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 
 import pytest
 
-from tests.reference.engine import ReferenceExchange
-from tests.reference.streams import TEMPLATES, random_commands, random_lines
+from tests.reference.engine import DEFAULT_LIMITS, ReferenceExchange
+from tests.reference.forms import Event
+from tests.reference.invariants import Watch
+from tests.reference.limits import Limits
+from tests.reference.nonsense import MISUSED_FIELDS
+from tests.reference.rule_coverage import CANCELLATIONS, REFUSALS, RuleCoverage
+from tests.reference.state import State
+from tests.reference.stream_templates import Json
+from tests.reference.streams import RandomStream, random_commands, random_lines
+from tests.reference.tape import Tape
 
+SEEDS, COMMANDS = 20, 2400
+SMALL_LIMITS = Limits(makers=2, cancelled=3, events=12)
 EVENTS = {
     *("asset_added", "instrument_added", "instrument_status_changed", "deposited", "withdrawn", "order_accepted"),
-    *("trade", "order_cancelled", "order_replaced", "orders_cancelled", "rejected"),
+    *("trade", "order_cancelled", "order_replaced", "orders_cancelled", "rejected", "order_triggered"),
+    *("instrument_updated", "account_status_changed", "account_fees_changed"),
 }
 REASONS = {
-    *("malformed", "unknown_asset", "unknown_symbol", "invalid_side", "invalid_order_type", "invalid_time_in_force"),
-    *("invalid_price", "invalid_quantity", "invalid_amount", "instrument_halted", "notional_overflow"),
-    *("below_min_notional", "duplicate_client_order_id", "insufficient_balance", "post_only_would_match"),
-    *("fok_not_fillable", "no_liquidity", "quote_quantity_too_small", "unknown_order", "supply_overflow"),
-    *("duplicate_reference", "already_exists", "user", "ioc", "self_trade", "quote_quantity_used"),
+    *(reason.removeprefix("edge ") for reason in (*REFUSALS, *CANCELLATIONS)),
+    *("unknown_asset", "invalid_order_type", "invalid_amount", "supply_overflow", "duplicate_reference"),
+    "already_exists",
 }
 
 
@@ -28,25 +40,80 @@ def test_the_same_arguments_give_the_same_stream() -> None:
     assert list(islice(random_commands(7, 500), 100)) == list(random_commands(7, 100))
 
 
-def test_streams_reach_every_event_and_every_reason() -> None:
-    seen: Counter[str] = Counter()
-    for seed in range(len(TEMPLATES)):
-        exchange = ReferenceExchange()
-        for command in random_commands(seed, 3000):
-            for event in exchange.submit(command):
-                seen.update({event["event"], event.get("reason") or event["event"]})
-    assert seen.keys() == EVENTS | REASONS, (EVENTS | REASONS) ^ seen.keys()
+@dataclass
+class Seen:
+    """What all streams together have reached."""
+
+    coverage: RuleCoverage = field(default_factory=RuleCoverage)
+    events: Counter[str] = field(default_factory=Counter)
+    left_in_queue: int = 0
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_invariants_hold_after_every_command_while_many_orders_rest_and_many_trade(seed: int) -> None:
-    exchange, most_open = ReferenceExchange(), 0
-    for command in random_commands(seed, 2000, instruments=1 + seed % 3, accounts=2 + seed % 6, wild=seed % 2 == 0):
-        exchange.submit(command)
-        exchange.check_invariants()
-        most_open = max(most_open, len(exchange.open))
-    assert exchange.trade_count > 200
+@pytest.fixture(scope="module")
+def seen() -> Seen:
+    """Runs the streams, and checks the invariants after each command."""
+    seen = Seen()
+    for command, events in _every_misuse():
+        seen.coverage.read(command, events, State(DEFAULT_LIMITS))
+    for seed in range(SEEDS):
+        limits = SMALL_LIMITS if seed % 2 else DEFAULT_LIMITS
+        shape = {"instruments": 1 + seed % 3, "accounts": 2 + seed % 6}
+        _run(RandomStream(seed, **shape, limits=limits, wild=seed % 4 != 3), seen)
+    return seen
+
+
+def _every_misuse() -> Iterator[tuple[Json, list[Event]]]:
+    """Each kind of order with each mistake that the edge finds."""
+    usual: Json = {"account": 1, "symbol": "BASE-QUOTE", "side": "buy", "quantity": "1"}
+    prices = {"limit": ("price",), "market": ()} | dict.fromkeys(("stop_loss", "take_profit"), ("trigger_price",))
+    prices |= dict.fromkeys(("stop_loss_limit", "take_profit_limit"), ("price", "trigger_price"))
+    valid = [
+        {"command": "order", **usual, "order_type": order_type, **dict.fromkeys(names, "5")}
+        for order_type, names in prices.items()
+    ]
+    by_quote = {"quantity": None, "quote_quantity": "5"}
+    valid += [
+        {"command": "order", **usual, "order_type": "market", **by_quote},
+        {"command": "oco", **usual, "price": "5", "trigger_price": "6"},
+    ]
+    for command in valid:
+        for misuse in MISUSED_FIELDS:
+            tape = Tape()
+            wrong = {**command, **misuse}
+            yield wrong, tape.exchange.submit(wrong)
+
+
+def _run(stream: RandomStream, seen: Seen) -> None:
+    state, most_open = stream.exchange.state, 0
+    watch = Watch(state)
+    seen.coverage.begin_stream()
+    for _ in range(COMMANDS):
+        command, events = stream.step()
+        watch.check(events)
+        seen.coverage.read(command, events, state)
+        for event in events:
+            seen.events.update({event["event"], event.get("reason") or event["event"]})
+        seen.left_in_queue += bool(state.queue)
+        most_open = max(most_open, len(state.open))
+    assert state.trade_count > 150
     assert most_open > 40
+
+
+def test_streams_reach_every_event_and_every_reason(seen: Seen) -> None:
+    assert seen.events.keys() == EVENTS | REASONS, (EVENTS | REASONS) ^ seen.events.keys()
+
+
+def test_every_reason_meets_every_kind_of_order_that_can_have_it(seen: Seen) -> None:
+    sys.stdout.write(seen.coverage.tables() + "\n")
+    assert seen.coverage.wrong_cells() == []
+
+
+def test_every_pair_of_features_meets_in_a_command(seen: Seen) -> None:
+    assert seen.coverage.pairs_that_never_met() == []
+
+
+def test_triggered_orders_are_left_to_the_next_command_now_and_then(seen: Seen) -> None:
+    assert seen.left_in_queue > 20
 
 
 def test_balances_are_the_sum_of_their_ledger_entries() -> None:
@@ -83,8 +150,8 @@ def test_a_stream_that_is_not_wild_has_nothing_malformed() -> None:
 
 def test_lines_and_commands_of_a_stream_are_equal() -> None:
     by_line, by_value = ReferenceExchange(), ReferenceExchange()
-    for number, line in enumerate(random_lines(5, 1000), start=1):
+    for number, line in enumerate(random_lines(5, 1000, wild=False), start=1):
         by_line.submit_line(line, number)
-    for command in random_commands(5, 1000):
+    for command in random_commands(5, 1000, wild=False):
         by_value.submit(json.loads(json.dumps(command)))
     assert by_line.summary() == by_value.summary()
