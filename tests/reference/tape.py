@@ -54,18 +54,47 @@ class Tape:
         fields: Event = {"account": account, "symbol": "BASE-QUOTE", "side": side, "order_type": "market"}
         return self.read(self.do("order", **{**fields, **more}))
 
+    def trigger(self, name: str, account: int, side: str, order_type: str, trigger: int, **more: object) -> list[str]:
+        """An order that waits for its trigger, of 1 lot unless told otherwise."""
+        self.names[self.exchange.command_count + 1] = name
+        fields: Event = {"account": account, "symbol": "BASE-QUOTE", "side": side, "order_type": order_type}
+        return self.read(self.do("order", **{**fields, "trigger_price": str(trigger), "quantity": "1", **more}))
+
+    def oco(self, name: str, account: int, side: str, prices: tuple[int, int], **more: object) -> list[str]:
+        """`prices`: of the limit leg, called `name`, and the trigger of the stop leg, called `name` and `-stop`."""
+        first = self.exchange.command_count + 1
+        self.names |= {first: name, first + 1: f"{name}-stop"}
+        fields: Event = {"account": account, "symbol": "BASE-QUOTE", "side": side, "quantity": "1"}
+        price, trigger = map(str, prices)
+        return self.read(self.do("oco", **{**fields, "price": price, "trigger_price": trigger, **more}))
+
+    def trade_at(self, price: int) -> list[str]:
+        """A trade of one lot between accounts 3 and 4, which is then the last; what else it causes is told."""
+        self.place("maker", 3, "sell", price, 1)
+        return self.place("taker", 4, "buy", price, 1)[2:]
+
+    def update(self, **changes: object) -> None:
+        events = self.do("instrument_update", symbol="BASE-QUOTE", **changes)
+        assert [event["event"] for event in events] == ["instrument_updated"]
+
+    def account_status(self, account: int, status: str) -> None:
+        self.do("account_status", account=account, status=status)
+
     def cancel(self, name: str, account: int, symbol: str = "BASE-QUOTE") -> list[str]:
         return self.read(self.do("cancel", account=account, symbol=symbol, order_id=self.id_of(name)))
 
-    def replace(self, name: str, account: int, price: int, quantity: int, symbol: str = "BASE-QUOTE") -> list[str]:
-        terms = {"price": str(price), "quantity": str(quantity)}
+    def replace(
+        self, name: str, account: int, price: int, quantity: int, symbol: str = "BASE-QUOTE", **more: object
+    ) -> list[str]:
+        terms = {"price": str(price), "quantity": str(quantity), **more}
         return self.read(self.do("replace", account=account, symbol=symbol, order_id=self.id_of(name), **terms))
 
     def status(self, status: str, symbol: str = "BASE-QUOTE") -> None:
         self.do("instrument_status", symbol=symbol, status=status)
 
     def id_of(self, name: str) -> int:
-        return next(order_id for order_id, known in self.names.items() if known == name)
+        """The latest order of that name."""
+        return max(order_id for order_id, known in self.names.items() if known == name)
 
     def read(self, events: list[Event]) -> list[str]:
         return [self._read_one(event) for event in events]
@@ -79,7 +108,11 @@ class Tape:
             return f"{taker} trades {event['quantity']} at {event['price']} with {maker}"
         if kind == "orders_cancelled":
             return f"{event['count']} cancelled"
+        if "order_id" not in event:
+            return str(kind)
         name = self.names[event["order_id"]]
+        if kind == "order_triggered":
+            return f"{name} triggered"
         if kind == "order_accepted":
             return f"{name} accepted"
         if kind == "order_replaced":
@@ -91,6 +124,13 @@ class Tape:
         """`o1 buy 5 at 100`, in the order of the summary."""
         rows = self.exchange.open_orders()
         return [f"{self.names[row['order_id']]} {row['side']} {row['remaining']} at {row['price']}" for row in rows]
+
+    def waiting(self) -> list[str]:
+        """`s1 sell 5 at 90`: the trigger price, in order of order_id."""
+        return [
+            f"{self.names[row['order_id']]} {row['side']} {row['quantity']} at {row['trigger_price']}"
+            for row in self.exchange.pending_orders()
+        ]
 
     def balance(self, account: int, asset: str) -> tuple[str, str]:
         """(available, locked)"""
