@@ -146,6 +146,10 @@ class ReferenceExchange:
     def pending_orders(self) -> list[Event]:
         return summary.pending_orders(self.state)
 
+    def rows(self) -> Event:
+        """What `state_digest` is computed from: balances, open orders, and waiting ones where there are any."""
+        return summary.rows(self.state, self.edge.assets)
+
     def summary(self) -> Event:
         """Without `block` and `state_hash`, which belong to blocks."""
         return summary.summary(self.state, self.edge.assets)

@@ -33,15 +33,15 @@ def pending_orders(state: State) -> list[Event]:
     return [forms.pending_row(order) for _, order in sorted(state.open.items()) if order.is_waiting]
 
 
-def text_of_digest(state: State, assets: dict[str, Asset]) -> Event:
+def rows(state: State, assets: dict[str, Asset]) -> Event:
     """What `state_digest` is computed from; `pending_orders` only where there are any."""
-    rows: Event = {"balances": balances(state, assets), "open_orders": open_orders(state)}
+    found: Event = {"balances": balances(state, assets), "open_orders": open_orders(state)}
     pending = pending_orders(state)
-    return {**rows, "pending_orders": pending} if pending else rows
+    return {**found, "pending_orders": pending} if pending else found
 
 
 def state_digest(state: State, assets: dict[str, Asset]) -> str:
-    text = json.dumps(text_of_digest(state, assets), separators=(",", ":"))
+    text = json.dumps(rows(state, assets), separators=(",", ":"))
     return xxhash.xxh3_64_hexdigest(text.encode())
 
 
@@ -53,5 +53,5 @@ def summary(state: State, assets: dict[str, Asset]) -> Event:
         "events": state.journal.event_count,
         "trades": state.trade_count,
         "state_digest": state_digest(state, assets),
-        **text_of_digest(state, assets),
+        **rows(state, assets),
     }

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import islice
 
 import pytest
@@ -128,6 +129,45 @@ def test_balances_are_the_sum_of_their_ledger_entries() -> None:
         assert sums[key] == (entry["available_after"], entry["locked_after"])
         assert min(sums[key]) >= 0
     assert sums == {key: (balance.available, balance.locked) for key, balance in exchange.state.funds.balances.items()}
+
+
+BEFORE_IT_ACTS = {"user", "oco", "insufficient_balance", "account_restricted"}
+
+
+@pytest.mark.parametrize("seed", [1, 4, 5])
+def test_orders_that_lock_what_they_would_take_never_get_any_of_it_back(seed: int) -> None:
+    """A market buy by quantity, a sale by quote_quantity, a triggered buy without a price."""
+    exchange, exact, cancelled = ReferenceExchange(), set(), set()
+    for command in random_commands(seed, 2000):
+        for event in exchange.submit(command):
+            if event["event"] == "order_accepted" and event["price"] is None:
+                by_quote = event["quote_quantity"] is not None
+                if (event["side"] == "sell") == by_quote:
+                    exact.add(event["order_id"])
+            has_acted = event["event"] == "order_cancelled" and event["reason"] not in BEFORE_IT_ACTS
+            if has_acted and event["order_id"] in exact:
+                cancelled.add(event["sequence"])
+    assert len(cancelled) > 30
+    assert not [entry for entry in exchange.ledger if entry["event_sequence"] in cancelled]
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_fok_order_is_filled_whole_or_trades_nothing(seed: int) -> None:
+    exchange = ReferenceExchange()
+    wanted: dict[int, Fraction] = {}
+    traded: Counter[int] = Counter()
+    for command in random_commands(seed, 2000):
+        for event in exchange.submit(command):
+            if event["event"] == "order_accepted" and event["time_in_force"] == "fok":
+                wanted[event["order_id"]] = Fraction(event["quantity"])
+            if event["event"] == "trade" and event["taker_order_id"] in wanted:
+                wanted[event["taker_order_id"]] -= Fraction(event["quantity"])
+                traded[event["taker_order_id"]] += 1
+            if event["event"] == "order_cancelled" and event["order_id"] in wanted:
+                assert event["reason"] in {"fok_not_fillable", *BEFORE_IT_ACTS}
+                assert not traded[event["order_id"]]
+    assert all(wanted[order_id] == 0 for order_id in traded)
+    assert len(traded) > 10
 
 
 def test_a_trade_does_not_change_the_total_of_an_asset() -> None:
