@@ -16,6 +16,7 @@ import xxhash
 from matching.core import layout, migrations
 from matching.core.errors import BadBlock, HashMismatch
 from matching.core.hashes import hash_text
+from matching.core.texts import SEPARATOR
 
 Records = npt.NDArray[np.void]
 
@@ -153,17 +154,22 @@ class Block:
 
     @cached_property
     def events(self) -> Records:
-        """EVENT[event_count], read-only."""
-        return np.frombuffer(self.data, layout.EVENT, self.event_count, self._events_at)
+        """EVENT[event_count] in the form of the block's layout, read-only."""
+        return np.frombuffer(self.data, migrations.event_type(self.layout_version), self.event_count, self._events_at)
 
     @cached_property
     def texts(self) -> bytes:
         return self.data[self._texts_at :]
 
     def text(self, command: Any) -> str:
-        """The string of one command of this block: client order id, reference or definition; "" if it has none."""
+        """The first string of one command of this block: client order id, reference, definition; "" if it has none."""
+        return self.strings(command)[0]
+
+    def strings(self, command: Any) -> tuple[str, str]:
+        """Both strings of one command of this block, "" for one that it does not have (see layout.COMMAND)."""
         offset = int(command["text_offset"])
-        return self.texts[offset : offset + int(command["text_length"])].decode("ascii")
+        first, _, second = self.texts[offset : offset + int(command["text_length"])].partition(SEPARATOR)
+        return first.decode("ascii"), second.decode("ascii")
 
     @property
     def last_command_sequence(self) -> int:

@@ -60,6 +60,8 @@ class Client(NamedTuple):
     last_block: int = 0
     batches: tuple[tuple[int, int], ...] = ()
     """(number of the first command, digest) of the newest batches, oldest first."""
+    accepted: bool = False
+    """Whether its last command was accepted."""
 
     def judge(self, first_number: int, count: int, owner: int, digest: int) -> Judged:
         if owner != self.owner:
@@ -72,13 +74,13 @@ class Client(NamedTuple):
             return Judged(REQUEST_MISMATCH)
         return Judged(applied=min(count, self.last_number - first_number + 1))
 
-    def with_part(self, request: Request, block: int) -> "Client":
-        """The client after a request in block `block`."""
+    def with_part(self, request: Request, block: int, accepted: bool) -> "Client":
+        """The client after a request in block `block`. `accepted`: whether the request's last command was."""
         _, first_number, _, digest, count, offset = request
         batches = self.batches
         if not offset or not batches or batches[-1] != (first_number - offset, digest):
             batches = (*batches[-WINDOW + 1 :], (first_number - offset, digest))
-        return Client(self.owner, first_number + count - 1, block, batches)
+        return Client(self.owner, first_number + count - 1, block, batches, accepted)
 
     def continues_with(self, request: Request) -> bool:
         """Whether the request's commands are the next ones of this client."""
@@ -157,12 +159,15 @@ class Clients:
                     f"Client {client_id} has a request that begins with number {first_number}, which no engine takes "
                     "after the blocks before."
                 )
-            changed[client_id] = (client or Client(owner)).with_part(request, 0)
+            changed[client_id] = (client or Client(owner)).with_part(request, 0, False)
 
-    def apply(self, requests: Iterable[Request], block: int) -> None:
-        """Notes the requests of a block, then forgets clients that have been idle for too long."""
+    def apply(self, requests: Iterable[Request], accepted: Iterable[bool], block: int) -> None:
+        """Notes the requests of a block, then forgets clients that have been idle for too long.
+
+        `accepted`: for each request, whether its last command was accepted.
+        """
         left = FORGOTTEN_A_BLOCK
-        for request in requests:
+        for request, is_accepted in zip(requests, accepted, strict=True):
             client_id, first_number, owner, _, count, _ = request
             if client_id >= FIRST_LOG_CLIENT:
                 if client_id != MIGRATION_CLIENT:
@@ -170,7 +175,7 @@ class Clients:
             elif client_id:
                 left += 1
                 client = self.known.get(client_id) or Client(owner)
-                self._put(client_id, client.with_part(request, block))
+                self._put(client_id, client.with_part(request, block, is_accepted))
                 if len(self._of_owner[client.owner]) > CLIENTS_OF_AN_OWNER:
                     self._forget(next(iter(self._of_owner[client.owner])))
         while left and self.known and next(iter(self.known.values())).last_block <= block - IDLE_BLOCKS:

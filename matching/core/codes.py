@@ -14,6 +14,9 @@ AMOUNT_LIMIT = 1 << 62
 PPM = 1_000_000
 """Fee rates are in parts per million of the received amount."""
 
+MAX_OPEN_ORDERS = 1_000_000
+"""Upper limit of an instrument's `max_open_orders`."""
+
 HOUSE_ACCOUNT = 0
 """Fees are credited to this account."""
 

@@ -13,16 +13,31 @@ import xxhash
 from matching.core import kernel, layout, migrations
 from matching.core.blocks import Block, Records
 from matching.core.clients import Clients
-from matching.core.codes import AMOUNT_LIMIT, HOUSE_ACCOUNT, CommandKind, EventKind, Reason, Side, name_of
+from matching.core.codes import (
+    AMOUNT_LIMIT,
+    HOUSE_ACCOUNT,
+    CommandFlag,
+    CommandKind,
+    EventKind,
+    OrderType,
+    Reason,
+    Side,
+    name_of,
+)
 from matching.core.errors import BadMessage
 from matching.core.hashes import hash_text
 from matching.core.intake import check, check_form
+from matching.core.kernel import limits
+from matching.core.kernel.constants import MAX_PIECES
 from matching.core.kernel.structures import pools as p
 from matching.core.migrations.state import digest_of
 from matching.core.registry import Instrument, Registry
 
 _RESERVED_COMMANDS = 1024
 """Memory is reserved for this many commands at a time, not for each block."""
+_EVENTS_BESIDE = 64
+"""Upper limit of a command's events that are not of makers or pieces it meets."""
+_COMMAND_COUNT = list(layout.REQUEST.names or ()).index("command_count")
 _FIRST_LAYOUT_WITH_OWNERS = 2
 """In layout 1, requests had no owner and no digest that could be checked."""
 
@@ -43,7 +58,10 @@ _INSTRUMENT_FIELDS = (
     "min_notional",
     "maker_fee",
     "taker_fee",
+    "price_band",
+    "max_open_orders",
 )
+_UPDATED_FIELDS = _INSTRUMENT_FIELDS[2:]
 
 
 class OpenOrder(NamedTuple):
@@ -116,22 +134,28 @@ class Engine:
         """Applies COMMAND records (a writable array) that passed `check` as the next block.
 
         Events written and orders looked at are counted in `touched`. The block ends with the command that exceeds
-        `budget`: the caller sees from the block how many commands were applied.
+        `budget`, or when it holds MAX_BLOCK_EVENTS (see `kernel.limits`): the caller sees from the block how many
+        commands were applied. The two records of a one-cancels-other are always in one block.
 
         `requests` (REQUEST records) assign them to clients, in order. Only the last command may change reference data.
         The block's time is `timestamp_ns`, or that of the previous block if that is later.
         """
         self._reserve(len(commands))
         first_command, first_event = self.next_command_sequence, self.next_event_sequence
-        count = kernel.process(commands, self._events, self.pools, budget)
-        self.touched = count + int(self.pools.state[p.LOOKED_AT])
-        self.pools.state[p.LOOKED_AT] = 0
-        applied = self.next_command_sequence - first_command
-        if applied < len(commands) and self.touched > budget:
-            requests, commands, texts = _first(applied, requests, commands, texts)
-        elif applied < len(commands):
+        self._tell_whether_previous_was_accepted(requests, commands)
+        count = self._process(commands, budget)
+        state = self.pools.state
+        self.touched = count + int(state[p.LOOKED_AT])
+        if state[p.INSTRUMENTS_UPDATED]:
+            self._refresh_registry(count)
+        is_at_definition = bool(state[p.AT_DEFINITION])
+        state[p.FIRST_SCRATCH :] = 0
+        if is_at_definition:
             self._apply_reference_data(commands[-1], texts, count)
             count += 1
+        applied = self.next_command_sequence - first_command
+        if applied < len(commands):
+            requests, commands, texts = _first(applied, requests, commands, texts)
         self.timestamp_ns = max(self.timestamp_ns, timestamp_ns)
         block = Block.encode(
             number=self.block_number + 1,
@@ -148,8 +172,27 @@ class Engine:
             layout_version=self.layout_version,
         )
         self.block_number, self.state_hash = block.number, block.hash
-        self.clients.apply(requests.tolist(), block.number)
+        self.clients.apply(requests.tolist(), _accepted(requests, block), block.number)
         return block
+
+    def _process(self, commands: Records, budget: int) -> int:
+        """Runs the kernel, with more memory where triggered orders need it. Returns the number of events."""
+        first_command, state = self.next_command_sequence, self.pools.state
+        count = kernel.process(commands, self._events, self.pools, budget, 0, 0)
+        while state[p.PAUSED]:
+            first = self.next_command_sequence - first_command
+            self.pools = kernel.reserve(self.pools, len(commands) - first + _RESERVED_COMMANDS)
+            count = kernel.process(commands, self._events, self.pools, budget, first, count)
+        if state[p.TRIGGERED]:  # those orders have used memory that was reserved for commands
+            self._reserved = 0
+        return count
+
+    def _tell_whether_previous_was_accepted(self, requests: Records, commands: Records) -> None:
+        """Tells the kernel of the command before the block's first one, if the first one requires it."""
+        if len(commands) and requires_previous(commands[0]):
+            (client_id, *_), *_ = [request for request in requests.tolist() if request[_COMMAND_COUNT]]
+            client = self.clients.get(client_id)
+            self.pools.state[p.PREVIOUS_ACCEPTED] = client is not None and client.accepted
 
     def follow(self, block: Block) -> Block:
         """Applies the commands of another engine's block with its timestamp. The caller compares the bytes.
@@ -160,11 +203,17 @@ class Engine:
             self.layout_version = block.layout_version
         if block.layout_version != self.layout_version:
             return self._follow_migration(block)
+        if block.layout_version != layout.LAYOUT_VERSION and block.command_count:
+            raise BadMessage(
+                f"Block {block.number} has layout {block.layout_version}, whose rules this program does not have: it "
+                "reads such blocks, but cannot execute them. Begin with a snapshot at the end of that layout."
+            )
         texts = block.texts[: int(block.commands["text_length"].sum(dtype=np.int64))]
         commands = block.commands.copy()  # the kernel is compiled for writable arrays
         self.check(commands, texts)
         if self.layout_version >= _FIRST_LAYOUT_WITH_OWNERS:
             self.clients.check(block.requests.tolist(), block.timestamp_ns)
+        _check_beginnings(block.requests, commands)
         self.epoch = block.epoch
         return self.apply(block.requests, commands, texts, block.timestamp_ns)
 
@@ -188,11 +237,9 @@ class Engine:
         if commands > self._reserved:
             self._reserved = max(commands, _RESERVED_COMMANDS)
             self.pools = kernel.reserve(self.pools, self._reserved)
-            # A command causes at most an acceptance, a partial trade, a cancellation of the rest and a count, plus one
-            # event for each order that leaves the book; those can be orders that the commands placed themselves.
-            events = int(self.pools.state[p.ORDER_COUNT]) + 5 * self._reserved
+            events = _most_events(self.pools.state, self._reserved)
             if events > len(self._events):
-                self._events = np.empty(2 * events, layout.EVENT)
+                self._events = np.empty(events, layout.EVENT)
         self._reserved -= commands
 
     def _apply_reference_data(self, command: Any, texts: bytes, count: int) -> None:
@@ -216,6 +263,14 @@ class Engine:
         event["instrument"] = identity
         self.pools.state[p.NEXT_COMMAND_SEQUENCE] += 1
         self.pools.state[p.NEXT_EVENT_SEQUENCE] += 1
+
+    def _refresh_registry(self, count: int) -> None:
+        """Takes the values of updated instruments over from the kernel. `count`: number of the block's events."""
+        events = self._events[:count]
+        updated = events["instrument"][events["kind"] == EventKind.INSTRUMENT_UPDATED]
+        for identity in np.unique(updated).tolist():
+            row = self.pools.instruments[identity]
+            self.registry.change_instrument(identity, {name: int(row[name]) for name in _UPDATED_FIELDS})
 
     def _add_instrument(self, instrument: Instrument) -> None:
         record = np.zeros(1, layout.INSTRUMENT)
@@ -260,6 +315,8 @@ class Engine:
         slots = np.empty(int(pools.state[p.ORDER_COUNT]), np.int64)
         slots = slots[: kernel.list_slots(pools, instrument.id, int(side), slots)]
         orders = pools.orders[slots]
+        extras = pools.extras[orders["extra"]]
+        lots = orders["remaining"] + extras["hidden"]
         levels = orders["level"].astype(np.int64)
         prices = pools.leaves["base"][levels >> 6] + (levels & 63)
         accounts = pools.traders["account"][orders["trader"]]
@@ -267,18 +324,36 @@ class Engine:
             orders["order_id"].tolist(),
             accounts.tolist(),
             prices.tolist(),
-            (orders["filled"] + orders["remaining"]).tolist(),
+            (orders["filled"] + lots).tolist(),
+            lots.tolist(),
             orders["remaining"].tolist(),
+            extras["visible_quantity"].tolist(),
         )
         name = name_of(side)
         return [
-            OpenOrder(order_id, account, instrument.symbol, name, price, quantity, remaining)
-            for order_id, account, price, quantity, remaining in zip(*columns, strict=True)
+            OpenOrder(order_id, account, instrument.symbol, name, price, quantity, remaining, shown if each else None)
+            for order_id, account, price, quantity, remaining, shown, each in zip(*columns, strict=True)
         ]
 
     def pending_orders(self) -> list[PendingOrder]:
-        """Orders that wait for their trigger, by order_id."""
-        return []
+        """The orders that wait for their trigger, by order id."""
+        pools = self.pools
+        orders = pools.orders[: pools.state[p.ORDER_TOP]]
+        extras = pools.extras[orders["extra"]]
+        is_waiting = (orders["order_id"] != 0) & (extras["state"] != layout.RESTING)
+        orders, extras = orders[is_waiting], extras[is_waiting]
+        traders = pools.traders[orders["trader"]]
+        columns = (
+            orders["order_id"].tolist(),
+            traders["account"].tolist(),
+            [self.registry.instruments[identity].symbol for identity in traders["instrument"].tolist()],
+            [name_of(Side(side)) for side in orders["side"].tolist()],
+            [name_of(OrderType(order_type)) for order_type in extras["order_type"].tolist()],
+            extras["trigger_price"].tolist(),
+            [price or None for price in extras["price"].tolist()],
+            orders["remaining"].tolist(),
+        )
+        return sorted(PendingOrder(*row) for row in zip(*columns, strict=True))
 
     def open_order_ids(self) -> npt.NDArray[np.int64]:
         """The ids of all open orders, in no particular order."""
@@ -287,7 +362,7 @@ class Engine:
         return found
 
     def depth(self, instrument: Instrument, levels: int) -> dict[str, list[list[int]]]:
-        """The best levels of both sides as [price in ticks, lots], best first."""
+        """The best levels of both sides as [price in ticks, lots that are visible], best first."""
         found = {}
         for side, name in ((Side.BUY, "bids"), (Side.SELL, "asks")):
             rows = np.empty((levels, 2), np.int64)
@@ -297,6 +372,45 @@ class Engine:
     @property
     def open_order_count(self) -> int:
         return int(self.pools.state[p.ORDER_COUNT])
+
+
+def requires_previous(command: Any) -> bool:
+    """Whether a COMMAND record requires that the command before it was accepted."""
+    is_order = int(command["kind"]) in (CommandKind.ORDER, CommandKind.OCO)
+    return is_order and bool(int(command["flags"]) & CommandFlag.REQUIRES_PREVIOUS)
+
+
+def _check_beginnings(requests: Records, commands: Records) -> None:
+    """Raises BadMessage if a request after a block's first one begins with a command that requires the one before."""
+    requests = requests[requests["command_count"] > 0]
+    for start in np.cumsum(requests["command_count"], dtype=np.int64)[:-1].tolist():
+        if requires_previous(commands[start]):
+            raise BadMessage(
+                f"Command {start + 1} of the block requires the command before it and begins a request: no engine has "
+                "such a command at another place than the beginning of a block."
+            )
+
+
+def _accepted(requests: Records, block: Block) -> list[bool]:
+    """For each request whether its last command was accepted. A refused command's last event is its `rejected`."""
+    ends = block.first_command_sequence + np.cumsum(requests["command_count"], dtype=np.int64)
+    last_events = np.searchsorted(block.events["command_sequence"], ends) - 1
+    kinds = block.events["kind"]
+    return (kinds[last_events] != EventKind.REJECTED).tolist() if len(kinds) else [False] * len(requests)
+
+
+def _most_events(state: Any, commands: int) -> int:
+    """Upper limit of the events of a block of that many commands.
+
+    The last command begins with fewer than MAX_BLOCK_EVENTS. It can end with the events of all open orders: an order in
+    the book trades and is cancelled, an order that waits is triggered as well, an iceberg trades piece by piece. Two
+    events for each maker or piece that is met and a few for each order are the most, in the command's own work and in
+    that of the triggered orders before and after it, which stop at MAX_COMMAND_EVENTS.
+    """
+    orders, extras = int(state[p.ORDER_COUNT]) + commands, int(state[p.EXTRA_COUNT]) + commands
+    of_all_orders = 4 * orders + 2 * MAX_PIECES * extras + _EVENTS_BESIDE
+    of_one_command = 2 * limits.MAX_COMMAND_EVENTS + 4 * limits.MAX_MET + _EVENTS_BESIDE
+    return limits.MAX_BLOCK_EVENTS + min(of_all_orders, of_one_command)
 
 
 def _first(count: int, requests: Records, commands: Records, texts: bytes) -> tuple[Records, Records, bytes]:

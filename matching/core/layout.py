@@ -7,7 +7,7 @@ strings section of a batch or block. Changing a record requires a new LAYOUT_VER
 
 import numpy as np
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 
 BLOCK_MAGIC = 0x4B4C4258  # b"XBLK" read as a little-endian integer
 BATCH_MAGIC = 0x48435442  # b"BTCH"
@@ -53,19 +53,34 @@ COMMAND = np.dtype(
         ("order_type", "u1"),  # OrderType
         ("time_in_force", "u1"),  # TimeInForce
         ("self_trade_prevention", "u1"),  # SelfTradePrevention
-        ("post_only", "u1"),  # 0 or 1
+        ("flags", "u1"),  # CommandFlag bits; of an instrument_update: InstrumentValue bits
         ("text_length", "<u2"),  # bytes
         ("instrument", "<u4"),  # instrument; asset of a deposit or withdrawal; NONE_ID
         ("text_offset", "<u4"),  # bytes into the strings section
         ("account", "<i8"),
-        ("price", "<i8"),  # ticks; limit orders and replaces
+        ("price", "<i8"),  # ticks; 0 for a type without a price
         ("quantity", "<i8"),  # lots; 0 for an order by quote_quantity
-        ("amount", "<i8"),  # deposit, withdrawal; quote_quantity of a market buy that has one
+        ("amount", "<i8"),  # see the table below
         ("order_id", "<i8"),  # of a cancel or replace; 0: identified by client order id
-        ("text_hash", "<u8"),  # xxh3_64 of the string of the command; 0: none
+        ("text_hash", "<u8"),  # xxh3_64 of the first string of the command; 0: none
     ]
 )
 assert COMMAND.itemsize == 64
+# `amount` by kind: order: the quote_quantity of a market order, the visible_quantity of a limit order, the
+# trigger_price of the other types; 0: none. deposit, withdraw: the amount. oco: 0. oco_stop: the trigger_price.
+# replace: xxh3_64 of the new client order id, with NEW_NAME.
+#
+# oco, then oco_stop: the limit leg and the stop leg of one one-cancels-other, next to each other and with the same
+# account, instrument, side, quantity and self_trade_prevention. The first one's sequence is the order_list_id.
+#
+# account_status: `side` is the AccountStatus. account_fees: `instrument` or NONE_ID; `price` is the maker_fee,
+# `quantity` the taker_fee, in ppm; both -1: removed. instrument_update: `account` is maker_fee | taker_fee << 32,
+# `price` is price_band | max_open_orders << 32; `quantity` and `amount` are min_quantity and max_quantity in lots,
+# `order_id` is the min_notional in quote units; 0 where it does not change.
+#
+# The string of a command: the client order id (of a cancel or replace: that of the order it names), the reference, or
+# the definition. A cancel (request_id), a replace (new_client_order_id) and an oco (list_client_order_id) can have a
+# second string, after a separator (`texts.SEPARATOR`). `text_length` counts both and the separator.
 
 EVENT = np.dtype(
     [
@@ -85,13 +100,17 @@ EVENT = np.dtype(
         ("amount", "<i8"),  # see the table below
         ("buyer_fee", "<i8"),  # base units, trade only
         ("seller_fee", "<i8"),  # quote units, trade only
-        ("taker_unlock", "<i8"),  # quote units left over from a quote_quantity order that ends with this event
+        ("trade_number", "<i8"),  # 1, 2, 3, … within the instrument, trade only
     ]
 )
 assert EVENT.itemsize == 104
-# `amount` by kind: order_accepted: locked, quote or base units (the quote_quantity with BY_QUOTE); trade: released to
-# the buyer from its own price to the trade's; order_cancelled: unlocked; order_replaced: change of the lock (may be
-# negative); deposited, withdrawn: the amount. `taker_unlock` belongs to the account of the event's command.
+# `amount` by kind: order_accepted: locked, quote or base units; trade: released to the buyer from its own price to the
+# trade's; order_cancelled: unlocked; order_replaced, order_triggered: change of the lock (may be negative); deposited,
+# withdrawn: the amount.
+#
+# order_cancelled: `quantity` is the remaining lots, with BY_QUOTE the remaining quote units; `other_order_id` is the
+# order that was met, with reason self_trade. order_triggered: `price` is the trigger_price. account_status_changed:
+# `side` is the AccountStatus. account_fees_changed: `price`, `quantity` are the rates as in the command.
 
 # Message from a client: BATCH, then COMMAND[command_count], then the strings.
 BATCH = np.dtype(
@@ -135,22 +154,44 @@ assert SEGMENT.itemsize == 32
 ORDER = np.dtype(
     [
         ("order_id", "<i8"),  # 0: the slot is free and `next` is the next free slot
-        ("remaining", "<i8"),  # lots
+        ("remaining", "<i8"),  # open lots, without the hidden lots of an iceberg
         ("filled", "<i8"),  # lots traded so far
         ("text_hash", "<u8"),  # client order id, 0: none
-        ("level", "<u4"),
-        ("next", "<u4"),  # next newer order of the level
+        ("level", "<u4"),  # of the book; of the trigger tree while the order waits
+        ("next", "<u4"),  # next newer order of the level, or of the queue of triggered orders
         ("previous", "<u4"),
         ("trader", "<u4"),
         ("account_next", "<u4"),  # open orders of one account, by order_id
         ("account_previous", "<u4"),
         ("side", "u1"),
         ("self_trade_prevention", "u1"),
-        ("post_only", "u1"),
-        ("padding", "u1", (5,)),
+        ("flags", "u1"),  # CommandFlag.POST_ONLY or 0
+        ("padding", "u1"),
+        ("extra", "<u4"),  # index into the extras pool; 0: an ordinary order
     ]
 )
 assert ORDER.itemsize == 64
+
+# What only some open orders have: icebergs, orders that wait for their trigger, legs of a one-cancels-other.
+EXTRA = np.dtype(
+    [
+        ("hidden", "<i8"),  # lots
+        ("visible_quantity", "<i8"),  # lots shown at a time; 0: not an iceberg
+        ("trigger_price", "<i8"),  # ticks; 0: not a trigger order
+        ("price", "<i8"),  # ticks, of an order that waits; 0: a type without a price
+        ("held", "<i8"),  # what an order that waits has locked
+        ("partner", "<u4"),  # slot of the other leg while it is open; in a free extra: the next free one
+        ("order_type", "u1"),  # OrderType
+        ("time_in_force", "u1"),  # TimeInForce
+        ("state", "u1"),  # of the order: RESTING, WAITING or QUEUED
+        ("padding", "u1"),
+    ]
+)
+assert EXTRA.itemsize == 48
+
+RESTING = 0
+WAITING = 1
+QUEUED = 2
 
 LEVEL = np.dtype(
     [
@@ -182,14 +223,28 @@ NODE = np.dtype(
 )
 assert NODE.itemsize == 16
 
+# The orders of one instrument that wait for a price to rise or to fall, by trigger price: a radix tree as the book's.
+TRIGGER_TREE = np.dtype(
+    [
+        ("root", "<u4"),  # node; 0: no order has waited here yet
+        ("height", "<u4"),
+    ]
+)
+assert TRIGGER_TREE.itemsize == 8
+
 ACCOUNT = np.dtype(
     [
         ("account", "<i8"),
         ("first_order", "<u4"),
         ("last_order", "<u4"),
+        ("maker_fee", "<i4"),  # ppm; -1: those of each instrument
+        ("taker_fee", "<i4"),
+        ("first_trader", "<u4"),
+        ("status", "u1"),  # AccountStatus
+        ("padding", "u1", (3,)),
     ]
 )
-assert ACCOUNT.itemsize == 16
+assert ACCOUNT.itemsize == 32
 
 # An account in an instrument: everything that an order needs from its account.
 TRADER = np.dtype(
@@ -199,10 +254,16 @@ TRADER = np.dtype(
         ("instrument", "<u4"),
         ("base_balance", "<u4"),  # indexes into the balances pool
         ("quote_balance", "<u4"),
-        ("padding", "<u8"),
+        ("maker_fee", "<i4"),  # ppm, of the account in this instrument; -1: that of the instrument
+        ("taker_fee", "<i4"),
+        ("open_orders", "<u4"),
+        ("next", "<u4"),  # next trader of the account
+        ("status", "u1"),  # AccountStatus of the account
+        ("own_fees", "u1"),  # 1: the fees are those of the account in this instrument alone
+        ("padding", "u1", (22,)),  # a trader never crosses a cache line
     ]
 )
-assert TRADER.itemsize == 32
+assert TRADER.itemsize == 64
 
 BALANCE = np.dtype(
     [
@@ -240,17 +301,26 @@ INSTRUMENT = np.dtype(
         ("min_quantity", "<i8"),  # lots
         ("max_quantity", "<i8"),
         ("min_notional", "<i8"),  # quote units
-        ("maker_fee", "<i8"),  # ppm
-        ("taker_fee", "<i8"),
+        ("maker_fee", "<i4"),  # ppm
+        ("taker_fee", "<i4"),
+        ("price_band", "<u4"),  # ppm, 0: none
+        ("max_open_orders", "<u4"),  # of an account, 0: no limit
         ("base", "<u4"),  # assets
         ("quote", "<u4"),
         ("house_base", "<u4"),  # indexes into the balances pool
         ("house_quote", "<u4"),
         ("status", "<u4"),  # InstrumentStatus
         ("padding", "<u4"),
+        ("rise_at", "<i8"),  # lowest trigger price of the orders that wait for a rise, NO_ASK: none
+        ("fall_at", "<i8"),  # highest trigger price of the orders that wait for a fall, 0: none
+        ("last_price", "<i8"),  # ticks, of the last trade; 0: none
+        ("trade_count", "<i8"),
+        ("reference_price", "<i8"),  # last_price before the command `traded_in`
+        ("traded_in", "<i8"),  # sequence of the command with the last trade
+        ("spare", "u1", (16,)),  # an instrument begins a cache line
     ]
 )
-assert INSTRUMENT.itemsize == 128
+assert INSTRUMENT.itemsize == 192
 
 # What the engine remembers of a client, in snapshots: CLIENT, and its newest CLIENT_BATCH records one after the other.
 CLIENT = np.dtype(
@@ -260,7 +330,8 @@ CLIENT = np.dtype(
         ("last_number", "<u8"),
         ("last_block", "<i8"),  # block of its last request
         ("batch_count", "<u4"),
-        ("padding", "<u4"),
+        ("accepted", "u1"),  # 1: its last command was accepted
+        ("padding", "u1", (3,)),
     ]
 )
 assert CLIENT.itemsize == 40

@@ -6,6 +6,7 @@ reference data, array sizes); the pools' arrays one after the other, each up to 
 
 import json
 import struct
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,6 +19,7 @@ from matching.core.engine import Engine
 from matching.core.errors import BadFile
 from matching.core.kernel import Pools
 from matching.core.kernel.structures import pools as p
+from matching.core.migrations import to_3
 from matching.core.registry import Registry
 
 _MAGIC = b"XSNP"
@@ -45,12 +47,18 @@ _USED_SLOTS = {
     "traders": (p.TRADER_TOP, 1),
     "balances": (p.BALANCE_TOP, 1),
     "references": (p.REFERENCE_TOP, 1),
+    "extras": (p.EXTRA_TOP, 1),
 }
 
 
 def encode(engine: Engine) -> bytes:
     arrays: dict[str, Any] = {}
-    defined = {"instruments": len(engine.registry.instruments), "supplies": len(engine.registry.assets)}
+    registry = engine.registry
+    defined = {
+        "instruments": len(registry.instruments),
+        "trigger_trees": 2 * len(registry.instruments),
+        "supplies": len(registry.assets),
+    }
     for name, array in engine.pools._asdict().items():
         top, each = _USED_SLOTS.get(name, (None, 0))
         used = defined.get(name, len(array)) if top is None else int(engine.pools.state[top]) * each
@@ -95,12 +103,20 @@ def decode(data: bytes) -> Engine:
     engine.block_number, engine.state_hash = header["block_number"], header["state_hash"]
     engine.timestamp_ns = header["timestamp_ns"]
     arrays = _arrays(rest[header_end:], header["arrays"], _types(version))
-    engine.pools = Pools(**{name: arrays[name] for name in Pools._fields})
-    if version == layout.LAYOUT_VERSION:
+    pools = to_3.read_pools(arrays) if version < migrations.FIRST_LAYOUT_WITH_TRIGGERS else arrays
+    engine.pools = Pools(**{name: pools[name] for name in Pools._fields})
+    read_clients = _clients_reader(version)
+    if read_clients is None:
         engine.clients = _clients(arrays, header["client_floor"])
     else:
-        migrations.MIGRATIONS[version + 1].read_clients(engine, header)
+        read_clients(engine, header)
     return engine
+
+
+def _clients_reader(version: int) -> Callable[[Engine, Any], None] | None:
+    """What reads the clients from the header, None if they are in arrays."""
+    following = migrations.MIGRATIONS.get(version + 1)
+    return following.read_clients if following else None
 
 
 class Position(NamedTuple):
@@ -127,8 +143,10 @@ def read_position(file: BinaryIO) -> Position:
 
 def _types(version: int) -> dict[str, Any]:
     """The dtypes of a snapshot's arrays, in order."""
-    types = {name: empty.dtype for name, empty in p.empty_pools()._asdict().items()}
-    return types | CLIENT_TYPES if version == layout.LAYOUT_VERSION else types
+    types: dict[str, Any] = {name: empty.dtype for name, empty in p.empty_pools()._asdict().items()}
+    if version < migrations.FIRST_LAYOUT_WITH_TRIGGERS:
+        types = to_3.POOL_TYPES
+    return types if _clients_reader(version) else types | CLIENT_TYPES
 
 
 def _arrays(data: memoryview, sizes: dict[str, int], types: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +160,7 @@ def _arrays(data: memoryview, sizes: dict[str, int], types: dict[str, Any]) -> d
 
 def _client_arrays(clients: Clients) -> dict[str, Any]:
     known = [
-        (number, one.owner, one.last_number, one.last_block, len(one.batches), 0)
+        (number, one.owner, one.last_number, one.last_block, len(one.batches), one.accepted, 0)
         for number, one in clients.known.items()
     ]
     rows = {
@@ -157,6 +175,7 @@ def _client_arrays(clients: Clients) -> dict[str, Any]:
 def _clients(arrays: dict[str, Any], floor: int) -> Clients:
     known = []
     batches = iter(arrays["client_batches"].tolist())
-    for number, owner, last_number, last_block, count, _ in arrays["clients"].tolist():
-        known.append((number, Client(owner, last_number, last_block, tuple(islice(batches, count)))))
+    for number, owner, last_number, last_block, count, accepted, _ in arrays["clients"].tolist():
+        newest = tuple(islice(batches, count))
+        known.append((number, Client(owner, last_number, last_block, newest, bool(accepted))))
     return Clients.of(known, arrays["client_floors"].tolist(), floor, arrays["log_positions"].tolist())

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import xxhash
 
 SEPARATOR = b"\x1f"
-"""Between the two strings of a command that has a second one, which is never hashed and never judged.
+"""Between the two strings of a command that has a second one, which `text_hash` does not cover.
 
 Strings are printable, so it is in none of them.
 """

@@ -4,14 +4,20 @@ Does not import Django, sockets or drivers. Modules, from the entry point down:
 
 - `calling`: the entry point for Python
 - `commands`: applies each kind of command
-- `validation`: order validation
-- `crossing`: matches an incoming order against the book
+- `orders`, `triggers`, `lists`: places limit and market orders, orders that wait for a trigger, one-cancels-others
+- `cancels`, `replaces`: cancels and replaces open orders
 - `funding`: deposits and withdrawals
+- `settings`: status and fees of accounts, limits of instruments
+- `validation`: order validation
+- `crossing`: matches an incoming order against the book; `reckoning`: what it would take
+- `closing`: cancels orders; `icebergs`: shows orders piece by piece; `bands`: price bands
 - `funds`: balances, locks and fees
 - `events`: writes event records
 - `records`: checks command records before they are sequenced
-- `structures`: memory pools (`pools`), the order book (`book`), price levels (`prices`), hash tables (`tables`), bit
-  operations (`bits`), prefetching (`prefetch`), reading the book in price-time order (`queues`)
+- `structures`: memory pools (`pools`), the order book (`book`), orders that wait for a trigger (`waiting`), what only
+  some orders have (`extras`), price levels (`prices`), hash tables (`tables`), bit operations (`bits`), prefetching
+  (`prefetch`), reading the book in price-time order (`queues`)
+- `limits`: how much work a command may cause
 - `compiling`: how Numba compiles and caches the above
 """
 
@@ -53,6 +59,6 @@ def compile_now() -> None:
     pools = with_asset(with_instrument(empty_pools(), 0, np.zeros(1, layout.INSTRUMENT)), 0)
     open_balance(pools, 0, 0)
     first_fault(np.zeros(0, layout.COMMAND), 0, 0, 0)
-    process(np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT), pools, 0)
+    process(np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT), pools, 0, 0, 0)
     list_slots(pools, 0, 0, np.zeros(0, np.int64))
     list_levels(pools, 0, 0, np.zeros((0, 2), np.int64))

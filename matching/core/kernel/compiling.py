@@ -49,5 +49,10 @@ config.CACHE_DIR = str(CACHE_FOLDER)
 inlined = njit(forceinline=True, error_model="numpy", nogil=True, _nrt=False)
 """Decorator of functions called within the kernel: inlined into the caller, so that passing the pools is free."""
 
+called = njit(error_model="numpy", nogil=True, _nrt=False)
+"""Decorator of rare paths within the kernel: compiled once and called, which costs as much as passing the pools.
+
+Inlining them everywhere would multiply the time to compile, and slow the frequent paths down."""
+
 entry = njit(error_model="numpy", nogil=True, cache=True, _nrt=False)
 """Decorator of functions called from Python."""

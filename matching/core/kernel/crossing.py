@@ -4,68 +4,23 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.codes import AMOUNT_LIMIT
-from matching.core.kernel import events, funds
-from matching.core.kernel.compiling import inlined
-from matching.core.kernel.constants import BUY, EXPIRE_MAKER, EXPIRE_TAKER, NO_PREVENTION, SELF_TRADE, SELL
-from matching.core.kernel.structures import book, prices
+from matching.core.kernel import closing, events, funds, icebergs, limits
+from matching.core.kernel.compiling import called, inlined
+from matching.core.kernel.constants import (
+    ACCEPTED,
+    BUY,
+    EXPIRE_MAKER,
+    EXPIRE_TAKER,
+    NO_PREVENTION,
+    OVER_WORK_LIMIT,
+    SELF_TRADE,
+)
+from matching.core.kernel.structures import book, prices, waiting
 from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK
 
 ANY_QUANTITY = NO_ASK
 """Quantity of an order that is bounded by its quote budget only."""
-
-
-@inlined
-def best_opposite_level(instrument: Any, side: Any) -> Any:
-    """The best price level of the opposite side, 0 if that side is empty."""
-    ask, bid = np.int64(instrument["best_ask_level"]), np.int64(instrument["best_bid_level"])
-    return ask if side == BUY else bid
-
-
-@inlined
-def crosses(instrument: Any, side: Any, price: Any) -> Any:
-    """Whether an order at that price would match an order of the opposite side."""
-    # An empty side has best_ask NO_ASK or best_bid 0, which no limit price reaches.
-    meets_ask, meets_bid = price >= instrument["best_ask"], price <= instrument["best_bid"]
-    return meets_ask if side == BUY else meets_bid
-
-
-@inlined
-def simulate_fill(
-    pools: Any, instrument_id: Any, account: Any, side: Any, prevention: Any, limit: Any, quantity: Any
-) -> Any:
-    """(lots, cost) that an order for `quantity` lots would fill at `limit` or better, without changing the book.
-
-    `prevention` is the order's self-trade prevention. The cost is in quote units; a cost over AMOUNT_LIMIT, which no
-    balance can pay, is returned as AMOUNT_LIMIT + 1.
-    """
-    instrument = pools.instruments[instrument_id]
-    quote_unit = instrument["quote_unit"]
-    level = best_opposite_level(instrument, side)
-    lots = np.int64(0)
-    cost = np.int64(0)
-    while level != 0 and lots < quantity:
-        price = prices.price_of(pools, level)
-        if (side == BUY and price > limit) or (side == SELL and price < limit):
-            break
-        slot = np.int64(pools.levels[level]["head"])
-        while slot != 0 and lots < quantity:
-            pools.state[p.LOOKED_AT] += 1
-            maker = pools.orders[slot]
-            taken = min(quantity - lots, maker["remaining"])
-            if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
-                if prevention != EXPIRE_MAKER:
-                    return lots, cost
-                taken = np.int64(0)
-            notional = taken * price * quote_unit
-            if notional > AMOUNT_LIMIT - cost:
-                return lots, np.int64(AMOUNT_LIMIT + 1)
-            lots += taken
-            cost += notional
-            slot = np.int64(maker["next"])
-        level = prices.level_above(pools, level) if side == BUY else prices.level_below(pools, level)
-    return lots, cost
 
 
 @inlined
@@ -79,21 +34,28 @@ def match(
     side: Any,
     prevention: Any,
     limit: Any,
+    own_price: Any,
     quantity: Any,
     quote_budget: Any,
 ) -> Any:
-    """Trades an order against the book until it is filled, nothing more crosses, or self-trade prevention expires it.
+    """Trades an order against the book until it is filled, nothing more crosses, or something stops it.
 
-    `limit` is the worst acceptable price, NO_ASK for a market buy. `quote_budget` is the quote units that an order by
-    quote_quantity may spend, -1 for other orders. The order's funds are locked already.
-    Returns (count, remaining lots, remaining quote budget, whether the taker expired).
+    `limit` is the worst price at which it trades. `own_price` is the price at which a buy has locked its funds, NO_ASK
+    for one that has locked what it will pay. `quote_budget` is the quote units that an order by quote_quantity may
+    still spend or receive, -1 for other orders. The order's funds are locked already.
+    Returns (count, remaining lots, remaining quote budget, reason). The reason is ACCEPTED unless self-trade prevention
+    or the work limit stopped the order; in the first case MET_ORDER is the order that it met.
     """
     instrument = pools.instruments[instrument_id]
     quote_unit = instrument["quote_unit"]
     account = pools.traders[trader]["account"]
+    reason = ACCEPTED
+    met = np.int64(0)
+    first_price = np.int64(0)
+    last_price = np.int64(0)
     while quantity > 0:
-        level = best_opposite_level(instrument, side)
-        if level == 0 or not crosses(instrument, side, limit):
+        level = book.best_opposite_level(instrument, side)
+        if level == 0 or not book.crosses(instrument, side, limit):
             break
         price = prices.price_of(pools, level)
         slot = np.int64(pools.levels[level]["head"])
@@ -103,82 +65,92 @@ def match(
             lots = min(lots, quote_budget // (price * quote_unit))
             if lots == 0:
                 break
+        if met == limits.MAX_MET:
+            reason = OVER_WORK_LIMIT
+            break
+        met += 1
         if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
+            pools.state[p.MET_ORDER] = maker["order_id"]
             if prevention != EXPIRE_TAKER:
-                count = cancel_resting(pools, rows, count, instrument_id, slot, price, SELF_TRADE)
+                first_event = count
+                count = closing.cancel_open(pools, rows, count, instrument_id, slot, SELF_TRADE)
+                rows[first_event]["other_order_id"] = order_id
             if prevention != EXPIRE_MAKER:
-                return count, quantity, quote_budget, True
+                reason = SELF_TRADE
+                break
             continue
-        count = _trade(pools, rows, count, instrument_id, order_id, trader, side, limit, slot, price, lots)
+        if maker["extra"] != 0:
+            count = closing.cancel_partner(pools, rows, count, instrument_id, slot)
+        count = _trade(pools, rows, count, instrument_id, order_id, trader, side, own_price, slot, price, lots)
+        last_price = price
+        if first_price == 0:
+            first_price = price
         maker["filled"] += lots
         maker["remaining"] -= lots
         pools.levels[level]["quantity"] -= lots
         if maker["remaining"] == 0:
-            book.dequeue(pools, instrument, slot)
-            book.release(pools, slot)
+            if maker["extra"] == 0 or not icebergs.show_next_piece(pools, slot):
+                book.dequeue(pools, instrument, slot)
+                book.release(pools, slot)
         quantity -= lots
         if quote_budget >= 0:
             quote_budget -= lots * price * quote_unit
-    return count, quantity, quote_budget, False
+    if first_price != 0:
+        _note_trades(pools, instrument_id, first_price, last_price)
+    return count, quantity, quote_budget, reason
 
 
-@inlined
-def locked_amount(instrument: Any, side: Any, price: Any, lots: Any) -> Any:
-    """What an open order locks: quote units for a buy at its limit price, base units for a sell."""
-    quote, base = lots * price * instrument["quote_unit"], lots * instrument["lot_units"]
-    return quote if side == BUY else base
-
-
-@inlined
-def paying_balance(trader_row: Any, side: Any) -> Any:
-    quote, base = np.int64(trader_row["quote_balance"]), np.int64(trader_row["base_balance"])
-    return quote if side == BUY else base
-
-
-@inlined
-def cancel(
+@called
+def match_open(
     pools: Any,
     rows: Any,
     count: Any,
     instrument_id: Any,
-    order_id: Any,
-    trader: Any,
-    side: Any,
-    price: Any,
-    remaining: Any,
-    reason: Any,
+    slot: Any,
+    limit: Any,
+    own_price: Any,
+    quantity: Any,
 ) -> Any:
-    """Cancels an order with `remaining` open lots: unlocks their funds and writes the event."""
-    row = pools.traders[trader]
-    amount = locked_amount(pools.instruments[instrument_id], side, price, remaining)
-    funds.lock(pools, paying_balance(row, side), -amount)
-    return events.write(
+    """`match` for an open order that is in no queue: (count, remaining lots, reason)."""
+    order = pools.orders[slot]
+    order_id, trader, side = order["order_id"], np.int64(order["trader"]), np.int64(order["side"])
+    prevention = np.int64(order["self_trade_prevention"])
+    count, remaining, _, reason = match(
         pools,
         rows,
         count,
-        events.ORDER_CANCELLED,
-        side,
-        reason,
-        0,
         instrument_id,
         order_id,
-        row["account"],
-        price,
-        remaining,
-        amount,
+        trader,
+        side,
+        prevention,
+        limit,
+        own_price,
+        quantity,
+        np.int64(-1),
     )
+    return count, remaining, reason
 
 
 @inlined
-def cancel_resting(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, price: Any, reason: Any) -> Any:
-    """Cancels an order that rests in the book, and removes it."""
-    order = pools.orders[slot]
-    order_id, trader, side = order["order_id"], np.int64(order["trader"]), np.int64(order["side"])
-    remaining = order["remaining"]
-    count = cancel(pools, rows, count, instrument_id, order_id, trader, side, price, remaining, reason)
-    book.dequeue(pools, pools.instruments[instrument_id], slot)
-    book.release(pools, slot)
-    return count
+def _note_trades(pools: Any, instrument_id: Any, first_price: Any, last_price: Any) -> None:
+    """Notes the prices of one order's trades, and queues the orders that they trigger."""
+    instrument = pools.instruments[instrument_id]
+    command_sequence = pools.state[p.NEXT_COMMAND_SEQUENCE]
+    if instrument["traded_in"] != command_sequence:
+        instrument["traded_in"] = command_sequence
+        instrument["reference_price"] = instrument["last_price"]
+    instrument["last_price"] = last_price
+    lowest, highest = min(first_price, last_price), max(first_price, last_price)
+    if highest >= instrument["rise_at"] or lowest <= instrument["fall_at"]:
+        waiting.queue_triggered(pools, instrument_id, lowest, highest)
+
+
+@inlined
+def write_self_trade(pools: Any, rows: Any, count: Any, reason: Any) -> None:
+    """Completes the last event, `order_cancelled` of a taker, if self-trade prevention is its reason."""
+    if reason == SELF_TRADE:
+        rows[count - 1]["other_order_id"] = pools.state[p.MET_ORDER]
 
 
 @inlined
@@ -190,7 +162,7 @@ def _trade(
     order_id: Any,
     trader: Any,
     side: Any,
-    limit: Any,
+    own_price: Any,
     slot: Any,
     price: Any,
     lots: Any,
@@ -199,15 +171,20 @@ def _trade(
     instrument = pools.instruments[instrument_id]
     maker = pools.orders[slot]
     maker_trader = np.int64(maker["trader"])
-    taker_fee, maker_fee = instrument["taker_fee"], instrument["maker_fee"]
+    taker_row, maker_row = pools.traders[trader], pools.traders[maker_trader]
+    taker_fee, maker_fee = np.int64(taker_row["taker_fee"]), np.int64(maker_row["maker_fee"])
+    if taker_fee < 0:
+        taker_fee = np.int64(instrument["taker_fee"])
+    if maker_fee < 0:
+        maker_fee = np.int64(instrument["maker_fee"])
     base = lots * instrument["lot_units"]
     notional = lots * price * instrument["quote_unit"]
     buyer = pools.traders[trader if side == BUY else maker_trader]
     seller = pools.traders[maker_trader if side == BUY else trader]
     buyer_fee = funds.fee(base, taker_fee if side == BUY else maker_fee)
     seller_fee = funds.fee(notional, maker_fee if side == BUY else taker_fee)
-    # A limit buy locked funds at its limit price and gets the difference back; a market buy locked what it pays.
-    price_improvement = limit - price if side == BUY and limit != NO_ASK else np.int64(0)
+    # A limit buy locked funds at its own price and gets the difference back; a market buy locked what it pays.
+    price_improvement = own_price - price if side == BUY and own_price != NO_ASK else np.int64(0)
     released = lots * price_improvement * instrument["quote_unit"]
     balances = pools.balances
     paid = balances[np.int64(buyer["quote_balance"])]
@@ -218,6 +195,7 @@ def _trade(
     balances[np.int64(seller["quote_balance"])]["available"] += notional - seller_fee
     balances[np.int64(instrument["house_base"])]["available"] += buyer_fee
     balances[np.int64(instrument["house_quote"])]["available"] += seller_fee
+    instrument["trade_count"] += 1
     event = rows[count]
     count = events.write(
         pools,
@@ -229,13 +207,14 @@ def _trade(
         0,
         instrument_id,
         order_id,
-        pools.traders[trader]["account"],
+        taker_row["account"],
         price,
         lots,
         released,
     )
     event["other_order_id"] = maker["order_id"]
-    event["other_account"] = pools.traders[maker_trader]["account"]
+    event["other_account"] = maker_row["account"]
     event["buyer_fee"] = buyer_fee
     event["seller_fee"] = seller_fee
+    event["trade_number"] = instrument["trade_count"]
     return count

@@ -16,6 +16,10 @@ ORDERS_CANCELLED = int(EventKind.ORDERS_CANCELLED)
 DEPOSITED = int(EventKind.DEPOSITED)
 WITHDRAWN = int(EventKind.WITHDRAWN)
 REJECTED = int(EventKind.REJECTED)
+ORDER_TRIGGERED = int(EventKind.ORDER_TRIGGERED)
+INSTRUMENT_UPDATED = int(EventKind.INSTRUMENT_UPDATED)
+ACCOUNT_STATUS_CHANGED = int(EventKind.ACCOUNT_STATUS_CHANGED)
+ACCOUNT_FEES_CHANGED = int(EventKind.ACCOUNT_FEES_CHANGED)
 KEPT_PRIORITY = int(EventFlag.KEPT_PRIORITY)
 BY_QUOTE = int(EventFlag.BY_QUOTE)
 
@@ -55,7 +59,7 @@ def write(
     event["amount"] = amount
     event["buyer_fee"] = 0
     event["seller_fee"] = 0
-    event["taker_unlock"] = 0
+    event["trade_number"] = 0
     return count + 1
 
 

@@ -7,7 +7,14 @@ import numpy as np
 from matching.core.codes import AMOUNT_LIMIT
 from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import inlined
-from matching.core.kernel.constants import DUPLICATE_REFERENCE, INSUFFICIENT_BALANCE, INVALID_AMOUNT, SUPPLY_OVERFLOW
+from matching.core.kernel.constants import (
+    ACCOUNT_RESTRICTED,
+    DUPLICATE_REFERENCE,
+    FROZEN,
+    INSUFFICIENT_BALANCE,
+    INVALID_AMOUNT,
+    SUPPLY_OVERFLOW,
+)
 from matching.core.kernel.structures import pools as p
 from matching.core.kernel.structures import tables
 
@@ -17,10 +24,10 @@ def deposit(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     asset, account, amount = np.int64(command["instrument"]), command["account"], command["amount"]
     if amount <= 0:
         return events.reject(pools, rows, count, command, INVALID_AMOUNT)
-    if amount > AMOUNT_LIMIT - pools.supplies[asset]:
-        return events.reject(pools, rows, count, command, SUPPLY_OVERFLOW)
     if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:
         return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
+    if amount > AMOUNT_LIMIT - pools.supplies[asset]:
+        return events.reject(pools, rows, count, command, SUPPLY_OVERFLOW)
     _remember_reference(pools, command)
     pools.supplies[asset] += amount
     pools.balances[funds.get_or_create_balance(pools, account, asset)]["available"] += amount
@@ -30,6 +37,8 @@ def deposit(pools: Any, rows: Any, count: Any, command: Any) -> Any:
 @inlined
 def withdraw(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     asset, account, amount = np.int64(command["instrument"]), command["account"], command["amount"]
+    if pools.accounts[tables.find_account(pools, account)]["status"] == FROZEN:
+        return events.reject(pools, rows, count, command, ACCOUNT_RESTRICTED)
     if amount <= 0:
         return events.reject(pools, rows, count, command, INVALID_AMOUNT)
     if tables.find_reference(pools, account, np.int64(command["kind"]), command["text_hash"]) != 0:

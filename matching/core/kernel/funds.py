@@ -6,6 +6,7 @@ import numpy as np
 
 from matching.core.codes import PPM
 from matching.core.kernel.compiling import entry, inlined
+from matching.core.kernel.constants import BUY
 from matching.core.kernel.structures import pools as p
 from matching.core.kernel.structures import tables
 
@@ -53,14 +54,24 @@ def get_or_create_balance(pools: Any, account: Any, asset: Any) -> Any:
 
 
 @inlined
-def create_trader(pools: Any, account: Any, instrument_id: Any) -> Any:
-    """Creates a trader, and its account and balances where they do not exist. Returns its index in `traders`."""
+def get_or_create_account(pools: Any, account: Any) -> Any:
+    """Index of the account in `accounts`, which is created if it does not exist."""
     owner = tables.find_account(pools, account)
     if owner == 0:
         owner = pools.state[p.ACCOUNT_TOP]
         pools.state[p.ACCOUNT_TOP] += 1
-        pools.accounts[owner]["account"] = account
+        row = pools.accounts[owner]
+        row["account"] = account
+        row["maker_fee"] = -1
+        row["taker_fee"] = -1
         tables.insert(pools.account_table, tables.mix(account, 0), owner)
+    return owner
+
+
+@inlined
+def create_trader(pools: Any, account: Any, instrument_id: Any) -> Any:
+    """Creates a trader, and its account and balances where they do not exist. Returns its index in `traders`."""
+    owner = get_or_create_account(pools, account)
     instrument = pools.instruments[instrument_id]
     base = get_or_create_balance(pools, account, np.int64(instrument["base"]))
     quote = get_or_create_balance(pools, account, np.int64(instrument["quote"]))
@@ -72,8 +83,27 @@ def create_trader(pools: Any, account: Any, instrument_id: Any) -> Any:
     trader["instrument"] = instrument_id
     trader["base_balance"] = base
     trader["quote_balance"] = quote
+    row = pools.accounts[owner]
+    trader["maker_fee"] = row["maker_fee"]
+    trader["taker_fee"] = row["taker_fee"]
+    trader["status"] = row["status"]
+    trader["next"] = row["first_trader"]
+    row["first_trader"] = index
     tables.insert(pools.trader_table, tables.mix(account, instrument_id), index)
     return index
+
+
+@inlined
+def locked_amount(instrument: Any, side: Any, price: Any, lots: Any) -> Any:
+    """What an open order locks: quote units for a buy at its own price, base units for a sell."""
+    quote, base = lots * price * instrument["quote_unit"], lots * instrument["lot_units"]
+    return quote if side == BUY else base
+
+
+@inlined
+def paying_balance(trader_row: Any, side: Any) -> Any:
+    quote, base = np.int64(trader_row["quote_balance"]), np.int64(trader_row["base_balance"])
+    return quote if side == BUY else base
 
 
 @inlined

@@ -13,7 +13,7 @@ import numpy as np
 
 from matching.core import layout
 from matching.core.clients import MIGRATION_CLIENT
-from matching.core.migrations import to_2
+from matching.core.migrations import to_2, to_3
 
 if TYPE_CHECKING:
     from matching.core.engine import Engine
@@ -28,16 +28,24 @@ class Migration(NamedTuple):
     """REQUEST records of the layout before, in the form of the new one."""
     write_requests: Callable[[Any], Any]
     """REQUEST records of the new layout, in the form of the one before."""
-    read_clients: Callable[["Engine", Any], None]
-    """Sets the engine's clients to those in the header of a snapshot of the layout before."""
+    read_clients: Callable[["Engine", Any], None] | None
+    """Sets the engine's clients to those in the header of a snapshot of the layout before; None: they are in arrays."""
     carry: Callable[["Engine"], None]
     """Changes the state of an engine at the end of the old chain to that of the new layout."""
 
 
+def _unchanged(records: Any) -> Any:
+    return records
+
+
 MIGRATIONS = {
     2: Migration(to_2.REQUEST, to_2.read_requests, to_2.write_requests, to_2.read_clients, to_2.carry),
+    3: Migration(layout.REQUEST, _unchanged, _unchanged, None, to_3.carry),
 }
 """By the layout that a migration leads to."""
+
+FIRST_LAYOUT_WITH_TRIGGERS = 3
+"""Blocks of the layouts before can be read, but not executed."""
 
 OLDEST_LAYOUT = min(MIGRATIONS) - 1
 """The oldest layout that this program reads."""
@@ -54,6 +62,11 @@ def request_type(version: int) -> Any:
     """The dtype of REQUEST in that layout."""
     following = MIGRATIONS.get(version + 1)
     return following.request if following else layout.REQUEST
+
+
+def event_type(version: int) -> Any:
+    """The dtype of EVENT in that layout."""
+    return layout.EVENT if version >= FIRST_LAYOUT_WITH_TRIGGERS else to_3.EVENT
 
 
 def read_requests(records: Any, version: int) -> Any:

@@ -17,19 +17,31 @@ if TYPE_CHECKING:
     from matching.core.engine import Engine
 
 
-_ORDER_FIELDS = ("order_id", "text_hash", "self_trade_prevention", "post_only")
-"""What `Engine.open_orders` does not tell of an order, after the field to sort by."""
+_ORDER_FIELDS = ("order_id", "text_hash", "self_trade_prevention", "flags")
+"""What `Engine.open_orders` and `Engine.pending_orders` do not tell of an order, after the field to sort by."""
+_EXTRA_FIELDS = ("hidden", "visible_quantity", "held", "time_in_force", "state")
+_ACCOUNT_FIELDS = ("account", "maker_fee", "taker_fee", "status")
+_TRADER_FIELDS = ("account", "instrument", "maker_fee", "taker_fee", "own_fees")
+_PRICE_FIELDS = ("last_price", "trade_count")
 _BALANCE_FIELDS = ("account", "asset", "available", "locked")
 _REFERENCE_FIELDS = ("account", "kind", "text_hash")
 
 
 def digest_of(engine: "Engine") -> int:
-    """xxh3_64 of registry, counters, clients, open orders in the order of the book, balances and references."""
+    """xxh3_64 of registry, counters, clients, open orders in the order of the book, accounts, balances, references."""
     hasher = xxhash.xxh3_64(json.dumps(_described(engine)).encode())
     state, pools = engine.pools.state, engine.pools
     orders = pools.orders[1 : state[p.ORDER_TOP]]
+    orders = orders[orders["order_id"] != 0]
+    extras = pools.extras[orders["extra"]][np.argsort(orders["order_id"])]
+    instruments = pools.instruments[: len(engine.registry.instruments)]
+    for rows, fields in ((extras, _EXTRA_FIELDS), (instruments, _PRICE_FIELDS)):
+        for name in fields:
+            hasher.update(rows[name].tobytes())
     for rows, fields in (
-        (orders[orders["order_id"] != 0], _ORDER_FIELDS),
+        (orders, _ORDER_FIELDS),
+        (pools.accounts[1 : state[p.ACCOUNT_TOP]], _ACCOUNT_FIELDS),
+        (pools.traders[1 : state[p.TRADER_TOP]], _TRADER_FIELDS),
         (pools.balances[1 : state[p.BALANCE_TOP]], _BALANCE_FIELDS),
         (pools.references[1 : state[p.REFERENCE_TOP]], _REFERENCE_FIELDS),
     ):
@@ -58,4 +70,28 @@ def _described(engine: "Engine") -> list[Any]:
         clients.floor,
         sorted(clients.log_positions.items()),
         engine.open_orders(),
+        engine.pending_orders(),
+        _queue(engine),
+        _partners(engine),
     ]
+
+
+def _queue(engine: "Engine") -> list[int]:
+    """The ids of the triggered orders that have not acted yet, in their order."""
+    orders = engine.pools.orders
+    found = []
+    slot = int(engine.pools.state[p.QUEUE_HEAD])
+    while slot:
+        found.append(int(orders["order_id"][slot]))
+        slot = int(orders["next"][slot])
+    return found
+
+
+def _partners(engine: "Engine") -> list[tuple[int, int]]:
+    """The ids of the two open legs of each one-cancels-other."""
+    pools = engine.pools
+    orders = pools.orders[: pools.state[p.ORDER_TOP]]
+    partners = pools.extras["partner"][orders["extra"]]
+    is_leg = (orders["order_id"] != 0) & (partners != 0)
+    pairs = zip(orders["order_id"][is_leg].tolist(), orders["order_id"][partners[is_leg]].tolist(), strict=True)
+    return sorted(pair for pair in pairs if pair[0] < pair[1])

@@ -14,8 +14,8 @@ import numpy as np
 
 from matching.core.kernel.compiling import inlined
 from matching.core.kernel.constants import BUY
+from matching.core.kernel.structures import extras, prices, tables
 from matching.core.kernel.structures import pools as p
-from matching.core.kernel.structures import prices, tables
 from matching.core.layout import NO_ASK
 
 
@@ -46,7 +46,9 @@ def add_to_indexes(pools: Any, slot: Any) -> None:
     pools.page_orders[page] += 1
 
     trader = np.int64(order["trader"])
-    account = pools.accounts[np.int64(pools.traders[trader]["owner"])]
+    row = pools.traders[trader]
+    row["open_orders"] += 1
+    account = pools.accounts[np.int64(row["owner"])]
     first, last = np.int64(account["first_order"]), np.int64(account["last_order"])
     order["account_previous"] = last
     order["account_next"] = 0
@@ -56,6 +58,18 @@ def add_to_indexes(pools: Any, slot: Any) -> None:
 
     if order["text_hash"] != np.uint64(0):
         tables.insert(pools.client_order_table, tables.client_order_key(trader, order["text_hash"]), slot)
+
+
+@inlined
+def rename(pools: Any, slot: Any, text_hash: Any) -> None:
+    """Gives the order another client order id, which no other order of its trader has."""
+    order = pools.orders[slot]
+    trader = np.int64(order["trader"])
+    if order["text_hash"] != np.uint64(0):
+        tables.remove(pools.client_order_table, tables.client_order_key(trader, order["text_hash"]), slot)
+    order["text_hash"] = text_hash
+    if text_hash != np.uint64(0):
+        tables.insert(pools.client_order_table, tables.client_order_key(trader, text_hash), slot)
 
 
 @inlined
@@ -76,7 +90,9 @@ def release(pools: Any, slot: Any) -> None:
     trader = np.int64(order["trader"])
     following = np.int64(order["account_next"])
     previous = np.int64(order["account_previous"])
-    account = pools.accounts[np.int64(pools.traders[trader]["owner"])]
+    row = pools.traders[trader]
+    row["open_orders"] -= 1
+    account = pools.accounts[np.int64(row["owner"])]
     first, last = np.int64(account["first_order"]), np.int64(account["last_order"])
     account["first_order"] = following if previous == 0 else first
     account["last_order"] = previous if following == 0 else last
@@ -85,6 +101,8 @@ def release(pools: Any, slot: Any) -> None:
 
     if order["text_hash"] != np.uint64(0):
         tables.remove(pools.client_order_table, tables.client_order_key(trader, order["text_hash"]), slot)
+    if order["extra"] != 0:
+        extras.detach(pools, slot)
     order["order_id"] = 0
     order["next"] = state[p.ORDER_FREE]
     state[p.ORDER_FREE] = slot
@@ -114,6 +132,21 @@ def find_order(pools: Any, order_id: Any) -> Any:
     if page == 0:
         return np.int64(0)
     return np.int64(pools.pages[page * p.PAGE_SIZE + (order_id & (p.PAGE_SIZE - 1))])
+
+
+@inlined
+def best_opposite_level(instrument: Any, side: Any) -> Any:
+    """The best price level of the opposite side, 0 if that side is empty."""
+    ask, bid = np.int64(instrument["best_ask_level"]), np.int64(instrument["best_bid_level"])
+    return ask if side == BUY else bid
+
+
+@inlined
+def crosses(instrument: Any, side: Any, price: Any) -> Any:
+    """Whether an order at that price would match an order of the opposite side."""
+    # An empty side has best_ask NO_ASK or best_bid 0, which no limit price reaches.
+    meets_ask, meets_bid = price >= instrument["best_ask"], price <= instrument["best_bid"]
+    return meets_ask if side == BUY else meets_bid
 
 
 @inlined

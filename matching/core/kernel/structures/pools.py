@@ -36,8 +36,26 @@ ACCOUNT_TOP = 14
 TRADER_TOP = 15
 BALANCE_TOP = 16
 REFERENCE_TOP = 17
-LOOKED_AT = 18  # orders that commands of the current block looked at without writing an event
-STATE_SIZE = 24
+EXTRA_TOP = 18
+EXTRA_FREE = 19
+EXTRA_COUNT = 20
+QUEUE_HEAD = 21  # the queue of triggered orders: slots of `orders`, 0 where it is empty
+QUEUE_TAIL = 22
+FIRST_SCRATCH = 24
+"""The following are 0 between blocks."""
+LOOKED_AT = 24  # orders that commands of the current block looked at without writing an event
+PREVIOUS_ACCEPTED = 25  # 1: the command before the block's first one, of the same client, was accepted
+PAUSED = 26  # PAUSED_BEFORE or PAUSED_AFTER: the kernel waits for more memory
+COMMAND_START = 27  # while it does: events of the block before those of the current command
+AT_DEFINITION = 28  # 1: the kernel stopped at a command on reference data, which the caller applies
+INSTRUMENTS_UPDATED = 29  # instrument_update commands accepted in the block
+TRIGGERED = 30  # orders triggered in the block
+MET_ORDER = 31  # the order that the last taker met which self-trade prevention stopped
+STATE_SIZE = 32
+
+PAUSED_BEFORE = 1
+PAUSED_AFTER = 2
+"""The kernel pauses in the queue of triggered orders, before or after a command's own work."""
 
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
@@ -45,6 +63,9 @@ PAGE_SIZE = 1 << PAGE_BITS
 
 MAX_HEIGHT = 10
 """A root of this height covers every int64 price: 64 ** 11 > 2 ** 63."""
+
+NODES_FOR_A_PRICE = 2 * MAX_HEIGHT
+"""Upper limit of the nodes that one price adds to a tree: those that raise the root, and those of its path."""
 
 
 @inlined
@@ -66,7 +87,9 @@ class Pools(NamedTuple):
     traders: Array  # layout.TRADER
     balances: Array  # layout.BALANCE
     references: Array  # layout.REFERENCE
+    extras: Array  # layout.EXTRA
     instruments: Array  # layout.INSTRUMENT, by id; longer than the registry's list
+    trigger_trees: Array  # layout.TRIGGER_TREE, two for each instrument: for a rise, for a fall
     supplies: Array  # int64, by asset id; longer than the registry's list
     client_order_table: Array  # uint64
     account_table: Array
@@ -76,12 +99,15 @@ class Pools(NamedTuple):
     state: Array  # int64[STATE_SIZE]
 
 
+_TOPS = (ORDER_TOP, LEAF_TOP, NODE_TOP, PAGE_TOP, ACCOUNT_TOP, TRADER_TOP, BALANCE_TOP, REFERENCE_TOP, EXTRA_TOP)
+
+
 def empty_pools() -> Pools:
     """The memory of an engine that has applied no command."""
     state = np.zeros(STATE_SIZE, np.int64)
     for index in (NEXT_COMMAND_SEQUENCE, NEXT_EVENT_SEQUENCE):
         state[index] = 1
-    for index in (ORDER_TOP, LEAF_TOP, NODE_TOP, PAGE_TOP, ACCOUNT_TOP, TRADER_TOP, BALANCE_TOP, REFERENCE_TOP):
+    for index in _TOPS:
         state[index] = 1
     return Pools(
         orders=np.zeros(0, layout.ORDER),
@@ -96,7 +122,9 @@ def empty_pools() -> Pools:
         traders=np.zeros(0, layout.TRADER),
         balances=np.zeros(0, layout.BALANCE),
         references=np.zeros(0, layout.REFERENCE),
+        extras=np.zeros(0, layout.EXTRA),
         instruments=np.zeros(0, layout.INSTRUMENT),
+        trigger_trees=np.zeros(0, layout.TRIGGER_TREE),
         supplies=np.zeros(0, np.int64),
         client_order_table=np.zeros(0, np.uint64),
         account_table=np.zeros(0, np.uint64),
@@ -110,21 +138,22 @@ def empty_pools() -> Pools:
 def reserve(pools: Pools, commands: int) -> Pools:
     """Pools with enough room for a block of that many commands of any kind; `pools` itself if its room is enough.
 
-    A command adds at most one order to the book. An order needs at most a leaf, a path of nodes, a page of order ids, a
-    trader with its account and two balances. A deposit needs a balance and a reference.
+    A command adds at most one order. An order needs at most an extra, a leaf, a path of nodes, a page of order ids, a
+    trader with its account and two balances. A deposit needs a balance and a reference. Orders that are triggered need
+    a leaf and a path once more: the kernel pauses when there is no room for them.
     """
     s = pools.state.tolist()
-    first_prices = min(commands, len(pools.instruments))  # may need new roots up to MAX_HEIGHT, too
     room = {
         "orders": s[ORDER_COUNT] + commands + 1,
         "leaves": s[LEAF_COUNT] + commands + 1,
-        "nodes": s[NODE_COUNT] + (commands + first_prices) * MAX_HEIGHT + 1,
+        "nodes": s[NODE_COUNT] + commands * NODES_FOR_A_PRICE + 1,
         "page_orders": s[PAGE_COUNT] + (commands >> PAGE_BITS) + 3,
         "directory": ((s[NEXT_COMMAND_SEQUENCE] + commands) >> PAGE_BITS) + 1,
         "accounts": s[ACCOUNT_TOP] + commands,
         "traders": s[TRADER_TOP] + commands,
         "balances": s[BALANCE_TOP] + 2 * commands,
         "references": s[REFERENCE_TOP] + commands,
+        "extras": s[EXTRA_COUNT] + commands + 1,
     }
     short = {name: need for name, need in room.items() if need > len(getattr(pools, name))}
     return _grow(pools, short) if short else pools
@@ -185,13 +214,19 @@ def _extended(array: Array, size: int) -> Array:
 
 
 def with_instrument(pools: Pools, identity: int, record: Array) -> Pools:
-    """Adds the instrument with the next id. `record` is layout.INSTRUMENT[1]; its root, height and best_ask are set."""
+    """Adds the instrument with the next id.
+
+    `record` is layout.INSTRUMENT[1]; its tree of prices is set, and that nothing is in it or waits.
+    """
     pools = reserve(pools, 1)
     node = pools.state[NODE_TOP]
     pools.state[NODE_TOP] += 1
     pools.state[NODE_COUNT] += 1
-    record["root"], record["height"], record["best_ask"] = node, 1, layout.NO_ASK
-    pools = pools._replace(instruments=_with_room_for(pools.instruments, identity))
+    record["root"], record["height"], record["best_ask"], record["rise_at"] = node, 1, layout.NO_ASK, layout.NO_ASK
+    pools = pools._replace(
+        instruments=_with_room_for(pools.instruments, identity),
+        trigger_trees=_with_room_for(pools.trigger_trees, 2 * identity + 1),
+    )
     pools.instruments[identity : identity + 1] = record
     return pools
 

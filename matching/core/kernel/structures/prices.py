@@ -24,13 +24,16 @@ def price_of(pools: Any, level: Any) -> Any:
 
 
 @inlined
-def get_or_create_level(pools: Any, instrument: Any, price: Any) -> Any:
-    """The level of a price > 0. Creates its leaf and the nodes above if needed; the caller adds an order there."""
-    height = np.int64(instrument["height"])
+def get_or_create_level(pools: Any, tree: Any, price: Any) -> Any:
+    """The level of a price > 0 in `tree`, which has a root and a height: an instrument's book or a trigger tree.
+
+    Creates its leaf and the nodes above if needed; the caller adds an order there.
+    """
+    height = np.int64(tree["height"])
     while height < p.MAX_HEIGHT and (price >> (6 * (height + 1))) != 0:
-        _raise_root(pools, instrument)
+        _raise_root(pools, tree)
         height += 1
-    node = np.int64(instrument["root"])
+    node = np.int64(tree["root"])
     while height > 1:
         digit = (price >> (6 * height)) & 63
         child = np.int64(pools.children[node * 64 + digit])
@@ -46,10 +49,10 @@ def get_or_create_level(pools: Any, instrument: Any, price: Any) -> Any:
 
 
 @inlined
-def find_level_or_unused(pools: Any, instrument: Any, price: Any) -> Any:
+def find_level_or_unused(pools: Any, tree: Any, price: Any) -> Any:
     """The level of a price, or an unused level if it has none: a missing child is node 0, and so are its children."""
-    height = np.int64(instrument["height"])
-    node = np.int64(instrument["root"])
+    height = np.int64(tree["height"])
+    node = np.int64(tree["root"])
     while height > 0:
         node = np.int64(pools.children[node * 64 + ((price >> (6 * height)) & 63)])
         height -= 1
@@ -140,17 +143,25 @@ def mark_empty(pools: Any, level: Any) -> None:
 
 
 @inlined
-def _raise_root(pools: Any, instrument: Any) -> None:
+def _raise_root(pools: Any, tree: Any) -> None:
     """Adds a level to the tree. The old root becomes child 0 of a new root; an empty root is reused."""
-    root = np.int64(instrument["root"])
+    root = np.int64(tree["root"])
     if pools.nodes[root]["bits"] != _NO_BITS:
         node = _allocate_node(pools)
         pools.nodes[node]["parent"] = 0
         pools.nodes[node]["bits"] = ONE
         pools.children[node * 64] = root
         pools.nodes[root]["parent"] = node
-        instrument["root"] = node
-    instrument["height"] += 1
+        tree["root"] = node
+    tree["height"] += 1
+
+
+@inlined
+def new_root(pools: Any) -> Any:
+    """The root of a tree without levels, of height 1."""
+    node = _allocate_node(pools)
+    pools.nodes[node]["parent"] = 0
+    return node
 
 
 @inlined

@@ -1,0 +1,69 @@
+"""Icebergs show a part of their open lots at a time. `remaining` of an order is what it shows, `hidden` the rest."""
+
+from typing import Any
+
+import numpy as np
+
+from matching.core.kernel.compiling import called, inlined
+from matching.core.kernel.structures import extras
+
+
+@inlined
+def open_lots(pools: Any, slot: Any) -> Any:
+    """All open lots of an order, those that it does not show included."""
+    order = pools.orders[slot]
+    return order["remaining"] + pools.extras[np.int64(order["extra"])]["hidden"]
+
+
+@called
+def begin(pools: Any, slot: Any, visible_quantity: Any) -> None:
+    """Makes the order, which is in no queue, an iceberg. Its `remaining` are all of its open lots."""
+    extra = pools.extras[extras.attach(pools, slot)]
+    extra["visible_quantity"] = visible_quantity
+    show_anew(pools, slot, pools.orders[slot]["remaining"])
+
+
+@called
+def show_anew(pools: Any, slot: Any, lots: Any) -> None:
+    """Sets the open lots of an order that has an extra and is in no queue."""
+    order = pools.orders[slot]
+    extra = pools.extras[np.int64(order["extra"])]
+    shown = lots if extra["visible_quantity"] == 0 else min(extra["visible_quantity"], lots)
+    order["remaining"] = shown
+    extra["hidden"] = lots - shown
+
+
+@called
+def show_next_piece(pools: Any, slot: Any) -> Any:
+    """Shows the next piece of an order whose shown lots are gone, at the end of its level. False if nothing is left."""
+    order = pools.orders[slot]
+    extra = pools.extras[np.int64(order["extra"])]
+    if extra["hidden"] == 0:
+        return False
+    shown = min(extra["visible_quantity"], extra["hidden"])
+    extra["hidden"] -= shown
+    order["remaining"] = shown
+    level = pools.levels[np.int64(order["level"])]
+    level["quantity"] += shown
+    following = np.int64(order["next"])
+    if following != 0:  # the order is the first one of its level
+        last = np.int64(level["tail"])
+        level["head"] = following
+        pools.orders[following]["previous"] = 0
+        pools.orders[last]["next"] = slot
+        order["previous"] = last
+        order["next"] = 0
+        level["tail"] = slot
+    return True
+
+
+@called
+def reduce(pools: Any, slot: Any, lots: Any) -> None:
+    """Reduces the open lots of an order in the book to `lots`, the hidden ones first. It keeps its place."""
+    order = pools.orders[slot]
+    extra = pools.extras[np.int64(order["extra"])]
+    excess = order["remaining"] + extra["hidden"] - lots
+    from_hidden = min(excess, extra["hidden"])
+    extra["hidden"] -= from_hidden
+    order["remaining"] -= excess - from_hidden
+    pools.levels[np.int64(order["level"])]["quantity"] -= excess - from_hidden

@@ -1,0 +1,186 @@
+"""Places limit and market orders."""
+
+from typing import Any
+
+import numpy as np
+
+from matching.core.kernel import bands, closing, crossing, events, funds, icebergs, reckoning, validation
+from matching.core.kernel.compiling import called, inlined
+from matching.core.kernel.constants import (
+    ACCEPTED,
+    BUY,
+    BY_IOC,
+    FOK,
+    FOK_NOT_FILLABLE,
+    IOC,
+    MARKET,
+    NO_LIQUIDITY,
+    POST_ONLY,
+    PRICE_BAND,
+    QUOTE_QUANTITY_USED,
+    SELL,
+)
+from matching.core.kernel.structures import book, tables
+from matching.core.kernel.structures import pools as p
+from matching.core.layout import NO_ASK
+
+
+@inlined
+def place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
+    instrument_id = np.int64(command["instrument"])
+    account = command["account"]
+    side = np.int64(command["side"])
+    trader = tables.find_trader(pools, account, instrument_id)
+    reason, locked = validation.validate_order(pools, command, trader)
+    if reason != ACCEPTED:
+        return events.reject(pools, rows, count, command, reason)
+    if trader == 0:
+        trader = funds.create_trader(pools, account, instrument_id)
+    order_id = pools.state[p.NEXT_COMMAND_SEQUENCE]
+    market = command["order_type"] == MARKET
+    quote_budget = np.int64(-1)
+    flags = 0
+    quantity = command["quantity"]
+    limit = command["price"]
+    own_price = limit
+    if market:
+        limit = bands.worst_price(pools, pools.instruments[instrument_id], side)
+        own_price = np.int64(NO_ASK)
+        if command["amount"] != 0:
+            quote_budget, quantity, flags = command["amount"], np.int64(crossing.ANY_QUANTITY), events.BY_QUOTE
+    funds.lock(pools, funds.paying_balance(pools.traders[trader], side), locked)
+    count = events.write(
+        pools,
+        rows,
+        count,
+        events.ORDER_ACCEPTED,
+        side,
+        0,
+        flags,
+        instrument_id,
+        order_id,
+        account,
+        command["price"],
+        command["quantity"],
+        locked,
+    )
+    if command["time_in_force"] == FOK and not _is_fillable(pools, command):
+        return closing.cancel_rest(
+            pools, rows, count, instrument_id, order_id, trader, side, limit, quantity, FOK_NOT_FILLABLE
+        )
+    remaining = quantity
+    reason = ACCEPTED
+    if market or book.crosses(pools.instruments[instrument_id], side, limit):
+        prevention = np.int64(command["self_trade_prevention"])
+        count, remaining, quote_budget, reason = crossing.match(
+            pools,
+            rows,
+            count,
+            instrument_id,
+            order_id,
+            trader,
+            side,
+            prevention,
+            limit,
+            own_price,
+            quantity,
+            quote_budget,
+        )
+    if market:
+        if remaining == 0:
+            return count
+        return _end_market_order(
+            pools, rows, count, instrument_id, order_id, trader, side, remaining, quote_budget, locked, reason
+        )
+    if remaining == 0:
+        return count
+    if reason == ACCEPTED and command["time_in_force"] == IOC:
+        reason = BY_IOC
+    if reason != ACCEPTED:
+        count = closing.cancel_rest(pools, rows, count, instrument_id, order_id, trader, side, limit, remaining, reason)
+        crossing.write_self_trade(pools, rows, count, reason)
+        return count
+    slot = make_open(pools, command, trader, remaining)
+    if command["amount"] != 0:
+        icebergs.begin(pools, slot, command["amount"])
+    book.enqueue(pools, pools.instruments[instrument_id], slot, limit)
+    return count
+
+
+@inlined
+def make_open(pools: Any, command: Any, trader: Any, remaining: Any) -> Any:
+    """Makes the current command's order an open one, which is in no queue yet. Returns its slot."""
+    slot = book.allocate_slot(pools)
+    order = pools.orders[slot]
+    order["order_id"] = pools.state[p.NEXT_COMMAND_SEQUENCE]
+    order["remaining"] = remaining
+    order["filled"] = command["quantity"] - remaining
+    order["text_hash"] = command["text_hash"]
+    order["trader"] = trader
+    order["side"] = command["side"]
+    order["self_trade_prevention"] = command["self_trade_prevention"]
+    order["flags"] = command["flags"] & POST_ONLY
+    book.add_to_indexes(pools, slot)
+    return slot
+
+
+@called
+def _is_fillable(pools: Any, command: Any) -> Any:
+    """Whether a limit order can be filled whole at once."""
+    lots, _ = reckoning.simulate_fill(
+        pools,
+        np.int64(command["instrument"]),
+        command["account"],
+        np.int64(command["side"]),
+        np.int64(command["self_trade_prevention"]),
+        command["price"],
+        command["quantity"],
+        np.int64(-1),
+    )
+    return lots == command["quantity"]
+
+
+@called
+def _end_market_order(
+    pools: Any,
+    rows: Any,
+    count: Any,
+    instrument_id: Any,
+    order_id: Any,
+    trader: Any,
+    side: Any,
+    remaining: Any,
+    quote_budget: Any,
+    locked: Any,
+    reason: Any,
+) -> Any:
+    """Cancels the rest of a market order. `locked`: what it locked at first."""
+    instrument = pools.instruments[instrument_id]
+    if reason == ACCEPTED:
+        reason = _reason_of_market_order(instrument, side, quote_budget)
+    if quote_budget >= 0:
+        rest, flags = quote_budget, events.BY_QUOTE
+        sold = np.int64(crossing.ANY_QUANTITY) - remaining
+        unlocked = quote_budget if side == BUY else locked - sold * instrument["lot_units"]
+    else:
+        # A market buy by quantity locked exactly the cost of its fill; a sell locked its whole quantity.
+        rest, flags = remaining, 0
+        unlocked = remaining * instrument["lot_units"] if side == SELL else np.int64(0)
+    count = closing.write_cancelled(
+        pools, rows, count, instrument_id, order_id, trader, side, 0, rest, flags, unlocked, reason
+    )
+    crossing.write_self_trade(pools, rows, count, reason)
+    return count
+
+
+@inlined
+def _reason_of_market_order(instrument: Any, side: Any, quote_budget: Any) -> Any:
+    """Why nothing more matched: the order is done, or there is no maker, or the next one is outside the band."""
+    if quote_budget == 0:
+        return QUOTE_QUANTITY_USED
+    if book.best_opposite_level(instrument, side) == 0:
+        return NO_LIQUIDITY
+    best_price = instrument["best_ask"] if side == BUY else instrument["best_bid"]
+    if 0 < quote_budget < best_price * instrument["quote_unit"]:
+        return QUOTE_QUANTITY_USED
+    return PRICE_BAND
