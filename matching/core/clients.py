@@ -10,7 +10,7 @@ time (`new_id`), so a new id is above all forgotten ones. Everything here depend
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 from matching.core.errors import BadMessage
@@ -161,21 +161,23 @@ class Clients:
                 )
             changed[client_id] = (client or Client(owner)).with_part(request, 0, False)
 
-    def apply(self, requests: Iterable[Request], accepted: Iterable[bool], block: int) -> None:
+    def apply(self, requests: Iterable[Request], accepted: Sequence[int], block: int) -> None:
         """Notes the requests of a block, then forgets clients that have been idle for too long.
 
-        `accepted`: for each request, whether its last command was accepted.
+        `accepted`: for each command of the block, whether it was accepted.
         """
         left = FORGOTTEN_A_BLOCK
-        for request, is_accepted in zip(requests, accepted, strict=True):
+        end = 0
+        for request in requests:
             client_id, first_number, owner, _, count, _ = request
+            end += count
             if client_id >= FIRST_LOG_CLIENT:
                 if client_id != MIGRATION_CLIENT:
                     self.log_positions[client_id] = first_number + count - 1
             elif client_id:
                 left += 1
                 client = self.known.get(client_id) or Client(owner)
-                self._put(client_id, client.with_part(request, block, is_accepted))
+                self._put(client_id, client.with_part(request, block, bool(accepted[end - 1])))
                 if len(self._of_owner[client.owner]) > CLIENTS_OF_AN_OWNER:
                     self._forget(next(iter(self._of_owner[client.owner])))
         while left and self.known and next(iter(self.known.values())).last_block <= block - IDLE_BLOCKS:

@@ -37,7 +37,6 @@ _RESERVED_COMMANDS = 1024
 """Memory is reserved for this many commands at a time, not for each block."""
 _EVENTS_BESIDE = 64
 """Upper limit of a command's events that are not of makers or pieces it meets."""
-_COMMAND_COUNT = list(layout.REQUEST.names or ()).index("command_count")
 _FIRST_LAYOUT_WITH_OWNERS = 2
 """In layout 1, requests had no owner and no digest that could be checked."""
 
@@ -93,6 +92,19 @@ class PendingOrder(NamedTuple):
     quantity: int
 
 
+class _Scratch(NamedTuple):
+    """What the kernel tells of a block in the last items of its state: see `structures.pools`."""
+
+    looked_at: int
+    previous_accepted: int
+    paused: int
+    command_start: int
+    at_definition: int
+    instruments_updated: int
+    triggered: int
+    met_order: int
+
+
 class Engine:
     def __init__(self, *, shard: int = 0, epoch: int = 1) -> None:
         self.shard = shard
@@ -107,6 +119,7 @@ class Engine:
         self.pools = kernel.empty_pools()
         self._reserved = 0  # number of commands for which memory is reserved
         self._events = np.empty(0, layout.EVENT)
+        self._accepted = np.zeros(0, np.uint8)  # for each command of the block, 1: it was accepted
 
     def take_over_state(self, other: "Engine") -> None:
         """Takes over the state of `other`, which must not be used any more. References to this engine stay valid."""
@@ -142,16 +155,13 @@ class Engine:
         """
         self._reserve(len(commands))
         first_command, first_event = self.next_command_sequence, self.next_event_sequence
-        self._tell_whether_previous_was_accepted(requests, commands)
-        count = self._process(commands, budget)
-        state = self.pools.state
-        self.touched = count + int(state[p.LOOKED_AT])
-        if state[p.INSTRUMENTS_UPDATED]:
+        self.pools.state[p.PREVIOUS_ACCEPTED] = self._was_previous_accepted(requests)
+        count, scratch = self._process(commands, budget)
+        self.touched = count + scratch.looked_at
+        if scratch.instruments_updated:
             self._refresh_registry(count)
-        is_at_definition = bool(state[p.AT_DEFINITION])
-        state[p.FIRST_SCRATCH :] = 0
-        if is_at_definition:
-            self._apply_reference_data(commands[-1], texts, count)
+        if scratch.at_definition:
+            self._apply_reference_data(commands[-1], texts, count, len(commands) - 1)
             count += 1
         applied = self.next_command_sequence - first_command
         if applied < len(commands):
@@ -172,27 +182,31 @@ class Engine:
             layout_version=self.layout_version,
         )
         self.block_number, self.state_hash = block.number, block.hash
-        self.clients.apply(requests.tolist(), _accepted(requests, block), block.number)
+        self.clients.apply(requests.tolist(), self._accepted, block.number)
         return block
 
-    def _process(self, commands: Records, budget: int) -> int:
+    def _process(self, commands: Records, budget: int) -> tuple[int, "_Scratch"]:
         """Runs the kernel, with more memory where triggered orders need it. Returns the number of events."""
         first_command, state = self.next_command_sequence, self.pools.state
-        count = kernel.process(commands, self._events, self.pools, budget, 0, 0)
-        while state[p.PAUSED]:
+        count = kernel.process(commands, self._events, self._accepted, self.pools, budget, 0, 0)
+        scratch = _Scratch(*state[p.FIRST_SCRATCH :].tolist())
+        while scratch.paused:
             first = self.next_command_sequence - first_command
             self.pools = kernel.reserve(self.pools, len(commands) - first + _RESERVED_COMMANDS)
-            count = kernel.process(commands, self._events, self.pools, budget, first, count)
-        if state[p.TRIGGERED]:  # those orders have used memory that was reserved for commands
+            count = kernel.process(commands, self._events, self._accepted, self.pools, budget, first, count)
+            scratch = _Scratch(*state[p.FIRST_SCRATCH :].tolist())
+        if scratch.triggered:  # those orders have used memory that was reserved for commands
             self._reserved = 0
-        return count
+        state[p.FIRST_SCRATCH :] = 0
+        return count, scratch
 
-    def _tell_whether_previous_was_accepted(self, requests: Records, commands: Records) -> None:
-        """Tells the kernel of the command before the block's first one, if the first one requires it."""
-        if len(commands) and requires_previous(commands[0]):
-            (client_id, *_), *_ = [request for request in requests.tolist() if request[_COMMAND_COUNT]]
-            client = self.clients.get(client_id)
-            self.pools.state[p.PREVIOUS_ACCEPTED] = client is not None and client.accepted
+    def _was_previous_accepted(self, requests: Records) -> bool:
+        """Whether the client of the block's first command has a command before it, and that was accepted."""
+        for client_id, _, _, _, count, _ in requests[:2].tolist():
+            if count:
+                client = self.clients.get(client_id)
+                return client is not None and client.accepted
+        return False
 
     def follow(self, block: Block) -> Block:
         """Applies the commands of another engine's block with its timestamp. The caller compares the bytes.
@@ -240,9 +254,12 @@ class Engine:
             events = _most_events(self.pools.state, self._reserved)
             if events > len(self._events):
                 self._events = np.empty(events, layout.EVENT)
+            if self._reserved > len(self._accepted):
+                self._accepted = np.zeros(self._reserved, np.uint8)
         self._reserved -= commands
 
-    def _apply_reference_data(self, command: Any, texts: bytes, count: int) -> None:
+    def _apply_reference_data(self, command: Any, texts: bytes, count: int, place: int) -> None:
+        """Applies the block's last command. `count`: events before it; `place`: its index in the block."""
         kind = CommandKind(int(command["kind"]))
         start = int(command["text_offset"])
         definition = texts[start : start + int(command["text_length"])].decode("ascii")
@@ -259,6 +276,7 @@ class Engine:
         event["sequence"] = self.next_event_sequence
         event["command_sequence"] = self.next_command_sequence
         event["kind"] = _EVENT_KINDS[kind] if reason == Reason.NONE else EventKind.REJECTED
+        self._accepted[place] = reason == Reason.NONE
         event["reason"] = reason
         event["instrument"] = identity
         self.pools.state[p.NEXT_COMMAND_SEQUENCE] += 1
@@ -389,14 +407,6 @@ def _check_beginnings(requests: Records, commands: Records) -> None:
                 f"Command {start + 1} of the block requires the command before it and begins a request: no engine has "
                 "such a command at another place than the beginning of a block."
             )
-
-
-def _accepted(requests: Records, block: Block) -> list[bool]:
-    """For each request whether its last command was accepted. A refused command's last event is its `rejected`."""
-    ends = block.first_command_sequence + np.cumsum(requests["command_count"], dtype=np.int64)
-    last_events = np.searchsorted(block.events["command_sequence"], ends) - 1
-    kinds = block.events["kind"]
-    return (kinds[last_events] != EventKind.REJECTED).tolist() if len(kinds) else [False] * len(requests)
 
 
 def _most_events(state: Any, commands: int) -> int:

@@ -59,6 +59,6 @@ def compile_now() -> None:
     pools = with_asset(with_instrument(empty_pools(), 0, np.zeros(1, layout.INSTRUMENT)), 0)
     open_balance(pools, 0, 0)
     first_fault(np.zeros(0, layout.COMMAND), 0, 0, 0)
-    process(np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT), pools, 0, 0, 0)
+    process(np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT), np.zeros(0, np.uint8), pools, 0, 0, 0)
     list_slots(pools, 0, 0, np.zeros(0, np.int64))
     list_levels(pools, 0, 0, np.zeros((0, 2), np.int64))

@@ -53,8 +53,8 @@ else:
         return pools(addresses), generate
 
     @entry
-    def process_at(commands: Any, rows: Any, addresses: Any, budget: Any, first: Any, count: Any) -> Any:
-        return apply_all(commands, rows, _pools_at(addresses), budget, first, count)
+    def process_at(commands: Any, rows: Any, accepted: Any, addresses: Any, budget: Any, first: Any, count: Any) -> Any:
+        return apply_all(commands, rows, accepted, _pools_at(addresses), budget, first, count)
 
     def _addresses(pools: Pools) -> npt.NDArray[np.int64]:
         return np.array([(array.ctypes.data, len(array)) for array in pools], np.int64)
@@ -63,11 +63,11 @@ else:
     # identity check below cannot match other pools at the same address.
     _last = (empty_pools(), np.zeros((len(Pools._fields), 2), np.int64))
 
-    def process(commands: Any, rows: Any, pools: Pools, budget: int, first: int, count: int) -> int:
+    def process(commands: Any, rows: Any, accepted: Any, pools: Pools, budget: int, first: int, count: int) -> int:
         """`commands.apply_all` for Python callers: returns the number of events in `rows`."""
         global _last
         known, addresses = _last
         if known is not pools:
             addresses = _addresses(pools)
             _last = pools, addresses
-        return process_at(commands, rows, addresses, budget, first, count)  # type: ignore[no-any-return]
+        return process_at(commands, rows, accepted, addresses, budget, first, count)  # type: ignore[no-any-return]

@@ -30,8 +30,10 @@ from matching.core.kernel.structures import prefetch
 
 
 @inlined
-def apply_all(commands: Any, rows: Any, pools: Any, budget: Any, first: Any, count: Any) -> Any:
+def apply_all(commands: Any, rows: Any, accepted: Any, pools: Any, budget: Any, first: Any, count: Any) -> Any:
     """Applies COMMAND records in order, from `first` on; returns how many EVENT records `rows` holds then.
+
+    `accepted` (uint8) becomes 1 for each command that is accepted, 0 for each that is refused.
 
     It stops when the number of events written plus that of orders looked at exceeds `budget`, or when the block holds
     MAX_BLOCK_EVENTS, always after a whole command and never within a one-cancels-other; the caller sees from
@@ -65,8 +67,9 @@ def apply_all(commands: Any, rows: Any, pools: Any, budget: Any, first: Any, cou
                 if state[p.PAUSED] != 0:
                     state[p.COMMAND_START] = started
                     return count
+            own = count
             if kind == ORDER:
-                if command["flags"] & REQUIRES_PREVIOUS != 0 and _is_previous_refused(pools, rows, started, command):
+                if command["flags"] & REQUIRES_PREVIOUS != 0 and _is_previous_refused(pools, accepted, i, command):
                     count = events.reject(pools, rows, count, command, PREVIOUS_REFUSED)
                 elif command["order_type"] <= MARKET:
                     count = orders.place(pools, rows, count, command)
@@ -81,7 +84,7 @@ def apply_all(commands: Any, rows: Any, pools: Any, budget: Any, first: Any, cou
             elif kind == WITHDRAW:
                 count = funding.withdraw(pools, rows, count, command)
             elif kind == OCO:
-                if command["flags"] & REQUIRES_PREVIOUS != 0 and _is_previous_refused(pools, rows, started, command):
+                if command["flags"] & REQUIRES_PREVIOUS != 0 and _is_previous_refused(pools, accepted, i, command):
                     count = events.reject(pools, rows, count, command, PREVIOUS_REFUSED)
                 else:
                     count = lists.place_limit_leg(pools, rows, count, command, commands[i + 1])
@@ -98,6 +101,7 @@ def apply_all(commands: Any, rows: Any, pools: Any, budget: Any, first: Any, cou
             else:
                 state[p.AT_DEFINITION] = 1
                 break
+            accepted[i] = 0 if rows[own]["kind"] == events.REJECTED else 1
         state[p.PAUSED] = 0
         if state[p.QUEUE_HEAD] != 0 and kind != OCO:
             count = triggers.work_off_queue(pools, rows, count, started, len(commands) - i)
@@ -111,13 +115,13 @@ def apply_all(commands: Any, rows: Any, pools: Any, budget: Any, first: Any, cou
 
 
 @called
-def _is_previous_refused(pools: Any, rows: Any, started: Any, command: Any) -> Any:
+def _is_previous_refused(pools: Any, accepted: Any, place: Any, command: Any) -> Any:
     """Whether the command before this one, of the same client, was refused, or there is none.
 
-    `started`: events of the block before those of this command. A refused command's last event is its `rejected`.
+    `place`: the command's index in the block. Only the first one of a block can begin a request (`engine.Engine`).
     """
     if command["flags"] & EDGE_REFUSED_PREVIOUS != 0:
         return True
-    if started > 0:
-        return rows[started - 1]["kind"] == events.REJECTED
+    if place > 0:
+        return accepted[place - 1] == 0
     return pools.state[p.PREVIOUS_ACCEPTED] == 0

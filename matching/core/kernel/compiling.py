@@ -46,10 +46,17 @@ def _cache_folder() -> Path:
 CACHE_FOLDER = _cache_folder()
 config.CACHE_DIR = str(CACHE_FOLDER)
 
-inlined = njit(forceinline=True, error_model="numpy", nogil=True, _nrt=False)
+inlined = njit(
+    forceinline=True,
+    error_model="numpy",
+    nogil=True,
+    _nrt=False,
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
 """Decorator of functions called within the kernel: inlined into the caller, so that passing the pools is free."""
 
-called = njit(error_model="numpy", nogil=True, _nrt=False)
+called = njit(error_model="numpy", nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Decorator of rare paths within the kernel: compiled once and called, which costs as much as passing the pools.
 
 Inlining them everywhere would multiply the time to compile, and slow the frequent paths down."""
