@@ -53,7 +53,7 @@ def compile_now() -> None:
     """Loads the kernel from the cache. If it has to be compiled, prints a notice on standard error first."""
     if not config.DISABLE_JIT and not any(CACHE_FOLDER.rglob("calling.process_at-*.nbi")):
         sys.stderr.write(
-            "Compiling the matching kernel for this machine. This takes about half a minute and is done once.\n"
+            "Compiling the matching kernel for this machine. This takes about a minute and is done once.\n"
         )
         sys.stderr.flush()
     pools = with_asset(with_instrument(empty_pools(), 0, np.zeros(1, layout.INSTRUMENT)), 0)
