@@ -10,6 +10,13 @@ from tests.reference.engine import ReferenceExchange
 Event = dict[str, Any]
 
 
+def reference_state(reference: ReferenceExchange) -> dict[str, Any]:
+    """The reference's state in the form of `KernelExchange.state`."""
+    state = {"balances": reference.balances(), "open_orders": reference.open_orders()}
+    pending = reference.pending_orders()
+    return {**state, "pending_orders": pending} if pending else state
+
+
 class Both:
     def __init__(self) -> None:
         self.kernel, self.reference = KernelExchange(), ReferenceExchange()
@@ -28,8 +35,7 @@ class Both:
 
     def check(self) -> None:
         """Checks that both states are equal and that the invariants hold."""
-        expected = {"balances": self.reference.balances(), "open_orders": self.reference.open_orders()}
-        assert self.kernel.state() == expected
+        assert self.kernel.state() == reference_state(self.reference)
         check_invariants(self.kernel.engine, self.supplies)
 
     def restart(self) -> None:

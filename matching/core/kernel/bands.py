@@ -32,9 +32,14 @@ def bounds(pools: Any, instrument: Any) -> Any:
 
 @inlined
 def worst_price(pools: Any, instrument: Any, side: Any) -> Any:
-    """The worst price at which an order that is held to the band may trade."""
+    """The worst price at which an order that is held to the band may trade; one that no maker has if it meets nobody.
+
+    It meets nobody if the best maker is outside the band, on either side: the order ends there.
+    """
     lowest, highest = bounds(pools, instrument)
-    return highest if side == BUY else lowest
+    if side == BUY:
+        return highest if instrument["best_ask"] >= lowest else np.int64(0)
+    return lowest if instrument["best_bid"] <= highest else np.int64(NO_ASK)
 
 
 @inlined

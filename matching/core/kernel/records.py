@@ -139,7 +139,7 @@ def _fault_of(command: Any, assets: Any, instruments: Any) -> Any:
         return TIME_IN_FORCE
     if command["self_trade_prevention"] > LAST_PREVENTION:
         return SELF_TRADE_PREVENTION
-    if command["flags"] & ~_known_flags(kind) != 0:
+    if np.int64(command["flags"]) & ~_known_flags(kind) != 0:
         return FLAGS
     if command["order_id"] < 0:
         return ORDER_ID
@@ -229,7 +229,7 @@ def _is_stop_leg(commands: Any, index: Any) -> Any:
 @inlined
 def _are_values_valid(command: Any) -> Any:
     """Whether an instrument_update changes something, has valid values, and 0 where it changes nothing."""
-    flags, fees, limits = command["flags"], command["account"], command["price"]
+    flags, fees, limits = np.int64(command["flags"]), command["account"], command["price"]
     lowest, highest, min_notional = command["quantity"], command["amount"], command["order_id"]
     maker_fee, taker_fee = fees & 0xFFFFFFFF, fees >> 32
     price_band, max_open_orders = limits & 0xFFFFFFFF, limits >> 32

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.matching.both import reference_state
 from tests.matching.exchanges import KernelExchange, lines
 from tests.reference.engine import ReferenceExchange
 from tests.reference.streams import random_commands
@@ -13,7 +14,7 @@ def judge(seed: int, count: int, **options: object) -> None:
         expected = reference.submit(command)
         assert lines(kernel.submit(command)) == lines(expected), f"seed {seed}, command {number}: {command}"
         if number % 200 == 0:
-            assert kernel.state() == {"balances": reference.balances(), "open_orders": reference.open_orders()}
+            assert kernel.state() == reference_state(reference)
         if number % 1000 == 0:
             kernel.restart()
     reference.check_invariants()
