@@ -58,7 +58,9 @@ def cancel_all(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         instrument_id = np.int64(pools.traders[np.int64(order["trader"])]["instrument"])
         selected = only_instrument == NONE_ID or instrument_id == only_instrument
         if selected and pools.instruments[instrument_id]["status"] != HALTED:
-            if order["extra"] != 0:
+            if order["extra"] != 0 and cancelled + 1 == limits.MAX_MET:
+                count = closing.cancel_before_partner(pools, rows, count, instrument_id, slot, BY_USER)
+            elif order["extra"] != 0:
                 count = closing.cancel_alone(pools, rows, count, instrument_id, slot, BY_USER)
             else:
                 count = closing.cancel_open(pools, rows, count, instrument_id, slot, BY_USER)

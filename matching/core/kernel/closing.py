@@ -94,6 +94,26 @@ def cancel_alone(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: An
 
 
 @called
+def cancel_before_partner(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, reason: Any) -> Any:
+    """`cancel_alone`, after which a stop leg that stays has locked all that it needs: it keeps a part of the lock."""
+    order = pools.orders[slot]
+    partner = np.int64(pools.extras[np.int64(order["extra"])]["partner"])
+    count = cancel_alone(pools, rows, count, instrument_id, slot, reason)
+    if partner == 0 or pools.extras[np.int64(pools.orders[partner]["extra"])]["state"] == RESTING:
+        return count
+    stop = pools.orders[partner]
+    extra = pools.extras[np.int64(stop["extra"])]
+    price = extra["price"] if extra["price"] != 0 else extra["trigger_price"]
+    side = np.int64(stop["side"])
+    needed = funds.locked_amount(pools.instruments[instrument_id], side, price, stop["remaining"])
+    missing = needed - extra["held"]
+    extra["held"] = needed
+    funds.lock(pools, funds.paying_balance(pools.traders[np.int64(stop["trader"])], side), missing)
+    rows[count - 1]["amount"] -= missing
+    return count
+
+
+@called
 def _cancel_with_partner(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, reason: Any) -> Any:
     partner = np.int64(pools.extras[np.int64(pools.orders[slot]["extra"])]["partner"])
     count = cancel_alone(pools, rows, count, instrument_id, slot, reason)

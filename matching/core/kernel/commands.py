@@ -49,10 +49,12 @@ def apply_all(commands: Any, rows: Any, accepted: Any, pools: Any, budget: Any, 
     """
     state = pools.state
     large = state[p.ORDER_TOP] > prefetch.MIN_OPEN_ORDERS
+    started = count
     for i in range(first, len(commands)):
         command = commands[i]
         kind = command["kind"]
-        started = count
+        if kind != OCO_STOP:  # the two records of a one-cancels-other are one command
+            started = count
         if state[p.PAUSED] == 0:
             if (count + state[p.LOOKED_AT] > budget or count >= limits.MAX_BLOCK_EVENTS) and kind != OCO_STOP:
                 break
