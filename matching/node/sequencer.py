@@ -1,6 +1,8 @@
 """The sequencer: turns batches into blocks, which decides the total order of commands.
 
-Small batches share a block. A block ends after `block_commands` commands and after a command on reference data. A
+Small batches share a block. A block ends after `block_commands` commands, after a command on reference data, before a
+batch that begins with an order that requires its previous command, and where the engine ends it because it has many
+events. The two records of a one-cancels-other are never cut, and one more command may be in a block for them. A
 batch that was applied before is not applied again; its answer is read from the blocks in the ring. A batch that skips
 numbers is refused, and its client sends it again: an earlier batch was lost or is delayed. A batch with numbers that
 were used for another one, or with the client id of another key, is refused permanently (`matching.core.clients`).
@@ -21,8 +23,8 @@ import numpy as np
 from matching.core import layout
 from matching.core.blocks import Block, Records
 from matching.core.clients import Client, Judged
-from matching.core.codes import is_definition
-from matching.core.engine import UNLIMITED, Engine
+from matching.core.codes import CommandKind, is_definition
+from matching.core.engine import UNLIMITED, Engine, requires_previous
 from matching.storage.ring import Ring
 from matching.transport import wire
 from matching.transport.wire import Batch, Refused, Segment, encode_answer
@@ -156,13 +158,25 @@ class _Turn:
             self.repeated[index] = at
         for stop in _block_ends(batch.commands):
             while at < stop and self.costly is None:
-                upto = min(stop, at + self._block_commands - self._size)
-                self._place(index, batch, at, upto)
-                at = upto
+                upto = self._end_of_part(batch.commands, at, stop)
+                if upto > at:
+                    self._place(index, batch, at, upto)
+                    at = upto
+                else:
+                    self.seal()
             if _is_reference(batch.commands[stop - 1]):
                 self.seal()
         if at < end:
             self.unfinished.add(index)
+
+    def _end_of_part(self, commands: Records, at: int, stop: int) -> int:
+        """Where the part from `at` on ends that fits into the block; `at` if the block must be sealed before it."""
+        if self._parts and requires_previous(commands[at]):
+            return at
+        upto = min(stop, at + self._block_commands - self._size)
+        if upto < stop and int(commands["kind"][upto]) == CommandKind.OCO_STOP:
+            upto += 1 if upto == at + 1 and not self._parts else -1
+        return upto
 
     def _already_applied(self, index: int, batch: Batch) -> int | None:
         """How many of the batch's first commands were applied before; None if it is not taken now."""
@@ -194,16 +208,19 @@ class _Turn:
         self._parts.append(_Part(index, batch, at, commands, texts))
         self._size += upto - at
         self._taken[batch.client] = batch.owner, batch.first_number + upto - 1
-        if self._size == self._block_commands:
+        if self._size >= self._block_commands:
             self.seal()
 
     def seal(self) -> None:
-        """Makes a block from the parts so far, if there are any."""
+        """Makes blocks from the parts so far: one, unless the engine ends it earlier."""
         parts = self._parts
-        if not parts:
-            return
         self._parts, self._size = [], 0
         self._taken.clear()
+        while parts:
+            parts = self._make_block(parts)
+
+    def _make_block(self, parts: list[_Part]) -> list[_Part]:
+        """Returns the parts that are not in the block, none when the budget is used up."""
         commands, texts = _joined(parts)
         requests = np.frombuffer(
             self._mark + b"".join([_REQUEST.pack(*part.request) for part in parts]),
@@ -213,7 +230,11 @@ class _Turn:
         block = self._engine.apply(requests, commands, texts, now_ns, self.budget)
         self._ring.hold(block)
         self.blocks.append(block)
-        parts = self._charge(parts, block)
+        parts, rest = _divided(parts, block.command_count)
+        self._answer_all(parts, block)
+        return rest if self._charge(parts, rest) else []
+
+    def _answer_all(self, parts: list[_Part], block: Block) -> None:
         if len(parts) == 1:
             self._answer(parts[0], block, block.first_command_sequence, block.events)
             return
@@ -222,22 +243,14 @@ class _Turn:
         for part, sequence, start, stop in zip(parts, sequences.tolist(), bounds, bounds[1:], strict=False):
             self._answer(part, block, sequence, block.events[start:stop])
 
-    def _charge(self, parts: list[_Part], block: Block) -> list[_Part]:
-        """Subtracts from the budget what the block touched. Returns the parts of it that were applied."""
+    def _charge(self, parts: list[_Part], rest: list[_Part]) -> bool:
+        """Subtracts from the budget what the last block touched. False if it is used up: then `rest` is unfinished."""
         is_exceeded = self._engine.touched > self.budget
         self.budget -= self._engine.touched
-        if not is_exceeded:
-            return parts
-        applied: list[_Part] = []
-        left = block.command_count
-        for part in parts:
-            if left < len(part.commands):
-                self.unfinished.add(part.batch_index)
-            if left > 0:
-                self.costly = part.batch_index
-                applied.append(part._replace(commands=part.commands[:left]))
-            left -= len(part.commands)
-        return applied
+        if is_exceeded:
+            self.costly = parts[-1].batch_index
+            self.unfinished.update(part.batch_index for part in rest)
+        return not is_exceeded
 
     def _answer(self, part: _Part, block: Block, sequence: int, events: Records) -> None:
         number = part.batch.first_number + part.at
@@ -312,6 +325,22 @@ def _block_ends(commands: Records) -> list[int]:
 
 def _is_reference(command: np.void) -> bool:
     return bool(is_definition(int(command["kind"])))
+
+
+def _divided(parts: list[_Part], count: int) -> tuple[list[_Part], list[_Part]]:
+    """The parts of the first `count` commands, and of those after them."""
+    for place, part in enumerate(parts):
+        if count < len(part.commands):
+            if not count:
+                return parts[:place], parts[place:]
+            first = part._replace(commands=part.commands[:count])
+            commands, texts = _cut(part.commands[count:], part.texts)
+            return [*parts[:place], first], [
+                part._replace(at=part.at + count, commands=commands, texts=texts),
+                *parts[place + 1 :],
+            ]
+        count -= len(part.commands)
+    return parts, []
 
 
 def _cut(commands: Records, texts: bytes) -> tuple[Records, bytes]:
