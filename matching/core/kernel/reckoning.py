@@ -69,7 +69,10 @@ def _take_level(pools: Any, level: Any, account: Any, prevention: Any, most: Any
             if prevention != EXPIRE_MAKER:
                 return taken, met, True
         else:
-            taken += min(most - taken, maker["remaining"])
+            given = min(most - taken, maker["remaining"])
+            taken += given
+            if given < maker["remaining"]:
+                return taken, met, True
             if maker["extra"] != 0:
                 extra = pools.extras[np.int64(maker["extra"])]
                 hidden += extra["hidden"]
@@ -106,7 +109,11 @@ def _take_pieces(pools: Any, level: Any, account: Any, prevention: Any, most: An
                     return taken, met, True
                 met += 1
                 left = extra["hidden"] - rounds * extra["visible_quantity"]
-                taken += min(most - taken, min(left, extra["visible_quantity"]))
+                shown = min(left, extra["visible_quantity"])
+                given = min(most - taken, shown)
+                taken += given
+                if given < shown:
+                    return taken, met, True
                 is_left = True
             slot = np.int64(maker["next"])
         rounds += 1
