@@ -11,7 +11,6 @@ from matching.core import layout, snapshots
 from matching.core.engine import Engine
 from matching.workloads.btc_usd import DEFINITIONS
 
-
 _CLIENT = 1
 
 
