@@ -31,7 +31,7 @@ class Chain:
         """Applies commands, except those that the edge refuses. The last block ends with the last command."""
         for command in commands:
             self._builder.add(command)
-            if self._builder.ends_block or len(self._builder) == block_size:
+            if self._builder.ends_block or len(self._builder) >= block_size:
                 self.end_block()
         if len(self._builder):
             self.end_block()

@@ -55,6 +55,13 @@ def without_blocks(summary: str) -> str:
     return dumps({name: value for name, value in fields.items() if name not in ("block", "state_hash")})
 
 
+def without_met_order(event: str) -> str:
+    """A vector does not name the order that a self-trade met."""
+    fields = json.loads(event)
+    fields.pop("other_order_id", None)
+    return dumps(fields)
+
+
 def replayed(lines: list[str], block_size: int = 512, snapshot_at: int | None = None) -> list[str]:
     return [dumps(event) for event in replay(lines, block_size=block_size, snapshot_at=snapshot_at)]
 
@@ -83,7 +90,7 @@ def malformed(line: int, command: str | None = None) -> str:
 def test_a_vector_gives_the_same_bytes_from_genesis_and_from_a_snapshot(name: str, block_size: int) -> None:
     lines, (*events, summary) = lines_of_vector(name), expected_of(name)
     *found, found_summary = replayed(lines, block_size)
-    assert found == events
+    assert list(map(without_met_order, found)) == events
     assert without_blocks(found_summary) == summary
     middle = json.loads(summary)["commands"] // 2
     assert replayed(lines, block_size, snapshot_at=middle) == [*found, found_summary]
@@ -120,7 +127,7 @@ def test_the_command_prints_a_vector_or_writes_it_to_a_file(tmp_path: Path) -> N
     printed = run(commands_of("every_rule_1"))
     assert (printed.returncode, printed.stderr) == (0, "")
     *lines, last = printed.stdout.splitlines()
-    assert lines == events
+    assert list(map(without_met_order, lines)) == events
     assert without_blocks(last) == summary
 
     written = run(commands_of("every_rule_1"), "--events", file, "--snapshot-at", 300)
