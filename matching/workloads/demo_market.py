@@ -23,6 +23,9 @@ _MOMENTUM = 0.97  # share of the drift that remains after each command
 _MEAN_REVERSION = 2e-5  # towards the start price
 _IMPACT = 0.5e-4  # relative change of the fair price by a taker's trade of typical size
 _MAX_RATIO = 4.0  # the fair price stays between start / 4 and start × 4
+_ICEBERG_SHARE = 0.1  # of a maker's new orders
+_PIECES = 5  # of an iceberg
+_PLACING = ("order", "oco")
 _SIDES = ("buy", "sell")
 
 
@@ -121,7 +124,7 @@ class Market:
         quote = book.quotes.get((account, side, level))
         if quote is None:
             quote = self._add_quote(account, book, side, level, price, quantity)
-            return _new_order(quote, self_trade_prevention="expire_maker")
+            return _new_order(quote, self_trade_prevention="expire_maker", **self._iceberg(book, quantity))
         if quote.pending or not quote.order_id:
             return self._taker_command(book)
         quote.pending = True
@@ -132,6 +135,13 @@ class Market:
             # A smaller quantity at the same price keeps time priority.
             return _command_on(quote, "replace", price=quote.price, quantity=max(1, quote.quantity - quantity // 8))
         return _command_on(quote, "replace", price=price, quantity=quantity)
+
+    def _iceberg(self, book: Book, quantity: int) -> Command:
+        """Makers hide most of some large orders."""
+        visible = quantity // _PIECES
+        if visible < book.instrument.min_quantity or not self._chance(_ICEBERG_SHARE):
+            return {}
+        return {"visible_quantity": book.instrument.lot.text(visible)}
 
     def _target(self, book: Book, account: int, side: str, level: int) -> int:
         """A maker's price: each maker has its own distance of 1.5 to 4 basis points, plus 1.5 for each level."""
@@ -156,11 +166,38 @@ class Market:
             quote = Quote(account, book, side, 0, "", price, lots)
             return _new_order(quote, time_in_force="fok" if style < 0.45 else "ioc")
         level = LEVELS + self._names
-        resting_price = price if style < 0.95 else self._target(book, MAKERS[0], side, 0)
-        return _new_order(self._add_quote(account, book, side, level, resting_price, lots))
+        if style < 0.94:
+            resting_price = price if style < 0.92 else self._target(book, MAKERS[0], side, 0)
+            return _new_order(self._add_quote(account, book, side, level, resting_price, lots))
+        if style < 0.97:
+            return self._trigger_order(self._add_quote(account, book, side, level, price, lots))
+        return self._oco(self._add_quote(account, book, side, level, self._beyond(book, side), lots))
+
+    def _trigger_order(self, quote: Quote) -> Command:
+        """An order that waits for the price to rise (buy) or to fall (sell): with or without a price."""
+        trigger = {"trigger_price": self._trigger_price(quote.book, quote.side)}
+        if self._chance(0.5):
+            return _new_order(quote, order_type="stop_loss_limit", **trigger)
+        stop = _new_order(quote, order_type="stop_loss", **trigger)
+        del stop["price"]
+        return stop
+
+    def _oco(self, quote: Quote) -> Command:
+        """A limit order away from the fair price, and a stop order on the other side of it."""
+        oco = _new_order(quote, command="oco", trigger_price=self._trigger_price(quote.book, quote.side))
+        del oco["order_type"]
+        return oco
+
+    def _trigger_price(self, book: Book, side: str) -> str:
+        return book.instrument.tick.text(self._beyond(book, _opposite(side)))
+
+    def _beyond(self, book: Book, side: str) -> int:
+        """A price below (buy) or above (sell) the fair price by 10 to 40 basis points."""
+        distance = (10 + 30 * self._rng.random()) * 1e-4
+        return max(1, round(book.fair * (1 - distance if side == "buy" else 1 + distance)))
 
     def _market_size(self, book: Book, side: str, lots: int) -> Command:
-        if side == "buy" and self._chance(0.4):
+        if self._chance(0.4 if side == "buy" else 0.1):
             cents = round(lots * book.fair * book.lot_tick_dollars * 100)
             return {"quote_quantity": f"{cents // 100}.{cents % 100:02}" if cents >= 100 else "1"}
         return {"quantity": book.instrument.lot.text(lots)}
@@ -179,7 +216,7 @@ class Market:
 
     def _note(self, event: Mapping[str, Any], command: Command, quote: Quote | None) -> None:
         kind = event["event"]
-        if kind == "order_accepted" and quote is not None:
+        if kind == "order_accepted" and quote is not None and event["client_order_id"] == quote.name:
             quote.order_id = event["order_id"]
             self._by_order[quote.order_id] = quote
         elif kind == "trade":
@@ -205,9 +242,9 @@ class Market:
         book.fair *= 1 + (_IMPACT if event["taker_side"] == "buy" else -_IMPACT) * size * 0.5
 
     def _note_reject(self, reason: str, command: Command, quote: Quote | None) -> None:
-        if quote is not None and (command["command"] == "order" or reason == "unknown_order"):
+        if quote is not None and (command["command"] in _PLACING or reason == "unknown_order"):
             self._remove_quote(quote)
-        if reason == "insufficient_balance" and command["command"] in ("order", "replace"):
+        if reason == "insufficient_balance" and command["command"] in (*_PLACING, "replace"):
             instrument = self.books[command["symbol"]].instrument
             side = quote.side if quote is not None else command["side"]
             asset = instrument.quote if side == "buy" else instrument.base
@@ -233,6 +270,10 @@ class Market:
     def _new_name(self, kind: str) -> str:
         self._names += 1
         return f"{kind}-{self._tag}-{self._names}"
+
+
+def _opposite(side: str) -> str:
+    return "sell" if side == "buy" else "buy"
 
 
 def _side_bias(book: Book) -> float:

@@ -37,6 +37,8 @@ class Listing:
             "min_notional": "1",
             "maker_fee": 200,
             "taker_fee": 500,
+            "price_band": 100_000,
+            "max_open_orders": 200,
         }
 
 

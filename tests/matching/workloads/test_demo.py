@@ -102,12 +102,18 @@ def test_the_same_seed_gives_the_same_market() -> None:
 def test_the_market_has_every_kind_of_event() -> None:
     commands, events, _, _ = traded(1, 3000)
     kinds = Counter(command["command"] for command in commands)
-    assert kinds.keys() == {"order", "cancel", "cancel_all", "replace", "deposit", "withdraw"}
+    assert kinds.keys() == {"order", "oco", "cancel", "cancel_all", "replace", "deposit", "withdraw"}
     types = Counter((one.get("order_type"), one.get("time_in_force")) for one in commands if one["command"] == "order")
-    assert types.keys() == {("limit", None), ("limit", "ioc"), ("limit", "fok"), ("market", None)}
+    assert types.keys() == {
+        *(("limit", None), ("limit", "ioc"), ("limit", "fok"), ("market", None)),
+        *(("stop_loss", None), ("stop_loss_limit", None)),
+    }
+    assert any("visible_quantity" in one for one in commands)
+    assert {one["side"] for one in commands if "quote_quantity" in one} == {"buy", "sell"}
     happened = Counter(event["event"] for event in events)
     assert happened["trade"] > 300
     assert happened["rejected"] < 60
+    assert happened["order_triggered"] > 3
     assert len({event["symbol"] for event in events if event["event"] == "trade"}) == len(demo_venue.LISTINGS)
 
 
@@ -119,9 +125,12 @@ def test_no_command_of_the_market_is_refused_at_the_edge() -> None:
 def test_the_market_knows_its_open_orders_from_their_events() -> None:
     _, _, market, exchange = traded(2, 1500)
     quotes = {quote.order_id: quote for book in market.books.values() for quote in book.quotes.values()}
-    open_orders = {order.order_id: order for order in exchange.engine.open_orders()}
-    assert quotes.keys() == open_orders.keys()
-    assert all(quotes[known].quantity == order.remaining for known, order in open_orders.items())
+    resting = {order.order_id: order.remaining for order in exchange.engine.open_orders()}
+    waiting = {order.order_id: order.quantity for order in exchange.engine.pending_orders()}
+    assert resting.keys() <= quotes.keys(), "it knows all but the stop legs of ocos"
+    assert {known: quote.quantity for known, quote in quotes.items()} == {
+        known: lots for known, lots in (resting | waiting).items() if known in quotes
+    }
 
 
 def test_prices_stay_in_a_plausible_range() -> None:
