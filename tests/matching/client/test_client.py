@@ -71,6 +71,53 @@ def test_results_of_refused_commands_keep_their_position(client: Client) -> None
     ]
 
 
+def test_an_oco_is_one_command_with_the_events_of_both_legs(client: Client) -> None:
+    client.call([*DEFINITIONS, deposit(1, "a")])
+    oco = {
+        "command": "oco",
+        "account": 1,
+        "symbol": "BTC-USD",
+        "side": "sell",
+        "quantity": "0.5",
+        "price": "110",
+        "trigger_price": "90",
+        "client_order_id": "l",
+        "stop_client_order_id": "s",
+        "list_client_order_id": "both",
+    }
+    large = {**oco, "quantity": "9", "client_order_id": None, "stop_client_order_id": None}
+    placed, poor, malformed, after = client.call([oco, large, {**oco, "side": 1}, order(1, "sell", "100")])
+    assert [event["client_order_id"] for event in placed.events] == ["l", "s"]
+    assert [event["order_list_id"] for event in placed.events] == [placed.command_sequence] * 2
+    assert placed.rejected is None
+    assert [(event["command"], event["reason"]) for event in poor.events] == [
+        ("oco", "insufficient_balance"),
+        ("oco", "previous_refused"),
+    ]
+    assert (poor.command_sequence, poor.rejected) == (7, "insufficient_balance")
+    assert (malformed.command_sequence, malformed.rejected) == (None, "malformed")
+    assert after.command_sequence == 9
+
+
+@pytest.mark.parametrize("batch_commands", [1, 2, 512])
+def test_a_command_can_require_the_one_before_it_in_the_same_call(running_leader: Running, batch_commands: int) -> None:
+    needs = {**order(1, "sell", "100.00"), "quantity": "0.01", "requires_previous": True}
+    poor, wrong, free = order(9, "sell", "1.00"), order(1, "up", "1.00"), {**needs, "requires_previous": False}
+    no_name = {**free, "symbol": "NO-NE"}
+    with Client(running_leader.commands, batch_commands=batch_commands) as client:
+        client.call([*DEFINITIONS, deposit(1, "a")])
+        results = client.call(
+            [needs, needs, free, needs, needs, poor, needs, free, needs, wrong, needs, no_name, needs]
+        )
+        (alone,) = client.call([needs])
+    refused, previous = "insufficient_balance", "previous_refused"
+    assert [result.rejected for result in results] == [
+        *(previous, previous, None, None, None, refused, previous, None, None),
+        *("invalid_side", previous, "unknown_symbol", previous),
+    ]
+    assert alone.rejected == previous, "each call is a request of its own"
+
+
 def test_many_commands_go_in_many_batches_and_come_back_in_order(running_leader: Running) -> None:
     with Client(running_leader.commands, batch_commands=7) as client:
         results = client.call([*DEFINITIONS, *trading(500)])

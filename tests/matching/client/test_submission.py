@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +205,41 @@ class TestJournal:
         again = self.run(running_leader, Journal.resume(path, file), file)
         assert (again.sent, again.accepted, again.rejected, again.latencies_us) == (89, 85, 4, [])
         assert running_leader.parts.engine.next_command_sequence == 1 + 86
+
+    @pytest.mark.parametrize("batch_commands", [1, 3, 100])
+    @pytest.mark.parametrize("step", range(1, 12))
+    def test_an_order_requires_the_line_before_it_also_after_resuming(
+        self, running_leader: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, batch_commands: int
+    ) -> None:
+        free = {**order(1, "sell", "100.00"), "quantity": "0.01"}
+        needs, oco = {**free, "requires_previous": True}, {**free, "command": "oco", "trigger_price": "50"}
+        poor = {**free, "quantity": "99"}
+        commands = [*DEFINITIONS, deposit(1, "t"), needs, "no", needs, free, oco, needs, poor, needs, {}, needs, oco]
+        commands += [{**oco, "requires_previous": True}, {**oco, "quantity": "99"}, needs]
+        file = tmp_path / "commands.jsonl"
+        file.write_text("".join(json.dumps(command) + "\n\n" for command in commands))
+        path, write, written, told = path_for(tmp_path, file), Journal._write, 0, list[Refused]()
+
+        def die(journal: Journal, record: dict[str, object]) -> None:
+            nonlocal written
+            written += 1
+            write(journal, record)
+            if written == step:
+                raise Killed
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "_write", die)
+            with suppress(Killed):
+                self.run(running_leader, Journal.begin(path, file), file, told, batch_commands=batch_commands)
+        done = self.run(running_leader, Journal.resume(path, file), file, told, batch_commands=batch_commands)
+        found = {(one.line, one.command, one.reason) for one in told}
+        assert found == {
+            *((11, None, "malformed"), (13, "order", "previous_refused"), (21, "order", "insufficient_balance")),
+            *((23, "order", "previous_refused"), (25, None, "malformed"), (27, "order", "previous_refused")),
+            *((33, "oco", "insufficient_balance"), (35, "order", "previous_refused")),
+        }
+        assert (done.sent, done.accepted, done.rejected, done.forgotten) == (18, 10, 8, 0)
+        assert running_leader.parts.engine.next_command_sequence == 1 + 16 + 4, "four ocos, and two lines not sent"
 
     def test_a_record_that_was_torn_is_left_out(self, running_leader: Running, file: Path) -> None:
         path = path_for(file.parent, file)
