@@ -72,7 +72,7 @@ def test_results_of_refused_commands_keep_their_position(client: Client) -> None
 
 
 def test_an_oco_is_one_command_with_the_events_of_both_legs(client: Client) -> None:
-    client.call([*DEFINITIONS, deposit(1, "a")])
+    client.call([*DEFINITIONS, deposit(1, "a", amount="2")])
     oco = {
         "command": "oco",
         "account": 1,
@@ -105,7 +105,7 @@ def test_a_command_can_require_the_one_before_it_in_the_same_call(running_leader
     poor, wrong, free = order(9, "sell", "1.00"), order(1, "up", "1.00"), {**needs, "requires_previous": False}
     no_name = {**free, "symbol": "NO-NE"}
     with Client(running_leader.commands, batch_commands=batch_commands) as client:
-        client.call([*DEFINITIONS, deposit(1, "a")])
+        client.call([*DEFINITIONS, deposit(1, "a", amount="2")])
         results = client.call(
             [needs, needs, free, needs, needs, poor, needs, free, needs, wrong, needs, no_name, needs]
         )
@@ -461,9 +461,9 @@ def test_a_client_switches_to_the_promoted_follower() -> None:
 def test_a_request_applied_by_the_old_leader_is_answered_by_the_new_one_and_not_applied_again() -> None:
     with leader_and_follower(MemoryHistory()) as (leading, first, second):
         with Client(first.commands, client_id=77) as client:
-            done = client.call([*DEFINITIONS, deposit(1, "a")])
+            done = client.call([*DEFINITIONS, deposit(1, "a", amount="2")])
         until(lambda: second.parts.ring.last == first.parts.ring.last, "the follower to catch up")
         leading.close()
         promoted(second.commands)
         with Client([first.commands, second.commands], client_id=77) as client:
-            assert client.call([*DEFINITIONS, deposit(1, "a")]) == done
+            assert client.call([*DEFINITIONS, deposit(1, "a", amount="2")]) == done
