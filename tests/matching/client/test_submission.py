@@ -214,22 +214,8 @@ class TestJournal:
         free = {**order(1, "sell", "100.00"), "quantity": "0.01"}
         needs, oco = {**free, "requires_previous": True}, {**free, "command": "oco", "trigger_price": "50"}
         poor = {**free, "quantity": "99"}
-        commands = [
-            *DEFINITIONS,
-            deposit(1, "t", amount="2"),
-            needs,
-            "no",
-            needs,
-            free,
-            oco,
-            needs,
-            poor,
-            needs,
-            {},
-            needs,
-            oco,
-        ]
-        commands += [{**oco, "requires_previous": True}, {**oco, "quantity": "99"}, needs]
+        commands = [*DEFINITIONS, deposit(1, "t", amount="2"), needs, "no", needs, free, oco, needs, poor, needs]
+        commands += [{}, needs, oco, {**oco, "requires_previous": True}, {**oco, "quantity": "99"}, needs]
         file = tmp_path / "commands.jsonl"
         file.write_text("".join(json.dumps(command) + "\n\n" for command in commands))
         path, write, written, told = path_for(tmp_path, file), Journal._write, 0, list[Refused]()
