@@ -55,7 +55,7 @@ def flags_of(edge: Edge, *commands: object) -> list[int]:
     builder = BatchBuilder(edge)
     for command in commands:
         builder.add(command)
-    flags: list[int] = builder.take()[0]["post_only"].tolist()
+    flags: list[int] = builder.take()[0]["flags"].tolist()
     return flags
 
 
@@ -107,7 +107,7 @@ def test_a_second_string_is_carried_and_not_hashed(edge: Edge) -> None:
     a = text_hash(b"a")
     assert records["text_hash"].tolist() == [a, 0, a, a] == hashes(texts, [5, 4, 3, 1])
     assert records["amount"].tolist() == [0, 0, signed(text_hash(b"b")), 0]
-    assert records["post_only"].tolist() == [0, 0, CommandFlag.NEW_NAME, 0]
+    assert records["flags"].tolist() == [0, 0, CommandFlag.NEW_NAME, 0]
 
 
 def test_no_string_can_hold_the_separator(edge: Edge) -> None:
@@ -176,4 +176,4 @@ def test_the_last_command_of_a_batch_is_the_previous_one_of_the_next_batch(edge:
         builder.add("junk" if refused else LIMIT_ORDER)
         builder.take()
         builder.add(needs)
-        assert builder.take()[0]["post_only"].tolist() == [flags]
+        assert builder.take()[0]["flags"].tolist() == [flags]
