@@ -1,6 +1,7 @@
 """Generated workloads for benchmarks: seeded streams of COMMAND records, with the commands that set them up.
 
-Two shapes: a hot book with all orders within 50 ticks of the mid price, and a deep book over ±20,000 ticks. About half
+Shapes: a hot book with all orders within 50 ticks of the mid price, a deep book over ±20,000 ticks, and a varied one,
+which is a hot book with icebergs and orders that wait for a trigger. About half
 of the commands place a resting order, 40% cancel, 10% are IOC orders that take; the share of cancels keeps the number
 of resting orders constant. The generator runs an engine of its own, one chunk behind, to know which orders are open. So
 some cancels arrive too late, as in a real market.
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from matching.client.edge import BatchBuilder, Edge
 from matching.core import layout
 from matching.core.blocks import Records
-from matching.core.codes import CommandKind, EventKind, SelfTradePrevention, Side, TimeInForce
+from matching.core.codes import CommandKind, EventKind, OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.core.engine import Engine
 from matching.core.errors import BadFile, BadMessage
 from matching.core.texts import hashes
@@ -38,6 +39,7 @@ _MAX_SUPPLY = 1 << 62
 _NEAR = 0.1  # parameter of the geometric distribution of distances near the mid price, in ticks
 _NEAR_TICKS = 50
 _CROSSED_TICKS = 5
+_PIECES = 5  # of an iceberg
 _TAKER_SHARE, _CANCEL_SHARE = 0.10, 0.40
 _MID_MOVES = 0.002
 _MAX_INSTRUMENTS = 10_000
@@ -50,14 +52,23 @@ _FLOW_LIMIT, _FLOW_CANCEL, _FLOW_IOC = 1, 2, 3
 
 
 class Shape(NamedTuple):
-    """`resting` orders within `width_ticks` of the mid price; `near` is the share of new orders close to it."""
+    """`resting` orders within `width_ticks` of the mid price; `near` is the share of new orders close to it.
+
+    `icebergs` and `triggers` are shares of the orders that do not take.
+    """
 
     resting: int
     width_ticks: int
     near: float
+    icebergs: float = 0.0
+    triggers: float = 0.0
 
 
-SHAPES = {"hot": Shape(5_000, 50, 1.0), "deep": Shape(200_000, 20_000, 0.2)}
+SHAPES = {
+    "hot": Shape(5_000, 50, 1.0),
+    "deep": Shape(200_000, 20_000, 0.2),
+    "varied": Shape(5_000, 50, 1.0, icebergs=0.1, triggers=0.1),
+}
 
 
 class Batch(NamedTuple):
@@ -142,7 +153,21 @@ class _Draws:
         commands["account"] = 1 + commands["instrument"] + self.instruments * self.rng.integers(0, rounds, count)
         commands["price"] = mids + np.where(sides == Side.SELL, away, -away)
         commands["quantity"] = self.rng.integers(1, _MAX_LOTS + 1, count)
+        if self.shape.icebergs or self.shape.triggers:
+            self._vary(commands, ~taking, mids)
         return commands
+
+    def _vary(self, commands: Records, resting: Flags, mids: Integers) -> None:
+        """Makes some of the resting orders icebergs, and some stop orders with a trigger beyond the mid price."""
+        drawn = self.rng.random(len(commands))
+        icebergs = resting & (drawn < self.shape.icebergs)
+        commands["amount"][icebergs] = -(-commands["quantity"][icebergs] // _PIECES)
+        stops = resting & (drawn >= 1 - self.shape.triggers)
+        upwards = np.where(commands["side"][stops] == Side.BUY, 1, -1)
+        beyond = self.rng.geometric(_NEAR, len(upwards))
+        commands["order_type"][stops] = OrderType.STOP_LOSS_LIMIT
+        commands["amount"][stops] = mids[stops] + upwards * beyond
+        commands["price"][stops] = commands["amount"][stops] + upwards * _CROSSED_TICKS
 
     def _distances(self, count: int, near: float) -> Integers:
         close = np.minimum(self.rng.geometric(_NEAR, count) - 1, _NEAR_TICKS - 1)
@@ -174,8 +199,9 @@ class _Model:
         trades = events[events["kind"] == EventKind.TRADE]
         for side in ("order_id", "other_order_id"):
             np.subtract.at(self.remaining, trades[side] - self.first_order_id, trades["quantity"])
-        gone = events[events["kind"] == EventKind.ORDER_CANCELLED]["order_id"] - self.first_order_id
-        self.remaining[gone] = 0
+        cancelled = events[events["kind"] == EventKind.ORDER_CANCELLED]["order_id"]
+        refused = events[events["kind"] == EventKind.REJECTED]["command_sequence"]
+        self.remaining[np.concatenate([cancelled, refused]) - self.first_order_id] = 0
         known = np.concatenate([self.open, indexes])
         self.open = known[self.remaining[known] > 0]
 

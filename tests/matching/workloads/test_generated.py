@@ -62,6 +62,19 @@ def test_a_workload_has_the_shape_of_its_description(
     assert set(refused["reason"]) <= {Reason.UNKNOWN_ORDER}
 
 
+def test_a_varied_workload_has_icebergs_and_orders_that_wait_for_a_trigger() -> None:
+    workload = generated.generate("varied", 6000, seed=3, accounts=50, resting=500)
+    engine, events = events_of(workload)
+    assert engine.open_order_count == pytest.approx(500, rel=0.1)
+    hides = sum(order.visible is not None and order.visible < order.remaining for order in engine.open_orders())
+    assert hides > 10
+    assert len(engine.pending_orders()) > 10
+    assert (events["kind"] == EventKind.ORDER_TRIGGERED).sum() > 20
+    refused = events[events["kind"] == EventKind.REJECTED]
+    assert len(refused) < 0.05 * len(workload.stream)
+    assert set(refused["reason"]) <= {Reason.UNKNOWN_ORDER, Reason.WOULD_TRIGGER_IMMEDIATELY}
+
+
 def test_the_same_seed_gives_the_same_commands() -> None:
     one, same, other = (generated.generate("hot", 3000, seed=seed, resting=300) for seed in (1, 1, 2))
     assert one.stream.commands.tobytes() == same.stream.commands.tobytes()
