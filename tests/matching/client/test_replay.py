@@ -19,7 +19,8 @@ from matching.client.replay import replay
 from matching.core import snapshots
 from matching.core.engine import Engine
 from matching.core.kernel import compile_now
-from tests.matching.small_exchange import until
+from matching.workloads.btc_usd import DEFINITIONS
+from tests.matching.small_exchange import deposit, order, until
 from tests.reference.engine import ReferenceExchange
 from tests.reference.nonsense import NONSENSE_LINES
 from tests.reference.streams import random_lines
@@ -151,6 +152,44 @@ def test_lines_of_any_kind_give_the_events_of_the_reference(seed: int) -> None:
     *found, summary = replayed(lines, 100)
     assert found == expected
     assert without_blocks(summary) == dumps(reference.summary())
+
+
+def test_a_block_ends_once_it_has_65536_events_and_the_run_goes_on() -> None:
+    cancel = dumps({"command": "cancel", "account": 1, "symbol": "BTC-USD", "order_id": 1})
+    *events, summary = replayed([*map(dumps, DEFINITIONS), *[cancel] * 65_540], 1_000_000)
+    assert len(events) == 3 + 65_540
+    assert json.loads(summary)["block"] == 3 + 2
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3])
+def test_an_oco_is_two_commands_that_no_block_and_no_snapshot_cuts(block_size: int) -> None:
+    oco = {**order(1, "sell", "110"), "command": "oco", "trigger_price": "90"}
+    lines = [*map(dumps, [*DEFINITIONS, deposit(1, "a"), oco, {**oco, "side": "no"}, oco]), dumps(order(1, "buy", "1"))]
+    plain = replayed(lines, block_size)
+    *events, summary = map(json.loads, plain)
+    assert summary["commands"] == 3 + 1 + 2 + 2 + 1
+    assert [event["line"] for event in events if event["sequence"] is None] == [6]
+    assert [event["order_list_id"] for event in events if event["event"] == "order_accepted"] == [5, 5, 7, 7]
+    assert summary["block"] == 3 + {1: 4, 2: 3, 3: 2}[block_size]
+    for snapshot_at in range(1, 10):
+        assert replayed(lines, block_size, snapshot_at) == plain
+
+
+def test_the_name_of_a_replaced_order_is_known_whatever_the_command_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after the names of closed orders were forgotten."""
+    monkeypatch.setattr(replaying, "_NAMES_KEPT", 4)
+    run = replaying._Run(block_size=1, snapshot_at=None)
+    kept, last = {**order(1, "sell", "110"), "client_order_id": "kept"}, {**order(1, "sell", "110"), "quantity": "0.1"}
+    change = {"command": "replace", "account": 1, "symbol": "BTC-USD", "price": "110", "quantity": "0.5", "order_id": 5}
+    renamed = {**change, "new_client_order_id": "new"}
+    passing = [{**last, "client_order_id": f"p{number}", "time_in_force": "ioc"} for number in range(50)]
+    commands = [*DEFINITIONS, deposit(1, "a"), kept, *passing, change, renamed, *passing, change, last]
+    commands.append({**change, "order_id": None, "client_order_id": "new"})
+    commands.append({**change, "order_id": 5 + 50 + 2 + 50 + 1 + 1})
+    events = [event for line, command in enumerate(commands, 1) for event in run.add(command, line)]
+    names = [event["client_order_id"] for event in events if event["event"] == "order_replaced"]
+    assert names == ["kept", "new", "new", "new", None]
+    assert len(run._names) <= 2 * 1 + 4 + 1
 
 
 # Files as people have them
