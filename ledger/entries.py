@@ -7,14 +7,16 @@ out and gets no number. The order is part of the stored format, because a ledger
     withdrawn        withdrawal
     order_accepted   lock
     order_replaced   lock, or unlock if the new order needs less
+    order_triggered  lock or unlock, if the triggered order needs more or less than it held
     order_cancelled  unlock
     trade            buyer: trade_debit and release (quote), trade_credit and fee (base);
                      seller: trade_debit (base), trade_credit and fee (quote); house: fee (base), fee (quote)
-    last, on the event that ends an order by quote_quantity with funds left: unlock
+    last, in blocks of record layouts 1 and 2, on the event that ends an order by quote_quantity with funds left: unlock
 """
 
 from typing import Literal, NamedTuple
 
+from matching.core import migrations
 from matching.core.blocks import Records
 from matching.core.codes import HOUSE_ACCOUNT, EventKind, Side
 from matching.core.layout import EVENT
@@ -24,7 +26,10 @@ LegKind = Literal["deposit", "withdrawal", "lock", "unlock", "trade_debit", "tra
 
 
 class EventRow(NamedTuple):
-    """One EVENT record (matching/core/layout.py) as plain integers, in the order of the record's fields."""
+    """One EVENT record (matching/core/layout.py) as plain integers, in the order of the record's fields.
+
+    The last field of the record is `trade_number`, in layouts 1 and 2 `taker_unlock`; the other one is 0.
+    """
 
     sequence: int
     command_sequence: int
@@ -42,25 +47,32 @@ class EventRow(NamedTuple):
     amount: int
     buyer_fee: int
     seller_fee: int
+    trade_number: int
     taker_unlock: int
 
 
-assert EventRow._fields == EVENT.names, "an event row has the fields of an EVENT record"
+_EARLIER_EVENT = migrations.event_type(migrations.OLDEST_LAYOUT)
+assert EventRow._fields[:-1] == EVENT.names, "an event row has the fields of an EVENT record"
+assert (*EventRow._fields[:-2], EventRow._fields[-1]) == _EARLIER_EVENT.names, "and those of an earlier one"
+_new = tuple.__new__  # creates a named tuple in half the time of calling its class
 
 
 def event_rows(records: Records) -> list[EventRow]:
     """EVENT records as rows: several times faster to read field by field than NumPy records."""
-    return [EventRow._make(record) for record in records.tolist()]
+    if records.dtype == _EARLIER_EVENT:
+        return [_new(EventRow, (*fields, 0, unlocked)) for *fields, unlocked in records.tolist()]
+    return [_new(EventRow, (*fields, 0)) for fields in records.tolist()]
 
 
 MAX_LEGS = 10
-"""Upper bound for one event: nine legs of a trade, and the unlock of the rest of a quote_quantity order."""
+"""Upper bound for one event: nine legs of a trade, and in early layouts the unlock of what an order left over."""
 
 # Plain integers: comparing with an IntEnum member costs several times as much, and this runs for every event.
 _TRADE = int(EventKind.TRADE)
 _ACCEPTED = int(EventKind.ORDER_ACCEPTED)
 _CANCELLED = int(EventKind.ORDER_CANCELLED)
 _REPLACED = int(EventKind.ORDER_REPLACED)
+_TRIGGERED = int(EventKind.ORDER_TRIGGERED)
 _DEPOSITED = int(EventKind.DEPOSITED)
 _WITHDRAWN = int(EventKind.WITHDRAWN)
 _BUY = int(Side.BUY)
@@ -81,7 +93,7 @@ def legs(event: EventRow, registry: Registry) -> list[Leg]:
     kind = event.kind
     if kind == _TRADE:
         return _trade(event, registry)
-    if kind in (_ACCEPTED, _CANCELLED, _REPLACED):
+    if kind in (_ACCEPTED, _CANCELLED, _REPLACED, _TRIGGERED):
         return _order(event, registry)
     if kind in (_DEPOSITED, _WITHDRAWN):
         return _transfer(event, registry)

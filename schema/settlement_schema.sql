@@ -115,3 +115,55 @@ BEGIN;
 --
 CREATE TABLE "signed_checkpoints" ("block_number" bigint NOT NULL, "signer" varchar(80) NOT NULL, "document" text NOT NULL, PRIMARY KEY ("block_number", "signer"));
 COMMIT;
+BEGIN;
+--
+-- Create model AccountSetting
+--
+CREATE TABLE "account_settings" ("account" bigint NOT NULL, "kind" varchar(16) NOT NULL, "symbol" varchar(32) NOT NULL, "status" varchar(16) NULL, "maker_fee" bigint NULL, "taker_fee" bigint NULL, "sequence" bigint NOT NULL, PRIMARY KEY ("account", "kind", "symbol"));
+--
+-- Remove index orders_open from order
+--
+DROP INDEX "orders_open";
+--
+-- Add field order_list_id to order
+--
+ALTER TABLE "orders" ADD COLUMN "order_list_id" bigint NULL;
+--
+-- Add field trigger_price to order
+--
+ALTER TABLE "orders" ADD COLUMN "trigger_price" bigint NULL;
+--
+-- Add field triggered_at_ns to order
+--
+ALTER TABLE "orders" ADD COLUMN "triggered_at_ns" bigint NULL;
+--
+-- Add field visible_quantity to order
+--
+ALTER TABLE "orders" ADD COLUMN "visible_quantity" bigint NULL;
+--
+-- Add field trade_number to settledtrade
+--
+ALTER TABLE "settled_trades" ADD COLUMN "trade_number" bigint NULL;
+--
+-- Alter field order_type on order
+--
+CREATE TABLE "new__orders" ("order_id" integer NOT NULL PRIMARY KEY, "account" bigint NOT NULL, "symbol" varchar(32) NOT NULL, "side" varchar(16) NOT NULL, "time_in_force" varchar(16) NOT NULL, "post_only" bool NOT NULL, "self_trade_prevention" varchar(16) NOT NULL, "client_order_id" varchar(36) NULL, "price" bigint NULL, "quantity" bigint NULL, "quote_quantity" bigint NULL, "filled" bigint NOT NULL, "remaining" bigint NOT NULL, "status" varchar(16) NOT NULL, "reason" varchar(16) NULL, "placed_at_ns" bigint NOT NULL, "updated_at_ns" bigint NOT NULL, "updated_sequence" bigint NOT NULL, "order_list_id" bigint NULL, "trigger_price" bigint NULL, "triggered_at_ns" bigint NULL, "visible_quantity" bigint NULL, "order_type" varchar(32) NOT NULL);
+INSERT INTO "new__orders" ("order_id", "account", "symbol", "side", "time_in_force", "post_only", "self_trade_prevention", "client_order_id", "price", "quantity", "quote_quantity", "filled", "remaining", "status", "reason", "placed_at_ns", "updated_at_ns", "updated_sequence", "order_list_id", "trigger_price", "triggered_at_ns", "visible_quantity", "order_type") SELECT "order_id", "account", "symbol", "side", "time_in_force", "post_only", "self_trade_prevention", "client_order_id", "price", "quantity", "quote_quantity", "filled", "remaining", "status", "reason", "placed_at_ns", "updated_at_ns", "updated_sequence", "order_list_id", "trigger_price", "triggered_at_ns", "visible_quantity", "order_type" FROM "orders";
+DROP TABLE "orders";
+ALTER TABLE "new__orders" RENAME TO "orders";
+CREATE INDEX "orders_by_account" ON "orders" ("account", "order_id");
+CREATE INDEX "orders_by_symbol" ON "orders" ("symbol", "order_id");
+--
+-- Alter field reason on order
+--
+CREATE TABLE "new__orders" ("order_id" integer NOT NULL PRIMARY KEY, "account" bigint NOT NULL, "symbol" varchar(32) NOT NULL, "side" varchar(16) NOT NULL, "order_type" varchar(32) NOT NULL, "time_in_force" varchar(16) NOT NULL, "post_only" bool NOT NULL, "self_trade_prevention" varchar(16) NOT NULL, "client_order_id" varchar(36) NULL, "price" bigint NULL, "quantity" bigint NULL, "quote_quantity" bigint NULL, "filled" bigint NOT NULL, "remaining" bigint NOT NULL, "status" varchar(16) NOT NULL, "placed_at_ns" bigint NOT NULL, "updated_at_ns" bigint NOT NULL, "updated_sequence" bigint NOT NULL, "order_list_id" bigint NULL, "trigger_price" bigint NULL, "triggered_at_ns" bigint NULL, "visible_quantity" bigint NULL, "reason" varchar(32) NULL);
+INSERT INTO "new__orders" ("order_id", "account", "symbol", "side", "order_type", "time_in_force", "post_only", "self_trade_prevention", "client_order_id", "price", "quantity", "quote_quantity", "filled", "remaining", "status", "placed_at_ns", "updated_at_ns", "updated_sequence", "order_list_id", "trigger_price", "triggered_at_ns", "visible_quantity", "reason") SELECT "order_id", "account", "symbol", "side", "order_type", "time_in_force", "post_only", "self_trade_prevention", "client_order_id", "price", "quantity", "quote_quantity", "filled", "remaining", "status", "placed_at_ns", "updated_at_ns", "updated_sequence", "order_list_id", "trigger_price", "triggered_at_ns", "visible_quantity", "reason" FROM "orders";
+DROP TABLE "orders";
+ALTER TABLE "new__orders" RENAME TO "orders";
+CREATE INDEX "orders_by_account" ON "orders" ("account", "order_id");
+CREATE INDEX "orders_by_symbol" ON "orders" ("symbol", "order_id");
+--
+-- Create index orders_open_or_waiting on field(s) order_id of model order
+--
+CREATE INDEX "orders_open_or_waiting" ON "orders" ("order_id") WHERE "status" IN ('open', 'waiting');
+COMMIT;

@@ -15,7 +15,9 @@ IDENTITY_DIGITS = 32
 SYMBOL_LENGTH = 32
 TEXT_ID_LENGTH = 36
 WORD_LENGTH = 16
-"""Sides, kinds, statuses and reasons; the longest is `cancel_only`."""
+"""Sides, kinds and statuses; the longest is `cancel_only`."""
+LONG_WORD_LENGTH = 32
+"""Order types and reasons; the longest is `insufficient_balance`."""
 SIGNER_LENGTH = 80
 """Role, hyphen and name of a key; names have at most 64 characters."""
 KIND_LENGTH = 32
@@ -78,6 +80,7 @@ class SettledTrade(models.Model):
     seller = models.BigIntegerField()
     buyer_fee = models.BigIntegerField()
     seller_fee = models.BigIntegerField()
+    trade_number = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "settled_trades"
@@ -102,7 +105,7 @@ class Order(models.Model):
     account = models.BigIntegerField()
     symbol = models.CharField(max_length=SYMBOL_LENGTH)
     side = models.CharField(max_length=WORD_LENGTH)
-    order_type = models.CharField(max_length=WORD_LENGTH)
+    order_type = models.CharField(max_length=LONG_WORD_LENGTH)
     time_in_force = models.CharField(max_length=WORD_LENGTH)
     post_only = models.BooleanField()
     self_trade_prevention = models.CharField(max_length=WORD_LENGTH)
@@ -113,17 +116,23 @@ class Order(models.Model):
     filled = models.BigIntegerField()
     remaining = models.BigIntegerField()
     status = models.CharField(max_length=WORD_LENGTH)
-    reason = models.CharField(max_length=WORD_LENGTH, null=True)
+    reason = models.CharField(max_length=LONG_WORD_LENGTH, null=True)
     placed_at_ns = models.BigIntegerField()
     updated_at_ns = models.BigIntegerField()
     updated_sequence = models.BigIntegerField()
+    trigger_price = models.BigIntegerField(null=True)
+    visible_quantity = models.BigIntegerField(null=True)
+    order_list_id = models.BigIntegerField(null=True)
+    triggered_at_ns = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "orders"
         indexes = [
             models.Index(fields=["account", "order_id"], name="orders_by_account"),
             models.Index(fields=["symbol", "order_id"], name="orders_by_symbol"),
-            models.Index(fields=["order_id"], condition=Q(status="open"), name="orders_open"),
+            models.Index(
+                fields=["order_id"], condition=Q(status__in=["open", "waiting"]), name="orders_open_or_waiting"
+            ),
         ]
 
 
@@ -155,6 +164,22 @@ class Balance(models.Model):
 
     class Meta:
         db_table = "balances"
+
+
+class AccountSetting(models.Model):
+    """The last status that an operator has set for an account, and its own fee rates, now or earlier."""
+
+    pk = models.CompositePrimaryKey("account", "kind", "symbol")
+    account = models.BigIntegerField()
+    kind = models.CharField(max_length=WORD_LENGTH)
+    symbol = models.CharField(max_length=SYMBOL_LENGTH)
+    status = models.CharField(max_length=WORD_LENGTH, null=True)
+    maker_fee = models.BigIntegerField(null=True)
+    taker_fee = models.BigIntegerField(null=True)
+    sequence = models.BigIntegerField()
+
+    class Meta:
+        db_table = "account_settings"
 
 
 class Candle(models.Model):

@@ -22,6 +22,7 @@ from matching.core.codes import (
     Side,
     TimeInForce,
     name_of,
+    order_list_id,
 )
 from matching.core.registry import Instrument, Registry
 from matching.core.texts import SEPARATOR
@@ -127,15 +128,8 @@ def _order_accepted(event: _Event) -> dict[str, Any]:
         "client_order_id": event.text or None,
         "trigger_price": instrument.tick.text(amount) if order_type in TRIGGER_TYPES else None,
         "visible_quantity": instrument.lot.text(amount) if shows_a_part else None,
-        "order_list_id": _order_list_id(kind, order_id),
+        "order_list_id": order_list_id(kind, order_id),
     }
-
-
-def _order_list_id(kind: int, order_id: int) -> int | None:
-    """The order_id of the limit leg of an oco."""
-    if kind == CommandKind.OCO:
-        return order_id
-    return order_id - 1 if kind == CommandKind.OCO_STOP else None
 
 
 def _order_triggered(event: _Event) -> dict[str, Any]:

@@ -61,6 +61,16 @@ def is_definition(kind: Any) -> Any:
     return (kind >= FIRST_REFERENCE_COMMAND) & (kind <= LAST_REFERENCE_COMMAND)
 
 
+def order_list_id(kind: int, order_id: int) -> int | None:
+    """The list of an order that a command of this kind placed: the order_id of the limit leg, None without a list.
+
+    The two legs of a one-cancels-other have consecutive ids, the limit leg first.
+    """
+    if kind == CommandKind.OCO:
+        return order_id
+    return order_id - 1 if kind == CommandKind.OCO_STOP else None
+
+
 class CommandFlag(IntEnum):
     """Bits of a command's `flags`, except for INSTRUMENT_UPDATE (see `InstrumentValue`)."""
 

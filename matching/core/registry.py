@@ -160,7 +160,9 @@ class Registry:
         self.instruments[identity] = self.instrument_by_symbol[instrument.symbol] = instrument
 
     def apply(self, kind: int, text: str) -> tuple[int, Reason]:
-        """Applies a command on reference data, given as the definition that `canonical` wrote.
+        """Applies a command on reference data, or an instrument_update that an engine has accepted.
+
+        `text` is the definition that `canonical` wrote.
 
         Returns the id of the asset or instrument and Reason.NONE, or Reason.ALREADY_EXISTS with nothing changed.
         Raises BadDefinition or KeyError for a definition that a correct edge refuses.
@@ -179,6 +181,10 @@ class Registry:
             self.add_instrument(instrument)
             return instrument.id, Reason.NONE
         instrument = self.instrument_by_symbol[definition["symbol"]]
+        if kind == CommandKind.INSTRUMENT_UPDATE:
+            names = [name_of(value) for value in InstrumentValue if name_of(value) in definition]
+            self.change_instrument(instrument.id, {name: instrument.value(name, definition[name]) for name in names})
+            return instrument.id, Reason.NONE
         self.statuses[instrument.id] = status_named(definition["status"])
         return instrument.id, Reason.NONE
 

@@ -28,6 +28,7 @@ from settlement.project.projection import EmptyTables, Projector, slices_of
 from settlement.project.rebuilding import refuse_if_dropped
 from settlement.receive.chain import stored
 from settlement.stores.base import (
+    OPEN_STATUSES,
     WHOLE,
     Candle,
     Definition,
@@ -243,7 +244,7 @@ class _Verification:
             "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
         )
         older = (order for order in projection.orders if order.order_id < first.first_command_sequence)
-        closed = [order for order in older if order.status != "open"]
+        closed = [order for order in older if order.status not in OPEN_STATUSES]
         found = {order.order_id: order for order in self._store.get_orders([order.order_id for order in closed])}
         for order in closed:
             self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
@@ -267,7 +268,7 @@ class _Verification:
         for order_id in found.keys() - placed:
             self._findings.compare_row("order", order_id, None, found[order_id])
         for order in placed.values():
-            if order.status != "open":
+            if order.status not in OPEN_STATUSES:
                 self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
 
     def _audit(self, first_sequence: int) -> TrailAudit:

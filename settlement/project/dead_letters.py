@@ -22,6 +22,7 @@ from settlement.errors import CannotRun, NotReady
 from settlement.stores.base import (
     MAX_VOLUME,
     WHOLE,
+    AccountSetting,
     Balance,
     Candle,
     Checkpoint,
@@ -202,7 +203,9 @@ def _projection(rows: dict[str, Any]) -> Projection:
         candles=[_saturated(candle) for candle in _rows(Candle, rows["candles"])],
         days=[TradingDay(date.fromisoformat(day), first, last) for day, first, last in rows["days"]],
         definitions=_rows(Definition, rows["definitions"]),
-        slice=Slice(*rows.get("slice", WHOLE)),  # letters of older versions have no slice
+        # Letters of older versions have neither settings nor a slice.
+        settings=_rows(AccountSetting, rows.get("settings", ())),
+        slice=Slice(*rows.get("slice", WHOLE)),
     )
 
 

@@ -4,8 +4,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ledger.api import EventRow
+from matching.core import migrations
 from matching.core.blocks import Block
-from matching.core.codes import EventFlag, EventKind, OrderType, Reason, SelfTradePrevention, Side, TimeInForce, name_of
+from matching.core.codes import (
+    PRICED_TYPES,
+    TRIGGER_TYPES,
+    CommandFlag,
+    EventFlag,
+    EventKind,
+    OrderType,
+    Reason,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+    name_of,
+    order_list_id,
+)
 from matching.core.layout import COMMAND
 from settlement.stores.base import Order
 
@@ -19,14 +33,20 @@ _TRADE = int(EventKind.TRADE)
 _ACCEPTED = int(EventKind.ORDER_ACCEPTED)
 _CANCELLED = int(EventKind.ORDER_CANCELLED)
 _REPLACED = int(EventKind.ORDER_REPLACED)
-_MARKET = int(OrderType.MARKET)
+_TRIGGERED = int(EventKind.ORDER_TRIGGERED)
+_LIMIT = int(OrderType.LIMIT)
+_PRICED = frozenset(map(int, PRICED_TYPES))
+_TRIGGER = frozenset(map(int, TRIGGER_TYPES))
+_QUOTE_QUANTITY_USED = _REASONS[Reason.QUOTE_QUANTITY_USED]
 
 
 assert COMMAND.names is not None
-_POST_ONLY = COMMAND.names.index("post_only")
+_KIND = COMMAND.names.index("kind")
+_FLAGS = COMMAND.names.index("flags")
 _PREVENTION = COMMAND.names.index("self_trade_prevention")
 _ORDER_TYPE = COMMAND.names.index("order_type")
 _TIME_IN_FORCE = COMMAND.names.index("time_in_force")
+_AMOUNT = COMMAND.names.index("amount")
 
 
 @dataclass(slots=True)
@@ -52,6 +72,10 @@ class OrderState:
     placed_at_ns: int
     updated_at_ns: int
     updated_sequence: int
+    trigger_price: int | None
+    visible_quantity: int | None
+    order_list_id: int | None
+    triggered_at_ns: int | None
 
     def row(self) -> Order:
         return Order(
@@ -74,31 +98,41 @@ class OrderState:
             self.placed_at_ns,
             self.updated_at_ns,
             self.updated_sequence,
+            self.trigger_price,
+            self.visible_quantity,
+            self.order_list_id,
+            self.triggered_at_ns,
         )
 
     def fill(self, lots: int, at_ns: int, sequence: int) -> None:
+        """Counts a trade. An order by quote_quantity stays open: how it ends is told by a later event."""
         self.filled += lots
-        if self.quantity is None:
-            # An order by quote_quantity never rests; if it is not filled, its cancellation follows.
-            self.status = "filled"
-        else:
+        if self.quantity is not None:
             self.remaining -= lots
             if self.remaining == 0:
                 self.status = "filled"
         self.updated_at_ns, self.updated_sequence = at_ns, sequence
 
     def cancel(self, reason: str | None, at_ns: int, sequence: int) -> None:
+        """Ends the order. One that has traded and used its quote_quantity is filled."""
         self.remaining = 0
-        self.status, self.reason = "cancelled", reason
+        self.status = "filled" if reason == _QUOTE_QUANTITY_USED and self.filled else "cancelled"
+        self.reason = reason
         self.updated_at_ns, self.updated_sequence = at_ns, sequence
 
-    def replace(self, price: int, open_lots: int, at_ns: int, sequence: int) -> None:
+    def trigger(self, at_ns: int, sequence: int) -> None:
+        self.status, self.triggered_at_ns = "open", at_ns
+        self.updated_at_ns, self.updated_sequence = at_ns, sequence
+
+    def replace(self, price: int, open_lots: int, name: str | None, at_ns: int, sequence: int) -> None:
+        """`name`: the new client order id; None: it stays."""
+        self.client_order_id = name or self.client_order_id
         self.price, self.remaining = price, open_lots
         self.quantity = self.filled + open_lots
         self.updated_at_ns, self.updated_sequence = at_ns, sequence
 
     def end_with_unspent_quote(self, at_ns: int, sequence: int) -> None:
-        """Ends an order by quote_quantity whose remaining amount is less than the price of a lot."""
+        """Ends an order by quote_quantity whose remaining amount is less than the price of a lot (layouts 1 and 2)."""
         if self.filled:
             self.updated_at_ns, self.updated_sequence = at_ns, sequence
         else:
@@ -116,7 +150,7 @@ def orders_needed(events: Iterable[EventRow]) -> set[int]:
             needed.add(event.other_order_id)
         elif kind == _ACCEPTED:
             placed.add(event.order_id)
-        elif kind in (_CANCELLED, _REPLACED):
+        elif kind in (_CANCELLED, _REPLACED, _TRIGGERED):
             needed.add(event.order_id)
         if event.taker_unlock:
             needed.add(event.command_sequence)
@@ -132,20 +166,24 @@ class OrderFold:
         self._symbols = symbols
         self._orders = orders
         self._at_ns = block.timestamp_ns
+        self._is_early = block.layout_version < migrations.FIRST_LAYOUT_WITH_TRIGGERS
 
     def apply(self, event: EventRow, touched: set[int]) -> None:
         """Applies an event; adds the ids of the changed orders to `touched`."""
         sequence, order_id, kind = event.sequence, event.order_id, event.kind
         if kind == _TRADE:
-            self._orders[order_id].fill(event.quantity, self._at_ns, sequence)
+            self._fill_taker(self._orders[order_id], event)
             self._orders[event.other_order_id].fill(event.quantity, self._at_ns, sequence)
             touched.add(event.other_order_id)
         elif kind == _ACCEPTED:
             self._orders[order_id] = self._placed(event)
         elif kind == _CANCELLED:
             self._orders[order_id].cancel(_REASONS[event.reason], self._at_ns, sequence)
+        elif kind == _TRIGGERED:
+            self._orders[order_id].trigger(self._at_ns, sequence)
         elif kind == _REPLACED:
-            self._orders[order_id].replace(event.price, event.quantity, self._at_ns, sequence)
+            name = self._new_name(event)
+            self._orders[order_id].replace(event.price, event.quantity, name, self._at_ns, sequence)
         else:
             return
         touched.add(order_id)
@@ -155,28 +193,49 @@ class OrderFold:
             self._orders[event.command_sequence].end_with_unspent_quote(self._at_ns, sequence)
             touched.add(event.command_sequence)
 
+    def _fill_taker(self, taker: OrderState, event: EventRow) -> None:
+        taker.fill(event.quantity, self._at_ns, event.sequence)
+        if taker.quantity is None and self._is_early:
+            taker.status = "filled"  # unless its cancellation follows; no event told of its end
+
+    def _command_of(self, event: EventRow) -> int:
+        """The place of the event's command in the block."""
+        return event.command_sequence - self._block.first_command_sequence
+
+    def _new_name(self, event: EventRow) -> str | None:
+        place = self._command_of(event)
+        if not self._commands[place][_FLAGS] & CommandFlag.NEW_NAME:
+            return None
+        return self._block.strings(self._block.commands[place])[1]
+
     def _placed(self, event: EventRow) -> OrderState:
-        place = event.command_sequence - self._block.first_command_sequence
+        place = self._command_of(event)
         command = self._commands[place]
+        order_type, amount = command[_ORDER_TYPE], command[_AMOUNT]
         by_quote = event.flags & EventFlag.BY_QUOTE
+        waits = order_type in _TRIGGER
         return OrderState(
             order_id=event.order_id,
             account=event.account,
             symbol=self._symbols[event.instrument],
             side=SIDES[event.side],
-            order_type=_ORDER_TYPES[command[_ORDER_TYPE]],
+            order_type=_ORDER_TYPES[order_type],
             time_in_force=_TIMES_IN_FORCE[command[_TIME_IN_FORCE]],
-            post_only=bool(command[_POST_ONLY]),
+            post_only=bool(command[_FLAGS] & CommandFlag.POST_ONLY),
             self_trade_prevention=_PREVENTIONS[command[_PREVENTION]],
             client_order_id=self._block.text(self._block.commands[place]) or None,
-            price=None if command[_ORDER_TYPE] == _MARKET else event.price,
+            price=event.price if order_type in _PRICED else None,
             quantity=None if by_quote else event.quantity,
-            quote_quantity=event.amount if by_quote else None,
+            quote_quantity=amount if by_quote else None,
             filled=0,
             remaining=0 if by_quote else event.quantity,
-            status="open",
+            status="waiting" if waits else "open",
             reason=None,
             placed_at_ns=self._at_ns,
             updated_at_ns=self._at_ns,
             updated_sequence=event.sequence,
+            trigger_price=amount if waits else None,
+            visible_quantity=amount or None if order_type == _LIMIT else None,
+            order_list_id=order_list_id(command[_KIND], event.order_id),
+            triggered_at_ns=None,
         )

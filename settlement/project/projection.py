@@ -3,24 +3,29 @@
     blocks ──▶ legs ──▶ ledger events with balances after, last balances
            ──▶ trades, 1-minute candles, trading days
            ──▶ orders (last state)
-           ──▶ definitions (assets, instruments, statuses)
+           ──▶ definitions (assets, instruments, their statuses and changed values)
+           ──▶ account settings (status, fees)
 
 Rows have absolute values, never increments, so writing a projection twice changes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
 from ledger.api import ZERO_FUNDS, BalanceKey, EventRow, Leg, Overdrawn, apply_legs, event_rows, legs
 from matching.core.blocks import Block
-from matching.core.codes import EventKind, Side
-from matching.core.registry import Registry
+from matching.core.codes import NO_FEE, NONE_ID, AccountStatus, CommandKind, EventKind, Side, name_of
+from matching.core.instrument_updates import definition_of
+from matching.core.registry import Registry, canonical
 from settlement.errors import StoreDamaged
 from settlement.project.order_states import SIDES, OrderFold, OrderState, orders_needed
 from settlement.project.recently_used import RecentlyUsed
 from settlement.stores.base import (
     MAX_VOLUME,
+    OPEN_STATUSES,
     WHOLE,
+    AccountSetting,
     Balance,
     Before,
     Candle,
@@ -44,7 +49,11 @@ _REFERENCE_EVENTS = (
     int(EventKind.ASSET_ADDED),
     int(EventKind.INSTRUMENT_ADDED),
     int(EventKind.INSTRUMENT_STATUS_CHANGED),
+    int(EventKind.INSTRUMENT_UPDATED),
 )
+_STATUS_CHANGED = int(EventKind.ACCOUNT_STATUS_CHANGED)
+_FEES_CHANGED = int(EventKind.ACCOUNT_FEES_CHANGED)
+_STATUSES = {int(status): name_of(status) for status in AccountStatus}
 
 
 class EmptyTables:
@@ -89,6 +98,7 @@ class Projector:
         self._unfinished = 0  # the command within which the last slice ended; 0: the slice ended with its block
         self._candles: dict[tuple[str, int], Candle] = {}
         self._day: TradingDay | None = None
+        self._settings: dict[tuple[int, str, str], AccountSetting] | None = {} if kept is None else None
 
     def project(self, blocks: Sequence[Block], part: Slice = WHOLE) -> Projection:
         """The projection of one or more consecutive blocks, or of a slice of a single one.
@@ -106,6 +116,7 @@ class Projector:
         candles = self._load_candles(trades, before)
         rows_before = self._before(orders, balances, candles) if self._includes_before else None
         days = self._fold_days(trades)
+        settings = self._fold_settings(row for rows in events for row in rows)
         last_block = blocks[-1]
         return Projection(
             checkpoint=Checkpoint(last_block.number, last_block.hash, last_block.epoch),
@@ -116,6 +127,7 @@ class Projector:
             candles=self._fold_candles(trades, candles),
             days=days,
             definitions=definitions,
+            settings=settings,
             before=rows_before,
             slice=part,
         )
@@ -126,12 +138,17 @@ class Projector:
         return Before([order.row() for order in orders.values()], list(balances.values()), list(candles.values()))
 
     def open_orders(self) -> list[Order]:
-        """All open orders, by order_id, of a projector that caches everything (`kept` is None)."""
+        """All open orders, also waiting ones, by order_id, of a projector that caches everything (`kept` is None)."""
         return [order.row() for _, order in sorted(self._orders.values().items())]
 
     def balances(self) -> list[Balance]:
         """All balances, by (account, asset), of a projector that caches everything (`kept` is None)."""
         return [balance for _, balance in sorted(self._balances.values().items())]
+
+    def settings(self) -> list[AccountSetting]:
+        """All account settings, by (account, kind, symbol), of a projector that caches everything (`kept` is None)."""
+        assert self._settings is not None
+        return [setting for _, setting in sorted(self._settings.items())]
 
     def base(self, checkpoint: Checkpoint) -> Projection:
         """All rows that later blocks may change, as one projection.
@@ -140,7 +157,14 @@ class Projector:
         """
         days = [self._day] if self._day else []
         candles = list(self._candles.values())
-        return Projection(checkpoint, [], self.open_orders(), [], self.balances(), candles, days, [])
+        return Projection(
+            checkpoint,
+            orders=self.open_orders(),
+            balances=self.balances(),
+            candles=candles,
+            days=days,
+            settings=self.settings(),
+        )
 
     # Definitions
 
@@ -149,9 +173,31 @@ class Projector:
         for row in rows:
             if row.kind in _REFERENCE_EVENTS:
                 command = block.commands[row.command_sequence - block.first_command_sequence]
-                definition = Definition(row.sequence, int(command["kind"]), block.text(command))
+                definition = Definition(row.sequence, int(command["kind"]), self._text_of(block, command))
                 self.registry.apply(definition.kind, definition.text)
                 yield definition
+
+    def _text_of(self, block: Block, command: Any) -> str:
+        if command["kind"] == CommandKind.INSTRUMENT_UPDATE:  # has numbers only, so that the kernel can apply it
+            return canonical(definition_of(command, self.registry.instruments[command["instrument"]]))
+        return block.text(command)
+
+    # Account settings
+
+    def _fold_settings(self, rows: Iterable[EventRow]) -> list[AccountSetting]:
+        changed = {(setting.account, setting.kind, setting.symbol): setting for setting in self._settings_in(rows)}
+        if self._settings is not None:
+            self._settings |= changed
+        return list(changed.values())
+
+    def _settings_in(self, rows: Iterable[EventRow]) -> Iterable[AccountSetting]:
+        for row in rows:
+            if row.kind == _STATUS_CHANGED:
+                yield AccountSetting(row.account, "status", "", _STATUSES[row.side], None, None, row.sequence)
+            elif row.kind == _FEES_CHANGED:
+                symbol = "" if row.instrument == NONE_ID else self.registry.instruments[row.instrument].symbol
+                rates = (None, None) if row.price == NO_FEE else (row.price, row.quantity)
+                yield AccountSetting(row.account, "fees", symbol, None, *rates, row.sequence)
 
     # Balances and ledger events
 
@@ -212,11 +258,12 @@ class Projector:
                 orders_of_block.apply(row, touched)
         # The slice may end within a command: the order which that command placed may change again, closed or not.
         unfinished = events[-1][-1].command_sequence if part.through else 0
-        kept = {number: order for number, order in orders.items() if order.status == "open" or number == unfinished}
+        is_open = {number for number, order in orders.items() if order.status in OPEN_STATUSES}
+        kept = {number: order for number, order in orders.items() if number in is_open or number == unfinished}
         self._orders.put(kept)
         earlier = self._orders.take({self._unfinished} - {unfinished})
         self._orders.forget(orders.keys() - kept.keys())
-        self._orders.forget([number for number, order in earlier.items() if order.status != "open"])
+        self._orders.forget([number for number, order in earlier.items() if order.status not in OPEN_STATUSES])
         self._unfinished = unfinished
         return [orders[order_id].row() for order_id in sorted(touched)]
 
@@ -304,6 +351,7 @@ def _trades(block: Block, rows: Iterable[EventRow], registry: Registry) -> Itera
             seller=seller,
             buyer_fee=row.buyer_fee,
             seller_fee=row.seller_fee,
+            trade_number=row.trade_number or None,
         )
 
 

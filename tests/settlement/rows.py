@@ -6,6 +6,7 @@ from typing import Any
 
 from matching.core.epochs import Epoch
 from settlement.stores.base import (
+    AccountSetting,
     Balance,
     Candle,
     Checkpoint,
@@ -41,7 +42,7 @@ def block(number: int, events: int = 10, **more: Any) -> StoredBlock:
 
 
 def trade(trade_id: int, buyer: int = 1, seller: int = 2, symbol: str = "BTC-USD", **more: Any) -> Trade:
-    row = Trade(trade_id, trade_id // 10 + 1, 10**9, symbol, 2_000_000, 5000, "buy", 6, 7, buyer, seller, 1, 2)
+    row = Trade(trade_id, trade_id // 10 + 1, 10**9, symbol, 2_000_000, 5000, "buy", 6, 7, buyer, seller, 1, 2, 3)
     return row._replace(**more)
 
 
@@ -77,6 +78,17 @@ def entry(event_sequence: int, leg: int = 0, account: int = 1, asset: str = "BTC
 
 def balance(account: int, asset: str = "BTC", available: int = 10, sequence: int = 1) -> Balance:
     return Balance(account, asset, available, 5, sequence)
+
+
+def account_status(account: int, status: str = "frozen", sequence: int = 1) -> AccountSetting:
+    return AccountSetting(account, "status", "", status, None, None, sequence)
+
+
+def account_fees(
+    account: int, fees: tuple[int, int] | None, symbol: str = "BTC-USD", sequence: int = 1
+) -> AccountSetting:
+    """`fees`: maker's and taker's; None: taken away."""
+    return AccountSetting(account, "fees", symbol, None, *(fees or (None, None)), sequence)
 
 
 def candle(minute: int, last_trade_id: int = 8, symbol: str = "BTC-USD", close: int = 3) -> Candle:

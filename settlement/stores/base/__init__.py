@@ -23,7 +23,9 @@ from settlement.stores.base.key_registers import KeyRegisterStore, StoredRegiste
 from settlement.stores.base.lookups import LookupStore
 from settlement.stores.base.projections import (
     MAX_VOLUME,
+    OPEN_STATUSES,
     WHOLE,
+    AccountSetting,
     Balance,
     Before,
     Candle,
@@ -44,7 +46,9 @@ __all__ = [
     "IDENTITY_BYTES",
     "MAX_VOLUME",
     "NOTHING_YET",
+    "OPEN_STATUSES",
     "WHOLE",
+    "AccountSetting",
     "Balance",
     "Before",
     "BlockStore",

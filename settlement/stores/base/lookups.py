@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Protocol
 
-from settlement.stores.base.projections import Balance, Candle, LedgerEvent, Order, Trade, TradingDay
+from settlement.stores.base.projections import AccountSetting, Balance, Candle, LedgerEvent, Order, Trade, TradingDay
 
 
 class LookupStore(Protocol):
@@ -31,7 +31,7 @@ class LookupStore(Protocol):
         """Ordered by order_id, oldest first; the next page begins at the last order_id + 1."""
 
     def open_orders(self) -> Iterator[Order]:
-        """Yields the open orders in order of order_id, reading a few at a time."""
+        """Yields the open orders, waiting ones too, in order of order_id, reading a few at a time."""
 
     def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
         """Ordered by (event_sequence, leg)."""
@@ -45,6 +45,11 @@ class LookupStore(Protocol):
         """Yields balances in order of (account, asset), reading a few at a time."""
 
     def balances_of(self, account: int) -> list[Balance]: ...
+
+    def account_settings(self) -> Iterator[AccountSetting]:
+        """Yields those of all accounts in order of (account, kind, symbol), reading a few at a time."""
+
+    def account_settings_of(self, account: int) -> list[AccountSetting]: ...
 
     def candles(self, symbol: str, limit: int) -> list[Candle]:
         """The newest `limit` minutes, oldest of them first."""

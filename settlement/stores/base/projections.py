@@ -29,6 +29,10 @@ class Trade(NamedTuple):
     seller: int
     buyer_fee: int  # base units
     seller_fee: int  # quote units
+    trade_number: int | None = None  # 1, 2, 3, … within the instrument; None: of a block before record layout 3
+
+
+OPEN_STATUSES = ("open", "waiting")
 
 
 class Order(NamedTuple):
@@ -41,16 +45,20 @@ class Order(NamedTuple):
     post_only: bool
     self_trade_prevention: str
     client_order_id: str | None
-    price: int | None  # ticks; None: market
+    price: int | None  # ticks; None: a type without a price
     quantity: int | None  # lots, filled and open; None: quote_quantity is set
     quote_quantity: int | None  # quote units
     filled: int  # lots
-    remaining: int  # lots open
-    status: str  # "open", "filled", "cancelled"
-    reason: str | None  # why cancelled
+    remaining: int  # lots open; 0 for an order by quote_quantity
+    status: str  # "open", "waiting" (for its trigger), "filled", "cancelled"
+    reason: str | None  # why cancelled; of an order by quote_quantity, why it ended
     placed_at_ns: int
     updated_at_ns: int
     updated_sequence: int  # the event that set this state
+    trigger_price: int | None = None  # ticks
+    visible_quantity: int | None = None  # lots
+    order_list_id: int | None = None  # order_id of the limit leg, for both legs of a one-cancels-other
+    triggered_at_ns: int | None = None
 
 
 class LedgerEvent(NamedTuple):
@@ -74,6 +82,18 @@ class Balance(NamedTuple):
     asset: str
     available: int
     locked: int
+    sequence: int  # the event that set it
+
+
+class AccountSetting(NamedTuple):
+    """What an operator has set for an account: its status, or its own fee rates."""
+
+    account: int
+    kind: str  # "status" or "fees"
+    symbol: str  # the instrument of the fees; "": all instruments, and for a status
+    status: str | None  # "active", "no_trading", "frozen"; None: fees
+    maker_fee: int | None  # ppm; None: a status, or fees that were taken away
+    taker_fee: int | None
     sequence: int  # the event that set it
 
 
@@ -126,8 +146,8 @@ WHOLE = Slice(0, 0)
 class Projection(NamedTuple):
     """The rows that consecutive blocks, or a slice of one block, write; they are written as one batch.
 
-    `orders`, `balances`, `candles` and `days` have only the last state, one row per key. `before` is set for a store
-    that is not atomic; it is None for other stores and for batches that do not come from a projector.
+    `orders`, `balances`, `candles`, `days` and `settings` have only the last state, one row per key. `before` is set
+    for a store that is not atomic; it is None for other stores and for batches that do not come from a projector.
     """
 
     checkpoint: Checkpoint
@@ -138,6 +158,7 @@ class Projection(NamedTuple):
     candles: Sequence[Candle] = ()
     days: Sequence[TradingDay] = ()
     definitions: Sequence[Definition] = ()
+    settings: Sequence[AccountSetting] = ()
     before: Before | None = None
     slice: Slice = WHOLE  # of the checkpoint's block
 
@@ -181,8 +202,8 @@ class ProjectionStore(Protocol):
     def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
         """Resets the projections to `base.checkpoint`: deletes rows set by this or a later event, writes `base`.
 
-        `base` has all balances, all open orders and the current candles as they were before that event. If this fails
-        in between, the `projected` checkpoint is 0; then call `drop_projections`.
+        `base` has all balances, all open orders, all account settings and the current candles as they were before that
+        event. If this fails in between, the `projected` checkpoint is 0; then call `drop_projections`.
         """
 
     def projected(self) -> Checkpoint: ...

@@ -6,7 +6,7 @@ contract's tuples. Every select gives the partition key; none filters or counts.
 
 from collections.abc import Sequence
 
-from settlement.stores.base import Balance, Candle, Definition, Order, StoredBlock, Trade
+from settlement.stores.base import AccountSetting, Balance, Candle, Definition, Order, StoredBlock, Trade
 
 BLOCK = ", ".join(StoredBlock._fields)
 BLOCK_HEAD = ", ".join(StoredBlock._fields[:-1])
@@ -17,6 +17,7 @@ LEDGER_EVENT = (
     "available_after, locked_after"
 )
 BALANCE = ", ".join(Balance._fields)
+ACCOUNT_SETTING = ", ".join(AccountSetting._fields)
 CANDLE = ", ".join(Candle._fields)
 DEFINITION = ", ".join(Definition._fields)
 
@@ -43,13 +44,13 @@ PUT_BLOCK_PART = insert("engine_block_parts", "shard, number, hash, part, parts,
 PUT_TRADE = insert(
     "settled_trades",
     "shard, trade_date, bucket, trade_id, block_number, timestamp_ns, price, quantity, maker_order_id, taker_order_id, "
-    "buyer, seller, buyer_fee, seller_fee, symbol, taker_side",
+    "buyer, seller, buyer_fee, seller_fee, symbol, taker_side, trade_number",
 )
 PUT_ORDER = insert(
     "orders",
     "shard, bucket, order_id, account, filled, remaining, placed_at_ns, updated_at_ns, updated_sequence, price, "
     "quantity, quote_quantity, symbol, side, order_type, time_in_force, post_only, self_trade_prevention, "
-    "client_order_id, status, reason",
+    "client_order_id, status, reason, trigger_price, visible_quantity, order_list_id, triggered_at_ns",
 )
 PUT_OPEN_ORDER = insert("open_orders", "shard, bucket, order_id")
 DROP_OPEN_ORDER = "DELETE FROM open_orders USING TIMESTAMP ? WHERE shard = ? AND bucket = ? AND order_id = ?"
@@ -61,6 +62,9 @@ PUT_LEDGER_EVENT = insert(
     "available_after, locked_after, asset, kind",
 )
 PUT_BALANCE = insert("balances", "shard, bucket, account, available, locked, sequence, asset")
+PUT_ACCOUNT_SETTING = insert(
+    "account_settings", "shard, bucket, account, kind, symbol, status, maker_fee, taker_fee, sequence"
+)
 PUT_CANDLE = insert(
     "candles", "shard, symbol, month, minute_ns, open, high, low, close, volume, trade_count, last_trade_id"
 )
@@ -85,6 +89,7 @@ WRITES = (
     PUT_ACCOUNT_ORDER,
     PUT_LEDGER_EVENT,
     PUT_BALANCE,
+    PUT_ACCOUNT_SETTING,
     PUT_CANDLE,
     PUT_TRADING_DAY,
     PUT_DEFINITION,
@@ -169,6 +174,8 @@ LEDGER_BEFORE = f"SELECT {LEDGER_EVENT} {_OF_LEDGER} AND asset = ? AND (event_se
 _OF_BALANCES = f"SELECT {BALANCE} FROM balances WHERE shard = ? AND bucket = ?"
 BALANCES_OF = f"{_OF_BALANCES} AND account = ?"
 BALANCES_AFTER = f"{_OF_BALANCES} AND (account, asset) > (?, ?) LIMIT ?"
+ACCOUNT_SETTINGS = f"SELECT {ACCOUNT_SETTING} FROM account_settings WHERE shard = ? AND bucket = ?"
+ACCOUNT_SETTINGS_OF = f"{ACCOUNT_SETTINGS} AND account = ?"
 CANDLES = f"SELECT {CANDLE} FROM candles WHERE shard = ? AND symbol = ? AND month = ?"
 GET_CANDLES = f"{CANDLES} AND minute_ns IN ?"
 NEWEST_CANDLES = f"{CANDLES} LIMIT ?"
@@ -194,6 +201,7 @@ DROP_ACCOUNT_TRADES = drop("trades_by_account", ("shard", "account", "month", "p
 DROP_ACCOUNT_ORDERS = drop("orders_by_account", ("shard", "account", "month", "part"), "order_id >= ?")
 DROP_LEDGER = drop("ledger_events", ("shard", "account", "month", "part", "asset"), "event_sequence >= ?")
 DROP_BALANCES = drop("balances", ("shard", "bucket"))
+DROP_ACCOUNT_SETTINGS = drop("account_settings", ("shard", "bucket"))
 DROP_ORDER = drop("orders", ("shard", "bucket", "order_id"))
 DROP_OPEN_ORDERS = drop("open_orders", ("shard", "bucket"))
 DROP_CANDLES = drop("candles", ("shard", "symbol", "month"), "minute_ns >= ?")

@@ -15,6 +15,7 @@ from settlement import metrics
 from settlement.stores.base import (
     IDENTITY_BYTES,
     NOTHING_YET,
+    AccountSetting,
     Balance,
     Candle,
     Checkpoint,
@@ -43,7 +44,7 @@ from settlement.stores.scylla.keys import BUCKET_SIZE, INT64_MIN, MAX_GENERATION
 from settlement.stores.scylla.read.accounts import Accounts
 from settlement.stores.scylla.read.lookups import Blocks, Candles, Orders, Trades
 from settlement.stores.scylla.signed_documents import SignedDocuments
-from settlement.stores.scylla.tables.schema import statements
+from settlement.stores.scylla.tables.schema import added_column, statements
 from settlement.stores.scylla.write.resets import ProjectionReset
 from settlement.stores.scylla.write.rows import Rows
 from settlement.stores.scylla.write.undo import Overlay, TablesAtCheckpoint, UndoLog
@@ -103,9 +104,19 @@ class ScyllaStore(SignedDocuments, SingleInserts):
 
     def init(self) -> None:
         check_replication(self._session)
-        for statement in statements(self._session.access.keyspace, self._session.access.replication):
+        keyspace = self._session.access.keyspace
+        for statement in statements(keyspace, self._session.access.replication):
             self._session.run_plain(statement)
+        for column in self._session.columns_to_add():
+            self._add_column(added_column(keyspace, column))
         self._dead_letters.init()
+
+    def _add_column(self, statement: str) -> None:
+        try:
+            self._session.run_plain(statement)
+        except StoreRejected:
+            if statement in (added_column(self._session.access.keyspace, c) for c in self._session.columns_to_add()):
+                raise  # otherwise another process has just added it
 
     def ping(self) -> None:
         self.appended()
@@ -365,6 +376,12 @@ class ScyllaStore(SignedDocuments, SingleInserts):
 
     def balances_of(self, account: int) -> list[Balance]:
         return self._accounts.balances_of(account)
+
+    def account_settings(self) -> Iterator[AccountSetting]:
+        return self._accounts.settings()
+
+    def account_settings_of(self, account: int) -> list[AccountSetting]:
+        return self._accounts.settings_of(account)
 
     def candles(self, symbol: str, limit: int) -> list[Candle]:
         return self._candles.newest(symbol, limit)

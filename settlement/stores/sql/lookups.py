@@ -7,7 +7,7 @@ from itertools import count, islice
 from typing import Any, TypeVar
 
 from matching.core.hashes import hash_value
-from settlement.stores.base import Balance, Candle, LedgerEvent, Order, StoredBlock, Trade, TradingDay
+from settlement.stores.base import AccountSetting, Balance, Candle, LedgerEvent, Order, StoredBlock, Trade, TradingDay
 from settlement.stores.block_parts import joined, may_have_parts
 from settlement.stores.sql import statements as sql
 from settlement.stores.sql.session import Row, Session
@@ -162,6 +162,17 @@ class SqlLookups:
         if not is_int64(account):
             return []
         return [Balance._make(row) for row in self._session.rows(sql.BALANCES_OF, [account])]
+
+    def account_settings(self) -> Iterator[AccountSetting]:
+        page = self._session.rows(sql.FIRST_ACCOUNT_SETTINGS, [PAGE])
+        while page:
+            yield from map(AccountSetting._make, page)
+            page = self._session.rows(sql.NEXT_ACCOUNT_SETTINGS, [*page[-1][:3], PAGE])
+
+    def account_settings_of(self, account: int) -> list[AccountSetting]:
+        if not is_int64(account):
+            return []
+        return [AccountSetting._make(row) for row in self._session.rows(sql.ACCOUNT_SETTINGS_OF, [account])]
 
     def candles(self, symbol: str, limit: int) -> list[Candle]:
         return [Candle._make(row) for row in reversed(self._session.rows(sql.NEWEST_CANDLES, [symbol, limit]))]

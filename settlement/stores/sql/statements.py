@@ -10,6 +10,8 @@ from typing import NamedTuple, get_args, get_type_hints
 
 from matching.core.epochs import Epoch
 from settlement.stores.base import (
+    OPEN_STATUSES,
+    AccountSetting,
     Balance,
     Candle,
     DeadLetter,
@@ -35,6 +37,7 @@ LEDGER_EVENT = (
     "locked_after"
 )
 BALANCE = ", ".join(Balance._fields)
+ACCOUNT_SETTING = ", ".join(AccountSetting._fields)
 CANDLE = ", ".join(Candle._fields)
 TRADING_DAY = ", ".join(TradingDay._fields)
 DEFINITION = ", ".join(Definition._fields)
@@ -49,6 +52,7 @@ PROJECTED_TABLES = (
     "orders",
     "ledger_events",
     "balances",
+    "account_settings",
     "candles",
     "trading_days",
     "definitions",
@@ -57,6 +61,7 @@ SEQUENCE_OF = {
     "settled_trades": "trade_id",
     "orders": "updated_sequence",
     "balances": "sequence",
+    "account_settings": "sequence",
     "candles": "last_trade_id",
     "trading_days": "last_trade_id",
     "definitions": "event_sequence",
@@ -123,7 +128,10 @@ PUT_ORDER = bulk(
     "orders",
     Order,
     "order_id",
-    ("price", "quantity", "filled", "remaining", "status", "reason", "updated_at_ns", "updated_sequence"),
+    (
+        *("client_order_id", "price", "quantity", "filled", "remaining", "status", "reason"),
+        *("updated_at_ns", "updated_sequence", "triggered_at_ns"),
+    ),
     newer="updated_sequence",
 )
 _put_entry = upsert("ledger_events", LEDGER_EVENT, "entry")
@@ -140,6 +148,7 @@ PUT_LEDGER_EVENT = Bulk(
     ),
 )
 PUT_BALANCE = bulk("balances", Balance, "account, asset", newer="sequence")
+PUT_ACCOUNT_SETTING = bulk("account_settings", AccountSetting, "account, kind, symbol", newer="sequence")
 PUT_CANDLE = bulk("candles", Candle, "symbol, minute_ns", newer="last_trade_id")
 PUT_TRADING_DAY = bulk("trading_days", TradingDay, "day", newer="last_trade_id")
 PUT_DEFINITION = bulk("definitions", Definition, "event_sequence")
@@ -216,8 +225,11 @@ ORDERS_BY_RANGE = f"SELECT {ORDER} FROM orders WHERE order_id BETWEEN %s AND %s 
 NEWEST_ORDERS = f"SELECT {ORDER} FROM orders WHERE order_id < %s ORDER BY order_id DESC LIMIT %s"
 SYMBOL_NEWEST_ORDERS = f"SELECT {ORDER} FROM orders WHERE symbol = %s AND order_id < %s ORDER BY order_id DESC LIMIT %s"
 ORDERS_BY_ACCOUNT = f"SELECT {ORDER} FROM orders WHERE account = %s AND order_id < %s ORDER BY order_id DESC LIMIT %s"
-# 'open' is a literal: a partial index is used only if the statement itself implies the index's condition.
-OPEN_ORDERS = f"SELECT {ORDER} FROM orders WHERE status = 'open' AND order_id > %s ORDER BY order_id LIMIT %s"
+# Statuses are literals: a partial index is used only if the statement itself implies the index's condition.
+OPEN_ORDERS = (
+    f"SELECT {ORDER} FROM orders WHERE status IN ({', '.join(map(repr, OPEN_STATUSES))}) AND order_id > %s "
+    "ORDER BY order_id LIMIT %s"
+)
 
 LEDGER_EVENTS = f"SELECT {LEDGER_EVENT} FROM ledger_events WHERE entry BETWEEN %s AND %s ORDER BY entry"
 LEDGER_EVENTS_BY_ASSET = (
@@ -228,6 +240,12 @@ GET_BALANCES = by_keys("balances", BALANCE, "account, asset")
 BALANCES_OF = f"SELECT {BALANCE} FROM balances WHERE account = %s ORDER BY asset"
 FIRST_BALANCES = f"SELECT {BALANCE} FROM balances ORDER BY account, asset LIMIT %s"
 NEXT_BALANCES = f"SELECT {BALANCE} FROM balances WHERE (account, asset) > (%s, %s) ORDER BY account, asset LIMIT %s"
+ACCOUNT_SETTINGS_OF = f"SELECT {ACCOUNT_SETTING} FROM account_settings WHERE account = %s ORDER BY kind, symbol"
+FIRST_ACCOUNT_SETTINGS = f"SELECT {ACCOUNT_SETTING} FROM account_settings ORDER BY account, kind, symbol LIMIT %s"
+NEXT_ACCOUNT_SETTINGS = (
+    f"SELECT {ACCOUNT_SETTING} FROM account_settings WHERE (account, kind, symbol) > (%s, %s, %s) "
+    "ORDER BY account, kind, symbol LIMIT %s"
+)
 GET_CANDLES = by_keys("candles", CANDLE, "symbol, minute_ns")
 NEWEST_CANDLES = f"SELECT {CANDLE} FROM candles WHERE symbol = %s ORDER BY minute_ns DESC LIMIT %s"
 DEFINITIONS = f"SELECT {DEFINITION} FROM definitions ORDER BY event_sequence"

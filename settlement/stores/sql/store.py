@@ -239,6 +239,7 @@ class SqlStore(SqlLookups, SingleInserts):
         write("orders", sql.PUT_ORDER, projection.orders)
         write("ledger_events", sql.PUT_LEDGER_EVENT, projection.ledger_events)
         write("balances", sql.PUT_BALANCE, projection.balances)
+        write("account_settings", sql.PUT_ACCOUNT_SETTING, projection.settings)
         write("candles", sql.PUT_CANDLE, projection.candles)
         write("trading_days", sql.PUT_TRADING_DAY, projection.days)
 

@@ -59,7 +59,9 @@ def test_the_worked_example_gives_exactly_its_rows() -> None:
     projection = forgetless().project(chain.blocks)
     at_ns = START_NS + 3 * STEP_NS
     assert projection.checkpoint == (4, chain.engine.state_hash, 1)
-    assert projection.trades == [Trade(8, 4, at_ns, "BTC-USD", 2_000_000, 5000, "buy", 6, 7, 2, 1, 100_000, 10_000_000)]
+    assert projection.trades == [
+        Trade(8, 4, at_ns, "BTC-USD", 2_000_000, 5000, "buy", 6, 7, 2, 1, 100_000, 10_000_000, trade_number=1)
+    ]
     assert [(row.order_id, row.status, row.quantity, row.filled, row.remaining) for row in projection.orders] == [
         (6, "filled", 5000, 5000, 0),
         (7, "open", 6000, 5000, 1000),

@@ -21,6 +21,8 @@ from tests.settlement.conftest import empty, restarted
 from tests.settlement.rows import (
     DAY,
     MOST,
+    account_fees,
+    account_status,
     balance,
     block,
     candle,
@@ -37,7 +39,7 @@ MAX_CHECKPOINT = 4_000_000
 
 
 def test_an_empty_store_is_at_block_0_and_finds_nothing(store: Store) -> None:
-    assert everything(store) == [NOTHING_YET, NOTHING_YET, [], [], [], [], [], [], None, []]
+    assert everything(store) == [NOTHING_YET, NOTHING_YET, [], [], [], [], [], [], None, [], []]
     assert store.get_block(1) is None
     assert store.block_of_event(1) is None
     assert store.get_trade_by_id(1) is None
@@ -149,6 +151,7 @@ def test_a_batch_comes_back_as_it_was_written(store: Store) -> None:
         written.candles,
         written.days[0],
         written.definitions,
+        written.settings,
     ]
 
 
@@ -209,10 +212,12 @@ def test_rows_that_come_late_lose_against_newer_ones(store: Store) -> None:
         balances=[balance(1, available=99, sequence=20)],
         candles=[candle(1, last_trade_id=20, close=9)],
         days=[day(3, 20)],
+        settings=[account_status(1, "active", sequence=20), account_fees(1, None, sequence=20)],
     )
     store.insert_batch(newer)
     before = everything(store)
     store.insert_rows(projection(1, orders=[order(1)], balances=[balance(1)], candles=[candle(1)], days=[day(3, 8)]))
+    store.insert_rows(projection(1, settings=[account_status(1), account_fees(1, (3, 4))]))
     assert everything(store) == before
 
 
@@ -297,7 +302,8 @@ def test_a_trading_day_keeps_its_first_and_last_trade(store: Store) -> None:
 
 
 def test_orders_are_found_by_id_account_symbol_range_and_state(store: Store) -> None:
-    orders = [order(n, account=n % 3, symbol=("A", "B")[n % 2], status=("open", "filled")[n % 2]) for n in range(1, 13)]
+    statuses = ("open", "filled", "waiting", "cancelled")
+    orders = [order(n, account=n % 3, symbol=("A", "B")[n % 2], status=statuses[n % 4]) for n in range(1, 13)]
     store.insert_batch(projection(1, orders=orders))
     assert sorted(o.order_id for o in store.get_orders([3, 4, 99])) == [3, 4]
     assert [o.order_id for o in store.newest_orders(3)] == [12, 11, 10]
@@ -342,6 +348,26 @@ def test_balances_are_paged_by_account_and_asset(store: Store) -> None:
     assert store.balances_of(5) == [balance(5, "BTC"), balance(5, "USD")]
 
 
+def test_account_settings_are_read_by_account_kind_and_symbol(store: Store) -> None:
+    symbols = ("", "A-B", "B-C")
+    settings = [account_fees(account, (account, 0), symbol) for account in range(1, 700) for symbol in symbols]
+    statuses = [account_status(account, "no_trading") for account in (3, 600)]
+    store.insert_batch(projection(1, settings=[*settings, *statuses]))
+    assert list(store.account_settings()) == sorted([*settings, *statuses], key=lambda row: row[:3])
+    assert store.account_settings_of(3) == [*settings[6:9], statuses[0]]
+    assert store.account_settings_of(10**30) == store.account_settings_of(4000) == []
+    store.insert_batch(projection(2, settings=[account_fees(3, None, "A-B", sequence=5)]))
+    assert store.account_settings_of(3)[1] == account_fees(3, None, "A-B", sequence=5)
+
+
+def test_an_order_gets_another_name_and_is_triggered(store: Store) -> None:
+    waiting = order(1, status="waiting", order_type="stop_loss_limit", trigger_price=5, client_order_id="a")
+    store.insert_batch(projection(1, orders=[waiting]))
+    changed = waiting._replace(status="open", client_order_id="b", triggered_at_ns=9, updated_sequence=2)
+    store.insert_batch(projection(2, orders=[changed]))
+    assert store.get_orders([1]) == list(store.open_orders()) == [changed]
+
+
 def test_the_newest_minutes_come_oldest_first(store: Store) -> None:
     minutes = [candle(minute) for minute in range(1, 11)]
     store.insert_batch(projection(1, candles=[*minutes, candle(5, symbol="ETH-USD")]))
@@ -354,7 +380,7 @@ def test_dropping_empties_what_blocks_can_rebuild_and_nothing_else(store: Store)
     store.insert_batch(full())
     store.put_dead_letter(letter(1))
     store.drop_projections()
-    assert everything(store) == [store.appended(), NOTHING_YET, [block(1)], [], [], [], [], [], None, []]
+    assert everything(store) == [store.appended(), NOTHING_YET, [block(1)], [], [], [], [], [], None, [], []]
     assert store.appended().block_number == 1
     assert len(store.dead_letters()) == 1
 
@@ -373,9 +399,15 @@ def test_a_reset_goes_back_to_before_an_event(store: Store) -> None:
             candles=[candle(1, last_trade_id=11), candle(2, last_trade_id=11)],
             days=[day(3, 11), day(11, 11, DAY + timedelta(days=1))],
             definitions=[Definition(11, CommandKind.ASSET, "{}")],
+            settings=[
+                account_status(1, "active", sequence=11),
+                account_fees(1, None, sequence=11),
+                account_status(9, sequence=11),
+            ],
         )
     )
-    base = before._replace(trades=[], ledger_events=[], definitions=[], orders=[order(1)])
+    open_orders = [row for row in before.orders if row.status != "filled"]
+    base = before._replace(trades=[], ledger_events=[], definitions=[], orders=open_orders)
     store.reset_projections(11, base)
     assert everything(store) == state
     assert store.trading_day(DAY + timedelta(days=1)) is None

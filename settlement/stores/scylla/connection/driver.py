@@ -20,7 +20,15 @@ from django_cassandra_engine.connection import CassandraConnection
 from settlement.stores.base import StoreMisconfigured, StoreUninitialized
 from settlement.stores.scylla.batches import PackingHandler
 from settlement.stores.scylla.connection.access import Access
-from settlement.stores.scylla.tables.layout import COLUMNS, Column, is_upgradable, mismatch, missing
+from settlement.stores.scylla.tables.layout import (
+    COLUMNS,
+    DROPPED_COLUMNS,
+    Column,
+    columns_to_add,
+    is_upgradable,
+    mismatch,
+    missing,
+)
 
 log = structlog.get_logger(__name__)
 # The driver logs each failed attempt with a traceback; this module reports its errors instead.
@@ -106,16 +114,26 @@ class Connection:
 
     def _use(self, keyspace: str) -> None:
         self.session.set_keyspace(keyspace)
-        columns = [Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=PROFILE)]
-        difference = mismatch(columns)
+        columns, added = self._columns(keyspace)
+        difference = mismatch([*columns, *added])
         if difference is not None:
             raise StoreMisconfigured(f"Keyspace {keyspace} was created by another version: its {difference}.")
-        tables = missing(columns)
-        if tables:
+        lacking = [*missing(columns), *(f"column {column.name} of table {column.table}" for column in added)]
+        if lacking:
             kind = StoreUninitialized if is_upgradable(columns) else StoreMisconfigured
             raise kind(
-                f"Keyspace {keyspace} lacks {', '.join(tables)}: manage.py init_store creates keyspace and tables."
+                f"Keyspace {keyspace} lacks {', '.join(lacking)}: manage.py init_store creates keyspace and tables."
             )
+
+    def columns_to_add(self, keyspace: str) -> list[Column]:
+        """The columns that tables of an earlier version lack."""
+        return self._columns(keyspace)[1]
+
+    def _columns(self, keyspace: str) -> tuple[list[Column], list[Column]]:
+        """The columns of the tables, and those that tables of an earlier version lack."""
+        found = [Column(*row) for row in self.session.execute(COLUMNS, (keyspace,), execution_profile=PROFILE)]
+        dropped = self.session.execute(DROPPED_COLUMNS, (keyspace,), execution_profile=PROFILE)
+        return found, columns_to_add(found, dropped)
 
 
 def _is_silence(error: Exception | None) -> bool:

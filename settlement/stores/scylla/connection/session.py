@@ -23,6 +23,7 @@ from settlement.stores.scylla.connection.access import Access
 from settlement.stores.scylla.connection.driver import PROFILE, Connection
 from settlement.stores.scylla.connection.errors import DRIVER_ERRORS, translated
 from settlement.stores.scylla.connection.exit import end_event_loop
+from settlement.stores.scylla.tables.layout import Column
 from settlement.stores.timing import StatementTimes
 
 log = structlog.get_logger(__name__)
@@ -162,6 +163,11 @@ class Session:
                 name: dict(replication)
                 for name, replication in self.open().session.execute(query, execution_profile=PROFILE)
             }
+
+    def columns_to_add(self) -> list[Column]:
+        """The columns that tables of an earlier version lack."""
+        with self.translating():
+            return self.open().columns_to_add(self.access.keyspace)
 
     def query_id(self, statement: str) -> bytes:
         with self.translating():

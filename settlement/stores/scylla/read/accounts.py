@@ -6,7 +6,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple
 
-from settlement.stores.base import Balance, LedgerEvent, Order, Trade
+from settlement.stores.base import AccountSetting, Balance, LedgerEvent, Order, Trade
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import PAGE, Row, Session
 from settlement.stores.scylla.index import ACCOUNTS, LEDGER, ORDERS, TRADES, Index
@@ -186,6 +186,20 @@ class Accounts:
     def _balances_after(self, account: int, asset: str, buckets: list[int], limit: int) -> Iterator[list[Row]]:
         keys = [(self._shard, bucket, account, asset, min(limit, _NO_LIMIT)) for bucket in buckets]
         return self._session.many(cql.BALANCES_AFTER, keys)
+
+    # Settings
+
+    def settings(self) -> Iterator[AccountSetting]:
+        keys = ((self._shard, bucket) for bucket in balance_buckets(self._index.walk(ACCOUNTS)))
+        return (
+            AccountSetting._make(row) for key in keys for row in self._session.iterate(cql.ACCOUNT_SETTINGS, key, PAGE)
+        )
+
+    def settings_of(self, account: int) -> list[AccountSetting]:
+        if not is_int64(account):
+            return []
+        key = self._shard, account // ACCOUNTS_PER_BUCKET, account
+        return [AccountSetting._make(row) for row in self._session.rows(cql.ACCOUNT_SETTINGS_OF, key)]
 
 
 class _Asset:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from matching.core.hashes import hash_value
 from settlement.stores.base import (
+    OPEN_STATUSES,
     Candle,
     Checkpoint,
     Definition,
@@ -235,7 +236,7 @@ class Orders:
         for bucket in buckets:
             ids = self._session.iterate(cql.OPEN_IN_BUCKET, (self._shard, bucket), PAGE)
             while page := [order_id for (order_id,) in islice(ids, PAGE)]:
-                yield from (order for order in self.get(page) if order.status == "open")
+                yield from (order for order in self.get(page) if order.status in OPEN_STATUSES)
 
 
 class Candles:

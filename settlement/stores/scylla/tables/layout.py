@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 from settlement.stores.scylla.tables.models import (
     MODELS,
+    AccountSetting,
     EngineBlock,
     EngineBlockPart,
     EngineEpoch,
     KeyRegister,
+    Order,
     ProjectionProgress,
+    SettledTrade,
     SettlementCheckpoint,
     SettlementLease,
     SignedCheckpoint,
@@ -25,6 +28,7 @@ COLUMNS = (
     "SELECT table_name, column_name, type, kind, position, clustering_order FROM system_schema.columns "
     "WHERE keyspace_name = %s"
 )
+DROPPED_COLUMNS = "SELECT table_name, column_name FROM system_schema.dropped_columns WHERE keyspace_name = %s"
 
 
 class Column(NamedTuple):
@@ -48,8 +52,21 @@ _NOT_PROJECTED = (
     SignedCheckpoint,
     StoreIdentity,
 )
-_NEWER = (EngineBlockPart, KeyRegister, ProjectionProgress, SettlementLease, SignedCheckpoint, StoreIdentity)
+_NEWER = (
+    AccountSetting,
+    EngineBlockPart,
+    KeyRegister,
+    ProjectionProgress,
+    SettlementLease,
+    SignedCheckpoint,
+    StoreIdentity,
+)
 """Tables that a keyspace of an earlier version does not have."""
+_NEWER_COLUMNS = {
+    SettledTrade: ("trade_number",),
+    Order: ("trigger_price", "visible_quantity", "order_list_id", "triggered_at_ns"),
+}
+"""Columns that the tables of an earlier version do not have."""
 _ANOTHER_KEYSPACE = "settle into another SCYLLA_KEYSPACE"
 # Adding a dropped column again does not help: settlement's write times are before that of the drop, so all values
 # written to the column stay hidden.
@@ -75,6 +92,21 @@ def missing(found: Iterable[Column]) -> list[str]:
     """The names of the missing tables."""
     existing = {column.table for column in found}
     return [model.__table_name__ for model in MODELS if model.__table_name__ not in existing]
+
+
+def newer_columns() -> list[Column]:
+    """The columns that were added to tables since the first version."""
+    return [column for model, names in _NEWER_COLUMNS.items() for column in declared(model) if column.name in names]
+
+
+def columns_to_add(found: Sequence[Column], dropped: Iterable[tuple[str, str]]) -> list[Column]:
+    """The columns that existing tables lack because an earlier version created them.
+
+    `dropped`: table and name of columns that somebody has dropped, which must not be added again.
+    """
+    tables = {column.table for column in found}
+    there = {(column.table, column.name) for column in found} | set(dropped)
+    return [c for c in newer_columns() if c.table in tables and (c.table, c.name) not in there]
 
 
 def is_upgradable(found: Sequence[Column]) -> bool:

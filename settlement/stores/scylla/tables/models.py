@@ -151,6 +151,7 @@ class SettledTrade(Table):
     seller = columns.BigInt()
     buyer_fee = columns.BigInt()
     seller_fee = columns.BigInt()
+    trade_number = columns.BigInt()
 
 
 class TradingDay(Table):
@@ -186,10 +187,14 @@ class Order(Table):
     placed_at_ns = columns.BigInt()
     updated_at_ns = columns.BigInt()
     updated_sequence = columns.BigInt()
+    trigger_price = columns.BigInt()
+    visible_quantity = columns.BigInt()
+    order_list_id = columns.BigInt()
+    triggered_at_ns = columns.BigInt()
 
 
 class OpenOrder(Table):
-    """Orders that may be open; the row in `orders` has the status."""
+    """Orders that may be open or waiting; the row in `orders` has the status."""
 
     __table_name__ = "open_orders"
     shard = _key(columns.Integer)
@@ -247,6 +252,21 @@ class Balance(Table):
     asset = _cluster(columns.Text)
     available = columns.BigInt()
     locked = columns.BigInt()
+    sequence = columns.BigInt()
+
+
+class AccountSetting(Table):
+    """Status and own fees of accounts. Has the partition key of `balances`."""
+
+    __table_name__ = "account_settings"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    account = _cluster(columns.BigInt)
+    kind = _cluster(columns.Text)
+    symbol = _cluster(columns.Text)
+    status = columns.Text()
+    maker_fee = columns.BigInt()
+    taker_fee = columns.BigInt()
     sequence = columns.BigInt()
 
 
@@ -365,6 +385,7 @@ MODELS: tuple[type[Table], ...] = (
     OrderByAccount,
     LedgerEvent,
     Balance,
+    AccountSetting,
     Candle,
     Definition,
     ProjectionUndo,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from settlement.stores.scylla.tables.layout import Column, newer_columns
 from settlement.stores.scylla.tables.models import MODELS, Table
 
 HEADER = """\
@@ -13,6 +14,11 @@ HEADER = """\
 -- delete has a later write time than any write of settlement, so a row that is written there again stays hidden.
 """
 
+ADDED_COLUMNS = """\
+-- Tables that an earlier version created lack these columns. `manage.py init_store` adds those that are missing, and so
+-- does run_settlement at its start; with cqlsh run each that is missing once:
+"""
+
 
 def options_text(options: Mapping[str, object]) -> str:
     """A map as a CQL literal."""
@@ -21,7 +27,14 @@ def options_text(options: Mapping[str, object]) -> str:
 
 def script(keyspace: str, replication: str) -> str:
     """All statements, for cqlsh. `replication` is a CQL map literal."""
-    return "\n".join([HEADER, *(f"{statement};\n" for statement in statements(keyspace, replication))])
+    made = [f"{statement};\n" for statement in statements(keyspace, replication)]
+    added = [f"-- {added_column(keyspace, column)};" for column in newer_columns()]
+    return "\n".join([HEADER, *made, ADDED_COLUMNS + "\n".join(added) + "\n"])
+
+
+def added_column(keyspace: str, column: Column) -> str:
+    """The statement that adds a column to a table of an earlier version. Both servers refuse to run it again."""
+    return f"ALTER TABLE {keyspace}.{column.table} ADD {column.name} {column.type}"
 
 
 def statements(keyspace: str, replication: str) -> Iterator[str]:

@@ -28,12 +28,14 @@ class ProjectionReset:
     def delete_from(self, *, event: int, order: int) -> None:
         """Deletes rows that this event and later ones set; `order` is the first order that may have such a row.
 
-        All balances and all entries of `open_orders` are deleted, because the caller writes them again.
+        All balances, account settings and entries of `open_orders` are deleted, because the caller writes them again.
         """
         self._delete(cql.DROP_TRADES, self._trade_buckets(event), event)
         self._delete(cql.DROP_DAY, ((row[0],) for row in self._rows(cql.TRADING_DAYS) if row[2] >= event))
         self._drop_by_account(event, order)
-        self._delete(cql.DROP_BALANCES, [(bucket,) for bucket in balance_buckets(self._index.walk(ACCOUNTS))])
+        buckets = [(bucket,) for bucket in balance_buckets(self._index.walk(ACCOUNTS))]
+        self._delete(cql.DROP_BALANCES, buckets)
+        self._delete(cql.DROP_ACCOUNT_SETTINGS, buckets)
         self._drop_orders(event, order)
         for symbol, month in self._rows(cql.ALL_CANDLE_MONTHS):
             newer = takewhile(lambda row: row[-1] >= event, self._candles(symbol, month))

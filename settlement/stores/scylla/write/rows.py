@@ -5,7 +5,7 @@ from datetime import date
 from functools import lru_cache
 from struct import Struct
 
-from settlement.stores.base import LedgerEvent, Order, Projection, Trade
+from settlement.stores.base import OPEN_STATUSES, LedgerEvent, Order, Projection, Trade
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.batches import (
     FALSE,
@@ -21,7 +21,7 @@ from settlement.stores.scylla.batches import (
     text,
 )
 from settlement.stores.scylla.connection.session import Session
-from settlement.stores.scylla.index import OPEN_ORDERS, ORDERS, TRADES, Entries, date_value, int_value
+from settlement.stores.scylla.index import ACCOUNTS, OPEN_ORDERS, ORDERS, TRADES, Entries, date_value, int_value
 from settlement.stores.scylla.keys import ACCOUNTS_PER_BUCKET, BUCKET_SIZE, PART_SIZE, date_of, month_of, stamp
 
 _TRADE = longs(11)
@@ -53,6 +53,7 @@ class Rows:
         self._add_orders(projection.orders, placed_before, NULL if is_reset else UNSET)
         self._add_ledger_events(projection.ledger_events)
         self._add_balances(projection)
+        self._add_account_settings(projection)
         self._add_candles(projection)
         self._add_days_and_definitions(projection)
 
@@ -61,7 +62,10 @@ class Rows:
         add, pack = self.outbox.add, _TRADE.pack
         place: tuple[date, int] | None = None
         for trade in trades:
-            number, block, at_ns, symbol, price, quantity, side, maker, taker, buyer, seller, fee, other_fee = trade
+            (
+                number, block, at_ns, symbol, price, quantity, side, maker, taker, buyer, seller, fee, other_fee,
+                trade_number,
+            ) = trade  # fmt: skip
             time = self._time(number)
             on = date_of(at_ns)
             if place != (on, number // BUCKET_SIZE):
@@ -72,7 +76,8 @@ class Rows:
                 8, number, 8, block, 8, at_ns, 8, price, 8, quantity, 8, maker, 8, taker, 8, buyer, 8, seller, 8, fee,
                 8, other_fee,
             )  # fmt: skip
-            add(key, b"".join((where, values, cached_text(symbol), cached_text(side), time)))
+            rest = cached_text(symbol), cached_text(side), long(trade_number, UNSET), time
+            add(key, b"".join((where, values, *rest)))
             self.entries.add_trade(number, on, symbol)
             last = long(number) + time
             month, part = month_of(at_ns), number // PART_SIZE
@@ -105,10 +110,11 @@ class Rows:
                 self.entries.account_parts.add((order.account, ORDERS, "", month, part))
                 key_of_account, place_of_account = self._account(order.account, month, part)
                 add(key_of_account, account_header + place_of_account + order_id + time)
-            if order.status == "open" and is_new:
+            is_open = order.status in OPEN_STATUSES
+            if is_open and is_new:
                 self.entries.children.add((OPEN_ORDERS, bucket_now))
                 add(key, open_header + where + order_id + time)
-            elif order.status != "open" and is_old:
+            elif not is_open and is_old:
                 add(key, closed_header + time + where + order_id)
 
     def _add_ledger_events(self, events: Sequence[LedgerEvent]) -> None:
@@ -130,10 +136,21 @@ class Rows:
         header = self._header(cql.PUT_BALANCE) + self._shard
         for account, asset, available, locked, sequence in projection.balances:
             bucket = long(account // ACCOUNTS_PER_BUCKET)
-            self.entries.children.add(("accounts", account))
+            self.entries.children.add((ACCOUNTS, account))
             values = _BALANCE.pack(8, account, 8, available, 8, locked, 8, sequence)
             row = header + bucket + values + cached_text(asset) + self._time(sequence)
             self.outbox.add(routing_key(self._shard[4:], bucket[4:]), row)
+
+    def _add_account_settings(self, projection: Projection) -> None:
+        header = self._header(cql.PUT_ACCOUNT_SETTING) + self._shard
+        for account, kind, symbol, status, maker_fee, taker_fee, sequence in projection.settings:
+            bucket = long(account // ACCOUNTS_PER_BUCKET)
+            self.entries.children.add((ACCOUNTS, account))
+            # Fees that are taken away replace those of an earlier row.
+            fees = UNSET + UNSET if status else long(maker_fee) + long(taker_fee)
+            where = long(account) + cached_text(kind) + cached_text(symbol)
+            values = cached_text(status, UNSET) + fees + long(sequence) + self._time(sequence)
+            self.outbox.add(routing_key(self._shard[4:], bucket[4:]), header + bucket + where + values)
 
     def _add_candles(self, projection: Projection) -> None:
         header = self._header(cql.PUT_CANDLE) + self._shard
@@ -185,6 +202,10 @@ def _order_values(order: Order, if_none: bytes) -> bytes:
             text(order.client_order_id, if_none),
             cached_text(order.status),
             cached_text(order.reason, if_none),
+            long(order.trigger_price, if_none),
+            long(order.visible_quantity, if_none),
+            long(order.order_list_id, if_none),
+            long(order.triggered_at_ns, if_none),
         )
     )
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -11,18 +12,19 @@ from matching.core.engine import Engine
 from scripts.services import Running
 from settlement import wiring
 from settlement.audit import verify
-from settlement.stores.base import StoreMisconfigured
+from settlement.stores.base import StoreMisconfigured, StoreUninitialized
 from settlement.stores.scylla.connection.access import Access
 from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.store import ScyllaStore
-from settlement.stores.scylla.tables.layout import Column, declared, mismatch
+from settlement.stores.scylla.tables.layout import Column, declared, mismatch, newer_columns
 from settlement.stores.scylla.tables.models import MODELS
 from settlement.stores.scylla.tables.schema import statements
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.conftest import Settle
 from tests.settlement.fakes import FakeClock, feed_of
 from tests.settlement.project.test_rebuilding import rebuild
-from tests.settlement.rows import block
+from tests.settlement.rows import MOST, block
+from tests.settlement.store_contents import full
 from tests.settlement.test_worker import BLOCKS, LAST
 
 REMEDY = "drop the table, then run manage.py init_store and rebuild_projections, or settle into another SCYLLA_KEYSPACE"
@@ -115,3 +117,54 @@ def test_a_column_that_is_dropped_while_settlement_runs_stops_it_and_no_block_is
     settle(store, feed_of(clock, BLOCKS[store.appended().block_number :]))
     report = verify.verify(store, folder, Engine())
     assert (report.differences, report.to_block) == ([], LAST)
+
+
+def of_earlier_version(statement: str) -> str:
+    """A CREATE TABLE without the columns that were added since."""
+    names = {column.name for column in newer_columns()}
+    return "\n".join(line for line in statement.splitlines() if line.split()[0] not in names)
+
+
+@pytest.fixture
+def earlier_keyspace(own_keyspace: Session) -> Session:
+    """Trades and orders as an earlier version created them, with a row each; no account settings."""
+    keyspace = own_keyspace.access.keyspace
+    store = ScyllaStore(own_keyspace.access, SqlStore())
+    store.append_blocks([block(1)])
+    for statement in statements(keyspace, own_keyspace.access.replication):
+        table = next((name for name in ("settled_trades", "orders") if f".{name} (" in statement), None)
+        if table:
+            own_keyspace.run_plain(f"DROP TABLE {keyspace}.{table}")
+            own_keyspace.run_plain(of_earlier_version(statement))
+    own_keyspace.run_plain(f"DROP TABLE {keyspace}.account_settings")
+    own_keyspace.run_plain(
+        f"INSERT INTO {keyspace}.orders (shard, bucket, order_id, account, symbol, status, filled) "
+        "VALUES (0, 0, 7, 1, 'BTC-USD', 'open', 0) USING TIMESTAMP 1"
+    )
+    return own_keyspace
+
+
+@pytest.mark.services("cassandra")
+def test_tables_of_an_earlier_version_get_the_columns_that_they_lack(earlier_keyspace: Session) -> None:
+    access = replace(earlier_keyspace.access, in_flight=3)  # a connection of its own, which looks at the tables
+    store = ScyllaStore(access, SqlStore())
+    lacking = r"lacks account_settings, column trade_number of table settled_trades, .*: manage.py init_store"
+    with pytest.raises(StoreUninitialized, match=lacking):
+        store.ping()
+    store.init()
+    store.init()
+    (old,) = store.get_orders([7])
+    assert (old.symbol, old.trigger_price, old.order_list_id, old.triggered_at_ns) == ("BTC-USD", None, None, None)
+    store.insert_batch(full())
+    assert store.get_trades_by_sequence_range(0, MOST, 9) == list(full().trades)
+    assert store.get_orders([3]) == [full().orders[-1]]
+    assert list(store.account_settings()) == list(full().settings)
+
+
+@pytest.mark.services("cassandra")
+def test_a_column_that_was_added_and_then_dropped_is_not_added_again(own_keyspace: Session) -> None:
+    own_keyspace.run_plain(f"ALTER TABLE {own_keyspace.access.keyspace}.orders DROP trigger_price")
+    store = ScyllaStore(own_keyspace.access, SqlStore())
+    store.init()
+    with pytest.raises(StoreMisconfigured, match="table orders has no column trigger_price: drop the table"):
+        store.ping()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -44,8 +45,30 @@ def test_no_lookup_reads_a_whole_table_or_sorts(name: str, db: None) -> None:
     assert tables, steps
     for step in steps:
         assert "TEMP B-TREE" not in step, steps
-        walks_in_order = name in ("FIRST_BALANCES", "UNRESOLVED_DEAD_LETTERS") and "USING INDEX" in step
+        is_walk = name in ("FIRST_BALANCES", "FIRST_ACCOUNT_SETTINGS", "UNRESOLVED_DEAD_LETTERS")
+        walks_in_order = is_walk and "USING INDEX" in step
         assert walks_in_order or not re.match(r"SCAN (?!wanted)[a-z]", step), steps
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_of_an_earlier_version_stay_readable() -> None:
+    call_command("migrate", "settlement", "0008", verbosity=0)
+    try:
+        rows = {"orders": order(7, reason="ioc"), "settled_trades": trade(9)}
+        with connection.cursor() as cursor:
+            for table, row in rows.items():
+                names = [name for name in row._fields if name not in NEW_COLUMNS]
+                marks = ", ".join(["%s"] * len(names))
+                values = [getattr(row, name) for name in names]
+                cursor.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", values)
+    finally:
+        call_command("migrate", "settlement", verbosity=0)
+    store = SqlStore()
+    assert store.get_orders([7]) == list(store.open_orders()) == [order(7, reason="ioc")]
+    assert store.get_trade_by_id(9) == trade(9, trade_number=None)
+
+
+NEW_COLUMNS = ("trade_number", "trigger_price", "visible_quantity", "order_list_id", "triggered_at_ns")
 
 
 @sqlite_only
@@ -140,7 +163,7 @@ def test_a_slow_statement_is_logged_with_its_duration(db: None) -> None:
     with capture_logs() as logs:
         SqlStore(slow_query_ms=-1).get_trade_by_id(1)
     (line,) = [line for line in logs if line["event"] == "store.slow_statement"]
-    assert line["statement"] == sql_statements.GET_TRADE
+    assert sql_statements.GET_TRADE.startswith(line["statement"].rstrip("…"))
     assert line["duration_ms"] >= 0
 
 
