@@ -7,6 +7,7 @@ from typing import NamedTuple
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import MatchingError
+from matching.node.status import state_of
 from matching.storage.disk import Disk
 from settlement.audit.verify import verify
 from settlement.stores.base import Store
@@ -160,5 +161,5 @@ def engines_agree(engines: Iterable[tuple[str, Engine]], chain: Sequence[Block])
     for name, engine in engines:
         if engine.block_number != len(chain) or engine.state_hash != own.state_hash:
             yield f"engine {name} is at block {engine.block_number}, the chain at {len(chain)}, or the hashes differ"
-        elif engine.balances() != own.balances() or engine.open_orders() != own.open_orders():
-            yield f"engine {name} has other balances or orders than re-execution of the chain gives"
+        elif state_of(engine) != state_of(own):
+            yield f"engine {name} has other balances, orders or settings than re-execution of the chain gives"

@@ -3,9 +3,11 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from matching.core.account_settings import account_settings
 from matching.core.codes import is_definition
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
+from matching.core.hashes import hash_text
 from matching.core.layout import LAYOUT_VERSION
 from matching.storage.ring import Ring
 from matching.transport import wire
@@ -158,14 +160,7 @@ class StatusBoard:
         return wire.encode_json({"block": self.engine.block_number, "depth": self._top_of_books()})
 
     def _state(self) -> bytes:
-        return wire.encode_json(
-            {
-                "block": self.engine.block_number,
-                "state_hash": f"{self.engine.state_hash:016x}",
-                "balances": self.engine.balances(),
-                "open_orders": self.engine.open_orders(),
-            }
-        )
+        return wire.encode_json(state_of(self.engine))
 
     def _registry_is_logged(self) -> bool:
         """Whether no block that is missing in the input log changed the registry.
@@ -184,3 +179,15 @@ class StatusBoard:
         return {
             instrument.symbol: engine.depth(instrument, _DEPTH_LEVELS) for instrument in engine.registry.instruments
         }
+
+
+def state_of(engine: Engine) -> dict[str, Any]:
+    """What an engine answers when it is asked for its state, in integer units."""
+    return {
+        "block": engine.block_number,
+        "state_hash": hash_text(engine.state_hash),
+        "balances": engine.balances(),
+        "open_orders": engine.open_orders(),
+        "pending_orders": engine.pending_orders(),
+        "account_settings": account_settings(engine),
+    }

@@ -1,7 +1,8 @@
-"""Compares the engine's live balances and open orders with the store's, both at the same block.
+"""Compares the engine's live balances, open orders and account settings with the store's, both at the same block.
 
 The store may have projected later blocks meanwhile. The ledger has the earlier value of a balance. An order that has
-changed since is counted but not compared, because its row has only the latest state.
+changed since is counted but not compared, because its row has only the latest state. A setting that has changed since
+is not compared either.
 """
 
 import json
@@ -20,7 +21,7 @@ from settlement.clock import Clock, SystemClock
 from settlement.errors import NotReady, SettlementError
 from settlement.models import ReconciliationRun
 from settlement.project.rebuilding import refuse_if_dropped
-from settlement.stores.base import Balance, Order, Store, StoreError
+from settlement.stores.base import OPEN_STATUSES, AccountSetting, Balance, Order, Store, StoreError
 
 MAX_STORED_DIFFERENCES = 100
 """Maximum number of differences that are stored of one run; further ones are only counted."""
@@ -35,7 +36,8 @@ class Report(NamedTuple):
     block: int
     state_hash: str  # the engine's
     balances: int  # compared
-    open_orders: int  # compared
+    open_orders: int  # compared, those that wait for their trigger included
+    account_settings: int  # compared
     changed_since: int  # orders that later blocks have changed, which are not compared
     difference_count: int
     differences: list[Difference]
@@ -51,16 +53,27 @@ class _Held(NamedTuple):
 
 
 class _Open(NamedTuple):
+    """An order in the book, or one that waits for its trigger."""
+
+    status: str
     account: int
     symbol: str
     side: str
     price: int | None
     quantity: int | None
     remaining: int
+    order_type: str | None = None  # of an order that waits
+    trigger_price: int | None = None
+
+
+class _Setting(NamedTuple):
+    status: str | None
+    maker_fee: int | None
+    taker_fee: int | None
 
 
 def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: float) -> Report:
-    """Compares a state from `matching.client.Client.state`: block, state_hash, balances, open_orders in integer units.
+    """Compares a state from `matching.client.Client.state` (`matching.node.status.state_of`).
 
     Raises NotReady if the store does not project that block within `deadline_s`, or drops it before it is compared;
     StoreError.
@@ -75,6 +88,7 @@ def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: 
         findings.add("block", number, f"hash {state['state_hash']}", found)
     balances = _compare_balances(state, store, last_event, findings)
     orders, changed_since = _compare_orders(state, store, last_event, findings)
+    settings = _compare_settings(state, store, last_event, findings)
     if findings.count:
         refuse_if_dropped(store, number)
     return Report(
@@ -83,6 +97,7 @@ def reconcile(state: Mapping[str, Any], store: Store, clock: Clock, deadline_s: 
         state_hash=state["state_hash"],
         balances=balances,
         open_orders=orders,
+        account_settings=settings,
         changed_since=changed_since,
         difference_count=findings.count,
         differences=findings.kept,
@@ -178,7 +193,8 @@ def _as_of(row: Balance, store: Store, last_event: int) -> _Held:
 
 def _compare_orders(state: Mapping[str, Any], store: Store, last_event: int, findings: Findings) -> tuple[int, int]:
     """Returns the number of the engine's open orders that were compared, and of those that have changed since."""
-    wanted = {order_id: _Open(*fields) for order_id, *fields in state["open_orders"]}
+    wanted = {order_id: _Open("open", *fields[:6]) for order_id, *fields in state["open_orders"]}
+    wanted |= {order_id: _waiting(*fields) for order_id, *fields in state["pending_orders"]}
     changed_since = 0
     ids = list(wanted)
     rows = {order.order_id: order for order in store.get_orders(ids)}
@@ -196,6 +212,36 @@ def _compare_orders(state: Mapping[str, Any], store: Store, last_event: int, fin
 
 def _open(row: Order | None) -> _Open | None:
     """None also for an order that is no longer open."""
-    if row is None or row.status != "open":
+    if row is None or row.status not in OPEN_STATUSES:
         return None
-    return _Open(row.account, row.symbol, row.side, row.price, row.quantity, row.remaining)
+    found = _Open(row.status, row.account, row.symbol, row.side, row.price, row.quantity, row.remaining)
+    is_waiting = row.status == "waiting"
+    return found._replace(order_type=row.order_type, trigger_price=row.trigger_price) if is_waiting else found
+
+
+def _waiting(
+    account: int, symbol: str, side: str, order_type: str, trigger_price: int, price: int | None, quantity: int
+) -> _Open:
+    """A row of `Engine.pending_orders`."""
+    return _Open("waiting", account, symbol, side, price, quantity, quantity, order_type, trigger_price)
+
+
+def _compare_settings(state: Mapping[str, Any], store: Store, last_event: int, findings: Findings) -> int:
+    """Returns the number of the engine's settings."""
+    wanted = {tuple(row[:3]): _Setting(*row[3:]) for row in state["account_settings"]}
+    count = len(wanted)
+    for row in store.account_settings():
+        setting = wanted.pop((row.account, row.kind, row.symbol), None)
+        if row.sequence <= last_event:
+            key = f"{row.account}:{row.kind}:{row.symbol}"
+            findings.compare_row("account setting", key, setting, _in_force(row))
+    for key, setting in wanted.items():
+        findings.compare_row("account setting", ":".join(map(str, key)), setting, None)
+    return count
+
+
+def _in_force(row: AccountSetting) -> _Setting | None:
+    """None for what every account has unless it is set."""
+    if row.status == "active" or (row.kind == "fees" and row.maker_fee is None):
+        return None
+    return _Setting(row.status, row.maker_fee, row.taker_fee)

@@ -35,7 +35,8 @@ def write_reconciliation(report: reconciliation.Report, stdout: OutputWrapper) -
         stdout.write(f"{report.changed_since} orders have changed since and were not compared.")
     stdout.write(
         f"{_verdict(report.ok)}: block {report.block}, {report.balances} balances, "
-        f"{report.open_orders} open orders, state hash {report.state_hash}."
+        f"{report.open_orders} open orders, {report.account_settings} account settings, "
+        f"state hash {report.state_hash}."
     )
 
 

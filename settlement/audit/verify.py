@@ -2,8 +2,8 @@
 
     chain         numbers, prev_hash, hash, and each block row's columns
     re-execution  the commands of all blocks, by a new engine; each resulting block must be equal byte for byte
-    tables        trades, orders, ledger entries, balances, candles and days with trades, definitions, and the lines
-                  of the CSV trail
+    tables        trades, orders, ledger entries, balances, account settings, candles and days with trades,
+                  definitions, and the lines of the CSV trail
 
 It covers blocks up to the `projected` checkpoint. Settlement may be running: rows that later blocks have set are not
 compared. Memory is bounded by the engine's state (open orders and balances), not by the history.
@@ -30,6 +30,7 @@ from settlement.receive.chain import stored
 from settlement.stores.base import (
     OPEN_STATUSES,
     WHOLE,
+    AccountSetting,
     Candle,
     Definition,
     Order,
@@ -280,9 +281,10 @@ class _Verification:
             first = page[-1].order_id + 1
 
     def _compare_state(self) -> None:
-        """Compares the state after the last block: open orders, balances, candles, days, definitions, checkpoints."""
+        """Compares what is there after the last block: open orders, balances and so on, and the checkpoints."""
         self._compare_open_orders()
         self._compare_balances()
+        self._compare_settings()
         self._compare_candles_before(_MAX_INT64)
         self._compare_days()
         kept = [d for d in self._store.definitions() if d.event_sequence <= self._last_event]
@@ -313,6 +315,14 @@ class _Verification:
             self._findings_for(row.sequence).compare_row("balance", f"{row.account}:{row.asset}", balance, row)
         for balance in wanted.values():
             self._findings.compare_row("balance", f"{balance.account}:{balance.asset}", balance, None)
+
+    def _compare_settings(self) -> None:
+        wanted = {setting[:3]: setting for setting in self._projector.settings()}
+        for row in self._store.account_settings():
+            setting = wanted.pop(row[:3], None)
+            self._findings_for(row.sequence).compare_row("account setting", _key(row), setting, row)
+        for setting in wanted.values():
+            self._findings.compare_row("account setting", _key(setting), setting, None)
 
     def _compare_days(self) -> None:
         for day, expected in self._days.items():
@@ -355,3 +365,7 @@ class _Verification:
                 self._break(number, "a block with the hash in its header that continues the chain", str(error))
             digest, last_event = row.hash, row.last_event_sequence
         return last_event
+
+
+def _key(setting: AccountSetting) -> str:
+    return f"{setting.account}:{setting.kind}:{setting.symbol}"

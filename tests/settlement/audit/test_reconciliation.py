@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from matching.core.engine import Engine
 from matching.core.errors import EngineUnreachable
+from matching.node.status import state_of
 from settlement.alarms import records
 from settlement.alarms.rules import Kind
 from settlement.audit import reconciliation
@@ -32,13 +33,7 @@ LAST = BLOCKS[-1].number
 
 def state(engine: Engine) -> dict[str, Any]:
     """The answer of an engine, as a client decodes it."""
-    answer = {
-        "block": engine.block_number,
-        "state_hash": f"{engine.state_hash:016x}",
-        "balances": engine.balances(),
-        "open_orders": engine.open_orders(),
-    }
-    return json.loads(json.dumps(answer))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(state_of(engine)))  # type: ignore[no-any-return]
 
 
 STATE = state(CHAIN.engine)
@@ -61,7 +56,8 @@ def test_engine_and_store_agree(settled: Store, clock: FakeClock) -> None:
     assert report.ok
     assert report.block == LAST
     assert report.balances == len(STATE["balances"]) > 8
-    assert report.open_orders == len(STATE["open_orders"]) > 10
+    assert report.open_orders == len(STATE["open_orders"]) + len(STATE["pending_orders"])
+    assert min(len(STATE["open_orders"]), len(STATE["pending_orders"]), report.account_settings) > 2
     assert report.changed_since == 0
 
 
@@ -78,19 +74,27 @@ def test_a_store_with_later_blocks_is_compared_as_of_the_engines_block(
         engine.follow(block)
     report = reconciliation.reconcile(state(engine), settled, clock, deadline_s=1)
     assert report.differences == []
-    assert report.open_orders + report.changed_since == len(engine.open_orders())
+    assert report.open_orders + report.changed_since == engine.open_order_count
 
 
-@pytest.mark.parametrize("field", ["balances", "open_orders"])
+@pytest.mark.parametrize("field", ["balances", "open_orders", "pending_orders"])
 def test_a_balance_or_order_that_one_side_lacks_is_named(settled: Store, clock: FakeClock, field: str) -> None:
     rows = STATE[field]
     shorter = {**STATE, field: rows[1:]}
     name = f"balance {rows[0][0]}:{rows[0][1]}" if field == "balances" else f"order {rows[0][0]}"
     assert differing(settled, clock, shorter) == [name]
-    place = 2 if field == "balances" else 6
+    place = {"balances": 2, "open_orders": 6, "pending_orders": 5}[field]
     changed = [*rows[0][:place], rows[0][place] + 1, *rows[0][place + 1 :]]
     assert differing(settled, clock, {**STATE, field: [changed, *rows[1:]]}) == [name]
     assert len(differing(settled, clock, {**STATE, field: [*rows, [10**9, *rows[0][1:]]]})) == 1
+
+
+def test_an_account_setting_that_one_side_lacks_is_named(settled: Store, clock: FakeClock) -> None:
+    rows = STATE["account_settings"]
+    name = "account setting " + ":".join(map(str, rows[0][:3]))
+    assert differing(settled, clock, {**STATE, "account_settings": rows[1:]}) == [name]
+    other = {**STATE, "account_settings": [*rows, [10**9, "status", "", "frozen", None, None]]}
+    assert differing(settled, clock, other) == [f"account setting {10**9}:status:"]
 
 
 @ON_SQL

@@ -54,7 +54,7 @@ def test_a_removed_trade_is_named(verified: Verify) -> None:
 @pytest.mark.parametrize("trade_id", [0, 1, 10**9])
 def test_an_added_trade_is_named(verified: Verify, trade_id: int) -> None:
     columns = "block_number, timestamp_ns, symbol, price, quantity, taker_side, maker_order_id, taker_order_id, buyer, "
-    columns += "seller, buyer_fee, seller_fee"
+    columns += "seller, buyer_fee, seller_fee, trade_number"
     change(
         f"INSERT INTO settled_trades (trade_id, {columns}) SELECT %s, {columns} FROM settled_trades "
         "WHERE trade_id = (SELECT MAX(trade_id) FROM settled_trades)",
@@ -147,7 +147,7 @@ def test_a_removed_and_an_added_balance_are_named(verified: Verify) -> None:
 # Orders
 
 
-@pytest.mark.parametrize("status", ["open", "filled", "cancelled"])
+@pytest.mark.parametrize("status", ["open", "waiting", "filled", "cancelled"])
 @pytest.mark.parametrize("assignment", ["price = price + 1", "filled = filled + 1", "account = account + 1"])
 def test_a_changed_order_is_named(verified: Verify, status: str, assignment: str) -> None:
     order_id = value(f"SELECT MAX(order_id) FROM orders WHERE status = '{status}' AND price IS NOT NULL")
@@ -155,14 +155,23 @@ def test_a_changed_order_is_named(verified: Verify, status: str, assignment: str
     assert differing(verified()) == [f"order {order_id}"]
 
 
-@pytest.mark.parametrize(("status", "claimed"), [("open", "filled"), ("filled", "open"), ("cancelled", "open")])
+@pytest.mark.parametrize(
+    ("status", "claimed"), [("open", "filled"), ("filled", "open"), ("cancelled", "open"), ("waiting", "open")]
+)
 def test_an_order_in_the_wrong_state_is_named(verified: Verify, status: str, claimed: str) -> None:
     order_id = value(f"SELECT MAX(order_id) FROM orders WHERE status = '{status}'")
     change("UPDATE orders SET status = %s WHERE order_id = %s", claimed, order_id)
     assert differing(verified()) == [f"order {order_id}"]
 
 
-@pytest.mark.parametrize("status", ["open", "filled"])
+@pytest.mark.parametrize("column", ["trigger_price", "visible_quantity", "order_list_id", "triggered_at_ns"])
+def test_a_changed_term_of_an_order_is_named(verified: Verify, column: str) -> None:
+    order_id = value(f"SELECT MAX(order_id) FROM orders WHERE {column} IS NOT NULL")
+    change(f"UPDATE orders SET {column} = NULL WHERE order_id = %s", order_id)
+    assert differing(verified()) == [f"order {order_id}"]
+
+
+@pytest.mark.parametrize("status", ["open", "waiting", "filled"])
 def test_a_removed_order_is_named(verified: Verify, status: str) -> None:
     order_id = value(f"SELECT MIN(order_id) FROM orders WHERE status = '{status}'")
     change("DELETE FROM orders WHERE order_id = %s", order_id)
@@ -195,6 +204,27 @@ def test_an_order_that_claims_a_later_event_is_named(verified: Verify) -> None:
     order_id = value("SELECT MAX(order_id) FROM orders WHERE status = 'open'")
     change("UPDATE orders SET updated_sequence = 1000000, remaining = 1 WHERE order_id = %s", order_id)
     assert differing(verified()) == [f"order {order_id}"]
+
+
+# Account settings
+
+
+@pytest.mark.parametrize("assignment", ["status = 'frozen'", "maker_fee = 77", "symbol = 'X'"])
+def test_a_changed_account_setting_is_named(verified: Verify, assignment: str) -> None:
+    sequence = value("SELECT MAX(sequence) FROM account_settings WHERE kind = 'fees'")
+    account, symbol = (value(f"SELECT {name} FROM account_settings WHERE sequence = {sequence}") for name in KEY)
+    change(f"UPDATE account_settings SET {assignment} WHERE sequence = %s", sequence)
+    named = {f"account setting {account}:fees:{symbol}"}
+    assert set(differing(verified())) == named | ({f"account setting {account}:fees:X"} if "X" in assignment else set())
+
+
+KEY = ("account", "symbol")
+
+
+def test_a_removed_account_setting_is_named(verified: Verify) -> None:
+    account = value("SELECT MIN(account) FROM account_settings WHERE kind = 'status'")
+    change("DELETE FROM account_settings WHERE kind = 'status' AND account = %s", account)
+    assert differing(verified()) == [f"account setting {account}:status:"]
 
 
 # Blocks
