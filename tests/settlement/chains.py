@@ -15,6 +15,7 @@ from tests.matching.layout_1 import engine_of_layout_1
 
 START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: shortly before the next minute, day and year
 STEP_NS = 500_000_000
+_CLIENT = 1
 
 
 class Chain:
@@ -38,9 +39,11 @@ class Chain:
         return self
 
     def end_block(self) -> Block:
-        """The next block, from the waiting commands; empty if there are none."""
+        """The next block, from the waiting commands, all of one client; empty if there are none."""
         commands, texts = self._builder.take()
-        requests = np.array([(0, 0, 0, 0, len(commands), 0)] if len(commands) else [], layout.REQUEST)
+        first_number = self.engine.clients.last_number(_CLIENT, 0) + 1
+        request = [(_CLIENT, first_number, 0, len(self.blocks), len(commands), 0)]
+        requests = np.array(request if len(commands) else [], layout.REQUEST)
         block = self.engine.apply(requests, commands, texts, self._next_ns)
         self.blocks.append(block)
         self._next_ns += self._step_ns
