@@ -235,8 +235,8 @@ def _compare_settings(state: Mapping[str, Any], store: Store, last_event: int, f
         if row.sequence <= last_event:
             key = f"{row.account}:{row.kind}:{row.symbol}"
             findings.compare_row("account setting", key, setting, _in_force(row))
-    for key, setting in wanted.items():
-        findings.compare_row("account setting", ":".join(map(str, key)), setting, None)
+    for fields, setting in wanted.items():
+        findings.compare_row("account setting", ":".join(map(str, fields)), setting, None)
     return count
 
 

@@ -196,8 +196,16 @@ class Projector:
                 yield AccountSetting(row.account, "status", "", _STATUSES[row.side], None, None, row.sequence)
             elif row.kind == _FEES_CHANGED:
                 symbol = "" if row.instrument == NONE_ID else self.registry.instruments[row.instrument].symbol
-                rates = (None, None) if row.price == NO_FEE else (row.price, row.quantity)
-                yield AccountSetting(row.account, "fees", symbol, None, *rates, row.sequence)
+                is_removed = row.price == NO_FEE
+                yield AccountSetting(
+                    account=row.account,
+                    kind="fees",
+                    symbol=symbol,
+                    status=None,
+                    maker_fee=None if is_removed else row.price,
+                    taker_fee=None if is_removed else row.quantity,
+                    sequence=row.sequence,
+                )
 
     # Balances and ledger events
 

@@ -11,7 +11,7 @@ from django.db import connection, connections
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from settlement.stores.base import StoreRejected, StoreUnavailable
+from settlement.stores.base import Order, StoreRejected, StoreUnavailable, Trade
 from settlement.stores.sql import statements as sql_statements
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.rows import balance, block, order, projection, trade
@@ -54,7 +54,7 @@ def test_no_lookup_reads_a_whole_table_or_sorts(name: str, db: None) -> None:
 def test_rows_of_an_earlier_version_stay_readable() -> None:
     call_command("migrate", "settlement", "0008", verbosity=0)
     try:
-        rows = {"orders": order(7, reason="ioc"), "settled_trades": trade(9)}
+        rows: dict[str, Order | Trade] = {"orders": order(7, reason="ioc"), "settled_trades": trade(9)}
         with connection.cursor() as cursor:
             for table, row in rows.items():
                 names = [name for name in row._fields if name not in NEW_COLUMNS]
