@@ -71,6 +71,8 @@ UNFOLD: dict[str, Any] = {
                     _page("Overview", "monitoring", "office:overview", permissions.BLOCKS),
                     _page("Trades", "swap_horiz", "office:trades", permissions.TRADES),
                     _page("Orders", "list_alt", "office:orders", permissions.ORDERS),
+                    _page("Open orders", "pending_actions", "office:open_orders", permissions.ORDERS),
+                    _page("Instruments", "tune", "office:instruments", permissions.INSTRUMENTS),
                     _page("Accounts", "account_balance_wallet", "office:accounts", permissions.BALANCES),
                     _page("Blocks", "deployed_code", "office:blocks", permissions.BLOCKS),
                 ],

@@ -10,6 +10,7 @@ from settlement.stores.base import Order, StoredBlock, Trade
 @dataclass(frozen=True, slots=True)
 class TradeRow:
     id: int
+    number: int | None  # within the instrument
     block: int
     time: str
     symbol: str
@@ -37,6 +38,7 @@ class TradeRow:
         buyer_order, seller_order = maker_first if trade.taker_side == "sell" else maker_first[::-1]
         return cls(
             id=trade.trade_id,
+            number=trade.trade_number,
             block=trade.block_number,
             time=utc_time(trade.timestamp_ns),
             symbol=trade.symbol,
@@ -65,7 +67,7 @@ class OrderRow:
     base: str
     quote: str
     side: str
-    kind: str  # limit or market
+    kind: str  # "limit", "stop loss", …
     time_in_force: str
     post_only: bool
     self_trade_prevention: str
@@ -81,6 +83,10 @@ class OrderRow:
     placed: str
     updated: str
     updated_sequence: int
+    trigger_price: Figure | None
+    triggered: str
+    visible_quantity: Figure | None
+    other_leg: int | None  # the other order of a one-cancels-other
 
     @classmethod
     def of(cls, order: Order, reference: ReferenceData) -> "OrderRow":
@@ -95,7 +101,7 @@ class OrderRow:
             base=base,
             quote=quote,
             side=order.side,
-            kind=order.order_type,
+            kind=order.order_type.replace("_", " "),
             time_in_force=order.time_in_force,
             post_only=order.post_only,
             self_trade_prevention=order.self_trade_prevention.replace("_", " "),
@@ -111,7 +117,20 @@ class OrderRow:
             placed=utc_time(order.placed_at_ns),
             updated=utc_time(order.updated_at_ns),
             updated_sequence=order.updated_sequence,
+            trigger_price=None if order.trigger_price is None else reference.price(symbol, order.trigger_price),
+            triggered=utc_time(order.triggered_at_ns) if order.triggered_at_ns is not None else "",
+            visible_quantity=(
+                None if order.visible_quantity is None else reference.quantity(symbol, order.visible_quantity)
+            ),
+            other_leg=_other_leg(order),
         )
+
+
+def _other_leg(order: Order) -> int | None:
+    """The legs of a list are the order that it is named after, and the next one."""
+    if order.order_list_id is None:
+        return None
+    return 2 * order.order_list_id + 1 - order.order_id
 
 
 @dataclass(frozen=True, slots=True)

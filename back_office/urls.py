@@ -27,6 +27,7 @@ from back_office.access.permissions import (
     BLOCKS,
     DEAD_LETTERS,
     ENTRIES,
+    INSTRUMENTS,
     ORDERS,
     RECONCILIATIONS,
     TRADES,
@@ -36,6 +37,7 @@ from back_office.pages.accounts import AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
 from back_office.pages.blocks import BlockPages
 from back_office.pages.dead_letters import MAY_REPLAY, DeadLetterPages
+from back_office.pages.instruments import InstrumentPages
 from back_office.pages.jump import JumpPages
 from back_office.pages.orders import OrderPages
 from back_office.pages.overview import OverviewPages
@@ -128,9 +130,11 @@ def pages() -> list[URLPattern]:
         ("trades/", page_view(trades.trades, TRADES), "trades"),
         ("trades/<int:trade_id>/", page_view(trades.trade, TRADES, ORDERS, ENTRIES, BLOCKS), "trade"),
         ("orders/", page_view(orders.orders, ORDERS), "orders"),
+        ("orders/open/", page_view(orders.open_orders, ORDERS), "open_orders"),
         ("orders/<int:order_id>/", page_view(orders.order, ORDERS, TRADES, ENTRIES), "order"),
         ("accounts/", page_view(accounts.accounts, BALANCES), "accounts"),
         ("accounts/<int:account>/", page_view(accounts.account, BALANCES, ENTRIES), "account"),
+        ("instruments/", page_view(InstrumentPages(reference).instruments, INSTRUMENTS), "instruments"),
         ("blocks/", page_view(blocks.blocks, BLOCKS), "blocks"),
         ("blocks/<int:number>/", page_view(blocks.block, BLOCKS, TRADES), "block"),
         ("find/", page_view(finder.jump), "jump"),

@@ -46,8 +46,12 @@ class AccountPages:
         context: dict[str, Any] = {"title": f"Account {account}", "account": account}
         context["tabs"] = account_tabs(account, "statement")
         balances = self.store.balances_of(account)
-        if not balances:
-            raise Http404(f"Account {account} does not exist: it has no settled balance or ledger entry.")
+        settings = self.store.account_settings_of(account)
+        if not balances and not settings:
+            raise Http404(f"Account {account} does not exist: it has no settled balance, ledger entry or setting.")
+        statuses = [setting.status for setting in settings if setting.status]
+        context["status"] = statuses[0].replace("_", " ") if statuses else "active"
+        context["fees"] = [setting for setting in settings if setting.maker_fee is not None]
         context["balances"] = [BalanceRow.of(balance, self.reference) for balance in balances]
         try:
             asset = self._asset(request.GET)

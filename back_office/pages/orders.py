@@ -1,4 +1,4 @@
-"""Pages about orders: the list, newest first, and one order with its trades and ledger entries."""
+"""Pages about orders: all of them, newest first; the open ones; and one order with its trades and ledger entries."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +69,20 @@ class OrderPages:
             context |= {"account": wanted.account, "tabs": account_tabs(wanted.account, "orders")}
         context["page"] = self._page(wanted)
         return TemplateResponse(request, "back_office/orders.html", context)
+
+    def open_orders(self, request: HttpRequest) -> HttpResponse:
+        """Orders in the book and those that wait for their trigger, oldest first."""
+        context: dict[str, Any] = {"title": "Open orders", "page": Page([])}
+        try:
+            after = filters.whole_number(request.GET, "after", "After")
+        except BadFilter as refusal:
+            return TemplateResponse(
+                request, "back_office/open_orders.html", {**context, "refusal": str(refusal)}, status=400
+            )
+        found = list(self.store.open_orders(after, PAGE_ROWS + 1))
+        rows = [OrderRow.of(order, self.reference) for order in found[:PAGE_ROWS]]
+        context |= {"page": Page(rows, is_first=after is None), "next": rows[-1].id if len(found) > PAGE_ROWS else None}
+        return TemplateResponse(request, "back_office/open_orders.html", context)
 
     def order(self, request: HttpRequest, order_id: int) -> TemplateResponse:
         order = next(iter(self.store.get_orders([order_id])), None)

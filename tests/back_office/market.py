@@ -12,6 +12,7 @@ from matching.core.codes import CommandKind, EventKind, Side
 from matching.core.registry import Registry, canonical
 from matching.workloads.btc_usd import BTC, BTC_USD, USD, instrument
 from settlement.stores.base import (
+    AccountSetting,
     Balance,
     Candle,
     Checkpoint,
@@ -59,6 +60,7 @@ class Market:
     orders: dict[int, Order] = field(default_factory=dict)
     entries: list[LedgerEvent] = field(default_factory=list)
     definitions: list[Definition] = field(default_factory=list)
+    settings: list[AccountSetting] = field(default_factory=list)
     touched: dict[tuple[int, str], Balance] = field(default_factory=dict)
 
     def open(self, accounts: int = 4) -> None:
@@ -201,11 +203,12 @@ class Market:
                 ],
                 days=list(self.days.values()),
                 definitions=self.definitions,
+                settings=self.settings,
             )
         )
         self.settled += self.trades
         self.trades, self.orders, self.entries, self.definitions = [], {}, [], []
-        self.touched = {}
+        self.touched, self.settings = {}, []
 
     def run(
         self,

@@ -8,6 +8,7 @@ from matching.core.decimals import INT64_MAX
 from settlement.stores.base import Store
 from tests.back_office.conftest import html, links, next_page, refusal, words
 from tests.back_office.market import Market
+from tests.settlement.rows import account_fees, account_status
 
 
 def places(page: str) -> list[tuple[int, int]]:
@@ -103,7 +104,18 @@ def test_a_bad_filter_is_one_sentence(operator: Client, market: Market, address:
 def test_an_unknown_account_is_a_404_page(operator: Client, market: Market) -> None:
     response = operator.get("/admin/accounts/99/")
     assert response.status_code == 404
-    assert "Account 99 does not exist: it has no settled balance or ledger entry." in words(response)
+    assert "Account 99 does not exist: it has no settled balance, ledger entry or setting." in words(response)
+
+
+def test_status_and_own_fees_of_an_account_are_shown(operator: Client, market: Market) -> None:
+    assert "Status active" in words(operator.get("/admin/accounts/1/"))
+    fees = [account_fees(1, (0, 500), symbol="", sequence=30), account_fees(1, (7, 8), sequence=31)]
+    market.settings = [account_status(1, "no_trading"), *fees, account_fees(1, None, "ETH-USD"), account_status(99)]
+    market.settle()
+    page = words(operator.get("/admin/accounts/1/"))
+    assert "Status no trading" in page
+    assert "all others 0 500 30 BTC-USD 7 8 31 Balances" in page
+    assert "Status frozen" in words(operator.get("/admin/accounts/99/"))
 
 
 def test_the_house_account_is_labelled(operator: Client, market: Market) -> None:

@@ -124,6 +124,62 @@ def test_an_order_by_quote_quantity(operator: Client, market: Market) -> None:
     assert "market for 250.000000 USD" in words(operator.get("/admin/orders/"))
 
 
+def change(market: Market, order: int, **fields: object) -> None:
+    """Changes an order of the block that is not settled yet."""
+    market.orders[order] = Order(**{**market.orders[order]._asdict(), **fields})
+
+
+def test_an_order_that_waits_shows_its_trigger(operator: Client, market: Market) -> None:
+    order = market.place(1, "BTC-USD", "sell", 1_900_000, 5000)
+    change(market, order, order_type="stop_loss", price=None, status="waiting", trigger_price=1_950_000)
+    market.settle()
+    page = words(operator.get(f"/admin/orders/{order}/"))
+    assert "BTC-USD sell waiting" in page
+    assert "Price market Trigger price 19500.00 USD" in page
+    assert "Triggered" not in page
+    assert "stop loss gtc market at 19500.00" in words(operator.get("/admin/orders/"))
+
+
+def test_a_leg_of_a_list_leads_to_the_other_one(operator: Client, market: Market) -> None:
+    limit, stop = (market.place(1, "BTC-USD", "sell", price, 5000) for price in (2_100_000, 1_900_000))
+    change(market, limit, order_list_id=limit, visible_quantity=1000)
+    change(market, stop, order_list_id=limit, order_type="stop_loss_limit", trigger_price=1, triggered_at_ns=0)
+    market.settle()
+    page = operator.get(f"/admin/orders/{limit}/")
+    assert f"One cancels the other order {stop}" in words(page)
+    assert "Visible quantity 0.1000 BTC" in words(page)
+    other = words(operator.get(f"/admin/orders/{stop}/"))
+    assert f"One cancels the other order {limit}" in other
+    assert "Triggered (UTC) 1970-01-01T00:00:00.000Z" in other
+
+
+def test_an_order_that_used_its_quote_quantity_is_not_called_cancelled(operator: Client, market: Market) -> None:
+    order = market.place(1, "BTC-USD", "buy", 100, 1)
+    change(market, order, status="filled", reason="quote_quantity_used")
+    market.settle()
+    assert "Ended by quote quantity used" in words(operator.get(f"/admin/orders/{order}/"))
+
+
+def test_open_orders_are_paged_from_the_oldest_and_contain_waiting_ones(operator: Client, market: Market) -> None:
+    market.run(2)
+    placed = [market.place(1, "BTC-USD", "sell", 1_900_000, 5000) for _ in range(2 * PAGE_ROWS + 1)]
+    change(market, placed[1], status="waiting", trigger_price=5)
+    market.settle()
+    seen: list[int] = []
+    step: str | None = ""
+    while step is not None:
+        response = operator.get(f"/admin/orders/open/{step}")
+        seen += links(response, "orders")
+        step = next_page(response, "next")
+    assert seen == placed
+    assert "waiting" in words(operator.get("/admin/orders/open/"))
+    assert refusal(operator.get("/admin/orders/open/?after=x")).startswith("After must be a whole number")
+
+
+def test_without_an_open_order_the_page_says_so(operator: Client, market: Market) -> None:
+    assert "There are no open orders." in words(operator.get("/admin/orders/open/"))
+
+
 def test_empty_lists_have_a_message(operator: Client, store: Store) -> None:
     assert walk(operator, "/admin/trades/") == []
     assert "No order has been placed yet." in words(operator.get("/admin/orders/"))

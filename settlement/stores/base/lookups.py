@@ -30,8 +30,11 @@ class LookupStore(Protocol):
     def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
         """Ordered by order_id, oldest first; the next page begins at the last order_id + 1."""
 
-    def open_orders(self) -> Iterator[Order]:
-        """Yields the open orders, waiting ones too, in order of order_id, reading a few at a time."""
+    def open_orders(self, after: int | None = None, limit: int | None = None) -> Iterator[Order]:
+        """Yields the open orders, waiting ones too, in order of order_id, reading a few at a time.
+
+        `after`: the last order_id of the page before.
+        """
 
     def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
         """Ordered by (event_sequence, leg)."""

@@ -163,8 +163,9 @@ ORDERS_IN_BUCKET_DESCENDING = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS
 ORDER_SYMBOLS = f"SELECT order_id, symbol {_OF_ORDERS} AND {_BETWEEN_ORDERS}"
 ORDER_SEQUENCES = f"SELECT order_id, updated_sequence {_OF_ORDERS}"
 ACCOUNT_ORDERS = f"SELECT order_id FROM orders_by_account WHERE {_OF_ACCOUNT_PART} AND order_id < ? LIMIT ?"
-OPEN_IN_BUCKET = "SELECT order_id FROM open_orders WHERE shard = ? AND bucket = ?"
-ANY_OPEN_IN_BUCKET = f"{OPEN_IN_BUCKET} LIMIT 1"
+_OF_OPEN = "SELECT order_id FROM open_orders WHERE shard = ? AND bucket = ?"
+OPEN_IN_BUCKET = f"{_OF_OPEN} AND order_id > ? LIMIT ?"
+ANY_OPEN_IN_BUCKET = f"{_OF_OPEN} LIMIT 1"
 
 # Ledger, balances, candles, definitions
 

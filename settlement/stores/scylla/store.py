@@ -360,8 +360,8 @@ class ScyllaStore(SignedDocuments, SingleInserts):
     def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
         return self._orders.between(first, last, limit)
 
-    def open_orders(self) -> Iterator[Order]:
-        return self._orders.open(self._index.walk(OPEN_ORDERS))
+    def open_orders(self, after: int | None = None, limit: int | None = None) -> Iterator[Order]:
+        return self._orders.open(after, limit)
 
     def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
         return self._accounts.ledger_between(first_sequence, last_sequence)

@@ -117,11 +117,11 @@ class SqlLookups:
     def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
         return self._orders(sql.ORDERS_BY_RANGE, [_int64(first), _int64(last), limit])
 
-    def open_orders(self) -> Iterator[Order]:
-        after = INT64_MIN
-        while page := self._orders(sql.OPEN_ORDERS, [after, PAGE]):
+    def open_orders(self, after: int | None = None, limit: int | None = None) -> Iterator[Order]:
+        last, left = INT64_MIN if after is None else _int64(after), INT64_MAX if limit is None else limit
+        while left > 0 and (page := self._orders(sql.OPEN_ORDERS, [last, min(PAGE, left)])):
             yield from page
-            after = page[-1].order_id
+            last, left = page[-1].order_id, left - len(page)
 
     def _orders(self, statement: str, parameters: Sequence[Any]) -> list[Order]:
         return [Order._make(row) for row in self._session.rows(statement, parameters)]

@@ -40,6 +40,8 @@ PAGES = {
     "trades": {"settledtrade"},
     "trade": {"settledtrade", "order", "ledgerevent", "engineblock"},
     "orders": {"order"},
+    "open_orders": {"order"},
+    "instruments": {"definition"},
     "order": {"order", "settledtrade", "ledgerevent"},
     "accounts": {"balance"},
     "account": {"balance", "ledgerevent"},

@@ -313,6 +313,10 @@ def test_orders_are_found_by_id_account_symbol_range_and_state(store: Store) -> 
     assert [o.order_id for o in store.get_orders_by_account(1, 9, before=7)] == [4, 1]
     assert [o.order_id for o in store.get_orders_by_sequence_range(3, 9, 4)] == [3, 4, 5, 6]
     assert [o.order_id for o in store.open_orders()] == [2, 4, 6, 8, 10, 12]
+    assert [o.order_id for o in store.open_orders(limit=2)] == [2, 4]
+    assert [o.order_id for o in store.open_orders(after=4, limit=9)] == [6, 8, 10, 12]
+    assert [o.order_id for o in store.open_orders(after=5, limit=1)] == [6]
+    assert list(store.open_orders(after=MOST)) == list(store.open_orders(limit=0)) == []
 
 
 def test_many_keys_are_asked_for_at_once(store: Store) -> None:

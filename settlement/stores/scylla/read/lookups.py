@@ -19,7 +19,7 @@ from settlement.stores.base import (
 from settlement.stores.block_parts import joined, may_have_parts
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import PAGE, Row, Session
-from settlement.stores.scylla.index import ORDERS, TRADES, Index, orders_of, trades_of
+from settlement.stores.scylla.index import OPEN_ORDERS, ORDERS, TRADES, Index, orders_of, trades_of
 from settlement.stores.scylla.keys import (
     BLOCKS_PER_BUCKET,
     BUCKET_SIZE,
@@ -232,11 +232,25 @@ class Orders:
         found = self.get(gather(spans, limit, self._session.access.in_flight, read))
         return sorted(found, key=lambda order: order.order_id, reverse=True)
 
-    def open(self, buckets: Iterable[int]) -> Iterator[Order]:
-        for bucket in buckets:
-            ids = self._session.iterate(cql.OPEN_IN_BUCKET, (self._shard, bucket), PAGE)
-            while page := [order_id for (order_id,) in islice(ids, PAGE)]:
-                yield from (order for order in self.get(page) if order.status in OPEN_STATUSES)
+    def open(self, after: int | None, limit: int | None) -> Iterator[Order]:
+        last = INT64_MIN if after is None else int64(after)
+        left = INT64_MAX if limit is None else limit
+        while left > 0 and (ids := self._open_ids(last, min(left, PAGE))):
+            # An entry without an open order is left by a batch that was interrupted.
+            found = [order for order in self.get(ids) if order.status in OPEN_STATUSES]
+            yield from sorted(found, key=lambda order: order.order_id)
+            last, left = ids[-1], left - len(found)
+
+    def _open_ids(self, after: int, limit: int) -> list[int]:
+        """The next `limit` orders that may be open."""
+
+        def read(buckets: list[int], limit: int) -> Iterator[list[int]]:
+            keys = [(self._shard, bucket, after, limit) for bucket in buckets]
+            for rows in self._session.many(cql.OPEN_IN_BUCKET, keys):
+                yield [order_id for (order_id,) in rows]
+
+        buckets = self._index.walk(OPEN_ORDERS, after // BUCKET_SIZE)
+        return gather(buckets, limit, self._session.access.in_flight, read)
 
 
 class Candles:
