@@ -88,7 +88,8 @@ def account_fees(
     account: int, fees: tuple[int, int] | None, symbol: str = "BTC-USD", sequence: int = 1
 ) -> AccountSetting:
     """`fees`: maker's and taker's; None: taken away."""
-    return AccountSetting(account, "fees", symbol, None, *(fees or (None, None)), sequence)
+    maker_fee, taker_fee = fees or (None, None)
+    return AccountSetting(account, "fees", symbol, None, maker_fee, taker_fee, sequence)
 
 
 def candle(minute: int, last_trade_id: int = 8, symbol: str = "BTC-USD", close: int = 3) -> Candle:
