@@ -150,6 +150,10 @@ def _types(version: int) -> dict[str, Any]:
 
 
 def _arrays(data: memoryview, sizes: dict[str, int], types: dict[str, Any]) -> dict[str, Any]:
+    """Raises BadFile if these are not the arrays of the layout, whose number the hash does not cover."""
+    expected = sum(record.itemsize * sizes.get(name, 0) for name, record in types.items())
+    if sizes.keys() != types.keys() or expected != len(data):
+        raise BadFile("This snapshot is damaged: its arrays are not those of its layout.")
     arrays: dict[str, Any] = {}
     offset = 0
     for name, dtype in types.items():

@@ -24,6 +24,7 @@ class KernelExchange:
         self._names: Names = {}
 
     def submit(self, command: object) -> list[dict[str, Any]]:
+        self._edge.registry = self.engine.registry  # after a restart another one
         refusal = self._builder.add(command)
         if refusal is not None:
             return [refusal.event(None)]
@@ -40,7 +41,6 @@ class KernelExchange:
     def restart(self) -> None:
         """Continues from a snapshot of itself."""
         self.engine = snapshots.decode(snapshots.encode(self.engine))
-        self._edge.registry = self.engine.registry
 
 
 def defined_exchange() -> KernelExchange:

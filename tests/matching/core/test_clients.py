@@ -25,12 +25,13 @@ from tests.reference.requests import ReferenceRequests
 
 ALICE, BOB = 11, 12
 NOW_NS = 1_800_000_000 * 10**9
+ACCEPTED = bytes([1] * 100)  # for each command of a block
 
 
 def clients_after(*requests: rules.Request) -> Clients:
     clients = Clients()
     for block, request in enumerate(requests, 1):
-        clients.apply([request], block)
+        clients.apply([request], ACCEPTED, block)
     return clients
 
 
@@ -75,7 +76,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_limits")
 def test_an_idle_client_is_forgotten_and_its_id_stays_refused_to_its_owner() -> None:
     clients = clients_after((50, 1, ALICE, 1, 1, 0), (60, 1, BOB, 1, 1, 0))
-    clients.apply([(70, 1, ALICE, 1, 1, 0)], 12)
+    clients.apply([(70, 1, ALICE, 1, 1, 0)], ACCEPTED, 12)
     assert (list(clients.known), clients.floors) == ([70], {ALICE: 50, BOB: 60})
     assert judged(clients, 50, 2, ALICE, 2).reason == CLIENT_FORGOTTEN
     assert judged(clients, 50, 1, ALICE, 1).reason == CLIENT_FORGOTTEN
@@ -87,18 +88,18 @@ def test_an_idle_client_is_forgotten_and_its_id_stays_refused_to_its_owner() -> 
 @pytest.mark.usefixtures("small_limits")
 def test_one_block_forgets_a_bounded_number_of_clients() -> None:
     clients = Clients()
-    clients.apply([(number, 1, number, 1, 1, 0) for number in range(1, 21)], 1)
-    clients.apply([(30, 1, ALICE, 1, 1, 0)], 100)
+    clients.apply([(number, 1, number, 1, 1, 0) for number in range(1, 21)], ACCEPTED, 1)
+    clients.apply([(30, 1, ALICE, 1, 1, 0)], ACCEPTED, 100)
     assert len(clients) == 20 + 1 - 3
-    clients.apply([], 101)
+    clients.apply([], ACCEPTED, 101)
     assert len(clients) == 20 + 1 - 5
 
 
 @pytest.mark.usefixtures("small_limits")
 def test_an_owner_with_too_many_clients_loses_its_oldest_one() -> None:
     clients = Clients()
-    clients.apply([(number, 1, ALICE, 1, 1, 0) for number in range(1, 6)], 1)
-    clients.apply([(1, 2, ALICE, 2, 1, 0), (6, 1, ALICE, 1, 1, 0), (7, 1, BOB, 1, 1, 0)], 2)
+    clients.apply([(number, 1, ALICE, 1, 1, 0) for number in range(1, 6)], ACCEPTED, 1)
+    clients.apply([(1, 2, ALICE, 2, 1, 0), (6, 1, ALICE, 1, 1, 0), (7, 1, BOB, 1, 1, 0)], ACCEPTED, 2)
     assert list(clients.known) == [3, 4, 5, 1, 6, 7]
     assert clients.floors == {ALICE: 2}
 
@@ -149,7 +150,7 @@ def test_random_batches_are_judged_as_by_the_reference(seed: int) -> None:
         block += rng.choice((1, 1, 1, 4))
         request = client_id, first, owner, digest, count, 0
         clients.check([request], NOW_NS)
-        clients.apply([request], block)
+        clients.apply([request], ACCEPTED, block)
         reference.apply(client_id, owner, first, count, digest, block)
         assert list(clients.known) == reference.known()
 
@@ -175,3 +176,11 @@ def test_clients_from_their_parts_are_equal() -> None:
     assert again == clients
     assert list(again.known) == [8, 7]
     assert again != Clients.of([(7, Client(ALICE))], [], 0, [])
+
+
+def test_whether_the_last_command_of_each_client_was_accepted_is_remembered() -> None:
+    clients = Clients()
+    clients.apply([(FIRST_LOG_CLIENT, 9, 0, 0, 0, 0), (7, 1, ALICE, 1, 2, 0), (8, 1, BOB, 1, 1, 0)], b"\1\0\1", 1)
+    assert [client.accepted for client in clients.known.values()] == [False, True]
+    clients.apply([(7, 3, ALICE, 2, 1, 0)], b"\1", 2)
+    assert [client.accepted for client in clients.known.values()] == [True, True]

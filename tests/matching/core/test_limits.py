@@ -177,7 +177,8 @@ def test_a_market_buy_that_costs_more_than_the_maximum_supply_is_refused(market:
     assert market.refusal("order", **buy, quantity=str(LIMIT + 1)) == "notional_overflow"
     assert market.refusal("order", **buy, quote_quantity=str(LIMIT + 1)) == "notional_overflow"
     assert market.refusal("order", **buy, quote_quantity=str(LIMIT - 1)) == "quote_quantity_too_small"
-    assert market.do("order", **buy, quote_quantity=str(LIMIT))[-1]["event"] == "trade"
+    _, trade, cancelled = market.do("order", **buy, quote_quantity=str(LIMIT))
+    assert (trade["event"], cancelled["reason"]) == ("trade", "quote_quantity_used")
     market.check()
 
 
