@@ -22,21 +22,21 @@ GOLDEN = {
         "010000000000007e020000000000007e030000000000007e040000000000007e0500007e0600007e",
     ),
     "CLIENT": (
-        "client owner last_number last_block batch_count padding",
-        "010000000000007e020000000000007e030000000000007e040000000000007e0500007e0600007e",
+        "client owner last_number last_block batch_count accepted padding",
+        "010000000000007e020000000000007e030000000000007e040000000000007e0500007e06070707",
     ),
     "CLIENT_BATCH": ("first_number digest", "010000000000007e020000000000007e"),
     "CLIENT_FLOOR": ("owner client", "010000000000007e020000000000007e"),
     "LOG_POSITION": ("client next_offset", "010000000000007e020000000000007e"),
     "COMMAND": (
-        "kind side order_type time_in_force self_trade_prevention post_only text_length instrument "
-        "text_offset account price quantity amount order_id text_hash",
+        "kind side order_type time_in_force self_trade_prevention flags text_length instrument text_offset "
+        "account price quantity amount order_id text_hash",
         "010203040506077e0800007e0900007e0a0000000000007e0b0000000000007e0c0000000000007e0d0000000000007e"
         "0e0000000000007e0f0000000000007e",
     ),
     "EVENT": (
         "sequence command_sequence kind side reason flags instrument order_id account other_order_id "
-        "other_account price quantity amount buyer_fee seller_fee taker_unlock",
+        "other_account price quantity amount buyer_fee seller_fee trade_number",
         "010000000000007e020000000000007e030405060700007e080000000000007e090000000000007e0a0000000000007e"
         "0b0000000000007e0c0000000000007e0d0000000000007e0e0000000000007e0f0000000000007e100000000000007e"
         "110000000000007e",
@@ -55,9 +55,13 @@ GOLDEN = {
     ),
     "ORDER": (
         "order_id remaining filled text_hash level next previous trader account_next account_previous side "
-        "self_trade_prevention post_only padding",
+        "self_trade_prevention flags padding extra",
         "010000000000007e020000000000007e030000000000007e040000000000007e0500007e0600007e0700007e0800007e"
-        "0900007e0a00007e0b0c0d0e0e0e0e0e",
+        "0900007e0a00007e0b0c0d0e0f00007e",
+    ),
+    "EXTRA": (
+        "hidden visible_quantity trigger_price price held partner order_type time_in_force state padding",
+        "010000000000007e020000000000007e030000000000007e040000000000007e050000000000007e0600007e0708090a",
     ),
     "LEVEL": (
         "quantity head tail",
@@ -71,13 +75,19 @@ GOLDEN = {
         "bits parent padding",
         "010000000000007e0200007e0300007e",
     ),
+    "TRIGGER_TREE": (
+        "root height",
+        "0100007e0200007e",
+    ),
     "ACCOUNT": (
-        "account first_order last_order",
-        "010000000000007e0200007e0300007e",
+        "account first_order last_order maker_fee taker_fee first_trader status padding",
+        "010000000000007e0200007e0300007e0400007e0500007e0600007e07080808",
     ),
     "TRADER": (
-        "account owner instrument base_balance quote_balance padding",
-        "010000000000007e0200007e0300007e0400007e0500007e060000000000007e",
+        "account owner instrument base_balance quote_balance maker_fee taker_fee open_orders next status own_fees "
+        "padding",
+        "010000000000007e0200007e0300007e0400007e0500007e0600007e0700007e0800007e0900007e0a0b0c0c0c0c0c0c"
+        "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c",
     ),
     "BALANCE": (
         "available locked account asset padding",
@@ -89,16 +99,18 @@ GOLDEN = {
     ),
     "INSTRUMENT": (
         "best_bid best_ask best_bid_level best_ask_level root height quote_unit lot_units notional_limit "
-        "quantity_limit min_quantity max_quantity min_notional maker_fee taker_fee base quote house_base "
-        "house_quote status padding",
+        "quantity_limit min_quantity max_quantity min_notional maker_fee taker_fee price_band max_open_orders "
+        "base quote house_base house_quote status padding rise_at fall_at last_price trade_count reference_price "
+        "traded_in spare",
         "010000000000007e020000000000007e0300007e0400007e0500007e0600007e070000000000007e080000000000007e"
-        "090000000000007e0a0000000000007e0b0000000000007e0c0000000000007e0d0000000000007e0e0000000000007e"
-        "0f0000000000007e1000007e1100007e1200007e1300007e1400007e1500007e",
+        "090000000000007e0a0000000000007e0b0000000000007e0c0000000000007e0d0000000000007e0e00007e0f00007e"
+        "1000007e1100007e1200007e1300007e1400007e1500007e1600007e1700007e180000000000007e190000000000007e"
+        "1a0000000000007e1b0000000000007e1c0000000000007e1d0000000000007e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e",
     ),
 }
 
 # One digest for each version so far: data of a version can only be read with its layout.
-DIGESTS = {1: "076b139ce09600aa", 2: "e17c0750044dfee9"}
+DIGESTS = {1: "076b139ce09600aa", 2: "e17c0750044dfee9", 3: "09f24944d1843898"}
 
 NUMBERS = {
     "CommandKind": "order=1 cancel=2 cancel_all=3 replace=4 deposit=5 withdraw=6 asset=7 instrument=8 "
