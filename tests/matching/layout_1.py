@@ -1,12 +1,19 @@
-"""What programs of layout 1 wrote: chains and snapshots in that layout."""
+"""What programs of layouts 1 and 2 wrote: chains and snapshots in those layouts.
+
+The rules are today's, so the commands should be such that they give the same events under the rules of the layout.
+"""
 
 import json
 import struct
+from typing import Any
 
+import numpy as np
 import xxhash
 
 from matching.core import snapshots
 from matching.core.engine import Engine
+from matching.core.kernel.structures import pools as p
+from matching.core.migrations import to_3
 
 _PREFIX = struct.Struct("<4sIQ")
 _SIZE = struct.Struct("<Q")
@@ -14,23 +21,66 @@ _SIZE = struct.Struct("<Q")
 
 def engine_of_layout_1() -> Engine:
     """An engine that makes blocks of layout 1."""
+    return _engine(1)
+
+
+def engine_of_layout_2() -> Engine:
+    """An engine that makes blocks of layout 2."""
+    return _engine(2)
+
+
+def _engine(version: int) -> Engine:
     engine = Engine()
-    engine.layout_version = 1
+    engine.layout_version = version
     return engine
 
 
 def snapshot_of_layout_1(engine: Engine) -> bytes:
     """As a program of layout 1 wrote it: the clients are in the header, and no array follows those of the pools."""
-    rest = snapshots.encode(engine)[_PREFIX.size :]
-    (size,) = _SIZE.unpack_from(rest)
-    header = json.loads(rest[_SIZE.size : _SIZE.size + size])
-    end = len(rest)
-    for name, record in snapshots.CLIENT_TYPES.items():
-        end -= record.itemsize * header["arrays"].pop(name)
+    header, arrays = _parts(engine)
+    for name in snapshots.CLIENT_TYPES:
+        del arrays[name]
     del header["client_floor"]
     numbers = {number: one.last_number for number, one in engine.clients.known.items()}
     header["clients"] = list((numbers | engine.clients.log_positions).items())
-    arrays = rest[_SIZE.size + size : end]
+    return _snapshot(1, header, arrays)
+
+
+def snapshot_of_layout_2(engine: Engine) -> bytes:
+    """As a program of layout 2 wrote it: without orders that wait, icebergs, and what else layout 3 added."""
+    return _snapshot(2, *_parts(engine))
+
+
+def _parts(engine: Engine) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and arrays of a snapshot of layout 2."""
+    data = snapshots.encode(engine)
+    (size,) = _SIZE.unpack_from(data, _PREFIX.size)
+    start = _PREFIX.size + _SIZE.size
+    header = json.loads(data[start : start + size])
+    restored, sizes = snapshots.decode(data), header.pop("arrays")
+    pools = restored.pools._asdict()
+    arrays = {name: _narrowed(pools[name][: sizes[name]], record) for name, record in to_3.POOL_TYPES.items()}
+    state = arrays["state"] = np.zeros(24, np.int64)
+    state[: p.EXTRA_TOP] = pools["state"][: p.EXTRA_TOP]
+    at = len(data)
+    for name, record in reversed(snapshots.CLIENT_TYPES.items()):
+        at -= record.itemsize * sizes[name]
+        arrays[name] = np.frombuffer(data, record, sizes[name], at)
+    return header, arrays | {name: arrays.pop(name) for name in snapshots.CLIENT_TYPES}
+
+
+def _narrowed(rows: Any, record: Any) -> Any:
+    if record.names is None or record == rows.dtype:
+        return rows
+    narrow = np.zeros(len(rows), record)
+    for name in record.names:
+        if name != "padding":
+            narrow[name] = rows[name]
+    return narrow
+
+
+def _snapshot(version: int, header: dict[str, Any], arrays: dict[str, Any]) -> bytes:
+    header["arrays"] = {name: len(array) for name, array in arrays.items()}
     text = json.dumps(header).encode()
-    rest = _SIZE.pack(len(text)) + text + arrays
-    return _PREFIX.pack(b"XSNP", 1, xxhash.xxh3_64_intdigest(rest)) + rest
+    rest = _SIZE.pack(len(text)) + text + b"".join(array.tobytes() for array in arrays.values())
+    return _PREFIX.pack(b"XSNP", version, xxhash.xxh3_64_intdigest(rest)) + rest
