@@ -108,10 +108,10 @@ def _would_trigger(case: Case) -> bool:
 def _lacks_balance(case: Case) -> bool:
     order = case.order
     available = case.state.funds.available(order.account, order.locked_asset)
-    # What a replaced order has locked already counts as available; the legs of an oco share a lock.
-    shared = case.leg.hold if case.leg is not None else 0
+    # What a replaced order has locked already counts as available. The legs of an oco share a lock, so that both need
+    # no more than the one that needs more; the limit leg was judged before.
     held = case.replaced.held if case.replaced is not None else 0
-    return max(shared, funds_needed(case.state, order, banded=True)) > available + held
+    return funds_needed(case.state, order, banded=True) > available + held
 
 
 def _would_match_post_only(case: Case) -> bool:
