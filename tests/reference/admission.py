@@ -54,7 +54,7 @@ def _has_invalid_quantity(case: Case) -> bool:
     lots, visible = order.open_lots, order.visible_quantity
     if lots <= 0 or not instrument.min_quantity <= lots <= instrument.max_quantity:
         return True
-    if visible is None or case.keeps_place:
+    if visible is None:
         return False
     if case.replaced is None and (visible < instrument.min_quantity or visible > lots):
         return True

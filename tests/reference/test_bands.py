@@ -100,6 +100,14 @@ def test_a_market_order_meets_no_maker_outside_the_band_also_where_that_would_be
     assert tape.place("y", 2, "buy", 90, 1) == ["y accepted", "y trades 1 at 50 with cheap"]
 
 
+def test_a_replaced_order_meets_a_better_price_outside_the_band_as_a_limit_order_does() -> None:
+    tape = _tape(band=0)
+    tape.place("bid", 2, "buy", 40, 1)
+    tape.place("cheap", 1, "sell", 50, 1)
+    tape.update(price_band=100_000)
+    assert tape.replace("bid", 2, 90, 1) == ["bid loses its place", "bid trades 1 at 50 with cheap"]
+
+
 def test_a_triggered_order_ends_at_the_band_of_before_the_command() -> None:
     tape = _tape(band=0)
     for price in (95, 91, 89):
