@@ -141,7 +141,8 @@ class Client:
         return self.connection.ask(wire.STATUS)
 
     def state(self) -> dict[str, Any]:
-        """Balances and open orders at one block, in units, ticks and lots. Large: an engine makes one at a time."""
+        """Balances, open and pending orders at one block, in units, ticks and lots. Large: an engine makes one at a
+        time."""
         return self.connection.ask(wire.STATE)
 
     def depth(self) -> dict[str, dict[str, list[list[int]]]]:

@@ -228,16 +228,19 @@ def test_definitions_that_exist_are_rejected(client: Client) -> None:
 
 
 def test_status_state_and_depth(client: Client) -> None:
-    client.call([*DEFINITIONS, *trading(2), order(1, "sell", "101.00", "2"), order(2, "buy", "99.50")])
+    iceberg = {**order(2, "buy", "99.50"), "visible_quantity": "0.1"}
+    stop = {**order(1, "sell", "90.00"), "order_type": "stop_loss_limit", "trigger_price": "91.00"}
+    client.call([*DEFINITIONS, *trading(2), order(1, "sell", "101.00", "2"), iceberg, stop])
     status, state = client.status(), client.state()
     assert (status["role"], status["block"], status["halted"]) == ("leader", state["block"], False)
     assert status["state_hash"] == state["state_hash"]
-    assert [1, "BTC", 99999700000000, 200000000] in state["balances"]
+    assert [1, "BTC", 99999600000000, 300000000] in state["balances"]
     assert state["open_orders"] == [
-        [9, 2, "BTC-USD", "buy", 9950, 10000, 10000],
-        [8, 1, "BTC-USD", "sell", 10100, 20000, 20000],
+        [9, 2, "BTC-USD", "buy", 9950, 10000, 10000, 1000],
+        [8, 1, "BTC-USD", "sell", 10100, 20000, 20000, None],
     ]
-    assert client.depth() == {"BTC-USD": {"bids": [[9950, 10000]], "asks": [[10100, 20000]]}}
+    assert state["pending_orders"] == [[10, 1, "BTC-USD", "sell", "stop_loss_limit", 9100, 9000, 10000]]
+    assert client.depth() == {"BTC-USD": {"bids": [[9950, 1000]], "asks": [[10100, 20000]]}}
 
 
 def test_a_repeated_request_is_answered_and_not_applied_again(running_leader: Running) -> None:
