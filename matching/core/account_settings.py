@@ -36,7 +36,10 @@ def _fees(engine: Engine) -> Iterator[AccountSetting]:
 
 
 def _fees_in_instruments(engine: Engine) -> Iterator[AccountSetting]:
-    rows = engine.pools.traders[1 : engine.pools.state[p.TRADER_TOP]]
-    own = rows[rows["own_fees"] != 0][["account", "instrument", "maker_fee", "taker_fee"]].tolist()
-    for account, instrument, maker, taker in own:
+    top = engine.pools.state[p.TRADER_TOP]
+    terms, traders = engine.pools.terms[:top], engine.pools.traders[:top]
+    is_own = terms["is_own"] != 0
+    rates = terms[is_own][["maker_fee", "taker_fee"]].tolist()
+    places = traders[is_own][["account", "instrument"]].tolist()
+    for (account, instrument), (maker, taker) in zip(places, rates, strict=True):
         yield AccountSetting(account, "fees", engine.registry.instruments[instrument].symbol, None, maker, taker)

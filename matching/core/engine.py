@@ -12,7 +12,7 @@ import xxhash
 
 from matching.core import kernel, layout, migrations
 from matching.core.blocks import Block, Records
-from matching.core.clients import Clients
+from matching.core.clients import Clients, Request
 from matching.core.codes import (
     AMOUNT_LIMIT,
     HOUSE_ACCOUNT,
@@ -92,19 +92,6 @@ class PendingOrder(NamedTuple):
     quantity: int
 
 
-class _Scratch(NamedTuple):
-    """What the kernel tells of a block in the last items of its state: see `structures.pools`."""
-
-    looked_at: int
-    previous_accepted: int
-    paused: int
-    command_start: int
-    at_definition: int
-    instruments_updated: int
-    triggered: int
-    met_order: int
-
-
 class Engine:
     def __init__(self, *, shard: int = 0, epoch: int = 1) -> None:
         self.shard = shard
@@ -155,17 +142,16 @@ class Engine:
         """
         self._reserve(len(commands))
         first_command, first_event = self.next_command_sequence, self.next_event_sequence
-        self.pools.state[p.PREVIOUS_ACCEPTED] = self._was_previous_accepted(requests)
-        count, scratch = self._process(commands, budget)
-        self.touched = count + scratch.looked_at
-        if scratch.instruments_updated:
-            self._refresh_registry(count)
-        if scratch.at_definition:
-            self._apply_reference_data(commands[-1], texts, count, len(commands) - 1)
-            count += 1
+        requested = requests.tolist()
+        self._tell_whether_previous_was_accepted(requested)
+        count, looked_at = self._process(commands, budget)
+        self.touched = count + looked_at
+        if self.pools.state[p.UNUSUAL]:
+            count += self._finish_unusual_block(commands, texts, count)
         applied = self.next_command_sequence - first_command
         if applied < len(commands):
             requests, commands, texts = _first(applied, requests, commands, texts)
+            requested = requests.tolist()
         self.timestamp_ns = max(self.timestamp_ns, timestamp_ns)
         block = Block.encode(
             number=self.block_number + 1,
@@ -182,31 +168,44 @@ class Engine:
             layout_version=self.layout_version,
         )
         self.block_number, self.state_hash = block.number, block.hash
-        self.clients.apply(requests.tolist(), self._accepted, block.number)
+        self.clients.apply(requested, self._accepted, block.number)
         return block
 
-    def _process(self, commands: Records, budget: int) -> tuple[int, "_Scratch"]:
-        """Runs the kernel, with more memory where triggered orders need it. Returns the number of events."""
-        first_command, state = self.next_command_sequence, self.pools.state
+    def _process(self, commands: Records, budget: int) -> tuple[int, int]:
+        """Runs the kernel, with more memory where triggered orders need it. Returns (events, orders looked at)."""
+        state, first = self.pools.state, self.next_command_sequence
         count = kernel.process(commands, self._events, self._accepted, self.pools, budget, 0, 0)
-        scratch = _Scratch(*state[p.FIRST_SCRATCH :].tolist())
-        while scratch.paused:
-            first = self.next_command_sequence - first_command
-            self.pools = kernel.reserve(self.pools, len(commands) - first + _RESERVED_COMMANDS)
-            count = kernel.process(commands, self._events, self._accepted, self.pools, budget, first, count)
-            scratch = _Scratch(*state[p.FIRST_SCRATCH :].tolist())
-        if scratch.triggered:  # those orders have used memory that was reserved for commands
-            self._reserved = 0
-        state[p.FIRST_SCRATCH :] = 0
-        return count, scratch
+        while state[p.PAUSED]:
+            done = self.next_command_sequence - first
+            self.pools = kernel.reserve(self.pools, len(commands) - done + _RESERVED_COMMANDS)
+            count = kernel.process(commands, self._events, self._accepted, self.pools, budget, done, count)
+        looked_at = int(state[p.LOOKED_AT])
+        state[p.LOOKED_AT] = 0
+        return count, looked_at
 
-    def _was_previous_accepted(self, requests: Records) -> bool:
-        """Whether the client of the block's first command has a command before it, and that was accepted."""
-        for client_id, _, _, _, count, _ in requests[:2].tolist():
+    def _finish_unusual_block(self, commands: Records, texts: bytes, count: int) -> int:
+        """Does what the kernel cannot do after a block with `count` events. Returns the number of further events."""
+        state = self.pools.state
+        unusual = int(state[p.UNUSUAL])
+        state[p.UNUSUAL] = 0
+        if unusual & p.HAS_TRIGGERED:  # those orders have used memory that was reserved for commands
+            self._reserved = 0
+        if unusual & p.HAS_UPDATED_INSTRUMENTS:
+            self._refresh_registry(count)
+        if unusual & p.IS_AT_DEFINITION:
+            self._apply_reference_data(commands[-1], texts, count, len(commands) - 1)
+            return 1
+        return 0
+
+    def _tell_whether_previous_was_accepted(self, requests: list[Request]) -> None:
+        """Tells the kernel whether the client of the block's first command has one before it that was accepted."""
+        accepted = False
+        for client_id, _, _, _, count, _ in requests[:2]:  # the first one may be a mark without commands
             if count:
                 client = self.clients.get(client_id)
-                return client is not None and client.accepted
-        return False
+                accepted = client is not None and client.accepted
+                break
+        self.pools.state[p.PREVIOUS_ACCEPTED] = accepted
 
     def follow(self, block: Block) -> Block:
         """Applies the commands of another engine's block with its timestamp. The caller compares the bytes.

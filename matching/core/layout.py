@@ -254,16 +254,25 @@ TRADER = np.dtype(
         ("instrument", "<u4"),
         ("base_balance", "<u4"),  # indexes into the balances pool
         ("quote_balance", "<u4"),
-        ("maker_fee", "<i4"),  # ppm, of the account in this instrument; -1: that of the instrument
-        ("taker_fee", "<i4"),
         ("open_orders", "<u4"),
-        ("next", "<u4"),  # next trader of the account
         ("status", "u1"),  # AccountStatus of the account
-        ("own_fees", "u1"),  # 1: the fees are those of the account in this instrument alone
-        ("padding", "u1", (22,)),  # a trader never crosses a cache line
+        ("has_terms", "u1"),  # 1: the fees are in TERMS, 0: they are those of the instrument
+        ("padding", "u1", (2,)),
     ]
 )
-assert TRADER.itemsize == 64
+assert TRADER.itemsize == 32
+
+# What is rarely needed of the trader with the same index.
+TERMS = np.dtype(
+    [
+        ("maker_fee", "<i4"),  # ppm, of the account in this instrument; -1: that of the instrument
+        ("taker_fee", "<i4"),
+        ("next", "<u4"),  # next trader of the account
+        ("is_own", "u1"),  # 1: the fees are those of the account in this instrument alone
+        ("padding", "u1", (3,)),
+    ]
+)
+assert TERMS.itemsize == 16
 
 BALANCE = np.dtype(
     [

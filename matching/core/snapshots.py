@@ -45,6 +45,7 @@ _USED_SLOTS = {
     "page_orders": (p.PAGE_TOP, 1),
     "accounts": (p.ACCOUNT_TOP, 1),
     "traders": (p.TRADER_TOP, 1),
+    "terms": (p.TRADER_TOP, 1),
     "balances": (p.BALANCE_TOP, 1),
     "references": (p.REFERENCE_TOP, 1),
     "extras": (p.EXTRA_TOP, 1),

@@ -172,11 +172,11 @@ def _trade(
     maker = pools.orders[slot]
     maker_trader = np.int64(maker["trader"])
     taker_row, maker_row = pools.traders[trader], pools.traders[maker_trader]
-    taker_fee, maker_fee = np.int64(taker_row["taker_fee"]), np.int64(maker_row["maker_fee"])
-    if taker_fee < 0:
-        taker_fee = np.int64(instrument["taker_fee"])
-    if maker_fee < 0:
-        maker_fee = np.int64(instrument["maker_fee"])
+    taker_fee, maker_fee = np.int64(instrument["taker_fee"]), np.int64(instrument["maker_fee"])
+    if taker_row["has_terms"] != 0:
+        taker_fee = np.int64(pools.terms[trader]["taker_fee"])
+    if maker_row["has_terms"] != 0:
+        maker_fee = np.int64(pools.terms[maker_trader]["maker_fee"])
     base = lots * instrument["lot_units"]
     notional = lots * price * instrument["quote_unit"]
     buyer = pools.traders[trader if side == BUY else maker_trader]

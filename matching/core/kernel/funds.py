@@ -84,10 +84,12 @@ def create_trader(pools: Any, account: Any, instrument_id: Any) -> Any:
     trader["base_balance"] = base
     trader["quote_balance"] = quote
     row = pools.accounts[owner]
-    trader["maker_fee"] = row["maker_fee"]
-    trader["taker_fee"] = row["taker_fee"]
     trader["status"] = row["status"]
-    trader["next"] = row["first_trader"]
+    trader["has_terms"] = 1 if row["maker_fee"] >= 0 else 0
+    terms = pools.terms[index]
+    terms["maker_fee"] = row["maker_fee"]
+    terms["taker_fee"] = row["taker_fee"]
+    terms["next"] = row["first_trader"]
     row["first_trader"] = index
     tables.insert(pools.trader_table, tables.mix(account, instrument_id), index)
     return index

@@ -127,7 +127,7 @@ def make_open(pools: Any, command: Any, trader: Any, remaining: Any) -> Any:
 @called
 def _is_fillable(pools: Any, command: Any) -> Any:
     """Whether a limit order can be filled whole at once."""
-    lots, _ = reckoning.simulate_fill(
+    lots, _ = reckoning.simulate_rare_fill(
         pools,
         np.int64(command["instrument"]),
         command["account"],

@@ -13,6 +13,21 @@ from matching.core.kernel.structures import pools as p
 
 
 @called
+def simulate_rare_fill(
+    pools: Any,
+    instrument_id: Any,
+    account: Any,
+    side: Any,
+    prevention: Any,
+    limit: Any,
+    quantity: Any,
+    quote_budget: Any,
+) -> Any:
+    """`simulate_fill` for callers that are not market orders."""
+    return simulate_fill(pools, instrument_id, account, side, prevention, limit, quantity, quote_budget)
+
+
+@inlined
 def simulate_fill(
     pools: Any,
     instrument_id: Any,

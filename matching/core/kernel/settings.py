@@ -6,7 +6,7 @@ import numpy as np
 
 from matching.core.codes import NONE_ID
 from matching.core.kernel import events, funds
-from matching.core.kernel.compiling import called
+from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import (
     GIVES_MAKER_FEE,
     GIVES_MAX_OPEN_ORDERS,
@@ -29,7 +29,7 @@ def set_account_status(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     trader = np.int64(row["first_trader"])
     while trader != 0:
         pools.traders[trader]["status"] = status
-        trader = np.int64(pools.traders[trader]["next"])
+        trader = np.int64(pools.terms[trader]["next"])
     return events.write(
         pools, rows, count, events.ACCOUNT_STATUS_CHANGED, np.int64(status), 0, 0, NONE_ID, 0, account, 0, 0, 0
     )
@@ -71,25 +71,27 @@ def _set_fees_everywhere(pools: Any, account: Any, maker_fee: Any, taker_fee: An
     row["taker_fee"] = taker_fee
     index = np.int64(row["first_trader"])
     while index != 0:
-        trader = pools.traders[index]
-        if trader["own_fees"] == 0:
-            trader["maker_fee"] = maker_fee
-            trader["taker_fee"] = taker_fee
-        index = np.int64(trader["next"])
+        if pools.terms[index]["is_own"] == 0:
+            _set_terms(pools, index, maker_fee, taker_fee)
+        index = np.int64(pools.terms[index]["next"])
 
 
 @called
 def _set_fees_of_trader(pools: Any, index: Any, maker_fee: Any, taker_fee: Any) -> None:
-    trader = pools.traders[index]
     if maker_fee >= 0:
-        trader["own_fees"] = 1
-        trader["maker_fee"] = maker_fee
-        trader["taker_fee"] = taker_fee
+        pools.terms[index]["is_own"] = 1
+        _set_terms(pools, index, maker_fee, taker_fee)
     else:
-        owner = pools.accounts[np.int64(trader["owner"])]
-        trader["own_fees"] = 0
-        trader["maker_fee"] = owner["maker_fee"]
-        trader["taker_fee"] = owner["taker_fee"]
+        owner = pools.accounts[np.int64(pools.traders[index]["owner"])]
+        pools.terms[index]["is_own"] = 0
+        _set_terms(pools, index, np.int64(owner["maker_fee"]), np.int64(owner["taker_fee"]))
+
+
+@inlined
+def _set_terms(pools: Any, index: Any, maker_fee: Any, taker_fee: Any) -> None:
+    pools.traders[index]["has_terms"] = 1 if maker_fee >= 0 else 0
+    pools.terms[index]["maker_fee"] = maker_fee
+    pools.terms[index]["taker_fee"] = taker_fee
 
 
 @called
@@ -113,7 +115,7 @@ def update_instrument(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         instrument["price_band"] = command["price"] & _LOWER_HALF
     if flags & GIVES_MAX_OPEN_ORDERS != 0:
         instrument["max_open_orders"] = command["price"] >> _HALF_BITS
-    pools.state[p.INSTRUMENTS_UPDATED] += 1
+    pools.state[p.UNUSUAL] |= p.HAS_UPDATED_INSTRUMENTS
     return events.write(pools, rows, count, events.INSTRUMENT_UPDATED, 0, 0, 0, instrument_id, 0, 0, 0, 0, 0)
 
 

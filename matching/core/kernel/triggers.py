@@ -87,7 +87,7 @@ def work_off_queue(pools: Any, rows: Any, count: Any, started: Any, commands_lef
         if not _has_room(pools, commands_left):
             state[p.PAUSED] = p.PAUSED_BEFORE
             return count
-        state[p.TRIGGERED] += 1
+        state[p.UNUSUAL] |= p.HAS_TRIGGERED
         slot = waiting.first_in_queue(pools)
         instrument_id = np.int64(pools.traders[np.int64(pools.orders[slot]["trader"])]["instrument"])
         waiting.remove(pools, instrument_id, slot)
@@ -163,7 +163,7 @@ def _needed(pools: Any, instrument_id: Any, slot: Any) -> Any:
 @called
 def _reckon(pools: Any, instrument_id: Any, slot: Any, limit: Any) -> Any:
     order = pools.orders[slot]
-    return reckoning.simulate_fill(
+    return reckoning.simulate_rare_fill(
         pools,
         instrument_id,
         pools.traders[np.int64(order["trader"])]["account"],

@@ -88,7 +88,7 @@ def validate_order(pools: Any, command: Any, trader: Any) -> Any:
     return ACCEPTED, needed
 
 
-@called
+@inlined
 def _needed_for_market_order(pools: Any, command: Any) -> Any:
     """What a market buy by quantity costs, and what a market sell by quote_quantity sells, in smallest units.
 

@@ -21,7 +21,6 @@ _ORDER_FIELDS = ("order_id", "text_hash", "self_trade_prevention", "flags")
 """What `Engine.open_orders` and `Engine.pending_orders` do not tell of an order, after the field to sort by."""
 _EXTRA_FIELDS = ("hidden", "visible_quantity", "held", "time_in_force", "state")
 _ACCOUNT_FIELDS = ("account", "maker_fee", "taker_fee", "status")
-_TRADER_FIELDS = ("account", "instrument", "maker_fee", "taker_fee", "own_fees")
 _PRICE_FIELDS = ("last_price", "trade_count")
 _BALANCE_FIELDS = ("account", "asset", "available", "locked")
 _REFERENCE_FIELDS = ("account", "kind", "text_hash")
@@ -41,7 +40,6 @@ def digest_of(engine: "Engine") -> int:
     for rows, fields in (
         (orders, _ORDER_FIELDS),
         (pools.accounts[1 : state[p.ACCOUNT_TOP]], _ACCOUNT_FIELDS),
-        (pools.traders[1 : state[p.TRADER_TOP]], _TRADER_FIELDS),
         (pools.balances[1 : state[p.BALANCE_TOP]], _BALANCE_FIELDS),
         (pools.references[1 : state[p.REFERENCE_TOP]], _REFERENCE_FIELDS),
     ):
@@ -73,6 +71,7 @@ def _described(engine: "Engine") -> list[Any]:
         engine.pending_orders(),
         _queue(engine),
         _partners(engine),
+        _own_fees(engine),
     ]
 
 
@@ -85,6 +84,15 @@ def _queue(engine: "Engine") -> list[int]:
         found.append(int(orders["order_id"][slot]))
         slot = int(orders["next"][slot])
     return found
+
+
+def _own_fees(engine: "Engine") -> list[tuple[int, ...]]:
+    """(account, instrument, maker fee, taker fee) of the accounts that have rates in one instrument alone."""
+    top = engine.pools.state[p.TRADER_TOP]
+    traders, terms = engine.pools.traders[:top], engine.pools.terms[:top]
+    is_own = terms["is_own"] != 0
+    columns = traders["account"], traders["instrument"], terms["maker_fee"], terms["taker_fee"]
+    return sorted(zip(*(column[is_own].tolist() for column in columns), strict=True))
 
 
 def _partners(engine: "Engine") -> list[tuple[int, int]]:

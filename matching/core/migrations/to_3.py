@@ -97,9 +97,10 @@ def read_pools(arrays: dict[str, Any]) -> dict[str, Any]:
     read["instruments"]["rise_at"] = layout.NO_ASK
     read["accounts"] = _widened(arrays["accounts"], layout.ACCOUNT)
     read["traders"] = _widened(arrays["traders"], layout.TRADER)
-    for name in ("accounts", "traders"):
+    read["terms"] = np.zeros(len(arrays["traders"]), layout.TERMS)
+    for name in ("accounts", "terms"):
         read[name]["maker_fee"] = read[name]["taker_fee"] = -1
-    _link_traders(read["accounts"], read["traders"])
+    _link_traders(read["accounts"], read["traders"], read["terms"])
     open_orders = arrays["orders"][arrays["orders"]["order_id"] != 0]
     counts = np.bincount(open_orders["trader"], minlength=len(read["traders"]))
     read["traders"]["open_orders"] = counts
@@ -121,11 +122,11 @@ def _widened(rows: Any, record: Any) -> Any:
     return wider
 
 
-def _link_traders(accounts: Any, traders: Any) -> None:
+def _link_traders(accounts: Any, traders: Any, terms: Any) -> None:
     """Links the traders of each account as if they had been created in the order of their indexes."""
     for index, owner in enumerate(traders["owner"].tolist()):
         if index:
-            traders["next"][index] = accounts["first_trader"][owner]
+            terms["next"][index] = accounts["first_trader"][owner]
             accounts["first_trader"][owner] = index
 
 

@@ -41,21 +41,24 @@ EXTRA_FREE = 19
 EXTRA_COUNT = 20
 QUEUE_HEAD = 21  # the queue of triggered orders: slots of `orders`, 0 where it is empty
 QUEUE_TAIL = 22
-FIRST_SCRATCH = 24
-"""The following are 0 between blocks."""
+
+# The following have no meaning between blocks.
 LOOKED_AT = 24  # orders that commands of the current block looked at without writing an event
 PREVIOUS_ACCEPTED = 25  # 1: the command before the block's first one, of the same client, was accepted
 PAUSED = 26  # PAUSED_BEFORE or PAUSED_AFTER: the kernel waits for more memory
 COMMAND_START = 27  # while it does: events of the block before those of the current command
-AT_DEFINITION = 28  # 1: the kernel stopped at a command on reference data, which the caller applies
-INSTRUMENTS_UPDATED = 29  # instrument_update commands accepted in the block
-TRIGGERED = 30  # orders triggered in the block
-MET_ORDER = 31  # the order that the last taker met which self-trade prevention stopped
+UNUSUAL = 28  # bits below: what the caller does after the block
+MET_ORDER = 29  # the order that the last taker met which self-trade prevention stopped
 STATE_SIZE = 32
 
 PAUSED_BEFORE = 1
 PAUSED_AFTER = 2
 """The kernel pauses in the queue of triggered orders, before or after a command's own work."""
+
+IS_AT_DEFINITION = 1
+HAS_UPDATED_INSTRUMENTS = 2
+HAS_TRIGGERED = 4
+"""The kernel stopped at a command on reference data; it has applied an instrument_update; it has triggered an order."""
 
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
@@ -85,6 +88,7 @@ class Pools(NamedTuple):
     page_orders: Array  # int64, open orders of a page; links free pages
     accounts: Array  # layout.ACCOUNT
     traders: Array  # layout.TRADER
+    terms: Array  # layout.TERMS, of the trader with the same index
     balances: Array  # layout.BALANCE
     references: Array  # layout.REFERENCE
     extras: Array  # layout.EXTRA
@@ -120,6 +124,7 @@ def empty_pools() -> Pools:
         page_orders=np.zeros(0, np.int64),
         accounts=np.zeros(0, layout.ACCOUNT),
         traders=np.zeros(0, layout.TRADER),
+        terms=np.zeros(0, layout.TERMS),
         balances=np.zeros(0, layout.BALANCE),
         references=np.zeros(0, layout.REFERENCE),
         extras=np.zeros(0, layout.EXTRA),
@@ -160,7 +165,12 @@ def reserve(pools: Pools, commands: int) -> Pools:
 
 
 # Arrays that grow with a pool: name and items for each slot of the pool.
-_COMPANIONS = {"leaves": ("levels", 64), "nodes": ("children", 64), "page_orders": ("pages", PAGE_SIZE)}
+_COMPANIONS = {
+    "leaves": ("levels", 64),
+    "nodes": ("children", 64),
+    "page_orders": ("pages", PAGE_SIZE),
+    "traders": ("terms", 1),
+}
 _TABLES = {
     "orders": "client_order_table",
     "accounts": "account_table",
