@@ -84,10 +84,12 @@ GOLDEN = {
         "010000000000007e0200007e0300007e0400007e0500007e0600007e07080808",
     ),
     "TRADER": (
-        "account owner instrument base_balance quote_balance maker_fee taker_fee open_orders next status own_fees "
-        "padding",
-        "010000000000007e0200007e0300007e0400007e0500007e0600007e0700007e0800007e0900007e0a0b0c0c0c0c0c0c"
-        "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c",
+        "account owner instrument base_balance quote_balance open_orders status has_terms padding",
+        "010000000000007e0200007e0300007e0400007e0500007e0600007e07080909",
+    ),
+    "TERMS": (
+        "maker_fee taker_fee next is_own padding",
+        "0100007e0200007e0300007e04050505",
     ),
     "BALANCE": (
         "available locked account asset padding",
@@ -110,7 +112,7 @@ GOLDEN = {
 }
 
 # One digest for each version so far: data of a version can only be read with its layout.
-DIGESTS = {1: "076b139ce09600aa", 2: "e17c0750044dfee9", 3: "09f24944d1843898"}
+DIGESTS = {1: "076b139ce09600aa", 2: "e17c0750044dfee9", 3: "7d380572ee5f49bb"}
 
 NUMBERS = {
     "CommandKind": "order=1 cancel=2 cancel_all=3 replace=4 deposit=5 withdraw=6 asset=7 instrument=8 "

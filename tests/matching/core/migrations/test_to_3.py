@@ -33,7 +33,7 @@ def renamed(record: Any, names: dict[str, str]) -> Any:
 
 def records_of_layout_2() -> dict[str, Any]:
     records = {name: value for name, value in vars(layout).items() if isinstance(value, np.dtype)}
-    for name in ("EXTRA", "TRIGGER_TREE"):
+    for name in ("EXTRA", "TERMS", "TRIGGER_TREE"):
         del records[name]
     fields = [(("post_only" if name == "flags" else name), form) for name, form in layout.ORDER.descr]
     return records | {
