@@ -2,6 +2,7 @@
 
     chain         numbers, prev_hash, hash, and each block row's columns
     re-execution  the commands of all blocks, by a new engine; each resulting block must be equal byte for byte
+                  (not of blocks in layouts whose rules this program does not have)
     tables        trades, orders, ledger entries, balances, account settings, candles and days with trades,
                   definitions, and the lines of the CSV trail
 
@@ -53,6 +54,7 @@ class Report(NamedTuple):
     to_block: int
     blocks: int  # compared
     trades: int  # compared
+    not_executed: int  # the last block whose layout this program reads but cannot execute; 0: all were executed
     state_hash: str
     appended: int
     behind: int  # blocks that are appended but not projected yet, and therefore not compared
@@ -85,7 +87,8 @@ def verify(
 ) -> Report:
     """Compares blocks `from_block` to `to_block`, or all that are projected.
 
-    `engine` is a new one; blocks before the range are executed, not compared. `progress` is called with (block, last
+    `engine` is a new one; blocks before the range are executed, not compared. A block that it returns itself was not
+    executed (`settlement.receive.earlier_layouts`). `progress` is called with (block, last
     block). Raises NotReady if the range is not projected, or is dropped while it is compared; StoreError.
     """
     appended, projected = store.appended(), store.projected()
@@ -94,15 +97,17 @@ def verify(
         raise NotReady(f"The store is projected to block {projected.block_number}: it does not have these blocks.")
     span = _Span(max(1, from_block or 1), last, to_block is None)
     findings = Findings()
-    state_hash, trades = _Verification(
+    verification = _Verification(
         store, trail_folder, engine, span=span, findings=findings, progress=progress, disk=disk
-    ).run()
+    )
+    state_hash, trades = verification.run()
     return Report(
         ok=not findings.count,
         from_block=span.first,
         to_block=last,
         blocks=max(0, last - span.first + 1),
         trades=trades,
+        not_executed=verification.not_executed,
         state_hash=hash_text(state_hash),
         appended=appended.block_number,
         behind=appended.block_number - projected.block_number,
@@ -143,6 +148,7 @@ class _Verification:
         self._head = 0, 0  # number and hash of the last block that was checked
         self._last_command = self._last_event = 0
         self._trades = 0
+        self.not_executed = 0
 
     def run(self) -> tuple[int, int]:
         """Returns the state hash at the end and the number of trades compared."""
@@ -191,7 +197,9 @@ class _Verification:
             made = self._engine.follow(block)
         except MatchingError as error:
             self._break(number, "commands that can be executed", str(error))
-        if made.data != block.data:
+        if made is block:
+            self.not_executed = number
+        elif made.data != block.data:
             self._break(number, f"the re-executed block, hash {hash_text(made.hash)}", f"hash {hash_text(block.hash)}")
         self._head = block.number, block.hash
         self._progress(number, self._span.last)

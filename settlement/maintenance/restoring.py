@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from matching.core.engine import Engine
 from matching.core.epochs import Epoch
 from settlement.audit import verify
 from settlement.clock import Clock
@@ -15,6 +14,7 @@ from settlement.options import Options
 from settlement.project import rebuilding
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
+from settlement.receive.earlier_layouts import ChainExecutor, kept_states
 from settlement.stores.base import Store
 
 
@@ -50,9 +50,11 @@ def restore(
     `rebuild` raise.
     """
     sources = [*beside, *kept_blocks.sources(place.data_dir)]
-    filled = fill(place.store, sources, Engine(), place.leader, recorded, progress)
+    kept = kept_states(place.data_dir)
+    filled = fill(place.store, sources, ChainExecutor(kept), place.leader, recorded, progress)
     projected = project_rest(place, stop, progress)
-    return Restored(filled, projected, verify.verify(place.store, place.data_dir, Engine(), progress=progress))
+    verified = verify.verify(place.store, place.data_dir, ChainExecutor(kept), progress=progress)
+    return Restored(filled, projected, verified)
 
 
 def project_rest(place: Place, stop: Callable[[], bool], progress: Progress) -> int:

@@ -15,14 +15,17 @@ from tests.matching.layout_1 import engine_of_layout_1
 
 START_NS = 1_767_225_590_000_000_000  # 2025-12-31T23:59:50Z: shortly before the next minute, day and year
 STEP_NS = 500_000_000
-_CLIENT = 1
 
 
 class Chain:
     """An engine and its blocks."""
 
-    def __init__(self, start_ns: int = START_NS, step_ns: int = STEP_NS, engine: Engine | None = None) -> None:
+    def __init__(
+        self, start_ns: int = START_NS, step_ns: int = STEP_NS, engine: Engine | None = None, client: int = 1
+    ) -> None:
+        """`client` sends all commands."""
         self.engine = engine or Engine()
+        self._client = client
         self.blocks: list[Block] = []
         self._builder = BatchBuilder(Edge(self.engine.registry))
         self._next_ns = start_ns
@@ -39,10 +42,10 @@ class Chain:
         return self
 
     def end_block(self) -> Block:
-        """The next block, from the waiting commands, all of one client; empty if there are none."""
+        """The next block, from the waiting commands; empty if there are none."""
         commands, texts = self._builder.take()
-        first_number = self.engine.clients.last_number(_CLIENT, 0) + 1
-        request = [(_CLIENT, first_number, 0, len(self.blocks), len(commands), 0)]
+        first_number = self.engine.clients.last_number(self._client, 0) + 1
+        request = [(self._client, first_number, 0, len(self.blocks), len(commands), 0)]
         requests = np.array(request if len(commands) else [], layout.REQUEST)
         block = self.engine.apply(requests, commands, texts, self._next_ns)
         self.blocks.append(block)

@@ -1,5 +1,9 @@
-"""A store, log and snapshots of layout 1 go on in today's layout: on every store, and after a stop at every step."""
+"""A store, log and snapshots of layout 1 go on in today's layout: on every store, and after a stop at every step.
 
+This program cannot execute blocks of layout 1, so it begins with a snapshot of the last one.
+"""
+
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,23 +15,27 @@ from matching.core.blocks import Block
 from matching.core.clients import MIGRATION_CLIENT
 from matching.core.engine import Engine
 from matching.core.migrations.state import digest_of
-from matching.node.follower import re_executed
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import SnapshotFolder
+from matching.workloads.btc_usd import DEFINITIONS
 from settlement.audit.verify import verify
-from settlement.errors import ChainConflict, EarlierLayout
+from settlement.errors import ChainConflict, EarlierLayout, SnapshotNeeded
 from settlement.maintenance import layout_migration
 from settlement.maintenance.layout_migration import Migrated, migrate
 from settlement.receive.chain import stored
+from settlement.receive.earlier_layouts import ChainExecutor, kept_states
 from settlement.stores.base import Store
 from tests.matching.layout_1 import snapshot_of_layout_1
-from tests.settlement.chains import Chain, deposit, in_layout_1
+from tests.settlement.chains import Chain, chain_of, deposit, in_layout_1, order
 from tests.settlement.conftest import Settle, restarted
 from tests.settlement.fakes import FakeClock, feed_of
 from tests.settlement.maintenance.conftest import epoch_of
 from tests.settlement.maintenance.test_restoring import LEADER, write_spill, write_wal
-from tests.settlement.test_worker import BLOCKS
 
+FUNDED = [deposit(n, asset, "1000", f"{asset}{n}") for n in (1, 2) for asset in ("BTC", "USD")]
+PLAIN = [order(1 + n % 2, ("buy", "sell")[n % 3 % 2], f"{100 + n % 5}", "0.01") for n in range(80)]
+"""Orders that layout 1 had too, and that the rules of all layouts match alike."""
+BLOCKS = chain_of([*DEFINITIONS, *FUNDED, *PLAIN], 12).blocks
 LAST = len(BLOCKS)
 STORED = LAST // 2
 """The store has blocks up to this one, the write-ahead log has all."""
@@ -37,20 +45,13 @@ class Stopped(Exception):
     """In the middle of a migration."""
 
 
-def executed(blocks: list[Block], engine: Engine | None = None) -> Engine:
-    engine = engine or Engine()
-    for block in blocks:
-        re_executed(engine, block)
-    return engine
-
-
 def folders_of(folder: Path) -> list[SnapshotFolder]:
     return [SnapshotFolder(LocalDisk(), folder / name, 3) for name in ("settlement-snapshots", "snapshots")]
 
 
-def write_old_snapshots(folder: Path, blocks: list[Block]) -> None:
-    for number, snapshot_folder in enumerate(folders_of(folder), 2):
-        snapshot_folder.write(number, snapshot_of_layout_1(executed(blocks[:number])))
+def write_old_snapshots(folder: Path, engine: Engine) -> None:
+    for snapshot_folder in folders_of(folder):
+        snapshot_folder.write(engine.block_number, snapshot_of_layout_1(engine))
 
 
 def run(store: Store, folder: Path) -> Migrated:
@@ -59,12 +60,12 @@ def run(store: Store, folder: Path) -> Migrated:
 
 @pytest.fixture
 def old(store: Store, folder: Path) -> Chain:
-    """What a program of layout 1 left: a store up to block STORED, a log up to LAST, older snapshots."""
+    """What a program of layout 1 left: a store up to block STORED, a log and snapshots up to LAST."""
     chain = in_layout_1(BLOCKS)
     store.begin_epoch(epoch_of(1))
     store.append_blocks([stored(block) for block in chain.blocks[:STORED]])
     write_wal(folder, chain.blocks)
-    write_old_snapshots(folder, chain.blocks)
+    write_old_snapshots(folder, chain.engine)
     return chain
 
 
@@ -79,32 +80,41 @@ def blocks_in(store: Store) -> list[Block]:
     return [Block.decode(row.data) for row in restarted(store).blocks(1)]
 
 
+def at_end(store: Store, folder: Path) -> Engine:
+    """An engine that has executed the migrated chain."""
+    executor = ChainExecutor(kept_states(folder))
+    for block in blocks_in(store):
+        executor.follow(block)
+    return executor._engine
+
+
 def test_numbers_sequences_and_the_chain_go_on_after_the_migration_block(
     store: Store, folder: Path, old: Chain
 ) -> None:
-    assert run(store, folder)[:3] == (LAST - STORED, [LAST + 1], LAST + 1)
+    assert run(store, folder)[:3] == (LAST - STORED, [LAST + 1, LAST + 2], LAST + 2)
     blocks = blocks_in(store)
     assert [block.data for block in blocks[:LAST]] == [block.data for block in old.blocks]
-    begun = blocks[LAST]
-    assert (begun.layout_version, begun.number, begun.prev_hash) == (2, LAST + 1, old.engine.state_hash)
-    assert (begun.command_count, begun.event_count) == (0, 0)
-    assert begun.first_command_sequence == old.engine.next_command_sequence
-    assert begun.first_event_sequence == old.engine.next_event_sequence
-    assert begun.timestamp_ns == old.blocks[-1].timestamp_ns
+    assert [(block.layout_version, block.number) for block in blocks[LAST:]] == [(2, LAST + 1), (3, LAST + 2)]
+    assert blocks[LAST].prev_hash == old.engine.state_hash
+    for begun in blocks[LAST:]:
+        assert (begun.command_count, begun.event_count) == (0, 0)
+        assert begun.first_command_sequence == old.engine.next_command_sequence
+        assert begun.first_event_sequence == old.engine.next_event_sequence
+        assert begun.timestamp_ns == old.blocks[-1].timestamp_ns
 
 
 def test_the_state_is_what_the_old_chain_gives_and_its_digest_is_in_the_migration_block(
     store: Store, folder: Path, old: Chain
 ) -> None:
+    (engine, *_) = folders_of(folder)[0].newest_first()
     run(store, folder)
-    engine = executed(old.blocks)
     assert (engine.balances(), engine.open_orders()) == (old.engine.balances(), old.engine.open_orders())
     engine.clients.forget_all(engine.timestamp_ns)
     assert blocks_in(store)[LAST].requests.tolist() == [(MIGRATION_CLIENT, 2, 0, digest_of(engine), 0, 0)]
     for snapshot_folder in folders_of(folder):
         (found, *_) = snapshot_folder.newest_first()
-        assert (found.block_number, found.layout_version) == (LAST + 1, layout.LAYOUT_VERSION)
-        assert snapshots.encode(found) == snapshots.encode(executed(blocks_in(store)))
+        assert (found.block_number, found.layout_version) == (LAST + 2, layout.LAYOUT_VERSION)
+        assert snapshots.encode(found) == snapshots.encode(at_end(store, folder))
         assert found.balances() == old.engine.balances()
 
 
@@ -114,11 +124,38 @@ def test_settlement_goes_on_and_verifies_over_the_boundary(
     with pytest.raises(EarlierLayout, match=r"record layout 1, .* run manage\.py migrate_layout\."):
         settle(restarted(store), feed_of(clock, old.blocks[STORED:]))
     run(store, folder)
-    chain = Chain(engine=executed(blocks_in(store)))
+    engine = at_end(store, folder)
+    chain = Chain(engine=engine, client=engine.clients.floor + 1)
     more = chain.add(deposit(1, "USD", "5", "after-migration")).blocks
     assert settle(restarted(store), feed_of(clock, more)) == 1
-    report = verify(restarted(store), folder, Engine())
-    assert (report.differences, report.to_block, report.behind) == ([], LAST + 2, 0)
+    report = verify(restarted(store), folder, ChainExecutor(kept_states(folder)))
+    assert (report.differences, report.to_block, report.behind, report.not_executed) == ([], LAST + 3, 0, LAST)
+    shutil.rmtree(folder / "layout-snapshots")
+    (difference,) = verify(restarted(store), folder, ChainExecutor(kept_states(folder))).differences
+    assert difference.key == str(LAST + 2)
+    assert f"the snapshot of block {LAST + 1} that migrate_layout made is not in" in difference.found
+
+
+def test_without_a_snapshot_of_the_last_block_the_migration_says_how_to_make_one(
+    store: Store, folder: Path, old: Chain
+) -> None:
+    for snapshot_folder in folders_of(folder):
+        path = snapshot_folder.path_of(LAST)
+        earlier = in_layout_1(BLOCKS[:2]).engine
+        path.unlink()
+        snapshot_folder.write(2, snapshot_of_layout_1(earlier))
+    with pytest.raises(SnapshotNeeded, match="layout 1 after block 2, of which it has a snapshot: start engine and"):
+        run(store, folder)
+    assert len(blocks_in(store)) == LAST
+
+
+def test_settlement_without_snapshots_names_the_kept_one(
+    store: Store, folder: Path, old: Chain, settle: Settle, clock: FakeClock
+) -> None:
+    run(store, folder)
+    shutil.rmtree(folder / "settlement-snapshots")
+    with pytest.raises(SnapshotNeeded, match="copy the newest file of DATA_DIR/layout-snapshots to"):
+        settle(restarted(store), feed_of(clock, []))
 
 
 STEPS: dict[str, Callable[[pytest.MonkeyPatch, Store], Any]] = {
@@ -156,23 +193,24 @@ def test_a_migration_that_was_stopped_is_completed_by_the_next_run(
         STEPS[step](patch, store)
         with pytest.raises(Stopped):
             run(store, folder)
-    assert run(store, folder).block == LAST + 1
+    assert run(store, folder).block == LAST + 2
     done = blocks_in(store)
-    assert [block.number for block in done] == list(range(1, LAST + 2))
-    assert run(store, folder) == Migrated(0, [], LAST + 1, [])
+    assert [block.number for block in done] == list(range(1, LAST + 3))
+    assert run(store, folder) == Migrated(0, [], LAST + 2, [])
     assert blocks_in(store) == done
     for snapshot_folder in folders_of(folder):
-        assert snapshot_folder.numbers()[-1] == LAST + 1
+        assert snapshot_folder.numbers()[-1] == LAST + 2
 
 
 def test_blocks_in_a_log_that_the_migrated_store_lacks_are_not_lost_silently(
     store: Store, folder: Path, old: Chain
 ) -> None:
     (folder / "wal").rename(folder / "of-another-machine")
+    write_old_snapshots(folder, in_layout_1(BLOCKS[:STORED]).engine)
     run(store, folder)
-    assert len(blocks_in(store)) == STORED + 1
+    assert len(blocks_in(store)) == STORED + 2
     (folder / "of-another-machine").rename(folder / "wal")
-    with pytest.raises(ChainConflict, match=f"Block {STORED + 1} in the write-ahead log"):
+    with pytest.raises(ChainConflict, match=f"Block {STORED + 2} in the write-ahead log"):
         run(store, folder)
 
 
