@@ -72,9 +72,7 @@ def test_blocks_become_rows_and_are_confirmed(store: Store, settle: Settle, cloc
     assert feed.requests == []
     held = [tuple(row[:4]) for row in store.balances() if row.available or row.locked]
     assert held == CHAIN.engine.balances()
-    assert sorted(order.order_id for order in store.open_orders()) == sorted(
-        order.order_id for order in CHAIN.engine.open_orders()
-    )
+    assert [order.order_id for order in store.open_orders()] == sorted(CHAIN.engine.open_order_ids().tolist())
     trades = store.get_trades_by_sequence_range(1, 10**9, 10**6)
     assert len(trades) > 20
     assert [line.split(",")[0] for _, _, line in lines_of(folder)] == [str(trade.trade_id) for trade in trades]

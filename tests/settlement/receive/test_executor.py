@@ -60,7 +60,7 @@ def test_a_header_that_does_not_continue_the_state_is_refused(
 
 
 def test_a_block_of_an_earlier_record_layout_is_not_stored(store: Store, settle: Settle, clock: FakeClock) -> None:
-    with pytest.raises(EventsDiffer, match=r"has record layout 1, and .* layout 2: start an engine of this version\."):
+    with pytest.raises(EventsDiffer, match=r"has record layout 1, and .* layout 3: start an engine of this version\."):
         settle(store, feed_of(clock, in_layout_1(BLOCKS).blocks))
     assert store.appended().block_number == 0
 
