@@ -13,6 +13,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from matching.core.errors import BadMessage
 
 WINDOW = 16
@@ -161,7 +164,7 @@ class Clients:
                 )
             changed[client_id] = (client or Client(owner)).with_part(request, 0, False)
 
-    def apply(self, requests: Iterable[Request], accepted: Sequence[int], block: int) -> None:
+    def apply(self, requests: Iterable[Request], accepted: Sequence[int] | npt.NDArray[np.uint8], block: int) -> None:
         """Notes the requests of a block, then forgets clients that have been idle for too long.
 
         `accepted`: for each command of the block, whether it was accepted.

@@ -34,8 +34,8 @@ def digest_of(engine: "Engine") -> int:
     orders = orders[orders["order_id"] != 0]
     extras = pools.extras[orders["extra"]][np.argsort(orders["order_id"])]
     instruments = pools.instruments[: len(engine.registry.instruments)]
-    for rows, fields in ((extras, _EXTRA_FIELDS), (instruments, _PRICE_FIELDS)):
-        for name in fields:
+    for rows, names in ((extras, _EXTRA_FIELDS), (instruments, _PRICE_FIELDS)):
+        for name in names:
             hasher.update(rows[name].tobytes())
     for rows, fields in (
         (orders, _ORDER_FIELDS),

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # COMMAND, ORDER and CLIENT have the same bytes in both layouts: what was `post_only` is a bit of `flags`, and what was
 # padding is 0.
-EVENT = np.dtype([("taker_unlock" if name == "trade_number" else name, form) for name, form in layout.EVENT.descr])
+EVENT = np.dtype(
+    [("taker_unlock" if name == "trade_number" else name, layout.EVENT[name]) for name in layout.EVENT.names or ()]
+)
 
 ACCOUNT = np.dtype([("account", "<i8"), ("first_order", "<u4"), ("last_order", "<u4")])
 assert ACCOUNT.itemsize == 16

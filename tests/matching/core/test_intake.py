@@ -283,9 +283,9 @@ def random_rows(random: Random) -> list[tuple[dict[str, Any], bytes]]:
         stop = {**fields, "kind": CommandKind.OCO_STOP, "flags": 0, "order_type": OrderType.STOP_LOSS_LIMIT}
         rows.append(({**stop, "amount": random.randrange(1, 5)}, b""))
     if random.randrange(10) == 0:
-        name = random.choice(layout.COMMAND.names or ())
-        bits = 8 * layout.COMMAND[name].itemsize
-        fields[name] = random.choice((0, 1, 2, 3, 2 ** (bits - 1) - 1, random.getrandbits(bits - 1)))
+        field = random.choice(layout.COMMAND.names or ())
+        bits = 8 * layout.COMMAND[field].itemsize
+        fields[field] = random.choice((0, 1, 2, 3, 2 ** (bits - 1) - 1, random.getrandbits(bits - 1)))
     return rows
 
 

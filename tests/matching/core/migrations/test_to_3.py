@@ -35,7 +35,7 @@ def records_of_layout_2() -> dict[str, Any]:
     records = {name: value for name, value in vars(layout).items() if isinstance(value, np.dtype)}
     for name in ("EXTRA", "TERMS", "TRIGGER_TREE"):
         del records[name]
-    fields = [(("post_only" if name == "flags" else name), form) for name, form in layout.ORDER.descr]
+    fields = [(("post_only" if name == "flags" else name), layout.ORDER[name]) for name in layout.ORDER.names or ()]
     return records | {
         "EVENT": to_3.EVENT,
         "ACCOUNT": to_3.ACCOUNT,
