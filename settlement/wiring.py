@@ -198,7 +198,7 @@ def spill() -> Spill:
 
 
 def snapshots() -> SnapshotFolder:
-    """Of settlement's own engine. They need no backup: without them the blocks are executed from the first one on."""
+    """Of settlement's own engine. Without them the blocks of today's rules are executed from the first one on."""
     return SnapshotFolder(LocalDisk(), data_dir() / "settlement-snapshots", _SNAPSHOTS_KEPT)
 
 
