@@ -14,6 +14,7 @@ from matching.transport.wire import NOT_PERMITTED, OUT_OF_ORDER, REQUEST_FORGOTT
 from matching.workloads.demo_venue import LISTINGS
 from simulator.sessions import Record, ResultUnknown, Session
 from simulator.trust.keys import Holder, Keys
+from simulator.variety import Variety
 from simulator.world import Process
 
 _SYMBOL = LISTINGS[0].symbol
@@ -137,8 +138,9 @@ def connection_maker(addresses: str, make_network: Callable[[Process, str], Netw
 
 
 def _commands(rng: random.Random, number: int) -> Iterator[Command]:
-    """Endless commands of one trader: deposits first, then orders around one price, some of which trade."""
+    """Endless commands of one trader: deposits first, then orders of all kinds around one price; some trade."""
     placed: list[tuple[int, str]] = []
+    variety = Variety(rng)
     for at in range(10**9):
         account = rng.choice(_ACCOUNTS)
         name = f"{number}-{at}"
@@ -156,7 +158,7 @@ def _commands(rng: random.Random, number: int) -> Iterator[Command]:
             yield {"command": "cancel_all", "account": account}
         else:
             placed.append((account, name))
-            yield {
+            order = {
                 "command": "order",
                 "account": account,
                 "symbol": _SYMBOL,
@@ -166,3 +168,4 @@ def _commands(rng: random.Random, number: int) -> Iterator[Command]:
                 "quantity": f"0.{rng.randint(1, 9)}",
                 "client_order_id": name,
             }
+            yield variety.of(order)
