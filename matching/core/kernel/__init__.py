@@ -2,7 +2,7 @@
 
 Does not import Django, sockets or drivers. Modules, from the entry point down:
 
-- `calling`: the entry point for Python
+- `calling`: the entry points for Python
 - `commands`: applies each kind of command
 - `orders`, `triggers`, `lists`: places limit and market orders, orders that wait for a trigger, one-cancels-others
 - `cancels`, `replaces`: cancels and replaces open orders
@@ -14,9 +14,9 @@ Does not import Django, sockets or drivers. Modules, from the entry point down:
 - `funds`: balances, locks and fees
 - `events`: writes event records
 - `records`: checks command records before they are sequenced
-- `structures`: memory pools (`pools`), the order book (`book`), orders that wait for a trigger (`waiting`), what only
-  some orders have (`extras`), price levels (`prices`), hash tables (`tables`), bit operations (`bits`), prefetching
-  (`prefetch`), reading the book in price-time order (`queues`)
+- `structures`: memory pools (`pools`) and where they are (`addresses`), the order book (`book`), orders that wait for a
+  trigger (`waiting`), what only some orders have (`extras`), price levels (`prices`), hash tables (`tables`), bit
+  operations (`bits`), prefetching (`prefetch`), reading the book in price-time order (`queues`)
 - `limits`: how much work a command may cause
 - `compiling`: how Numba compiles and caches the above
 """
@@ -27,12 +27,10 @@ import numpy as np
 from numba import config
 
 from matching.core import layout
-from matching.core.kernel.calling import process
+from matching.core.kernel.calling import list_levels, list_slots, open_balance, process
 from matching.core.kernel.compiling import CACHE_FOLDER
-from matching.core.kernel.funds import open_balance
 from matching.core.kernel.records import first_fault
 from matching.core.kernel.structures.pools import Pools, empty_pools, reserve, with_asset, with_instrument
-from matching.core.kernel.structures.queues import list_levels, list_slots
 
 __all__ = [
     "Pools",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from matching.core.codes import PPM
-from matching.core.kernel.compiling import entry, inlined
+from matching.core.kernel.compiling import inlined
 from matching.core.kernel.constants import BUY
 from matching.core.kernel.structures import pools as p
 from matching.core.kernel.structures import tables
@@ -114,9 +114,3 @@ def lock(pools: Any, balance: Any, amount: Any) -> None:
     row = pools.balances[balance]
     row["available"] -= amount
     row["locked"] += amount
-
-
-@entry
-def open_balance(pools: Any, account: Any, asset: Any) -> Any:
-    """`get_or_create_balance` for Python. The caller has reserved the pools for one command."""
-    return get_or_create_balance(pools, account, asset)

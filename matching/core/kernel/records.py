@@ -20,7 +20,7 @@ from matching.core.codes import (
     Side,
     TimeInForce,
 )
-from matching.core.kernel.compiling import called, entry, inlined
+from matching.core.kernel.compiling import entry, inlined
 from matching.core.kernel.constants import (
     ACCOUNT_FEES,
     ACCOUNT_STATUS,
@@ -180,7 +180,7 @@ def _order_fault(command: Any) -> Any:
     return TRIGGER_ORDER if order_type in (STOP_LOSS, TAKE_PROFIT) and has_price else NO_FAULT
 
 
-@called
+@inlined
 def _fault_of_rare_command(commands: Any, index: Any) -> Any:
     command = commands[index]
     kind = command["kind"]

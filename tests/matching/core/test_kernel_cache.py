@@ -119,8 +119,7 @@ def test_only_the_first_use_compiles_and_reports_it(tmp_path: Path) -> None:
     empty.touch()
     first = run(ROOT, tmp_path / "cache", "manage.py", "replay", str(empty))
     assert (
-        first.stderr
-        == "Compiling the matching kernel for this machine. This takes about half a minute and is done once.\n"
+        first.stderr == "Compiling the matching kernel for this machine. This takes about a minute and is done once.\n"
     )
     second = run(ROOT, tmp_path / "cache", "manage.py", "replay", str(empty))
     assert second.stderr == ""

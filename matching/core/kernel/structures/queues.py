@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.kernel.compiling import entry
+from matching.core.kernel.compiling import inlined
 from matching.core.kernel.constants import BUY
 from matching.core.kernel.structures import prices
 
 
-@entry
+@inlined
 def list_slots(pools: Any, instrument_id: Any, side: Any, slots: Any) -> Any:
     """Writes the slots of one side's orders in price-time priority to `slots`. Returns their number."""
     instrument = pools.instruments[instrument_id]
@@ -25,7 +25,7 @@ def list_slots(pools: Any, instrument_id: Any, side: Any, slots: Any) -> Any:
     return count
 
 
-@entry
+@inlined
 def list_levels(pools: Any, instrument_id: Any, side: Any, rows: Any) -> Any:
     """Writes (price, lots) of the best levels of one side to `rows`, an int64[n, 2]. Returns their number."""
     instrument = pools.instruments[instrument_id]
