@@ -1,15 +1,19 @@
 import numpy as np
 import pytest
+from numba import config
 
+from matching.core import layout
 from matching.core.blocks import Block
-from matching.core.codes import EventKind
+from matching.core.codes import CommandFlag, EventKind
 from matching.core.engine import Engine
+from matching.core.errors import BadMessage
+from matching.core.kernel import limits
 from matching.node.follower import re_executed
 from matching.node.sequencer import Sequenced, Sequencer
 from matching.storage.ring import Ring
 from matching.transport import wire
 from matching.workloads.btc_usd import BTC, DEFINITIONS
-from tests.matching.small_exchange import batch, defined_engine, deposit
+from tests.matching.small_exchange import batch, defined_engine, deposit, order
 
 
 def sequencer_of(engine: Engine, block_commands: int = 4, ring_blocks: int = 100) -> tuple[Sequencer, Ring]:
@@ -172,3 +176,72 @@ def test_executing_the_blocks_again_gives_the_same_state(block_commands: int) ->
     for block in blocks:
         re_executed(again, block)
     assert (again.state_hash, again.clients) == (engine.state_hash, engine.clients)
+
+
+# Orders that belong together
+
+OCO = {"command": "oco", "account": 1, "symbol": "BTC-USD", "side": "sell", "quantity": "1", "price": "200.00"}
+OCO |= {"trigger_price": "50.00"}
+DEPENDENT = {**order(1, "sell", "300.00"), "requires_previous": True}
+
+
+@pytest.mark.parametrize(
+    ("block_commands", "before", "sizes"), [(4, 3, [3, 2]), (4, 2, [4]), (4, 4, [4, 2]), (1, 1, [1, 2]), (2, 1, [1, 2])]
+)
+def test_an_order_list_is_not_cut(block_commands: int, before: int, sizes: list[int]) -> None:
+    for batches in ([deposits(1, before), [OCO]], [[*deposits(1, before), OCO]]):
+        made = defined_engine()
+        sequencer, _ = sequencer_of(made, block_commands)
+        done = sequencer.sequence([batch(made, 7 + at, 1, one) for at, one in enumerate(batches)])
+        assert [block.command_count for block in done.blocks] == sizes
+        (accepted,) = (segment for segment in answer(done, len(batches) - 1).segments[-1:])
+        assert accepted.events["kind"][-2:].tolist() == [EventKind.ORDER_ACCEPTED] * 2
+        again = defined_engine()
+        for block in done.blocks:
+            re_executed(again, block)
+
+
+def dependent(engine: Engine, client: int, first_number: int) -> wire.Batch:
+    """A batch whose first order requires the client's command before it."""
+    made = batch(engine, client, first_number, [DEPENDENT])
+    made.commands["flags"] = CommandFlag.REQUIRES_PREVIOUS
+    return made
+
+
+def test_an_order_that_requires_the_last_command_of_another_batch_begins_a_block(engine: Engine) -> None:
+    sequencer, _ = sequencer_of(engine)
+    refused = batch(engine, 8, 1, [order(5, "sell", "300.00")])
+    funds = batch(engine, 7, 1, [deposit(1, "a")])
+    done = sequencer.sequence(
+        [funds, refused, dependent(engine, 7, 2), dependent(engine, 8, 2), dependent(engine, 9, 1)]
+    )
+    assert [block.command_count for block in done.blocks] == [2, 1, 1, 1]
+    kinds = [answer(done, index).segments[0].events["kind"].tolist() for index in range(5)]
+    assert kinds[2:] == [[EventKind.ORDER_ACCEPTED], [EventKind.REJECTED], [EventKind.REJECTED]]
+    again = defined_engine()
+    for block in done.blocks:
+        re_executed(again, block)
+    forged = Block.encode(
+        number=engine.block_number + 1,
+        timestamp_ns=engine.timestamp_ns,
+        first_command_sequence=engine.next_command_sequence,
+        first_event_sequence=engine.next_event_sequence,
+        prev_hash=engine.state_hash,
+        requests=np.array([(7, 3, 0, 0, 1, 0), (8, 3, 0, 0, 1, 0)], layout.REQUEST),
+        commands=np.concatenate([dependent(engine, 7, 3).commands, dependent(engine, 8, 3).commands]),
+        events=np.zeros(0, layout.EVENT),
+        texts=b"",
+    )
+    with pytest.raises(BadMessage, match="begins a request"):
+        engine.follow(forged)
+
+
+def test_a_turn_goes_on_after_a_block_that_the_engine_ended(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not config.DISABLE_JIT:
+        pytest.skip("compiled limits are constants")
+    monkeypatch.setattr(limits, "MAX_BLOCK_EVENTS", 2)
+    sequencer, _ = sequencer_of(engine, 100)
+    done = sequencer.sequence([batch(engine, 7, 1, deposits(1, 3)), batch(engine, 8, 1, deposits(4, 5))])
+    assert [block.command_count for block in done.blocks] == [2, 2, 1]
+    assert shape(answer(done, 0)) == [(1, 4, 4, 2, [1, 2]), (3, 5, 6, 1, [3])]
+    assert shape(answer(done, 1)) == [(1, 5, 7, 1, [4]), (2, 6, 8, 1, [5])]
