@@ -12,7 +12,6 @@
     │   └── SpillOverruled      an epoch began without blocks that were in the spill; they are set aside: restart
     └── CannotRun               the data is correct: correct the set-up and restart
         ├── EarlierLayout       the blocks have an earlier record layout: run migrate_layout
-        ├── SnapshotNeeded      blocks cannot be executed again, and there is no snapshot of the last one: make it
         ├── AlreadyRunning      another process uses this DATA_DIR or store: stop it first
         ├── NotBuiltIn          a setting requires something that this program does not have
         ├── NotReady            settlement has not processed enough blocks: start it, or wait
@@ -73,10 +72,6 @@ class CannotRun(SettlementError):
 
 
 class EarlierLayout(CannotRun):
-    pass
-
-
-class SnapshotNeeded(CannotRun):
     pass
 
 

@@ -12,7 +12,7 @@ import xxhash
 
 from matching.core import kernel, layout, migrations
 from matching.core.blocks import Block, Records
-from matching.core.clients import Clients, Request
+from matching.core.clients import MIGRATION_CLIENT, Clients, Request
 from matching.core.codes import (
     AMOUNT_LIMIT,
     HOUSE_ACCOUNT,
@@ -22,11 +22,12 @@ from matching.core.codes import (
     OrderType,
     Reason,
     Side,
+    is_definition,
     name_of,
 )
 from matching.core.errors import BadMessage
 from matching.core.hashes import hash_text
-from matching.core.intake import check, check_form
+from matching.core.intake import check, check_definition, check_form
 from matching.core.kernel import limits
 from matching.core.kernel.constants import MAX_PIECES
 from matching.core.kernel.structures import pools as p
@@ -210,17 +211,15 @@ class Engine:
     def follow(self, block: Block) -> Block:
         """Applies the commands of another engine's block with its timestamp. The caller compares the bytes.
 
-        Raises BadMessage for commands or requests that an engine in this state would not have taken.
+        Of a block of earlier rules, which cannot be executed, the events are applied: it is returned itself. Raises
+        BadMessage for commands, requests or events that an engine in this state would not have taken or written.
         """
         if not self.block_number:
             self.layout_version = block.layout_version
         if block.layout_version != self.layout_version:
             return self._follow_migration(block)
-        if block.layout_version != layout.LAYOUT_VERSION and block.command_count:
-            raise BadMessage(
-                f"Block {block.number} has layout {block.layout_version}, whose rules this program does not have: it "
-                "reads such blocks, but cannot execute them. Begin with a snapshot at the end of that layout."
-            )
+        if block.layout_version < migrations.FIRST_LAYOUT_WITH_TRIGGERS:
+            return self._take_over_events(block)
         texts = block.texts[: int(block.commands["text_length"].sum(dtype=np.int64))]
         commands = block.commands.copy()  # the kernel is compiled for writable arrays
         self.check(commands, texts)
@@ -244,7 +243,33 @@ class Engine:
                 f"Block {block.number} has layout {block.layout_version}, and the block before has layout "
                 f"{self.layout_version}: a chain changes to the next layout only."
             )
-        return self.migrate(block.epoch)
+        if block.layout_version >= migrations.FIRST_LAYOUT_WITH_TRIGGERS:
+            return self.migrate(block.epoch)
+        if block.command_count or block.requests["client"].tolist() != [MIGRATION_CLIENT]:
+            raise BadMessage(f"Block {block.number} begins layout {block.layout_version} and is no migration block.")
+        migrations.MIGRATIONS[block.layout_version].carry(self)
+        self.layout_version = block.layout_version
+        return self._take_over_events(block)  # programs of that layout computed the digest of the state in another way
+
+    def _take_over_events(self, block: Block) -> Block:
+        commands, rows = block.commands, block.events
+        self._reserve(len(commands))
+        assets, instruments = len(self.registry.assets), len(self.registry.instruments)
+        is_next = block.first_command_sequence == self.next_command_sequence
+        is_next = is_next and block.first_event_sequence == self.next_event_sequence
+        count = kernel.apply_events(commands, rows, self.pools, assets, instruments) if is_next else 0
+        if is_next and len(commands) and is_definition(int(commands["kind"][-1])):
+            check_definition(commands[-1], block.texts, self.registry)
+            self._apply_reference_data(commands[-1], block.texts, 0, len(commands) - 1)
+            count += self._events[:1].tobytes() == rows[count:].tobytes()
+        if not is_next or count != len(rows):
+            raise BadMessage(
+                f"Event {count + 1} of block {block.number} cannot follow the blocks before: no engine has written it."
+            )
+        self.epoch, self.timestamp_ns = block.epoch, block.timestamp_ns
+        self.block_number, self.state_hash = block.number, block.hash
+        self.clients.apply(block.requests.tolist(), np.zeros(len(commands), np.uint8), block.number)
+        return block
 
     def _reserve(self, commands: int) -> None:
         if commands > self._reserved:

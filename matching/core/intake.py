@@ -55,7 +55,7 @@ def check(commands: Records, texts: bytes, registry: Registry) -> None:
     """Raises BadMessage for COMMAND records and strings that an edge does not produce from valid commands."""
     _check_records(commands, texts, len(registry.assets), len(registry.instruments))
     if _defines(commands):
-        _check_definition(commands[-1], texts, registry)
+        check_definition(commands[-1], texts, registry)
 
 
 def check_form(commands: Records, texts: bytes, registry: Registry) -> None:
@@ -63,7 +63,7 @@ def check_form(commands: Records, texts: bytes, registry: Registry) -> None:
     _check_records(commands, texts, int(NONE_ID), int(NONE_ID))
     if _defines(commands):
         with suppress(_NotKnown):
-            _check_definition(commands[-1], texts, registry)
+            check_definition(commands[-1], texts, registry)
 
 
 def _defines(commands: Records) -> bool:
@@ -104,10 +104,11 @@ def _check_second_strings(commands: Records, texts: bytes) -> None:
             raise BadMessage(f"Command {place + 1} of the batch has a new name that does not match its hash.")
 
 
-def _check_definition(command: Any, texts: bytes, registry: Registry) -> None:
+def check_definition(command: Any, texts: bytes, registry: Registry) -> None:
+    """Raises BadMessage for a command on reference data that no edge with that registry produces."""
     start = int(command["text_offset"])
     try:
-        definition = json.loads(texts[start:])
+        definition = json.loads(texts[start : start + int(command["text_length"])])
         if not isinstance(definition, dict):
             raise BadDefinition("A definition is a JSON object.")
         if command["kind"] == CommandKind.ASSET:

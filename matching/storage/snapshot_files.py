@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from matching.core import snapshots
+from matching.core import layout, snapshots
 from matching.core.engine import Engine
 from matching.core.errors import BadFile
 from matching.storage.disk import Disk
@@ -37,8 +37,13 @@ class SnapshotFolder:
         return [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
 
     def newest_first(self) -> Iterator[Engine]:
-        """An engine from each valid file, newest first. Rejects the others."""
+        """An engine from each valid file of today's layout, newest first. Rejects damaged files.
+
+        Those of earlier layouts are left alone: a chain cannot be continued from them.
+        """
         for number in reversed(self.numbers()):
+            if 0 < self.layout_version(number) < layout.LAYOUT_VERSION:
+                continue
             try:
                 yield self.load(number)
             except BadFile as error:

@@ -14,8 +14,8 @@ def write_verification(report: verify.Report, stdout: OutputWrapper) -> None:
         stdout.write(f"Projection is behind: {report.behind} blocks are not projected yet and were not compared.")
     if report.not_executed:
         stdout.write(
-            f"Blocks 1 to {report.not_executed} have an earlier record layout: hashes and rows were compared, commands "
-            "were not executed again."
+            f"Blocks 1 to {report.not_executed} have an earlier record layout: their hashes, events and rows were "
+            "compared, but their commands were not executed again."
         )
     verdict = _verdict(report.ok)
     if report.blocks == 0:

@@ -54,7 +54,7 @@ class Report(NamedTuple):
     to_block: int
     blocks: int  # compared
     trades: int  # compared
-    not_executed: int  # the last block whose layout this program reads but cannot execute; 0: all were executed
+    not_executed: int  # the last block of earlier rules, which this program cannot execute; 0: all were executed
     state_hash: str
     appended: int
     behind: int  # blocks that are appended but not projected yet, and therefore not compared
@@ -87,9 +87,9 @@ def verify(
 ) -> Report:
     """Compares blocks `from_block` to `to_block`, or all that are projected.
 
-    `engine` is a new one; blocks before the range are executed, not compared. A block that it returns itself was not
-    executed (`settlement.receive.earlier_layouts`). `progress` is called with (block, last
-    block). Raises NotReady if the range is not projected, or is dropped while it is compared; StoreError.
+    `engine` is a new one; blocks before the range are executed, not compared. A block that it returns itself has
+    earlier rules and was not executed. `progress` is called with (block, last block). Raises NotReady if the range is
+    not projected, or is dropped while it is compared; StoreError.
     """
     appended, projected = store.appended(), store.projected()
     last = projected.block_number if to_block is None else min(to_block, projected.block_number)

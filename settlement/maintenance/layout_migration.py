@@ -1,8 +1,8 @@
 """The command `migrate_layout`: carries a stopped exchange over to this program's record layout.
 
     1. The store gets the blocks that only the spill and the write-ahead log hold.
-    2. An engine goes to the end of the chain. Blocks of a layout whose rules this program does not have cannot be
-       executed: then it begins with a snapshot of the last one, which is kept in `layout-snapshots`.
+    2. An engine goes to the end of the chain. It does not execute blocks of earlier rules, but applies their events.
+       The state is compared with the newest snapshots of the program before.
     3. The migration block, which begins the new layout, is appended to the store.
     4. Each folder that has snapshots gets one of the state after that block.
 
@@ -20,12 +20,12 @@ from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.epochs import Epoch, newest
 from matching.core.errors import BadFile, MatchingError
+from matching.core.migrations.state import is_same_in_earlier_layout
 from matching.storage.snapshot_files import SnapshotFolder
-from settlement.errors import SnapshotNeeded, StoreDamaged
+from settlement.errors import StoreDamaged
 from settlement.maintenance import kept_blocks
 from settlement.maintenance.filling import Progress, fill
 from settlement.receive.chain import stored
-from settlement.receive.earlier_layouts import ChainExecutor, is_executable, kept_states
 from settlement.stores.base import Store
 
 
@@ -47,12 +47,11 @@ def migrate(
 ) -> Migrated:
     """`folders` hold the snapshots of settlement's and of the engine's state, settlement's first.
 
-    `leader` is the engine of DATA_DIR, for epochs that only its blocks tell of. Raises SnapshotNeeded, GapUnfilled,
-    ChainConflict, StoreDamaged, LogUnusable, StoreError, OSError.
+    `leader` is the engine of DATA_DIR, for epochs that only its blocks tell of. Raises GapUnfilled, ChainConflict,
+    StoreDamaged, LogUnusable, StoreError, OSError.
     """
-    kept = kept_states(data_dir)
-    filled = fill(store, kept_blocks.sources(data_dir), ChainExecutor(kept), leader)
-    engine = _engine_at_end(store, folders, kept, progress)
+    filled = fill(store, kept_blocks.sources(data_dir), Engine(), leader)
+    engine = _engine_at_end(store, folders, progress)
     begun = []
     while engine.block_number and engine.layout_version < layout.LAYOUT_VERSION:
         epoch = newest(store.epochs())
@@ -63,52 +62,60 @@ def migrate(
     return Migrated(max(0, filled.last - filled.first + 1), begun, engine.block_number, written)
 
 
-def _engine_at_end(store: Store, folders: Sequence[SnapshotFolder], kept: SnapshotFolder, progress: Progress) -> Engine:
-    """An engine at the end of the store's chain, from the newest snapshot of this chain on."""
+def _engine_at_end(store: Store, folders: Sequence[SnapshotFolder], progress: Progress) -> Engine:
+    """An engine at the end of the store's chain, from the newest snapshot of today's layout on, or from block 1."""
     last = store.appended().block_number
-    engine = _restored(store, folders, kept)
+    engine = _restored(store, folders)
+    compared = [(number, folder) for folder in folders for number in folder.numbers()[-1:]]
     for row in store.blocks(engine.block_number + 1, last):
         try:
             block = Block.decode(row.data)
-            if not is_executable(block):
-                raise SnapshotNeeded(_NEEDED.format(last=last, version=block.layout_version, at=engine.block_number))
             block.verify(engine.block_number + 1, engine.state_hash)
             found = difference_when_executed(engine, block)
         except MatchingError as error:
             raise StoreDamaged(f"Block {row.number} of the store cannot be executed: {error}") from error
         if found:
             raise StoreDamaged(f"Block {row.number} of the store is not what its commands give: {found}.")
+        for number, folder in compared:
+            if number == block.number:
+                _compare(folder, engine)
         progress(row.number, last)
     if engine.block_number != last:
         raise StoreDamaged(f"The store lacks block {engine.block_number + 1}: put back a copy of the store.")
     return engine
 
 
-_NEEDED = (
-    "The store ends with block {last}. This program cannot execute the blocks of record layout {version} after block "
-    "{at}, of which it has a snapshot: start engine and settlement of the version before with "
-    "SETTLEMENT_SNAPSHOT_BLOCKS=1, send any command, such as a cancel_all, and stop both when its block is settled. "
-    "Then run migrate_layout again."
-)
-
-
-def _restored(store: Store, folders: Sequence[SnapshotFolder], kept: SnapshotFolder) -> Engine:
-    """From the first of the folders that has snapshots. Engines and settlement trust only their own.
-
-    A snapshot of an earlier layout is copied to `kept`.
-    """
+def _restored(store: Store, folders: Sequence[SnapshotFolder]) -> Engine:
+    """From the first of the folders that has snapshots. Engines and settlement trust only their own."""
     folder = next((one for one in folders if one.numbers()), None)
     for number in reversed(folder.numbers() if folder else []):
         row = store.get_block(number)
         try:
             if folder and row is not None and folder.state_hash(number) == row.hash:
                 engine = folder.load(number)
-                if engine.layout_version < layout.LAYOUT_VERSION:
-                    kept.write(number, folder.path_of(number).read_bytes())
-                return engine
+                if engine.layout_version == layout.LAYOUT_VERSION:
+                    return engine
         except BadFile:
             continue  # the next older one; the process that reads it says so and renames it
     return Engine()
+
+
+def _compare(folder: SnapshotFolder, engine: Engine) -> None:
+    """Compares the state with the folder's snapshot of this block, if that has an earlier layout.
+
+    The program before executed the commands to make it, this one has applied their events. Raises StoreDamaged.
+    """
+    number = engine.block_number
+    try:
+        found = folder.load(number)
+    except BadFile:
+        return
+    is_comparable = found.state_hash == engine.state_hash and found.layout_version < layout.LAYOUT_VERSION
+    if is_comparable and not is_same_in_earlier_layout(found, engine):
+        raise StoreDamaged(
+            f"Blocks 1 to {number} of the store do not give the state in {folder.path_of(number)}: one of them was "
+            "changed. Put back a copy of the store from before."
+        )
 
 
 def _write_snapshot(folder: SnapshotFolder, engine: Engine) -> bool:

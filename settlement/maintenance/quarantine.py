@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from matching.core.blocks import Block
+from matching.core.engine import Engine
 from matching.core.epochs import Epoch, newest
 from matching.core.errors import BadFile
 from matching.core.hashes import hash_text
@@ -33,7 +34,6 @@ from settlement.maintenance.kept_blocks import NO_BLOCK, Link, Source, continuat
 from settlement.maintenance.restoring import Place, project_rest
 from settlement.project import rebuilding, trail_cut
 from settlement.receive.chain import stored
-from settlement.receive.earlier_layouts import ChainExecutor, kept_states
 from settlement.stores.base import Store, StoredBlock
 
 _UNFINISHED = "unfinished-"
@@ -126,7 +126,7 @@ def _replace(place: Place, wanted: Plan, folder: Path, progress: Progress) -> No
     chain = _replacing(place, before, {block.hash for block in _segments(folder).peek()})
     if (chain[-1].number if chain else before.number) != wanted.end:
         raise QuarantineUnusable(f"Spill or write-ahead log have changed since {folder} was begun: put them back.")
-    engine = ChainExecutor(kept_states(place.data_dir))
+    engine = Engine()
     filling.execute_stored(store, before, engine, lambda number: progress(number, wanted.end))
     for block in filling.blocks_in(chain, sources):
         filling.check(block, engine)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from matching.core.engine import Engine
 from matching.core.epochs import Epoch
 from settlement.audit import verify
 from settlement.clock import Clock
@@ -14,7 +15,6 @@ from settlement.options import Options
 from settlement.project import rebuilding
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
-from settlement.receive.earlier_layouts import ChainExecutor, kept_states
 from settlement.stores.base import Store
 
 
@@ -50,10 +50,9 @@ def restore(
     `rebuild` raise.
     """
     sources = [*beside, *kept_blocks.sources(place.data_dir)]
-    kept = kept_states(place.data_dir)
-    filled = fill(place.store, sources, ChainExecutor(kept), place.leader, recorded, progress)
+    filled = fill(place.store, sources, Engine(), place.leader, recorded, progress)
     projected = project_rest(place, stop, progress)
-    verified = verify.verify(place.store, place.data_dir, ChainExecutor(kept), progress=progress)
+    verified = verify.verify(place.store, place.data_dir, Engine(), progress=progress)
     return Restored(filled, projected, verified)
 
 

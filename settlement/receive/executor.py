@@ -18,8 +18,7 @@ from matching.core.engine import Engine
 from matching.core.errors import BadBlock, MatchingError
 from matching.storage.snapshot_files import Snapshotter
 from settlement.clock import Clock
-from settlement.errors import EarlierLayout, EventsDiffer, SnapshotNeeded, StoreDamaged
-from settlement.receive.earlier_layouts import FOLDER, is_executable
+from settlement.errors import EarlierLayout, EventsDiffer, StoreDamaged
 from settlement.stores.base import Checkpoint, Store, StoredBlock
 from settlement.stores.retrying import StoreRetrier, StoreWork
 
@@ -46,16 +45,13 @@ class Executor:
     def begin(self, stored: Checkpoint, head: Checkpoint, spilled: Callable[[], Iterable[Block]]) -> StoreWork[None]:
         """Brings the engine to block `head`: the last of `spilled`, or `stored` if the spill is empty.
 
-        Raises EventsDiffer if a stored or spilled block is not what its commands give, EarlierLayout, SnapshotNeeded,
-        StoreDamaged.
+        Raises EventsDiffer if a stored or spilled block is not what its commands give, EarlierLayout, StoreDamaged.
         """
         kernel.compile_now()
         if self._is_at(head):
             return
         yield from self._refuse_earlier_layout(stored)
         yield from self._restore(stored)
-        if not self._engine.block_number:
-            yield from self._refuse_to_begin_in_earlier_layout()
         while self._engine.block_number < stored.block_number:
             for row in (yield from self._retrier(partial(self._page, stored.block_number))):
                 self._execute_stored(row)
@@ -76,15 +72,6 @@ class Executor:
             raise EarlierLayout(
                 f"The store's blocks have record layout {version}, and this program makes blocks of layout "
                 f"{layout.LAYOUT_VERSION}: stop the engine, then run manage.py migrate_layout."
-            )
-
-    def _refuse_to_begin_in_earlier_layout(self) -> StoreWork[None]:
-        row = yield from self._retrier(lambda: self._store.get_block(1))
-        if row is not None and not is_executable(Block.decode(row.data)):
-            raise SnapshotNeeded(
-                "Settlement has no snapshot of the store's chain, and this program cannot execute the blocks of record "
-                f"layout {Block.decode(row.data).layout_version}: copy the newest file of DATA_DIR/{FOLDER} to "
-                f"{self._snapshotter.folder.folder}, then start settlement again."
             )
 
     def check(self, block: Block) -> None:

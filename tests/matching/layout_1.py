@@ -11,9 +11,11 @@ import numpy as np
 import xxhash
 
 from matching.core import snapshots
-from matching.core.engine import Engine
+from matching.core.blocks import Block, Records
+from matching.core.engine import UNLIMITED, Engine
 from matching.core.kernel.structures import pools as p
-from matching.core.migrations import to_3
+from matching.core.migrations import FIRST_LAYOUT_WITH_TRIGGERS, to_3
+from simulator.trust.forged_blocks import encoded_again
 
 _PREFIX = struct.Struct("<4sIQ")
 _SIZE = struct.Struct("<Q")
@@ -21,18 +23,34 @@ _SIZE = struct.Struct("<Q")
 
 def engine_of_layout_1() -> Engine:
     """An engine that makes blocks of layout 1."""
-    return _engine(1)
+    return _EarlierEngine(1)
 
 
 def engine_of_layout_2() -> Engine:
     """An engine that makes blocks of layout 2."""
-    return _engine(2)
+    return _EarlierEngine(2)
 
 
-def _engine(version: int) -> Engine:
-    engine = Engine()
-    engine.layout_version = version
-    return engine
+class _EarlierEngine(Engine):
+    """Its trades have no number, and it does not know whether the last command of a client was accepted."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.layout_version = version
+
+    def apply(
+        self, requests: Records, commands: Records, texts: bytes, timestamp_ns: int, budget: int = UNLIMITED
+    ) -> Block:
+        made = super().apply(requests, commands, texts, timestamp_ns, budget)
+        if self.layout_version >= FIRST_LAYOUT_WITH_TRIGGERS:
+            return made
+        events = made.events.copy()
+        events["taker_unlock"] = 0
+        block = encoded_again(made, events=events)
+        self.state_hash = block.hash
+        for client_id, client in self.clients.known.items():
+            self.clients.known[client_id] = client._replace(accepted=False)
+        return block
 
 
 def snapshot_of_layout_1(engine: Engine) -> bytes:

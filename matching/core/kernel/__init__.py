@@ -7,6 +7,7 @@ Does not import Django, sockets or drivers. Modules, from the entry point down:
 - `orders`, `triggers`, `lists`: places limit and market orders, orders that wait for a trigger, one-cancels-others
 - `cancels`, `replaces`: cancels and replaces open orders
 - `funding`: deposits and withdrawals
+- `effects`: applies events of earlier record layouts
 - `settings`: status and fees of accounts, limits of instruments
 - `validation`: order validation
 - `crossing`: matches an incoming order against the book; `reckoning`: what it would take
@@ -27,13 +28,14 @@ import numpy as np
 from numba import config
 
 from matching.core import layout
-from matching.core.kernel.calling import list_levels, list_slots, open_balance, process
+from matching.core.kernel.calling import apply_events, list_levels, list_slots, open_balance, process
 from matching.core.kernel.compiling import CACHE_FOLDER
 from matching.core.kernel.records import first_fault
 from matching.core.kernel.structures.pools import Pools, empty_pools, reserve, with_asset, with_instrument
 
 __all__ = [
     "Pools",
+    "apply_events",
     "compile_now",
     "empty_pools",
     "first_fault",

@@ -4,12 +4,14 @@ from typing import Any
 
 from numba import config
 
+from matching.core.kernel import effects
 from matching.core.kernel.commands import apply_all
 from matching.core.kernel.funds import get_or_create_balance
 from matching.core.kernel.structures import queues
 
 if config.DISABLE_JIT:
     process, open_balance = apply_all, get_or_create_balance
+    apply_events = effects.apply_all
     list_slots, list_levels = queues.list_slots, queues.list_levels
 
 else:
@@ -20,6 +22,10 @@ else:
     @entry
     def process_at(commands: Any, rows: Any, accepted: Any, addresses: Any, budget: Any, first: Any, count: Any) -> Any:
         return apply_all(commands, rows, accepted, pools_at(addresses), budget, first, count)
+
+    @entry
+    def apply_events_at(commands: Any, rows: Any, addresses: Any, assets: Any, instruments: Any) -> Any:
+        return effects.apply_all(commands, rows, pools_at(addresses), assets, instruments)
 
     @entry
     def open_balance_at(addresses: Any, account: Any, asset: Any) -> Any:
@@ -36,6 +42,10 @@ else:
     def process(commands: Any, rows: Any, accepted: Any, pools: Pools, budget: int, first: int, count: int) -> int:
         """`commands.apply_all` for Python callers: returns the number of events in `rows`."""
         return process_at(commands, rows, accepted, addresses_of(pools), budget, first, count)  # type: ignore[no-any-return]
+
+    def apply_events(commands: Any, rows: Any, pools: Pools, assets: int, instruments: int) -> int:
+        """`effects.apply_all` for Python callers."""
+        return apply_events_at(commands, rows, addresses_of(pools), assets, instruments)  # type: ignore[no-any-return]
 
     def open_balance(pools: Pools, account: int, asset: int) -> int:
         """`funds.get_or_create_balance` for Python callers, which have reserved the pools for one command."""

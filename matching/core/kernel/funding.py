@@ -28,7 +28,7 @@ def deposit(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         return events.reject(pools, rows, count, command, DUPLICATE_REFERENCE)
     if amount > AMOUNT_LIMIT - pools.supplies[asset]:
         return events.reject(pools, rows, count, command, SUPPLY_OVERFLOW)
-    _remember_reference(pools, command)
+    remember_reference(pools, command)
     pools.supplies[asset] += amount
     pools.balances[funds.get_or_create_balance(pools, account, asset)]["available"] += amount
     return events.write(pools, rows, count, events.DEPOSITED, 0, 0, 0, asset, 0, account, 0, 0, amount)
@@ -46,14 +46,15 @@ def withdraw(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     index = tables.find_balance(pools, account, asset)
     if index == 0 or pools.balances[index]["available"] < amount:
         return events.reject(pools, rows, count, command, INSUFFICIENT_BALANCE)
-    _remember_reference(pools, command)
+    remember_reference(pools, command)
     pools.supplies[asset] -= amount
     pools.balances[index]["available"] -= amount
     return events.write(pools, rows, count, events.WITHDRAWN, 0, 0, 0, asset, 0, account, 0, 0, amount)
 
 
 @inlined
-def _remember_reference(pools: Any, command: Any) -> None:
+def remember_reference(pools: Any, command: Any) -> None:
+    """Notes the reference of a deposit or withdrawal that is carried out."""
     index = pools.state[p.REFERENCE_TOP]
     pools.state[p.REFERENCE_TOP] += 1
     reference = pools.references[index]

@@ -23,6 +23,8 @@ _EXTRA_FIELDS = ("hidden", "visible_quantity", "held", "time_in_force", "state")
 _ACCOUNT_FIELDS = ("account", "maker_fee", "taker_fee", "status")
 _PRICE_FIELDS = ("last_price", "trade_count")
 _BALANCE_FIELDS = ("account", "asset", "available", "locked")
+_FIRST_LAYOUT_WITH_CLIENTS = 2
+"""Snapshots of layout 1 have the numbers of clients only."""
 _REFERENCE_FIELDS = ("account", "kind", "text_hash")
 
 
@@ -46,6 +48,21 @@ def digest_of(engine: "Engine") -> int:
         for column in _sorted_columns(rows, fields):
             hasher.update(column.tobytes())
     return int(hasher.intdigest())
+
+
+def is_same_in_earlier_layout(snapshot: "Engine", engine: "Engine") -> bool:
+    """Whether a snapshot of an earlier layout holds the state of `engine`, apart from what that layout did not have.
+
+    Changes the snapshot's engine.
+    """
+    count = len(engine.registry.instruments)
+    if snapshot.clients.log_positions != engine.clients.log_positions or len(snapshot.registry.instruments) != count:
+        return False
+    if snapshot.layout_version < _FIRST_LAYOUT_WITH_CLIENTS:
+        snapshot.clients = engine.clients
+    for name in _PRICE_FIELDS:
+        snapshot.pools.instruments[name][:count] = engine.pools.instruments[name][:count]
+    return digest_of(snapshot) == digest_of(engine)
 
 
 def _sorted_columns(rows: Any, fields: Sequence[str]) -> Iterator[Any]:

@@ -1,7 +1,10 @@
 """From layout 2 to layout 3: trigger orders, icebergs, order lists, price bands, status and fees of accounts.
 
-The rules of the layouts before are gone from the engine: their blocks are read, but not executed. A chain goes on in
-layout 3 from a snapshot at its end. Nothing that its orders hold changes.
+The rules of the layouts before are gone from the engine. Their blocks are read, and what their events say is applied to
+the state (`matching.core.kernel.effects`), but no command is executed. Nothing that an order holds changes.
+
+A snapshot of those layouts lacks the last prices and the numbers of trades, so no chain is continued from one.
+`migrate_layout` compares them with the state that the events give.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -133,4 +136,4 @@ def _link_traders(accounts: Any, traders: Any, terms: Any) -> None:
 
 
 def carry(engine: "Engine") -> None:
-    """Clients stay known. The instruments begin without a last price."""
+    """Clients stay known, but not whether their last command was accepted. Trades before count as trades of layout 3."""

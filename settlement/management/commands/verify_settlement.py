@@ -7,13 +7,13 @@ from django.core.management import CommandError, CommandParser
 from matching.commandline import progress
 from matching.commandline.number_options import whole_number
 from matching.commandline.own_keys import key_folder
+from matching.core.engine import Engine
 from settlement import wiring
 from settlement.audit import anchors, report_text, verify, waiting
 from settlement.audit.signers import register_of_signers
 from settlement.clock import SystemClock
 from settlement.commandline import CHECK_FAILED, ExchangeCommand
 from settlement.errors import SettlementError
-from settlement.receive.earlier_layouts import ChainExecutor, kept_states
 from settlement.stores.base import Store, StoreError
 
 _PROJECTION_TIMEOUT_S = 10.0
@@ -84,9 +84,8 @@ class Command(ExchangeCommand):
                 reach(block, last)
                 self.so_far = f"blocks up to {block} of {last} were checked"
 
-            engine = ChainExecutor(kept_states(wiring.data_dir()))
             return verify.verify(
-                store, wiring.data_dir(), engine, from_block=from_block, to_block=to_block, progress=note
+                store, wiring.data_dir(), Engine(), from_block=from_block, to_block=to_block, progress=note
             )
 
 

@@ -1,6 +1,6 @@
 """A store, log and snapshots of layout 1 go on in today's layout: on every store, and after a stop at every step.
 
-This program cannot execute blocks of layout 1, so it begins with a snapshot of the last one.
+This program cannot execute blocks of layout 1: it applies their events.
 """
 
 import shutil
@@ -10,23 +10,25 @@ from typing import Any
 
 import pytest
 
-from matching.core import layout, snapshots
+from matching.core import layout
+from matching.core.block_diff import difference_when_executed
 from matching.core.blocks import Block
 from matching.core.clients import MIGRATION_CLIENT
+from matching.core.codes import EventKind
 from matching.core.engine import Engine
 from matching.core.migrations.state import digest_of
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import SnapshotFolder
 from matching.workloads.btc_usd import DEFINITIONS
 from settlement.audit.verify import verify
-from settlement.errors import ChainConflict, EarlierLayout, SnapshotNeeded
+from settlement.errors import ChainConflict, EarlierLayout, StoreDamaged
 from settlement.maintenance import layout_migration
 from settlement.maintenance.layout_migration import Migrated, migrate
 from settlement.receive.chain import stored
-from settlement.receive.earlier_layouts import ChainExecutor, kept_states
 from settlement.stores.base import Store
+from simulator.trust.forged_blocks import encoded_again
 from tests.matching.layout_1 import snapshot_of_layout_1
-from tests.settlement.chains import Chain, chain_of, deposit, in_layout_1, order
+from tests.settlement.chains import Chain, chain_of, deposit, in_epoch, in_layout_1, order
 from tests.settlement.conftest import Settle, restarted
 from tests.settlement.fakes import FakeClock, feed_of
 from tests.settlement.maintenance.conftest import epoch_of
@@ -80,12 +82,12 @@ def blocks_in(store: Store) -> list[Block]:
     return [Block.decode(row.data) for row in restarted(store).blocks(1)]
 
 
-def at_end(store: Store, folder: Path) -> Engine:
-    """An engine that has executed the migrated chain."""
-    executor = ChainExecutor(kept_states(folder))
+def at_end(store: Store) -> Engine:
+    """An engine that has followed the migrated chain from block 1 on."""
+    engine = Engine()
     for block in blocks_in(store):
-        executor.follow(block)
-    return executor._engine
+        assert not difference_when_executed(engine, block)
+    return engine
 
 
 def test_numbers_sequences_and_the_chain_go_on_after_the_migration_block(
@@ -106,16 +108,14 @@ def test_numbers_sequences_and_the_chain_go_on_after_the_migration_block(
 def test_the_state_is_what_the_old_chain_gives_and_its_digest_is_in_the_migration_block(
     store: Store, folder: Path, old: Chain
 ) -> None:
-    (engine, *_) = folders_of(folder)[0].newest_first()
     run(store, folder)
-    assert (engine.balances(), engine.open_orders()) == (old.engine.balances(), old.engine.open_orders())
-    engine.clients.forget_all(engine.timestamp_ns)
-    assert blocks_in(store)[LAST].requests.tolist() == [(MIGRATION_CLIENT, 2, 0, digest_of(engine), 0, 0)]
+    old.engine.clients.forget_all(old.engine.timestamp_ns)
+    assert blocks_in(store)[LAST].requests.tolist() == [(MIGRATION_CLIENT, 2, 0, digest_of(old.engine), 0, 0)]
     for snapshot_folder in folders_of(folder):
         (found, *_) = snapshot_folder.newest_first()
         assert (found.block_number, found.layout_version) == (LAST + 2, layout.LAYOUT_VERSION)
-        assert snapshots.encode(found) == snapshots.encode(at_end(store, folder))
-        assert found.balances() == old.engine.balances()
+        assert digest_of(found) == digest_of(at_end(store))
+        assert (found.balances(), found.open_orders()) == (old.engine.balances(), old.engine.open_orders())
 
 
 def test_settlement_goes_on_and_verifies_over_the_boundary(
@@ -124,38 +124,59 @@ def test_settlement_goes_on_and_verifies_over_the_boundary(
     with pytest.raises(EarlierLayout, match=r"record layout 1, .* run manage\.py migrate_layout\."):
         settle(restarted(store), feed_of(clock, old.blocks[STORED:]))
     run(store, folder)
-    engine = at_end(store, folder)
+    engine = at_end(store)
     chain = Chain(engine=engine, client=engine.clients.floor + 1)
     more = chain.add(deposit(1, "USD", "5", "after-migration")).blocks
     assert settle(restarted(store), feed_of(clock, more)) == 1
-    report = verify(restarted(store), folder, ChainExecutor(kept_states(folder)))
-    assert (report.differences, report.to_block, report.behind, report.not_executed) == ([], LAST + 3, 0, LAST)
-    shutil.rmtree(folder / "layout-snapshots")
-    (difference,) = verify(restarted(store), folder, ChainExecutor(kept_states(folder))).differences
-    assert difference.key == str(LAST + 2)
-    assert f"the snapshot of block {LAST + 1} that migrate_layout made is not in" in difference.found
+    report = verify(restarted(store), folder, Engine())
+    assert (report.differences, report.to_block, report.behind, report.not_executed) == ([], LAST + 3, 0, LAST + 1)
 
 
-def test_without_a_snapshot_of_the_last_block_the_migration_says_how_to_make_one(
-    store: Store, folder: Path, old: Chain
-) -> None:
+def test_last_prices_and_the_numbers_of_trades_go_on(store: Store, folder: Path, old: Chain) -> None:
+    run(store, folder)
+    prices = [int(event["price"]) for block in old.blocks for event in block.events if event["kind"] == EventKind.TRADE]
+    instrument = at_end(store).pools.instruments[0]
+    assert (instrument["last_price"], instrument["trade_count"]) == (prices[-1], len(prices))
+
+
+@pytest.mark.parametrize("snapshots", [[], [2], [2, LAST], [LAST + 5]])
+def test_any_snapshots_will_do(store: Store, folder: Path, old: Chain, snapshots: list[int]) -> None:
     for snapshot_folder in folders_of(folder):
-        path = snapshot_folder.path_of(LAST)
-        earlier = in_layout_1(BLOCKS[:2]).engine
-        path.unlink()
-        snapshot_folder.write(2, snapshot_of_layout_1(earlier))
-    with pytest.raises(SnapshotNeeded, match="layout 1 after block 2, of which it has a snapshot: start engine and"):
+        shutil.rmtree(snapshot_folder.folder)
+        for number in snapshots:
+            snapshot_folder.write(number, snapshot_of_layout_1(in_layout_1(BLOCKS[:number]).engine))
+    assert run(store, folder).begun == [LAST + 1, LAST + 2]
+    assert at_end(store).balances() == old.engine.balances()
+
+
+def test_events_that_do_not_give_the_state_of_an_old_snapshot_are_refused(store: Store, folder: Path) -> None:
+    chain = in_layout_1(BLOCKS)
+    store.begin_epoch(epoch_of(1))
+    forged_chain = in_epoch([with_deposit(block) for block in chain.blocks], 1, 0)
+    store.append_blocks([stored(block) for block in forged_chain])
+    of_forged = chain.engine
+    of_forged.state_hash = forged_chain[-1].hash
+    write_old_snapshots(folder, of_forged)
+    with pytest.raises(StoreDamaged, match=f"Blocks 1 to {LAST} of the store do not give the state in .*snapshot: "):
         run(store, folder)
     assert len(blocks_in(store)) == LAST
 
 
-def test_settlement_without_snapshots_names_the_kept_one(
+def with_deposit(block: Block) -> Block:
+    """The block with larger deposits."""
+    events = block.events.copy()
+    events["amount"][events["kind"] == EventKind.DEPOSITED] += 1
+    return encoded_again(block, events=events)
+
+
+def test_settlement_without_snapshots_starts_from_the_events(
     store: Store, folder: Path, old: Chain, settle: Settle, clock: FakeClock
 ) -> None:
     run(store, folder)
     shutil.rmtree(folder / "settlement-snapshots")
-    with pytest.raises(SnapshotNeeded, match="copy the newest file of DATA_DIR/layout-snapshots to"):
-        settle(restarted(store), feed_of(clock, []))
+    engine = at_end(store)
+    more = Chain(engine=engine, client=engine.clients.floor + 1).add(deposit(1, "USD", "5", "more")).blocks
+    assert settle(restarted(store), feed_of(clock, more)) == 1
 
 
 STEPS: dict[str, Callable[[pytest.MonkeyPatch, Store], Any]] = {
