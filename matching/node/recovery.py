@@ -78,6 +78,7 @@ class Recovery:
         """
         self._epochs = epochs
         self._refuse_unread_log()
+        self._refuse_earlier_layout(snapshots.newest_layout(), f"snapshots in {snapshots.folder}")
         if self._engine.block_number == 0:
             self._begin_with_snapshot(snapshots)
         else:
@@ -89,7 +90,7 @@ class Recovery:
         self._read_log()
         self._refuse_missing_blocks()
         self._refuse_fenced_block()
-        self._refuse_earlier_layout()
+        self._refuse_earlier_layout(self._engine.layout_version, "blocks")
 
     def _refuse_unread_log(self) -> None:
         """Refuses to lead if a log of an earlier run has answered blocks that a new epoch would discard."""
@@ -182,12 +183,11 @@ class Recovery:
                 "another engine leads. Start this one again with --follow."
             )
 
-    def _refuse_earlier_layout(self) -> None:
+    def _refuse_earlier_layout(self, found: int, name: str) -> None:
         """Refuses to make blocks of today's layout after blocks of an earlier one without a migration block."""
-        found = self._engine.layout_version
         if found != LAYOUT_VERSION:
             raise CannotLead(
-                f"The exchange's blocks have record layout {found}, and this program makes blocks of layout "
+                f"The exchange's {name} have record layout {found}, and this program makes blocks of layout "
                 f"{LAYOUT_VERSION}: stop settlement, then run manage.py migrate_layout."
             )
 

@@ -96,6 +96,11 @@ class SnapshotFolder:
         except BadFile:
             return 0
 
+    def newest_layout(self) -> int:
+        """The record layout of the newest snapshot that can be read; today's if there is none."""
+        layouts = (self.layout_version(number) for number in reversed(self.numbers()))
+        return next(filter(None, layouts), layout.LAYOUT_VERSION)
+
     def _position(self, number: int) -> snapshots.Position:
         try:
             with self._disk.open(self.path_of(number)) as file:

@@ -2,7 +2,7 @@
 
     1. The store gets the blocks that only the spill and the write-ahead log hold.
     2. An engine goes to the end of the chain. It does not execute blocks of earlier rules, but applies their events.
-       The state is compared with the newest snapshots of the program before.
+       The state is compared with the snapshots of the program before.
     3. The migration block, which begins the new layout, is appended to the store.
     4. Each folder that has snapshots gets one of the state after that block.
 
@@ -58,6 +58,8 @@ def migrate(
         block = engine.migrate(max(engine.epoch, epoch.number if epoch else 0))
         store.append_blocks([stored(block)])
         begun.append(block.number)
+    for folder in folders:
+        _reject_newer(folder, engine.block_number)
     written = [folder.folder for folder in folders if _write_snapshot(folder, engine)]
     return Migrated(max(0, filled.last - filled.first + 1), begun, engine.block_number, written)
 
@@ -66,7 +68,7 @@ def _engine_at_end(store: Store, folders: Sequence[SnapshotFolder], progress: Pr
     """An engine at the end of the store's chain, from the newest snapshot of today's layout on, or from block 1."""
     last = store.appended().block_number
     engine = _restored(store, folders)
-    compared = [(number, folder) for folder in folders for number in folder.numbers()[-1:]]
+    compared = [(number, folder) for folder in folders for number in _of_earlier_layout(folder)]
     for row in store.blocks(engine.block_number + 1, last):
         try:
             block = Block.decode(row.data)
@@ -101,7 +103,7 @@ def _restored(store: Store, folders: Sequence[SnapshotFolder]) -> Engine:
 
 
 def _compare(folder: SnapshotFolder, engine: Engine) -> None:
-    """Compares the state with the folder's snapshot of this block, if that has an earlier layout.
+    """Compares the state with the folder's snapshot of this block, which has an earlier layout.
 
     The program before executed the commands to make it, this one has applied their events. Raises StoreDamaged.
     """
@@ -110,12 +112,22 @@ def _compare(folder: SnapshotFolder, engine: Engine) -> None:
         found = folder.load(number)
     except BadFile:
         return
-    is_comparable = found.state_hash == engine.state_hash and found.layout_version < layout.LAYOUT_VERSION
-    if is_comparable and not is_same_in_earlier_layout(found, engine):
+    if found.state_hash == engine.state_hash and not is_same_in_earlier_layout(found, engine):
         raise StoreDamaged(
             f"Blocks 1 to {number} of the store do not give the state in {folder.path_of(number)}: one of them was "
             "changed. Put back a copy of the store from before."
         )
+
+
+def _of_earlier_layout(folder: SnapshotFolder) -> list[int]:
+    return [number for number in folder.numbers() if 0 < folder.layout_version(number) < layout.LAYOUT_VERSION]
+
+
+def _reject_newer(folder: SnapshotFolder, last: int) -> None:
+    """Rejects snapshots of an earlier layout whose blocks are nowhere, as the program before does at its start."""
+    for number in _of_earlier_layout(folder):
+        if number > last:
+            folder.reject(number, "It is newer than every durable block.")
 
 
 def _write_snapshot(folder: SnapshotFolder, engine: Engine) -> bool:

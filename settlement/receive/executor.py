@@ -65,14 +65,19 @@ class Executor:
                 yield _PAUSE_S
 
     def _refuse_earlier_layout(self, stored: Checkpoint) -> StoreWork[None]:
-        """Raises EarlierLayout if the store's last block is of one: an engine continues it after a migration only."""
+        """Raises EarlierLayout if the store's last block is of one, or the newest snapshot.
+
+        They are continued after a migration only.
+        """
         row = yield from self._retrier(lambda: self._store.get_block(stored.block_number))
-        version = Block.decode(row.data).layout_version if row is not None else layout.LAYOUT_VERSION
-        if version != layout.LAYOUT_VERSION:
-            raise EarlierLayout(
-                f"The store's blocks have record layout {version}, and this program makes blocks of layout "
-                f"{layout.LAYOUT_VERSION}: stop the engine, then run manage.py migrate_layout."
-            )
+        folder = self._snapshotter.folder
+        of_store = Block.decode(row.data).layout_version if row is not None else layout.LAYOUT_VERSION
+        for name, version in (("store's blocks", of_store), (f"snapshots in {folder.folder}", folder.newest_layout())):
+            if version != layout.LAYOUT_VERSION:
+                raise EarlierLayout(
+                    f"The {name} have record layout {version}, and this program makes blocks of layout "
+                    f"{layout.LAYOUT_VERSION}: stop the engine, then run manage.py migrate_layout."
+                )
 
     def check(self, block: Block) -> None:
         """Executes the next block. Raises EventsDiffer if it is not what its commands give."""

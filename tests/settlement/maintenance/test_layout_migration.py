@@ -29,9 +29,10 @@ from settlement.stores.base import Store
 from simulator.trust.forged_blocks import encoded_again
 from tests.matching.layout_1 import snapshot_of_layout_1
 from tests.settlement.chains import Chain, chain_of, deposit, in_epoch, in_layout_1, order
-from tests.settlement.conftest import Settle, restarted
+from tests.settlement.conftest import Settle, empty, restarted
 from tests.settlement.fakes import FakeClock, feed_of
 from tests.settlement.maintenance.conftest import epoch_of
+from tests.settlement.maintenance.test_backup import bring_back, write
 from tests.settlement.maintenance.test_restoring import LEADER, write_spill, write_wal
 
 FUNDED = [deposit(n, asset, "1000", f"{asset}{n}") for n in (1, 2) for asset in ("BTC", "USD")]
@@ -177,6 +178,31 @@ def test_settlement_without_snapshots_starts_from_the_events(
     engine = at_end(store)
     more = Chain(engine=engine, client=engine.clients.floor + 1).add(deposit(1, "USD", "5", "more")).blocks
     assert settle(restarted(store), feed_of(clock, more)) == 1
+
+
+def test_old_snapshots_whose_blocks_are_nowhere_are_rejected(store: Store, folder: Path, old: Chain) -> None:
+    shutil.rmtree(folder / "wal")
+    assert run(store, folder).block == STORED + 2
+    for snapshot_folder in folders_of(folder):
+        assert snapshot_folder.numbers() == []
+        assert [path.suffix for path in snapshot_folder.folder.iterdir()] == [".unusable"]
+
+
+def test_a_backup_of_a_migrated_store_is_restored_and_verified(
+    store: Store, folder: Path, tmp_path: Path, old: Chain, settle: Settle, clock: FakeClock
+) -> None:
+    run(store, folder)
+    engine = at_end(store)
+    more = Chain(engine=engine, client=engine.clients.floor + 1).add(deposit(1, "USD", "5", "more")).blocks
+    settle(restarted(store), feed_of(clock, more))
+    place = write(restarted(store), folder, tmp_path / "backup")
+    shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
+    empty(store)
+    done = bring_back(restarted(store), folder, place)
+    assert (done.verified.ok, done.verified.to_block, done.verified.not_executed) == (True, LAST + 3, LAST + 1)
+    (found, *_) = folders_of(folder)[1].newest_first()
+    assert (found.block_number, found.layout_version) == (LAST + 2, layout.LAYOUT_VERSION)
 
 
 STEPS: dict[str, Callable[[pytest.MonkeyPatch, Store], Any]] = {

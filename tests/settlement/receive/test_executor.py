@@ -9,10 +9,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from matching.core.blocks import Block
-from settlement.errors import EventsDiffer
+from matching.storage.disk import LocalDisk
+from matching.storage.snapshot_files import SnapshotFolder
+from settlement.errors import EarlierLayout, EventsDiffer
 from settlement.receive.chain import stored
 from settlement.stores.base import Store
 from simulator.trust.forged_blocks import encoded_again, forged
+from tests.matching.layout_1 import snapshot_of_layout_1
 from tests.settlement.chains import in_layout_1
 from tests.settlement.conftest import ON_SQL, SNAPSHOT_BLOCKS, Settle, empty
 from tests.settlement.fakes import FakeClock, ScriptedFeed, fail_before_doing, feed_of
@@ -63,6 +66,16 @@ def test_a_block_of_an_earlier_record_layout_is_not_stored(store: Store, settle:
     with pytest.raises(EventsDiffer, match=r"has record layout 1, and .* layout 3: start an engine of this version\."):
         settle(store, feed_of(clock, in_layout_1(BLOCKS).blocks))
     assert store.appended().block_number == 0
+
+
+def test_settlement_does_not_start_beside_snapshots_of_an_earlier_layout(
+    store: Store, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    earlier = SnapshotFolder(LocalDisk(), folder / "settlement-snapshots", 3)
+    earlier.write(LAST, snapshot_of_layout_1(in_layout_1(BLOCKS).engine))
+    with pytest.raises(EarlierLayout, match=r"snapshots in .* record layout 1, .* run manage\.py migrate_layout\."):
+        settle(store, feed_of(clock, BLOCKS))
+    assert earlier.numbers() == [LAST]
 
 
 def test_no_random_change_of_events_is_stored(store: Store, settle: Settle, clock: FakeClock, seed: int) -> None:
