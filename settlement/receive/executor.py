@@ -48,7 +48,7 @@ class Executor:
         Raises EventsDiffer if a stored or spilled block is not what its commands give, EarlierLayout, StoreDamaged.
         """
         kernel.compile_now()
-        if self._is_at(head):
+        if self._engine.block_number and self._is_at(head):
             return
         yield from self._refuse_earlier_layout(stored)
         yield from self._restore(stored)
