@@ -110,7 +110,10 @@ ENGINE_HTTP_ADDRESS = _env.text(
     read_by="engine, run_exchange",
 )
 ENGINE_BLOCK_COMMANDS = _env.whole(
-    "ENGINE_BLOCK_COMMANDS", 1024, "Maximum number of commands in a block.", unit="commands"
+    "ENGINE_BLOCK_COMMANDS",
+    1024,
+    "Maximum number of commands in a block; one more if it ends with a one-cancels-other, which is never cut.",
+    unit="commands",
 )
 ENGINE_RING_BLOCKS = _env.whole(
     "ENGINE_RING_BLOCKS",

@@ -54,10 +54,14 @@ def entries_of_event(
 
 
 def trade_form(trade: Trade, registry: Registry) -> dict[str, Any]:
-    """The JSON form of a trade: decimals as strings in their shortest form, ids as integers."""
+    """The JSON form of a trade: decimals as strings in their shortest form, ids as integers.
+
+    trade_number is null in blocks before record layout 3.
+    """
     instrument = registry.instrument_by_symbol[trade.symbol]
     return {
         "trade_id": trade.trade_id,
+        "trade_number": trade.trade_number,
         "time": time_text(trade.timestamp_ns),
         "symbol": trade.symbol,
         "price": instrument.tick.text(trade.price),
@@ -78,8 +82,9 @@ def trade_form(trade: Trade, registry: Registry) -> dict[str, Any]:
 def trade_text(trade: Trade, registry: Registry) -> str:
     """A trade on one line."""
     form = trade_form(trade, registry)
+    form["number"] = "" if trade.trade_number is None else f" trade {trade.trade_number}"
     return (
-        "{trade_id}  {time}  {symbol}  {quantity} at {price}, taker {taker_side}; buyer {buyer} (fee {buyer_fee} "
-        "{buyer_fee_asset}), seller {seller} (fee {seller_fee} {seller_fee_asset}); orders {maker_order_id} and "
-        "{taker_order_id}; block {block_number}"
+        "{trade_id}  {time}  {symbol}{number}  {quantity} at {price}, taker {taker_side}; buyer {buyer} (fee "
+        "{buyer_fee} {buyer_fee_asset}), seller {seller} (fee {seller_fee} {seller_fee_asset}); orders "
+        "{maker_order_id} and {taker_order_id}; block {block_number}"
     ).format(**form)

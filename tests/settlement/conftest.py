@@ -158,6 +158,7 @@ def tables(store: Store) -> dict[str, list[Any]]:
         "ledger": store.get_ledger_events(0, MOST >> 5),
         "ledger of accounts": [store.get_ledger_events_by_account(account, 10**4) for account in accounts],
         "balances": balances,
+        "account settings": list(store.account_settings()),
         "candles": [store.candles(symbol, 10**4) for symbol in symbols],
         "definitions": list(definitions),
     }

@@ -34,6 +34,7 @@ from tests.settlement.rows import epoch
 
 TRADE = {
     "trade_id": 8,
+    "trade_number": 1,
     "time": "2025-12-31T23:59:51.500000000Z",
     "symbol": "BTC-USD",
     "price": "20000",
@@ -53,7 +54,8 @@ TRADE = {
 
 def test_get_trade_shows_a_trade_and_exits_1_if_there_is_none(settled: Store) -> None:
     assert json.loads(run("get_trade", "8", "--json")) == TRADE
-    assert "0.5 at 20000, taker buy; buyer 2 (fee 0.001 BTC), seller 1 (fee 10 USD)" in run("get_trade", "8")
+    text = run("get_trade", "8")
+    assert "BTC-USD trade 1  0.5 at 20000, taker buy; buyer 2 (fee 0.001 BTC), seller 1 (fee 10 USD)" in text
     assert refused("get_trade", "9") == (1, "There is no settled trade 9.")
     assert refused("get_trade", str(10**30))[0] == 1
 
