@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matching.core import layout
-from matching.core.kernel.structures import pools as p
 
 if TYPE_CHECKING:
     from matching.core.engine import Engine
@@ -113,6 +112,8 @@ def read_pools(arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def _state(state: Any) -> Any:
+    from matching.core.kernel.structures import pools as p  # loads Numba; clients import this module to read blocks
+
     wider = np.zeros(p.STATE_SIZE, np.int64)
     wider[:_FIRST_STATE_OF_3] = state[:_FIRST_STATE_OF_3]
     wider[p.EXTRA_TOP] = 1
