@@ -30,7 +30,8 @@ class DifferenceRow:
     @classmethod
     def of(cls, difference: dict[str, Any]) -> "DifferenceRow":
         what, key = difference["what"], difference["key"]
-        names = {"balance": "office:account", "order": "office:order", "block": "office:block"}
+        account = "office:account"
+        names = {"balance": account, "account setting": account, "order": "office:order", "block": "office:block"}
         link = reverse(names[what], args=[int(key.partition(":")[0])]) if what in names else ""
         return cls(what, key, _text(difference["expected"]), _text(difference["found"]), link)
 

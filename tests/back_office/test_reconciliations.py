@@ -84,6 +84,14 @@ def test_one_run_shows_its_differences_as_expected_and_found(operator: Client) -
     assert "hash <b>" not in html(response)
 
 
+def test_a_difference_in_an_account_setting_leads_to_the_account(operator: Client) -> None:
+    setting = {"what": "account setting", "key": "9:fees:BTC-USD", "expected": {"maker_fee": 5}, "found": None}
+    wrong = run(ok=False, difference_count=1, differences=[setting])
+    response = operator.get(f"/admin/reconciliations/{wrong.id}/")
+    assert "account setting 9:fees:BTC-USD maker_fee 5 nothing" in words(response)
+    assert '<a href="/admin/accounts/9/">' in html(response)
+
+
 def test_a_failed_run_shows_its_error(operator: Client) -> None:
     failed = run(ok=False, block_number=0, error="No engine answers.", report={})
     page = words(operator.get(f"/admin/reconciliations/{failed.id}/"))
