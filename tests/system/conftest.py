@@ -33,11 +33,13 @@ class Process:
     errors: list[str] = field(default_factory=list)
     prefix: tuple[str, ...] = ()
     """What comes before the command line, such as `ip netns exec NAME`."""
+    program: Path = ROOT
+    """The folder with `manage.py`, of this version or an earlier one."""
 
     def __post_init__(self) -> None:
         self.popen = subprocess.Popen(
             [*self.prefix, sys.executable, "manage.py", *self.arguments],
-            cwd=ROOT,
+            cwd=self.program,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -130,7 +132,11 @@ def starting(below: Path, empty_store: Path) -> Iterator[Start]:
     started: list[Process] = []
 
     def start_one(
-        *arguments: str, data_dir: Path | None = None, prefix: tuple[str, ...] = (), **settings: str
+        *arguments: str,
+        data_dir: Path | None = None,
+        prefix: tuple[str, ...] = (),
+        program: Path = ROOT,
+        **settings: str,
     ) -> Process:
         folder = data_dir or below / f"data-{len(started)}"
         if not folder.exists():
@@ -143,7 +149,7 @@ def starting(below: Path, empty_store: Path) -> Iterator[Start]:
             **free_addresses(http=["ENGINE_HTTP_ADDRESS"]),
             **settings,
         }
-        started.append(Process(arguments, environment, prefix=prefix))
+        started.append(Process(arguments, environment, prefix=prefix, program=program))
         return started[-1]
 
     yield start_one
