@@ -128,11 +128,7 @@ class Segments:
 
     def append(self, blocks: Sequence[Block]) -> None:
         """The blocks are durable when this returns. Raises LogFull, after which nothing has changed; LogUnusable."""
-        payload = b"".join(_BLOCK_SIZE.pack(len(block.data)) + block.data for block in blocks)
-        payload += bytes(-len(payload) % _ALIGNMENT)
-        header = _HEADER.pack(_MARK, len(payload), xxhash.xxh3_64_intdigest(payload))
-        seal = _SEAL.pack(xxhash.xxh3_64_intdigest(header))
-        record = header + seal + payload + seal
+        record = _record(blocks)
         try:
             file = self._current(blocks[0].number)
             self._write(file, record)
@@ -228,6 +224,19 @@ class Segments:
         may mark pages as written that are not, so another fsync is not enough: the file is written again.
         """
         self._disk.write_whole(path, good)
+
+
+def _record(blocks: Sequence[Block]) -> bytes:
+    """The record of these blocks. It is the only copy of their bytes, because a block may have a hundred MiB."""
+    payload = [piece for block in blocks for piece in (_BLOCK_SIZE.pack(len(block.data)), block.data)]
+    size = sum(map(len, payload))
+    payload.append(bytes(-size % _ALIGNMENT))
+    hasher = xxhash.xxh3_64()
+    for piece in payload:
+        hasher.update(piece)
+    header = _HEADER.pack(_MARK, size + len(payload[-1]), hasher.intdigest())
+    seal = _SEAL.pack(xxhash.xxh3_64_intdigest(header))
+    return b"".join((header, seal, *payload, seal))
 
 
 def _records(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -267,7 +267,7 @@ def addressee(payload: bytes) -> tuple[int, int]:
 
 
 def encode_answer(client: int, first_number: int, command_count: int, segments: Sequence[Segment]) -> bytes:
-    parts = [_ANSWER.pack(client, first_number, command_count, len(segments))]
+    parts: list[bytes | Records] = [_ANSWER.pack(client, first_number, command_count, len(segments))]
     for segment in segments:
         parts.append(
             _SEGMENT.pack(
@@ -278,7 +278,7 @@ def encode_answer(client: int, first_number: int, command_count: int, segments: 
                 len(segment.events),
             )
         )
-        parts.append(segment.events.tobytes())
+        parts.append(segment.events)  # a view: a block may have a hundred MiB
     return b"".join(parts)
 
 

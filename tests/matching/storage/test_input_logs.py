@@ -1,8 +1,11 @@
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from matching.core import layout
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import LogDamaged, LogFull, LogUnusable
@@ -218,3 +221,27 @@ def test_a_log_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
     (folder / "00000000000000000004.wal").mkdir(parents=True)
     with pytest.raises(LogUnusable, match=r"00000000000000000004\.wal cannot be read: Is a directory"):
         newest_block(folder)
+
+
+def test_an_append_copies_the_bytes_of_a_large_block_once(folder: Path) -> None:
+    block = Block.encode(
+        number=1,
+        timestamp_ns=1,
+        first_command_sequence=1,
+        first_event_sequence=1,
+        prev_hash=0,
+        requests=np.zeros(0, layout.REQUEST),
+        commands=np.zeros(0, layout.COMMAND),
+        events=np.zeros(200_000, layout.EVENT),
+        texts=b"",
+    )
+    log = WalLog(folder)
+    tracemalloc.start()
+    try:
+        log.append([block])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        log.close()
+    assert peak < 1.2 * len(block.data)
+    assert [each.data for each in read(folder)] == [block.data]
