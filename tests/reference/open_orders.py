@@ -19,7 +19,7 @@ class OpenOrders:
 
     def wait(self, order: Order) -> None:
         """Puts an order outside the book until its trigger."""
-        self.state.market(order).waiting.append(order)
+        self.state.market(order).waiting.add(order)
         self._enlist(order)
 
     def remove(self, order: Order) -> None:

@@ -9,6 +9,7 @@ from tests.reference.forms import Event
 from tests.reference.ledger import Ledger
 from tests.reference.limits import Limits
 from tests.reference.orders import Order
+from tests.reference.waiting import Waiting
 
 PPM = 1_000_000
 
@@ -20,7 +21,7 @@ class Market:
     instrument: Instrument
     status: str = "trading"
     book: Book = field(default_factory=Book)
-    waiting: list[Order] = field(default_factory=list)
+    waiting: Waiting = field(default_factory=Waiting)
     last_price: int | None = None
     price_before: int | None = None
     trade_count: int = 0

@@ -19,20 +19,7 @@ class Triggers:
         trades, self.matching.trades = self.matching.trades, []
         for symbol in dict.fromkeys(symbol for symbol, _ in trades):
             prices = [price for of, price in trades if of == symbol]
-            self.state.queue += self._triggered_by(symbol, prices)
-
-    def _triggered_by(self, symbol: str, prices: list[int]) -> list[Order]:
-        """Those that a rising price triggers, lowest trigger first; then those that a falling one does, highest."""
-        triggered = [
-            order
-            for order in self.state.markets[symbol].waiting
-            if order not in self.state.queue and any(order.is_triggered_by(price) for price in prices)
-        ]
-        rising = [order for order in triggered if order.is_rising]
-        falling = [order for order in triggered if not order.is_rising]
-        rising.sort(key=lambda order: (order.trigger_price, order.order_id))
-        falling.sort(key=lambda order: (-(order.trigger_price or 0), order.order_id))
-        return rising + falling
+            self.state.queue += self.state.markets[symbol].waiting.take_triggered(min(prices), max(prices))
 
     def run_queue(self) -> None:
         """Until the queue is empty, or its command has written as many events as one may."""
