@@ -1,4 +1,4 @@
-"""What the commands bench_pipeline, bench_keys and bench_floods share: the option `--folder`, and progress."""
+"""What the benchmarks of running processes share: the option `--folder`, and progress."""
 
 import sys
 from pathlib import Path

@@ -267,7 +267,7 @@ def addressee(payload: bytes) -> tuple[int, int]:
 
 
 def encode_answer(client: int, first_number: int, command_count: int, segments: Sequence[Segment]) -> bytes:
-    parts: list[bytes | Records] = [_ANSWER.pack(client, first_number, command_count, len(segments))]
+    parts: list[Any] = [_ANSWER.pack(client, first_number, command_count, len(segments))]
     for segment in segments:
         parts.append(
             _SEGMENT.pack(

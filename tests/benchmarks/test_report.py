@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from benchmarks import pipeline_bench, processes, report, settled_blocks
+from benchmarks import cascade_bench, pipeline_bench, processes, report, settled_blocks
 from benchmarks.processes import BenchError
 from benchmarks.settled_blocks import WORKLOADS
 from scripts.services import Running
@@ -37,6 +37,16 @@ def test_bench_pipeline_leaves_no_processes_and_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert found["trading"]["trades"] >= found["trading"]["commands"] // 2
     assert len(said) == 5
+
+
+@pytest.mark.processes
+def test_bench_cascade_measures_each_kind_of_large_command(tmp_path: Path) -> None:
+    found = list(cascade_bench.measure(cascade_bench.KINDS, 200, 1, parent=tmp_path, say=lambda text: None))
+    assert {one.kind: one.events for one in found} == {"stops": 402, "sweep": 201, "cancel_all": 201, "freeze": 1}
+    for one in found:
+        assert 0 < one.usual_ms[0] <= one.longest_ms[0]
+        assert one.command_ms[0] > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.processes
@@ -65,7 +75,7 @@ def environment(process: Path) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("command", ["bench_pipeline", "bench_keys", "bench_floods"])
+@pytest.mark.parametrize("command", ["bench_pipeline", "bench_keys", "bench_floods", "bench_cascade"])
 def test_a_missing_folder_is_exit_code_2(command: str) -> None:
     with pytest.raises(CommandError, match="missing is not one") as raised:
         call_command(command, "--folder", "missing")
