@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from matching.transport.network import ZmqNetwork
 from matching.transport.sockets import Network
 
 _BATCH_COMMANDS = 512
+_NAMES_KEPT = 65_536
 _ASSET_EVENTS = (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.ASSET_ADDED)
 
 
@@ -36,8 +38,8 @@ class Result:
     """The result of one command; `events` are in the JSON Lines form. An oco has the sequence of its limit leg, and the
     events of both.
 
-    A client does not remember names: if a replace names its order by order_id, and gives no new name, client_order_id
-    of `order_replaced` is None.
+    If a replace names its order by order_id and gives no new name, `order_replaced` has the field client_order_id only
+    for one of the last 65,536 orders that this client has placed or called by their names.
 
     `command_sequence` is None in two cases: the edge refused the command (one `rejected` event), or `forgotten`: the
     command was applied before, and the engine no longer holds its events.
@@ -92,6 +94,7 @@ class Client:
         self._commands: list[Any] = []
         self._results: list[Result | None] = []
         self._answered: list[tuple[Sent, wire.Answer]] = []
+        self._names: jsonlines.Names = {}
         with ExitStack() as on_error:
             on_error.callback(self.connection.close)
             self.status()  # checks that an engine answers; the registry is loaded when a command first names something
@@ -168,14 +171,24 @@ class Client:
     def _fill_in(self, sent: Sent, answer: wire.Answer) -> None:
         if any(_names_unknown(segment.events, self._stream.edge.registry) for segment in answer.segments):
             self._stream.refresh_after_answers()
-        found = results(sent, answer, self._stream.edge.registry)
+        found = results(sent, answer, self._stream.edge.registry, self._names)
         for token, kind, result in zip(sent.tokens, sent.commands["kind"].tolist(), found, strict=True):
             first = self._results[token] if kind == CommandKind.OCO_STOP else None
             self._results[token] = replace(first, events=[*first.events, *result.events]) if first else result
+        self._forget_names()
+
+    def _forget_names(self) -> None:
+        """Keeps the newest names. Whether their orders are still open is not known: others trade with them."""
+        surplus = len(self._names) - _NAMES_KEPT
+        if surplus > _NAMES_KEPT:
+            self._names = dict(islice(self._names.items(), surplus, None))
 
 
-def results(sent: Sent, answer: wire.Answer, registry: Registry) -> Iterator[Result]:
-    """One result per record of an answered batch, in order."""
+def results(
+    sent: Sent, answer: wire.Answer, registry: Registry, names: jsonlines.Names | None = None
+) -> Iterator[Result]:
+    """One result per record of an answered batch, in order. `names` as in `jsonlines.events`, for all answers."""
+    names = {} if names is None else names
     at = 0
     for segment in answer.segments:
         count, first = segment.command_count, segment.first_command_sequence
@@ -184,7 +197,7 @@ def results(sent: Sent, answer: wire.Answer, registry: Registry) -> Iterator[Res
         else:
             events: list[list[dict[str, Any]]] = [[] for _ in range(count)]
             commands = sent.commands[at : at + count]
-            for event in jsonlines.events(segment.events, commands, first, sent.texts, registry):
+            for event in jsonlines.events(segment.events, commands, first, sent.texts, registry, names):
                 events[event["command_sequence"] - first].append(event)
             for offset, caused in enumerate(events):
                 yield Result(first + offset, segment.block_number, caused)

@@ -30,7 +30,8 @@ from matching.core.texts import SEPARATOR
 _SEPARATOR = SEPARATOR.decode("ascii")
 
 Names = dict[int, str]
-"""The client order ids of orders, by order_id. `events` adds those of accepted and renamed orders."""
+"""The client order ids of orders, by order_id; "" for an order without one. `events` adds those of accepted and
+replaced orders."""
 
 _EVENT_NAMES: dict[int, str] = {kind: name_of(kind) for kind in EventKind}
 _REASON_NAMES: dict[int, str] = {reason: name_of(reason) for reason in Reason}
@@ -90,7 +91,8 @@ def events(
 ) -> Iterator[dict[str, Any]]:
     """EVENT records as JSON. `commands` are the COMMAND records that caused them, from `first_command_sequence` on.
 
-    A replace that names its order by order_id does not say which client order id it has: that is read from `names`.
+    A replace that names its order by order_id does not say which client order id the order has: that is read from
+    `names`. For an order that is not there, `order_replaced` has no field client_order_id.
     """
     names = {} if names is None else names
     for row in records.tolist():
@@ -112,9 +114,8 @@ def _order_accepted(event: _Event) -> dict[str, Any]:
     fields, command, instrument = event.fields, event.command, event.instrument
     kind, order_type, amount = int(command["kind"]), int(command["order_type"]), int(command["amount"])
     order_id = fields["order_id"]
+    event.names[order_id] = event.text
     shows_a_part = kind == CommandKind.ORDER and order_type == OrderType.LIMIT and amount != 0
-    if event.text:
-        event.names[order_id] = event.text
     return {
         "order_id": order_id,
         "account": fields["account"],
@@ -178,9 +179,11 @@ def _order_cancelled(event: _Event) -> dict[str, Any]:
 
 def _order_replaced(event: _Event) -> dict[str, Any]:
     fields, instrument, order_id = event.fields, event.instrument, event.fields["order_id"]
-    name = event.second_text or event.text
-    if name:
-        event.names[order_id] = name
+    given = event.second_text or event.text
+    if given:
+        event.names.pop(order_id, None)  # so that the newest names are last
+        event.names[order_id] = given
+    name = event.names.get(order_id)
     return {
         "order_id": order_id,
         "account": fields["account"],
@@ -188,7 +191,7 @@ def _order_replaced(event: _Event) -> dict[str, Any]:
         "price": instrument.tick.text(fields["price"]),
         "quantity": instrument.lot.text(fields["quantity"]),
         "kept_priority": bool(fields["flags"] & EventFlag.KEPT_PRIORITY),
-        "client_order_id": name or event.names.get(order_id),
+        **({} if name is None else {"client_order_id": name or None}),
     }
 
 

@@ -71,6 +71,35 @@ def test_results_of_refused_commands_keep_their_position(client: Client) -> None
     ]
 
 
+def test_a_replace_that_names_its_order_by_order_id_tells_the_client_order_id(
+    running_leader: Running, client: Client
+) -> None:
+    change = {"command": "replace", "account": 1, "symbol": "BTC-USD", "price": "110", "quantity": "0.1"}
+    named, unnamed = order(1, "sell", "110", client_order_id="kept"), order(1, "sell", "111")
+    client.call([*DEFINITIONS, deposit(1, "a", amount="2"), named, unnamed])
+    by_id, renamed = {**change, "order_id": 5}, {**change, "order_id": 5, "new_client_order_id": "new"}
+    results = client.call([by_id, renamed, by_id, {**change, "order_id": 6}])
+    assert [result.events[0]["client_order_id"] for result in results] == ["kept", "new", "new", None]
+    with Client(running_leader.commands) as other:
+        results = other.call([by_id, {**change, "client_order_id": "new"}, by_id])
+    known = [result.events[0].get("client_order_id", "not known") for result in results]
+    assert known == ["not known", "new", "new"]
+
+
+def test_a_client_remembers_the_names_of_its_newest_orders(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matching.client.client._NAMES_KEPT", 3)
+    client.call([*DEFINITIONS, deposit(1, "a", amount="20")])
+    change = {"command": "replace", "account": 1, "symbol": "BTC-USD", "price": "110", "quantity": "0.1"}
+    for number in range(10):
+        client.call([order(1, "sell", "110", client_order_id=f"n{number}")])
+        (result,) = client.call([{**change, "client_order_id": "n0"}])
+        assert result.rejected is None
+        assert len(client._names) <= 6
+    results = client.call([{**change, "order_id": first} for first in (5, 5 + 2, 5 + 2 * 9)])
+    known = [result.events[0].get("client_order_id", "not known") for result in results]
+    assert known == ["n0", "not known", "n9"]
+
+
 def test_an_oco_is_one_command_with_the_events_of_both_legs(client: Client) -> None:
     client.call([*DEFINITIONS, deposit(1, "a", amount="2")])
     oco = {
