@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from matching.core.codes import PPM, CommandKind, InstrumentStatus, InstrumentValue, Reason, name_of
+from matching.core.codes import PPM, CommandKind, EventKind, InstrumentStatus, InstrumentValue, Reason, name_of
 from matching.core.decimals import INT64_MAX, DoesNotFit, NotPlain, Unit, plain, split
 from matching.core.errors import BadDefinition
 
@@ -19,6 +19,13 @@ _SYMBOL = re.compile(r"[A-Z0-9._-]{1,32}", re.ASCII)
 _MAX_DECIMALS = 18
 _MAX_OPEN_ORDERS = 1_000_000
 _OPTIONAL = ("price_band", "max_open_orders")
+REGISTRY_EVENTS = (
+    int(EventKind.ASSET_ADDED),
+    int(EventKind.INSTRUMENT_ADDED),
+    int(EventKind.INSTRUMENT_STATUS_CHANGED),
+    int(EventKind.INSTRUMENT_UPDATED),
+)
+"""The kinds of events that change a registry."""
 _Counted = TypeVar("_Counted")
 
 

@@ -3,12 +3,14 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from matching.core.account_settings import account_settings
-from matching.core.codes import is_definition
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
 from matching.core.hashes import hash_text
 from matching.core.layout import LAYOUT_VERSION
+from matching.core.registry import REGISTRY_EVENTS
 from matching.storage.ring import Ring
 from matching.transport import wire
 from matching.transport.engine_roles import REPLICA, TAKE_COMMANDS
@@ -171,7 +173,7 @@ class StatusBoard:
         if withheld is None:
             return True
         made = (self.ring.get_any(number) for number in range(withheld.number, self.engine.block_number + 1))
-        return not any(block and is_definition(int(block.commands["kind"][-1])) for block in made)
+        return not any(block and np.isin(block.events["kind"], REGISTRY_EVENTS).any() for block in made)
 
     def _top_of_books(self) -> dict[str, Any]:
         """Symbol → best price levels, as `Engine.depth` gives them."""

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
+from matching.core import layout
+from matching.core.blocks import Records
 from matching.node.command_endpoint import CommandEndpoint
 from matching.node.status import StatusBoard
 from matching.storage.ring import Ring
@@ -232,3 +235,36 @@ def test_an_answer_about_all_instruments_is_made_once_a_block(board: StatusBoard
     assert second["block"] == wire.decode_json(first)["block"] + 1
     if verb == wire.REGISTRY:
         assert "ETH" in str(second)
+
+
+@pytest.mark.parametrize(
+    ("commands", "is_told"),
+    [
+        ([], True),
+        ([deposit(1, "a")], True),
+        ([{"command": "account_fees", "account": 1, "maker_fee": 1, "taker_fee": 2}], True),
+        ([{"command": "instrument_status", "symbol": "BTC-USD", "status": "halted"}], False),
+        ([{"command": "asset", "symbol": "ETH", "decimals": 8}], False),
+        ([{"command": "asset", "symbol": "BTC", "decimals": 8}], True),  # it exists: refused
+        ([{"command": "instrument_update", "symbol": "BTC-USD", "maker_fee": 5}, deposit(1, "a")], False),
+        ([{"command": "instrument_update", "symbol": "BTC-USD", "min_quantity": "200000"}], True),  # over the maximum
+    ],
+)
+def test_the_registry_is_told_during_a_full_disk_unless_a_block_that_is_not_logged_changed_it(
+    board: StatusBoard, commands: list[dict[str, object]], is_told: bool
+) -> None:
+    board.ring.begin_after(board.engine.block_number)
+    board.ring.hold(one_block(board.engine, commands) if commands else board.engine.apply(*nothing(), 1))
+    board.log_full = "The disk is full."
+    for _ in range(2):
+        board.ring.hold(one_block(board.engine, [deposit(1, str(board.engine.block_number))]))
+        answer = wire.decode_json(board.answer(wire.REGISTRY))
+        assert ("registry" in answer) == is_told
+        assert answer.get("unavailable") == (None if is_told else "The disk is full.")
+    board.ring.release()
+    assert "registry" in wire.decode_json(board.answer(wire.REGISTRY))
+
+
+def nothing() -> tuple[Records, Records, bytes]:
+    """A block without commands, as the migration to another layout makes it."""
+    return np.zeros(0, layout.REQUEST), np.zeros(0, layout.COMMAND), b""
