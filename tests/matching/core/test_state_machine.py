@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from matching.core.decimals import Unit
 from tests.matching.both import Both
-from tests.reference.words import SELF_TRADE_MODES, STATUSES
+from tests.reference.words import ACCOUNT_STATUSES, LIMIT_TYPES, SELF_TRADE_MODES, STATUSES, TRIGGER_TYPES
 
 DECIMALS = {"A": 0, "B": 0, "C": 16}
 USUAL = {"tick_size": "1", "lot_size": "1", "min_quantity": "1", "max_quantity": str(2**62), "min_notional": "0"}
@@ -35,6 +35,19 @@ client_order_ids = st.none() | st.sampled_from(["a", "b", "c", "d"])
 modes = st.none() | st.sampled_from(SELF_TRADE_MODES)
 times_in_force = st.sampled_from(["gtc", "gtc", "gtc", "ioc", "fok"])
 which = st.integers(0, 1000)
+fee_rates = st.sampled_from([0, 1, 300_000, 999_999])
+instrument_values = st.fixed_dictionaries(
+    {},
+    optional={
+        "maker_fee": fee_rates,
+        "taker_fee": fee_rates,
+        "min_quantity": st.sampled_from(["1", "1", "2"]),
+        "max_quantity": st.sampled_from([str(2**62), "50", "1"]),
+        "min_notional": st.sampled_from(["0", "0", "4"]),
+        "price_band": st.sampled_from([0, 1, 400_000, 999_999]),
+        "max_open_orders": st.sampled_from([0, 3, 8]),
+    },
+).filter(bool)
 
 
 class BothExchanges(RuleBasedStateMachine):
@@ -85,6 +98,7 @@ class BothExchanges(RuleBasedStateMachine):
         post_only=st.booleans(),
         mode=modes,
         client_order_id=client_order_ids,
+        requires_previous=st.sampled_from([None, None, False, True]),
     )
     def limit_order(self, mode: str | None, post_only: bool, time_in_force: str, **fields: object) -> None:
         fields |= {"post_only": post_only and time_in_force == "gtc", "time_in_force": time_in_force}
@@ -108,15 +122,69 @@ class BothExchanges(RuleBasedStateMachine):
     @rule(
         account=takers,
         symbol=symbols,
+        side=sides,
         amount=st.integers(1, 30) | odd_amounts,
         mode=modes,
         client_order_id=client_order_ids,
     )
-    def market_buy_by_quote(self, symbol: str, amount: int, mode: str | None, **fields: object) -> None:
+    def market_order_by_quote(self, symbol: str, amount: int, mode: str | None, **fields: object) -> None:
         amount *= 10**16 if symbol == "A-C" and amount < 30 else 1
         quote = symbol.partition("-")[2]
         fields |= {"symbol": symbol, "quote_quantity": self.write(quote, amount), "self_trade_prevention": mode}
-        self.order(order_type="market", side="buy", **fields)
+        self.order(order_type="market", **fields)
+
+    @rule(
+        account=makers,
+        symbol=symbols,
+        side=sides,
+        price=near_prices,
+        quantity=st.integers(1, 12),
+        visible_quantity=st.integers(1, 4),
+        post_only=st.booleans(),
+    )
+    def iceberg(self, **fields: object) -> None:
+        self.order(order_type="limit", **fields)
+
+    @rule(
+        account=takers,
+        symbol=symbols,
+        side=sides,
+        order_type=st.sampled_from(TRIGGER_TYPES),
+        trigger_price=near_prices | near_prices | odd_prices,
+        price=near_prices,
+        quantity=small_lots,
+        time_in_force=times_in_force,
+        mode=modes,
+        client_order_id=client_order_ids,
+    )
+    def trigger_order(
+        self, order_type: str, price: int, time_in_force: str, mode: str | None, **fields: object
+    ) -> None:
+        if order_type in LIMIT_TYPES:
+            fields |= {"price": price, "time_in_force": time_in_force}
+        self.order(order_type=order_type, self_trade_prevention=mode, **fields)
+
+    @rule(
+        account=makers,
+        symbol=symbols,
+        side=sides,
+        price=near_prices,
+        trigger_price=near_prices,
+        stop_price=st.none() | near_prices,
+        quantity=small_lots,
+        stop_time_in_force=times_in_force,
+        mode=modes,
+        client_order_id=client_order_ids,
+        stop_client_order_id=client_order_ids,
+        requires_previous=st.sampled_from([None, False, True]),
+    )
+    def order_list(
+        self, account: int, stop_price: int | None, stop_time_in_force: str, mode: str | None, **fields: object
+    ) -> None:
+        given = {name: str(value) if type(value) is int else value for name, value in fields.items()}
+        if stop_price is not None:
+            given |= {"stop_price": str(stop_price), "stop_time_in_force": stop_time_in_force}
+        self.do("oco", account=account, self_trade_prevention=mode, **given)
 
     @precondition(lambda self: self.reference.open)
     @rule(choice=which, by_client_order_id=st.booleans())
@@ -139,13 +207,14 @@ class BothExchanges(RuleBasedStateMachine):
         self.do("replace", **self.named(choice, by_client_order_id), price=str(price), quantity=str(quantity))
 
     @precondition(lambda self: self.reference.open)
-    @rule(choice=which, change=st.integers(-5, 2))
-    def replace_the_quantity(self, choice: int, change: int) -> None:
+    @rule(choice=which, change=st.integers(-5, 2), is_total=st.booleans(), new_client_order_id=client_order_ids)
+    def replace_the_quantity(self, choice: int, change: int, is_total: bool, **fields: object) -> None:
         orders = list(self.reference.open.values())
         order = orders[choice % len(orders)]
         named = {"account": order.account, "symbol": order.instrument.symbol, "order_id": order.order_id}
         quantity = max(1, order.open_lots + change)
-        self.do("replace", **named, price=str(order.own_price), quantity=str(quantity))
+        quantities = {"total_quantity": str(order.traded_lots + quantity)} if is_total else {"quantity": str(quantity)}
+        self.do("replace", **named, price=str(order.own_price), **quantities, **fields)
 
     @rule(
         command=st.sampled_from(["deposit", "deposit", "withdraw"]),
@@ -164,6 +233,23 @@ class BothExchanges(RuleBasedStateMachine):
         closed = [symbol for symbol, status in self.reference.status.items() if status != "trading"]
         wanted = (closed[0], "trading") if closed else (symbol, status)
         self.do("instrument_status", symbol=wanted[0], status=wanted[1])
+
+    @rule(symbol=symbols, values=instrument_values)
+    def update_instrument(self, symbol: str, values: dict[str, Any]) -> None:
+        self.do("instrument_update", symbol=symbol, **values)
+
+    @rule(account=accounts, status=st.sampled_from(ACCOUNT_STATUSES))
+    def account_status(self, account: int, status: str) -> None:
+        """Restricts an account; frees a restricted one if there is any."""
+        statuses = self.reference.state.accounts.statuses
+        restricted = [account for account in statuses if statuses[account] != "active"]
+        wanted = (restricted[0], "active") if restricted else (account, status)
+        self.do("account_status", account=wanted[0], status=wanted[1])
+
+    @rule(account=accounts, symbol=st.none() | symbols, rates=st.none() | st.tuples(fee_rates, fee_rates))
+    def account_fees(self, account: int, symbol: str | None, rates: tuple[int, int] | None) -> None:
+        maker_fee, taker_fee = rates or (None, None)
+        self.do("account_fees", account=account, symbol=symbol, maker_fee=maker_fee, taker_fee=taker_fee)
 
     @rule()
     def restart(self) -> None:
