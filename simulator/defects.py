@@ -31,6 +31,7 @@ from settlement.receive import executor
 from settlement.stores import retrying
 from settlement.stores.base import Projection, StoreUnavailable
 from settlement.stores.sql import statements, store
+from simulator.order_defects import ORDER_DEFECTS
 
 
 @contextmanager
@@ -371,6 +372,7 @@ DEFECTS: dict[str, Callable[[], Iterator[Any]]] = {
         _revocation_not_checked,
         _any_role_admitted,
         _events_not_re_executed,
+        *ORDER_DEFECTS,
     )
 }
 """Function that plants the defect, by name."""

@@ -14,6 +14,7 @@ from simulator import checks
 from simulator.disk import SimDisk
 from simulator.engines import DATA, Engines
 from simulator.network import NetworkState, SimNetwork
+from simulator.order_rules import orders_follow_the_rules
 from simulator.settlement_process import SettlementProcess
 from simulator.stores import Server, empty_database
 from simulator.traffic import Trader, connection_maker
@@ -164,6 +165,8 @@ class _Run:
         yield from checks.blocks_stay("confirmed", self._confirmed_permanently(), chain)
         engines = [(node.name, node.parts.engine) for node in self.engines.nodes if node.parts]
         yield from checks.engines_agree(engines, chain)
+        for _, engine in engines[:1]:  # the others have the same orders, or were reported
+            yield from orders_follow_the_rules(chain, engine)
 
     def _confirmed_permanently(self) -> dict[int, int]:
         """Confirmed blocks, without those still in the spill when an engine without access to the spill began to lead.
