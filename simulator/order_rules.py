@@ -100,6 +100,7 @@ class _Rules:
         for order in self._open.values():
             if order.instrument in self._traded and order.is_reached_by(*self._traded[order.instrument]):
                 yield f"order {order.order_id} still waits after command {self._command}, which traded at its trigger"
+                order.trigger_price = 0  # told once
         for order_id in sorted(self._must_go & self._open.keys()):
             yield f"order {order_id} is open after command {self._command}, which ended the other leg of its list"
         self._traded, self._must_go = {}, set()
@@ -138,15 +139,20 @@ class _Rules:
         for order in orders:
             if order.other_leg:
                 yield f"order {order.order_id} {what} while order {order.other_leg}, its other leg, was open"
+                self._part(order)
+
+    def _part(self, order: _Open) -> None:
+        """The other leg is an order like any other from now on."""
+        self._open[order.other_leg].other_leg = order.other_leg = 0
 
     def _cancelled(self, event: Event) -> Iterator[str]:
         order = self._open.pop(event["order_id"])
         if not order.is_by_quote and order.lots != event["quantity"]:
             yield f"order {order.order_id} was cancelled with {event['quantity']} lots, and {order.lots} were open"
         if order.other_leg:
-            self._open[order.other_leg].other_leg = 0
             if event["reason"] != Reason.OCO:
                 self._must_go.add(order.other_leg)
+            self._part(order)
 
     def _replaced(self, event: Event) -> Iterator[str]:
         self._open[event["order_id"]].lots = event["quantity"]

@@ -8,6 +8,7 @@ from matching.client.edge import BatchBuilder, Edge
 from matching.client.jsonlines import Names, block_events, dumps
 from matching.client.state_form import state_form
 from matching.core import layout, snapshots
+from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.workloads.btc_usd import DEFINITIONS
 
@@ -22,6 +23,7 @@ class KernelExchange:
         self._edge = Edge(self.engine.registry)
         self._builder = BatchBuilder(self._edge)
         self._names: Names = {}
+        self.block: Block  # the newest one
 
     def submit(self, command: object) -> list[dict[str, Any]]:
         self._edge.registry = self.engine.registry  # after a restart another one
@@ -32,8 +34,8 @@ class KernelExchange:
         self.engine.check(commands, texts)
         first_number = self.engine.clients.last_number(_CLIENT, 0) + 1
         requests = np.array([(_CLIENT, first_number, 0, 0, len(commands), 0)], layout.REQUEST)
-        block = self.engine.apply(requests, commands, texts, self.engine.block_number + 1)
-        return list(block_events(block, self.engine.registry, self._names))
+        self.block = self.engine.apply(requests, commands, texts, self.engine.block_number + 1)
+        return list(block_events(self.block, self.engine.registry, self._names))
 
     def state(self) -> dict[str, Any]:
         return state_form(self.engine)

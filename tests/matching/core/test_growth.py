@@ -11,8 +11,8 @@ import pytest
 
 from matching.core import kernel, layout, snapshots
 from matching.core.blocks import Block, Records
-from matching.core.codes import CommandKind, EventKind, Side
-from matching.core.engine import UNLIMITED, Engine, OpenOrder
+from matching.core.codes import NONE_ID, CommandKind, EventKind, OrderType, Side, TimeInForce
+from matching.core.engine import UNLIMITED, Engine, OpenOrder, PendingOrder
 from matching.core.kernel import Pools
 from matching.core.kernel.structures import pools as p
 from matching.core.texts import hashes
@@ -121,6 +121,53 @@ def test_pools_grow_for_thousands_of_accounts_prices_and_orders_and_are_freed(re
     check_invariants(engine, {"A": 5 * TRADERS})
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_pools_grow_for_thousands_of_waiting_orders_icebergs_and_own_fees(restarts: bool) -> None:
+    engine, count = two_instruments(), 6_000
+    at: Numbers = np.arange(count, dtype=np.int64)
+    waiting, icebergs = 5 + 2 * at, 6 + 2 * at
+    triggers, prices = 2 + (at * 7919 % count) * 97, 10**6 + at * (2**18 + 1)
+    both = np.concatenate([waiting, icebergs])
+    apply(engine, *commands(CommandKind.DEPOSIT, 2 * count, "d{}", account=both, amount=5))
+    apply(engine, *commands(CommandKind.DEPOSIT, 1, "b", account=1, instrument=1, amount=2**40))
+    before = {name: len(getattr(engine.pools, name)) for name in ("extras", "terms", "leaves", "nodes")}
+    first = engine.next_command_sequence
+    terms: dict[str, Any] = {"side": Side.SELL, "quantity": 5}
+    stops = {"order_type": OrderType.STOP_LOSS_LIMIT, "amount": triggers, "price": prices + 64, "account": waiting}
+    apply(engine, *commands(CommandKind.ORDER, count, "s{}", **terms, **stops))
+    engine = restored(engine) if restarts else engine
+    shown = {"amount": 2, "price": prices, "account": icebergs}
+    apply(engine, *commands(CommandKind.ORDER, count, "i{}", **terms, **shown))
+    rates = {"instrument": NONE_ID, "price": 7, "quantity": 9, "account": both}
+    events_of(apply(engine, *commands(CommandKind.ACCOUNT_FEES, 2 * count, **rates)), EventKind.ACCOUNT_FEES_CHANGED)
+    engine = restored(engine) if restarts else engine
+    assert all(len(getattr(engine.pools, name)) > size for name, size in before.items()), before
+    pending = [
+        PendingOrder(first + k, 5 + 2 * k, "A-B", "sell", "stop_loss_limit", int(triggers[k]), int(prices[k]) + 64, 5)
+        for k in range(count)
+    ]
+    assert engine.pending_orders() == pending
+    assert {order.visible for order in engine.open_orders()} == {2}
+    check_invariants(engine, {"A": 10 * count, "B": 2**40})
+
+    # A trade at 300,000 triggers about half of them, which then rest at distant prices.
+    sale = {"account": icebergs[-1], "side": Side.SELL, "time_in_force": TimeInForce.IOC}
+    apply(engine, *commands(CommandKind.DEPOSIT, 1, "last", account=icebergs[-1], amount=1))
+    apply(engine, *commands(CommandKind.ORDER, 1, account=1, side=Side.BUY, price=300_000, quantity=1))
+    (block,) = apply(engine, *commands(CommandKind.ORDER, 1, price=300_000, quantity=1, **sale))
+    triggered = block.events[block.events["kind"] == EventKind.ORDER_TRIGGERED]
+    expected = sorted(
+        (order for order in pending if order.trigger_price >= 300_000), key=lambda one: -one.trigger_price
+    )
+    assert triggered["order_id"].tolist() == [order.order_id for order in expected]
+    assert len(engine.open_orders()) == count + len(expected) > 1.4 * count
+    engine = restored(engine) if restarts else engine
+    check_invariants(engine, {"A": 10 * count + 1, "B": 2**40})
+    apply(engine, *commands(CommandKind.CANCEL_ALL, 2 * count, account=both))
+    check_invariants(engine, {"A": 10 * count + 1, "B": 2**40})
+    assert engine.pools.state[p.EXTRA_COUNT] == engine.pools.state[p.LEAF_COUNT] == 0
+
+
 def test_orders_with_distant_ids_use_a_page_each_and_free_it() -> None:
     engine = two_instruments()
     apply(engine, *commands(CommandKind.DEPOSIT, 1, "d", account=1, amount=10**6))
@@ -192,6 +239,8 @@ def test_the_least_room_is_enough_for_a_first_distant_price_in_every_instrument(
     used = int(engine.pools.state[p.NODE_TOP])
     pools = next(pools for room in range(used, 10**6) if p.reserve(pools := with_nodes(engine, room), count) is pools)
     distant, _ = commands(CommandKind.ORDER, count, side=Side.SELL, price=1 << 61, **order)
-    kernel.process(distant, np.empty(4 * count + 200, layout.EVENT), pools, UNLIMITED)
+    rows, accepted = np.empty(4 * count + 200, layout.EVENT), np.zeros(count, np.uint8)
+    kernel.process(distant, rows, accepted, pools, UNLIMITED, 0, 0)
+    assert accepted.all()
     assert int(pools.state[p.ORDER_COUNT]) == 2 * count
     assert int(pools.state[p.NODE_TOP]) <= len(pools.nodes)

@@ -52,6 +52,24 @@ def test_a_restored_engine_has_the_same_state(small: bytes) -> None:
     assert after.open_orders() == before.open_orders()
 
 
+def test_a_restored_engine_has_the_values_of_an_updated_instrument() -> None:
+    values = {"maker_fee": 3, "min_quantity": "0.5", "price_band": 100_000, "max_open_orders": 2}
+    update = {"command": "instrument_update", "symbol": "BTC-USD", **values}
+    exchange, follower = KernelExchange(), Engine()
+    for command in [*DEFINITIONS, update, *trading(2)]:
+        exchange.submit(command)
+        follower.follow(exchange.block)
+    after = snapshots.decode(snapshots.encode(exchange.engine))
+    (instrument,) = after.registry.instruments
+    assert instrument.definition().items() >= values.items()
+    assert after.registry.dump() == exchange.engine.registry.dump() == follower.registry.dump()
+    small = order(1, "sell", "100.00", "0.4")
+    refused = exchange.submit(small)
+    assert refused[0]["reason"] == "invalid_quantity"
+    for engine in (after, follower):
+        assert engine.follow(exchange.block).data == exchange.block.data
+
+
 def test_the_same_engine_gives_the_same_bytes(small: bytes) -> None:
     assert snapshots.encode(snapshots.decode(small)) == small
 
