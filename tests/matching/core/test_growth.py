@@ -130,13 +130,18 @@ def test_pools_grow_for_thousands_of_waiting_orders_icebergs_and_own_fees(restar
     both = np.concatenate([waiting, icebergs])
     apply(engine, *commands(CommandKind.DEPOSIT, 2 * count, "d{}", account=both, amount=5))
     apply(engine, *commands(CommandKind.DEPOSIT, 1, "b", account=1, instrument=1, amount=2**40))
-    before = {name: len(getattr(engine.pools, name)) for name in ("extras", "terms", "leaves", "nodes")}
+    before = {name: len(getattr(engine.pools, name)) for name in ("extras", "terms", "leaves")}
     first = engine.next_command_sequence
     terms: dict[str, Any] = {"side": Side.SELL, "quantity": 5}
-    stops = {"order_type": OrderType.STOP_LOSS_LIMIT, "amount": triggers, "price": prices + 64, "account": waiting}
+    stops: dict[str, Any] = {
+        "order_type": OrderType.STOP_LOSS_LIMIT,
+        "amount": triggers,
+        "price": prices + 64,
+        "account": waiting,
+    }
     apply(engine, *commands(CommandKind.ORDER, count, "s{}", **terms, **stops))
     engine = restored(engine) if restarts else engine
-    shown = {"amount": 2, "price": prices, "account": icebergs}
+    shown: dict[str, Any] = {"amount": 2, "price": prices, "account": icebergs}
     apply(engine, *commands(CommandKind.ORDER, count, "i{}", **terms, **shown))
     rates = {"instrument": NONE_ID, "price": 7, "quantity": 9, "account": both}
     events_of(apply(engine, *commands(CommandKind.ACCOUNT_FEES, 2 * count, **rates)), EventKind.ACCOUNT_FEES_CHANGED)
@@ -151,7 +156,7 @@ def test_pools_grow_for_thousands_of_waiting_orders_icebergs_and_own_fees(restar
     check_invariants(engine, {"A": 10 * count, "B": 2**40})
 
     # A trade at 300,000 triggers about half of them, which then rest at distant prices.
-    sale = {"account": icebergs[-1], "side": Side.SELL, "time_in_force": TimeInForce.IOC}
+    sale: dict[str, Any] = {"account": icebergs[-1], "side": Side.SELL, "time_in_force": TimeInForce.IOC}
     apply(engine, *commands(CommandKind.DEPOSIT, 1, "last", account=icebergs[-1], amount=1))
     apply(engine, *commands(CommandKind.ORDER, 1, account=1, side=Side.BUY, price=300_000, quantity=1))
     (block,) = apply(engine, *commands(CommandKind.ORDER, 1, price=300_000, quantity=1, **sale))
