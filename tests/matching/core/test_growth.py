@@ -143,7 +143,7 @@ def test_pools_grow_for_thousands_of_waiting_orders_icebergs_and_own_fees(restar
     engine = restored(engine) if restarts else engine
     shown: dict[str, Any] = {"amount": 2, "price": prices, "account": icebergs}
     apply(engine, *commands(CommandKind.ORDER, count, "i{}", **terms, **shown))
-    rates = {"instrument": NONE_ID, "price": 7, "quantity": 9, "account": both}
+    rates: dict[str, Any] = {"instrument": NONE_ID, "price": 7, "quantity": 9, "account": both}
     events_of(apply(engine, *commands(CommandKind.ACCOUNT_FEES, 2 * count, **rates)), EventKind.ACCOUNT_FEES_CHANGED)
     engine = restored(engine) if restarts else engine
     assert all(len(getattr(engine.pools, name)) > size for name, size in before.items()), before
