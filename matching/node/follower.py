@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from matching.core import snapshots
+from matching.core import layout, snapshots
 from matching.core.block_diff import difference
 from matching.core.blocks import Block
 from matching.core.engine import Engine
@@ -255,9 +255,15 @@ class Follower:
 
     def _state_in(self, snapshot: bytes) -> Engine:
         try:
-            return snapshots.decode(snapshot)
+            state = snapshots.decode(snapshot)
         except BadFile as error:
             raise CannotFollow(f"The leader's newest snapshot cannot be used. {error}") from error
+        if state.layout_version != layout.LAYOUT_VERSION:
+            raise CannotFollow(
+                f"The leader's newest snapshot has record layout {state.layout_version}, this program makes blocks of "
+                f"layout {layout.LAYOUT_VERSION}: run manage.py migrate_layout and start the leader with this version."
+            )
+        return state
 
     def _continue_from(self, state: Engine) -> None:
         if state.epoch < self.engine.epoch:

@@ -216,7 +216,8 @@ class Snapshotter:
             assert ring is not None, "files are compared with its blocks"
             self._compare(self._uncompared, engine, ring)
         finished = self._is_writing and self._finish()
-        if not self._is_writing and self._is_due(engine.block_number):
+        is_of_today = engine.layout_version == layout.LAYOUT_VERSION  # a follower may not have come so far yet
+        if not self._is_writing and is_of_today and self._is_due(engine.block_number):
             self._begun = engine.block_number
             self._is_writing = True
             self._writer.begin(engine)

@@ -8,6 +8,7 @@ from matching.core.errors import Diverged
 from matching.node.follower import CannotFollow
 from matching.transport import wire
 from matching.transport.snapshot_chunks import SnapshotChunk, encode_snapshot_chunk
+from tests.matching.layout_1 import snapshot_of_layout_2
 from tests.matching.stages import Stage
 
 
@@ -102,4 +103,11 @@ def test_a_damaged_snapshot_is_not_used(stage: Stage) -> None:
     snapshot[-1] ^= 1
     with pytest.raises(CannotFollow, match="truncated or damaged"):
         part(stage, bytes(snapshot), 0, len(snapshot))
+    assert stage.follower.engine.block_number == 3
+
+
+def test_a_snapshot_of_an_earlier_layout_is_not_used(stage: Stage) -> None:
+    snapshot = snapshot_of_layout_2(snapshots.decode(joining(stage)))
+    with pytest.raises(CannotFollow, match=r"has record layout 2, .* run manage\.py migrate_layout"):
+        part(stage, snapshot, 0, len(snapshot))
     assert stage.follower.engine.block_number == 3

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
@@ -13,6 +14,7 @@ from matching.storage.disk import LocalDisk
 from matching.storage.ring import Ring
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter, SnapshotWriter, Written
 from tests.matching.exchanges import KernelExchange, defined_exchange
+from tests.matching.layout_1 import engine_of_layout_2, snapshot_of_layout_2
 from tests.matching.small_exchange import deposit
 
 
@@ -128,6 +130,29 @@ def at_each_block(snapshotter: Snapshotter, exchange: KernelExchange, count: int
         if advance(snapshotter, exchange.engine):
             finished.append(exchange.engine.block_number)
     return finished
+
+
+def test_an_engine_that_is_still_in_an_earlier_layout_writes_no_snapshot(folder: SnapshotFolder) -> None:
+    engine = engine_of_layout_2()
+    snapshotter = Snapshotter(folder, DirectWriter(folder), 1)
+    for _ in range(4):
+        engine.apply(np.zeros(0, layout.REQUEST), np.zeros(0, layout.COMMAND), b"", 0)
+        snapshotter.request()
+        advance(snapshotter, engine)
+    assert folder.numbers() == []
+    engine.migrate(epoch=1)
+    advance(snapshotter, engine)
+    assert folder.numbers() == [engine.block_number]
+
+
+def test_snapshots_of_earlier_layouts_are_left_alone(folder: SnapshotFolder, exchange: KernelExchange) -> None:
+    folder.write(3, snapshot_of_layout_2(exchange.engine))
+    assert folder.newest_layout() == 2
+    assert passed_over(folder) == []
+    exchange.submit(deposit(1, "a"))
+    write(folder, exchange.engine)
+    assert folder.newest_layout() == layout.LAYOUT_VERSION
+    assert [engine.block_number for engine in folder.newest_first()] == [4]
 
 
 def test_snapshots_are_written_at_an_interval_and_the_newest_are_kept(
