@@ -25,10 +25,12 @@ from tests.matching.histories import MemoryHistory
 from tests.matching.small_exchange import batch, defined_engine, deposit, leader_with, order, plan, services, until
 
 MAKERS = 30
+COST = MAKERS + 2
+"""Of a FOK that every maker together cannot fill: it looks at each of them and writes two events."""
 
 
 def fok(account: int, number: int) -> dict[str, Any]:
-    """A FOK that every maker together cannot fill: it looks at each of them and writes one event."""
+    """A FOK that every maker together cannot fill."""
     return order(
         account, "buy", "200.00", f"{MAKERS + 1}", time_in_force="fok", client_order_id=f"fok {account} {number}"
     )
@@ -122,23 +124,23 @@ def test_a_block_ends_with_the_command_that_exceeds_the_budget_and_is_the_block_
     whole, cut = House(10**9), House(10**9)
     records = batch(whole.engine, 2, 1, foks(2, 5))
     requests = np.array([(2, 1, 0, 0, 2, 0), (3, 1, 0, 0, 3, 0)], layout.REQUEST)
-    block = whole.engine.apply(requests, records.commands, records.texts, 5_000, budget=2 * (MAKERS + 1))
+    block = whole.engine.apply(requests, records.commands, records.texts, 5_000, budget=2 * COST)
     assert (block.command_count, block.requests.tolist()) == (3, [(2, 1, 0, 0, 2, 0), (3, 1, 0, 0, 1, 0)])
-    assert whole.engine.touched == 3 * (MAKERS + 1)
+    assert whole.engine.touched == 3 * COST
     re_executed(cut.engine, block)
     assert cut.engine.state_hash == whole.engine.state_hash
 
 
 def test_a_repeated_batch_waits_when_the_one_before_it_uses_up_the_budget() -> None:
-    house = House(MAKERS + 1)
+    house = House(COST)
     costly = batch(house.engine, 2, 1, foks(2, 5))
-    done = house.sequencer.sequence([costly, costly], budget=MAKERS + 1)
+    done = house.sequencer.sequence([costly, costly], budget=COST)
     assert done.answers == [None, None]
     assert (done.costly, sorted(done.unfinished)) == (0, [0, 1])
 
 
 def test_a_light_sender_does_not_wait_for_a_costly_one() -> None:
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     house.turn([house.received(2, foks(2, 40)), house.received(3, [deposit(3, "light")])])
     assert (3, 1) in house.answers
     assert (2, 1) not in house.answers
@@ -150,7 +152,7 @@ def test_a_light_sender_does_not_wait_for_a_costly_one() -> None:
 
 
 def test_costly_senders_take_turns() -> None:
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     house.turn([house.received(client, foks(client, 40)) for client in (2, 3, 4)])
     done = []
     while house.is_busy:
@@ -162,7 +164,7 @@ def test_costly_senders_take_turns() -> None:
 
 
 def test_lanes_have_a_share_of_the_time_while_others_send_and_all_of_it_when_they_do_not() -> None:
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     house.turn([house.received(2, foks(2, 40)), house.received(3, [deposit(3, "light")])])
 
     def costly(batches: list[Waiting]) -> None:
@@ -182,7 +184,7 @@ def test_lanes_have_a_share_of_the_time_while_others_send_and_all_of_it_when_the
 
 
 def test_a_sender_with_several_connections_has_one_turn() -> None:
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     house.turn([house.received(client, foks(client, 40), lane=b"key") for client in (2, 3)])
     house.turn([house.received(4, foks(4, 40))])
     while house.is_busy:
@@ -193,7 +195,7 @@ def test_a_sender_with_several_connections_has_one_turn() -> None:
 
 
 def test_connections_of_a_sender_take_turns() -> None:
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     house.turn([house.received(2, foks(2, 40), lane=b"key")])
     house.turn([house.received(2, foks(2, 40), lane=b"key"), house.received(3, [deposit(3, "light")], lane=b"key")])
     house.turn()
@@ -202,7 +204,7 @@ def test_connections_of_a_sender_take_turns() -> None:
 
 
 def test_a_batch_that_waits_and_is_sent_again_is_answered_once_on_its_last_connection() -> None:
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     first = house.received(2, foks(2, 40))
     house.turn([first])
     assert house.backlog.take([first._replace(sender=b"new connection")]) == []
@@ -213,7 +215,7 @@ def test_a_batch_that_waits_and_is_sent_again_is_answered_once_on_its_last_conne
 
 
 def test_another_batch_with_the_numbers_of_one_that_waits_is_not_taken_for_it() -> None:
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     first = house.received(2, foks(2, 40))
     house.turn([first])
     for other in (
@@ -227,7 +229,7 @@ def test_another_batch_with_the_numbers_of_one_that_waits_is_not_taken_for_it() 
 
 
 def test_a_batch_applied_elsewhere_meanwhile_is_answered_with_all_its_events() -> None:
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     first = house.received(2, foks(2, 20))
     house.turn([first])
     waiting = house.next_waiting()
@@ -239,7 +241,7 @@ def test_a_batch_applied_elsewhere_meanwhile_is_answered_with_all_its_events() -
 
 def test_batches_beyond_the_room_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlog_module, "_MAX_BATCHES", 3)
-    house = House(2 * (MAKERS + 1))
+    house = House(2 * COST)
     house.turn([house.received(2, foks(2, 40))])
     assert house.backlog.take([house.received(2, foks(2, 1)) for _ in range(4)]) == []
     assert house.counters.dropped_batches == 2
@@ -281,7 +283,7 @@ def test_random_batches_under_a_budget_are_all_answered_and_the_blocks_replay(
 
 
 def test_an_order_is_answered_before_an_earlier_batch_of_costly_commands() -> None:
-    small_budget = replace(plan(), touched_orders=2 * (MAKERS + 1))
+    small_budget = replace(plan(), touched_orders=2 * COST)
     with (
         leader_with(small_budget, services(MemoryHistory())) as running,
         closing(Connection(running.commands, failover=False)) as flooder,
