@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from matching.core import kernel
 from matching.core.blocks import Block
@@ -91,17 +91,25 @@ def measure(workload: Workload, repetitions: int, progress: Callable[[], object]
     progress()
     for _ in range(repetitions):
         engine = None  # type: ignore[assignment]  # free it first: two engines may not fit into memory
-        seconds, cpu_seconds, state_hash = _timed(workload, batches)
-        if state_hash != found.totals.state_hash:
-            raise NotDeterministic(f"One run ended at state {found.totals.state_hash}, another at {state_hash}.")
-        found.commands_per_second.append(size / seconds)
-        found.commands_per_cpu_second.append(size / cpu_seconds)
+        run = apply_timed(workload, batches)
+        if run.state_hash != found.totals.state_hash:
+            raise NotDeterministic(f"One run ended at state {found.totals.state_hash}, another at {run.state_hash}.")
+        found.commands_per_second.append(size / run.seconds)
+        found.commands_per_cpu_second.append(size / run.cpu_seconds)
         progress()
     return found
 
 
-def _timed(workload: Workload, batches: list[Batch]) -> tuple[float, float, str]:
-    """(seconds, CPU seconds, final state hash) of applying all blocks."""
+class Run(NamedTuple):
+    """The time that applying all blocks took, and the state hash after them."""
+
+    seconds: float
+    cpu_seconds: float
+    state_hash: str
+
+
+def apply_timed(workload: Workload, batches: list[Batch]) -> Run:
+    """Applies all blocks to a new engine."""
     engine = workload.engine()
     requests = [request_of(len(batch.commands)) for batch in batches]
     gc.collect()
@@ -113,4 +121,4 @@ def _timed(workload: Workload, batches: list[Batch]) -> tuple[float, float, str]
         seconds, cpu_seconds = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     finally:
         gc.enable()
-    return seconds, cpu_seconds, f"{engine.state_hash:016x}"
+    return Run(seconds, cpu_seconds, f"{engine.state_hash:016x}")

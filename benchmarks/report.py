@@ -1,22 +1,17 @@
 """Runs the benchmarks of kernel, pipeline and store, each in its own process; reports a Markdown table and JSON."""
 
 import json
-import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
-import numpy as np
-import zmq
 from django.conf import settings
 
 from benchmarks.keyspace import unavailable_reason
+from benchmarks.machine import machine
 from benchmarks.processes import BenchError
 from benchmarks.settled_blocks import WORKLOADS
 
@@ -70,23 +65,6 @@ def measure(files: Sequence[Path], say: Callable[[str], object]) -> Document:
 
     kernel, pipelines, stores = measured((*KERNEL, *own)), measured(PIPELINES), measured(STORES)
     return {"machine": machine(), "kernel": kernel, "pipelines": pipelines, "stores": stores, "skipped": skipped}
-
-
-def machine() -> Document:
-    """Description of the machine and software versions. Load: average of the last minute."""
-    model = Path("/proc/cpuinfo")
-    named = [line.partition(":")[2].strip() for line in _lines(model) if line.startswith("model name")]
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": named[0] if named else platform.machine(),
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "numba": numba.__version__,
-        "numpy": np.__version__,
-        "zmq": zmq.zmq_version(),
-    }
 
 
 def table(found: Document) -> str:
@@ -171,7 +149,3 @@ def _document(run: Run) -> Document:
         raise BenchError(f"{run.title}: {' '.join(run.command)} ended with status {process.returncode}.")
     document: Document = json.loads(out)
     return document
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text().splitlines() if file.exists() else []
