@@ -56,7 +56,14 @@ inlined = njit(
 )
 """Decorator of functions called within the kernel: inlined into the caller, so that passing the pools is free."""
 
-called = njit(error_model="numpy", nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+called = njit(
+    forceinline=False,  # otherwise it is inherited from an inlined caller
+    error_model="numpy",
+    nogil=True,
+    _nrt=False,
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
 """Decorator of rare paths within the kernel: compiled once and called.
 
 Inlining them everywhere would multiply the time to compile, and slow the frequent paths down."""
