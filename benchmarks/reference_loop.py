@@ -114,7 +114,7 @@ def apply_all(commands: Any, orders: Any, levels: Any, state: Any, first_id: Any
     state[TRADED_LOTS] += traded
 
 
-@njit(forceinline=True)
+@njit(forceinline=True, error_model="numpy")
 def _append(orders: Any, levels: Any, slot: Any, price: Any, lots: Any, command: Any) -> None:
     order, level = orders[slot], levels[price]
     tail = np.int64(level["tail"])
@@ -131,7 +131,7 @@ def _append(orders: Any, levels: Any, slot: Any, price: Any, lots: Any, command:
         orders[tail]["next"] = slot
 
 
-@njit(forceinline=True)
+@njit(forceinline=True, error_model="numpy")
 def _unlink(orders: Any, levels: Any, slot: Any) -> None:
     order = orders[slot]
     level = levels[np.int64(order["level"])]
@@ -146,7 +146,7 @@ def _unlink(orders: Any, levels: Any, slot: Any) -> None:
         orders[following]["previous"] = previous
 
 
-@njit(forceinline=True)
+@njit(forceinline=True, error_model="numpy")
 def _nearest(levels: Any, bid: Any, ask: Any) -> Any:
     """The best prices, from those before an order left the book."""
     while bid > 0 and levels[bid]["head"] == 0:
