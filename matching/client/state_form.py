@@ -3,8 +3,9 @@
 from typing import Any
 
 from matching.client.jsonlines import dumps
-from matching.core.engine import Engine, OpenOrder, PendingOrder, state_digest
+from matching.core.engine import Engine, state_digest
 from matching.core.hashes import hash_text
+from matching.core.open_orders import OpenOrder, PendingOrder
 from matching.core.registry import Registry
 
 

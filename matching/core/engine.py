@@ -4,7 +4,7 @@ It uses no clock, socket or file; the caller of `apply` passes the timestamp. Th
 instruments and their status), the kernel everything else.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,9 @@ from matching.core.codes import (
     CommandFlag,
     CommandKind,
     EventKind,
-    OrderType,
     Reason,
     Side,
     is_definition,
-    name_of,
 )
 from matching.core.errors import BadMessage
 from matching.core.hashes import hash_text
@@ -32,6 +30,7 @@ from matching.core.kernel import limits
 from matching.core.kernel.constants import MAX_PIECES
 from matching.core.kernel.structures import pools as p
 from matching.core.migrations.state import digest_of
+from matching.core.open_orders import OpenOrder, PendingOrder, orders_in_books, orders_that_wait
 from matching.core.registry import Instrument, Registry
 
 _RESERVED_COMMANDS = 1024
@@ -62,35 +61,6 @@ _INSTRUMENT_FIELDS = (
     "max_open_orders",
 )
 _UPDATED_FIELDS = _INSTRUMENT_FIELDS[2:]
-
-
-class OpenOrder(NamedTuple):
-    """An order in the book. Price in ticks; quantity (traded plus open), remaining and visible in lots.
-
-    `visible` is what an order with a visible_quantity shows now, None for any other.
-    """
-
-    order_id: int
-    account: int
-    symbol: str
-    side: str
-    price: int
-    quantity: int
-    remaining: int
-    visible: int | None = None
-
-
-class PendingOrder(NamedTuple):
-    """An order that waits for its trigger. Prices in ticks, quantity in lots; `price` is None for a type without."""
-
-    order_id: int
-    account: int
-    symbol: str
-    side: str
-    order_type: str
-    trigger_price: int
-    price: int | None
-    quantity: int
 
 
 class Engine:
@@ -346,56 +316,11 @@ class Engine:
 
     def open_orders(self) -> list[OpenOrder]:
         """By symbol, buy before sell, price priority, time priority."""
-        found: list[OpenOrder] = []
-        for instrument in sorted(self.registry.instruments, key=lambda instrument: instrument.symbol):
-            for side in Side:
-                found.extend(self._queue(instrument, side))
-        return found
-
-    def _queue(self, instrument: Instrument, side: Side) -> list[OpenOrder]:
-        pools = self.pools
-        slots = np.empty(int(pools.state[p.ORDER_COUNT]), np.int64)
-        slots = slots[: kernel.list_slots(pools, instrument.id, int(side), slots)]
-        orders = pools.orders[slots]
-        extras = pools.extras[orders["extra"]]
-        lots = orders["remaining"] + extras["hidden"]
-        levels = orders["level"].astype(np.int64)
-        prices = pools.leaves["base"][levels >> 6] + (levels & 63)
-        accounts = pools.traders["account"][orders["trader"]]
-        columns = (
-            orders["order_id"].tolist(),
-            accounts.tolist(),
-            prices.tolist(),
-            (orders["filled"] + lots).tolist(),
-            lots.tolist(),
-            orders["remaining"].tolist(),
-            extras["visible_quantity"].tolist(),
-        )
-        name = name_of(side)
-        return [
-            OpenOrder(order_id, account, instrument.symbol, name, price, quantity, remaining, shown if each else None)
-            for order_id, account, price, quantity, remaining, shown, each in zip(*columns, strict=True)
-        ]
+        return orders_in_books(self.pools, self.registry)
 
     def pending_orders(self) -> list[PendingOrder]:
         """The orders that wait for their trigger, by order id."""
-        pools = self.pools
-        orders = pools.orders[: pools.state[p.ORDER_TOP]]
-        extras = pools.extras[orders["extra"]]
-        is_waiting = (orders["order_id"] != 0) & (extras["state"] != layout.RESTING)
-        orders, extras = orders[is_waiting], extras[is_waiting]
-        traders = pools.traders[orders["trader"]]
-        columns = (
-            orders["order_id"].tolist(),
-            traders["account"].tolist(),
-            [self.registry.instruments[identity].symbol for identity in traders["instrument"].tolist()],
-            [name_of(Side(side)) for side in orders["side"].tolist()],
-            [name_of(OrderType(order_type)) for order_type in extras["order_type"].tolist()],
-            extras["trigger_price"].tolist(),
-            [price or None for price in extras["price"].tolist()],
-            orders["remaining"].tolist(),
-        )
-        return sorted(PendingOrder(*row) for row in zip(*columns, strict=True))
+        return orders_that_wait(self.pools, self.registry)
 
     def open_order_ids(self) -> npt.NDArray[np.int64]:
         """The ids of all open orders, in no particular order."""

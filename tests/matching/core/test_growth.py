@@ -12,9 +12,10 @@ import pytest
 from matching.core import kernel, layout, snapshots
 from matching.core.blocks import Block, Records
 from matching.core.codes import NONE_ID, CommandKind, EventKind, OrderType, Side, TimeInForce
-from matching.core.engine import UNLIMITED, Engine, OpenOrder, PendingOrder
+from matching.core.engine import UNLIMITED, Engine
 from matching.core.kernel import Pools
 from matching.core.kernel.structures import pools as p
+from matching.core.open_orders import OpenOrder, PendingOrder
 from matching.core.texts import hashes
 from tests.matching.exchanges import KernelExchange
 from tests.matching.invariants import check_invariants
