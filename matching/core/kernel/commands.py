@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from matching.core.codes import FIRST_REFERENCE_COMMAND, LAST_REFERENCE_COMMAND
-from matching.core.kernel import cancels, events, funding, limits, lists, orders, replaces, settings, triggers
+from matching.core.kernel import events, funding, limits, settings
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import (
     ACCOUNT_STATUS,
@@ -28,6 +28,7 @@ from matching.core.kernel.constants import (
     REQUIRES_PREVIOUS,
     WITHDRAW,
 )
+from matching.core.kernel.execution import cancels, lists, orders, replaces, triggers
 from matching.core.kernel.structures import pools as p
 from matching.core.kernel.structures import prefetch
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from matching.core.codes import FIRST_REFERENCE_COMMAND, LAST_REFERENCE_COMMAND
-from matching.core.kernel import events, funding, funds, orders
+from matching.core.kernel import events, funding, funds
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import BUY, DEPOSIT, LIMIT, ORDER, SELL, WITHDRAW
+from matching.core.kernel.execution import orders
 from matching.core.kernel.structures import book, prices, tables
 from matching.core.kernel.structures import pools as p
 

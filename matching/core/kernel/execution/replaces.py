@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.kernel import bands, closing, crossing, events, funds, icebergs, validation
-from matching.core.kernel.cancels import find_target_order
+from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import inlined
 from matching.core.kernel.constants import (
     ACCEPTED,
@@ -22,6 +21,8 @@ from matching.core.kernel.constants import (
     TRADING,
     UNKNOWN_ORDER,
 )
+from matching.core.kernel.execution import bands, closing, crossing, icebergs, validation
+from matching.core.kernel.execution.cancels import find_target_order
 from matching.core.kernel.structures import book, prices, tables
 from matching.core.layout import RESTING
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from matching.core.codes import AMOUNT_LIMIT
-from matching.core.kernel import bands, crossing, funds, reckoning
+from matching.core.kernel import funds
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import (
     ACCEPTED,
@@ -32,6 +32,7 @@ from matching.core.kernel.constants import (
     TRADING,
     WOULD_TRIGGER_IMMEDIATELY,
 )
+from matching.core.kernel.execution import bands, crossing, reckoning
 from matching.core.kernel.structures import book, tables, waiting
 
 INT64_MAX = (1 << 63) - 1

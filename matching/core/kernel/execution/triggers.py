@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.kernel import bands, closing, crossing, events, funds, limits, reckoning, validation
+from matching.core.kernel import events, funds, limits
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import (
     ACCEPTED,
@@ -20,7 +20,8 @@ from matching.core.kernel.constants import (
     PRICE_BAND,
     SELL,
 )
-from matching.core.kernel.orders import make_open
+from matching.core.kernel.execution import bands, closing, crossing, reckoning, validation
+from matching.core.kernel.execution.orders import make_open
 from matching.core.kernel.structures import book, extras, tables, waiting
 from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK, RESTING

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from matching.core.codes import NONE_ID
-from matching.core.kernel import closing, events, limits
+from matching.core.kernel import events, limits
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import BY_USER, HALTED, INSTRUMENT_HALTED, UNKNOWN_ORDER
+from matching.core.kernel.execution import closing
 from matching.core.kernel.structures import book, tables
 from matching.core.kernel.structures import pools as p
 

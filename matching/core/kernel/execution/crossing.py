@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.kernel import closing, events, funds, icebergs, limits
+from matching.core.kernel import events, funds, limits
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import (
     ACCEPTED,
@@ -15,6 +15,7 @@ from matching.core.kernel.constants import (
     OVER_WORK_LIMIT,
     SELF_TRADE,
 )
+from matching.core.kernel.execution import closing, icebergs
 from matching.core.kernel.structures import book, prices, waiting
 from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK

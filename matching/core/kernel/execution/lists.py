@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.kernel import events, funds, triggers, validation
+from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import called
 from matching.core.kernel.constants import ACCEPTED, PREVIOUS_REFUSED
-from matching.core.kernel.orders import make_open
+from matching.core.kernel.execution import triggers, validation
+from matching.core.kernel.execution.orders import make_open
 from matching.core.kernel.structures import book, extras, prices, tables
 from matching.core.kernel.structures import pools as p
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.kernel import bands, closing, crossing, events, funds, icebergs, reckoning, validation
+from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import (
     ACCEPTED,
@@ -20,6 +20,7 @@ from matching.core.kernel.constants import (
     QUOTE_QUANTITY_USED,
     SELL,
 )
+from matching.core.kernel.execution import bands, closing, crossing, icebergs, reckoning, validation
 from matching.core.kernel.structures import book, tables
 from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK

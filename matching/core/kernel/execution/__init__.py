@@ -1,0 +1,1 @@
+"""How orders are placed, matched, triggered, replaced and cancelled."""
