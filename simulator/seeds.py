@@ -12,7 +12,7 @@ from itertools import islice
 from traceback import format_exception
 
 from matching.core import kernel
-from simulator.defects import planted
+from simulator.planted.defects import planted
 from simulator.run import Outcome, simulate
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.defects import DEFECTS
+from simulator.planted.defects import DEFECTS
 from simulator.run import simulate
 from simulator.seeds import simulate_all
 

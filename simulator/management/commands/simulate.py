@@ -9,7 +9,8 @@ from matching.commandline import progress
 from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import number_range, whole_number
-from simulator import defects, seeds
+from simulator import seeds
+from simulator.planted import defects
 from simulator.run import Outcome
 
 _MAX_PRINTED_FAILURES = 20

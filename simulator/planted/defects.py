@@ -31,7 +31,7 @@ from settlement.receive import executor
 from settlement.stores import retrying
 from settlement.stores.base import Projection, StoreUnavailable
 from settlement.stores.sql import statements, store
-from simulator.order_defects import ORDER_DEFECTS
+from simulator.planted.order_defects import ORDER_DEFECTS
 
 
 @contextmanager

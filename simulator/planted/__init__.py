@@ -1,0 +1,1 @@
+"""Planted defects, which show that the simulator finds what it is there to find."""
