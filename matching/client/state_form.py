@@ -5,7 +5,7 @@ from typing import Any
 from matching.client.jsonlines import dumps
 from matching.core.engine import Engine, state_digest
 from matching.core.hashes import hash_text
-from matching.core.open_orders import OpenOrder, PendingOrder
+from matching.core.reading.open_orders import OpenOrder, PendingOrder
 from matching.core.registry import Registry
 
 

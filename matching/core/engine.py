@@ -30,7 +30,7 @@ from matching.core.kernel import limits
 from matching.core.kernel.constants import MAX_PIECES
 from matching.core.kernel.structures import pools as p
 from matching.core.migrations.state import digest_of
-from matching.core.open_orders import OpenOrder, PendingOrder, orders_in_books, orders_that_wait
+from matching.core.reading.open_orders import OpenOrder, PendingOrder, orders_in_books, orders_that_wait
 from matching.core.registry import Instrument, Registry
 
 _RESERVED_COMMANDS = 1024

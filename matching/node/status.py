@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from matching.core.account_settings import account_settings
 from matching.core.engine import Engine
 from matching.core.errors import BadMessage
 from matching.core.hashes import hash_text
 from matching.core.layout import LAYOUT_VERSION
+from matching.core.reading.account_settings import account_settings
 from matching.core.registry import REGISTRY_EVENTS
 from matching.storage.ring import Ring
 from matching.transport import wire

@@ -16,7 +16,7 @@ from typing import Any
 from ledger.api import ZERO_FUNDS, BalanceKey, EventRow, Leg, Overdrawn, apply_legs, event_rows, legs
 from matching.core.blocks import Block
 from matching.core.codes import NO_FEE, NONE_ID, AccountStatus, CommandKind, EventKind, Side, name_of
-from matching.core.instrument_updates import definition_of
+from matching.core.reading.instrument_updates import definition_of
 from matching.core.registry import REGISTRY_EVENTS, Registry, canonical
 from settlement.errors import StoreDamaged
 from settlement.project.order_states import SIDES, OrderFold, OrderState, orders_needed

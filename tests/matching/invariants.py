@@ -8,7 +8,7 @@ from matching.core import layout
 from matching.core.codes import OrderType, Side, name_of
 from matching.core.engine import Engine
 from matching.core.kernel.structures import pools as p
-from matching.core.open_orders import OpenOrder
+from matching.core.reading.open_orders import OpenOrder
 
 RISES = {("buy", "stop_loss"), ("buy", "stop_loss_limit"), ("sell", "take_profit"), ("sell", "take_profit_limit")}
 

@@ -15,7 +15,7 @@ from matching.core.codes import NONE_ID, CommandKind, EventKind, OrderType, Side
 from matching.core.engine import UNLIMITED, Engine
 from matching.core.kernel import Pools
 from matching.core.kernel.structures import pools as p
-from matching.core.open_orders import OpenOrder, PendingOrder
+from matching.core.reading.open_orders import OpenOrder, PendingOrder
 from matching.core.texts import hashes
 from tests.matching.exchanges import KernelExchange
 from tests.matching.invariants import check_invariants

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from matching.core.account_settings import account_settings
+from matching.core.reading.account_settings import account_settings
 from settlement.lookups import registry_of
 from settlement.stores.base import AccountSetting
 from tests.reference.streams import random_commands
