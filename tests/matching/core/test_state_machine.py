@@ -214,7 +214,8 @@ class BothExchanges(RuleBasedStateMachine):
         named = {"account": order.account, "symbol": order.instrument.symbol, "order_id": order.order_id}
         quantity = max(1, order.open_lots + change)
         quantities = {"total_quantity": str(order.traded_lots + quantity)} if is_total else {"quantity": str(quantity)}
-        self.do("replace", **named, price=str(order.own_price), **quantities, **fields)
+        price = str(order.price or 1)  # a waiting order may have none; it is not replaceable
+        self.do("replace", **named, price=price, **quantities, **fields)
 
     @rule(
         command=st.sampled_from(["deposit", "deposit", "withdraw"]),
