@@ -59,8 +59,8 @@ def test_fok_fills_completely_or_not_at_all() -> None:
     check("""
         place o1 ask 100 x5       rests
         place o2 ask 101 x5       rests
-        place o3 bid 100 x6 fok   refused fok_not_fillable
-        place o4 bid 101 x11 fok  refused fok_not_fillable
+        place o3 bid 100 x6 fok   cancelled fok_not_fillable x6
+        place o4 bid 101 x11 fok  cancelled fok_not_fillable x11
         book                      ask 100 x5, ask 101 x5
         place o5 bid 101 x10 fok  fills o1:5 o2:5
         book                      empty
@@ -72,9 +72,9 @@ def test_fok_counts_only_orders_that_its_self_trade_mode_lets_it_take() -> None:
         place o1 ask 100 x5                           rests
         place o2 ask 100 x5 by ann                    rests
         place o3 ask 100 x5                           rests
-        place o4 bid 100 x6 fok by ann                refused fok_not_fillable
-        place o5 bid 100 x11 fok expire_maker by ann  refused fok_not_fillable
-        place o6 bid 100 x11 fok expire_both by ann   refused fok_not_fillable
+        place o4 bid 100 x6 fok by ann                cancelled fok_not_fillable x6
+        place o5 bid 100 x11 fok expire_maker by ann  cancelled fok_not_fillable x11
+        place o6 bid 100 x11 fok expire_both by ann   cancelled fok_not_fillable x11
         place o7 bid 100 x5 fok by ann                fills o1:5
         place o8 bid 100 x5 fok expire_maker by ann   o2 cancelled self_trade x5, fills o3:5
         book                                          empty
@@ -156,9 +156,9 @@ def test_a_market_order_takes_any_price_and_its_rest_is_cancelled() -> None:
         place o1 ask 100 x2      rests
         place o2 ask 9000 x2     rests
         market m1 bid x3         fills o1:2 o2:1
-        market m2 ask x1         refused no_liquidity
+        market m2 ask x1         cancelled no_liquidity x1
         market m3 bid x3         fills o2:1, cancelled no_liquidity x2
-        market m4 bid x1         refused no_liquidity
+        market m4 bid x1         cancelled no_liquidity x1
         place o3 bid 1 x4        rests
         market m5 ask x4         fills o3:4
         book                     empty
@@ -170,10 +170,10 @@ def test_an_order_by_quote_quantity_takes_whole_lots_and_keeps_the_change() -> N
         place o1 ask 100 x2      rests
         place o2 ask 150 x2      rests
         market m1 bid for 99     refused quote_quantity_too_small
-        market m2 bid for 349    fills o1:2
-        market m3 bid for 299    fills o2:1
+        market m2 bid for 349    fills o1:2, cancelled quote_quantity_used 149
+        market m3 bid for 299    fills o2:1, cancelled quote_quantity_used 149
         market m4 bid for 400    fills o2:1, cancelled no_liquidity 250
-        market m5 bid for 400    refused no_liquidity
+        market m5 bid for 400    cancelled no_liquidity 400
     """)
 
 
@@ -181,7 +181,7 @@ def test_an_order_by_quote_quantity_that_cannot_pay_the_next_lot_does_not_self_t
     check("""
         place o1 ask 100 x1                             rests
         place o2 ask 150 x1 by ann                      rests
-        market m1 bid for 249 expire_both by ann        fills o1:1
+        market m1 bid for 249 expire_both by ann        fills o1:1, cancelled quote_quantity_used 149
         market m2 bid for 150 expire_maker by ann       o2 cancelled self_trade x1, cancelled no_liquidity 150
         book                                            empty
     """)
