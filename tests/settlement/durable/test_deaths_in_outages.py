@@ -19,9 +19,12 @@ from tests.settlement.fakes import (
 )
 from tests.settlement.test_worker import BLOCKS, LAST, expected_rows
 
-SPILL_CALLS = 18
-"""Calls of the spill in one outage: an append, then notes of what the store has, and reads in turn."""
-A_NOTE = 10
+SPILL_CALLS = range(2, 20)
+"""Calls of the spill in one outage: an append, then notes of what the store has, and reads in turn.
+
+The first call is a read at the start, before the outage.
+"""
+A_NOTE = 11
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def settle_with_a_death(
 
 
 @ON_SQL
-@pytest.mark.parametrize("at", range(1, SPILL_CALLS + 1))
+@pytest.mark.parametrize("at", SPILL_CALLS)
 @pytest.mark.parametrize("after", [False, True])
 def test_settlement_that_dies_at_any_point_of_an_outage_continues_from_the_spill(
     settle_with_a_death: Callable[[int, bool], tuple[Any, Any]], folder: Path, at: int, after: bool
