@@ -4,13 +4,14 @@
 `matching.workloads.generated`: a hot book with a thousand accounts, and pairs of orders that trade with each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from matching.client import jsonlines
 from matching.client.client import Result
 from matching.client.edge import BatchBuilder, Edge
 from matching.core.blocks import Block
+from matching.core.codes import CommandKind
 from matching.core.engine import Engine
 from matching.core.registry import Registry
 from matching.workloads import demo_session, generated
@@ -68,12 +69,19 @@ class _Recorder:
                 self.apply(*self._builder.take())
         if not len(self._builder):
             return found
-        block = self.apply(*self._builder.take())
+        applied = self._results(self.apply(*self._builder.take()))
+        return [one if one.events else next(applied) for one in found]
+
+    def _results(self, block: Block) -> Iterator[Result]:
+        """One for each command. The two records of an oco are one command."""
         events: dict[int, list[dict[str, Any]]] = {}
         for event in jsonlines.block_events(block, self.registry):
             events.setdefault(event["command_sequence"], []).append(event)
-        applied = iter(range(block.first_command_sequence, block.first_command_sequence + block.command_count))
-        return [one if one.events else Result(n := next(applied), block.number, events.get(n, [])) for one in found]
+        kinds = block.commands["kind"].tolist()
+        for sequence, kind in enumerate(kinds, block.first_command_sequence):
+            if kind != CommandKind.OCO_STOP:
+                of_second = events.get(sequence + 1, []) if kind == CommandKind.OCO else []
+                yield Result(sequence, block.number, events.get(sequence, []) + of_second)
 
     def apply(self, commands: Any, texts: bytes) -> Block:
         requests = generated.request_of(len(commands))
