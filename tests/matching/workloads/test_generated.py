@@ -180,7 +180,7 @@ def test_the_benchmark_counts_events() -> None:
 
 def test_runs_with_different_results_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     workload = generated.generate("hot", 100, resting=50)
-    monkeypatch.setattr(engine_bench, "_timed", lambda *_: (1.0, 1.0, "another"))
+    monkeypatch.setattr(engine_bench, "apply_timed", lambda *_: engine_bench.Run(1.0, 1.0, "another"))
     with pytest.raises(engine_bench.NotDeterministic):
         engine_bench.measure(workload, 1)
 
