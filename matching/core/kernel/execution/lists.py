@@ -11,7 +11,7 @@ from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import called
 from matching.core.kernel.constants import ACCEPTED, PREVIOUS_REFUSED
 from matching.core.kernel.execution import triggers, validation
-from matching.core.kernel.execution.orders import make_open
+from matching.core.kernel.execution.orders import accept, make_open
 from matching.core.kernel.structures import book, extras, prices, tables
 from matching.core.kernel.structures import pools as p
 
@@ -28,26 +28,10 @@ def place_limit_leg(pools: Any, rows: Any, count: Any, command: Any, stop_comman
         return events.reject(pools, rows, count, command, reason)
     if trader == 0:
         trader = funds.create_trader(pools, account, instrument_id)
-    side, price = np.int64(command["side"]), command["price"]
-    funds.lock(pools, funds.paying_balance(pools.traders[trader], side), locked)
-    count = events.write(
-        pools,
-        rows,
-        count,
-        events.ORDER_ACCEPTED,
-        side,
-        0,
-        0,
-        instrument_id,
-        pools.state[p.NEXT_COMMAND_SEQUENCE],
-        account,
-        price,
-        command["quantity"],
-        locked,
-    )
+    count = accept(pools, rows, count, command, trader, locked, 0)
     slot = make_open(pools, command, trader, command["quantity"])
     extras.attach(pools, slot)
-    book.enqueue(pools, pools.instruments[instrument_id], slot, price)
+    book.enqueue(pools, pools.instruments[instrument_id], slot, command["price"])
     return count
 
 
@@ -63,4 +47,4 @@ def place_stop_leg(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     shared = funds.locked_amount(instrument, side, limit_price, order["remaining"])
     price = command["price"] if validation.has_price(np.int64(command["order_type"])) else command["amount"]
     held = max(np.int64(0), funds.locked_amount(instrument, side, price, command["quantity"]) - shared)
-    return triggers.accept(pools, rows, count, command, np.int64(order["trader"]), held, limit_leg)
+    return triggers.begin_to_wait(pools, rows, count, command, np.int64(order["trader"]), held, limit_leg)

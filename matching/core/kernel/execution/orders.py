@@ -49,22 +49,7 @@ def place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         own_price = np.int64(NO_ASK)
         if command["amount"] != 0:
             quote_budget, quantity, flags = command["amount"], np.int64(crossing.ANY_QUANTITY), events.BY_QUOTE
-    funds.lock(pools, funds.paying_balance(pools.traders[trader], side), locked)
-    count = events.write(
-        pools,
-        rows,
-        count,
-        events.ORDER_ACCEPTED,
-        side,
-        0,
-        flags,
-        instrument_id,
-        order_id,
-        account,
-        command["price"],
-        command["quantity"],
-        locked,
-    )
+    count = accept(pools, rows, count, command, trader, locked, flags)
     if command["time_in_force"] == FOK and not _is_fillable(pools, command):
         return closing.cancel_rest(
             pools, rows, count, instrument_id, order_id, trader, side, limit, quantity, FOK_NOT_FILLABLE
@@ -106,6 +91,28 @@ def place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         icebergs.begin(pools, slot, command["amount"])
     book.enqueue(pools, pools.instruments[instrument_id], slot, limit)
     return count
+
+
+@inlined
+def accept(pools: Any, rows: Any, count: Any, command: Any, trader: Any, locked: Any, flags: Any) -> Any:
+    """Locks what the current command's order needs, and writes `order_accepted`."""
+    side = np.int64(command["side"])
+    funds.lock(pools, funds.paying_balance(pools.traders[trader], side), locked)
+    return events.write(
+        pools,
+        rows,
+        count,
+        events.ORDER_ACCEPTED,
+        side,
+        0,
+        flags,
+        np.int64(command["instrument"]),
+        pools.state[p.NEXT_COMMAND_SEQUENCE],
+        command["account"],
+        command["price"],
+        command["quantity"],
+        locked,
+    )
 
 
 @inlined

@@ -20,8 +20,7 @@ from matching.core.kernel.constants import (
     PRICE_BAND,
     SELL,
 )
-from matching.core.kernel.execution import bands, closing, crossing, reckoning, validation
-from matching.core.kernel.execution.orders import make_open
+from matching.core.kernel.execution import bands, closing, crossing, orders, reckoning, validation
 from matching.core.kernel.structures import book, extras, tables, waiting
 from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK, RESTING
@@ -38,30 +37,15 @@ def place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         return events.reject(pools, rows, count, command, reason)
     if trader == 0:
         trader = funds.create_trader(pools, account, instrument_id)
-    return accept(pools, rows, count, command, trader, held, nothing)
+    return begin_to_wait(pools, rows, count, command, trader, held, nothing)
 
 
 @called
-def accept(pools: Any, rows: Any, count: Any, command: Any, trader: Any, held: Any, partner: Any) -> Any:
+def begin_to_wait(pools: Any, rows: Any, count: Any, command: Any, trader: Any, held: Any, partner: Any) -> Any:
     """Locks `held`, and lets the current command's order wait. `partner`: slot of its limit leg, 0 if it has none."""
     instrument_id, side = np.int64(command["instrument"]), np.int64(command["side"])
-    funds.lock(pools, funds.paying_balance(pools.traders[trader], side), held)
-    count = events.write(
-        pools,
-        rows,
-        count,
-        events.ORDER_ACCEPTED,
-        side,
-        0,
-        0,
-        instrument_id,
-        pools.state[p.NEXT_COMMAND_SEQUENCE],
-        command["account"],
-        command["price"],
-        command["quantity"],
-        held,
-    )
-    slot = make_open(pools, command, trader, command["quantity"])
+    count = orders.accept(pools, rows, count, command, trader, held, 0)
+    slot = orders.make_open(pools, command, trader, command["quantity"])
     extra = pools.extras[extras.attach(pools, slot)]
     extra["trigger_price"] = command["amount"]
     extra["price"] = command["price"]
