@@ -53,8 +53,8 @@ class LimitedConnection(H11Protocol):
         if not LimitedConnection.is_swept:
             LimitedConnection.is_swept = True
             self.loop.call_later(SWEEP_S, sweep, self.loop, self.connections)
-        if len(self.connections) > self.limits.connections:
-            self._close_the_slowest()
+        if len(open_ones := _open(self.connections)) > self.limits.connections:
+            self._close_the_slowest(open_ones)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -84,23 +84,24 @@ class LimitedConnection(H11Protocol):
         self.transport.abort()
         return True
 
-    def _close_the_slowest(self) -> None:
-        waiting = [one for one in _limited(self.connections) if one is not self and one.phase is not Phase.VIEW]
+    def _close_the_slowest(self, open_ones: list["LimitedConnection"]) -> None:
+        waiting = [one for one in open_ones if one is not self and one.phase is not Phase.VIEW]
         slowest = min(waiting, key=lambda one: one.since_s, default=self)
         slowest.transport.abort()
         metrics.CLOSED_CONNECTIONS.labels("connections").inc()
         log.warning("site.connections_exceeded", limit=self.limits.connections)
 
 
-def _limited(connections: Iterable[object]) -> list[LimitedConnection]:
-    """Uvicorn's set of connections could have other kinds; all are of this one."""
-    return [one for one in connections if isinstance(one, LimitedConnection)]
+def _open(connections: Iterable[object]) -> list[LimitedConnection]:
+    """Without those that were closed: they leave uvicorn's set only in the next turn of the event loop."""
+    limited = (one for one in connections if isinstance(one, LimitedConnection))  # uvicorn's set could have other kinds
+    return [one for one in limited if not one.transport.is_closing()]
 
 
 def sweep(loop: asyncio.AbstractEventLoop, connections: Iterable[object]) -> None:
     """Watches all connections again and again, as long as there are some."""
     now_s = loop.time()
-    watched = _limited(connections)
+    watched = _open(connections)
     slow = sum(one.watch(now_s) for one in watched)
     metrics.CLOSED_CONNECTIONS.labels("slow").inc(slow)
     holders = sorted((one for one in watched if one.buffered_bytes), key=lambda one: one.since_s, reverse=True)
