@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from benchmarks import cascade_bench, pipeline_bench, processes, report, settled_blocks
+from benchmarks import pipeline_bench, processes, report, settled_blocks
+from benchmarks.delays import cascade_bench
 from benchmarks.processes import BenchError
 from benchmarks.settled_blocks import WORKLOADS
 from scripts.services import Running

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from benchmarks import cascade_bench
 from benchmarks.bench_command import BenchCommand
+from benchmarks.delays import cascade_bench
 from benchmarks.processes import BenchError
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import command_count, whole_number

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from benchmarks.engine_bench import Measured, NotDeterministic, measure
+from benchmarks.kernel.engine_bench import Measured, NotDeterministic, measure
 from matching.commandline import progress
 from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable

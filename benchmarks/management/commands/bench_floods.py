@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
-from benchmarks import floods_bench
 from benchmarks.bench_command import BenchCommand
+from benchmarks.delays import floods_bench
 from benchmarks.processes import BenchError
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import command_count

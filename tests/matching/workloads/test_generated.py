@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from benchmarks import engine_bench
+from benchmarks.kernel import engine_bench
 from matching.core import layout
 from matching.core.blocks import Records
 from matching.core.codes import CommandKind, EventKind, Reason

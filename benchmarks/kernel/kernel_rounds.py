@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from benchmarks.engine_bench import BLOCK_COMMANDS, Totals, apply_timed
+from benchmarks.kernel.engine_bench import BLOCK_COMMANDS, Totals, apply_timed
+from benchmarks.kernel.reference_loop import ReferenceBook
 from benchmarks.machine import machine
-from benchmarks.reference_loop import ReferenceBook
 from matching.core import kernel
 from matching.workloads.generated import Batch, Workload, request_of
 

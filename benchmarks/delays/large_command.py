@@ -1,9 +1,9 @@
-"""A process that sends one command that causes much work, for `benchmarks.cascade_bench`.
+"""A process that sends one command that causes much work, for `benchmarks.delays.cascade_bench`.
 
-Run as `python -m benchmarks.large_command DATA_DIR ADDRESS ROLE`, with the command as a line of JSON on standard input.
-It prints a line when it is connected, waits for another line, sends the command, and prints how many events came after
-how many seconds. It is a process of its own, with a key of its own: so the engine counts it as another sender than the
-client that it may delay, and reading the events does not delay that client.
+Run as `python -m benchmarks.delays.large_command DATA_DIR ADDRESS ROLE`, with the command as a line of JSON on standard
+input. It prints a line when it is connected, waits for another line, sends the command, and prints how many events came
+after how many seconds. It is a process of its own, with a key of its own: so the engine counts it as another sender
+than the client that it may delay, and reading the events does not delay that client.
 """
 
 import json

@@ -1,8 +1,9 @@
-"""A process that floods an engine, for `benchmarks.floods_bench`: one kind of message, as fast as it can.
+"""A process that floods an engine, for `benchmarks.delays.floods_bench`: one kind of message, as fast as it can.
 
-Run as `python -m benchmarks.flooding DATA_DIR KIND ADDRESS`. It uses the key of a gateway, or that of settlement to
-request the state. So the engine counts it as another sender than the clients that it disturbs. It discards the answers
-and runs until it is terminated. It has the lowest priority, because an attacker's processors are not the exchange's.
+Run as `python -m benchmarks.delays.flooding DATA_DIR KIND ADDRESS`. It uses the key of a gateway, or that of settlement
+to request the state. So the engine counts it as another sender than the clients that it disturbs. It discards the
+answers and runs until it is terminated. It has the lowest priority, because an attacker's processors are not the
+exchange's.
 """
 
 import os

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from benchmarks import flooding
+from benchmarks.delays import flooding
 from benchmarks.pipeline_bench import one_at_a_time
 from benchmarks.processes import BenchError, Exchange, exchange
 from matching.client.client import Client
@@ -137,7 +137,7 @@ def _flood(running: Exchange, kind: str) -> Iterator[None]:
     setting = "ENGINE_RETRANSMIT_ADDRESS" if kind in flooding.READERS else "ENGINE_COMMAND_ADDRESS"
     environment = running.environment
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.flooding", environment["DATA_DIR"], kind, environment[setting]],
+        [sys.executable, "-m", "benchmarks.delays.flooding", environment["DATA_DIR"], kind, environment[setting]],
         cwd=settings.BASE_DIR,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from benchmarks import kernel_rounds
+from benchmarks.kernel import kernel_rounds
 from matching.workloads.generated import generate
 
 

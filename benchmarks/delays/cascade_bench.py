@@ -211,13 +211,13 @@ def _client(running: Exchange) -> Client:
 
 @contextmanager
 def _sender(running: Exchange, role: KeyRole, command: Command) -> "Iterator[subprocess.Popen[bytes]]":
-    """`benchmarks.large_command`, which is connected and waits for a line."""
+    """`benchmarks.delays.large_command`, which is connected and waits for a line."""
     environment = running.environment
     process = subprocess.Popen(
         [
             sys.executable,
             "-m",
-            "benchmarks.large_command",
+            "benchmarks.delays.large_command",
             environment["DATA_DIR"],
             environment["ENGINE_COMMAND_ADDRESS"],
             role,

@@ -1,0 +1,1 @@
+"""Benchmarks of the kernel alone: commands a second of CPU time."""
