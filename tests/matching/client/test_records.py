@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from matching.client.edge import BatchBuilder, Edge, Encoded, Refusal
 from matching.core.codes import (
     NONE_ID,
@@ -16,7 +14,7 @@ from matching.core.codes import (
     TimeInForce,
 )
 from matching.core.texts import SEPARATOR, hashes, signed, text_hash
-from tests.matching.client.test_edge import (
+from tests.matching.client.faulty_commands import (
     ACCOUNT_FEES,
     ACCOUNT_STATUS,
     CANCEL,
@@ -30,17 +28,11 @@ from tests.matching.client.test_edge import (
     UPDATE,
     changed,
 )
-from tests.matching.small_exchange import defined_engine
 
 Json = dict[str, Any]
 POST_ONLY, REQUIRES, REFUSED = CommandFlag.POST_ONLY, CommandFlag.REQUIRES_PREVIOUS, CommandFlag.PREVIOUS_REFUSED
 LOTS, TICKS = 10_000, 100
 """Lots of one BTC, ticks of one USD."""
-
-
-@pytest.fixture(scope="module")
-def edge() -> Edge:
-    return Edge(defined_engine().registry)
 
 
 def one(edge: Edge, command: Json, **changes: object) -> Encoded:
