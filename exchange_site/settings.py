@@ -136,7 +136,7 @@ ENGINE_UNACKNOWLEDGED_BYTES = _env.whole(
 )
 ENGINE_READER_BYTES_A_SECOND = _env.whole(
     "ENGINE_READER_BYTES_A_SECOND",
-    256 << 20,
+    64 << 20,
     "Maximum rate of requested blocks and snapshots, for all readers together.",
     unit="bytes/s",
 )

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 _SNAPSHOT_TIMEOUT_S = 600.0
 _ANSWER_TIMEOUT_S = 60.0
+_LOWER_PRIORITY = 10
+"""Added to the niceness of forked processes: the engine, its clients and settlement come first."""
 _LENGTH = struct.Struct("<Q")
 
 
@@ -178,6 +180,7 @@ def _work_and_exit(work: Callable[[], object], keeps: int | None) -> None:
     """
     code = errno.ECANCELED
     try:
+        os.nice(_LOWER_PRIORITY)
         gc.disable()  # it would run finalizers of sockets, and copy every memory page that it visits
         _release_inherited_resources(keeps)
         work()

@@ -1,4 +1,8 @@
-"""Answers to costly questions: made one at a time, and outside the engine's thread if `AnswerMaker` can do that."""
+"""Answers to costly questions: made one at a time, and outside the engine's thread if `AnswerMaker` can do that.
+
+One answer goes to all who have asked the same question when it is begun. So a flood of them delays an honest question
+by the pause after one answer, not by one pause for each that waits.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -8,6 +12,8 @@ from matching.transport.time_slice import CostlyWork
 
 _MAX_WAITING = 16
 _POLL_S = 0.002
+_LONGEST_PAUSE_S = 5.0
+"""After an answer that took long outside the engine's thread: clients wait for the next one."""
 
 
 class AnswerMaker(Protocol):
@@ -62,18 +68,20 @@ class CostlyAnswers:
         self._counters = counters
         self._costly = CostlyWork(clock)
         self._waiting: dict[bytes, Asked] = {}  # by sender
-        self._begun: Asked | None = None
+        self._begun: list[Asked] = []
+        self._began_s = 0.0
+        self._clock = clock
 
     @property
     def idle_s(self) -> float:
         """Seconds until `advance` may have something to do."""
-        if self._begun is not None:
+        if self._begun:
             return _POLL_S
         return max(0.0, self._costly.due_in_s) if self._waiting else float("inf")
 
     def ask(self, asked: Asked) -> None:
-        """Keeps a question. Ignores the one whose answer is being made: clients ask again while they wait."""
-        if asked == self._begun:
+        """Keeps a question. Ignores those whose answer is being made: clients ask again while they wait."""
+        if asked in self._begun:
             return
         if asked.sender in self._waiting or len(self._waiting) < _MAX_WAITING:
             self._waiting[asked.sender] = asked
@@ -82,18 +90,24 @@ class CostlyAnswers:
 
     def advance(self) -> None:
         """Begins an answer if one is due, or sends the one that has been made."""
-        if self._begun is None and self._waiting and self._costly.due_in_s <= 0:
-            asked = self._begun = self._waiting.pop(next(iter(self._waiting)))
-            self._costly.run(lambda: self._maker.begin(lambda: self._make(asked.verb)))
-        if self._begun is not None:
+        if not self._begun and self._waiting and self._costly.due_in_s <= 0:
+            verb = next(iter(self._waiting.values())).verb
+            self._begun = [asked for asked in self._waiting.values() if asked.verb == verb]
+            for asked in self._begun:
+                del self._waiting[asked.sender]
+            self._began_s = self._clock()
+            self._costly.run(lambda: self._maker.begin(lambda: self._make(verb)))
+        if self._begun:
             self._costly.run(self._send_what_is_made)
 
     def _send_what_is_made(self) -> None:
-        answer, asked = self._maker.outcome(), self._begun
-        if answer is None or asked is None:
+        answer = self._maker.outcome()
+        if answer is None:
             return
-        self._begun = None
-        if answer:
-            self._send(asked, answer)
-        else:
-            self._counters.lost_answers += 1  # its sender asks again
+        self._costly.count(self._clock() - self._began_s, _LONGEST_PAUSE_S)
+        begun, self._begun = self._begun, []
+        for asked in begun:
+            if answer:
+                self._send(asked, answer)
+            else:
+                self._counters.lost_answers += 1  # its sender asks again

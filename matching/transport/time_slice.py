@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-TURN_S = 0.0002
+TURN_S = 0.00005
 """Time for such work in one turn. A peer that floods the engine with questions delays other clients by this much."""
 COSTLY_SHARE = 0.1
 """Share of the time that costly questions take at most."""
@@ -47,8 +47,12 @@ class CostlyWork:
     def run(self, work: Callable[[], None]) -> None:
         started_s = self._clock()
         work()
-        ended_s = self._clock()
-        self._next_s = max(self._next_s, ended_s) + (ended_s - started_s) * (1 / self._share - 1)
+        self.count(self._clock() - started_s)
+
+    def count(self, seconds: float, longest_pause_s: float = float("inf")) -> None:
+        """Work that took so long, elsewhere too, has just ended."""
+        pause_s = min(seconds * (1 / self._share - 1), longest_pause_s)
+        self._next_s = max(self._next_s, self._clock()) + pause_s
 
 
 class Pace:

@@ -17,7 +17,7 @@ from matching.transport.snapshot_chunks import SNAPSHOT_CHUNK_BYTES, SnapshotChu
 from matching.transport.sockets import Frame, Socket, Undelivered
 from matching.transport.time_slice import Pace, TimeSlice
 
-BYTES_A_SECOND = 256 << 20
+BYTES_A_SECOND = 64 << 20
 _BLOCKS_AN_ANSWER = 64
 _BYTES_AN_ANSWER = 1 << 20
 """Limits of one answer, so that it does not delay others and queues stay small. Readers ask again for more."""

@@ -208,6 +208,13 @@ def hangs() -> bytes:
         signal.pause()
 
 
+def test_forked_processes_have_a_lower_priority_than_the_engine() -> None:
+    answers = ForkedAnswers()
+    answers.begin(lambda: str(os.getpriority(os.PRIO_PROCESS, 0)).encode())
+    assert int(answer(answers)) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    answers.close()
+
+
 def test_an_answer_that_cannot_be_made_is_empty() -> None:
     answers, before = ForkedAnswers(), open_files()
     answers.begin(fails)

@@ -50,6 +50,28 @@ def endpoint(socket: ScriptedSocket, board: StatusBoard, clock: Clock) -> Comman
     return CommandEndpoint(socket, board.engine, board, board.counters, clock)
 
 
+class SlowMaker:
+    """Makes an answer when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[Callable[[], bytes]] = []
+        self.made: bytes | None = None
+
+    def begin(self, make: Callable[[], bytes]) -> None:
+        self.begun.append(make)
+
+    def outcome(self) -> bytes | None:
+        made, self.made = self.made, None
+        return made
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def maker() -> SlowMaker:
+    return SlowMaker()
+
+
 def commands() -> list[bytes]:
     """A message with one deposit from client `a`."""
     made = batch(defined_engine(), 7, 1, [deposit(1, "a")])
@@ -72,38 +94,6 @@ def test_a_state_requested_repeatedly_in_one_turn_is_made_once(
     socket.inbox = [[b"a", wire.STATE, FIRST]]
     endpoint.receive()
     assert answered(socket) == [(b"a", wire.STATE, FIRST)], "the answer was lost"
-
-
-def test_one_state_is_made_each_turn_for_one_client_after_the_other(
-    endpoint: CommandEndpoint, socket: ScriptedSocket
-) -> None:
-    socket.inbox = [
-        [b"a", wire.STATE, FIRST],
-        [b"b", wire.STATE, FIRST],
-        [b"b", wire.STATUS, SECOND],
-        [b"a", wire.STATE, SECOND],
-    ]
-    turns = []
-    for _ in range(3):
-        endpoint.receive()
-        turns.append(answered(socket))
-    assert turns == [
-        [(b"b", wire.STATUS, SECOND), (b"a", wire.STATE, SECOND)],
-        [(b"b", wire.STATE, FIRST)],
-        [],
-    ], "a client's newer request replaces its older one"
-
-
-def test_states_take_a_tenth_of_the_time(endpoint: CommandEndpoint, socket: ScriptedSocket, clock: Clock) -> None:
-    clock.step_s = 1.0  # to make a state takes one second by this clock, and to send it another one
-    socket.inbox = [[b"a", wire.STATE, FIRST]]
-    endpoint.receive()
-    assert len(answered(socket)) == 1
-    ended_s = clock.now_s
-    socket.inbox = [[b"b", wire.STATE, FIRST]]
-    while not answered(socket):
-        endpoint.receive()
-    assert clock.now_s - ended_s == pytest.approx(20, abs=3)
 
 
 def test_too_many_states_are_counted_and_not_kept(
@@ -150,28 +140,6 @@ def test_a_malformed_state_request_is_refused(endpoint: CommandEndpoint, socket:
     assert [frames[1] for frames in socket.sent] == [wire.REFUSED] * 3
 
 
-class SlowMaker:
-    """Makes an answer when it is told to."""
-
-    def __init__(self) -> None:
-        self.begun: list[Callable[[], bytes]] = []
-        self.made: bytes | None = None
-
-    def begin(self, make: Callable[[], bytes]) -> None:
-        self.begun.append(make)
-
-    def outcome(self) -> bytes | None:
-        made, self.made = self.made, None
-        return made
-
-    def close(self) -> None: ...
-
-
-@pytest.fixture
-def maker() -> SlowMaker:
-    return SlowMaker()
-
-
 @pytest.fixture
 def patient(socket: ScriptedSocket, board: StatusBoard, clock: Clock, maker: SlowMaker) -> CommandEndpoint:
     """An endpoint whose states take as long as `maker` wants."""
@@ -194,6 +162,41 @@ def test_commands_and_questions_go_on_while_a_state_is_made(
     assert answered(socket) == [(b"a", wire.STATE, FIRST)]
     patient.receive()
     assert len(maker.begun) == 2
+
+
+def test_states_take_a_tenth_of_the_time_but_are_never_more_than_five_seconds_apart(
+    patient: CommandEndpoint, socket: ScriptedSocket, clock: Clock, maker: SlowMaker
+) -> None:
+    for took_s, pause_s in ((0.2, 1.8), (100.0, 5.0)):
+        socket.inbox = [[b"a", wire.STATE, FIRST]]
+        patient.receive()
+        clock.now_s, maker.made = clock.now_s + took_s, b"{}"
+        patient.receive()
+        assert patient.idle_s == float("inf")
+        socket.inbox = [[b"a", wire.STATE, SECOND]]
+        patient.receive()
+        assert patient.idle_s == pytest.approx(pause_s)
+        clock.now_s += pause_s
+        patient.receive()
+        maker.made = b"{}"
+        patient.receive()
+    assert len(maker.begun) == 4
+
+
+def test_one_answer_goes_to_all_who_wait(patient: CommandEndpoint, socket: ScriptedSocket, maker: SlowMaker) -> None:
+    socket.inbox = [
+        [b"a", wire.STATE, FIRST],
+        [b"b", wire.STATE, FIRST],
+        [b"b", wire.STATUS, SECOND],
+        [b"a", wire.STATE, SECOND],
+    ]
+    patient.receive()
+    maker.made = b"{}"
+    patient.receive()
+    expected = [(b"b", wire.STATUS, SECOND), (b"a", wire.STATE, SECOND), (b"b", wire.STATE, FIRST)]
+    assert answered(socket) == expected, "a client's newer request replaces its older one"
+    assert len(maker.begun) == 1
+    assert patient.idle_s == float("inf")
 
 
 def test_a_question_that_is_repeated_while_its_answer_is_made_is_answered_once(
@@ -222,7 +225,9 @@ def test_a_state_that_could_not_be_made_is_counted_and_the_next_one_is_begun(
     patient.receive()
     patient.receive()
     assert answered(socket) == []
-    assert board.counters.lost_answers == 1
+    assert board.counters.lost_answers == 2
+    socket.inbox = [[b"a", wire.STATE, FIRST]]
+    patient.receive()
     assert len(maker.begun) == 2
 
 
