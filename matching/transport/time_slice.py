@@ -42,7 +42,7 @@ class CostlyWork:
     @property
     def due_in_s(self) -> float:
         """Seconds until the next piece is due, zero or below if it is due now."""
-        return self._next_s - self._clock()
+        return _rounded(self._next_s - self._clock())
 
     def run(self, work: Callable[[], None]) -> None:
         started_s = self._clock()
@@ -69,7 +69,12 @@ class Pace:
     @property
     def due_in_s(self) -> float:
         """Seconds until more may be sent, zero or below if it may be sent now."""
-        return self._next_s - self._clock() - BURST_S
+        return _rounded(self._next_s - self._clock() - BURST_S)
 
     def count(self, size: int) -> None:
         self._next_s = max(self._next_s, self._clock()) + size / self._bytes_a_second
+
+
+def _rounded(due_in_s: float) -> float:
+    """0 instead of less than a nanosecond: adding it to a clock may change nothing, and then the wait never ends."""
+    return due_in_s if abs(due_in_s) > 1e-9 else 0.0
