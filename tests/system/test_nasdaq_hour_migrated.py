@@ -60,6 +60,7 @@ def left_behind(start: Start, former: Path, lobster_sample: Path, tmp_path: Path
     until(lambda: engine.lines or engine.popen.poll() is not None, "the engine, with a kernel to compile", 900)
     settlement = start("run_settlement", **shared)
     assert json.loads(succeed(start("submit", str(commands), **shared)).lines[-1])["sent"] > 80_000
+    until(lambda: any((folder / "settlement-snapshots").glob("*.snapshot")), "a snapshot of settlement", 300)
     settlement.stop()
     engine.stop(signal.SIGKILL)
     return folder
