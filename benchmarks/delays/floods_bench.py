@@ -32,6 +32,8 @@ _TRADER = 1
 _TIMEOUT_S = 60.0
 _START_S = 30.0
 _BUSY_S = 0.2
+_SETTINGS = {"ENGINE_RING_BLOCKS": str(1 << 22)}
+"""Nothing confirms blocks, and each round trip makes one."""
 Say = Callable[[str], None]
 
 
@@ -56,7 +58,9 @@ def measure(kinds: Sequence[str], samples: int, *, parent: Path | None, say: Say
     """`samples` round trips for each figure. Raises BenchError, MatchingError."""
     with ExitStack() as opened:
         say("starting two engines")
-        flooded, other = (opened.enter_context(exchange(parent, {}, is_plain=False, settles=False)) for _ in range(2))
+        flooded, other = (
+            opened.enter_context(exchange(parent, _SETTINGS, is_plain=False, settles=False)) for _ in range(2)
+        )
         for running in (flooded, other):
             say(f"{MAKERS:,} open orders, {ACCOUNTS:,} accounts")
             _fill(running)
