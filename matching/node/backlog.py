@@ -14,7 +14,7 @@ from typing import NamedTuple
 from matching.node.command_endpoint import Received
 from matching.node.sequencer import Sequenced
 from matching.node.status import Counters
-from matching.transport.time_slice import LANES_SHARE, CostlyWork
+from matching.transport.time_slice import CostlyWork
 from matching.transport.wire import Batch, Segment
 
 TOUCHED_A_TURN = 1 << 16
@@ -50,7 +50,7 @@ class Backlog:
     def __init__(self, counters: Counters, clock: Callable[[], float]) -> None:
         self._counters = counters
         self._clock = clock
-        self._work = CostlyWork(clock, LANES_SHARE)
+        self._work = CostlyWork(clock)
         self._others_at_s = float("-inf")  # when a batch of a sender without a lane arrived last
         self._lanes: dict[bytes, _Lane] = {}
         self._bytes = 0

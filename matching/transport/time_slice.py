@@ -5,9 +5,10 @@ from collections.abc import Callable
 TURN_S = 0.00005
 """Time for such work in one turn. A peer that floods the engine with questions delays other clients by this much."""
 COSTLY_SHARE = 0.1
-"""Share of the time that costly questions take at most."""
-LANES_SHARE = 0.25
-"""Share of the time that commands of costly senders take at most while others send commands too."""
+"""Share of the time that costly questions take at most, and commands of costly senders while others send commands.
+
+With more, over a hundredth of the others' commands would meet one of them.
+"""
 BURST_S = 0.004
 """Bulk answers may be sent this much earlier than their rate allows: short requests are not delayed."""
 
@@ -32,11 +33,10 @@ class TimeSlice:
 
 
 class CostlyWork:
-    """Allows a piece of costly work, and the next one after a pause, so that all of them take `share` of the time."""
+    """Allows a piece of costly work, and the next one after a pause: together they take COSTLY_SHARE of the time."""
 
-    def __init__(self, clock: Callable[[], float], share: float = COSTLY_SHARE) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._share = share
         self._next_s = 0.0
 
     @property
@@ -51,7 +51,7 @@ class CostlyWork:
 
     def count(self, seconds: float, longest_pause_s: float = float("inf")) -> None:
         """Work that took so long, elsewhere too, has just ended."""
-        pause_s = min(seconds * (1 / self._share - 1), longest_pause_s)
+        pause_s = min(seconds * (1 / COSTLY_SHARE - 1), longest_pause_s)
         self._next_s = max(self._next_s, self._clock()) + pause_s
 
 

@@ -175,12 +175,16 @@ def test_lanes_have_a_share_of_the_time_while_others_send_and_all_of_it_when_the
     house.backlog.run(costly)
     assert house.backlog.due_in_s == pytest.approx(0.010), "0.05 s after the light batch"
     house.turn([house.received(3, [deposit(3, "another")])])
-    assert house.backlog.due_in_s == pytest.approx(0.030), "so that lanes take a quarter of the time"
-    house.now_s += 0.031
-    house.backlog.run(costly)
+    assert house.backlog.due_in_s == pytest.approx(0.050), "after this batch"
+    house.now_s += 0.045
+    house.turn([house.received(3, [deposit(3, "a third")])])
+    assert house.backlog.due_in_s == pytest.approx(0.045), "so that lanes take a tenth of the time"
+    house.now_s += 0.036
     assert house.backlog.due_in_s == pytest.approx(0.009)
     house.now_s += 0.02
     assert house.backlog.due_in_s <= 0
+    house.backlog.run(costly)
+    assert house.backlog.due_in_s <= 0, "nobody else sends"
 
 
 def test_a_sender_with_several_connections_has_one_turn() -> None:
