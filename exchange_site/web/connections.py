@@ -53,8 +53,8 @@ class LimitedConnection(H11Protocol):
         if not LimitedConnection.is_swept:
             LimitedConnection.is_swept = True
             self.loop.call_later(SWEEP_S, sweep, self.loop, self.connections)
-        if len(open_ones := _open(self.connections)) > self.limits.connections:
-            self._close_the_slowest(open_ones)
+        if len(self.connections) > self.limits.connections:
+            self._close_the_slowest(_still_open(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -84,16 +84,19 @@ class LimitedConnection(H11Protocol):
         self.transport.abort()
         return True
 
-    def _close_the_slowest(self, open_ones: list["LimitedConnection"]) -> None:
-        waiting = [one for one in open_ones if one is not self and one.phase is not Phase.VIEW]
+    def _close_the_slowest(self, still_open: list["LimitedConnection"]) -> None:
+        """Closes one of them, if they are too many."""
+        if len(still_open) <= self.limits.connections:
+            return
+        waiting = [one for one in still_open if one is not self and one.phase is not Phase.VIEW]
         slowest = min(waiting, key=lambda one: one.since_s, default=self)
         slowest.transport.abort()
         metrics.CLOSED_CONNECTIONS.labels("connections").inc()
         log.warning("site.connections_exceeded", limit=self.limits.connections)
 
 
-def _open(connections: Iterable[object]) -> list[LimitedConnection]:
-    """Without those that were closed: they leave uvicorn's set only in the next turn of the event loop."""
+def _still_open(connections: Iterable[object]) -> list[LimitedConnection]:
+    """Without those that are being closed: they leave uvicorn's set in the next turn of the event loop."""
     limited = (one for one in connections if isinstance(one, LimitedConnection))  # uvicorn's set could have other kinds
     return [one for one in limited if not one.transport.is_closing()]
 
@@ -101,7 +104,7 @@ def _open(connections: Iterable[object]) -> list[LimitedConnection]:
 def sweep(loop: asyncio.AbstractEventLoop, connections: Iterable[object]) -> None:
     """Watches all connections again and again, as long as there are some."""
     now_s = loop.time()
-    watched = _open(connections)
+    watched = _still_open(connections)
     slow = sum(one.watch(now_s) for one in watched)
     metrics.CLOSED_CONNECTIONS.labels("slow").inc(slow)
     holders = sorted((one for one in watched if one.buffered_bytes), key=lambda one: one.since_s, reverse=True)

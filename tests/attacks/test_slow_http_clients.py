@@ -83,7 +83,7 @@ REQUESTS: dict[str, bytes] = {
     "response": f"GET {STATIC} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() * 20,
 }
 DRIPS: dict[str, bytes] = {"headers": b"X-Header: 1\r\n", "body": b"a", "response": b"\r\n"}
-"""None ends a request. The answer to one shows a client that does not read that its connection was closed."""
+"""No drip ends a request. The client of a response sends one, too: if its connection was closed, a reset comes back."""
 TCP_ESTABLISHED = 1  # tcpi_state in Linux
 
 
