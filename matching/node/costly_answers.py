@@ -13,7 +13,7 @@ from matching.transport.time_slice import CostlyWork
 _MAX_WAITING = 16
 _POLL_S = 0.002
 _LONGEST_PAUSE_S = 5.0
-"""After an answer that took long outside the engine's thread: clients wait for the next one."""
+"""Longest pause after an answer that was made outside the engine's thread, because clients wait for the next one."""
 
 
 class AnswerMaker(Protocol):

@@ -1,4 +1,4 @@
-"""Shares of an engine's thread for work that is not commands: questions, blocks and snapshots for readers."""
+"""Limits of the time that an engine's thread spends on questions, on readers and on commands of costly senders."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ TURN_S = 0.00005
 COSTLY_SHARE = 0.1
 """Share of the time that costly questions take at most, and commands of costly senders while others send commands.
 
-With more, over a hundredth of the others' commands would meet one of them.
+With a larger share, more than one in a hundred of the others' commands would wait for such work (`bench_floods`).
 """
 BURST_S = 0.004
 """Bulk answers may be sent this much earlier than their rate allows: short requests are not delayed."""
@@ -50,7 +50,7 @@ class CostlyWork:
         self.count(self._clock() - started_s)
 
     def count(self, seconds: float, longest_pause_s: float = float("inf")) -> None:
-        """Work that took so long, elsewhere too, has just ended."""
+        """Begins the pause after work that took so many seconds, in this thread or in another process."""
         pause_s = min(seconds * (1 / COSTLY_SHARE - 1), longest_pause_s)
         self._next_s = max(self._next_s, self._clock()) + pause_s
 
