@@ -194,8 +194,8 @@ class Reason(IntEnum):
     TOO_MANY_ORDERS = 26
     WOULD_TRIGGER_IMMEDIATELY = 27
     NOT_REPLACEABLE = 28
-    # Reasons of a cancellation. FOK_NOT_FILLABLE, NO_LIQUIDITY, INSUFFICIENT_BALANCE and ACCOUNT_RESTRICTED can also be
-    # one.
+    # Reasons of a cancellation. FOK_NOT_FILLABLE and NO_LIQUIDITY are only that, too, and INSUFFICIENT_BALANCE and
+    # ACCOUNT_RESTRICTED can be both.
     USER = 32
     IOC = 33
     SELF_TRADE = 34

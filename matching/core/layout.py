@@ -66,8 +66,8 @@ COMMAND = np.dtype(
     ]
 )
 assert COMMAND.itemsize == 64
-# `amount` by kind: order: the quote_quantity of a market order, the visible_quantity of a limit order, the
-# trigger_price of the other types; 0: none. deposit, withdraw: the amount. oco: 0. oco_stop: the trigger_price.
+# `amount` by kind: order: the quote_quantity of a market order, the visible_quantity of a limit order (-1: given as
+# 0), the trigger_price of the other types; 0: none. deposit, withdraw: the amount. oco: 0. oco_stop: the trigger_price.
 # replace: xxh3_64 of the new client order id, with NEW_NAME.
 #
 # oco, then oco_stop: the limit leg and the stop leg of one one-cancels-other, next to each other and with the same
@@ -195,7 +195,7 @@ QUEUED = 2
 
 LEVEL = np.dtype(
     [
-        ("quantity", "<i8"),  # lots, all orders of this price
+        ("quantity", "<i8"),  # lots that the orders of this price show; 0 where orders wait for a trigger
         ("head", "<u4"),  # oldest order, 0: the level is empty
         ("tail", "<u4"),
     ]

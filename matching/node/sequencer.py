@@ -2,10 +2,11 @@
 
 Small batches share a block. A block ends after `block_commands` commands, after a command on reference data, before a
 batch that begins with an order that requires its previous command, and where the engine ends it because it has many
-events. The two records of a one-cancels-other are never cut, and one more command may be in a block for them. A
-batch that was applied before is not applied again; its answer is read from the blocks in the ring. A batch that skips
-numbers is refused, and its client sends it again: an earlier batch was lost or is delayed. A batch with numbers that
-were used for another one, or with the client id of another key, is refused permanently (`matching.core.clients`).
+events. The two records of a one-cancels-other are never in different blocks: a block that would end between them has
+one command more. A batch that was applied before is not applied again; its answer is read from the blocks in the ring.
+A batch that skips numbers is refused, and its client sends it again: an earlier batch was lost or is delayed. A batch
+with numbers that were used for another one, or with the client id of another key, is refused permanently
+(`matching.core.clients`).
 
 A turn may have a budget of orders touched (`Engine.touched`). When it is used up, the turn ends, and the caller passes
 the unfinished batches to the sequencer again.

@@ -1,24 +1,24 @@
 """The matching kernel: applies COMMAND records to preallocated memory and writes EVENT records.
 
-Does not import Django, sockets or drivers. Modules, from the entry point down:
+Does not import Django, sockets or drivers. Modules, from the entry point down; those marked with * are in `execution`:
 
 - `calling`: the entry points for Python
 - `commands`: applies each kind of command
-- `orders`, `triggers`, `lists`: places limit and market orders, orders that wait for a trigger, one-cancels-others
-- `cancels`, `replaces`: cancels and replaces open orders
+- `orders`*, `triggers`*, `lists`*: places limit and market orders, orders that wait for a trigger, one-cancels-others
+- `cancels`*, `replaces`*: cancels and replaces open orders
 - `funding`: deposits and withdrawals
 - `effects`: applies events of earlier record layouts
 - `settings`: status and fees of accounts, limits of instruments
-- `validation`: order validation
-- `crossing`: matches an incoming order against the book; `reckoning`: what it would take
-- `closing`: cancels orders; `icebergs`: shows orders piece by piece; `bands`: price bands
+- `validation`*: order validation
+- `crossing`*: matches an incoming order against the book; `reckoning`*: simulates that without a change
+- `closing`*: cancels orders; `icebergs`*: shows orders piece by piece; `bands`*: price bands
 - `funds`: balances, locks and fees
 - `events`: writes event records
 - `records`: checks command records before they are sequenced
 - `structures`: memory pools (`pools`) and where they are (`addresses`), the order book (`book`), orders that wait for a
   trigger (`waiting`), what only some orders have (`extras`), price levels (`prices`), hash tables (`tables`), bit
   operations (`bits`), prefetching (`prefetch`), reading the book in price-time order (`queues`)
-- `limits`: how much work a command may cause
+- `limits`: how much work a command may cause; `constants`: codes as plain integers, as Numba wants them
 - `compiling`: how Numba compiles and caches the above
 """
 

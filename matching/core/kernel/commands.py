@@ -1,7 +1,8 @@
 """Applies the commands of a block and writes their events (docs/semantics.md, sections 3 to 6).
 
-Nothing here allocates or raises: `pools.reserve` makes room before a block begins, and a command that cannot be carried
-out becomes a `rejected` event. All integers are int64, except that bitmaps and hashes are uint64.
+Nothing here allocates or raises: `pools.reserve` makes room before a block begins and while the kernel is paused, and a
+command that cannot be carried out becomes a `rejected` event. All integers are int64, except that bitmaps and hashes
+are uint64.
 """
 
 from typing import Any

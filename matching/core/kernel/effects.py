@@ -1,6 +1,6 @@
 """Applies the events of blocks of record layouts 1 and 2, whose rules the kernel no longer has.
 
-Such a command is not executed again: its events say what it changed (docs/semantics.md, section 1, "Layouts"). Whatever
+Such a command is not executed again: its events say what it changed (docs/semantics.md, section 2, "Layouts"). Whatever
 they say is checked against the state, so that no event can damage the memory.
 """
 

@@ -1,1 +1,1 @@
-"""Reads states and records of the engine into forms with names and numbers."""
+"""Reads the engine's state and records as named tuples and dictionaries."""

@@ -1,4 +1,4 @@
-"""Price bands: how far from the last trade price a market order or a triggered order may trade."""
+"""Price bands: how far from the last trade price an order may trade or be placed."""
 
 from typing import Any
 

@@ -95,7 +95,7 @@ def cancel_alone(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: An
 
 @called
 def cancel_before_partner(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, reason: Any) -> Any:
-    """`cancel_alone`, after which a stop leg that stays has locked all that it needs: it keeps a part of the lock."""
+    """`cancel_alone` for one leg of an oco; the part of their lock that a stop leg needs stays with it."""
     order = pools.orders[slot]
     partner = np.int64(pools.extras[np.int64(order["extra"])]["partner"])
     count = cancel_alone(pools, rows, count, instrument_id, slot, reason)

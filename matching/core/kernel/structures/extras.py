@@ -42,9 +42,3 @@ def detach(pools: Any, slot: Any) -> None:
     pools.extras[index]["partner"] = pools.state[p.EXTRA_FREE]
     pools.state[p.EXTRA_FREE] = index
     pools.state[p.EXTRA_COUNT] -= 1
-
-
-@inlined
-def of(pools: Any, slot: Any) -> Any:
-    """Index of the order's extra, 0 if it has none."""
-    return np.int64(pools.orders[slot]["extra"])

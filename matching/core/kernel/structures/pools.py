@@ -1,4 +1,5 @@
-"""The engine's memory: preallocated arrays that the kernel works on; they grow between blocks only.
+"""The engine's memory: preallocated arrays that the kernel works on; they grow between blocks, and
+while the kernel is paused.
 
 Slot 0 of every pool is unused, so that index 0 means "none". Hash tables (`*_table`) map to the index of a record in
 its pool.

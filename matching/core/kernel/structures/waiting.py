@@ -98,7 +98,11 @@ def _drop_level(pools: Any, instrument_id: Any, direction: Any, index: Any) -> N
 
 @called
 def queue_triggered(pools: Any, instrument_id: Any, lowest: Any, highest: Any) -> None:
-    """Moves the orders that trades from `lowest` to `highest` trigger to the end of the queue, nearest price first."""
+    """Moves the orders that trades from `lowest` to `highest` trigger to the end of the queue.
+
+    In the order of docs/semantics.md, section 6: first those that wait for a rise, by ascending trigger price, then
+    those that wait for a fall, by descending one.
+    """
     instrument = pools.instruments[instrument_id]
     while instrument["rise_at"] <= highest:
         _queue_level(pools, instrument_id, RISE, instrument["rise_at"])
