@@ -167,3 +167,33 @@ CREATE INDEX "orders_by_symbol" ON "orders" ("symbol", "order_id");
 --
 CREATE INDEX "orders_open_or_waiting" ON "orders" ("order_id") WHERE "status" IN ('open', 'waiting');
 COMMIT;
+BEGIN;
+--
+-- Remove index orders_by_account from order
+--
+DROP INDEX "orders_by_account";
+--
+-- Remove index settled_trades_by_buyer from settledtrade
+--
+DROP INDEX "settled_trades_by_buyer";
+--
+-- Remove index settled_trades_by_seller from settledtrade
+--
+DROP INDEX "settled_trades_by_seller";
+--
+-- Create index orders_of_account on field(s) account, symbol, order_id of model order
+--
+CREATE INDEX "orders_of_account" ON "orders" ("account", "symbol", "order_id");
+--
+-- Create index orders_by_client_order_id on field(s) account, client_order_id, order_id of model order
+--
+CREATE INDEX "orders_by_client_order_id" ON "orders" ("account", "client_order_id", "order_id") WHERE "client_order_id" IS NOT NULL;
+--
+-- Create index settled_trades_of_buyer on field(s) buyer, symbol, trade_id of model settledtrade
+--
+CREATE INDEX "settled_trades_of_buyer" ON "settled_trades" ("buyer", "symbol", "trade_id");
+--
+-- Create index settled_trades_of_seller on field(s) seller, symbol, trade_id of model settledtrade
+--
+CREATE INDEX "settled_trades_of_seller" ON "settled_trades" ("seller", "symbol", "trade_id");
+COMMIT;

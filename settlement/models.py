@@ -86,8 +86,9 @@ class SettledTrade(models.Model):
         db_table = "settled_trades"
         indexes = [
             models.Index(fields=["symbol", "trade_id"], name="settled_trades_by_symbol"),
-            models.Index(fields=["buyer", "trade_id"], name="settled_trades_by_buyer"),
-            models.Index(fields=["seller", "trade_id"], name="settled_trades_by_seller"),
+            # An account trades few instruments, so their pages are merged for all of its trades.
+            models.Index(fields=["buyer", "symbol", "trade_id"], name="settled_trades_of_buyer"),
+            models.Index(fields=["seller", "symbol", "trade_id"], name="settled_trades_of_seller"),
         ]
 
 
@@ -128,7 +129,12 @@ class Order(models.Model):
     class Meta:
         db_table = "orders"
         indexes = [
-            models.Index(fields=["account", "order_id"], name="orders_by_account"),
+            models.Index(fields=["account", "symbol", "order_id"], name="orders_of_account"),
+            models.Index(
+                fields=["account", "client_order_id", "order_id"],
+                condition=Q(client_order_id__isnull=False),
+                name="orders_by_client_order_id",
+            ),
             models.Index(fields=["symbol", "order_id"], name="orders_by_symbol"),
             models.Index(
                 fields=["order_id"], condition=Q(status__in=["open", "waiting"]), name="orders_open_or_waiting"

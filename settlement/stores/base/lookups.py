@@ -18,14 +18,32 @@ class LookupStore(Protocol):
     ) -> list[Trade]:
         """Newest first; `after` < trade_id < `before`."""
 
-    def get_trades_by_account(self, account: int, limit: int, before: int | None = None) -> list[Trade]:
+    def get_trades_by_account(
+        self, account: int, limit: int, before: int | None = None, *, symbol: str | None = None
+    ) -> list[Trade]:
         """Newest first, as buyer or seller."""
+
+    def get_trades_by_account_range(
+        self, account: int, symbol: str, *, first: int, last: int, limit: int
+    ) -> list[Trade]:
+        """Oldest first, as buyer or seller; the next page begins at the last trade_id + 1."""
 
     def trading_day(self, day: date) -> TradingDay | None: ...
 
     def newest_orders(self, limit: int, *, before: int | None = None, symbol: str | None = None) -> list[Order]: ...
 
-    def get_orders_by_account(self, account: int, limit: int, before: int | None = None) -> list[Order]: ...
+    def get_orders_by_account(
+        self, account: int, limit: int, before: int | None = None, *, symbol: str | None = None
+    ) -> list[Order]:
+        """Newest first."""
+
+    def get_orders_by_account_range(
+        self, account: int, symbol: str, *, first: int, last: int, limit: int
+    ) -> list[Order]:
+        """Oldest first; the next page begins at the last order_id + 1."""
+
+    def get_orders_by_client_order_id(self, account: int, client_order_id: str, limit: int) -> list[Order]:
+        """Newest first, closed ones too: an account can use an id again when its order is closed."""
 
     def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
         """Ordered by order_id, oldest first; the next page begins at the last order_id + 1."""

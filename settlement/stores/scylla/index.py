@@ -171,10 +171,13 @@ class Index:
         """The dates of the trades in a bucket, ascending."""
         return [found.date() for (found,) in self._session.rows(cql.TRADE_DATES, (self._shard, bucket))]
 
-    def parts_of(self, account: int, kind: str, asset: str = "", last: int = INT64_MAX) -> Iterator[tuple[int, int]]:
-        """Month and part of an account's rows up to sequence `last`, newest first."""
-        for month, part in self._session.iterate(cql.ACCOUNT_PARTS, (self._shard, account, kind, asset)):
-            if part <= last // PART_SIZE:
+    def parts_of(
+        self, account: int, kind: str, *, first: int, last: int, is_descending: bool = True
+    ) -> Iterator[tuple[int, int]]:
+        """Month and part of an account's trades or orders from sequence `first` to `last`."""
+        statement = cql.ACCOUNT_PARTS if is_descending else cql.OLDEST_ACCOUNT_PARTS
+        for month, part in self._session.iterate(statement, (self._shard, account, kind, "")):
+            if first // PART_SIZE <= part <= last // PART_SIZE:
                 yield month, part
 
 

@@ -56,6 +56,7 @@ PUT_OPEN_ORDER = insert("open_orders", "shard, bucket, order_id")
 DROP_OPEN_ORDER = "DELETE FROM open_orders USING TIMESTAMP ? WHERE shard = ? AND bucket = ? AND order_id = ?"
 PUT_ACCOUNT_TRADE = insert("trades_by_account", f"{_ACCOUNT_PART}, trade_id")
 PUT_ACCOUNT_ORDER = insert("orders_by_account", f"{_ACCOUNT_PART}, order_id")
+PUT_CLIENT_ORDER = insert("orders_by_client_order_id", f"{_ACCOUNT_PART}, client_order_id, order_id")
 PUT_LEDGER_EVENT = insert(
     "ledger_events",
     f"{_ACCOUNT_PART}, event_sequence, leg, block_number, timestamp_ns, delta_available, delta_locked, "
@@ -87,6 +88,7 @@ WRITES = (
     DROP_OPEN_ORDER,
     PUT_ACCOUNT_TRADE,
     PUT_ACCOUNT_ORDER,
+    PUT_CLIENT_ORDER,
     PUT_LEDGER_EVENT,
     PUT_BALANCE,
     PUT_ACCOUNT_SETTING,
@@ -130,10 +132,10 @@ DROP_CHILD = (
     "DELETE FROM bucket_trees USING TIMESTAMP ? WHERE shard = ? AND tree = ? AND level = ? AND prefix = ? AND child = ?"
 )
 TRADE_DATES = "SELECT trade_date FROM trade_dates WHERE shard = ? AND bucket = ?"
-ACCOUNT_PARTS = (
-    "SELECT month, part FROM account_parts WHERE shard = ? AND account = ? AND kind = ? AND asset = ? "
-    "ORDER BY kind DESC, asset DESC, month DESC, part DESC"
+OLDEST_ACCOUNT_PARTS = (
+    "SELECT month, part FROM account_parts WHERE shard = ? AND account = ? AND kind = ? AND asset = ?"
 )
+ACCOUNT_PARTS = f"{OLDEST_ACCOUNT_PARTS} ORDER BY kind DESC, asset DESC, month DESC, part DESC"
 ALL_ACCOUNT_PARTS = "SELECT kind, asset, month, part FROM account_parts WHERE shard = ? AND account = ?"
 CANDLE_MONTHS = "SELECT month FROM candle_months WHERE shard = ? AND symbol = ? ORDER BY symbol DESC, month DESC"
 ALL_CANDLE_MONTHS = "SELECT symbol, month FROM candle_months WHERE shard = ?"
@@ -149,7 +151,9 @@ TRADES_IN_BUCKET_DESCENDING = (
 )
 TRADE_SYMBOLS = f"SELECT trade_id, symbol {_OF_TRADES} AND trade_id >= ? AND trade_id <= ?"
 _OF_ACCOUNT_PART = "shard = ? AND account = ? AND month = ? AND part = ?"
-ACCOUNT_TRADES = f"SELECT trade_id FROM trades_by_account WHERE {_OF_ACCOUNT_PART} AND trade_id < ? LIMIT ?"
+_ACCOUNT_TRADES = f"SELECT trade_id FROM trades_by_account WHERE {_OF_ACCOUNT_PART} AND trade_id >= ? AND trade_id <= ?"
+NEWEST_ACCOUNT_TRADES = f"{_ACCOUNT_TRADES} LIMIT ?"
+OLDEST_ACCOUNT_TRADES = f"{_ACCOUNT_TRADES} ORDER BY trade_id ASC LIMIT ?"
 GET_TRADING_DAY = "SELECT first_trade_id, last_trade_id FROM trading_days WHERE shard = ? AND day = ?"
 TRADING_DAYS = "SELECT day, first_trade_id, last_trade_id FROM trading_days WHERE shard = ?"
 
@@ -162,7 +166,12 @@ ORDERS_IN_BUCKET = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} LIMIT ?"
 ORDERS_IN_BUCKET_DESCENDING = f"SELECT {ORDER} {_OF_ORDERS} AND {_BETWEEN_ORDERS} ORDER BY order_id DESC LIMIT ?"
 ORDER_SYMBOLS = f"SELECT order_id, symbol {_OF_ORDERS} AND {_BETWEEN_ORDERS}"
 ORDER_SEQUENCES = f"SELECT order_id, updated_sequence {_OF_ORDERS}"
-ACCOUNT_ORDERS = f"SELECT order_id FROM orders_by_account WHERE {_OF_ACCOUNT_PART} AND order_id < ? LIMIT ?"
+_ACCOUNT_ORDERS = f"SELECT order_id FROM orders_by_account WHERE {_OF_ACCOUNT_PART} AND {_BETWEEN_ORDERS}"
+NEWEST_ACCOUNT_ORDERS = f"{_ACCOUNT_ORDERS} LIMIT ?"
+OLDEST_ACCOUNT_ORDERS = f"{_ACCOUNT_ORDERS} ORDER BY order_id ASC LIMIT ?"
+ORDERS_OF_CLIENT_ORDER_ID = (
+    f"SELECT order_id FROM orders_by_client_order_id WHERE {_OF_ACCOUNT_PART} AND client_order_id = ? LIMIT ?"
+)
 _OF_OPEN = "SELECT order_id FROM open_orders WHERE shard = ? AND bucket = ?"
 OPEN_IN_BUCKET = f"{_OF_OPEN} AND order_id > ? LIMIT ?"
 ANY_OPEN_IN_BUCKET = f"{_OF_OPEN} LIMIT 1"

@@ -5,8 +5,7 @@ Dead letters are few and read by operators, so they are in the SQL database besi
 other stores, one process at a time projects a shard and any number may read.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import Iterable, Sequence
 from secrets import token_hex
 
 from matching.core.epochs import Epoch
@@ -15,13 +14,11 @@ from settlement import metrics
 from settlement.stores.base import (
     IDENTITY_BYTES,
     NOTHING_YET,
-    AccountSetting,
     Balance,
     Candle,
     Checkpoint,
     DeadLetter,
     Definition,
-    LedgerEvent,
     Order,
     Projection,
     SingleInserts,
@@ -29,8 +26,6 @@ from settlement.stores.base import (
     StoredBlock,
     StoreRejected,
     Tables,
-    Trade,
-    TradingDay,
 )
 from settlement.stores.continuity import refuse_leap, refuse_skip
 from settlement.stores.scylla import statements as cql
@@ -43,6 +38,7 @@ from settlement.stores.scylla.index import OPEN_ORDERS, Index
 from settlement.stores.scylla.keys import BUCKET_SIZE, INT64_MIN, MAX_GENERATION, stamp
 from settlement.stores.scylla.read.accounts import Accounts
 from settlement.stores.scylla.read.lookups import Blocks, Candles, Orders, Trades
+from settlement.stores.scylla.read.store_lookups import StoreLookups
 from settlement.stores.scylla.signed_documents import SignedDocuments
 from settlement.stores.scylla.tables.schema import added_column, statements
 from settlement.stores.scylla.write.resets import ProjectionReset
@@ -53,7 +49,7 @@ _BUCKETS_PER_PRUNING = 8
 _LISTS = tuple(name for name in Projection._fields if name not in ("checkpoint", "before", "slice"))
 
 
-class ScyllaStore(SignedDocuments, SingleInserts):
+class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
     """One shard in one keyspace. Raises StoreUnavailable and StoreRejected, as the contract defines."""
 
     is_atomic = False
@@ -79,8 +75,8 @@ class ScyllaStore(SignedDocuments, SingleInserts):
             self._session,
             shard,
             self._index,
-            trades=self._trades,
-            orders=self._orders,
+            get_trades=self._trades.get,
+            get_orders=self._orders.get,
             last_event=self._last_event,
         )
         self._candles = Candles(self._session, shard)
@@ -208,7 +204,9 @@ class ScyllaStore(SignedDocuments, SingleInserts):
     def _rows(self, projection: Projection, generation: int, *, is_retry: bool = False, is_reset: bool = False) -> Rows:
         """`is_retry`: an interrupted batch may have written rows of these blocks."""
         before = projection.before
-        placed_before = None if before is None or is_retry else {order.order_id for order in before.orders}
+        placed_before = None
+        if before is not None and not is_retry:
+            placed_before = {order.order_id: order.client_order_id for order in before.orders}
         rows = Rows(self._session, self._shard, generation, self._headers)
         with self._session.translating():  # struct.error for a number that does not fit its column
             rows.add(projection, placed_before, is_reset)
@@ -320,71 +318,7 @@ class ScyllaStore(SignedDocuments, SingleInserts):
     def definitions(self) -> list[Definition]:
         return self._candles.definitions()
 
-    # lookups
-
-    def get_block(self, number: int) -> StoredBlock | None:
-        return self._blocks.get(number)
-
-    def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
-        return self._blocks.between(first, last)
-
-    def block_of_event(self, event_sequence: int) -> StoredBlock | None:
-        return self._blocks.of_event(event_sequence)
-
-    def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
-        return self._blocks.newest(limit, before)
-
-    def get_trade_by_id(self, trade_id: int) -> Trade | None:
-        return next(iter(self._trades.get([trade_id])), None)
-
-    def get_trades_by_sequence_range(self, first: int, last: int, limit: int, symbol: str | None = None) -> list[Trade]:
-        return self._trades.between(first, last, limit, symbol)
-
-    def newest_trades(
-        self, limit: int, *, before: int | None = None, after: int | None = None, symbol: str | None = None
-    ) -> list[Trade]:
-        return self._trades.newest(limit, before=before, after=after, symbol=symbol)
-
-    def get_trades_by_account(self, account: int, limit: int, before: int | None = None) -> list[Trade]:
-        return self._accounts.trades(account, limit, before)
-
-    def trading_day(self, day: date) -> TradingDay | None:
-        return self._trades.day(day)
-
-    def newest_orders(self, limit: int, *, before: int | None = None, symbol: str | None = None) -> list[Order]:
-        return self._orders.newest(limit, before, symbol)
-
-    def get_orders_by_account(self, account: int, limit: int, before: int | None = None) -> list[Order]:
-        return self._accounts.orders(account, limit, before)
-
-    def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
-        return self._orders.between(first, last, limit)
-
-    def open_orders(self, after: int | None = None, limit: int | None = None) -> Iterator[Order]:
-        return self._orders.open(after, limit)
-
-    def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
-        return self._accounts.ledger_between(first_sequence, last_sequence)
-
-    def get_ledger_events_by_account(
-        self, account: int, limit: int, *, asset: str | None = None, before: tuple[int, int] | None = None
-    ) -> list[LedgerEvent]:
-        return self._accounts.ledger(account, limit, asset, before)
-
-    def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
-        return self._accounts.balances(after, limit)
-
-    def balances_of(self, account: int) -> list[Balance]:
-        return self._accounts.balances_of(account)
-
-    def account_settings(self) -> Iterator[AccountSetting]:
-        return self._accounts.settings()
-
-    def account_settings_of(self, account: int) -> list[AccountSetting]:
-        return self._accounts.settings_of(account)
-
-    def candles(self, symbol: str, limit: int) -> list[Candle]:
-        return self._candles.newest(symbol, limit)
+    # dead letters
 
     def dead_letters(self, unresolved_only: bool = True) -> list[DeadLetter]:
         return self._dead_letters.dead_letters(unresolved_only)

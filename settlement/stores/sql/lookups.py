@@ -87,13 +87,30 @@ class SqlLookups:
             return self._trades(sql.NEWEST_TRADES, span)
         return self._trades(sql.SYMBOL_NEWEST_TRADES, [symbol, *span])
 
-    def get_trades_by_account(self, account: int, limit: int, before: int | None = None) -> list[Trade]:
+    def get_trades_by_account(
+        self, account: int, limit: int, before: int | None = None, *, symbol: str | None = None
+    ) -> list[Trade]:
         if not is_int64(account):
             return []
-        key = [account, upper_bound(before), limit]
-        bought, sold = self._trades(sql.TRADES_BY_BUYER, key), self._trades(sql.TRADES_BY_SELLER, key)
-        trades = merge(bought, (t for t in sold if t.buyer != account), key=lambda t: t.trade_id, reverse=True)
-        return list(islice(trades, limit))
+        bought = self._symbols(sql.SYMBOLS_OF_BUYER, account, symbol)
+        sold = self._symbols(sql.SYMBOLS_OF_SELLER, account, symbol)
+        span = [upper_bound(before), limit]
+        pages = [self._trades(sql.NEWEST_OF_BUYER, [account, name, *span]) for name in bought]
+        pages += [_not_bought(account, self._trades(sql.NEWEST_OF_SELLER, [account, name, *span])) for name in sold]
+        return list(islice(merge(*pages, key=lambda trade: trade.trade_id, reverse=True), limit))
+
+    def get_trades_by_account_range(
+        self, account: int, symbol: str, *, first: int, last: int, limit: int
+    ) -> list[Trade]:
+        if not is_int64(account):
+            return []
+        key = [account, symbol, _int64(first), _int64(last), limit]
+        bought, sold = self._trades(sql.RANGE_OF_BUYER, key), self._trades(sql.RANGE_OF_SELLER, key)
+        return list(islice(merge(bought, _not_bought(account, sold), key=lambda trade: trade.trade_id), limit))
+
+    def _symbols(self, statement: str, account: int, symbol: str | None) -> list[str]:
+        """`symbol` alone, or the symbols of the account's rows."""
+        return [name for (name,) in self._session.rows(statement, [account, account])] if symbol is None else [symbol]
 
     def _trades(self, statement: str, parameters: Sequence[Any]) -> list[Trade]:
         return [Trade._make(row) for row in self._session.rows(statement, parameters)]
@@ -109,10 +126,27 @@ class SqlLookups:
             return self._orders(sql.NEWEST_ORDERS, [upper_bound(before), limit])
         return self._orders(sql.SYMBOL_NEWEST_ORDERS, [symbol, upper_bound(before), limit])
 
-    def get_orders_by_account(self, account: int, limit: int, before: int | None = None) -> list[Order]:
+    def get_orders_by_account(
+        self, account: int, limit: int, before: int | None = None, *, symbol: str | None = None
+    ) -> list[Order]:
         if not is_int64(account):
             return []
-        return self._orders(sql.ORDERS_BY_ACCOUNT, [account, upper_bound(before), limit])
+        symbols = self._symbols(sql.SYMBOLS_OF_ACCOUNT, account, symbol)
+        span = [upper_bound(before), limit]
+        pages = [self._orders(sql.NEWEST_OF_ACCOUNT, [account, name, *span]) for name in symbols]
+        return list(islice(merge(*pages, key=lambda order: order.order_id, reverse=True), limit))
+
+    def get_orders_by_account_range(
+        self, account: int, symbol: str, *, first: int, last: int, limit: int
+    ) -> list[Order]:
+        if not is_int64(account):
+            return []
+        return self._orders(sql.RANGE_OF_ACCOUNT, [account, symbol, _int64(first), _int64(last), limit])
+
+    def get_orders_by_client_order_id(self, account: int, client_order_id: str, limit: int) -> list[Order]:
+        if not is_int64(account):
+            return []
+        return self._orders(sql.ORDERS_BY_CLIENT_ORDER_ID, [account, client_order_id, limit])
 
     def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
         return self._orders(sql.ORDERS_BY_RANGE, [_int64(first), _int64(last), limit])
@@ -185,6 +219,11 @@ def _block(row: Row) -> StoredBlock:
 def _ledger_event(row: Row) -> LedgerEvent:
     entry, *rest = row
     return LedgerEvent(entry >> sql.LEG_BITS, entry & (1 << sql.LEG_BITS) - 1, *rest)
+
+
+def _not_bought(account: int, sold: Sequence[Trade]) -> list[Trade]:
+    """Without those that the account bought from itself, which are among its bought ones."""
+    return [trade for trade in sold if trade.buyer != account]
 
 
 def first_or_none(found: Iterable[T]) -> T | None:

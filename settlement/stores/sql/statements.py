@@ -121,6 +121,15 @@ def by_keys(table: str, columns: str, key: str) -> str:
     return f"WITH wanted({wanted}) AS (VALUES KEYS) SELECT {columns} FROM wanted CROSS JOIN {table} WHERE {equal}"
 
 
+def symbols_of(table: str, key: str) -> str:
+    """A select of the distinct symbols of a key's rows: one step in the index of (key, symbol) for each symbol."""
+    smallest = f"SELECT min(symbol) FROM {table} WHERE {key} = %s"
+    return (
+        f"WITH RECURSIVE known(symbol) AS ({smallest} UNION ALL SELECT ({smallest} AND {table}.symbol > known.symbol) "
+        "FROM known WHERE known.symbol IS NOT NULL) SELECT symbol FROM known WHERE symbol IS NOT NULL"
+    )
+
+
 PUT_BLOCK = upsert("engine_blocks", BLOCK, "number")
 PUT_BLOCK_PART = upsert("engine_block_parts", ", ".join(Part._fields), "number, part")
 PUT_TRADE = bulk("settled_trades", Trade, "trade_id")
@@ -212,19 +221,27 @@ SYMBOL_NEWEST_TRADES = (
     f"SELECT {TRADE} FROM settled_trades WHERE symbol = %s AND trade_id > %s AND trade_id < %s "
     "ORDER BY trade_id DESC LIMIT %s"
 )
-TRADES_BY_BUYER = (
-    f"SELECT {TRADE} FROM settled_trades WHERE buyer = %s AND trade_id < %s ORDER BY trade_id DESC LIMIT %s"
-)
-TRADES_BY_SELLER = (
-    f"SELECT {TRADE} FROM settled_trades WHERE seller = %s AND trade_id < %s ORDER BY trade_id DESC LIMIT %s"
-)
+_OF_BUYER = f"SELECT {TRADE} FROM settled_trades WHERE buyer = %s AND symbol = %s"
+_OF_SELLER = f"SELECT {TRADE} FROM settled_trades WHERE seller = %s AND symbol = %s"
+NEWEST_OF_BUYER = f"{_OF_BUYER} AND trade_id < %s ORDER BY trade_id DESC LIMIT %s"
+NEWEST_OF_SELLER = f"{_OF_SELLER} AND trade_id < %s ORDER BY trade_id DESC LIMIT %s"
+RANGE_OF_BUYER = f"{_OF_BUYER} AND trade_id BETWEEN %s AND %s ORDER BY trade_id LIMIT %s"
+RANGE_OF_SELLER = f"{_OF_SELLER} AND trade_id BETWEEN %s AND %s ORDER BY trade_id LIMIT %s"
+SYMBOLS_OF_BUYER = symbols_of("settled_trades", "buyer")
+SYMBOLS_OF_SELLER = symbols_of("settled_trades", "seller")
 GET_TRADING_DAY = f"SELECT {TRADING_DAY} FROM trading_days WHERE day = %s"
 
 GET_ORDERS = by_keys("orders", ORDER, "order_id")
 ORDERS_BY_RANGE = f"SELECT {ORDER} FROM orders WHERE order_id BETWEEN %s AND %s ORDER BY order_id LIMIT %s"
 NEWEST_ORDERS = f"SELECT {ORDER} FROM orders WHERE order_id < %s ORDER BY order_id DESC LIMIT %s"
 SYMBOL_NEWEST_ORDERS = f"SELECT {ORDER} FROM orders WHERE symbol = %s AND order_id < %s ORDER BY order_id DESC LIMIT %s"
-ORDERS_BY_ACCOUNT = f"SELECT {ORDER} FROM orders WHERE account = %s AND order_id < %s ORDER BY order_id DESC LIMIT %s"
+_OF_ACCOUNT = f"SELECT {ORDER} FROM orders WHERE account = %s AND symbol = %s"
+NEWEST_OF_ACCOUNT = f"{_OF_ACCOUNT} AND order_id < %s ORDER BY order_id DESC LIMIT %s"
+RANGE_OF_ACCOUNT = f"{_OF_ACCOUNT} AND order_id BETWEEN %s AND %s ORDER BY order_id LIMIT %s"
+SYMBOLS_OF_ACCOUNT = symbols_of("orders", "account")
+ORDERS_BY_CLIENT_ORDER_ID = (
+    f"SELECT {ORDER} FROM orders WHERE account = %s AND client_order_id = %s ORDER BY order_id DESC LIMIT %s"
+)
 # Statuses are literals: a partial index is used only if the statement itself implies the index's condition.
 OPEN_ORDERS = (
     f"SELECT {ORDER} FROM orders WHERE status IN ({', '.join(map(repr, OPEN_STATUSES))}) AND order_id > %s "

@@ -115,6 +115,24 @@ def of_accounts(store: Store, assets: list[Any]) -> Iterator[Any]:
         yield from walked(partial(_balances, store, limit), attrgetter("account", "asset"))
 
 
+def of_accounts_in_instruments(store: Store, named: list[Any]) -> Iterator[Any]:
+    middle = LAST_EVENT // 2
+    for account, symbol, limit in product((*range(4), FAR_ACCOUNT, -1, 10**30), named, (3, 1000)):
+        trades = partial(store.get_trades_by_account, account, limit, symbol=symbol)
+        yield from walked(trades, attrgetter("trade_id"))
+        orders = partial(store.get_orders_by_account, account, limit, symbol=symbol)
+        yield from walked(orders, attrgetter("order_id"))
+        for low, high in ((-1, 10**30), (0, middle), (middle, MOST), (MOST, 0)):
+            yield store.get_trades_by_account_range(account, symbol, first=low, last=high, limit=limit)
+            yield store.get_orders_by_account_range(account, symbol, first=low, last=high, limit=limit)
+    named_orders = [order for order in store.get_orders(range(LAST_EVENT)) if order.client_order_id is not None]
+    names = sorted({(order.account, order.client_order_id or "") for order in named_orders})
+    assert len(names) > 10
+    for account, name in (*names, (0, NO_NAME), (-1, NO_NAME), (10**30, NO_NAME)):
+        yield store.get_orders_by_client_order_id(account, name, 1)
+        yield store.get_orders_by_client_order_id(account, name, 100)
+
+
 def _balances(store: Store, limit: int, before: Any) -> list[Any]:
     """They alone are read upwards."""
     return list(store.balances(before, limit))
@@ -138,7 +156,14 @@ def test_every_lookup_finds_the_same_rows_in_the_same_order(both: tuple[Store, S
     named = [NO_NAME, *registry.instrument_by_symbol]
     symbols = [None, *named]
     assets = [None, NO_NAME, *registry.asset_by_symbol]
-    for ask, names in ((of_trades, [symbols]), (of_orders, [symbols]), (of_accounts, [assets]), (of_blocks, [])):
+    asked: tuple[tuple[Callable[..., Iterator[Any]], list[Any]], ...] = (
+        (of_trades, [symbols]),
+        (of_orders, [symbols]),
+        (of_accounts, [assets]),
+        (of_accounts_in_instruments, [named]),
+        (of_blocks, []),
+    )
+    for ask, names in asked:
         answers = ask(plain, *names), ask(other, *names)
         for place, (one, two) in enumerate(zip_longest(*answers)):
             assert one == two, (ask, place)

@@ -1,6 +1,6 @@
 """Lookups by account: its trades, orders, ledger entries and balances; and the ledger by sequence."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from heapq import merge
 from itertools import islice
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from settlement.stores.base import AccountSetting, Balance, LedgerEvent, Order, Trade
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import PAGE, Row, Session
-from settlement.stores.scylla.index import ACCOUNTS, LEDGER, ORDERS, TRADES, Index
+from settlement.stores.scylla.index import ACCOUNTS, LEDGER, ORDERS, TRADES, Index, orders_of, trades_of
 from settlement.stores.scylla.keys import (
     ACCOUNTS_PER_BUCKET,
     BUCKET_SIZE,
@@ -17,11 +17,11 @@ from settlement.stores.scylla.keys import (
     INT64_MIN,
     PART_SIZE,
     balance_buckets,
-    before_key,
     int64,
     is_int64,
 )
-from settlement.stores.scylla.read.lookups import Orders, Trades, gather
+from settlement.stores.scylla.read.account_rows import AccountRows, Kind
+from settlement.stores.scylla.read.lookups import gather
 
 _NO_LIMIT = (1 << 31) - 1
 _MIN_ENTRIES = 8
@@ -42,16 +42,27 @@ class Accounts:
         shard: int,
         index: Index,
         *,
-        trades: Trades,
-        orders: Orders,
+        get_trades: Callable[[Iterable[int]], list[Trade]],
+        get_orders: Callable[[Iterable[int]], list[Order]],
         last_event: Callable[[], int],
     ) -> None:
-        """`last_event` returns the newest event that is projected."""
+        """`get_trades` and `get_orders` return the existing rows of ids, `last_event` the newest projected event."""
         self._session = session
         self._shard = shard
         self._index = index
-        self._trades = trades
-        self._orders = orders
+        self._get_orders = get_orders
+        self._trades = AccountRows(
+            session,
+            shard,
+            index,
+            Kind(TRADES, cql.NEWEST_ACCOUNT_TRADES, cql.OLDEST_ACCOUNT_TRADES, trades_of, "trade_id", get_trades),
+        )
+        self._orders = AccountRows(
+            session,
+            shard,
+            index,
+            Kind(ORDERS, cql.NEWEST_ACCOUNT_ORDERS, cql.OLDEST_ACCOUNT_ORDERS, orders_of, "order_id", get_orders),
+        )
         self._last_event = last_event
         self._cached: _Bucket | None = None
 
@@ -60,43 +71,36 @@ class Accounts:
 
     # Trades and orders
 
-    def trades(self, account: int, limit: int, before: int | None) -> list[Trade]:
-        found: list[Trade] = []
-        for ids in self._ids(cql.ACCOUNT_TRADES, TRADES, account, limit, before):
-            found += sorted(self._trades.get(ids), reverse=True)
-            if len(found) >= limit:
-                break
-        return found[:limit]
+    def trades(
+        self, account: int, symbol: str | None, *, first: int, last: int, limit: int, is_descending: bool
+    ) -> list[Trade]:
+        return self._trades.find(account, symbol, first=first, last=last, limit=limit, is_descending=is_descending)
 
-    def orders(self, account: int, limit: int, before: int | None) -> list[Order]:
+    def orders(
+        self, account: int, symbol: str | None, *, first: int, last: int, limit: int, is_descending: bool
+    ) -> list[Order]:
+        return self._orders.find(account, symbol, first=first, last=last, limit=limit, is_descending=is_descending)
+
+    def orders_of_client_order_id(self, account: int, client_order_id: str, limit: int) -> list[Order]:
+        if not is_int64(account):
+            return []
+        ids = self._ids_of_client_order_id(account, client_order_id)
         found: list[Order] = []
-        for ids in self._ids(cql.ACCOUNT_ORDERS, ORDERS, account, limit, before):
-            found += sorted(self._orders.get(ids), key=lambda order: order.order_id, reverse=True)
-            if len(found) >= limit:
-                break
+        while len(found) < limit and (page := list(islice(ids, limit))):
+            # An id without such an order is of a reset, or the order has another name now.
+            orders = [order for order in self._get_orders(page) if order.client_order_id == client_order_id]
+            found += sorted(orders, key=lambda order: order.order_id, reverse=True)
         return found[:limit]
 
-    def _ids(self, statement: str, kind: str, account: int, limit: int, before: int | None) -> Iterator[list[int]]:
-        """Yields lists of at most `limit` ids, newest first; each list continues the one before.
-
-        A caller takes another list if it finds too few rows, because a reset has deleted the rows of some ids.
-        """
-        below = before_key(before)
-        while is_int64(account):
-            read = partial(self._ids_of_parts, statement, account, below)
-            parts = self._index.parts_of(account, kind, last=below)
-            ids = gather(parts, limit, self._session.access.in_flight, read)
-            yield ids
-            if len(ids) < limit:
-                return
-            below = ids[-1]
-
-    def _ids_of_parts(
-        self, statement: str, account: int, below: int, parts: list[tuple[int, int]], limit: int
-    ) -> Iterator[list[int]]:
-        keys = [(self._shard, account, month, part, below, limit) for month, part in parts]
-        for rows in self._session.many(statement, keys):
-            yield [number for (number,) in rows]
+    def _ids_of_client_order_id(self, account: int, client_order_id: str) -> Iterator[int]:
+        """Newest first."""
+        parts = self._index.parts_of(account, ORDERS, first=INT64_MIN, last=INT64_MAX)
+        ahead = 1
+        while group := list(islice(parts, ahead)):
+            keys = [(self._shard, account, *place, client_order_id, _NO_LIMIT) for place in group]
+            for rows in self._session.many(cql.ORDERS_OF_CLIENT_ORDER_ID, keys):
+                yield from (order_id for (order_id,) in rows)
+            ahead = min(4 * ahead, self._session.access.in_flight)
 
     # Ledger
 

@@ -222,6 +222,18 @@ class OrderByAccount(Table):
     order_id = _cluster(columns.BigInt, "DESC")
 
 
+class OrderByClientOrderId(Table):
+    """Has the partition key of `orders_by_account`. A reset keeps its rows; that in `orders` is the truth."""
+
+    __table_name__ = "orders_by_client_order_id"
+    shard = _key(columns.Integer)
+    account = _key(columns.BigInt)
+    month = _key(columns.Integer)
+    part = _key(columns.BigInt)
+    client_order_id = _cluster(columns.Text)
+    order_id = _cluster(columns.BigInt, "DESC")
+
+
 class LedgerEvent(Table):
     """The asset is the first clustering column, so that a rare asset is found without reading the others."""
 
@@ -383,6 +395,7 @@ MODELS: tuple[type[Table], ...] = (
     OpenOrder,
     TradeByAccount,
     OrderByAccount,
+    OrderByClientOrderId,
     LedgerEvent,
     Balance,
     AccountSetting,

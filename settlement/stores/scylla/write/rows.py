@@ -1,6 +1,6 @@
 """Serializes the rows of a projection, grouped by partition."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from struct import Struct
@@ -44,8 +44,10 @@ class Rows:
         self._headers = headers
         self._accounts: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
 
-    def add(self, projection: Projection, placed_before: set[int] | None, is_reset: bool = False) -> None:
-        """`placed_before`: the orders that have rows from before the batch; None: unknown.
+    def add(
+        self, projection: Projection, placed_before: Mapping[int, str | None] | None, is_reset: bool = False
+    ) -> None:
+        """`placed_before`: the orders that have rows from before the batch, and their client order ids; None: unknown.
 
         `is_reset`: writes nulls, for columns that may have a value from before the reset.
         """
@@ -86,8 +88,11 @@ class Rows:
                 key_of_account, place_of_account = self._account(account, month, part)
                 add(key_of_account, account_header + place_of_account + last)
 
-    def _add_orders(self, orders: Sequence[Order], placed_before: set[int] | None, if_none: bytes) -> None:
+    def _add_orders(
+        self, orders: Sequence[Order], placed_before: Mapping[int, str | None] | None, if_none: bytes
+    ) -> None:
         header, account_header = self._header(cql.PUT_ORDER), self._header(cql.PUT_ACCOUNT_ORDER)
+        client_header = self._header(cql.PUT_CLIENT_ORDER)
         open_header, closed_header = self._header(cql.PUT_OPEN_ORDER), self._header(cql.DROP_OPEN_ORDER)
         add, pack = self.outbox.add, _ORDER.pack
         bucket_now, key, where = None, b"", b""
@@ -104,12 +109,16 @@ class Rows:
             ), _order_values(order, if_none), time)))  # fmt: skip
             is_new = placed_before is None or number not in placed_before
             is_old = placed_before is None or number in placed_before
-            if is_new:
+            is_renamed = placed_before is None or placed_before.get(number) != order.client_order_id
+            if is_new or is_renamed:
                 month, part = month_of(order.placed_at_ns), number // PART_SIZE
+                key_of_account, place_of_account = self._account(order.account, month, part)
+            if is_new:
                 self.entries.add_order(number, order.symbol)
                 self.entries.account_parts.add((order.account, ORDERS, "", month, part))
-                key_of_account, place_of_account = self._account(order.account, month, part)
                 add(key_of_account, account_header + place_of_account + order_id + time)
+            if is_renamed and order.client_order_id is not None:
+                add(key_of_account, client_header + place_of_account + text(order.client_order_id) + order_id + time)
             is_open = order.status in OPEN_STATUSES
             if is_open and is_new:
                 self.entries.children.add((OPEN_ORDERS, bucket_now))
