@@ -19,7 +19,7 @@ from settlement.lookups import entries_of_event
 from settlement.stores.base import Order, Store, Trade
 
 SEARCHED_TRADES = 200
-"""No table is keyed by order: an order's trades are searched among this many trades of its account."""
+"""No table is keyed by order: its trades are searched among this many of its account in its instrument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class OrderFilter:
     order_id: int | None = None
     account: int | None = None
     symbol: str | None = None
+    client_order_id: str | None = None
     before: int | None = None
 
     @classmethod
@@ -38,12 +39,14 @@ class OrderFilter:
             order_id=filters.whole_number(query, "id", "Order id"),
             account=filters.whole_number(query, "account", "Account"),
             symbol=filters.symbol(query, "symbol", "Instrument"),
+            client_order_id=filters.text(query, "client_order_id") or None,
             before=filters.whole_number(query, "before", "Before"),
         )
-        if wanted.order_id is not None and (wanted.account is not None or wanted.symbol is not None):
+        others = (wanted.account, wanted.symbol, wanted.client_order_id)
+        if wanted.order_id is not None and any(value is not None for value in others):
             raise BadFilter("An order id names one order: leave the other fields empty.")
-        if wanted.account is not None and wanted.symbol is not None:
-            raise BadFilter("Account and instrument cannot be combined: give one of them.")
+        if wanted.client_order_id is not None and wanted.account is None:
+            raise BadFilter("Different accounts can use the same client order id: give the account, too.")
         if wanted.symbol is not None and reference.instrument(wanted.symbol) is None:
             raise BadFilter(f"There is no instrument {wanted.symbol}.")
         return wanted
@@ -104,16 +107,25 @@ class OrderPages:
         return TemplateResponse(request, "back_office/order.html", context)
 
     def _page(self, wanted: OrderFilter) -> Page[OrderRow]:
-        if wanted.account is not None:
-            found = self.store.get_orders_by_account(wanted.account, PAGE_ROWS + 1, before=wanted.before)
-        else:
-            found = self.store.newest_orders(PAGE_ROWS + 1, before=wanted.before, symbol=wanted.symbol)
+        found = self._found(wanted)
         page = page_before(found, lambda order: order.order_id, is_first=wanted.before is None)
         return Page([OrderRow.of(order, self.reference) for order in page.rows], page.older, is_first=page.is_first)
 
+    def _found(self, wanted: OrderFilter) -> list[Order]:
+        """One row more than a page, if there are that many."""
+        limit, before, symbol = PAGE_ROWS + 1, wanted.before, wanted.symbol
+        if wanted.account is None:
+            return self.store.newest_orders(limit, before=before, symbol=symbol)
+        if wanted.client_order_id is None:
+            return self.store.get_orders_by_account(wanted.account, limit, before=before, symbol=symbol)
+        named = self.store.get_orders_by_client_order_id(wanted.account, wanted.client_order_id, PAGE_ROWS)
+        return [order for order in named if symbol in (None, order.symbol)]
+
     def _trades(self, order: Order) -> list[Trade]:
-        """The order's trades among the newest SEARCHED_TRADES of its account up to the order's last event."""
+        """The order's trades among the newest SEARCHED_TRADES of its account and instrument up to its last event."""
         if not order.filled:
             return []
-        found = self.store.get_trades_by_account(order.account, SEARCHED_TRADES, before=order.updated_sequence + 1)
+        found = self.store.get_trades_by_account(
+            order.account, SEARCHED_TRADES, before=order.updated_sequence + 1, symbol=order.symbol
+        )
         return [trade for trade in found if order.order_id in (trade.maker_order_id, trade.taker_order_id)]

@@ -57,8 +57,6 @@ class TradeFilter:
         others = (self.account, self.symbol, self.day, self.first, self.last)
         if self.trade_id is not None and any(value is not None for value in others):
             raise BadFilter("A trade id names one trade: leave the other fields empty.")
-        if self.account is not None and self.symbol is not None:
-            raise BadFilter("Account and instrument cannot be combined: give one of them, with a day or a range.")
         if self.account is not None and self.after is not None:
             raise BadFilter("Trades of an account can only be paged from newer to older: use before instead of after.")
         if self.before is not None and self.after is not None:
@@ -137,7 +135,7 @@ class TradePages:
         if wanted.account is None:
             found = self.store.newest_trades(PAGE_ROWS + 1, before=before, after=after, symbol=wanted.symbol)
         else:
-            found = self.store.get_trades_by_account(wanted.account, PAGE_ROWS + 1, before=before)
+            found = self.store.get_trades_by_account(wanted.account, PAGE_ROWS + 1, before=before, symbol=wanted.symbol)
             found = [trade for trade in found if trade.trade_id >= lowest]
         rows, is_first = found[:PAGE_ROWS], wanted.before is None
         return Page(

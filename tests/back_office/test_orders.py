@@ -29,16 +29,16 @@ def test_rows_are_listed_newest_first_with_decimals(operator: Client, market: Ma
     assert row in words(response)
 
 
-@pytest.mark.parametrize("query", ["", "account=3", "symbol=BTC-USD"])
+@pytest.mark.parametrize("query", ["", "account=3", "symbol=BTC-USD", "account=3&symbol=BTC-USD"])
 def test_paging_lists_every_row_once(operator: Client, market: Market, query: str) -> None:
-    market.run(2 * PAGE_ROWS)
+    market.run(3 * PAGE_ROWS)
     market.run(PAGE_ROWS, "ETH-USD")
     seen = walk_orders(operator, f"/admin/orders/?{query}")
     kept = [
         order
         for trade in market.settled
         for order, account in parties(trade)
-        if query in ("", f"account={account}", f"symbol={trade.symbol}")
+        if query in ("", f"account={account}", f"symbol={trade.symbol}", f"account={account}&symbol={trade.symbol}")
     ]
     assert seen == sorted(kept, reverse=True)
     assert len(seen) > PAGE_ROWS
@@ -55,7 +55,8 @@ def parties(trade: Trade) -> list[tuple[int, int]]:
     [
         ("id=abc", "Order id must be a whole number from 0 to 9223372036854775807, not 'abc'."),
         ("id=1&symbol=BTC-USD", "An order id names one order: leave the other fields empty."),
-        ("account=1&symbol=BTC-USD", "Account and instrument cannot be combined: give one of them."),
+        ("client_order_id=a", "Different accounts can use the same client order id: give the account, too."),
+        ("id=1&client_order_id=a", "An order id names one order: leave the other fields empty."),
         ("symbol=NONE", "There is no instrument NONE."),
         ("before=-", "Before must be a whole number from 0 to 9223372036854775807, not '-'."),
     ],
@@ -127,6 +128,18 @@ def test_an_order_by_quote_quantity(operator: Client, market: Market) -> None:
 def change(market: Market, order: int, **fields: object) -> None:
     """Changes an order of the block that is not settled yet."""
     market.orders[order] = Order(**{**market.orders[order]._asdict(), **fields})
+
+
+def test_an_order_is_found_by_its_client_order_id_also_when_closed(operator: Client, market: Market) -> None:
+    first, second, other = (market.place(account, "BTC-USD", "buy", 100, 1) for account in (1, 1, 2))
+    for order in (first, second, other):
+        change(market, order, client_order_id="bot-7")
+    change(market, first, status="cancelled", remaining=0)
+    market.settle()
+    assert links(operator.get("/admin/orders/?account=1&client_order_id=bot-7"), "orders") == [second, first]
+    assert links(operator.get("/admin/orders/?account=2&client_order_id=bot-7&symbol=BTC-USD"), "orders") == [other]
+    assert "No matching orders." in words(operator.get("/admin/orders/?account=2&client_order_id=bot-8"))
+    assert "No matching orders." in words(operator.get("/admin/orders/?account=1&client_order_id=bot-7&symbol=ETH-USD"))
 
 
 def test_an_order_that_waits_shows_its_trigger(operator: Client, market: Market) -> None:
