@@ -5,11 +5,13 @@ Both are opened on first use, so that a web server can fork first.
 
 from collections.abc import Mapping
 from contextlib import closing
+from functools import cache
 from typing import Any, cast
 
 from django.utils.functional import SimpleLazyObject
 
 from back_office.pages.overview import Depth, EngineReader
+from back_office.watch import Watch
 from matching.client.connection import Connection
 from matching.commandline import engine_addresses
 from matching.commandline.own_keys import OBSERVER_KEY, network_of
@@ -28,6 +30,12 @@ def store() -> Store:
 
 def engine() -> EngineReader:
     return EngineClient()
+
+
+@cache
+def watch() -> Watch:
+    """The process's watch; it sees nothing until somebody runs it (`back_office.watch.running`)."""
+    return Watch(EngineClient())
 
 
 def _open_store() -> Store:

@@ -95,7 +95,8 @@ def _with_error_pages(view: Callable[..., HttpResponse], *, bare: bool = False) 
             log.error("site.database_unavailable", error=str(failure))
             response = _refusal(request, "The database does not answer", outages.SENTENCE, 503)
         if isinstance(response, TemplateResponse) and not bare:
-            response.context_data = {**admin.site.each_context(request), **(response.context_data or {})}
+            common = {**admin.site.each_context(request), "bar": readers.watch().raised}
+            response.context_data = {**common, **(response.context_data or {})}
         return response
 
     return page
@@ -121,7 +122,7 @@ def pages() -> list[URLPattern]:
     overview = OverviewPages(store, readers.engine(), reference)
     trades, orders = TradePages(store, reference), OrderPages(store, reference)
     blocks, accounts = BlockPages(store, reference), AccountPages(store, reference)
-    finder, alarms = JumpPages(store, reference), AlarmPages()
+    finder, alarms = JumpPages(store, reference), AlarmPages(lambda: readers.watch().raised)
     letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     views: list[tuple[str, View, str]] = [
@@ -139,6 +140,7 @@ def pages() -> list[URLPattern]:
         ("blocks/<int:number>/", page_view(blocks.block, BLOCKS, TRADES), "block"),
         ("find/", page_view(finder.jump), "jump"),
         ("alarms/", page_view(alarms.alarms, ALARMS), "alarms"),
+        ("alarms/bar/", page_view(alarms.bar, ALARMS, bare=True), "alarm_bar"),
         ("alarms/<int:number>/acknowledge/", action_view(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
         ("reconciliations/", page_view(reconciliations.runs, RECONCILIATIONS), "reconciliations"),
         ("reconciliations/<int:number>/", page_view(reconciliations.run, RECONCILIATIONS), "reconciliation"),

@@ -6,6 +6,7 @@ and Prometheus counters need one process.
 
 import logging
 import os
+from contextlib import ExitStack
 
 from django.conf import settings
 from gunicorn import glogging
@@ -17,6 +18,9 @@ from exchange_site.web.start import set_up_web
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
 set_up_web()  # here, not in the worker: gunicorn would restart a worker that exits, again and again
 
+from back_office import readers  # noqa: E402 # its models need Django's apps
+from back_office.watch import running  # noqa: E402
+
 
 class Logger(glogging.Logger):
     """Passes gunicorn's messages to the site's logging, so that all lines have the same format."""
@@ -26,9 +30,20 @@ class Logger(glogging.Logger):
         self.error_log.propagate = True
 
 
+watching = ExitStack()
+
+
 def post_worker_init(worker: object) -> None:
-    """Passes on Uvicorn's messages too: its worker gave them gunicorn's handlers, and those were removed."""
+    """Passes on Uvicorn's messages too: its worker gave them gunicorn's handlers, and those were removed.
+
+    Starts the watch over settlement and background work.
+    """
     logging.getLogger("uvicorn.error").propagate = True
+    watching.enter_context(running(readers.watch()))
+
+
+def worker_exit(server: object, worker: object) -> None:
+    watching.close()
 
 
 LimitedConnection.limits = ConnectionLimits(

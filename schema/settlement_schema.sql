@@ -197,3 +197,9 @@ CREATE INDEX "settled_trades_of_buyer" ON "settled_trades" ("buyer", "symbol", "
 --
 CREATE INDEX "settled_trades_of_seller" ON "settled_trades" ("seller", "symbol", "trade_id");
 COMMIT;
+BEGIN;
+--
+-- Create model Heartbeat
+--
+CREATE TABLE "heartbeats" ("name" varchar(16) NOT NULL PRIMARY KEY, "beats" bigint NOT NULL, "turns" bigint NOT NULL, "beat_at" datetime NOT NULL);
+COMMIT;

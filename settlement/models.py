@@ -335,3 +335,15 @@ class Alarm(models.Model):
     class Meta:
         db_table = "alarms"
         constraints = [models.UniqueConstraint(fields=["kind"], condition=Q(cleared_at=None), name="alarms_raised")]
+
+
+class Heartbeat(models.Model):
+    """How often a process has shown that it lives (`settlement.alarms.heartbeats`). In SQL for every store."""
+
+    name = models.CharField(max_length=WORD_LENGTH, primary_key=True)
+    beats = models.BigIntegerField()
+    turns = models.BigIntegerField()
+    beat_at = models.DateTimeField()  # for people: by the clock of the process
+
+    class Meta:
+        db_table = "heartbeats"

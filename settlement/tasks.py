@@ -8,7 +8,7 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from matching.core.errors import MatchingError
 from settlement import wiring
-from settlement.alarms import records
+from settlement.alarms import heartbeats, records
 from settlement.audit import reconciliation
 from settlement.errors import CannotRun, SettlementError
 from settlement.stores.base import Store, StoreError
@@ -43,6 +43,13 @@ def sweep() -> None:
     with records.logging_database_errors("sweep"):
         runs, alarms = reconciliation.delete_old_runs(), records.delete_old_alarms()
         log.info("settlement.swept", reconciliation_runs=runs, alarms=alarms)
+
+
+@shared_task
+def beat() -> None:
+    """Shows that background work runs."""
+    with records.logging_database_errors("beat"):
+        heartbeats.beat(heartbeats.BACKGROUND)
 
 
 @cache

@@ -16,7 +16,7 @@ from back_office import filters
 from back_office.filters import BadFilter
 from back_office.paging import PAGE_ROWS, Page, page_before
 from settlement.alarms import records
-from settlement.alarms.rules import Kind, Severity
+from settlement.alarms.rules import OF_SETTLEMENT, Kind, Severity
 from settlement.models import Alarm
 
 MAY_ACKNOWLEDGE = "settlement.change_alarm"
@@ -43,9 +43,11 @@ class AlarmRow:
     acknowledged_by: str
     acknowledged_at: datetime | None
     link: str
+    is_stale: bool
+    """Left by a settlement that is silent now: it may be over, and the silence may be its cause."""
 
     @classmethod
-    def of(cls, alarm: Alarm) -> "AlarmRow":
+    def of(cls, alarm: Alarm, is_stale: bool = False) -> "AlarmRow":
         return cls(
             id=alarm.id,
             title=alarm.kind.replace("_", " ").capitalize(),
@@ -57,24 +59,29 @@ class AlarmRow:
             acknowledged_by=alarm.acknowledged_by or "",
             acknowledged_at=alarm.acknowledged_at,
             link=reverse(_LINKS.get(Kind(alarm.kind), "office:overview")),
+            is_stale=is_stale,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class RaisedAlarms:
-    rows: list[AlarmRow]  # the most severe first, then the newest
+    rows: list[AlarmRow]  # the most severe first, then the newest; stale ones last
 
     @classmethod
     def read(cls) -> "RaisedAlarms":
-        return cls([AlarmRow.of(alarm) for alarm in _most_severe_first(records.raised_alarms())])
+        alarms = _most_severe_first(records.raised_alarms())
+        silent = (Kind.SETTLEMENT_SILENT, Severity.CRITICAL)
+        is_silent = any((alarm.kind, alarm.severity) == silent for alarm in alarms)
+        rows = [AlarmRow.of(alarm, is_silent and alarm.kind in OF_SETTLEMENT) for alarm in alarms]
+        return cls(sorted(rows, key=lambda row: row.is_stale))
 
     @property
     def critical(self) -> int:
-        return sum(row.severity == Severity.CRITICAL for row in self.rows)
+        return sum(row.severity == Severity.CRITICAL for row in self.rows if not row.is_stale)
 
     @property
     def warnings(self) -> int:
-        return len(self.rows) - self.critical
+        return sum(row.severity == Severity.WARNING for row in self.rows if not row.is_stale)
 
 
 def _most_severe_first(alarms: Iterable[Alarm]) -> list[Alarm]:
@@ -82,7 +89,9 @@ def _most_severe_first(alarms: Iterable[Alarm]) -> list[Alarm]:
 
 
 class AlarmPages:
-    def __init__(self, clock: Callable[[], datetime] = now) -> None:
+    def __init__(self, raised: Callable[[], RaisedAlarms], clock: Callable[[], datetime] = now) -> None:
+        """`raised`: the raised alarms, without a query."""
+        self.raised = raised
         self.clock = clock
 
     def alarms(self, request: HttpRequest) -> TemplateResponse:
@@ -95,6 +104,10 @@ class AlarmPages:
             return TemplateResponse(request, "back_office/alarms.html", context, status=400)
         context["page"] = _history(before)
         return TemplateResponse(request, "back_office/alarms.html", context)
+
+    def bar(self, request: HttpRequest) -> TemplateResponse:
+        """The bar of raised alarms that every page shows; the open page replaces its own with it."""
+        return TemplateResponse(request, "back_office/_alarm_bar.html", {"bar": self.raised()})
 
     def acknowledge(self, request: HttpRequest, number: int) -> HttpResponse:
         if records.acknowledge(number, request.user.get_username(), self.clock()):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEDULE: dict[str, dict[str, Any]] = {
+    "beat": {"task": "settlement.tasks.beat", "schedule": 10.0, "options": {"expires": 10.0}},
     "clear-expired-sessions": {"task": "exchange_site.tasks.clear_expired_sessions", "schedule": 86_400.0},
     # A run that has not started when the next one is due expires: they must not pile up while no worker runs.
     "reconcile": {"task": "settlement.tasks.reconcile", "schedule": 60.0, "options": {"expires": 55.0}},

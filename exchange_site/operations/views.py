@@ -13,6 +13,7 @@ from redis import RedisError
 from back_office import readers
 from exchange_site.operations import health
 from exchange_site.operations.broker import ask_redis
+from settlement.alarms.rules import Kind
 from settlement.alarms.worker_alarms import StoredAlarms
 from settlement.stores.base import StoreError
 
@@ -36,6 +37,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     required = {"store": health.timed(lambda: _store.ping(), StoreError), "database": health.database}
     # Trading, settlement and pages work without background tasks, so a missing broker only degrades.
     optional = {"broker": health.timed(ask_redis, RedisError)} if settings.REDIS_URL else {}
+    optional |= {"settlement": _is_alive(Kind.SETTLEMENT_SILENT), "background": _is_alive(Kind.BACKGROUND_SILENT)}
     return _answer(required, optional)
 
 
@@ -44,6 +46,11 @@ def ready(request: HttpRequest) -> HttpResponse:
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(generate_latest() + generate_latest(_alarms), content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_alive(alarm: Kind) -> health.Probe:
+    """Whether the watch of this process found no reason for that alarm when it looked last."""
+    return lambda: health.Check(readers.watch().is_fine(alarm))
 
 
 def _answer(required: dict[str, health.Probe], optional: Mapping[str, health.Probe] = {}) -> HttpResponse:

@@ -28,11 +28,15 @@ class Kind(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     SPILL = "spill"
     REPLICA_REFUSED = "replica_refused"
+    SETTLEMENT_SILENT = "settlement_silent"
+    BACKGROUND_SILENT = "background_silent"
 
 
 EVENTS = frozenset((Kind.GAP, Kind.HASH_MISMATCH, Kind.CHAIN_CONFLICT, Kind.STORE_DAMAGED, Kind.INCIDENT))
-OF_SETTLEMENT = tuple(kind for kind in Kind if kind is not Kind.RECONCILIATION)
-"""The kinds that the settlement worker raises; background work raises the other one."""
+OF_WEB = (Kind.SETTLEMENT_SILENT, Kind.BACKGROUND_SILENT)
+"""The kinds that the web raises, because nothing can report its own death."""
+OF_SETTLEMENT = tuple(kind for kind in Kind if kind not in (Kind.RECONCILIATION, *OF_WEB))
+"""The kinds that the settlement worker raises; background work raises `reconciliation`."""
 
 
 class Severity(StrEnum):
@@ -44,10 +48,15 @@ LAG_WARNING_BLOCKS = 1_000
 LAG_CRITICAL_BLOCKS = 10_000
 STORE_WARNING_S = 1.0
 """Longer than the first retries of a statement."""
-STORE_CRITICAL_S = 60.0
+STORE_CRITICAL_S = 8.0
 SILENT_WARNING_S = 5.0
-SILENT_CRITICAL_S = 30.0
-"""Longer than restarting an engine or promoting a follower takes."""
+SILENT_CRITICAL_S = 8.0
+"""An operator must see within ten seconds that engine, store or settlement is gone."""
+STUCK_WARNING_S = 10.0
+STUCK_CRITICAL_S = 120.0
+"""A step that stores or projects a block of 128 MiB takes some ten seconds."""
+BACKGROUND_SILENT_S = 45.0
+"""Four heartbeats: a reconciliation may keep the worker busy for half a minute."""
 CLOCK_WARNING_S = 10.0
 CLOCK_CRITICAL_S = 3600.0
 """Synchronized clocks differ by far less than both."""
@@ -119,6 +128,41 @@ def not_reconciled(sentence: str) -> Signal:
         Kind.RECONCILIATION,
         Severity.WARNING,
         f"Engine and store could not be compared {RUNS_FAILED} times in a row: {sentence}",
+    )
+
+
+def settlement_silent(for_s: float, engine: str) -> Signal | None:
+    """`engine`: what the engine is doing meanwhile, one sentence."""
+    if for_s <= SILENT_CRITICAL_S:
+        return None
+    return Signal(
+        Kind.SETTLEMENT_SILENT,
+        Severity.CRITICAL,
+        f"Settlement has been silent for {for_s:.0f} s: its process has ended or hangs, or it cannot write to the "
+        f"site's database. {engine} Find out why in settlement's log, and start it with: manage.py run_settlement",
+    )
+
+
+def settlement_stuck(for_s: float) -> Signal | None:
+    if for_s <= STUCK_WARNING_S:
+        return None
+    return Signal(
+        Kind.SETTLEMENT_SILENT,
+        Severity.CRITICAL if for_s > STUCK_CRITICAL_S else Severity.WARNING,
+        f"Settlement's process lives, but has been in one step for {for_s:.0f} s. A very large block takes some time; "
+        "if it does not end, look into settlement's log, and restart: manage.py run_settlement",
+    )
+
+
+def background_silent(for_s: float) -> Signal | None:
+    if for_s <= BACKGROUND_SILENT_S:
+        return None
+    return Signal(
+        Kind.BACKGROUND_SILENT,
+        Severity.WARNING,
+        f"Background work has been silent for {for_s:.0f} s, so nothing is reconciled: its worker, its schedule or its "
+        "broker (REDIS_URL) does not run. Start worker and schedule with: celery --app exchange_site.celery worker "
+        "--beat",
     )
 
 

@@ -22,7 +22,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from settlement.alarms import records, rules
+from settlement.alarms import heartbeats, records, rules
 from settlement.alarms.rules import EVENTS, OF_SETTLEMENT, Kind, Severity, Signal
 from settlement.clock import Clock
 from settlement.errors import Incident
@@ -37,7 +37,7 @@ CLEAR_AFTER_S = 5.0
 UPDATE_INTERVAL_S = 60.0
 """Interval between updates of a raised alarm in the database."""
 RETRY_S = 5.0
-"""Interval between retries of a failed write, and between checks for acknowledgements."""
+"""Interval between retries of a failed write."""
 MAX_CLOSE_S = 5.0
 """Maximum time for the last writes when settlement ends."""
 _MAX_UNWRITTEN = 64  # unwritten changes of one kind; the oldest are dropped
@@ -73,12 +73,14 @@ class Alarms(Collector):
         self._changed = threading.Event()
         self._closing = threading.Event()
         self._gaps = 0
+        self._turns = 0
         self._is_loaded = False
         self._is_unavailable = False
 
     def observe(self, status: WorkerStatus) -> None:
         """Raises and clears alarms; cheap enough for every turn of the worker. Raises no exception."""
         now_s = self._clock.monotonic()
+        self._turns += 1
         with self._lock:
             for kind, signal in rules.levels(status):
                 if signal is not None:
@@ -146,8 +148,9 @@ class Alarms(Collector):
     # In the database
 
     def write(self) -> bool:
-        """Writes changes, and reads acknowledgements. Returns False if the database is unavailable."""
+        """Writes a heartbeat and changes, and reads acknowledgements. Returns False if the database is unavailable."""
         try:
+            heartbeats.beat(heartbeats.SETTLEMENT, self._turns)
             self._load()
             for kind, changes in self._unwritten.items():
                 while changes:
@@ -198,7 +201,7 @@ class Alarms(Collector):
         try:
             while not self._closing.is_set():
                 if self.write():
-                    self._changed.wait(RETRY_S)
+                    self._changed.wait(heartbeats.BEAT_S)
                 else:
                     connections.close_all()  # in case the connection is broken
                     self._closing.wait(RETRY_S)

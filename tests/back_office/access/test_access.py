@@ -41,6 +41,8 @@ OWN_PAGES = [
 ]
 """Pages that read the site's own database and need no store."""
 PAGES += OWN_PAGES
+BAR = reverse("office:alarm_bar")
+"""In the web's memory: needs neither a store nor a database."""
 ACTIONS = {
     reverse("office:acknowledge", args=[1]): "settlement.change_alarm",
     reverse("office:reconcile"): "settlement.add_reconciliationrun",
@@ -50,7 +52,13 @@ NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter
 
 
 def test_every_url_is_listed_here() -> None:
-    assert len(PAGES) + len(ACTIONS) == len(urls.urlpatterns)
+    assert len(PAGES) + len([BAR]) + len(ACTIONS) == len(urls.urlpatterns)
+
+
+def test_the_bar_of_alarms_needs_the_permission_of_alarms(db: None) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("clerk", is_staff=True))
+    assert client.get(BAR).status_code == 403
 
 
 @pytest.mark.django_db

@@ -108,6 +108,8 @@ def test_ready_is_503_while_the_store_does_not_answer(client: Client, monkeypatc
     assert {name: check["ok"] for name, check in response.json()["checks"].items()} == {
         "store": False,
         "database": True,
+        "settlement": False,  # no watch runs here, so nothing is known
+        "background": False,
     }
     assert b"10.1.2.3" not in response.content
 

@@ -1,0 +1,164 @@
+"""Watches settlement and background work from the web: nothing can report its own death.
+
+One thread of the web process looks at the heartbeats every WATCH_S, raises and clears the alarms of `rules.OF_WEB`, and
+keeps the raised alarms in memory, so that every page shows them without a query.
+
+    heartbeats ──▶ Silence (own clock) ──▶ rules ──▶ alarm rows ──▶ `Watch.raised`, which pages and health read
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db import connections
+from django.utils.timezone import now
+
+from back_office.pages.alarms import RaisedAlarms
+from back_office.pages.overview import EngineReader
+from matching.core.errors import MatchingError
+from settlement.alarms import heartbeats, records, rules
+from settlement.alarms.heartbeats import Beat
+from settlement.alarms.rules import Kind, Signal
+
+log = structlog.get_logger(__name__)
+
+WATCH_S = 1.0
+CLOSE_S = 5.0
+
+
+@dataclass(slots=True)
+class Silence:
+    """How long a count has not changed, in seconds of the reader's own monotonic clock."""
+
+    changed_s: float
+    count: int | None = None
+
+    def see(self, count: int, now_s: float) -> None:
+        if count != self.count:
+            self.count, self.changed_s = count, now_s
+
+    def skip(self, seconds: float) -> None:
+        """Leaves out time in which the reader did not look."""
+        self.changed_s += seconds
+
+
+class Watch:
+    """`look` is called by one thread; `raised`, `is_watching` and `is_fine` by any."""
+
+    def __init__(self, engine: EngineReader, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._monotonic = monotonic
+        self._looked_s = monotonic()
+        self._beats: dict[str, Silence] = {}
+        self._turns: dict[str, Silence] = {}
+        self._signals: dict[Kind, Signal] = {}
+        self.raised: RaisedAlarms = RaisedAlarms([])
+        self.is_watching = False
+        """Whether the last look found the database."""
+
+    def look(self) -> None:
+        """One round. Without the database nothing is judged: neither can the others write their heartbeats."""
+        began_s = self._monotonic()
+        try:
+            beats = heartbeats.read()
+            now_s = self._monotonic()
+            self._see(beats, began_s, now_s)
+            self._raise_and_clear()
+            self.raised = RaisedAlarms.read()
+        except DatabaseError as error:
+            if self.is_watching:
+                log.warning("alarm.watch_failed", error=str(error))
+            self.is_watching = False
+            return
+        self.is_watching = True
+
+    def is_fine(self, kind: Kind) -> bool:
+        """Whether the last look found no reason for that alarm; False if it did not find the database."""
+        return self.is_watching and kind not in self._signals
+
+    def _silent_for_s(self, name: str) -> float | None:
+        """Seconds since the last heartbeat that was seen; None: there has never been one."""
+        found = self._beats.get(name)
+        return None if found is None else max(0.0, self._looked_s - found.changed_s)
+
+    def _see(self, beats: Mapping[str, Beat], began_s: float, now_s: float) -> None:
+        # After a pause of this process, or an outage of the database, the others get their time anew.
+        unseen_s = max(0.0, now_s - self._looked_s - 2 * WATCH_S)
+        self._looked_s = now_s
+        for name, beat in beats.items():
+            for silences, count in ((self._beats, beat.beats), (self._turns, beat.turns)):
+                silence = silences.setdefault(name, Silence(began_s, count))
+                silence.skip(unseen_s)
+                silence.see(count, now_s)
+
+    def _raise_and_clear(self) -> None:
+        for kind, signal in (
+            (Kind.SETTLEMENT_SILENT, self._of_settlement()),
+            (Kind.BACKGROUND_SILENT, self._of_background()),
+        ):
+            if signal is None:
+                self._clear(kind)
+            else:
+                self._raise(signal)
+
+    def _of_settlement(self) -> Signal | None:
+        silent_s = self._silent_for_s(heartbeats.SETTLEMENT)
+        if silent_s is None:
+            return None
+        if rules.settlement_silent(silent_s, "") is not None:
+            return rules.settlement_silent(silent_s, self._engine_sentence())
+        return rules.settlement_stuck(max(0.0, self._looked_s - self._turns[heartbeats.SETTLEMENT].changed_s))
+
+    def _of_background(self) -> Signal | None:
+        silent_s = self._silent_for_s(heartbeats.BACKGROUND)
+        return None if silent_s is None else rules.background_silent(silent_s)
+
+    def _engine_sentence(self) -> str:
+        try:
+            status = self._engine.status()
+        except MatchingError:
+            return "The engine does not answer the web either."
+        if status["halted"]:
+            return "The engine answers, but accepts no commands."
+        return "The engine answers; it halts when its ring of unconfirmed blocks is full."
+
+    def _raise(self, signal: Signal) -> None:
+        records.raise_alarm(signal, now(), now())  # every time, because its text tells the age
+        before = self._signals.get(signal.kind)
+        if before is None or before.severity != signal.severity:
+            records.log_alarm(signal)
+        self._signals[signal.kind] = signal
+
+    def _clear(self, kind: Kind) -> None:
+        """Also clears what an earlier web process left raised."""
+        if records.clear_alarm(kind, now()):
+            log.info("alarm.cleared", kind=str(kind))
+        self._signals.pop(kind, None)
+
+    def run(self, stop: threading.Event) -> None:
+        """Looks until `stop` is set."""
+        try:
+            while not stop.is_set():
+                self.look()
+                if not self.is_watching:
+                    connections.close_all()  # in case the connection is broken
+                stop.wait(WATCH_S)
+        finally:
+            connections.close_all()
+
+
+@contextmanager
+def running(watch: Watch) -> Iterator[None]:
+    """Watches in a thread."""
+    stop = threading.Event()
+    thread = threading.Thread(target=watch.run, args=(stop,), name="watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(CLOSE_S)
