@@ -20,13 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from exchange_site.operations.free_addresses import free_addresses, free_http_address
 from matching.client.client import Client, Result
+from matching.core import layout
 from matching.core.blocks import Block
 from matching.core.engine import Engine
 from matching.core.errors import MatchingError
 from matching.node.follower import re_executed
+from matching.storage.input_logs import frames
+from matching.storage.input_logs.kafka_topic import PARTITION
 from matching.workloads.btc_usd import DEFINITIONS
 from scripts.services import Kafka, Running, Server
 from tests.matching.kafka import delete_topic, is_recreated, new_topic
@@ -299,3 +303,23 @@ def asked(url: str) -> int:
         return error.code
     except OSError:
         return 0
+
+
+def test_an_engine_does_not_start_on_a_topic_of_an_earlier_record_layout(start: Start, kafka: Running) -> None:
+    topic = new_topic(kafka.address)
+    frame = bytearray(frames.encode([b"a batch of an earlier layout"]))
+    frame[6:8] = (layout.LAYOUT_VERSION - 1).to_bytes(2, "little")
+    producer = Producer({"bootstrap.servers": kafka.address})
+    producer.produce(topic.name, bytes(frame), partition=PARTITION)
+    producer.flush()
+    engine = start(
+        "run_engine",
+        INPUT_LOG="kafka",
+        KAFKA_BOOTSTRAP_SERVERS=kafka.address,
+        KAFKA_COMMAND_TOPIC=topic.name,
+    )
+    assert engine.popen.wait(60) == 1
+    engine.stop()
+    assert "Message 0 of the log has" in engine.errors[-1]
+    assert f"layout {layout.LAYOUT_VERSION - 1}" in engine.errors[-1]
+    assert "manage.py migrate_layout" in engine.errors[-1]

@@ -208,7 +208,7 @@ class Replica:
             raise LogUnusable(
                 f"Message {message.offset} of the log has format {batches.version} and layout "
                 f"{batches.layout_version}, which this program cannot read: let replicas of the version that wrote it "
-                "apply it, and settlement store their blocks, before this version is started."
+                "apply it, and settlement store their blocks; then run manage.py migrate_layout with the newer version."
             )
         return batches
 
