@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from settlement import metrics
 from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
+from settlement.stores.base.columns import ColumnTable, lists_of
 from settlement.stores.sql.errors import (
     first_line,
     is_damaged,
@@ -161,12 +162,15 @@ class Session:
             cursor.execute(statement, parameters)
 
     def write(self, table: str, statement: str | Bulk, rows: Sequence[Sequence[Any]]) -> None:
+        """Writes rows with one value for each column of the statement. Columns stay columns (`lists_of`)."""
         if not rows:
             return
         row_by_row = statement if isinstance(statement, str) else statement.row_by_row
         with self._statement(row_by_row) as cursor:
             if isinstance(statement, Bulk) and cursor.db.vendor == "postgresql":
-                cursor.execute(statement.by_column, [list(column) for column in zip(*rows, strict=True)])
+                cursor.execute(statement.by_column, list(map(list, lists_of(rows))))
+            elif isinstance(rows, ColumnTable):
+                cursor.executemany(row_by_row, zip(*rows.lists, strict=True))
             else:
                 cursor.executemany(row_by_row, rows)
         metrics.DB_INSERTS.labels(table).inc(len(rows))
