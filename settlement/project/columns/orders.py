@@ -93,10 +93,11 @@ _OCO_STOP = int(CommandKind.OCO_STOP)
 _QUOTE_QUANTITY_USED = int(Reason.QUOTE_QUANTITY_USED)
 _IS_PRICED = tuple(int(order_type in PRICED_TYPES) for order_type in OrderType)
 _IS_TRIGGER = tuple(int(order_type in TRIGGER_TYPES) for order_type in OrderType)
+_ORDER_TYPES = len(OrderType)
 _SEPARATOR = SEPARATOR[0]
 _LONGEST_NAME = MAX_CLIENT_ORDER_ID_LENGTH
 
-_FINE, _LOST, _TOO_LONG = range(3)
+_FINE, _LOST, _UNFIT = range(3)
 _compiled = compiled(Path(__file__), Path(key_index.__file__))
 
 
@@ -132,10 +133,8 @@ class ChangedOrders:
             states,
         )
         if fault != _FINE:
-            what = (
-                f"a client order id of more than {_LONGEST_NAME} characters" if fault == _TOO_LONG else "no order yet"
-            )
-            raise StoreDamaged(f"Event {batch.events['sequence'][place]} has {what}: run verify_settlement.")
+            what = "changes an order before it was placed" if fault == _LOST else "does not fit its command"
+            raise StoreDamaged(f"Event {batch.events['sequence'][place]} {what}: run verify_settlement.")
 
 
 def is_open(states: Any) -> npt.NDArray[np.bool_]:
@@ -259,7 +258,7 @@ def _fold(
         order = states[of_event[place, 0]]
         if kind == _ACCEPTED:
             if not _place(order, event, block, commands, texts):
-                return _TOO_LONG, place
+                return _UNFIT, place
             continue
         if order["order_id"] == 0:
             return _LOST, place
@@ -278,7 +277,7 @@ def _fold(
         elif kind == _TRIGGERED:
             order["status"], order["triggered_at_ns"] = _OPEN, at_ns
         elif not _replace(order, event, block, commands, texts):
-            return _TOO_LONG, place
+            return _UNFIT, place
         if unlocked[place] != 0:
             taker = states[of_event[place, 2]]
             if taker["order_id"] == 0:
@@ -310,7 +309,7 @@ def _cancel(order: Any, reason: int) -> None:
 
 @inlined
 def _replace(order: Any, event: Any, block: Any, commands: Records, texts: npt.NDArray[np.uint8]) -> bool:
-    """Whether its new client order id fits."""
+    """Whether its command is one for it: false for records that no engine makes."""
     order["price"], order["remaining"] = event["price"], event["quantity"]
     order["quantity"] = order["filled"] + event["quantity"]
     command = commands[block["commands_at"] + event["command_sequence"] - block["first_command"]]
@@ -333,9 +332,11 @@ def _replace(order: Any, event: Any, block: Any, commands: Records, texts: npt.N
 
 @inlined
 def _place(order: Any, event: Any, block: Any, commands: Records, texts: npt.NDArray[np.uint8]) -> bool:
-    """Whether its client order id fits."""
+    """Whether its command is one for it: false for records that no engine makes."""
     command = commands[block["commands_at"] + event["command_sequence"] - block["first_command"]]
     order_type, amount = command["order_type"], command["amount"]
+    if order_type >= _ORDER_TYPES:
+        return False
     is_by_quote, waits = event["flags"] & _BY_QUOTE, _IS_TRIGGER[order_type]
     order["order_id"], order["account"], order["symbol"] = event["order_id"], event["account"], event["instrument"]
     order["side"], order["order_type"], order["time_in_force"] = event["side"], order_type, command["time_in_force"]

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from matching.core import layout, migrations
 from matching.core.blocks import Block, Records
+from settlement.errors import StoreDamaged
 from settlement.stores.base import Slice
 from settlement.stores.base.columns import Integers
 
@@ -18,9 +19,9 @@ BLOCK = np.dtype(
     [
         ("number", "<i8"),
         ("timestamp_ns", "<i8"),
-        ("first_command", "<i8"),  # sequence of its first command
-        ("commands_at", "<i8"),  # index of its first command in `commands`
-        ("texts_at", "<i8"),  # index of its first character in `texts`
+        ("first_command", "<i8"),  # sequence of its first command in `commands`
+        ("commands_at", "<i8"),  # index of that command
+        ("texts_at", "<i8"),  # index in `texts` of the character at offset 0 of its strings, if it were there
         ("is_early", "u1"),  # 1: of a layout before triggers
     ]
 )
@@ -50,23 +51,26 @@ class BatchRecords(NamedTuple):
 
 
 def records_of(blocks: Sequence[Block], part: Slice) -> BatchRecords:
-    """`part` is WHOLE, or a slice of the only block."""
-    parts = [events_of(block, part) for block in blocks]
-    counts = [len(events) for events in parts]
-    texts = [np.frombuffer(block.texts, np.uint8) for block in blocks]
-    commands_at = _starts([block.command_count for block in blocks])
-    texts_at = _starts([len(one) for one in texts])
+    """`part` is WHOLE, or a slice of the only block. Of commands and texts, only those that its events need.
+
+    Raises StoreDamaged for references out of the block, which compiled loops would follow without a check.
+    """
+    events = [events_of(block, part) for block in blocks]
+    commands = [_commands_of(block, found) for block, found in zip(blocks, events, strict=True)]
+    texts = [_texts_of(block, found) for block, found in zip(blocks, commands, strict=True)]
     rows = [
-        (block.number, block.timestamp_ns, block.first_command_sequence, command, text, _is_early(block))
-        for block, command, text in zip(blocks, commands_at, texts_at, strict=True)
+        (block.number, block.timestamp_ns, first, at, texts_at - begin, _is_early(block))
+        for block, (first, _), at, (begin, _), texts_at in zip(
+            blocks, commands, _starts(commands), texts, _starts(texts), strict=True
+        )
     ]
     return BatchRecords(
-        events=np.concatenate([_in_todays_form(events) for events in parts]),
-        unlocked=np.concatenate([_unlocked(events) for events in parts]),
-        block_of=np.repeat(np.arange(len(blocks), dtype=np.int64), counts),
+        events=np.concatenate([_in_todays_form(found) for found in events]),
+        unlocked=np.concatenate([_unlocked(found) for found in events]),
+        block_of=np.repeat(np.arange(len(blocks), dtype=np.int64), [len(found) for found in events]),
         blocks=np.array(rows, BLOCK),
-        commands=np.concatenate([block.commands for block in blocks]),
-        texts=np.concatenate(texts),
+        commands=np.concatenate([found for _, found in commands]),
+        texts=np.concatenate([found for _, found in texts]),
     )
 
 
@@ -78,8 +82,37 @@ def events_of(block: Block, part: Slice) -> Records:
     return block.events[start:stop]
 
 
-def _starts(lengths: list[int]) -> list[int]:
-    return [0, *np.cumsum(lengths[:-1], dtype=np.int64).tolist()]
+def _commands_of(block: Block, events: Records) -> tuple[int, Records]:
+    """(sequence of the first one, the commands) from the first to the last one that has an event."""
+    if not len(events):
+        return block.first_command_sequence, block.commands[:0]
+    sequences = events["command_sequence"]
+    first, last = int(sequences.min()), int(sequences.max())
+    if first < block.first_command_sequence or last > block.last_command_sequence:
+        raise _unfit(block)
+    start = first - block.first_command_sequence
+    return first, block.commands[start : start + last - first + 1]
+
+
+def _texts_of(block: Block, of: tuple[int, Records]) -> tuple[int, npt.NDArray[np.uint8]]:
+    """(offset of the first character, the characters) from the first to the last one of the commands."""
+    _, commands = of
+    if not len(commands):
+        return 0, np.empty(0, np.uint8)
+    offsets = commands["text_offset"].astype(np.int64)
+    first, end = int(offsets.min()), int((offsets + commands["text_length"]).max())
+    if end > block.text_size:
+        raise _unfit(block)
+    return first, np.frombuffer(block.texts, np.uint8)[first:end]
+
+
+def _unfit(block: Block) -> StoreDamaged:
+    return StoreDamaged(f"Records of block {block.number} refer to others that it lacks: run verify_settlement.")
+
+
+def _starts(parts: Sequence[tuple[int, Any]]) -> list[int]:
+    """Where each array begins when they are put together."""
+    return [0, *np.cumsum([len(array) for _, array in parts[:-1]], dtype=np.int64).tolist()]
 
 
 def _is_early(block: Block) -> bool:
