@@ -15,7 +15,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from settlement import metrics
 from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
-from settlement.stores.base.columns import ColumnTable, lists_of
+from settlement.stores.base.columns import ColumnTable
+from settlement.stores.sql import postgres_copy
 from settlement.stores.sql.errors import (
     first_line,
     is_damaged,
@@ -25,6 +26,7 @@ from settlement.stores.sql.errors import (
     restore_sentence,
     unavailable_sentence,
 )
+from settlement.stores.sql.postgres_copy import MIN_ROWS
 from settlement.stores.sql.statements import Bulk
 from settlement.stores.timing import StatementTimes
 
@@ -167,8 +169,8 @@ class Session:
             return
         row_by_row = statement if isinstance(statement, str) else statement.row_by_row
         with self._statement(row_by_row) as cursor:
-            if isinstance(statement, Bulk) and cursor.db.vendor == "postgresql":
-                cursor.execute(statement.by_column, list(map(list, lists_of(rows))))
+            if isinstance(statement, Bulk) and len(rows) >= MIN_ROWS and cursor.db.vendor == "postgresql":
+                postgres_copy.write(cursor.db, statement, rows)
             elif isinstance(rows, ColumnTable):
                 cursor.executemany(row_by_row, zip(*rows.lists, strict=True))
             else:
@@ -188,7 +190,7 @@ class Session:
         """Translates the database's exceptions into StoreUnavailable or StoreRejected."""
         try:
             yield
-        except OverflowError as error:  # SQLite's driver, for an integer beyond 64 bits
+        except OverflowError as error:  # for an integer beyond 64 bits
             raise self._rejected(error) from error
         except DatabaseError as error:
             if not is_transient(error):
