@@ -24,8 +24,8 @@ from matching.core.blocks import Block
 from settlement import wiring
 from settlement.clock import SystemClock
 from settlement.options import Options
+from settlement.project.columns.trades import day_of
 from settlement.project.dead_letters import DeadLetters
-from settlement.project.projection import day_of
 from settlement.project.projector import Projections
 from settlement.project.trail import Trail
 from settlement.receive.chain import stored

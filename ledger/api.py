@@ -1,18 +1,20 @@
 """The ledger's public interface: other packages import from here."""
 
-from ledger.balances import ZERO_FUNDS, BalanceKey, Funds, Overdrawn, apply_legs
-from ledger.entries import MAX_LEGS, EventRow, Leg, LegKind, event_rows, legs
+from ledger.balances import FUNDS, FundsAfter, Overdrawn, apply_legs
+from ledger.compiling import compiled, inlined
+from ledger.legs import LEG_KINDS, MAX_LEGS, LegKind, Legs, UnknownInstrument, legs_of
 
 __all__ = [
+    "FUNDS",
+    "LEG_KINDS",
     "MAX_LEGS",
-    "ZERO_FUNDS",
-    "BalanceKey",
-    "EventRow",
-    "Funds",
-    "Leg",
+    "FundsAfter",
     "LegKind",
+    "Legs",
     "Overdrawn",
+    "UnknownInstrument",
     "apply_legs",
-    "event_rows",
-    "legs",
+    "compiled",
+    "inlined",
+    "legs_of",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ledger.api import MAX_LEGS, BalanceKey, Funds, apply_legs, event_rows, legs
+from ledger.api import MAX_LEGS
 from matching.client.jsonlines import dumps
 from matching.client.replay import replay
 from matching.core import layout
@@ -28,6 +28,7 @@ from matching.core.codes import (
     name_of,
 )
 from matching.core.decimals import plain
+from tests.ledger.row_by_row import BalanceKey, Funds, apply_legs, event_rows, legs
 from tests.settlement.chains import worked_example
 
 ROOT = Path(__file__).parents[1]

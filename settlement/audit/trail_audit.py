@@ -1,12 +1,12 @@
 """Compares the CSV trail with the trades of the blocks, line by line."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from matching.core.registry import Registry
 from matching.storage.disk import Disk
 from settlement.audit.differences import Findings
-from settlement.project.trail import line_of, lines_of
+from settlement.project.trail import lines_of, lines_of_trades
 from settlement.stores.base import Trade
 
 WHAT = "csv line"
@@ -27,10 +27,9 @@ class TrailAudit:
         while self._next and _id_of(self._next[1], default=first_sequence) < first_sequence:
             self._advance()
 
-    def compare(self, trades: Iterable[Trade], registry: Registry) -> None:
+    def compare(self, trades: Sequence[Trade], registry: Registry) -> None:
         """Compares the next trades, in order."""
-        for trade in trades:
-            expected = line_of(trade, registry)
+        for trade, expected in zip(trades, lines_of_trades(trades, registry), strict=True):
             self._skip_strays(trade.trade_id)
             line = self._next
             if line is not None and _id_of(line[1]) == trade.trade_id:

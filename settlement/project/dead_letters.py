@@ -165,6 +165,7 @@ def encode(projections: Sequence[Projection]) -> str:
     forms = [one._asdict() for one in projections]
     for form in forms:
         del form["before"]
+        form.update((table, list(form[table])) for table in form if table not in NO_ROWS)
     whole = len(forms) == 1 and forms[0]["slice"] == WHOLE
     return json.dumps(forms[0] if whole else forms, separators=(",", ":"), default=date.isoformat)
 

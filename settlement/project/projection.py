@@ -1,29 +1,35 @@
 """Projects blocks to rows: a pure function of the blocks and of the rows before them.
 
-    blocks ──▶ legs ──▶ ledger events with balances after, last balances
+    blocks ──▶ records, as one array of each kind
+           ──▶ legs ──▶ ledger events with balances after, last balances
            ──▶ trades, 1-minute candles, trading days
            ──▶ orders (last state)
            ──▶ definitions (assets, instruments, their statuses and changed values)
            ──▶ account settings (status, fees)
 
-Rows have absolute values, never increments, so writing a projection twice changes nothing.
+The rows are columns (`settlement.stores.base.columns`): no Python object is made for an event or a row. Rows have
+absolute values, never increments, so writing a projection twice changes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
-from ledger.api import ZERO_FUNDS, BalanceKey, EventRow, Leg, Overdrawn, apply_legs, event_rows, legs
-from matching.core.blocks import Block
-from matching.core.codes import NO_FEE, NONE_ID, AccountStatus, CommandKind, EventKind, Side, name_of
+import numpy as np
+
+from matching.core.blocks import Block, Records
+from matching.core.codes import NO_FEE, NONE_ID, AccountStatus, CommandKind, EventKind, name_of
 from matching.core.reading.instrument_updates import definition_of
 from matching.core.registry import REGISTRY_EVENTS, Registry, canonical
 from settlement.errors import StoreDamaged
-from settlement.project.order_states import SIDES, OrderFold, OrderState, orders_needed
-from settlement.project.recently_used import RecentlyUsed
+from settlement.project.columns import balances as balance_columns
+from settlement.project.columns import orders as order_columns
+from settlement.project.columns.balances import BALANCE_STATE, ChangedBalances
+from settlement.project.columns.orders import ORDER_STATE, ChangedOrders
+from settlement.project.columns.records import events_of, records_of
+from settlement.project.columns.state_cache import StateCache
+from settlement.project.columns.trades import BatchCandles, BatchTrades, CandleKey
 from settlement.stores.base import (
-    MAX_VOLUME,
-    OPEN_STATUSES,
     WHOLE,
     AccountSetting,
     Balance,
@@ -31,7 +37,6 @@ from settlement.stores.base import (
     Candle,
     Checkpoint,
     Definition,
-    LedgerEvent,
     Order,
     Projection,
     Slice,
@@ -39,12 +44,8 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
+from settlement.stores.base.columns import Integers
 
-MINUTE_NS = 60 * 10**9
-
-_TRADE = int(EventKind.TRADE)
-_BUY = int(Side.BUY)
-_new = tuple.__new__  # creates a named tuple, ten per trade, in half the time of calling its class
 _STATUS_CHANGED = int(EventKind.ACCOUNT_STATUS_CHANGED)
 _FEES_CHANGED = int(EventKind.ACCOUNT_FEES_CHANGED)
 _STATUSES = {int(status): name_of(status) for status in AccountStatus}
@@ -87,10 +88,10 @@ class Projector:
         self.registry = Registry.from_definitions((definition.kind, definition.text) for definition in definitions)
         self._tables = tables
         self._includes_before = includes_before
-        self._orders: RecentlyUsed[int, OrderState] = RecentlyUsed(kept)
-        self._balances: RecentlyUsed[BalanceKey, Balance] = RecentlyUsed(kept)
+        self._orders = StateCache(ORDER_STATE, kept)
+        self._balances = StateCache(BALANCE_STATE, kept)
         self._unfinished = 0  # the command within which the last slice ended; 0: the slice ended with its block
-        self._candles: dict[tuple[str, int], Candle] = {}
+        self._candles: dict[CandleKey, Candle] = {}
         self._day: TradingDay | None = None
         self._settings: dict[tuple[int, str, str], AccountSetting] | None = {} if kept is None else None
 
@@ -100,25 +101,29 @@ class Projector:
         Reads all rows before it changes its caches. Raises the errors of `tables`, after which it can be called again
         with the same blocks; StoreDamaged if the tables do not have the state before these blocks.
         """
-        events = [_events_of(block, part) for block in blocks]
-        definitions = [d for block, rows in zip(blocks, events, strict=True) for d in self._define(block, rows)]
-        moves = [[(row, legs(row, self.registry)) for row in rows] for rows in events]
+        definitions = [d for block in blocks for d in self._define(block, events_of(block, part))]
+        batch = records_of(blocks, part)
         before = part.after + 1 if part.after else blocks[0].first_event_sequence
-        orders = self._load_orders(orders_needed(row for rows in events for row in rows), before)
-        balances = self._load_balances({leg[:2] for rows in moves for _, found in rows for leg in found}, before)
-        trades = [t for block, rows in zip(blocks, events, strict=True) for t in _trades(block, rows, self.registry)]
-        candles = self._load_candles(trades, before)
-        rows_before = self._before(orders, balances, candles) if self._includes_before else None
-        days = self._fold_days(trades)
-        settings = self._fold_settings(row for rows in events for row in rows)
-        last_block = blocks[-1]
+        orders, balances = ChangedOrders(batch), ChangedBalances(batch, self.registry)
+        trades = BatchTrades(batch, self.registry)
+        candles = trades.minutes()
+        order_states = self._load_orders(orders, before)
+        balance_states, is_known = self._load_balances(balances, before)
+        candles_before = self._load_candles(candles, before)
+        rows_before = None
+        if self._includes_before:
+            rows_before = self._before(order_states[~orders.is_placed], balance_states[is_known], candles_before)
+        days = trades.days(self._known_day)
+        settings = self._fold_settings(batch.events)
+        self._day = days[-1] if days else self._day
+        trade_rows = trades.table()
         return Projection(
-            checkpoint=Checkpoint(last_block.number, last_block.hash, last_block.epoch),
-            trades=trades,
-            ledger_events=self._fold_ledger(blocks, moves, balances),
-            orders=self._fold_orders(blocks, events, orders, part),
-            balances=list(balances.values()),
-            candles=self._fold_candles(trades, candles),
+            checkpoint=Checkpoint(blocks[-1].number, blocks[-1].hash, blocks[-1].epoch),
+            trades=trade_rows,
+            ledger_events=self._fold_ledger(balances, balance_states),
+            orders=self._fold_orders(orders, order_states, batch.events, part),
+            balances=balance_columns.table_of(balance_states, self.registry),
+            candles=self._fold_candles(candles, candles_before),
             days=days,
             definitions=definitions,
             settings=settings,
@@ -126,18 +131,17 @@ class Projector:
             slice=part,
         )
 
-    def _before(
-        self, orders: dict[int, OrderState], balances: dict[BalanceKey, Balance], candles: dict[tuple[str, int], Candle]
-    ) -> Before:
-        return Before([order.row() for order in orders.values()], list(balances.values()), list(candles.values()))
+    def _before(self, orders: Any, balances: Any, candles: dict[CandleKey, Candle]) -> Before:
+        order_rows = order_columns.table_of(orders, self.registry)
+        return Before(order_rows, balance_columns.table_of(balances, self.registry), list(candles.values()))
 
-    def open_orders(self) -> list[Order]:
+    def open_orders(self) -> Sequence[Order]:
         """All open orders, also waiting ones, by order_id, of a projector that caches everything (`kept` is None)."""
-        return [order.row() for _, order in sorted(self._orders.values().items())]
+        return order_columns.table_of(np.sort(self._orders.records(), order="order_id"), self.registry)
 
-    def balances(self) -> list[Balance]:
+    def balances(self) -> Sequence[Balance]:
         """All balances, by (account, asset), of a projector that caches everything (`kept` is None)."""
-        return [balance for _, balance in sorted(self._balances.values().items())]
+        return sorted(balance_columns.table_of(self._balances.records(), self.registry))
 
     def settings(self) -> list[AccountSetting]:
         """All account settings, by (account, kind, symbol), of a projector that caches everything (`kept` is None)."""
@@ -162,14 +166,13 @@ class Projector:
 
     # Definitions
 
-    def _define(self, block: Block, rows: Iterable[EventRow]) -> Iterable[Definition]:
+    def _define(self, block: Block, events: Records) -> Iterable[Definition]:
         """Applies the block's definitions to the registry; repeating it changes nothing."""
-        for row in rows:
-            if row.kind in REGISTRY_EVENTS:
-                command = block.commands[row.command_sequence - block.first_command_sequence]
-                definition = Definition(row.sequence, int(command["kind"]), self._text_of(block, command))
-                self.registry.apply(definition.kind, definition.text)
-                yield definition
+        for event in events[np.isin(events["kind"], REGISTRY_EVENTS)]:
+            command = block.commands[int(event["command_sequence"]) - block.first_command_sequence]
+            definition = Definition(int(event["sequence"]), int(command["kind"]), self._text_of(block, command))
+            self.registry.apply(definition.kind, definition.text)
+            yield definition
 
     def _text_of(self, block: Block, command: Any) -> str:
         if command["kind"] == CommandKind.INSTRUMENT_UPDATE:  # has numbers only, so that the kernel can apply it
@@ -178,101 +181,95 @@ class Projector:
 
     # Account settings
 
-    def _fold_settings(self, rows: Iterable[EventRow]) -> list[AccountSetting]:
-        changed = {(setting.account, setting.kind, setting.symbol): setting for setting in self._settings_in(rows)}
+    def _fold_settings(self, events: Records) -> list[AccountSetting]:
+        changed = {(setting.account, setting.kind, setting.symbol): setting for setting in self._settings_in(events)}
         if self._settings is not None:
             self._settings |= changed
         return list(changed.values())
 
-    def _settings_in(self, rows: Iterable[EventRow]) -> Iterable[AccountSetting]:
-        for row in rows:
-            if row.kind == _STATUS_CHANGED:
-                yield AccountSetting(row.account, "status", "", _STATUSES[row.side], None, None, row.sequence)
-            elif row.kind == _FEES_CHANGED:
-                symbol = "" if row.instrument == NONE_ID else self.registry.instruments[row.instrument].symbol
-                is_removed = row.price == NO_FEE
-                yield AccountSetting(
-                    account=row.account,
-                    kind="fees",
-                    symbol=symbol,
-                    status=None,
-                    maker_fee=None if is_removed else row.price,
-                    taker_fee=None if is_removed else row.quantity,
-                    sequence=row.sequence,
-                )
+    def _settings_in(self, events: Records) -> Iterable[AccountSetting]:
+        for event in events[np.isin(events["kind"], (_STATUS_CHANGED, _FEES_CHANGED))]:
+            account, sequence = int(event["account"]), int(event["sequence"])
+            if event["kind"] == _STATUS_CHANGED:
+                yield AccountSetting(account, "status", "", _STATUSES[int(event["side"])], None, None, sequence)
+                continue
+            symbol = "" if event["instrument"] == NONE_ID else self.registry.instruments[event["instrument"]].symbol
+            is_removed = event["price"] == NO_FEE
+            yield AccountSetting(
+                account=account,
+                kind="fees",
+                symbol=symbol,
+                status=None,
+                maker_fee=None if is_removed else int(event["price"]),
+                taker_fee=None if is_removed else int(event["quantity"]),
+                sequence=sequence,
+            )
 
     # Balances and ledger events
 
-    def _load_balances(self, keys: set[BalanceKey], before: int) -> dict[BalanceKey, Balance]:
-        found = self._balances.take(keys)
-        missing = [key for key in keys if key not in found]
-        for balance in self._tables.get_balances(missing) if missing else ():
+    def _load_balances(self, changed: ChangedBalances, before: int) -> tuple[Any, Any]:
+        """The balances before the batch, zeros for new ones, and which of them exist."""
+        states, is_known = self._balances.take(changed.accounts, changed.assets)
+        missing = np.flatnonzero(~is_known)
+        keys = changed.keys(missing)
+        found = self._tables.get_balances(keys) if keys else []
+        place_of = dict(zip(keys, missing.tolist(), strict=True))
+        for balance in found:
             _refuse_newer(f"balance of account {balance.account} in {balance.asset}", balance.sequence, before)
-            found[balance.account, balance.asset] = balance
-        return found
+        places = [place_of[balance.account, balance.asset] for balance in found]
+        states[places] = balance_columns.states_of(found, self.registry)
+        is_known[places] = True
+        return states, is_known
 
-    def _fold_ledger(
-        self,
-        blocks: Sequence[Block],
-        moves: list[list[tuple[EventRow, list[Leg]]]],
-        balances: dict[BalanceKey, Balance],
-    ) -> list[LedgerEvent]:
-        """The ledger events in order; updates `balances` to the last state of each."""
-        funds = {key: (balance.available, balance.locked) for key, balance in balances.items()}
-        set_by: dict[BalanceKey, int] = {}
-        ledger_events = []
-        for block, rows in zip(blocks, moves, strict=True):
-            number, at_ns = block.number, block.timestamp_ns
-            for (sequence, *_), found in rows:
-                try:
-                    after = apply_legs(found, funds)
-                except Overdrawn as error:
-                    raise StoreDamaged(f"Event {sequence} does not fit the stored balances: {error}") from error
-                for place, (leg, left) in enumerate(zip(found, after, strict=True)):
-                    set_by[leg[:2]] = sequence
-                    ledger_events.append(_new(LedgerEvent, (sequence, place, number, at_ns, *leg, *left)))
-        for key, sequence in set_by.items():
-            balances[key] = Balance(*key, *funds.get(key, ZERO_FUNDS), sequence)
-        self._balances.put(balances)
+    def _fold_ledger(self, changed: ChangedBalances, states: Any) -> Any:
+        """The ledger events in order; updates `states` to the last state of each balance."""
+        ledger_events = changed.fold(states)
+        self._balances.put(changed.accounts, changed.assets, states)
         return ledger_events
 
     # Orders
 
-    def _load_orders(self, ids: set[int], before: int) -> dict[int, OrderState]:
-        found = self._orders.take(ids)
-        missing = [order_id for order_id in ids if order_id not in found]
-        for order in self._tables.get_orders(missing) if missing else ():
+    def _load_orders(self, changed: ChangedOrders, before: int) -> Any:
+        """The orders before the batch, zeros for those that it places."""
+        states, is_known = self._orders.take(changed.ids, _zeros(changed.ids))
+        states[changed.is_placed] = np.zeros(1, ORDER_STATE)
+        missing = np.flatnonzero(~is_known & ~changed.is_placed)
+        ids = changed.ids[missing].tolist()
+        found = self._tables.get_orders(ids) if ids else []
+        for order in found:
             _refuse_newer(f"order {order.order_id}", order.updated_sequence, before)
-            found[order.order_id] = OrderState(*order)
         if len(found) < len(ids):
-            lost = min(ids - found.keys())
+            lost = min(set(ids) - {order.order_id for order in found})
             raise StoreDamaged(f"The store does not have order {lost}, which event {before} or a later one changes.")
-        return found
+        place_of = dict(zip(ids, missing.tolist(), strict=True))
+        states[[place_of[order.order_id] for order in found]] = order_columns.states_of(found, self.registry)
+        return states
 
-    def _fold_orders(
-        self, blocks: Sequence[Block], events: list[list[EventRow]], orders: dict[int, OrderState], part: Slice
-    ) -> list[Order]:
-        symbols = [instrument.symbol for instrument in self.registry.instruments]
-        touched: set[int] = set()
-        for block, rows in zip(blocks, events, strict=True):
-            orders_of_block = OrderFold(block, symbols, orders)
-            for row in rows:
-                orders_of_block.apply(row, touched)
+    def _fold_orders(self, changed: ChangedOrders, states: Any, events: Records, part: Slice) -> Any:
+        changed.fold(states)
         # The slice may end within a command: the order which that command placed may change again, closed or not.
-        unfinished = events[-1][-1].command_sequence if part.through else 0
-        is_open = {number for number, order in orders.items() if order.status in OPEN_STATUSES}
-        kept = {number: order for number, order in orders.items() if number in is_open or number == unfinished}
-        self._orders.put(kept)
-        earlier = self._orders.take({self._unfinished} - {unfinished})
-        self._orders.forget(orders.keys() - kept.keys())
-        self._orders.forget([number for number, order in earlier.items() if order.status not in OPEN_STATUSES])
+        unfinished = int(events["command_sequence"][-1]) if part.through else 0
+        is_kept = order_columns.is_open(states) | (changed.ids == unfinished)
+        self._forget_unfinished(unfinished)
+        closed = changed.ids[~is_kept]
+        self._orders.drop(closed, _zeros(closed))
+        kept = changed.ids[is_kept]
+        self._orders.put(kept, _zeros(kept), states[is_kept])
+        return order_columns.table_of(states[np.argsort(changed.ids)], self.registry)
+
+    def _forget_unfinished(self, unfinished: int) -> None:
+        """Forgets the order that was kept although it was closed; if it is open, `put` or a read brings it back."""
+        if self._unfinished and self._unfinished != unfinished:
+            earlier = np.array([self._unfinished], np.int64)
+            states, is_known = self._orders.take(earlier, _zeros(earlier))
+            if is_known[0] and not order_columns.is_open(states)[0]:
+                self._orders.drop(earlier, _zeros(earlier))
         self._unfinished = unfinished
-        return [orders[order_id].row() for order_id in sorted(touched)]
 
     # Candles and days of trades
 
-    def _load_candles(self, trades: Sequence[Trade], before: int) -> dict[tuple[str, int], Candle]:
-        keys = {(trade.symbol, trade.timestamp_ns // MINUTE_NS * MINUTE_NS) for trade in trades}
+    def _load_candles(self, changed: BatchCandles, before: int) -> dict[CandleKey, Candle]:
+        keys = changed.keys()
         candles = {key: self._candles[key] for key in keys if key in self._candles}
         missing = [key for key in keys if key not in candles]
         for candle in self._tables.get_candles(missing) if missing else ():
@@ -280,29 +277,22 @@ class Projector:
             candles[candle.symbol, candle.minute_ns] = candle
         return candles
 
-    def _fold_candles(self, trades: Sequence[Trade], candles: dict[tuple[str, int], Candle]) -> list[Candle]:
-        for trade in trades:
-            key = (trade.symbol, trade.timestamp_ns // MINUTE_NS * MINUTE_NS)
-            candles[key] = _with_trade(candles.get(key), trade, key[1])
-        self._candles.update(candles)
-        if trades:
+    def _fold_candles(self, changed: BatchCandles, before: dict[CandleKey, Candle]) -> Sequence[Candle]:
+        candles = changed.fold(before)
+        if len(candles):
             # Block times never decrease, so candles before the newest minute are final.
-            newest = trades[-1].timestamp_ns // MINUTE_NS * MINUTE_NS
-            self._candles = {key: candle for key, candle in self._candles.items() if key[1] == newest}
-        return list(candles.values())
-
-    def _fold_days(self, trades: Sequence[Trade]) -> list[TradingDay]:
-        days: dict[date, TradingDay] = {}
-        for at_ns, trade_id in _ends_of_blocks(trades):
-            day = day_of(at_ns)
-            known = days.get(day) or self._known_day(day)
-            days[day] = TradingDay(day, known.first_trade_id if known else trade_id, trade_id)
-        for trading_day in days.values():
-            self._day = trading_day
-        return list(days.values())
+            after = self._candles | {(candle.symbol, candle.minute_ns): candle for candle in candles}
+            newest = max(minute_ns for _, minute_ns in after)
+            self._candles = {key: candle for key, candle in after.items() if key[1] == newest}
+        return candles
 
     def _known_day(self, day: date) -> TradingDay | None:
         return self._day if self._day and self._day.day == day else self._tables.trading_day(day)
+
+
+def _zeros(keys: Integers) -> Integers:
+    """The second half of keys that have one."""
+    return np.zeros(len(keys), np.int64)
 
 
 def slices_of(block: Block, max_events: int, after: int = 0) -> Iterator[Slice]:
@@ -321,71 +311,9 @@ def slices_of(block: Block, max_events: int, after: int = 0) -> Iterator[Slice]:
         after = through
 
 
-def _events_of(block: Block, part: Slice) -> list[EventRow]:
-    first = block.first_event_sequence
-    start = part.after + 1 - first if part.after else 0
-    stop = part.through + 1 - first if part.through else block.event_count
-    return event_rows(block.events[start:stop])
-
-
-def trades_of(block: Block, registry: Registry, part: Slice = WHOLE) -> list[Trade]:
+def trades_of(block: Block, registry: Registry, part: Slice = WHOLE) -> Sequence[Trade]:
     """The trades of one block, or of a slice of it; `registry` must have its instruments."""
-    return list(_trades(block, _events_of(block, part), registry))
-
-
-def _trades(block: Block, rows: Iterable[EventRow], registry: Registry) -> Iterable[Trade]:
-    for row in rows:
-        if row.kind != _TRADE:
-            continue
-        taker, maker = row.account, row.other_account
-        buyer, seller = (taker, maker) if row.side == _BUY else (maker, taker)
-        yield Trade(
-            trade_id=row.sequence,
-            block_number=block.number,
-            timestamp_ns=block.timestamp_ns,
-            symbol=registry.instruments[row.instrument].symbol,
-            price=row.price,
-            quantity=row.quantity,
-            taker_side=SIDES[row.side],
-            maker_order_id=row.other_order_id,
-            taker_order_id=row.order_id,
-            buyer=buyer,
-            seller=seller,
-            buyer_fee=row.buyer_fee,
-            seller_fee=row.seller_fee,
-            trade_number=row.trade_number or None,
-        )
-
-
-def day_of(at_ns: int) -> date:
-    """The UTC day of a time in nanoseconds."""
-    return datetime.fromtimestamp(at_ns // 10**9, UTC).date()
-
-
-def _ends_of_blocks(trades: Sequence[Trade]) -> Iterable[tuple[int, int]]:
-    """(time, id) of the first and last trade of each block, in order. All trades of a block have the same time."""
-    for place, trade in enumerate(trades):
-        is_first = place == 0 or trades[place - 1].block_number != trade.block_number
-        is_last = place == len(trades) - 1 or trades[place + 1].block_number != trade.block_number
-        if is_first or is_last:
-            yield trade.timestamp_ns, trade.trade_id
-
-
-def _with_trade(candle: Candle | None, trade: Trade, minute_ns: int) -> Candle:
-    price, quantity = trade.price, trade.quantity
-    if candle is None:
-        return Candle(trade.symbol, minute_ns, price, price, price, price, quantity, 1, trade.trade_id)
-    return Candle(
-        candle.symbol,
-        minute_ns,
-        candle.open,
-        max(candle.high, price),
-        min(candle.low, price),
-        price,
-        min(candle.volume + quantity, MAX_VOLUME),
-        candle.trade_count + 1,
-        trade.trade_id,
-    )
+    return BatchTrades(records_of([block], part), registry).table()
 
 
 def _refuse_newer(what: str, sequence: int, before: int) -> None:

@@ -18,7 +18,7 @@ from settlement.errors import StoreDamaged, TrailUnusable
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters, TablesWithDeadLetters, decode
 from settlement.project.projection import EmptyTables, Projector, slices_of, trades_of
-from settlement.project.trail import Trail, line_of
+from settlement.project.trail import Trail, lines_of_trades
 from settlement.stores.base import (
     Checkpoint,
     DeadLetter,
@@ -296,7 +296,7 @@ class Projections:
         if row and row.number > self.projected.block_number:
             return  # its instrument may not be known yet; the line is checked at the next start
         trades = trades_of(Block.decode(row.data), registry, Slice(last - 1, last)) if row else []
-        if self._trail.last_line not in [line_of(trade, registry) for trade in trades]:
+        if self._trail.last_line not in lines_of_trades(trades, registry):
             raise TrailUnusable(
                 f"The last line of settled_trades.csv is of trade {last}, but differs from that trade in the stored "
                 "blocks: the file belongs to another chain or was changed. Move it away; it is written again."

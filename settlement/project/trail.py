@@ -7,19 +7,22 @@ ahead of the checkpoint but never behind it; trades that it has are not written 
 
 import errno
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from io import TextIOWrapper
+from itertools import groupby
 from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
 
+from matching.core.decimals import Unit
 from matching.core.registry import Registry
 from matching.storage.disk import AppendFile, Disk, LocalDisk
 from settlement.errors import TrailUnusable
 from settlement.stores.base import StoreUnavailable, Trade
+from settlement.stores.base.columns import lists_of
 
 NAME = "settled_trades.csv"
 HEADER = (
@@ -28,6 +31,7 @@ HEADER = (
 )
 _FIRST_LINE = HEADER.encode() + b"\n"
 _FINISHED = re.compile(r"settled_trades-....-..-..\.csv")
+_LINE = ",".join(["{}"] * len(HEADER.split(","))).format
 _DAY_NS = 86_400 * 10**9
 _MAX_UNSYNCED_BYTES = 8 << 20
 """Upper bound for the lines of one batch, which are synced together."""
@@ -37,15 +41,44 @@ _MAX_LINE_BYTES = 1024
 
 def line_of(trade: Trade, registry: Registry) -> str:
     """The line of a trade, without its end."""
-    instrument = registry.instrument_by_symbol[trade.symbol]
-    base, quote = instrument.base, instrument.quote
-    return (
-        f"{trade.trade_id},{time_text(trade.timestamp_ns)},{trade.symbol},"
-        f"{instrument.tick.text(trade.price)},{instrument.lot.text(trade.quantity)},"
-        f"{trade.taker_side},{trade.maker_order_id},{trade.taker_order_id},{trade.buyer},{trade.seller},"
-        f"{base.unit.text(trade.buyer_fee)},{base.symbol},"
-        f"{quote.unit.text(trade.seller_fee)},{quote.symbol},{trade.block_number}"
+    (line,) = lines_of_trades([trade], registry)
+    return line
+
+
+def lines_of_trades(trades: Sequence[Trade], registry: Registry) -> list[str]:
+    """The lines of trades, without their ends. Each different number of a column becomes a text once."""
+    if not trades:
+        return []
+    (
+        ids, blocks, times_ns, symbols, prices, quantities, sides, makers, takers, buyers, sellers, buyer_fees,
+        seller_fees, _,
+    ) = lists_of(trades)  # fmt: skip
+    instruments = {symbol: registry.instrument_by_symbol[symbol] for symbol in set(symbols)}
+    columns = (
+        ids,
+        map(time_text, times_ns),
+        symbols,
+        _texts(symbols, prices, {symbol: one.tick for symbol, one in instruments.items()}),
+        _texts(symbols, quantities, {symbol: one.lot for symbol, one in instruments.items()}),
+        sides,
+        makers,
+        takers,
+        buyers,
+        sellers,
+        _texts(symbols, buyer_fees, {symbol: one.base.unit for symbol, one in instruments.items()}),
+        map({symbol: one.base.symbol for symbol, one in instruments.items()}.__getitem__, symbols),
+        _texts(symbols, seller_fees, {symbol: one.quote.unit for symbol, one in instruments.items()}),
+        map({symbol: one.quote.symbol for symbol, one in instruments.items()}.__getitem__, symbols),
+        blocks,
     )
+    return list(map(_LINE, *columns))
+
+
+def _texts(symbols: Sequence[str], counts: Sequence[int], units: Mapping[str, Unit]) -> Iterator[str]:
+    """The decimals of counts of a unit, which depends on the symbol."""
+    pairs = list(zip(symbols, counts, strict=True))
+    texts = {pair: units[pair[0]].text(pair[1]) for pair in set(pairs)}
+    return map(texts.__getitem__, pairs)
 
 
 @lru_cache(maxsize=16)  # all trades of a block have the same time
@@ -115,14 +148,14 @@ class Trail:
         except OSError as error:
             raise TrailUnusable(f"{folder / NAME} cannot be used: {error.strerror}.") from error
 
-    def append(self, trades: Iterable[Trade], registry: Registry) -> None:
+    def append(self, trades: Sequence[Trade], registry: Registry) -> None:
         """Writes the trades that the trail does not have yet, in order; they are on disk when this returns."""
         try:
             if not self._is_intact:
                 self._file.close()
                 self._begin()
                 self._file.sync()
-            if self._write([trade for trade in trades if trade.trade_id > self.last_trade_id], registry):
+            if self._write(self._missing_of(trades), registry):
                 self._file.sync()
         except OSError as error:
             self._is_intact = False
@@ -144,21 +177,26 @@ class Trail:
         self._disk.sync_folder(self._folder)
         self._is_intact = True
 
-    def _write(self, trades: list[Trade], registry: Registry) -> bool:
+    def _missing_of(self, trades: Sequence[Trade]) -> Sequence[Trade]:
+        if not trades or trades[0].trade_id > self.last_trade_id:
+            return trades
+        return [trade for trade in trades if trade.trade_id > self.last_trade_id]
+
+    def _write(self, trades: Sequence[Trade], registry: Registry) -> bool:
+        if not trades:
+            return False
+        ids, _, times_ns, *_ = lists_of(trades)
+        lines = lines_of_trades(trades, registry)
         start = 0
-        while start < len(trades):
-            day = trades[start].timestamp_ns // _DAY_NS
-            end = start
-            while end < len(trades) and trades[end].timestamp_ns // _DAY_NS == day:
-                end += 1
+        for day, same_day in groupby(at_ns // _DAY_NS for at_ns in times_ns):
+            end = start + sum(1 for _ in same_day)
             if self._day is not None and day != self._day:
                 self._rotate()
             self._day = day
-            lines = [line_of(trade, registry) for trade in trades[start:end]]
-            self._file.write(("\n".join(lines) + "\n").encode())
-            self.last_trade_id, self.last_line = trades[end - 1].trade_id, lines[-1]
+            self._file.write(("\n".join(lines[start:end]) + "\n").encode())
+            self.last_trade_id, self.last_line = ids[end - 1], lines[end - 1]
             start = end
-        return bool(trades)
+        return True
 
     def _rotate(self) -> None:
         """Renames the file of the finished day. After a crash in between there is no current file, as at the start."""

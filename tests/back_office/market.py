@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import xxhash
 
-from ledger.api import EventRow, Funds, apply_legs, legs
 from matching.core.codes import CommandKind, EventKind, Side
 from matching.core.registry import Registry, canonical
 from matching.workloads.btc_usd import BTC, BTC_USD, USD, instrument
@@ -25,6 +24,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
+from tests.ledger.row_by_row import EventRow, Funds, apply_legs, legs
 
 MINUTE_NS = 60_000_000_000
 

@@ -14,8 +14,8 @@ from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapsh
 from settlement import worker
 from settlement.durable.spill import Spill
 from settlement.options import Options
+from settlement.project.columns.trades import day_of
 from settlement.project.dead_letters import DeadLetters
-from settlement.project.projection import day_of
 from settlement.project.trail import Trail
 from settlement.receive.chain import Refuse, never_refuse
 from settlement.stores.base import Store

@@ -10,8 +10,8 @@ from matching.workloads.btc_usd import DEFINITIONS
 from settlement import metrics
 from settlement.alarms import rules
 from settlement.audit import verify
+from settlement.project.columns.trades import MINUTE_NS, day_of
 from settlement.project.dead_letters import DeadLetters
-from settlement.project.projection import MINUTE_NS, day_of
 from settlement.stores.base import Store
 from settlement.worker_status import WorkerStatus
 from tests.settlement.chains import Chain, deposit, order

@@ -15,6 +15,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from settlement import metrics
 from settlement.stores.base import StoreMisconfigured, StoreRejected, StoreUnavailable, StoreUninitialized
+from settlement.stores.base.columns import ColumnTable
+from settlement.stores.sql import postgres_copy
 from settlement.stores.sql.errors import (
     first_line,
     is_damaged,
@@ -24,6 +26,7 @@ from settlement.stores.sql.errors import (
     restore_sentence,
     unavailable_sentence,
 )
+from settlement.stores.sql.postgres_copy import MIN_ROWS
 from settlement.stores.sql.statements import Bulk
 from settlement.stores.timing import StatementTimes
 
@@ -161,12 +164,15 @@ class Session:
             cursor.execute(statement, parameters)
 
     def write(self, table: str, statement: str | Bulk, rows: Sequence[Sequence[Any]]) -> None:
+        """Writes rows with one value for each column of the statement. Columns stay columns (`lists_of`)."""
         if not rows:
             return
         row_by_row = statement if isinstance(statement, str) else statement.row_by_row
         with self._statement(row_by_row) as cursor:
-            if isinstance(statement, Bulk) and cursor.db.vendor == "postgresql":
-                cursor.execute(statement.by_column, [list(column) for column in zip(*rows, strict=True)])
+            if isinstance(statement, Bulk) and len(rows) >= MIN_ROWS and cursor.db.vendor == "postgresql":
+                postgres_copy.write(cursor.db, statement, rows)
+            elif isinstance(rows, ColumnTable):
+                cursor.executemany(row_by_row, zip(*rows.lists, strict=True))
             else:
                 cursor.executemany(row_by_row, rows)
         metrics.DB_INSERTS.labels(table).inc(len(rows))
@@ -184,7 +190,7 @@ class Session:
         """Translates the database's exceptions into StoreUnavailable or StoreRejected."""
         try:
             yield
-        except OverflowError as error:  # SQLite's driver, for an integer beyond 64 bits
+        except OverflowError as error:  # for an integer beyond 64 bits
             raise self._rejected(error) from error
         except DatabaseError as error:
             if not is_transient(error):

@@ -44,6 +44,7 @@ from settlement.stores.continuity import (
     refuse_skip,
 )
 from settlement.stores.sql import statements as sql
+from settlement.stores.sql.entries import entries_of
 from settlement.stores.sql.layout import missing
 from settlement.stores.sql.lookups import SqlLookups, first_or_none, is_int64, upper_bound
 from settlement.stores.sql.session import Row, Session
@@ -237,7 +238,7 @@ class SqlStore(SqlLookups, SingleInserts):
         write("definitions", sql.PUT_DEFINITION, projection.definitions)
         write("settled_trades", sql.PUT_TRADE, projection.trades)
         write("orders", sql.PUT_ORDER, projection.orders)
-        write("ledger_events", sql.PUT_LEDGER_EVENT, projection.ledger_events)
+        write("ledger_events", sql.PUT_LEDGER_EVENT, entries_of(projection.ledger_events))
         write("balances", sql.PUT_BALANCE, projection.balances)
         write("account_settings", sql.PUT_ACCOUNT_SETTING, projection.settings)
         write("candles", sql.PUT_CANDLE, projection.candles)

@@ -9,13 +9,14 @@ from matching.core.decimals import INT64_MAX
 from matching.core.engine import Engine
 from settlement.audit import verify
 from settlement.options import Options
-from settlement.project import dead_letters, projection, rebuilding
+from settlement.project import dead_letters, projector, rebuilding
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.stores.base import MAX_VOLUME, Candle, Store
 from tests.settlement.chains import Chain, deposit
 from tests.settlement.conftest import Settle, tables
 from tests.settlement.fakes import FakeClock, feed_of
+from tests.settlement.row_by_row import projection as row_by_row
 from tests.settlement.rows import candle
 from tests.settlement.rows import projection as rows_of
 
@@ -71,6 +72,13 @@ def candles_of(store: Store) -> list[Candle]:
     return store.candles("AAA-USD", 10)
 
 
+def unbound_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settlement as in a version that did not bound volumes: it projected row by row."""
+    monkeypatch.setattr(projector, "Projector", row_by_row.RowProjector)
+    for module in (row_by_row, dead_letters):
+        monkeypatch.setattr(module, "MAX_VOLUME", UNBOUNDED)
+
+
 def told(store: Store) -> list[tuple[int, int]]:
     """(volume, trades) of each minute."""
     return [(candle.volume, candle.trade_count) for candle in candles_of(store)]
@@ -107,8 +115,7 @@ def refused(
     settle(store, feed_of(clock, BLOCKS))
     undisturbed = tables(store)
     store.drop_projections()
-    for module in (projection, dead_letters):
-        monkeypatch.setattr(module, "MAX_VOLUME", UNBOUNDED)
+    unbound_volumes(monkeypatch)
     settle(store, feed_of(clock, []), until_block=len(BLOCKS))
     monkeypatch.undo()
     assert [letter.block_number for letter in store.dead_letters()] == [PASSES, PASSES + 1]
@@ -140,8 +147,7 @@ def test_a_block_in_the_minute_of_an_unresolved_letter_is_stored(
     store: Store, settle: Settle, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its candle goes on from the letter's, which holds a number that no store takes."""
-    for module in (projection, dead_letters):
-        monkeypatch.setattr(module, "MAX_VOLUME", UNBOUNDED)
+    unbound_volumes(monkeypatch)
     settle(store, feed_of(clock, BLOCKS), until_block=PASSES)
     monkeypatch.undo()
     settle(store, feed_of(clock, BLOCKS[PASSES:]))

@@ -15,7 +15,7 @@ import pytest
 from django.core.management import call_command
 
 from settlement import lookups, wiring
-from settlement.project.projection import day_of
+from settlement.project.columns.trades import day_of
 from settlement.stores.base import Store
 from settlement.stores.sql.store import SqlStore
 from tests.reference.streams import FAR_ACCOUNT, random_commands

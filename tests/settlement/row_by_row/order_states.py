@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ledger.api import EventRow
 from matching.core import migrations
 from matching.core.blocks import Block
 from matching.core.codes import (
@@ -22,6 +21,7 @@ from matching.core.codes import (
 )
 from matching.core.layout import COMMAND
 from settlement.stores.base import Order
+from tests.ledger.row_by_row import EventRow
 
 SIDES = tuple(name_of(side) for side in Side)
 _ORDER_TYPES = tuple(name_of(order_type) for order_type in OrderType)

@@ -1,28 +1,14 @@
-"""Ledger legs: the balance changes of an event, from the event and its instrument alone (docs/semantics.md, section 6).
+"""Ledger legs and balances, computed event by event in plain Python: the slow reference of `ledger`."""
 
-The legs of an event are numbered from 0 in the order in which `legs` returns them; a leg that changes nothing is left
-out and gets no number. The order is part of the stored format, because a ledger entry's key contains the leg number:
+from collections.abc import Iterable, MutableMapping
+from typing import NamedTuple
 
-    deposited        deposit
-    withdrawn        withdrawal
-    order_accepted   lock
-    order_replaced   lock, or unlock if the new order needs less
-    order_triggered  lock or unlock, if the triggered order needs more or less than it held
-    order_cancelled  unlock
-    trade            buyer: trade_debit and release (quote), trade_credit and fee (base);
-                     seller: trade_debit (base), trade_credit and fee (quote); house: fee (base), fee (quote)
-    last, in blocks of record layouts 1 and 2, on the event that ends an order by quote_quantity with funds left: unlock
-"""
-
-from typing import Literal, NamedTuple
-
+from ledger.api import LegKind
 from matching.core import migrations
 from matching.core.blocks import Records
 from matching.core.codes import HOUSE_ACCOUNT, EventKind, Side
 from matching.core.layout import EVENT
 from matching.core.registry import Registry
-
-LegKind = Literal["deposit", "withdrawal", "lock", "unlock", "trade_debit", "trade_credit", "release", "fee"]
 
 
 class EventRow(NamedTuple):
@@ -63,9 +49,6 @@ def event_rows(records: Records) -> list[EventRow]:
         return [_new(EventRow, (*fields, 0, unlocked)) for *fields, unlocked in records.tolist()]
     return [_new(EventRow, (*fields, 0)) for fields in records.tolist()]
 
-
-MAX_LEGS = 10
-"""Upper bound for one event: nine legs of a trade, and in early layouts the unlock of what an order left over."""
 
 # Plain integers: comparing with an IntEnum member costs several times as much, and this runs for every event.
 _TRADE = int(EventKind.TRADE)
@@ -145,3 +128,40 @@ def _transfer(event: EventRow, registry: Registry) -> list[Leg]:
     if event.kind == _DEPOSITED:
         return [Leg(event.account, asset, "deposit", event.amount, 0)]
     return [Leg(event.account, asset, "withdrawal", -event.amount, 0)]
+
+
+BalanceKey = tuple[int, str]
+"""(account, asset symbol)"""
+
+
+class Overdrawn(Exception):
+    """A leg would make a balance negative: the balance given is not the one from before the leg's event."""
+
+
+Funds = tuple[int, int]
+"""(available, locked): an account's balance of one asset, in the asset's smallest unit.
+
+A plain tuple, because one is created per leg and a named tuple takes three times as long to create.
+"""
+
+ZERO_FUNDS: Funds = (0, 0)
+
+
+def apply_legs(legs: Iterable[Leg], balances: MutableMapping[BalanceKey, Funds]) -> list[Funds]:
+    """Applies legs to `balances` in order; returns the balance after each leg. A missing key is a zero balance.
+
+    Raises Overdrawn; the legs before the faulty one have been applied by then.
+    """
+    after = []
+    for account, asset, kind, delta_available, delta_locked in legs:
+        available, locked = balances.get((account, asset), ZERO_FUNDS)
+        available += delta_available
+        locked += delta_locked
+        if available < 0 or locked < 0:
+            raise Overdrawn(
+                f"A {kind} of ({delta_available}, {delta_locked}) leaves account {account} with {available} {asset} "
+                f"available and {locked} locked."
+            )
+        funds = balances[account, asset] = (available, locked)
+        after.append(funds)
+    return after
