@@ -3,7 +3,7 @@
 Clients match on codes and on texts, so the texts here are exactly those of its public documentation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -73,3 +73,33 @@ def invalid_symbol() -> ApiError:
 
 def invalid(name: str) -> ApiError:
     return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def no_endpoint() -> ApiError:
+    return ApiError(-1000, "There is no such endpoint.", status=404)
+
+
+def wrong_method(methods: Iterable[str]) -> ApiError:
+    allowed = ", ".join(sorted(methods))
+    return ApiError(-1000, f"This endpoint takes {allowed} only.", status=405, headers={"Allow": allowed})
+
+
+def disconnected() -> ApiError:
+    return ApiError(-1001, "Internal error; unable to process your request. Please try again.", status=503)
+
+
+def unknown_outcome() -> ApiError:
+    return ApiError(
+        -1007,
+        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+        status=504,
+    )
+
+
+def unavailable() -> ApiError:
+    """Nothing was executed."""
+    return ApiError(
+        -1008,
+        "Server is currently overloaded with other requests. Please try again in a few minutes.",
+        status=503,
+    )

@@ -14,7 +14,7 @@ from gateway.rest import errors
 INTEGER = r"^[0-9]{1,20}$"
 DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 NAME = r"^[a-zA-Z0-9-_]{1,36}$"
-SYMBOL = r"^[A-Z0-9-_.]{1,20}$"
+SYMBOL = r"^[A-Z0-9-_.]{1,64}$"
 
 _MAX_INTEGER = (1 << 63) - 1
 _BOOLEANS = {"true": True, "false": False}
@@ -44,7 +44,7 @@ class Parameters:
             return None
         if not value:
             raise errors.empty(name)
-        if legal is not None and re.search(legal, value, re.ASCII) is None:
+        if legal is not None and re.fullmatch(legal, value, re.ASCII) is None:
             raise errors.illegal_characters(name, legal)
         return value
 
@@ -100,8 +100,8 @@ class Parameters:
         except (ValueError, RecursionError):
             listed = None
         if not isinstance(listed, list) or not listed:
-            raise errors.illegal_characters(name, r'^\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\]$')
+            raise errors.illegal_characters(name, r'^\["[A-Z0-9-_.]{1,64}"(,"[A-Z0-9-_.]{1,64}"){0,}\]$')
         for one in listed:
-            if not isinstance(one, str) or re.search(legal, one, re.ASCII) is None:
+            if not isinstance(one, str) or re.fullmatch(legal, one, re.ASCII) is None:
                 raise errors.illegal_characters(name, legal)
         return listed

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gateway.keys.key import ApiKey
+from gateway.rest import timing
 from gateway.rest.parameters import Parameters
 
 
@@ -37,21 +38,24 @@ class TimeUnit(Enum):
 class Request:
     """One request. `parameters` are without the signature.
 
-    `signed_bytes` are the bytes that the client has signed. `key` is None if the endpoint needs none. `address` is the
-    client's IP address.
+    `key` is None if the endpoint needs none. `address` is the client's IP address. `expires_at_us` is the last
+    microsecond (since 1970 UTC) at which a signed request counts.
     """
 
-    method: str
-    path: str
     parameters: Parameters
-    signed_bytes: bytes
-    key: ApiKey | None
     address: str
-    time_unit: TimeUnit
+    time_unit: TimeUnit = TimeUnit.MILLISECOND
+    key: ApiKey | None = None
+    expires_at_us: int | None = None
 
     def time(self, time_ns: int) -> int:
         """A time (ns since 1970 UTC) in the unit that the client wants."""
         return time_ns // self.time_unit.value
+
+    def check_time(self, now_us: int) -> None:
+        """Raises ApiError if the request does not count any more: to be called before the engine is asked."""
+        if self.expires_at_us is not None:
+            timing.check(self.expires_at_us, now_us)
 
     @property
     def account(self) -> int:
