@@ -169,14 +169,14 @@ class ReadModel(MarketQueries, AccountQueries, Protocol):
     def check_ready(self) -> None:
         """Raises Unready while the model is not there yet or behind the engine by more than a second."""
 
-    async def wait_for(self, sequence: int, *, timeout_s: float = 1.0) -> None:
-        """Returns when the event `sequence` has been applied, at once if it has been. Raises Unready after the time."""
-
     async def wait_for_block(self, number: int, *, timeout_s: float = 1.0) -> None:
-        """The same for a block, whose number an engine's answer names."""
+        """Returns when this block has been applied, at once if it has been. Raises Unready after the time.
+
+        An engine's answer names the block of each command.
+        """
 
     def watch(self, account: int, on_command: Callable[[AccountCommand], None]) -> Callable[[], None]:
         """Calls `on_command` for each later command that changes this account. Returns the function that ends it.
 
-        It is called after the command's whole block has been applied, before any `wait_for` returns.
+        It is called after the command's whole block has been applied, before any `wait_for_block` returns.
         """

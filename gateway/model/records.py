@@ -34,10 +34,11 @@ class Trade(NamedTuple):
     taker_side: Side
     maker_order_id: int
     taker_order_id: int
+    command_sequence: int
 
 
 class AggregateTrade(NamedTuple):
-    """Consecutive trades of one taker at one price."""
+    """Consecutive trades of one command and taker at one price."""
 
     id: int  # the first trade's number: rises, with gaps
     price: int
@@ -113,6 +114,10 @@ class OrderStatus(Enum):
     FILLED = "filled"
     CANCELLED = "cancelled"  # with `reason`
 
+    @property
+    def is_open(self) -> bool:
+        return self in (OrderStatus.OPEN, OrderStatus.WAITING)
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -134,7 +139,7 @@ class Order:
     visible_quantity: int | None  # lots, of an iceberg
     order_list_id: int | None  # of a one-cancels-other: the order_id of its limit leg
     filled: int  # lots
-    filled_quote: int  # quote units: the sum of price × quantity of its trades
+    filled_quote: int  # quote units, the sum over its trades; -1: not known, as it began to trade before the model
     status: OrderStatus
     reason: Reason  # of a cancellation, NONE otherwise
     met_order_id: int | None  # with reason SELF_TRADE: the other order
@@ -146,11 +151,10 @@ class Order:
 
     @property
     def is_open(self) -> bool:
-        return self.status in (OrderStatus.OPEN, OrderStatus.WAITING)
+        return self.status.is_open
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """One account's side of one trade. The fee is in the asset that the account receives: base if it buys."""
 
     trade_number: int  # the API's trade id
