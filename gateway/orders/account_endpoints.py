@@ -6,6 +6,13 @@ from gateway.rest.route import Request, Response, Route, Security
 from matching.core.codes import AccountStatus
 
 _NO_RATE = "0.00000000"
+NO_DISCOUNT = {
+    "enabledForAccount": False,
+    "enabledForSymbol": False,
+    "discountAsset": "",
+    "discount": _NO_RATE,
+}
+"""Nobody pays less by paying in another asset."""
 _PPM_DECIMALS = 6
 _PPM_PER_BASIS_POINT = 100
 
@@ -19,6 +26,8 @@ class AccountEndpoints:
         return [
             Route("GET", "/api/v3/account", self.account, 20, Security.READ, frozenset({"omitZeroBalances"})),
             Route("GET", "/api/v3/account/commission", self.commission, 20, Security.READ, symbol),
+            Route("GET", "/api/v3/rateLimit/order", self.order_counts, 40, Security.READ),
+            Route("GET", "/api/v3/myFilters", self.filters, 40, Security.READ, symbol),
         ]
 
     async def account(self, request: Request) -> Response:
@@ -33,7 +42,7 @@ class AccountEndpoints:
                 "takerCommission": taker // _PPM_PER_BASIS_POINT,
                 "buyerCommission": 0,
                 "sellerCommission": 0,
-                "commissionRates": _rates(maker, taker),
+                "commissionRates": rates(maker, taker),
                 "canTrade": status is AccountStatus.ACTIVE,
                 "canWithdraw": status is not AccountStatus.FROZEN,
                 "canDeposit": True,
@@ -63,17 +72,31 @@ class AccountEndpoints:
         return Response(
             {
                 "symbol": instrument.symbol,
-                "standardCommission": _rates(fees.maker, fees.taker),
-                "specialCommission": _rates(0, 0),
-                "taxCommission": _rates(0, 0),
-                "discount": {
-                    "enabledForAccount": False,
-                    "enabledForSymbol": False,
-                    "discountAsset": "",
-                    "discount": _NO_RATE,
-                },
+                "standardCommission": rates(fees.maker, fees.taker),
+                "specialCommission": rates(0, 0),
+                "taxCommission": rates(0, 0),
+                "discount": NO_DISCOUNT,
             }
         )
+
+    async def order_counts(self, request: Request) -> Response:
+        return Response(
+            [
+                {
+                    "rateLimitType": "ORDERS",
+                    "interval": interval.name,
+                    "intervalNum": interval.number,
+                    "limit": limit,
+                    "count": count,
+                }
+                for interval, limit, count in self._desk.limits.counts(request.account)
+            ]
+        )
+
+    async def filters(self, request: Request) -> Response:
+        """Only what depends on the account; the instrument's filters are in exchangeInfo."""
+        self._desk.instrument(request.parameters)
+        return Response({"exchangeFilters": [], "symbolFilters": [], "assetFilters": []})
 
     def _highest_fees(self, account: int) -> tuple[int, int]:
         """An account has fees by instrument; where one number is asked for, it is the highest of them."""
@@ -81,11 +104,7 @@ class AccountEndpoints:
         return max((one.maker for one in fees), default=0), max((one.taker for one in fees), default=0)
 
 
-def _rates(maker: int, taker: int) -> dict[str, str]:
-    """Rates in parts per million as fractions."""
-    return {
-        "maker": fixed(maker, 1, _PPM_DECIMALS),
-        "taker": fixed(taker, 1, _PPM_DECIMALS),
-        "buyer": _NO_RATE,
-        "seller": _NO_RATE,
-    }
+def rates(maker: int, taker: int, *, with_sides: bool = True) -> dict[str, str]:
+    """Rates in parts per million as fractions. No rate depends on the side."""
+    document = {"maker": fixed(maker, 1, _PPM_DECIMALS), "taker": fixed(taker, 1, _PPM_DECIMALS)}
+    return {**document, "buyer": _NO_RATE, "seller": _NO_RATE} if with_sides else document

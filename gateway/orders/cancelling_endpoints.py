@@ -1,12 +1,14 @@
 """The endpoints that cancel orders."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway import names
 from gateway.model.instruments import Instrument
-from gateway.model.records import Order
+from gateway.model.records import Order, OrderList
 from gateway.orders import forms, placing
 from gateway.orders.desk import Desk
+from gateway.orders.entry import Outcome
 from gateway.rest import errors
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import NAME, Parameters
@@ -54,11 +56,7 @@ class CancellingEndpoints:
         (outcome,) = await self._desk.submit(request, [command(account, instrument, named, cancel_name)])
         if outcome.refused is not None:
             raise names.refusal(outcome.refused, names.CANCEL)
-        order_id = next(event.order_id for event in outcome.events if event.kind == EventKind.ORDER_CANCELLED)
-        order = await self._desk.model.order(account, instrument.id, order_id=order_id)
-        if order is None:
-            raise errors.unavailable()
-        return Response(forms.cancelled(order, instrument, cancel_name, request.time))
+        return Response(await cancelled_document(self._desk, request, instrument, outcome, cancel_name))
 
     async def cancel_all(self, request: Request) -> Response:
         account, instrument = request.account, self._desk.instrument(request.parameters)
@@ -72,11 +70,53 @@ class CancellingEndpoints:
         ]
         if not cancelled:
             raise names.refusal(Reason.UNKNOWN_ORDER, names.CANCEL)
-        cancel_name = placing.generated_name()
-        found = [await self._desk.model.order(account, instrument.id, order_id=one) for one in cancelled]
-        return Response(
-            [forms.cancelled(order, instrument, cancel_name, request.time) for order in found if order is not None]
-        )
+        cancel_name, model = placing.generated_name(), self._desk.model
+        found = [await model.order(account, instrument.id, order_id=one) for one in cancelled]
+        return Response(await self._all_documents(request, instrument, cancel_name, [one for one in found if one]))
+
+    async def _all_documents(
+        self, request: Request, instrument: Instrument, cancel_name: str, orders: Sequence[Order]
+    ) -> list[dict[str, object]]:
+        """Lists come after the orders that are in none."""
+        documents = [
+            forms.cancelled(order, instrument, cancel_name, request.time)
+            for order in orders
+            if order.order_list_id is None
+        ]
+        for list_id in dict.fromkeys(order.order_list_id for order in orders if order.order_list_id is not None):
+            found = await self._desk.model.order_list(request.account, order_list_id=list_id)
+            if found is not None:
+                documents.append(await list_document(self._desk, request, found, instrument, cancel_name))
+        return documents
+
+
+async def cancelled_document(
+    desk: Desk, request: Request, instrument: Instrument, outcome: Outcome, cancel_name: str
+) -> dict[str, object]:
+    """The answer to a cancel that was done. Of a list it names the order that was cancelled; the other leg is, too.
+
+    Raises ApiError if the model does not have it, so that the client asks again.
+    """
+    order_id = next(
+        event.order_id
+        for event in outcome.events
+        if event.kind == EventKind.ORDER_CANCELLED and event.reason == Reason.USER
+    )
+    order = await desk.model.order(request.account, instrument.id, order_id=order_id)
+    if order is None:
+        raise errors.unknown_outcome()
+    return forms.cancelled(order, instrument, cancel_name, request.time)
+
+
+async def list_document(
+    desk: Desk, request: Request, found: OrderList, instrument: Instrument, cancel_name: str
+) -> dict[str, object]:
+    """A list that was cancelled, with the reports of its orders."""
+    legs = [await desk.told(leg) for leg in found.orders]
+    document = forms.order_list(found, instrument, request.time)
+    document["transactionTime"] = request.time(max(leg.updated_at_ns for leg in legs))
+    document["orderReports"] = [forms.cancelled(leg, instrument, cancel_name, request.time) for leg in legs]
+    return document
 
 
 def command(account: int, instrument: Instrument, named: NamedOrder, cancel_name: str) -> Encoded:

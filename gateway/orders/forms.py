@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from gateway import names
 from gateway.model.instruments import Instrument
-from gateway.model.records import Fill, Order, OrderList
+from gateway.model.records import Amendment, Fill, Order, OrderList
 from gateway.orders.placing import ResponseType
 
 Time = Callable[[int], int]
@@ -50,6 +50,29 @@ def cancelled(order: Order, instrument: Instrument, cancel_name: str, time: Time
     }
 
 
+def amended(found: Order, instrument: Instrument, earlier_name: str, time: Time) -> dict[str, object]:
+    """The order in the answer to an amendment."""
+    return {
+        "symbol": instrument.symbol,
+        "orderId": found.order_id,
+        "orderListId": list_id(found),
+        "origClientOrderId": earlier_name,
+        "clientOrderId": found.client_order_id,
+        "price": instrument.price_text(found.price or 0),
+        "qty": instrument.quantity_text(original_quantity(found)),
+        "executedQty": instrument.quantity_text(found.filled),
+        "preventedQty": instrument.quantity_text(found.prevented_quantity),
+        "quoteOrderQty": instrument.quote_text(0),
+        "cumulativeQuoteQty": instrument.quote_text(found.filled_quote),
+        "status": names.status(found),
+        "timeInForce": names.time_in_force(found),
+        "type": names.order_type(found),
+        "side": found.side.name,
+        "workingTime": working_time(found, time),
+        "selfTradePreventionMode": found.self_trade_prevention.name,
+    }
+
+
 def order(found: Order, instrument: Instrument, time: Time) -> dict[str, object]:
     """The answer to a query."""
     values = _values(found, instrument)
@@ -86,6 +109,37 @@ def fill(found: Fill, instrument: Instrument, time: Time) -> dict[str, object]:
         "isBuyer": not found.side,
         "isMaker": found.is_maker,
         "isBestMatch": True,
+    }
+
+
+def amendment(found: Amendment, instrument: Instrument, time: Time) -> dict[str, object]:
+    """A row of order/amendments."""
+    return {
+        "symbol": instrument.symbol,
+        "orderId": found.order_id,
+        "executionId": found.sequence,
+        "origQty": instrument.quantity_text(found.old_quantity),
+        "newQty": instrument.quantity_text(found.new_quantity),
+        "time": time(found.time_ns),
+    }
+
+
+def prevented_match(found: Order, met: Order | None, instrument: Instrument, time: Time) -> dict[str, object]:
+    """An order that self-trade prevention cancelled when it met `met`. The later order is the taker."""
+    met_id = found.met_order_id or 0
+    is_taker = found.order_id > met_id
+    maker, taker = (met, found) if is_taker else (found, met)
+    return {
+        "symbol": instrument.symbol,
+        "preventedMatchId": found.updated_sequence,
+        "takerOrderId": found.order_id if is_taker else met_id,
+        "makerSymbol": instrument.symbol,
+        "makerOrderId": met_id if is_taker else found.order_id,
+        "tradeGroupId": NO_LIST,
+        "selfTradePreventionMode": (taker or found).self_trade_prevention.name,
+        "price": instrument.price_text((maker and maker.price) or 0),
+        f"{'taker' if is_taker else 'maker'}PreventedQuantity": instrument.quantity_text(found.prevented_quantity),
+        "transactTime": time(found.updated_at_ns),
     }
 
 

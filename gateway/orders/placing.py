@@ -60,6 +60,7 @@ PARAMETERS = frozenset(
 
 _ALPHABET = string.ascii_letters + string.digits
 _GENERATED_LENGTH = 22
+_ANSWERED_IN_FULL = ("LIMIT", "MARKET")
 _MAX_PIECES = 100
 _REFUSED_ZERO = -1
 
@@ -133,7 +134,7 @@ def read(parameters: Parameters, instrument: Instrument, account: int, *, requir
             amount=amount,
         ),
         name,
-        response_type(parameters, type_name),
+        response_type(parameters, ResponseType.FULL if type_name in _ANSWERED_IN_FULL else ResponseType.ACK),
     )
 
 
@@ -254,10 +255,10 @@ def self_trade_prevention(parameters: Parameters) -> int:
     return names.SELF_TRADE_PREVENTIONS[name]
 
 
-def response_type(parameters: Parameters, type_name: str) -> ResponseType:
+def response_type(parameters: Parameters, default: ResponseType) -> ResponseType:
     name = parameters.optional_text("newOrderRespType")
     if name is None:
-        return ResponseType.FULL if type_name in ("LIMIT", "MARKET") else ResponseType.ACK
+        return default
     if name not in _RESPONSE_TYPES:
         raise errors.invalid("newOrderRespType")
     return _RESPONSE_TYPES[name]

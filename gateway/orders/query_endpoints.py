@@ -4,6 +4,7 @@ from gateway.model.instruments import Instrument
 from gateway.orders import forms
 from gateway.orders.cancelling_endpoints import NamedOrder
 from gateway.orders.desk import Desk
+from gateway.rest import errors
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Response, Route, Security
@@ -21,11 +22,16 @@ class QueryEndpoints:
     def routes(self) -> list[Route]:
         named = frozenset({"symbol", "orderId", "origClientOrderId"})
         page = frozenset({"symbol", "orderId", "startTime", "endTime", "limit"})
+        amendments = frozenset({"symbol", "orderId", "fromExecutionId", "limit"})
+        prevented = frozenset({"symbol", "preventedMatchId", "orderId", "fromPreventedMatchId", "limit"})
         return [
             Route("GET", "/api/v3/order", self.order, 4, Security.READ, named),
             Route("GET", "/api/v3/openOrders", self.open_orders, _open_weight, Security.READ, frozenset({"symbol"})),
             Route("GET", "/api/v3/allOrders", self.orders, 20, Security.READ, page),
             Route("GET", "/api/v3/myTrades", self.fills, _fills_weight, Security.READ, page | {"fromId"}),
+            Route("GET", "/api/v3/order/amendments", self.amendments, 4, Security.READ, amendments),
+            Route("GET", "/api/v3/myPreventedMatches", self.prevented, _prevented_weight, Security.READ, prevented),
+            Route("GET", "/api/v3/myAllocations", self.allocations, 20, Security.READ, page | {"fromAllocationId"}),
         ]
 
     async def order(self, request: Request) -> Response:
@@ -37,7 +43,7 @@ class QueryEndpoints:
         )
         if order is None:
             raise ApiError(-2013, "Order does not exist.")
-        return Response(forms.order(order, instrument, request.time))
+        return Response(forms.order(await self._desk.told(order), instrument, request.time))
 
     async def open_orders(self, request: Request) -> Response:
         instrument = self._desk.instrument(request.parameters) if "symbol" in request.parameters else None
@@ -58,7 +64,7 @@ class QueryEndpoints:
             start_ns=start_ns,
             end_ns=end_ns,
         )
-        return Response([forms.order(order, instrument, request.time) for order in orders])
+        return Response([forms.order(await self._desk.told(order), instrument, request.time) for order in orders])
 
     async def fills(self, request: Request) -> Response:
         parameters = request.parameters
@@ -75,6 +81,44 @@ class QueryEndpoints:
             end_ns=end_ns,
         )
         return Response([forms.fill(fill, instrument, request.time) for fill in fills])
+
+    async def amendments(self, request: Request) -> Response:
+        parameters, account = request.parameters, request.account
+        instrument = self._desk.instrument(parameters)
+        order_id, most = parameters.integer("orderId"), limit(parameters)
+        first = parameters.optional_integer("fromExecutionId", 0)
+        self._desk.model.check_ready()
+        found = await self._desk.model.amendments(account, instrument.id, order_id, limit=_MAX_LIMIT)
+        wanted = [one for one in found if one.sequence >= first][:most]
+        return Response([forms.amendment(one, instrument, request.time) for one in wanted])
+
+    async def prevented(self, request: Request) -> Response:
+        """Orders that self-trade prevention cancelled; the id of a match is the sequence of that event."""
+        parameters, account = request.parameters, request.account
+        instrument = self._desk.instrument(parameters)
+        order_id, match_id = (parameters.optional_integer(name) for name in ("orderId", "preventedMatchId"))
+        if order_id is None and match_id is None:
+            raise errors.missing_either("preventedMatchId", "orderId")
+        first = parameters.optional_integer("fromPreventedMatchId", 0)
+        model = self._desk.model
+        model.check_ready()
+        if order_id is not None:
+            order = await model.order(account, instrument.id, order_id=order_id)
+            candidates = [order] if order is not None else []
+        else:
+            candidates = list(await model.orders(account, instrument.id, limit=_MAX_LIMIT))
+        documents = []
+        for order in candidates:
+            is_asked = match_id is None or order.updated_sequence == match_id
+            if order.met_order_id is not None and is_asked and order.updated_sequence >= first:
+                met = await model.order(account, instrument.id, order_id=order.met_order_id)
+                documents.append(forms.prevented_match(order, met, instrument, request.time))
+        return Response(documents[: limit(parameters)])
+
+    async def allocations(self, request: Request) -> Response:
+        """None: no order is routed elsewhere."""
+        self._desk.instrument(request.parameters)
+        return Response([])
 
     def _named(self, identity: int) -> Instrument:
         return self._desk.model.instrument(identity)
@@ -107,6 +151,10 @@ def _time_ns(parameters: Parameters, name: str) -> int | None:
 
 def _open_weight(parameters: Parameters) -> int:
     return 6 if "symbol" in parameters else 80
+
+
+def _prevented_weight(parameters: Parameters) -> int:
+    return 2 if "preventedMatchId" in parameters else 20
 
 
 def _fills_weight(parameters: Parameters) -> int:

@@ -18,6 +18,7 @@ import uvicorn
 from exchange_site.operations.free_addresses import free_ports
 from gateway.keys.key import ApiKey, KeyType, Permission
 from gateway.keys.signatures import verifier
+from gateway.limits.orders import OrderLimits
 from gateway.limits.weight import WeightLimit
 from gateway.model.history import NoHistory
 from gateway.model.model import Model
@@ -92,14 +93,16 @@ class SmallGateway:
 
 
 @contextmanager
-def small_gateway(more_routes: Sequence[Route] = (), *, weight: int = 1_000_000) -> Iterator[SmallGateway]:
+def small_gateway(
+    more_routes: Sequence[Route] = (), *, weight: int = 1_000_000, orders: tuple[int, int] = (100_000, 1_000_000)
+) -> Iterator[SmallGateway]:
     """A gateway with BTC-USD and with two accounts, 1 and 2, that have funds."""
     with small_exchange.leader(small_exchange.plan()) as engine:
         keys, port = Keys(), free_ports(1)[0]
         ready: Future[tuple[asyncio.AbstractEventLoop, Model, OrderEntry]] = Future()
         stop = threading.Event()
         thread = threading.Thread(
-            target=lambda: asyncio.run(_serve(engine, keys, port, weight, more_routes, ready, stop))
+            target=lambda: asyncio.run(_serve(engine, keys, port, weight, orders, more_routes, ready, stop))
         )
         thread.start()
         try:
@@ -126,6 +129,7 @@ async def _serve(
     keys: Keys,
     port: int,
     weight: int,
+    orders: tuple[int, int],
     more_routes: Sequence[Route],
     ready: "Future[tuple[asyncio.AbstractEventLoop, Model, OrderEntry]]",
     stop: threading.Event,
@@ -137,9 +141,13 @@ async def _serve(
         time_ns=time.time_ns,
     )
     model.begin(Engine())
+    limits = OrderLimits(*orders, time.time)
+    model.on_block.append(lambda applied: limits.note_events(applied.events))
     entry = OrderEntry(engine.commands, ZmqNetwork)
     entry.start()
-    application = RestApplication([*order_routes(model, entry), *more_routes], keys, WeightLimit(weight, time.time))
+    application = RestApplication(
+        [*order_routes(model, entry, limits), *more_routes], keys, WeightLimit(weight, time.time)
+    )
     server = uvicorn.Server(uvicorn.Config(application, port=port, log_config=None, lifespan="off", access_log=False))
     serving = asyncio.create_task(server.serve())
     following = asyncio.create_task(_follow(engine, model))
