@@ -108,8 +108,12 @@ class Model(AccountReads):
         """Seconds since the model was level with the engine; infinite before it has been."""
         return float("inf") if self._level_at_s is None else self._clock() - self._level_at_s
 
+    @property
+    def is_ready(self) -> bool:
+        return self._state is not None and self.behind_s <= MAX_BEHIND_S
+
     def check_ready(self) -> None:
-        if self._state is None or self.behind_s > MAX_BEHIND_S:
+        if not self.is_ready:
             raise Unready("The gateway is behind the engine, or the engine does not answer.")
 
     async def wait_for_block(self, number: int, *, timeout_s: float = 1.0) -> None:

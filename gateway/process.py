@@ -1,0 +1,101 @@
+"""The gateway's process: reader, model, order entry, REST and WebSocket in one event loop.
+
+The edges are passed in: no setting and no signal is read here.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from gateway.feed.applying import Applier
+from gateway.feed.reading import FindLeader, Reader
+from gateway.keys.key_ring import KeyRing
+from gateway.limits.orders import OrderLimits
+from gateway.limits.weight import WeightLimit
+from gateway.market.exchange_info import RateLimits
+from gateway.market.routes import market_routes
+from gateway.model.history import History
+from gateway.model.model import Model
+from gateway.model.state import Bounds
+from gateway.orders.entry import OrderEntry
+from gateway.orders.routes import order_routes
+from gateway.rest.application import RestApplication
+from gateway.server import http
+from gateway.streams.server import StreamServer
+from matching.feed.reader import Feed
+
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Services:
+    """The gateway's edges. `connect` is that of `Reader`."""
+
+    connect: Callable[[str], Feed]
+    find_leader: FindLeader
+    history: History
+    keys: KeyRing
+    entry: OrderEntry
+    bounds: Bounds
+    limits: RateLimits
+    listening: http.Listening
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is served, for health and metrics."""
+
+    model: Model
+    streams: StreamServer
+
+
+async def run(services: Services, ready: Callable[[Parts], None], stop: Callable[[], bool]) -> None:
+    """Serves until `stop()`. `ready` is called once when the model is level with the engine and the port listens.
+
+    Raises what the reader raises (`gateway.feed.reading`), OSError for a port that cannot be used.
+    """
+    model = Model(services.bounds, services.history, clock=time.monotonic, time_ns=time.time_ns)
+    streams = StreamServer(model, time.time_ns)
+    reader: Reader | None = None
+
+    def begin_again() -> None:
+        assert reader is not None, "blocks come from the reader"
+        reader.begin_again()
+
+    applier = Applier(model, asyncio.get_running_loop(), begin_again)
+    reader = Reader(services.connect, services.find_leader, applier.deliver, clock=time.monotonic)
+    is_stopped = threading.Event()
+    threads = ThreadPoolExecutor(1, "reader")
+    reading = threads.submit(reader.run, is_stopped.is_set)
+    services.entry.start()
+
+    def ends() -> bool:
+        return stop() or reading.done()
+
+    try:
+        while not (model.is_ready or ends()):
+            await asyncio.sleep(_POLL_S)
+        limits = services.limits
+        orders = OrderLimits(limits.orders_per_10_seconds, limits.orders_per_day, time.time)
+        routes = [*order_routes(model, services.entry, orders), *market_routes(model, limits, time.time_ns)]
+        weights = WeightLimit(limits.weight_per_minute, time.time)
+        application = RestApplication(routes, services.keys, weights)
+        if not ends():
+            streams.start()
+            await http.serve(
+                application,
+                streams.listener,
+                services.listening,
+                ready=lambda: ready(Parts(model, streams)),
+                stop=ends,
+            )
+    finally:
+        streams.close()
+        services.entry.close()
+        applier.close()
+        is_stopped.set()
+        threads.shutdown()
+    reading.result()
