@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -23,7 +23,7 @@ _MAX_RSA_BITS = 4096
 
 @dataclass(frozen=True, slots=True)
 class HmacVerifier:
-    secret: bytes
+    secret: bytes = field(repr=False)
 
     def matches(self, signed: bytes, signature: str) -> bool:
         """Hex digits in either case."""

@@ -3,7 +3,7 @@
 import secrets
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_network
 
@@ -38,7 +38,7 @@ class Made:
 
     name: str
     type: KeyType
-    secret: str | None
+    secret: str | None = field(repr=False)
 
 
 def make_key(wanted: Wanted, cipher: SecretCipher) -> Made:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import http.client
 import json
 import time
 from collections.abc import Mapping
@@ -9,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import urllib3
-
 
 @dataclass(frozen=True)
 class Answer:
     status: int
     body: Any
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
 
     @property
     def error(self) -> tuple[int, int, str]:
@@ -28,10 +27,9 @@ class SignedClient:
     """`key` and `secret` of a key; without them nothing is signed."""
 
     def __init__(self, url: str, key: str = "", secret: str = "") -> None:
-        self._url = url
         self._key = key
         self._secret = secret
-        self._pool = urllib3.PoolManager(retries=False, timeout=30)
+        self._host = url.removeprefix("http://")
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, **parameters: Any) -> Answer:
         return self.send("GET", path, parameters, headers)
@@ -60,10 +58,13 @@ class SignedClient:
     ) -> Answer:
         """Sends these bytes as they are, with the key."""
         own = {"X-MBX-APIKEY": self._key} if self._key else {}
-        response = self._pool.request(
-            method, f"{self._url}/api/v3/{path_and_query}", body=body, headers={**own, **(headers or {})}
-        )
-        return Answer(response.status, json.loads(response.data), response.headers)
+        connection = http.client.HTTPConnection(self._host, timeout=30)
+        try:
+            connection.request(method, f"/api/v3/{path_and_query}", body, {**own, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, json.loads(response.read()), response.headers)
+        finally:
+            connection.close()
 
 
 def signature(secret: str, text: str) -> str:

@@ -1,5 +1,7 @@
 """New orders of every type, and the three forms of their answers."""
 
+from typing import Any
+
 import pytest
 
 from tests.gateway.small_gateway import SmallGateway
@@ -145,7 +147,13 @@ def test_self_trade_prevention_expires_in_match(market: Market) -> None:
 
 def test_an_order_can_be_tested_without_being_placed(market: Market) -> None:
     trader = market.trader("trader")
-    values = {"symbol": market.symbol, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100"}
+    values: dict[str, Any] = {
+        "symbol": market.symbol,
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "price": "100",
+    }
     assert trader.post("order/test", quantity="1", **values).body == {}
     rates = trader.post("order/test", quantity="1", computeCommissionRates="true", **values).body
     assert rates["standardCommissionForOrder"] == {"maker": "0.00100000", "taker": "0.00200000"}

@@ -27,8 +27,8 @@ def market(gateway: SmallGateway) -> Market:
     return made
 
 
-LIMIT = {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "1", "price": "95"}
-MARKET = {"side": "BUY", "type": "MARKET", "quantity": "1"}
+LIMIT: dict[str, Any] = {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "1", "price": "95"}
+MARKET: dict[str, Any] = {"side": "BUY", "type": "MARKET", "quantity": "1"}
 STOP = {
     "side": "BUY",
     "type": "STOP_LOSS_LIMIT",
