@@ -32,8 +32,9 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True)
 class Services:
-    """The gateway's edges. `connect` is that of `Reader`."""
+    """The gateway's edges. `address` and `connect` are those of `Reader`."""
 
+    address: str
     connect: Callable[[str], Feed]
     find_leader: FindLeader
     history: History
@@ -66,7 +67,9 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
         reader.begin_again()
 
     applier = Applier(model, asyncio.get_running_loop(), begin_again)
-    reader = Reader(services.connect, services.find_leader, applier.deliver, clock=time.monotonic)
+    reader = Reader(
+        services.connect, services.find_leader, applier.deliver, address=services.address, clock=time.monotonic
+    )
     is_stopped = threading.Event()
     threads = ThreadPoolExecutor(1, "reader")
     reading = threads.submit(reader.run, is_stopped.is_set)

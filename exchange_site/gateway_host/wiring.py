@@ -39,6 +39,7 @@ def services() -> Services:
     store.connect()
     where = parse_host_port(settings.GATEWAY_ADDRESS)
     return Services(
+        address=settings.ENGINE_COMMAND_ADDRESS,
         connect=lambda address: _connect(address, make_network),
         find_leader=_Search(make_network),
         history=StoreHistory(store, ThreadPoolExecutor(_HISTORY_THREADS, "history")),
@@ -67,8 +68,8 @@ def services() -> Services:
 
 
 def _connect(address: str, make_network: NetworkMaker) -> Feed:
-    """A feed of the engine at a command address, "" for that of the settings. Raises EngineUnreachable."""
-    if address:
+    """A feed of the engine at a command address. Raises EngineUnreachable, if it is not that of the settings."""
+    if address != settings.ENGINE_COMMAND_ADDRESS:
         return Feed.discover(address, _ANSWER_S, make_network=make_network)
     return Feed(settings.ENGINE_BLOCK_ADDRESS, settings.ENGINE_RETRANSMIT_ADDRESS, make_network=make_network)
 

@@ -37,7 +37,7 @@ class Applier:
         self._blocks: deque[Block] = deque()  # of the delivery that is being applied
         self._is_scheduled = False
         self._is_broken = False  # blocks are ignored until the model begins again
-        self._announced = 0  # the newest block that the engine has told of
+        self._announced: int | None = None  # the newest block that the engine has told of; None: it has not yet
 
     def deliver(self, delivery: Beginning | Progress) -> None:
         while not self._room.acquire(timeout=0.5):
@@ -96,7 +96,7 @@ class Applier:
             self._is_broken = True
             self._begin_again()
             return
-        if block.number >= self._announced:
+        if self._announced is not None and block.number >= self._announced:
             self._model.note_level()
         if block.number == self._announced:
             self._model.end_window()

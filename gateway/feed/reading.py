@@ -62,8 +62,8 @@ class FindLeader(Protocol):
 
 
 class Reader:
-    """`connect` makes a feed of the engine at a command address, "" for that of the settings. It raises
-    EngineUnreachable and AddressUnusable."""
+    """Begins with the engine at the command address `address`. `connect` makes a feed of the engine at an address. It
+    raises EngineUnreachable and AddressUnusable."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Reader:
         find_leader: FindLeader,
         deliver: Deliver,
         *,
+        address: str,
         clock: Callable[[], float],
     ) -> None:
         """Raises AddressUnusable."""
@@ -78,12 +79,12 @@ class Reader:
         self._find_leader = find_leader
         self._deliver = deliver
         self._clock = clock
-        self._feed = connect("")
-        self._address = ""
+        self._feed = connect(address)
+        self._address = address
         self._searched_at_s = clock()
         self._must_begin = threading.Event()
         self._reset()
-        self._deliver_beginning(Engine())
+        deliver(Beginning(Engine()))
 
     def _reset(self) -> None:
         self._ahead: dict[int, Block] = {}
@@ -166,10 +167,7 @@ class Reader:
             self._last = engine.block_number
             self._ahead = {number: block for number, block in self._ahead.items() if number > self._last}
             log.info("gateway.snapshot_loaded", block=engine.block_number)
-            self._deliver_beginning(engine)
-
-    def _deliver_beginning(self, engine: Engine) -> None:
-        self._deliver(Beginning(engine))
+            self._deliver(Beginning(engine))
 
     # The leader
 
@@ -180,12 +178,12 @@ class Reader:
         status = self._feed.status()
         self._searched_at_s = now_s
         leader = self._find_leader(status) if self._feed.silent_for_s() >= _SILENT_S else None
-        if leader is None or leader == self._feed.leader():
+        if leader is None or leader == self._address:
             return
         with suppress(EngineUnreachable, AddressUnusable, BadBlock):  # it is looked for again
             feed = self._connect(leader)
             self._feed.close()
-            self._feed = feed
+            self._feed, self._address = feed, leader
             self._requested_up_to, self._download, self._seen = 0, None, None
             log.info("gateway.leader_changed", address=leader)
 

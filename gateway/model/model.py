@@ -51,6 +51,7 @@ class Model(AccountReads):
     def begin(self, engine: Engine) -> None:
         """Begins with this state, which is the model's own from now on."""
         self._state = State(engine, self._bounds, self._watchers)
+        self._level_at_s = None
         for begun in self.on_begin:
             begun()
         self._wake()
