@@ -194,7 +194,7 @@ class CandleSeries:
         offset_ns: int = 0,
     ) -> Sequence[Candle]:
         """As `MarketQueries.candles`, up to the interval that contains `now_ns`."""
-        step = _step_of(interval)
+        step = _step_of(interval, offset_ns)
         first = self.first_ns(step)
         if first is None:
             return []
@@ -257,8 +257,8 @@ def _aligned(interval: Interval, time_ns: int, offset_ns: int) -> int:
     return interval.begin(time_ns + offset_ns) - offset_ns
 
 
-def _step_of(interval: Interval) -> int:
-    """The longest step that the interval consists of whatever the zone, whose offset may be of minutes."""
-    if interval is Interval.SECOND:
-        return 0
-    return 1 if interval.length_ns < DAY_NS else 2
+def _step_of(interval: Interval, offset_ns: int) -> int:
+    """The longest step of which the interval consists in a zone that is `offset_ns` ahead of UTC."""
+    return max(
+        step for step, length in enumerate(_STEPS) if interval.length_ns % length == 0 and offset_ns % length == 0
+    )
