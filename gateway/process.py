@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.feed.applying import Applier
 from gateway.feed.reading import FindLeader, Reader
-from gateway.keys.key_ring import KeyRing
+from gateway.rest.access import Keys
 from gateway.limits.orders import OrderLimits
 from gateway.limits.weight import WeightLimit
 from gateway.market.exchange_info import RateLimits
@@ -38,7 +38,7 @@ class Services:
     connect: Callable[[str], Feed]
     find_leader: FindLeader
     history: History
-    keys: KeyRing
+    keys: Keys
     entry: OrderEntry
     bounds: Bounds
     limits: RateLimits

@@ -34,10 +34,11 @@ class Command(ProjectCommand):
         first_start.warn_if_plain()
         compile_now()
         try:
-            services = wiring.services()
-            services.keys.start()
+            keys = wiring.keys()
+            services = wiring.services(keys)
+            keys.start()
             with ExitStack() as opened:
-                opened.callback(services.keys.stop)
+                opened.callback(keys.stop)
 
                 def ready(parts: process.Parts) -> None:
                     REGISTRY.register(GatewayMetrics(parts.model, parts.streams))
