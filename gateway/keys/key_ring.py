@@ -35,11 +35,12 @@ class KeyRing:
         self._thread = threading.Thread(target=self._poll, name="api-keys", daemon=True)
 
     def find(self, name: str) -> ApiKey | None:
-        """The key with this name; None if there is none, or if it is revoked. Counts as its use."""
-        key = self._keys.get(name)
-        if key is not None:
-            self._used[name] = datetime.now(UTC)
-        return key
+        """The key with this name; None if there is none, or if it is revoked."""
+        return self._keys.get(name)
+
+    def note_use(self, name: str) -> None:
+        """Records that a client uses this key. The time is stored later."""
+        self._used[name] = datetime.now(UTC)
 
     def start(self) -> None:
         """Loads the keys and polls from now on. Raises DatabaseError if the database does not answer."""

@@ -25,6 +25,9 @@ class Keys(Protocol):
     def find(self, name: str) -> ApiKey | None:
         """The key with this name; None if there is none, or if it is revoked."""
 
+    def note_use(self, name: str) -> None:
+        """Records that a client uses this key."""
+
 
 def key_for(keys: Keys, name: str, security: Security, address: str) -> ApiKey:
     """The key that a client names, if it may be used for this. Raises ApiError."""
@@ -34,14 +37,20 @@ def key_for(keys: Keys, name: str, security: Security, address: str) -> ApiKey:
     permission = _PERMISSIONS.get(security)
     if key is None or (permission and permission not in key.permissions) or not key.may_be_used_from(address):
         raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
+    keys.note_use(name)
     return key
+
+
+def expires_at_us(sent: Sent, now_us: Callable[[], int]) -> int:
+    """Verifies the time; returns the last microsecond at which the request counts. Raises ApiError."""
+    return timing.expires_at_us(Parameters(sent.values), now_us())
 
 
 def verify(key: ApiKey, sent: Sent, now_us: Callable[[], int]) -> int:
     """Verifies time and signature; returns the last microsecond at which the request counts. Raises ApiError."""
-    expires_at_us = timing.expires_at_us(Parameters(sent.values), now_us())
+    last_us = expires_at_us(sent, now_us)
     if sent.signature is None:
         raise errors.missing("signature")
     if not sent.signature or not key.verifier.matches(sent.signed_bytes, sent.signature):
         raise ApiError(-1022, "Signature for this request is not valid.")
-    return expires_at_us
+    return last_us

@@ -7,26 +7,22 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import uvicorn
-
 from exchange_site.operations.free_addresses import free_ports
 from gateway.keys.key import ApiKey, KeyType, Permission
 from gateway.keys.signatures import verifier
-from gateway.limits.orders import OrderLimits
-from gateway.limits.weight import WeightLimit
+from gateway.market.exchange_info import RateLimits
 from gateway.model.history import NoHistory
 from gateway.model.model import Model
 from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
-from gateway.orders.routes import order_routes
-from gateway.rest.application import RestApplication
-from gateway.rest.route import Route
+from gateway.server import http
+from gateway.trading import TradingApi
 from matching.client.client import Client
 from matching.core.engine import Engine
 from matching.feed.reader import Feed
@@ -35,6 +31,7 @@ from matching.workloads.btc_usd import DEFINITIONS
 from tests.matching import small_exchange
 from tests.matching.small_exchange import deposit, until
 
+GENEROUS = RateLimits(weight_per_minute=1_000_000, orders_per_10_seconds=100_000, orders_per_day=1_000_000)
 READ_AND_TRADE = frozenset(Permission)
 _POLL_S = 0.001
 _Answer = TypeVar("_Answer")
@@ -48,6 +45,9 @@ class Keys:
 
     def find(self, name: str) -> ApiKey | None:
         return self.keys.get(name)
+
+    def note_use(self, name: str) -> None:
+        """Nothing keeps it."""
 
     def add(
         self,
@@ -75,6 +75,10 @@ class SmallGateway:
     entry: OrderEntry
 
     @property
+    def websocket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
@@ -93,28 +97,29 @@ class SmallGateway:
 
 
 @contextmanager
-def small_gateway(
-    more_routes: Sequence[Route] = (), *, weight: int = 1_000_000, orders: tuple[int, int] = (100_000, 1_000_000)
-) -> Iterator[SmallGateway]:
+def small_gateway(limits: RateLimits = GENEROUS) -> Iterator[SmallGateway]:
     """A gateway with BTC-USD and with two accounts, 1 and 2, that have funds."""
-    with small_exchange.leader(small_exchange.plan()) as engine:
-        keys, port = Keys(), free_ports(1)[0]
-        ready: Future[tuple[asyncio.AbstractEventLoop, Model, OrderEntry]] = Future()
-        stop = threading.Event()
-        thread = threading.Thread(
-            target=lambda: asyncio.run(_serve(engine, keys, port, weight, orders, more_routes, ready, stop))
-        )
-        thread.start()
-        try:
-            loop, model, entry = ready.result(60)
-            made = SmallGateway(engine, keys, port, loop, model, entry)
-            made.call(*DEFINITIONS)
-            made.call(*funds(1), *funds(2))
-            yield made
-        finally:
-            stop.set()
-            thread.join(30)
-            assert not thread.is_alive()
+    with small_exchange.leader(small_exchange.plan()) as engine, following(engine, limits) as made:
+        made.call(*DEFINITIONS)
+        made.call(*funds(1), *funds(2))
+        yield made
+
+
+@contextmanager
+def following(engine: small_exchange.Running, limits: RateLimits = GENEROUS) -> Iterator[SmallGateway]:
+    """A gateway of an engine that has made no block yet."""
+    keys, port = Keys(), free_ports(1)[0]
+    ready: Future[tuple[asyncio.AbstractEventLoop, Model, OrderEntry]] = Future()
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(engine, keys, port, limits, ready, stop)))
+    thread.start()
+    try:
+        loop, model, entry = ready.result(60)
+        yield SmallGateway(engine, keys, port, loop, model, entry)
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def funds(account: int) -> list[dict[str, Any]]:
@@ -128,9 +133,7 @@ async def _serve(
     engine: small_exchange.Running,
     keys: Keys,
     port: int,
-    weight: int,
-    orders: tuple[int, int],
-    more_routes: Sequence[Route],
+    limits: RateLimits,
     ready: "Future[tuple[asyncio.AbstractEventLoop, Model, OrderEntry]]",
     stop: threading.Event,
 ) -> None:
@@ -141,24 +144,24 @@ async def _serve(
         time_ns=time.time_ns,
     )
     model.begin(Engine())
-    limits = OrderLimits(*orders, time.time)
-    model.on_block.append(lambda applied: limits.note_events(applied.events))
     entry = OrderEntry(engine.commands, ZmqNetwork)
     entry.start()
-    application = RestApplication(
-        [*order_routes(model, entry, limits), *more_routes], keys, WeightLimit(weight, time.time)
-    )
-    server = uvicorn.Server(uvicorn.Config(application, port=port, log_config=None, lifespan="off", access_log=False))
-    serving = asyncio.create_task(server.serve())
+    trading = TradingApi(model, entry, keys, limits)
+    trading.start()
     following = asyncio.create_task(_follow(engine, model))
-    while not server.started:
-        await asyncio.sleep(_POLL_S)
-    ready.set_result((asyncio.get_running_loop(), model, entry))
-    await asyncio.to_thread(stop.wait)
-    server.should_exit = True
-    await serving
-    following.cancel()
-    entry.close()
+    loop = asyncio.get_running_loop()
+    try:
+        await http.serve(
+            trading.application,
+            trading.listener,
+            http.Listening("127.0.0.1", port),
+            ready=lambda: ready.set_result((loop, model, entry)),
+            stop=stop.is_set,
+        )
+    finally:
+        following.cancel()
+        trading.close()
+        entry.close()
 
 
 async def _follow(engine: small_exchange.Running, model: Model) -> None:

@@ -67,7 +67,7 @@ def test_the_last_use_is_stored() -> None:
     made = made_key()
     ring = KeyRing(CIPHER)
     ring.start()
-    assert ring.find(made.name) is not None
+    ring.note_use(made.name)
     ring.stop()
     assert StoredApiKey.objects.get(name=made.name).last_used_at is not None
 
