@@ -12,19 +12,15 @@ from dataclasses import dataclass
 
 from gateway.feed.applying import Applier
 from gateway.feed.reading import FindLeader, Reader
-from gateway.rest.access import Keys
-from gateway.limits.orders import OrderLimits
-from gateway.limits.weight import WeightLimit
 from gateway.market.exchange_info import RateLimits
-from gateway.market.routes import market_routes
 from gateway.model.history import History
 from gateway.model.model import Model
 from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
-from gateway.orders.routes import order_routes
-from gateway.rest.application import RestApplication
+from gateway.rest.access import Keys
 from gateway.server import http
 from gateway.streams.server import StreamServer
+from gateway.trading import TradingApi
 from matching.feed.reader import Feed
 
 _POLL_S = 0.02
@@ -60,6 +56,7 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     """
     model = Model(services.bounds, services.history, clock=time.monotonic, time_ns=time.time_ns)
     streams = StreamServer(model, time.time_ns)
+    trading = TradingApi(model, services.entry, services.keys, services.limits)
     reader: Reader | None = None
 
     def begin_again() -> None:
@@ -81,21 +78,18 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     try:
         while not (model.is_ready or ends()):
             await asyncio.sleep(_POLL_S)
-        limits = services.limits
-        orders = OrderLimits(limits.orders_per_10_seconds, limits.orders_per_day, time.time)
-        routes = [*order_routes(model, services.entry, orders), *market_routes(model, limits, time.time_ns)]
-        weights = WeightLimit(limits.weight_per_minute, time.time)
-        application = RestApplication(routes, services.keys, weights)
         if not ends():
             streams.start()
+            trading.start()
             await http.serve(
-                application,
-                streams.listener,
+                trading.application,
+                lambda request: trading.listener(request) or streams.listener(request),
                 services.listening,
                 ready=lambda: ready(Parts(model, streams)),
                 stop=ends,
             )
     finally:
+        trading.close()
         streams.close()
         services.entry.close()
         applier.close()
