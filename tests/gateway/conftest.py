@@ -2,10 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway.small_gateway import SmallGateway, small_gateway
+from tests.gateway.running_gateway import RunningGateway, running_gateway
 
 
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[SmallGateway]:
-    with small_gateway() as one:
+def gateway() -> Iterator[RunningGateway]:
+    with running_gateway() as one:
         yield one

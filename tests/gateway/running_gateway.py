@@ -1,4 +1,4 @@
-"""The whole gateway in a thread, beside a real engine: reader, model, order entry, REST and WebSocket on a real port."""
+"""The whole gateway in a thread, beside a real engine: reader, model, orders, REST and WebSocket on a real port."""
 
 import threading
 import time
@@ -60,7 +60,9 @@ class RunningGateway:
 
 
 @contextmanager
-def gateway_of(engine: small_exchange.Running, *, history: History | None = None) -> Iterator[RunningGateway]:
+def gateway_of(
+    engine: small_exchange.Running, *, history: History | None = None, limits: RateLimits = LIMITS
+) -> Iterator[RunningGateway]:
     """A gateway that is ready, until the end of the block."""
     keys, port = Keys(), free_ports(1)[0]
     addresses = engine.plan.addresses
@@ -78,7 +80,7 @@ def gateway_of(engine: small_exchange.Running, *, history: History | None = None
         keys=keys,
         entry=OrderEntry(addresses.commands, ZmqNetwork),
         bounds=Bounds(trades=10_000, candles=1000, closed_orders=10_000, fills=10_000),
-        limits=LIMITS,
+        limits=limits,
         listening=Listening("127.0.0.1", port),
     )
 
@@ -101,9 +103,9 @@ def gateway_of(engine: small_exchange.Running, *, history: History | None = None
 
 
 @contextmanager
-def running_gateway() -> Iterator[RunningGateway]:
+def running_gateway(limits: RateLimits = LIMITS) -> Iterator[RunningGateway]:
     """With BTC-USD and with two accounts, 1 and 2, that have funds."""
-    with small_exchange.leader(small_exchange.plan()) as engine, gateway_of(engine) as gateway:
+    with small_exchange.leader(small_exchange.plan()) as engine, gateway_of(engine, limits=limits) as gateway:
         gateway.call(*DEFINITIONS)
         gateway.call(*funds(1), *funds(2))
         yield gateway

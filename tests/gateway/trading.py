@@ -5,8 +5,8 @@ from itertools import count
 from typing import Any
 
 from matching.workloads.btc_usd import instrument
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import Answer, SignedClient
-from tests.gateway.small_gateway import SmallGateway
 from tests.matching.small_exchange import deposit
 
 _numbers = count(1)
@@ -17,7 +17,7 @@ _accounts = count(100)
 class Market:
     """One instrument, whose symbol is `symbol`, and its traders."""
 
-    gateway: SmallGateway
+    gateway: RunningGateway
     symbol: str
     engine_symbol: str
     base: str
@@ -54,7 +54,7 @@ class Market:
         assert self.place("other buyer", "BUY", "0.0001", price).body["status"] == "FILLED"
 
 
-def new_market(gateway: SmallGateway, **values: Any) -> Market:
+def new_market(gateway: RunningGateway, **values: Any) -> Market:
     """`values` are those of the instrument's definition."""
     base = f"A{next(_numbers)}X"
     definition = {**instrument(base), **values}

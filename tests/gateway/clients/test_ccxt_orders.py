@@ -2,7 +2,7 @@
 
 import ccxt
 
-from tests.gateway.small_gateway import SmallGateway
+from tests.gateway.running_gateway import RunningGateway
 
 MARKETS = [
     {
@@ -22,7 +22,7 @@ MARKETS = [
 ]
 
 
-def exchange(gateway: SmallGateway, account: int) -> ccxt.binance:
+def exchange(gateway: RunningGateway, account: int) -> ccxt.binance:
     key, secret = gateway.keys.add(account)
     made = ccxt.binance({"apiKey": key, "secret": secret, "options": {"fetchCurrencies": False}})
     made.urls["api"]["public"] = made.urls["api"]["private"] = f"{gateway.url}/api/v3"
@@ -30,7 +30,7 @@ def exchange(gateway: SmallGateway, account: int) -> ccxt.binance:
     return made
 
 
-def test_a_limit_order_is_placed_found_and_cancelled(gateway: SmallGateway) -> None:
+def test_a_limit_order_is_placed_found_and_cancelled(gateway: RunningGateway) -> None:
     client = exchange(gateway, 1)
     placed = client.create_order("BTC/USD", "limit", "buy", 0.5, 20_000)
     assert (placed["status"], placed["filled"], placed["remaining"]) == ("open", 0.0, 0.5)

@@ -1,13 +1,13 @@
 import pytest
 
-from tests.gateway.small_gateway import SmallGateway
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.trading import Market, new_market
 
 UNKNOWN = (400, -2011, "Unknown order sent.")
 
 
 @pytest.fixture
-def market(gateway: SmallGateway) -> Market:
+def market(gateway: RunningGateway) -> Market:
     return new_market(gateway)
 
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import Answer
-from tests.gateway.small_gateway import SmallGateway
 from tests.gateway.trading import Market, new_market
 
 SELL_LEGS = {
@@ -18,7 +18,7 @@ BUY_LEGS = {"belowType": "LIMIT_MAKER", "belowPrice": "90", "aboveType": "STOP_L
 
 
 @pytest.fixture
-def market(gateway: SmallGateway) -> Market:
+def market(gateway: RunningGateway) -> Market:
     made = new_market(gateway)
     made.trade_at("100")
     return made

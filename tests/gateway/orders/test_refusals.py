@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import SignedClient
-from tests.gateway.small_gateway import SmallGateway
 from tests.gateway.trading import Market, new_market
 
 
 @pytest.fixture(scope="module")
-def market(gateway: SmallGateway) -> Market:
+def market(gateway: RunningGateway) -> Market:
     """The last price is 100, the band 10 %; an account has five open orders at most."""
     made = new_market(
         gateway,
@@ -197,7 +197,7 @@ def test_more_open_orders_than_the_instrument_allows(market: Market) -> None:
     assert market.place("many", "BUY", "1", "95").error == (400, -1013, "Filter failure: MAX_NUM_ORDERS")
 
 
-def test_a_quote_quantity_that_pays_for_less_than_a_lot(gateway: SmallGateway) -> None:
+def test_a_quote_quantity_that_pays_for_less_than_a_lot(gateway: RunningGateway) -> None:
     market = new_market(gateway)
     market.place("maker", "SELL", "0.0001", "20000")
     answer = market.trader("trader").post(
@@ -206,7 +206,7 @@ def test_a_quote_quantity_that_pays_for_less_than_a_lot(gateway: SmallGateway) -
     assert answer.error == (400, -2010, "Order book liquidity is less than LOT_SIZE filter minimum quantity.")
 
 
-def test_a_market_that_is_not_open(gateway: SmallGateway) -> None:
+def test_a_market_that_is_not_open(gateway: RunningGateway) -> None:
     market = new_market(gateway)
     order = market.place("trader", "BUY", "1", "100").body
     gateway.call({"command": "instrument_status", "symbol": market.engine_symbol, "status": "halted"})
@@ -215,7 +215,7 @@ def test_a_market_that_is_not_open(gateway: SmallGateway) -> None:
     assert cancel.error == (400, -2011, "Market is closed.")
 
 
-def test_an_account_that_may_not_trade(gateway: SmallGateway) -> None:
+def test_an_account_that_may_not_trade(gateway: RunningGateway) -> None:
     market = new_market(gateway)
     market.trader("trader")
     gateway.call({"command": "account_status", "account": market.accounts["trader"], "status": "no_trading"})
@@ -241,7 +241,7 @@ def test_an_order_without_a_name_to_look_for(market: Market) -> None:
 
 
 @pytest.mark.parametrize("symbol", ["NOSUCHUSD", "BTC-USD"])
-def test_a_symbol_that_is_not_there(gateway: SmallGateway, symbol: str) -> None:
+def test_a_symbol_that_is_not_there(gateway: RunningGateway, symbol: str) -> None:
     client = SignedClient(gateway.url, *gateway.keys.add(1))
     assert client.post("order", symbol=symbol, **LIMIT).error == (400, -1121, "Invalid symbol.")
 

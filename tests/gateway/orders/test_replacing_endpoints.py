@@ -2,13 +2,13 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import Answer
-from tests.gateway.small_gateway import SmallGateway
 from tests.gateway.trading import Market, new_market
 
 
 @pytest.fixture
-def market(gateway: SmallGateway) -> Market:
+def market(gateway: RunningGateway) -> Market:
     return new_market(gateway)
 
 

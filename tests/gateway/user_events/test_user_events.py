@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import SignedClient
-from tests.gateway.small_gateway import SmallGateway
 from tests.gateway.trading import Market, new_market
 from tests.gateway.ws_client import WsClient, hmac_signer
 from tests.matching.small_exchange import deposit
 
 
 @pytest.fixture
-def market(gateway: SmallGateway) -> Market:
+def market(gateway: RunningGateway) -> Market:
     return new_market(gateway)
 
 
 @pytest.fixture
-def subscribed(gateway: SmallGateway, market: Market) -> Iterator[WsClient]:
+def subscribed(gateway: RunningGateway, market: Market) -> Iterator[WsClient]:
     """The trader's events."""
     market.trader("trader")
     key, secret = gateway.keys.add(market.accounts["trader"])
-    with WsClient(f"{gateway.websocket_url}/ws-api/v3", key, hmac_signer(secret)) as client:
+    with WsClient(f"{gateway.stream_url}/ws-api/v3", key, hmac_signer(secret)) as client:
         assert client.signed("userDataStream.subscribe.signature")["result"] == {"subscriptionId": 0}
         yield client
 
@@ -171,7 +171,7 @@ def test_an_order_list(market: Market, subscribed: WsClient) -> None:
     assert (ended[2]["l"], ended[2]["L"]) == ("ALL_DONE", "ALL_DONE")
 
 
-def test_a_deposit(gateway: SmallGateway, market: Market, subscribed: WsClient) -> None:
+def test_a_deposit(gateway: RunningGateway, market: Market, subscribed: WsClient) -> None:
     gateway.call(deposit(market.accounts["trader"], "more", "USD", "5"))
     update, position = events(subscribed, 2)
     assert (update["e"], update["a"], update["d"]) == ("balanceUpdate", "USD", "5.00000000")
@@ -198,13 +198,13 @@ def until_closed(stream: WsClient) -> None:
 
 
 @pytest.mark.parametrize("is_combined", [False, True])
-def test_a_stream_by_listen_key(gateway: SmallGateway, market: Market, is_combined: bool) -> None:
+def test_a_stream_by_listen_key(gateway: RunningGateway, market: Market, is_combined: bool) -> None:
     client = market.trader("trader")
     name = client.send_raw("POST", "userDataStream").body["listenKey"]
     assert client.send_raw("POST", "userDataStream").body["listenKey"] == name
     assert client.send_raw("PUT", f"userDataStream?listenKey={name}").body == {}
     path = f"stream?streams={name}" if is_combined else f"ws/{name}"
-    with WsClient(f"{gateway.websocket_url}/{path}") as stream:
+    with WsClient(f"{gateway.stream_url}/{path}") as stream:
         market.place("trader", "BUY", "1", "100")
         message = stream.receive()
         event = message["data"] if is_combined else message
@@ -212,10 +212,10 @@ def test_a_stream_by_listen_key(gateway: SmallGateway, market: Market, is_combin
         assert client.send_raw("DELETE", f"userDataStream?listenKey={name}").body == {}
         until_closed(stream)
     with pytest.raises(InvalidStatus):
-        WsClient(f"{gateway.websocket_url}/{path}")
+        WsClient(f"{gateway.stream_url}/{path}")
 
 
-def test_a_listen_key_of_another_account(gateway: SmallGateway, market: Market) -> None:
+def test_a_listen_key_of_another_account(gateway: RunningGateway, market: Market) -> None:
     name = market.trader("trader").send_raw("POST", "userDataStream").body["listenKey"]
     other = SignedClient(gateway.url, *gateway.keys.add(1))
     text = (400, -1125, "This listenKey does not exist.")

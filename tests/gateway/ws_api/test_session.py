@@ -12,28 +12,28 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from websockets.exceptions import ConnectionClosed
 
 from gateway.keys.key import KeyType
-from tests.gateway.small_gateway import SmallGateway
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.trading import Market, new_market
 from tests.gateway.ws_client import WsClient, hmac_signer
 
 
-def url(gateway: SmallGateway, query: str = "") -> str:
-    return f"{gateway.websocket_url}/ws-api/v3{query}"
+def url(gateway: RunningGateway, query: str = "") -> str:
+    return f"{gateway.stream_url}/ws-api/v3{query}"
 
 
 @pytest.fixture
-def client(gateway: SmallGateway) -> Iterator[WsClient]:
+def client(gateway: RunningGateway) -> Iterator[WsClient]:
     key, secret = gateway.keys.add(1)
     with WsClient(url(gateway), key, hmac_signer(secret)) as made:
         yield made
 
 
 @pytest.fixture
-def market(gateway: SmallGateway) -> Market:
+def market(gateway: RunningGateway) -> Market:
     return new_market(gateway)
 
 
-def ed25519_client(gateway: SmallGateway, account: int) -> tuple[WsClient, str]:
+def ed25519_client(gateway: RunningGateway, account: int) -> tuple[WsClient, str]:
     private = ed25519.Ed25519PrivateKey.generate()
     pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     key, _ = gateway.keys.add(account, key_type=KeyType.ED25519, material=pem)
@@ -59,7 +59,7 @@ def test_public_requests_need_no_key(client: WsClient) -> None:
     assert client.ask("ticker.price", symbols=["BTCUSD"])["status"] == 200
 
 
-def test_an_order_is_placed_and_cancelled(gateway: SmallGateway, market: Market) -> None:
+def test_an_order_is_placed_and_cancelled(gateway: RunningGateway, market: Market) -> None:
     market.trader("trader")
     key, secret = gateway.keys.add(market.accounts["trader"])
     with WsClient(url(gateway), key, hmac_signer(secret)) as client:
@@ -76,7 +76,7 @@ def test_an_order_is_placed_and_cancelled(gateway: SmallGateway, market: Market)
         assert (again["status"], again["error"]) == (400, {"code": -2011, "msg": "Unknown order sent."})
 
 
-def test_a_failed_replacement_has_both_results(gateway: SmallGateway, market: Market) -> None:
+def test_a_failed_replacement_has_both_results(gateway: RunningGateway, market: Market) -> None:
     market.trader("trader")
     key, secret = gateway.keys.add(market.accounts["trader"])
     with WsClient(url(gateway), key, hmac_signer(secret)) as client:
@@ -89,7 +89,7 @@ def test_a_failed_replacement_has_both_results(gateway: SmallGateway, market: Ma
     assert answer["error"]["data"]["newOrderResult"] == "SUCCESS"
 
 
-def test_a_session_signs_nothing_after_its_logon(gateway: SmallGateway, market: Market) -> None:
+def test_a_session_signs_nothing_after_its_logon(gateway: RunningGateway, market: Market) -> None:
     market.trader("trader")
     client, key = ed25519_client(gateway, market.accounts["trader"])
     with client:
@@ -114,14 +114,14 @@ def test_only_ed25519_keys_log_on(client: WsClient) -> None:
     )
 
 
-def test_a_wrong_signature(gateway: SmallGateway) -> None:
+def test_a_wrong_signature(gateway: RunningGateway) -> None:
     key, _ = gateway.keys.add(1)
     with WsClient(url(gateway), key, hmac_signer("another")) as client:
         answer = client.signed("account.status")
     assert answer["error"] == {"code": -1022, "msg": "Signature for this request is not valid."}
 
 
-def test_a_revocation_ends_a_session_within_a_second(gateway: SmallGateway) -> None:
+def test_a_revocation_ends_a_session_within_a_second(gateway: RunningGateway) -> None:
     client, key = ed25519_client(gateway, 1)
     with client:
         client.signed("session.logon")
@@ -159,7 +159,7 @@ def test_garbage_is_answered_by_a_code(client: WsClient, text: str, identity: ob
     assert client.ask("ping")["result"] == {}
 
 
-def test_limits_are_left_out_if_the_client_wants_it(gateway: SmallGateway) -> None:
+def test_limits_are_left_out_if_the_client_wants_it(gateway: RunningGateway) -> None:
     with WsClient(url(gateway, "?returnRateLimits=false")) as client:
         assert "rateLimits" not in client.ask("ping")
         assert "rateLimits" in client.ask("ping", returnRateLimits=True)
@@ -168,12 +168,12 @@ def test_limits_are_left_out_if_the_client_wants_it(gateway: SmallGateway) -> No
         assert "rateLimits" not in client.ask("ping", returnRateLimits=False)
 
 
-def test_times_in_microseconds(gateway: SmallGateway) -> None:
+def test_times_in_microseconds(gateway: RunningGateway) -> None:
     with WsClient(url(gateway, "?timeUnit=microsecond")) as client:
         assert client.ask("time")["result"]["serverTime"] > 10**15
 
 
-def test_many_orders_at_once_are_all_answered(gateway: SmallGateway, market: Market) -> None:
+def test_many_orders_at_once_are_all_answered(gateway: RunningGateway, market: Market) -> None:
     market.trader("trader")
     client, _ = ed25519_client(gateway, market.accounts["trader"])
     with client:
