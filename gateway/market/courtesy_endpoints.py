@@ -18,6 +18,7 @@ class CourtesyEndpoints:
         return [
             Route("GET", "/sapi/v1/capital/config/getall", self.assets, 10, Security.READ),
             Route("GET", "/sapi/v1/asset/tradeFee", self.fees, 1, Security.READ, frozenset({"symbol"})),
+            Route("GET", "/sapi/v1/system/status", self.status, 1),
             Route("GET", "/sapi/v1/margin/allPairs", self.no_pairs, 1, parameters=frozenset({"symbol"})),
             Route("GET", "/sapi/v1/margin/isolated/allPairs", self.no_pairs, 1, parameters=frozenset({"symbol"})),
             Route("GET", "/fapi/v1/exchangeInfo", self.no_symbols, 1),
@@ -43,6 +44,11 @@ class CourtesyEndpoints:
                 if wanted in (None, one.symbol)
             ]
         )
+
+    async def status(self, request: Request) -> Response:
+        """0: normal. A gateway that is not ready answers with 503."""
+        self._model.check_ready()
+        return Response({"status": 0, "msg": "normal"})
 
     async def no_pairs(self, request: Request) -> Response:
         return Response([])

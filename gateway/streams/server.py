@@ -52,14 +52,16 @@ class StreamServer:
         path, _, query = request.path.decode("ascii", "replace").partition("?")
         options = parse_qs(query, keep_blank_values=True)
         unit_ns = _UNITS.get(options.get("timeUnit", ["MILLISECOND"])[-1].upper())
-        names = _names(path, options)
+        root, *rest = path.removeprefix("/").split("/")
+        names = _names(root, rest, options)
         if names is None or unit_ns is None:
             return None
         streams = [stream(name) for name in names]
         wanted: list[Stream] = [one for one in streams if one is not None]
         if len(wanted) < len(streams) or len(wanted) > MAX_STREAMS:
             return None
-        form = Form(unit_ns, is_combined=path.startswith("/stream"))
+        # ccxt knows by /stream in its URL that it is at a spot exchange, and numbers it; it reads plain events there.
+        form = Form(unit_ns, is_combined=root == "stream" and not any(name.isdecimal() for name in rest))
         connection = Connection(self._channels, wanted, form, clock=time.monotonic, ended=self._forget)
         self._connections[connection] = None
         return connection
@@ -79,12 +81,11 @@ class StreamServer:
         self._ticking = asyncio.get_running_loop().call_later(rest_s, self._tick)
 
 
-def _names(path: str, options: dict[str, list[str]]) -> list[str] | None:
+def _names(root: str, rest: list[str], options: dict[str, list[str]]) -> list[str] | None:
     """The streams that a URL names; None if its path has no streams. A number names none: ccxt numbers its URLs."""
-    if path in ("/ws", "/ws/"):
-        return []
-    if path.startswith("/ws/"):
-        return [name for name in map(unquote, path.removeprefix("/ws/").split("/")) if not name.isdecimal()]
-    if path in ("/stream", "/stream/"):
-        return [name for name in options.get("streams", [""])[-1].split("/") if name]
-    return None
+    named = [unquote(name) for name in rest if name and not name.isdecimal()]
+    if root == "ws":
+        return named
+    if root != "stream" or named:
+        return None
+    return [name for name in options.get("streams", [""])[-1].split("/") if name]
