@@ -109,6 +109,11 @@ class OrderEntry:
         return len(self._in_flight)
 
     @property
+    def engine_addresses(self) -> Sequence[str]:
+        """Command addresses of the engines that are known."""
+        return self._directory.addresses
+
+    @property
     def is_silent(self) -> bool:
         """Whether the engine has left a batch unanswered for longer than it should."""
         oldest = next(iter(self._in_flight.values()), None)
