@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gateway.feed.applying import Applier
 from gateway.feed.reading import FindLeader, Reader
 from gateway.market.exchange_info import RateLimits
+from gateway.model.backfill import backfill
 from gateway.model.history import History
 from gateway.model.model import Model
 from gateway.model.state import Bounds
@@ -24,6 +25,8 @@ from gateway.trading import TradingApi
 from matching.feed.reader import Feed
 
 _POLL_S = 0.02
+_HISTORY_S = 10.0
+"""How long a start waits for older trades and candles at most; they are completed afterwards otherwise."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     streams = StreamServer(model, time.time_ns)
     trading = TradingApi(model, services.entry, services.keys, services.limits)
     reader: Reader | None = None
+    history: set[asyncio.Task[None]] = set()
+
+    def complete() -> None:
+        task = asyncio.ensure_future(backfill(model, services.history))
+        history.add(task)
+        task.add_done_callback(history.discard)
+
+    model.on_begin.append(complete)
 
     def begin_again() -> None:
         assert reader is not None, "blocks come from the reader"

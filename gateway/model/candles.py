@@ -6,10 +6,12 @@ when it ends. So a trade changes one row.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 from gateway.model.intervals import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Interval
 from gateway.model.records import Candle, Trade
 from matching.core.codes import Side
+from settlement.stores.base import Candle as StoredCandle
 
 _STEPS = (SECOND_NS, MINUTE_NS, HOUR_NS, DAY_NS)
 _BUY = Side.BUY
@@ -46,6 +48,22 @@ class Row:
         self.taker_quote = quote if is_taker_buy else 0
         self.first = self.last = trade.trade_number
 
+    @classmethod
+    def of_minute(cls, stored: StoredCandle, first: int, quote_unit: int) -> Self:
+        """A minute of the store, which has neither what was paid, nor what takers bought.
+
+        What was paid is reckoned at the middle of its prices; takers count as if they had bought half.
+        """
+        made = cls.__new__(cls)
+        made.open_ns = stored.minute_ns
+        made.open, made.high, made.low, made.close = stored.open, stored.high, stored.low, stored.close
+        made.volume, made.last_quantity = stored.volume, 0
+        made.quote = stored.volume * (stored.open + stored.high + stored.low + stored.close) * quote_unit // 4
+        made.count = stored.trade_count
+        made.taker_volume, made.taker_quote = stored.volume // 2, made.quote // 2
+        made.first, made.last = first, first + stored.trade_count - 1
+        return made
+
     def add(self, trade: Trade, quote: int) -> None:
         price, quantity = trade.price, trade.quantity
         if price > self.high:
@@ -69,8 +87,8 @@ class Row:
         self.taker_volume += later.taker_volume
         self.taker_quote += later.taker_quote
 
-    def copy(self, open_ns: int) -> "Row":
-        made = Row.__new__(Row)
+    def copy(self, open_ns: int) -> Self:
+        made = type(self).__new__(type(self))
         for name in Row.__slots__:
             setattr(made, name, getattr(self, name))
         made.open_ns = open_ns
@@ -112,6 +130,10 @@ class CandleSeries:
         if current is not None:
             self._end(0, current)
         self._current[0] = Row(trade.time_ns - trade.time_ns % SECOND_NS, trade, quote)
+
+    def add_minute(self, row: Row) -> None:
+        """Adds a whole minute, before any trade of a later one."""
+        self._end(1, row)
 
     def _end(self, step: int, row: Row) -> None:
         """Puts the ended row of a step to the others, and adds it to the open row of the next step."""

@@ -15,6 +15,7 @@ from gateway.model.queries import OlderUnavailable
 from gateway.model.records import Fill, Order, OrderStatus
 from gateway.model.records import Trade as PublicTrade
 from matching.core.codes import OrderType, Reason, SelfTradePrevention, Side, TimeInForce, name_of
+from settlement.stores.base import Candle as StoredCandle
 from settlement.stores.base import Order as StoredOrder
 from settlement.stores.base import Store, StoreError, Trade
 
@@ -43,6 +44,9 @@ class History(Protocol):
     async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
         """The newest ones with an event sequence below `before`, oldest first."""
 
+    async def minutes(self, instrument: Instrument, limit: int) -> Sequence[StoredCandle]:
+        """The newest minutes with a trade, oldest first."""
+
 
 class NoHistory:
     """For a gateway without a store."""
@@ -58,6 +62,9 @@ class NoHistory:
 
     async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
         return []
+
+    async def minutes(self, instrument: Instrument, limit: int) -> Sequence[StoredCandle]:
+        return ()
 
 
 class StoreHistory:
@@ -100,6 +107,9 @@ class StoreHistory:
         symbol = instrument.engine_symbol
         rows = await self._ask(lambda: self._store.newest_trades(limit, before=before, symbol=symbol))
         return [_public(row) for row in reversed(rows) if row.trade_number is not None]
+
+    async def minutes(self, instrument: Instrument, limit: int) -> Sequence[StoredCandle]:
+        return await self._ask(lambda: self._store.candles(instrument.engine_symbol, limit))
 
     async def _ask(self, read: Callable[[], _Answer]) -> _Answer:
         try:
@@ -197,5 +207,5 @@ def _public(row: Trade) -> PublicTrade:
         _SIDES[row.taker_side],
         row.maker_order_id,
         row.taker_order_id,
-        0,
+        -row.timestamp_ns,  # the store does not have the command: trades of one block and taker count as of one
     )

@@ -11,6 +11,7 @@ from gateway.model.records import BookTicker, Level, Ticker, Trade
 from gateway.model.replica import Replica
 from gateway.model.trades import Tape
 from matching.core.codes import InstrumentStatus
+from settlement.stores.base import Candle as StoredCandle
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,8 @@ class InstrumentMarket:
     def __init__(self, quote_unit: int, *, kept_trades: int, kept_candles: int) -> None:
         self.tape = Tape(kept_trades)
         self.candles = CandleSeries(quote_unit, kept=kept_candles)
+        self._quote_unit = quote_unit
+        self._kept_candles = kept_candles
         self.best: tuple[Level, Level] = (Level(0, 0), Level(0, 0))
         self.best_id = 0
 
@@ -61,6 +64,28 @@ class InstrumentMarket:
         for trade in trades:
             self.tape.add(trade)
             self.candles.add(trade)
+
+    def extend_back(self, minutes: Sequence[StoredCandle], trades: Sequence[Trade]) -> None:
+        """Puts what the store has before what is there: trades that end where these begin, and minutes before them.
+
+        The trades of a minute that the store has only in part are left to its whole minute.
+        """
+        since = self.tape.trades(limit=len(self.tape))
+        first_ns = trades[0].time_ns if trades else since[0].time_ns if since else 1 << 63
+        is_whole = bool(trades) and trades[0].trade_number == 1
+        begin_ns = 0 if is_whole else -(-first_ns // MINUTE_NS) * MINUTE_NS
+        made = CandleSeries(self._quote_unit, kept=self._kept_candles)
+        within = [trade for trade in (*trades, *since) if trade.time_ns >= begin_ns]
+        number = within[0].trade_number if within else self.tape.first_number + len(self.tape)
+        older = [minute for minute in minutes if minute.minute_ns < begin_ns]
+        number -= sum(minute.trade_count for minute in older)
+        for minute in older:
+            made.add_minute(Row.of_minute(minute, number, self._quote_unit))
+            number += minute.trade_count
+        for trade in within:
+            made.add(trade)
+        self.tape.extend_back(trades)
+        self.candles = made
 
     def set_best(self, best: tuple[Level, Level], sequence: int) -> bool:
         """Whether the best levels have changed."""

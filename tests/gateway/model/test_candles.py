@@ -11,6 +11,7 @@ from gateway.model.intervals import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Inter
 from gateway.model.market import InstrumentMarket
 from gateway.model.records import Candle, Ticker, Trade
 from matching.core.codes import Side
+from settlement.stores.base import Candle as StoredCandle
 
 _QUOTE_UNIT = 3
 _STEPS = (0, 400_000_000, SECOND_NS, 7 * SECOND_NS, MINUTE_NS, HOUR_NS, 11 * HOUR_NS, 2 * DAY_NS)
@@ -163,3 +164,38 @@ def test_a_ticker_without_a_trade_has_the_last_price() -> None:
     )
     unseen = market([]).ticker(trade.time_ns, trade.time_ns + HOUR_NS, last_price=7)
     assert (unseen.open, unseen.last, unseen.previous_close) == (7, 7, 0)
+
+
+def stored_minutes(trades: Sequence[Trade]) -> list[StoredCandle]:
+    """As settlement writes them."""
+    found = []
+    for begin_ns in sorted({trade.time_ns - trade.time_ns % MINUTE_NS for trade in trades}):
+        candle = expected_candle(trades, begin_ns, begin_ns + MINUTE_NS)
+        assert candle is not None
+        found.append(StoredCandle("BTC-USD", begin_ns, *candle[2:7], candle.trade_count, candle.last_trade_number))
+    return found
+
+
+@pytest.mark.parametrize("known", [60, 150])
+def test_what_the_store_has_is_put_before_what_is_there(seed: int, known: int) -> None:
+    """`known`: trades that the store gives one by one; of those before it gives minutes."""
+    trades = random_trades(seed)
+    stored, since = trades[:150], trades[150:]
+    found = market(since)
+    found.extend_back(stored_minutes(stored), stored[-known:])
+    whole = market(trades)
+    now_ns = trades[-1].time_ns
+    for interval in (Interval.MINUTE, Interval.HOUR, Interval.DAY, Interval.MONTH):
+        pairs = zip(
+            found.candles.candles(interval, limit=1000, now_ns=now_ns),
+            whole.candles.candles(interval, limit=1000, now_ns=now_ns),
+            strict=True,
+        )
+        for one, expected in pairs:
+            assert one._replace(quote_volume=0, taker_buy_volume=0, taker_buy_quote_volume=0) == expected._replace(
+                quote_volume=0, taker_buy_volume=0, taker_buy_quote_volume=0
+            )
+    if known == len(stored):
+        assert list(found.candles.candles(Interval.HOUR, limit=50, now_ns=now_ns)) == list(
+            whole.candles.candles(Interval.HOUR, limit=50, now_ns=now_ns)
+        )

@@ -28,8 +28,12 @@ def test_balances_after_each_command_are_those_of_commands_one_by_one(seed: int)
     source, followed = Source(), model()
     followed.begin(Engine())
     told: list[tuple[int, AccountCommand]] = []
+
+    def watch(account: int) -> None:
+        followed.watch(account, lambda command: told.append((account, command)))
+
     for account in (0, *ACCOUNTS):
-        followed.watch(account, lambda command, account=account: told.append((account, command)))
+        watch(account)
     alone = Source()
     for block in random_blocks(source, seed, _COMMANDS, most=8):
         told.clear()
