@@ -87,7 +87,7 @@ class RestApplication:
             key = access.key_for(self._keys, name, route.security, address)
         if key is not None and route.security in access.SIGNED:
             expires_at_us = access.verify(key, found, self._clock_us)
-        check_names(route, found.values)
+        check_names(route, found.values, is_signed=found.signature is not None)
         request = Request(parameters, address, _time_unit(headers), key, expires_at_us)
         return await route.handler(request)
 
@@ -104,10 +104,14 @@ def refusal(error: ApiError) -> Response:
     return Response(error.body, error.status, error.headers)
 
 
-def check_names(route: Route, names: Iterable[str]) -> None:
-    """Refuses parameters that the endpoint does not read. Raises ApiError."""
+def check_names(route: Route, names: Iterable[str], *, is_signed: bool) -> None:
+    """Refuses parameters that the endpoint does not read. Raises ApiError.
+
+    Some clients sign requests that need no signature: then those of a signature are accepted, too.
+    """
     given = list(names)
-    known = route.parameters | access.SIGNING_PARAMETERS if route.security in access.SIGNED else route.parameters
+    needs_time = is_signed or route.security in access.SIGNED
+    known = route.parameters | access.SIGNING_PARAMETERS if needs_time else route.parameters
     surplus = [name for name in given if name not in known]
     if not surplus:
         return

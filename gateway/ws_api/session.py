@@ -148,7 +148,7 @@ class Session(LiveListener):
         parameters = Parameters(values)
         self._api.weights.charge(self._address, route.weight_of(parameters))
         key, expires_at_us = self._authorize(request, route.security)
-        check_names(route, values)
+        check_names(route, values, is_signed="signature" in request.values)
         response = await route.handler(Request(parameters, self._address, self._unit, key, expires_at_us))
         return response.body
 
