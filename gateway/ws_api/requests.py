@@ -14,6 +14,8 @@ from gateway.rest.errors import ApiError
 from gateway.rest.sent import Sent
 
 _MAX_ID = 36
+_RETURN_LIMITS = "returnRateLimits"
+_BOOLEANS = {"true": True, "false": False}
 _decoder = msgspec.json.Decoder(float_hook=str)
 
 
@@ -25,13 +27,13 @@ class WsRequest:
     method: str
     values: Mapping[str, str]
     returns_limits: bool | None
+    signed_text: str
 
     @property
     def sent(self) -> Sent:
         """The parameters of a signed request, the text that was signed, and the signature."""
-        signed = "&".join(f"{name}={self.values[name]}" for name in sorted(self.values) if name != "signature")
         values = {name: value for name, value in self.values.items() if name not in ("signature", "apiKey")}
-        return Sent(values, signed.encode("utf-8"), self.values.get("signature"))
+        return Sent(values, self.signed_text.encode("utf-8"), self.values.get("signature"))
 
 
 def identity_of(message: bytes) -> object:
@@ -61,10 +63,10 @@ def read(message: bytes) -> WsRequest:
         parameters = {}
     if not isinstance(parameters, dict):
         raise ApiError(-1100, "Illegal characters found in parameter 'params'; legal range is an object.")
-    returns_limits = parameters.pop("returnRateLimits", None)
     values = {str(name): _text(value) for name, value in parameters.items() if value is not None}
-    wanted = returns_limits if isinstance(returns_limits, bool) else None
-    return WsRequest(document.get("id"), method.removeprefix("v3/"), values, wanted)
+    signed = "&".join(f"{name}={values[name]}" for name in sorted(values) if name != "signature")
+    returns_limits = _BOOLEANS.get(values.pop(_RETURN_LIMITS, ""))
+    return WsRequest(document.get("id"), method.removeprefix("v3/"), values, returns_limits, signed)
 
 
 def answer(identity: object, result: object, limits: Sequence[object] | None) -> bytes:

@@ -97,13 +97,14 @@ def test_an_order_is_edited(client: Any, pair: str) -> None:
     assert len(client.fetch_canceled_orders(pair)) == 2
 
 
-def test_errors_have_their_classes(client: Any, pair: str) -> None:
+def test_errors_have_their_classes(market: Market, client: Any, pair: str) -> None:
+    market.place("maker", "BUY", "1", "95")
     with pytest.raises(ccxt.InsufficientFunds):
         client.create_order(pair, "limit", "buy", 50_000, 90)
     with pytest.raises(ccxt.OrderNotFound):
         client.cancel_order("123456789012", pair)
     with pytest.raises(ccxt.OrderImmediatelyFillable):
-        client.create_order(pair, "limit", "sell", 1, 1, {"postOnly": True})
+        client.create_order(pair, "limit", "sell", 1, 95, {"postOnly": True})
     client.secret = "another"
     with pytest.raises(ccxt.AuthenticationError):
         client.fetch_balance()
