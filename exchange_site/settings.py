@@ -232,6 +232,14 @@ GATEWAY_TRUSTED_PROXIES = _env.words(
     [],
     "Addresses of proxies, separated by commas. A client's address is then what `X-Forwarded-For` of a proxy says.",
 )
+API_KEYS_SECRET = _env.text(
+    "API_KEYS_SECRET",
+    "",
+    "Encrypts the secrets of API keys in the database: at least 32 random characters. With another value the secrets "
+    "that are stored cannot be read any more.",
+    read_by="gateway, create_api_key",
+    shown="`SECRET_KEY`",
+)
 GATEWAY_CONNECTIONS = _env.whole(
     "GATEWAY_CONNECTIONS", 10_000, "Maximum number of open HTTP connections.", unit="connections"
 )

@@ -382,6 +382,14 @@ def places_of_checkpoints_have_a_known_form() -> list[CheckMessage]:
     return []
 
 
+@_check(SETTINGS)
+def secret_of_api_keys_is_strong() -> list[CheckMessage]:
+    """Not set: SECRET_KEY, which has a check of its own. The secret is not shown."""
+    weakness = _weakness(settings.API_KEYS_SECRET) if settings.API_KEYS_SECRET else ""
+    hint = f"Use at least {SECRET_KEY_CHARACTERS} random characters."
+    return [Error(f"API_KEYS_SECRET {weakness}.", hint=hint, id="exchange.E026")] if weakness else []
+
+
 @_check(WEB, deploy=True)
 def secret_key_is_strong() -> list[CheckMessage]:
     """The key is not shown."""

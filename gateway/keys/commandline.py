@@ -31,7 +31,7 @@ class ApiKeyCommand(ProjectCommand):
 
 def secret_cipher() -> SecretCipher:
     """The cipher of this site's secrets. Raises BadKey without a setting for it."""
-    setting: str = getattr(settings, "API_KEYS_SECRET", "") or settings.SECRET_KEY
+    setting: str = settings.API_KEYS_SECRET or settings.SECRET_KEY
     if not setting:
-        raise BadKey("Set SECRET_KEY to at least 32 random characters: it encrypts the secrets of API keys.")
+        raise BadKey("Set API_KEYS_SECRET to at least 32 random characters: it encrypts the secrets of API keys.")
     return SecretCipher(setting)
