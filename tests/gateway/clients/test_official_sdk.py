@@ -113,7 +113,7 @@ def test_a_session_by_the_websocket_api(market: Market) -> None:
         private_key=private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         stream_url=f"{market.gateway.stream_url}/ws-api/v3",
     )
-    client = Spot(config_ws_api=configuration)
+    client: Any = Spot(config_ws_api=configuration)
 
     async def body() -> None:
         connection = await client.websocket_api.create_connection()
