@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from gateway.feed.applying import Applier
+from gateway.feed.backfill import backfill
 from gateway.feed.reading import FindLeader, Reader
 from gateway.market.exchange_info import RateLimits
-from gateway.model.backfill import backfill
 from gateway.model.history import History
 from gateway.model.model import Model
 from gateway.model.state import Bounds
@@ -89,6 +89,8 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     try:
         while not (model.is_ready or ends()):
             await asyncio.sleep(_POLL_S)
+        if history and not ends():
+            await asyncio.wait(history, timeout=_HISTORY_S)
         if not ends():
             streams.start()
             trading.start()
@@ -100,6 +102,8 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
                 stop=ends,
             )
     finally:
+        for task in history:
+            task.cancel()
         trading.close()
         streams.close()
         services.entry.close()

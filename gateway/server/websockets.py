@@ -1,8 +1,7 @@
 """WebSocket connections in uvicorn's port: a request to upgrade is handed over to picows.
 
-uvicorn makes an object of its setting `ws` for each request to upgrade, gives it the transport and the request's bytes,
-and from then on has nothing to do with the connection. picows sends a frame in a tenth of the time of uvicorn's own
-protocols, and the same bytes can be sent to all subscribers (docs/decisions/0024-gateway-server.md).
+uvicorn makes an object of its setting `ws` for each request to upgrade, gives it the transport and the bytes it read,
+and from then on has nothing to do with the connection. docs/decisions/0024-gateway-server.md has the reasons.
 """
 
 import logging
