@@ -89,19 +89,19 @@ ENGINE_COMMAND_ADDRESS = _env.text(
     "ENGINE_COMMAND_ADDRESS",
     "tcp://127.0.0.1:5701",
     "ZeroMQ address for commands and queries; without keys loopback or `ipc://` only.",
-    read_by="engine, settlement, web, worker, client commands",
+    read_by="engine, settlement, gateway, web, worker, client commands",
 )
 ENGINE_BLOCK_ADDRESS = _env.text(
     "ENGINE_BLOCK_ADDRESS",
     "tcp://127.0.0.1:5702",
     "ZeroMQ address where blocks are published; without keys loopback or `ipc://` only.",
-    read_by="engine, settlement",
+    read_by="engine, settlement, gateway",
 )
 ENGINE_RETRANSMIT_ADDRESS = _env.text(
     "ENGINE_RETRANSMIT_ADDRESS",
     "tcp://127.0.0.1:5703",
     "ZeroMQ address for retransmission and confirmation of blocks; without keys loopback or `ipc://` only.",
-    read_by="engine, settlement",
+    read_by="engine, settlement, gateway",
 )
 ENGINE_HTTP_ADDRESS = _env.text(
     "ENGINE_HTTP_ADDRESS",
@@ -171,7 +171,7 @@ ENGINE_REPLICAS = _env.words(
     "ENGINE_REPLICAS",
     [],
     "Command addresses of all replicas that read the topic, including this one, separated by commas.",
-    read_by="engine, settlement, web, worker, client commands",
+    read_by="engine, settlement, gateway, web, worker, client commands",
 )
 
 # --- settlement --------------------------------------------------------------------------------------------------
@@ -207,6 +207,71 @@ SETTLEMENT_HTTP_ADDRESS = _env.text(
     "127.0.0.1:9702",
     "HOST:PORT of settlement's health and metrics.",
     read_by="settlement, run_exchange",
+)
+
+# --- gateway -----------------------------------------------------------------------------------------------------
+
+_env.group("Gateway", read_by="gateway")
+GATEWAY_ADDRESS = _env.text(
+    "GATEWAY_ADDRESS", "127.0.0.1:8080", "HOST:PORT of the traders' API.", read_by="gateway, run_exchange"
+)
+GATEWAY_HTTP_ADDRESS = _env.text(
+    "GATEWAY_HTTP_ADDRESS",
+    "127.0.0.1:9703",
+    "HOST:PORT of the gateway's health and metrics.",
+    read_by="gateway, run_exchange",
+)
+GATEWAY_CERTIFICATE_FILE = _env.text(
+    "GATEWAY_CERTIFICATE_FILE", "", "Certificate with its chain (PEM). Set: the API speaks TLS only."
+)
+GATEWAY_CERTIFICATE_KEY_FILE = _env.text(
+    "GATEWAY_CERTIFICATE_KEY_FILE", "", "Private key of the certificate (PEM, without a password)."
+)
+GATEWAY_TRUSTED_PROXIES = _env.words(
+    "GATEWAY_TRUSTED_PROXIES",
+    [],
+    "Addresses of proxies, separated by commas. A client's address is then what `X-Forwarded-For` of a proxy says.",
+)
+API_KEYS_SECRET = _env.text(
+    "API_KEYS_SECRET",
+    "",
+    "Encrypts the secrets of API keys in the database: at least 32 random characters. With another value the secrets "
+    "that are stored cannot be read any more.",
+    read_by="gateway, create_api_key",
+    shown="`SECRET_KEY`",
+)
+GATEWAY_CONNECTIONS = _env.whole(
+    "GATEWAY_CONNECTIONS", 10_000, "Maximum number of open HTTP connections.", unit="connections"
+)
+GATEWAY_WEIGHT_A_MINUTE = _env.whole(
+    "GATEWAY_WEIGHT_A_MINUTE", 6000, "Maximum weight of the requests of one address in a minute.", unit="weight"
+)
+GATEWAY_ORDERS_10_SECONDS = _env.whole(
+    "GATEWAY_ORDERS_10_SECONDS", 100, "Maximum number of unfilled orders of an account in 10 s.", unit="orders"
+)
+GATEWAY_ORDERS_A_DAY = _env.whole(
+    "GATEWAY_ORDERS_A_DAY", 200_000, "Maximum number of unfilled orders of an account in a day.", unit="orders"
+)
+GATEWAY_TRADES_KEPT = _env.whole(
+    "GATEWAY_TRADES_KEPT", 10_000, "Number of trades of each instrument that are kept in memory.", unit="trades"
+)
+GATEWAY_CANDLES_KEPT = _env.whole(
+    "GATEWAY_CANDLES_KEPT",
+    20_000,
+    "Number of seconds, minutes, hours and days with a trade that are kept in memory, of each instrument.",
+    unit="candles",
+)
+GATEWAY_ORDERS_KEPT = _env.whole(
+    "GATEWAY_ORDERS_KEPT",
+    200_000,
+    "Number of closed orders that are kept in memory; older ones are read from the store.",
+    unit="orders",
+)
+GATEWAY_FILLS_KEPT = _env.whole(
+    "GATEWAY_FILLS_KEPT",
+    200_000,
+    "Number of fills that are kept in memory; older ones are read from the store.",
+    unit="fills",
 )
 
 # --- stores ------------------------------------------------------------------------------------------------------

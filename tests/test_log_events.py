@@ -11,6 +11,7 @@ PAGE = ROOT / "docs" / "logs.md"
 PACKAGES = [
     "back_office",
     "exchange_site",
+    "gateway",
     "ledger",
     "matching/client",
     "matching/commandline",

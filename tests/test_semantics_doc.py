@@ -28,7 +28,8 @@ from matching.core.codes import (
     name_of,
 )
 from matching.core.decimals import plain
-from tests.ledger.row_by_row import BalanceKey, Funds, apply_legs, event_rows, legs
+from matching.core.reading.event_rows import event_rows
+from tests.ledger.row_by_row import BalanceKey, Funds, apply_legs, legs
 from tests.settlement.chains import worked_example
 
 ROOT = Path(__file__).parents[1]

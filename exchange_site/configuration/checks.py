@@ -32,7 +32,14 @@ STORES = ("sql", "scylla")
 _OF_CHOICES = {"SETTLEMENT_STORE": " Use scylla for Apache Cassandra too: both have the same protocol."}
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL")  # with a lower level, a read might miss an earlier write
 ZMQ_ADDRESSES = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS")
-HTTP_ADDRESSES = ("WEB_ADDRESS", "ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS")
+HTTP_ADDRESSES = (
+    "WEB_ADDRESS",
+    "GATEWAY_ADDRESS",
+    "ENGINE_HTTP_ADDRESS",
+    "SETTLEMENT_HTTP_ADDRESS",
+    "GATEWAY_HTTP_ADDRESS",
+)
+PUBLIC_ADDRESSES = ("WEB_ADDRESS", "GATEWAY_ADDRESS")
 POSITIVE = (
     "ENGINE_BLOCK_COMMANDS",
     "ENGINE_RING_BLOCKS",
@@ -51,6 +58,14 @@ POSITIVE = (
     "SCYLLA_PORT",
     "SCYLLA_TIMEOUT_MS",
     "SCYLLA_IN_FLIGHT",
+    "GATEWAY_CONNECTIONS",
+    "GATEWAY_WEIGHT_A_MINUTE",
+    "GATEWAY_ORDERS_10_SECONDS",
+    "GATEWAY_ORDERS_A_DAY",
+    "GATEWAY_TRADES_KEPT",
+    "GATEWAY_CANDLES_KEPT",
+    "GATEWAY_ORDERS_KEPT",
+    "GATEWAY_FILLS_KEPT",
     "WEB_THREADS",
     "WEB_CONNECTIONS",
     "WEB_REQUEST_SECONDS",
@@ -145,7 +160,7 @@ def http_addresses_are_valid() -> list[CheckMessage]:
         except AddressError as error:
             found.append(Error(f"{name}: {error}.", hint="Give a host and a port.", id="exchange.E004"))
             continue
-        if name != "WEB_ADDRESS" and not address.is_loopback:
+        if name not in PUBLIC_ADDRESSES and not address.is_loopback:
             found.append(
                 Warning(
                     f"{name} exposes health and metrics to the network without a login.",
@@ -286,6 +301,19 @@ def kafka_options_are_allowed() -> list[CheckMessage]:
     return found
 
 
+@_check(SETTINGS)
+def certificate_of_the_gateway_has_a_key() -> list[CheckMessage]:
+    certificate, key = settings.GATEWAY_CERTIFICATE_FILE, settings.GATEWAY_CERTIFICATE_KEY_FILE
+    if bool(certificate) is not bool(key):
+        text = "Only one of GATEWAY_CERTIFICATE_FILE and GATEWAY_CERTIFICATE_KEY_FILE is set."
+        return [Error(text, hint="Set both or neither.", id="exchange.E025")]
+    return [
+        Error(f"{file} cannot be read.", hint="Name a PEM file that this account can read.", id="exchange.E025")
+        for file in (certificate, key)
+        if file and not os.access(file, os.R_OK)
+    ]
+
+
 @_check(FOLDER)
 def data_folder_can_be_used() -> list[CheckMessage]:
     """Also creates the folder, which opening the SQLite file requires."""
@@ -352,6 +380,14 @@ def places_of_checkpoints_have_a_known_form() -> list[CheckMessage]:
         hint = "For example /mnt/evidence/checkpoints or https://audit.example/checkpoints."
         return [Error(f"CHECKPOINT_PLACES: {error}", hint=hint, id="exchange.E024")]
     return []
+
+
+@_check(SETTINGS)
+def secret_of_api_keys_is_strong() -> list[CheckMessage]:
+    """Not set: SECRET_KEY, which has a check of its own. The secret is not shown."""
+    weakness = _weakness(settings.API_KEYS_SECRET) if settings.API_KEYS_SECRET else ""
+    hint = f"Use at least {SECRET_KEY_CHARACTERS} random characters."
+    return [Error(f"API_KEYS_SECRET {weakness}.", hint=hint, id="exchange.E026")] if weakness else []
 
 
 @_check(WEB, deploy=True)

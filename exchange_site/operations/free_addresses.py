@@ -13,7 +13,13 @@ FIRST_PORT, LAST_PORT = 20_000, 32_767
 """Below Linux's ephemeral port range: an outgoing connection could take a port from there before its server does."""
 
 ZMQ_SETTINGS = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS")
-HTTP_SETTINGS = ("ENGINE_HTTP_ADDRESS", "SETTLEMENT_HTTP_ADDRESS", "WEB_ADDRESS")
+HTTP_SETTINGS = (
+    "ENGINE_HTTP_ADDRESS",
+    "SETTLEMENT_HTTP_ADDRESS",
+    "GATEWAY_HTTP_ADDRESS",
+    "GATEWAY_ADDRESS",
+    "WEB_ADDRESS",
+)
 
 
 class NoFreePort(Exception):

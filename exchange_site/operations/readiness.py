@@ -18,6 +18,7 @@ def parts() -> dict[str, str]:
     return {
         "engine": f"{parse_host_port(settings.ENGINE_HTTP_ADDRESS).url}/health/ready",
         "settlement": f"{parse_host_port(settings.SETTLEMENT_HTTP_ADDRESS).url}/health/ready",
+        "gateway": f"{parse_host_port(settings.GATEWAY_HTTP_ADDRESS).url}/health/ready",
         "web": f"{parse_host_port(settings.WEB_ADDRESS).url}/health/ready",
     }
 
@@ -54,6 +55,7 @@ def welcome() -> str:
             f"  admin     {parse_host_port(settings.WEB_ADDRESS).url}/admin/",
             f"  user      {ADMINISTRATOR}",
             f"  password  {password}    (kept in {password_file})",
+            f"  API       {parse_host_port(settings.GATEWAY_ADDRESS).url}/api/v3    (keys: manage.py create_api_key)",
             f"  logs      {settings.PROGRAM_LOG_FOLDER}/NAME.log    (warnings and errors are shown here too)",
             "  Ctrl-C stops everything.",
             rule,

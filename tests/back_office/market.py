@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import xxhash
 
 from matching.core.codes import CommandKind, EventKind, Side
+from matching.core.reading.event_rows import EventRow
 from matching.core.registry import Registry, canonical
 from matching.workloads.btc_usd import BTC, BTC_USD, USD, instrument
 from settlement.stores.base import (
@@ -24,7 +25,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
-from tests.ledger.row_by_row import EventRow, Funds, apply_legs, legs
+from tests.ledger.row_by_row import Funds, apply_legs, legs
 
 MINUTE_NS = 60_000_000_000
 

@@ -7,9 +7,10 @@ import pytest
 from ledger.api import MAX_LEGS
 from matching.core.blocks import Block
 from matching.core.codes import EventKind
+from matching.core.reading.event_rows import event_rows
 from matching.core.registry import Registry
 from matching.workloads.btc_usd import DEFINITIONS
-from tests.ledger.row_by_row import ZERO_FUNDS, BalanceKey, Funds, Leg, Overdrawn, apply_legs, event_rows, legs
+from tests.ledger.row_by_row import ZERO_FUNDS, BalanceKey, Funds, Leg, Overdrawn, apply_legs, legs
 from tests.reference.engine import ReferenceExchange
 from tests.reference.streams import random_commands
 from tests.settlement.chains import Chain, chain_of, deposit, order, worked_example

@@ -17,7 +17,8 @@ Does not import Django, sockets or drivers. Modules, from the entry point down; 
 - `records`: checks command records before they are sequenced
 - `structures`: memory pools (`pools`) and where they are (`addresses`), the order book (`book`), orders that wait for a
   trigger (`waiting`), what only some orders have (`extras`), price levels (`prices`), hash tables (`tables`), bit
-  operations (`bits`), prefetching (`prefetch`), reading the book in price-time order (`queues`)
+  operations (`bits`), prefetching (`prefetch`), reading the book in price-time order (`queues`), finding records for
+  readers (`finding`)
 - `limits`: how much work a command may cause; `constants`: codes as plain integers, as Numba wants them
 - `compiling`: how Numba compiles and caches the above
 """
@@ -28,7 +29,17 @@ import numpy as np
 from numba import config
 
 from matching.core import layout
-from matching.core.kernel.calling import apply_events, list_levels, list_slots, open_balance, process
+from matching.core.kernel.calling import (
+    apply_events,
+    find_account,
+    find_balance,
+    find_order,
+    find_trader,
+    list_levels,
+    list_slots,
+    open_balance,
+    process,
+)
 from matching.core.kernel.compiling import CACHE_FOLDER
 from matching.core.kernel.records import first_fault
 from matching.core.kernel.structures.pools import Pools, empty_pools, reserve, with_asset, with_instrument
@@ -38,6 +49,10 @@ __all__ = [
     "apply_events",
     "compile_now",
     "empty_pools",
+    "find_account",
+    "find_balance",
+    "find_order",
+    "find_trader",
     "first_fault",
     "list_levels",
     "list_slots",
@@ -62,3 +77,7 @@ def compile_now() -> None:
     process(np.zeros(0, layout.COMMAND), np.zeros(0, layout.EVENT), np.zeros(0, np.uint8), pools, 0, 0, 0)
     list_slots(pools, 0, 0, np.zeros(0, np.int64))
     list_levels(pools, 0, 0, np.zeros((0, 2), np.int64))
+    find_account(pools, 0)
+    find_balance(pools, 0, 0)
+    find_trader(pools, 0, 0)
+    find_order(pools, 0)

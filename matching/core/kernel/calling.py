@@ -7,12 +7,14 @@ from numba import config
 from matching.core.kernel import effects
 from matching.core.kernel.commands import apply_all
 from matching.core.kernel.funds import get_or_create_balance
-from matching.core.kernel.structures import queues
+from matching.core.kernel.structures import finding, queues
 
 if config.DISABLE_JIT:
     process, open_balance = apply_all, get_or_create_balance
     apply_events = effects.apply_all
     list_slots, list_levels = queues.list_slots, queues.list_levels
+    find_account, find_balance = finding.account, finding.balance
+    find_trader, find_order = finding.trader, finding.order
 
 else:
     from matching.core.kernel.compiling import entry
@@ -58,3 +60,35 @@ else:
     def list_levels(pools: Pools, instrument_id: int, side: int, rows: Any) -> int:
         """`queues.list_levels` for Python callers."""
         return list_levels_at(addresses_of(pools), instrument_id, side, rows)  # type: ignore[no-any-return]
+
+    @entry
+    def find_account_at(addresses: Any, account: Any) -> Any:
+        return finding.account(pools_at(addresses), account)
+
+    @entry
+    def find_balance_at(addresses: Any, account: Any, asset: Any) -> Any:
+        return finding.balance(pools_at(addresses), account, asset)
+
+    @entry
+    def find_trader_at(addresses: Any, account: Any, instrument_id: Any) -> Any:
+        return finding.trader(pools_at(addresses), account, instrument_id)
+
+    @entry
+    def find_order_at(addresses: Any, order_id: Any) -> Any:
+        return finding.order(pools_at(addresses), order_id)
+
+    def find_account(pools: Pools, account: int) -> int:
+        """`finding.account` for Python callers."""
+        return find_account_at(addresses_of(pools), account)  # type: ignore[no-any-return]
+
+    def find_balance(pools: Pools, account: int, asset: int) -> int:
+        """`finding.balance` for Python callers."""
+        return find_balance_at(addresses_of(pools), account, asset)  # type: ignore[no-any-return]
+
+    def find_trader(pools: Pools, account: int, instrument_id: int) -> int:
+        """`finding.trader` for Python callers."""
+        return find_trader_at(addresses_of(pools), account, instrument_id)  # type: ignore[no-any-return]
+
+    def find_order(pools: Pools, order_id: int) -> int:
+        """`finding.order` for Python callers."""
+        return find_order_at(addresses_of(pools), order_id)  # type: ignore[no-any-return]

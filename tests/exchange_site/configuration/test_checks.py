@@ -289,6 +289,15 @@ def test_the_web_refuses_a_key_that_can_be_guessed_and_does_not_show_it(settings
     assert key not in f"{found.msg}{found.hint}"
 
 
+def test_a_secret_of_api_keys_that_can_be_guessed_is_refused_and_not_shown(settings: Settings) -> None:
+    settings.API_KEYS_SECRET = "secret" * 10
+
+    (found,) = checks.run_checks(tags=[SETTINGS])
+
+    assert found.id == "exchange.E026"
+    assert settings.API_KEYS_SECRET not in f"{found.msg}{found.hint}"
+
+
 @pytest.mark.parametrize("key", ["", "short"])
 def test_the_web_needs_a_secret_key(settings: Settings, key: str) -> None:
     settings.SECRET_KEY = key

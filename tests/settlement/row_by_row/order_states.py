@@ -20,8 +20,8 @@ from matching.core.codes import (
     order_list_id,
 )
 from matching.core.layout import COMMAND
+from matching.core.reading.event_rows import EventRow
 from settlement.stores.base import Order
-from tests.ledger.row_by_row import EventRow
 
 SIDES = tuple(name_of(side) for side in Side)
 _ORDER_TYPES = tuple(name_of(order_type) for order_type in OrderType)

@@ -15,6 +15,7 @@ from typing import Any
 
 from matching.core.blocks import Block
 from matching.core.codes import NO_FEE, NONE_ID, AccountStatus, CommandKind, EventKind, Side, name_of
+from matching.core.reading.event_rows import EventRow, event_rows
 from matching.core.reading.instrument_updates import definition_of
 from matching.core.registry import REGISTRY_EVENTS, Registry, canonical
 from settlement.errors import StoreDamaged
@@ -36,7 +37,7 @@ from settlement.stores.base import (
     Trade,
     TradingDay,
 )
-from tests.ledger.row_by_row import ZERO_FUNDS, BalanceKey, EventRow, Leg, Overdrawn, apply_legs, event_rows, legs
+from tests.ledger.row_by_row import ZERO_FUNDS, BalanceKey, Leg, Overdrawn, apply_legs, legs
 from tests.settlement.row_by_row.order_states import SIDES, OrderFold, OrderState, orders_needed
 from tests.settlement.row_by_row.recently_used import RecentlyUsed
 

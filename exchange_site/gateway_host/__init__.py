@@ -1,0 +1,1 @@
+"""What the site lends to a gateway: its settings, its keys, its store."""

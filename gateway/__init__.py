@@ -1,0 +1,1 @@
+"""The traders' API: Binance Spot's REST API, streams and WebSocket API over the engine."""

@@ -1,0 +1,106 @@
+"""Weight of requests: what one address may use in a minute, and how long it is banned if it goes on.
+
+A minute is one of the clock, so the count of every address begins again at the same time. An address that has used up
+its weight gets 429 until the minute ends. If it keeps sending, it is banned (418): for two minutes, and after each
+further ban twice as long, up to three days. For IPv6 an address is its /64 network, which is what a client has.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from gateway.rest.errors import ApiError
+
+_MINUTE_S = 60
+_REFUSED_UNTIL_BAN = 100
+_FIRST_BAN_S = 120
+_LONGEST_BAN_S = 3 * 24 * 3600
+_BANS_KEPT = 100_000
+_IPV6_NETWORK_BITS = 64
+
+
+@dataclass(slots=True)
+class _Ban:
+    until_s: float
+    length_s: float
+
+
+class WeightLimit:
+    """Counts in the memory of one gateway. `clock` returns seconds since 1970."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
+        self.per_minute = per_minute
+        self._clock = clock
+        self._minute = -1
+        self._used: dict[str, int] = {}
+        self._refused: dict[str, int] = {}
+        self._bans: OrderedDict[str, _Ban] = OrderedDict()
+
+    def charge(self, address: str, weight: int) -> int:
+        """Counts a request; returns what the address has used in this minute. Raises ApiError if that is too much."""
+        network, now_s = network_of(address), self._clock()
+        self._begin_minute(now_s)
+        self._refuse_banned(network, now_s)
+        used = self._used.get(network, 0) + weight
+        self._used[network] = used
+        if used <= self.per_minute:
+            return used
+        refused = self._refused.get(network, 0) + 1
+        self._refused[network] = refused
+        if refused > _REFUSED_UNTIL_BAN:
+            self._ban(network, now_s)
+            self._refuse_banned(network, now_s)
+        raise ApiError(
+            -1003,
+            f"Too much request weight used; current limit is {self.per_minute} request weight per 1 MINUTE. Please use "
+            "WebSocket Streams for live updates to avoid polling the API.",
+            status=429,
+            headers={"Retry-After": str(int(_MINUTE_S - now_s % _MINUTE_S) + 1)},
+        )
+
+    def used(self, address: str) -> int:
+        """What the address has used in this minute."""
+        self._begin_minute(self._clock())
+        return self._used.get(network_of(address), 0)
+
+    def _begin_minute(self, now_s: float) -> None:
+        minute = int(now_s // _MINUTE_S)
+        if minute != self._minute:
+            self._minute = minute
+            self._used.clear()
+            self._refused.clear()
+
+    def _refuse_banned(self, network: str, now_s: float) -> None:
+        ban = self._bans.get(network)
+        if ban is None or now_s >= ban.until_s:
+            return
+        raise ApiError(
+            -1003,
+            f"Way too much request weight used; IP banned until {int(ban.until_s * 1000)}. Please use WebSocket "
+            "Streams for live updates to avoid bans.",
+            status=418,
+            headers={"Retry-After": str(int(ban.until_s - now_s) + 1)},
+        )
+
+    def _ban(self, network: str, now_s: float) -> None:
+        earlier = self._bans.pop(network, None)
+        length_s = min(2 * earlier.length_s, _LONGEST_BAN_S) if earlier else _FIRST_BAN_S
+        self._bans[network] = _Ban(now_s + length_s, length_s)
+        while len(self._bans) > _BANS_KEPT:
+            self._bans.popitem(last=False)
+
+
+def network_of(address: str) -> str:
+    """The address of IPv4, the /64 network of IPv6; any other text as it is."""
+    if ":" not in address:
+        return address
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return address
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ip_network((int(found), _IPV6_NETWORK_BITS), strict=False))

@@ -1,0 +1,1 @@
+"""Public market data over REST: instruments, books, trades, candles and tickers."""

@@ -1,0 +1,211 @@
+"""What the store knows and the model does not: orders and fills from before the model began, or that it forgot.
+
+The store's functions block, so they run in threads. Settlement may be behind the engine: then an answer lacks the
+newest rows, which the model has.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Protocol, TypeVar
+
+from gateway.model.instruments import Instrument
+from gateway.model.order_log import UNKNOWN_QUOTE
+from gateway.model.queries import OlderUnavailable
+from gateway.model.records import Fill, Order, OrderStatus
+from gateway.model.records import Trade as PublicTrade
+from matching.core.codes import OrderType, Reason, SelfTradePrevention, Side, TimeInForce, name_of
+from settlement.stores.base import Candle as StoredCandle
+from settlement.stores.base import Order as StoredOrder
+from settlement.stores.base import Store, StoreError, Trade
+
+_SIDES = {name_of(side): side for side in Side}
+_TYPES = {name_of(kind): kind for kind in OrderType}
+_TIMES_IN_FORCE = {name_of(one): one for one in TimeInForce}
+_PREVENTIONS = {name_of(one): one for one in SelfTradePrevention}
+_REASONS = {name_of(reason): reason for reason in Reason}
+_PAGE = 1000
+_MOST_PAGES = 10
+"""Pages of an account's orders or trades that one question reads at most."""
+_Answer = TypeVar("_Answer")
+
+
+class History(Protocol):
+    """Every method raises OlderUnavailable."""
+
+    async def orders_by_id(self, order_ids: Sequence[int]) -> Mapping[int, StoredOrder]: ...
+
+    async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
+        """The newest ones with an id below `before`, newest first."""
+
+    async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
+        """The newest ones of trades with an event sequence below `before`, newest first."""
+
+    async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
+        """The newest ones with an event sequence below `before`, oldest first."""
+
+    async def minutes(self, instrument: Instrument, limit: int) -> Sequence[StoredCandle]:
+        """The newest minutes with a trade, oldest first."""
+
+
+class NoHistory:
+    """For a gateway without a store."""
+
+    async def orders_by_id(self, order_ids: Sequence[int]) -> Mapping[int, StoredOrder]:
+        return {}
+
+    async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
+        return []
+
+    async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
+        return []
+
+    async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
+        return []
+
+    async def minutes(self, instrument: Instrument, limit: int) -> Sequence[StoredCandle]:
+        return ()
+
+
+class StoreHistory:
+    """Reads the store in `executor`'s threads."""
+
+    def __init__(self, store: Store, executor: Executor) -> None:
+        self._store = store
+        self._executor = executor
+
+    async def orders_by_id(self, order_ids: Sequence[int]) -> Mapping[int, StoredOrder]:
+        rows = await self._ask(lambda: self._store.get_orders(order_ids))
+        return {row.order_id: row for row in rows}
+
+    async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
+        def read() -> list[StoredOrder]:
+            return _pages(
+                lambda place: self._store.get_orders_by_account(account, _PAGE, place),
+                lambda row: row.order_id,
+                lambda row: row.symbol == instrument.engine_symbol,
+                before,
+                limit,
+            )
+
+        return [order_of(row, instrument) for row in await self._ask(read)]
+
+    async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
+        def read() -> list[Trade]:
+            return _pages(
+                lambda place: self._store.get_trades_by_account(account, _PAGE, place),
+                lambda row: row.trade_id,
+                lambda row: row.symbol == instrument.engine_symbol,
+                before,
+                limit,
+            )
+
+        rows = await self._ask(read)
+        return [fill for row in rows for fill in fills_of(row, account, instrument)][:limit]
+
+    async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
+        symbol = instrument.engine_symbol
+        rows = await self._ask(lambda: self._store.newest_trades(limit, before=before, symbol=symbol))
+        return [_public(row) for row in reversed(rows) if row.trade_number is not None]
+
+    async def minutes(self, instrument: Instrument, limit: int) -> Sequence[StoredCandle]:
+        return await self._ask(lambda: self._store.candles(instrument.engine_symbol, limit))
+
+    async def _ask(self, read: Callable[[], _Answer]) -> _Answer:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, read)
+        except StoreError as error:
+            raise OlderUnavailable(str(error)) from error
+
+
+_Row = TypeVar("_Row")
+
+
+def _pages(
+    read: Callable[[int | None], list[_Row]],
+    place_of: Callable[[_Row], int],
+    is_wanted: Callable[[_Row], bool],
+    before: int,
+    limit: int,
+) -> list[_Row]:
+    """The first `limit` wanted rows of an account's keyset pages, of _MOST_PAGES pages at most."""
+    found: list[_Row] = []
+    place: int | None = before
+    for _ in range(_MOST_PAGES):
+        page = read(place)
+        found += filter(is_wanted, page)
+        if len(page) < _PAGE or len(found) >= limit:
+            break
+        place = place_of(page[-1])
+    return found[:limit]
+
+
+def order_of(row: StoredOrder, instrument: Instrument) -> Order:
+    """A stored order. The store has neither what it paid nor which order it met."""
+    status = OrderStatus(row.status)
+    placed = row.placed_at_ns
+    return Order(
+        order_id=row.order_id,
+        account=row.account,
+        instrument_id=instrument.id,
+        client_order_id=row.client_order_id or "",
+        side=_SIDES[row.side],
+        order_type=_TYPES[row.order_type],
+        time_in_force=_TIMES_IN_FORCE[row.time_in_force],
+        post_only=row.post_only,
+        self_trade_prevention=_PREVENTIONS[row.self_trade_prevention],
+        price=row.price,
+        trigger_price=row.trigger_price,
+        quantity=row.quantity,
+        quote_quantity=row.quote_quantity,
+        visible_quantity=row.visible_quantity,
+        order_list_id=row.order_list_id,
+        filled=row.filled,
+        filled_quote=UNKNOWN_QUOTE if row.filled else 0,
+        status=status,
+        reason=_REASONS[row.reason] if row.reason else Reason.NONE,
+        met_order_id=None,
+        prevented_quantity=0,
+        placed_at_ns=placed,
+        working_at_ns=placed if row.trigger_price is None else row.triggered_at_ns,
+        updated_at_ns=row.updated_at_ns,
+        updated_sequence=row.updated_sequence,
+    )
+
+
+def fills_of(row: Trade, account: int, instrument: Instrument) -> Iterable[Fill]:
+    """The account's sides of a stored trade: both, if it traded with itself."""
+    quote = row.price * row.quantity * instrument.engine.quote_unit
+    for side, who, fee in ((Side.BUY, row.buyer, row.buyer_fee), (Side.SELL, row.seller, row.seller_fee)):
+        if who != account:
+            continue
+        is_maker = side is not _SIDES[row.taker_side]
+        yield Fill(
+            row.trade_number or 0,
+            row.trade_id,
+            row.maker_order_id if is_maker else row.taker_order_id,
+            None,
+            account,
+            instrument.id,
+            row.price,
+            row.quantity,
+            quote,
+            fee,
+            side,
+            is_maker,
+            row.timestamp_ns,
+        )
+
+
+def _public(row: Trade) -> PublicTrade:
+    return PublicTrade(
+        row.trade_number or 0,
+        row.trade_id,
+        row.price,
+        row.quantity,
+        row.timestamp_ns,
+        _SIDES[row.taker_side],
+        row.maker_order_id,
+        row.taker_order_id,
+        -row.timestamp_ns,  # the store does not have the command: trades of one block and taker count as of one
+    )

@@ -1,0 +1,113 @@
+"""The gateway's process: reader, model, order entry, REST and WebSocket in one event loop.
+
+The edges are passed in: no setting and no signal is read here.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from gateway.feed.applying import Applier
+from gateway.feed.backfill import backfill
+from gateway.feed.reading import FindLeader, Reader
+from gateway.market.exchange_info import RateLimits
+from gateway.model.history import History
+from gateway.model.model import Model
+from gateway.model.state import Bounds
+from gateway.orders.entry import OrderEntry
+from gateway.rest.access import Keys
+from gateway.server import http
+from gateway.streams.server import StreamServer
+from gateway.trading import TradingApi
+from matching.feed.reader import Feed
+
+_POLL_S = 0.02
+_HISTORY_S = 10.0
+"""How long a start waits for older trades and candles at most; they are completed afterwards otherwise."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The gateway's edges. `address` and `connect` are those of `Reader`."""
+
+    address: str
+    connect: Callable[[str], Feed]
+    find_leader: FindLeader
+    history: History
+    keys: Keys
+    entry: OrderEntry
+    bounds: Bounds
+    limits: RateLimits
+    listening: http.Listening
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is served, for health and metrics."""
+
+    model: Model
+    streams: StreamServer
+
+
+async def run(services: Services, ready: Callable[[Parts], None], stop: Callable[[], bool]) -> None:
+    """Serves until `stop()`. `ready` is called once when the model is level with the engine and the port listens.
+
+    Raises what the reader raises (`gateway.feed.reading`), OSError for a port that cannot be used.
+    """
+    model = Model(services.bounds, services.history, clock=time.monotonic, time_ns=time.time_ns)
+    streams = StreamServer(model, time.time_ns)
+    trading = TradingApi(model, services.entry, services.keys, services.limits)
+    reader: Reader | None = None
+    history: set[asyncio.Task[None]] = set()
+
+    def complete() -> None:
+        task = asyncio.ensure_future(backfill(model, services.history))
+        history.add(task)
+        task.add_done_callback(history.discard)
+
+    model.on_begin.append(complete)
+
+    def begin_again() -> None:
+        assert reader is not None, "blocks come from the reader"
+        reader.begin_again()
+
+    applier = Applier(model, asyncio.get_running_loop(), begin_again)
+    reader = Reader(
+        services.connect, services.find_leader, applier.deliver, address=services.address, clock=time.monotonic
+    )
+    is_stopped = threading.Event()
+    threads = ThreadPoolExecutor(1, "reader")
+    reading = threads.submit(reader.run, is_stopped.is_set)
+    services.entry.start()
+
+    def ends() -> bool:
+        return stop() or reading.done()
+
+    try:
+        while not (model.is_ready or ends()):
+            await asyncio.sleep(_POLL_S)
+        if history and not ends():
+            await asyncio.wait(history, timeout=_HISTORY_S)
+        if not ends():
+            streams.start()
+            trading.start()
+            await http.serve(
+                trading.application,
+                lambda request: trading.listener(request) or streams.listener(request),
+                services.listening,
+                ready=lambda: ready(Parts(model, streams)),
+                stop=ends,
+            )
+    finally:
+        for task in history:
+            task.cancel()
+        trading.close()
+        streams.close()
+        services.entry.close()
+        applier.close()
+        is_stopped.set()
+        threads.shutdown()
+    reading.result()

@@ -1,0 +1,171 @@
+"""The ASGI application of the REST API: reads a request, decides whether it is allowed, calls its handler.
+
+It does not depend on a server. It bounds the size of a body, and the time in which a client has to send it.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from gateway.limits.weight import WeightLimit
+from gateway.model.queries import OlderUnavailable, Unready
+from gateway.rest import access, errors, sent
+from gateway.rest.errors import ApiError
+from gateway.rest.parameters import Parameters
+from gateway.rest.route import Request, Response, Route, Security, TimeUnit
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_MAX_BODY_BYTES = 65_536
+_BODY_S = 10.0
+_CONTENT_TYPE = (b"content-type", b"application/json;charset=UTF-8")
+_UNITS = {"MILLISECOND": TimeUnit.MILLISECOND, "MICROSECOND": TimeUnit.MICROSECOND}
+
+
+class ClientGone(Exception):
+    """The client has closed the connection before its request was complete: nobody waits for an answer."""
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class RestApplication:
+    """`address_of` returns the client's IP address of an ASGI scope."""
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        keys: access.Keys,
+        weights: WeightLimit,
+        *,
+        address_of: Callable[[Scope], str] = lambda scope: scope["client"][0] if scope.get("client") else "",
+        clock_us: Callable[[], int] = now_us,
+    ) -> None:
+        self._routes: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            self._routes.setdefault(route.path, {})[route.method] = route
+        self._keys = keys
+        self._weights = weights
+        self._address_of = address_of
+        self._clock_us = clock_us
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(scope["type"])
+        address = self._address_of(scope)
+        try:
+            response = await self._response(scope, receive, address)
+        except ClientGone:
+            return
+        await _send_response(send, response, self._weights.used(address))
+
+    async def _response(self, scope: Scope, receive: Receive, address: str) -> Response:
+        try:
+            return await self._answer(scope, receive, address)
+        except ApiError as error:
+            return refusal(error)
+        except Unready:
+            return refusal(errors.unavailable())
+        except OlderUnavailable:
+            return refusal(errors.disconnected())
+
+    async def _answer(self, scope: Scope, receive: Receive, address: str) -> Response:
+        route = self._route(scope, address)
+        body = await _body(receive)
+        found = sent.read(scope["query_string"], body)
+        parameters = Parameters(found.values)
+        self._weights.charge(address, route.weight_of(parameters))
+        headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
+        key, expires_at_us = None, None
+        if route.security is not Security.NONE:
+            name = headers.get(b"x-mbx-apikey", b"").decode("latin-1")
+            key = access.key_for(self._keys, name, route.security, address)
+        if key is not None and route.security in access.SIGNED:
+            expires_at_us = access.verify(key, found, self._clock_us)
+        check_names(route, found.values, is_signed=found.signature is not None)
+        request = Request(parameters, address, _time_unit(headers), key, expires_at_us)
+        return await route.handler(request)
+
+    def _route(self, scope: Scope, address: str) -> Route:
+        methods = self._routes.get(scope["path"])
+        route = methods.get(scope["method"]) if methods else None
+        if route is None:
+            self._weights.charge(address, 1)
+            raise errors.no_endpoint() if methods is None else errors.wrong_method(methods)
+        return route
+
+
+def refusal(error: ApiError) -> Response:
+    return Response(error.body, error.status, error.headers)
+
+
+def check_names(route: Route, names: Iterable[str], *, is_signed: bool) -> None:
+    """Refuses parameters that the endpoint does not read. Raises ApiError.
+
+    Some clients sign requests that need no signature: then those of a signature are accepted, too.
+    """
+    given = list(names)
+    needs_time = is_signed or route.security in access.SIGNED
+    known = route.parameters | access.SIGNING_PARAMETERS if needs_time else route.parameters
+    surplus = [name for name in given if name not in known]
+    if not surplus:
+        return
+    if not known:
+        raise errors.too_many(len(given), surplus[0])
+    raise errors.unread(len(given) - len(surplus), len(given), surplus[0])
+
+
+def _time_unit(headers: Mapping[bytes, bytes]) -> TimeUnit:
+    named = headers.get(b"x-mbx-time-unit")
+    if named is None:
+        return TimeUnit.MILLISECOND
+    unit = _UNITS.get(named.decode("latin-1").upper())
+    if unit is None:
+        raise errors.invalid("X-MBX-TIME-UNIT")
+    return unit
+
+
+async def _body(receive: Receive) -> bytes:
+    """Raises ApiError if it is too large or too slow, ClientGone."""
+    try:
+        async with asyncio.timeout(_BODY_S):
+            return await _whole_body(receive)
+    except TimeoutError as error:
+        raise ApiError(-1000, f"The request was not complete within {_BODY_S:g} s.", status=408) from error
+
+
+async def _whole_body(receive: Receive) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if size > _MAX_BODY_BYTES:
+            raise ApiError(-1000, f"The request has more than {_MAX_BODY_BYTES} bytes.", status=413)
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+async def _send_response(send: Send, response: Response, used_weight: int) -> None:
+    body = (
+        response.body if isinstance(response.body, bytes) else json.dumps(response.body, separators=(",", ":")).encode()
+    )
+    used = str(used_weight).encode("ascii")
+    headers = [
+        _CONTENT_TYPE,
+        (b"content-length", str(len(body)).encode("ascii")),
+        (b"x-mbx-used-weight", used),
+        (b"x-mbx-used-weight-1m", used),
+        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

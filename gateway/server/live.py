@@ -1,0 +1,118 @@
+"""A WebSocket connection that is kept alive by pings and cut off when its client does not read."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+log = structlog.get_logger(__name__)
+
+PING_EVERY_S = 20.0
+PONG_WITHIN_S = 60.0
+LONGEST_S = 24 * 3600.0
+"""A connection is closed after this time."""
+MAX_WAITING_BYTES = 1 << 20
+"""A client that lets more wait is too slow, and is cut off: messages are never left out."""
+
+
+class LiveListener(WSListener):
+    """Subclasses answer `on_message` and undo in `on_end` what they have begun.
+
+    `clock` returns monotonic seconds; `ended` is called once at the end.
+    """
+
+    def __init__(self, clock: Callable[[], float], ended: Callable[["LiveListener"], None]) -> None:
+        self._clock = clock
+        self._ended = ended
+        self._transport: WSTransport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._opened_at_s = self._heard_at_s = clock()
+        self._waiting: dict[str, bytes] = {}  # the newest message of each name, while the client is slow
+        self._is_slow = False
+        self.was_too_slow = False
+
+    # For subclasses
+
+    def on_open(self) -> None:
+        """Called when messages can be sent."""
+
+    def on_message(self, message: bytes) -> None:
+        raise NotImplementedError
+
+    def on_end(self) -> None:
+        """Called when no message can be sent any more."""
+
+    def send(self, message: bytes) -> None:
+        """Never waits, and never fails."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._is_slow and transport.underlying_transport.get_write_buffer_size() > MAX_WAITING_BYTES:
+            if not self.was_too_slow:
+                self.was_too_slow = True
+                log.info("gateway.consumer_too_slow")
+                transport.disconnect(False)
+            return
+        transport.send(WSMsgType.TEXT, message)
+
+    def send_newest(self, name: str, message: bytes) -> None:
+        """Like `send`, but one of the same name that was not sent yet is left out."""
+        if self._is_slow:
+            self._waiting[name] = message
+        else:
+            self.send(message)
+
+    def forget_newest(self, name: str) -> None:
+        self._waiting.pop(name, None)
+
+    def close(self, code: WSCloseCode, reason: str) -> None:
+        if self._transport is not None:
+            self._transport.send_close(code, reason.encode("ascii"))
+            self._transport.disconnect()
+
+    # Called by picows
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._timer = asyncio.get_running_loop().call_later(PING_EVERY_S, self._check)
+        self.on_open()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._heard_at_s = self._clock()
+        if frame.msg_type is WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code(), frame.get_close_message())
+            transport.disconnect()
+        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin:
+            self.on_message(frame.get_payload_as_bytes())
+        elif frame.msg_type not in (WSMsgType.PING, WSMsgType.PONG):  # pings are answered by picows
+            self.close(WSCloseCode.UNSUPPORTED_DATA, "A request must be one frame")
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self.on_end()
+        self._ended(self)
+
+    def pause_writing(self) -> None:
+        self._is_slow = True
+
+    def resume_writing(self) -> None:
+        self._is_slow = False
+        waiting, self._waiting = self._waiting, {}
+        for message in waiting.values():
+            self.send(message)
+
+    def _check(self) -> None:
+        """Sends the next ping, or ends a connection that is silent or too old."""
+        now_s = self._clock()
+        if self._transport is None:
+            return
+        if now_s - self._heard_at_s >= PONG_WITHIN_S:
+            self._transport.disconnect(False)
+        elif now_s - self._opened_at_s >= LONGEST_S:
+            self.close(WSCloseCode.GOING_AWAY, "A connection lasts at most 24 hours")
+        else:
+            self._transport.send_ping()
+            self._timer = asyncio.get_running_loop().call_later(PING_EVERY_S, self._check)

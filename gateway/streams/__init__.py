@@ -1,0 +1,1 @@
+"""Public market data as WebSocket streams."""
