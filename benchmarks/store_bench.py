@@ -36,7 +36,7 @@ from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.store import SqlStore
 
 STORES = ("sql", "scylla")
-_ALIAS = "bench_store"
+ALIAS = "bench_store"
 _LOOKUPS = 200
 _BARE_ROWS = 10_000
 _PAGE = 50
@@ -116,7 +116,7 @@ def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> 
     wiring.collect_garbage_rarely()
     with (
         TemporaryDirectory(prefix="exchange-bench-") as folder,
-        _temporary_store(name, Path(folder)) as (store, access),
+        temporary_store(name, Path(folder)) as (store, access),
     ):
         say(f"making the workload {workload}")
         blocks = settled_blocks.make(workload, commands, seed=seed)
@@ -124,12 +124,12 @@ def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> 
         before = _bare(access)
         say("appending and projecting")
         options = wiring.options(store=name)
-        projections = _projections(store, Path(folder), options)
-        _append(store, projections, blocks.setup)
-        _project(projections)
+        projections = projections_in(store, Path(folder), options)
+        append(store, projections, blocks.setup)
+        project(projections)
         rows_before = _rows_written()
-        appended = _timed(lambda: _append(store, projections, blocks.stream))
-        projected = _timed(lambda: _project(projections))
+        appended = timed(lambda: append(store, projections, blocks.stream))
+        projected = timed(lambda: project(projections))
         rows = {table: count - rows_before.get(table, 0) for table, count in _rows_written().items()}
         say("looking up")
         lookups = _lookups(store, seed)
@@ -153,25 +153,25 @@ def measure(name: str, workload: str, commands: int, *, seed: int, say: Say) -> 
 
 
 @contextmanager
-def _temporary_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]:
+def temporary_store(name: str, folder: Path) -> Iterator[tuple[Store, Access | None]]:
     """A temporary store, removed afterwards. Dead letters are in SQL with both kinds of store."""
     sqlite = "settlement.stores.sql.sqlite"
     made = {**connections.settings["default"], "ENGINE": sqlite, "NAME": str(folder / "store.sqlite3"), "OPTIONS": {}}
-    connections.settings[_ALIAS] = made
+    connections.settings[ALIAS] = made
     try:
         if name == "sql":
-            store = SqlStore(_ALIAS)
+            store = SqlStore(ALIAS)
             store.init()
             yield store, None
         else:
             with temporary_keyspace() as access:
-                scylla = ScyllaStore(access, SqlStore(_ALIAS))
+                scylla = ScyllaStore(access, SqlStore(ALIAS))
                 scylla.init()
                 scylla.connect()
                 yield scylla, access
     finally:
-        connections[_ALIAS].close()
-        del connections[_ALIAS], connections.settings[_ALIAS]
+        connections[ALIAS].close()
+        del connections[ALIAS], connections.settings[ALIAS]
 
 
 # Measurements
@@ -185,7 +185,7 @@ def _bare(access: Access | None) -> DriverRun | None:
     return DriverRun(rates, time.perf_counter() - began_s, time.process_time() - cpu_s)
 
 
-def _projections(store: Store, folder: Path, options: Options) -> Projections:
+def projections_in(store: Store, folder: Path, options: Options) -> Projections:
     clock = SystemClock()
     letters = DeadLetters(store, folder, clock)
     projections = Projections(
@@ -195,7 +195,7 @@ def _projections(store: Store, folder: Path, options: Options) -> Projections:
     return projections
 
 
-def _append(store: Store, projections: Projections, blocks: Sequence[Block]) -> None:
+def append(store: Store, projections: Projections, blocks: Sequence[Block]) -> None:
     at_once = wiring.options().receive_blocks
     for at in range(0, len(blocks), at_once):
         rows = [stored(block) for block in blocks[at : at + at_once]]
@@ -203,12 +203,12 @@ def _append(store: Store, projections: Projections, blocks: Sequence[Block]) -> 
         projections.add(rows)
 
 
-def _project(projections: Projections) -> None:
+def project(projections: Projections) -> None:
     while projections.lag:
         finish(projections.step(), time.sleep)
 
 
-def _timed(action: Callable[[], object]) -> Phase:
+def timed(action: Callable[[], object]) -> Phase:
     requests, cpu_s, began_s = _requests(), time.process_time(), time.perf_counter()
     action()
     seconds = time.perf_counter() - began_s

@@ -39,18 +39,24 @@ def write(connection: BaseDatabaseWrapper, bulk: Bulk, rows: Sequence[Any]) -> N
     Raises Django's database errors, and OverflowError for an integer beyond 64 bits.
     """
     data = encode(rows, bulk.types)
-    with connection.wrap_database_errors:
-        if bulk.is_final:
-            try:
-                with connection.connection.transaction(), connection.connection.cursor() as cursor:
-                    _copy(cursor, bulk.copy, data)
-                return
-            except UniqueViolation:
-                pass  # the batch is written again
-        with connection.connection.cursor() as cursor:
+    with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+        if not (bulk.is_final and _is_added(cursor, bulk, data)):
             cursor.execute(bulk.staging)
             _copy(cursor, bulk.copy_to_staging, data)
             cursor.execute(bulk.merge)
+
+
+def _is_added(cursor: Any, bulk: Bulk, data: bytes) -> bool:
+    """Whether the table had none of the rows, and has them now."""
+    # psycopg's own savepoint would begin a transaction, and commit it, if this is the first statement of Django's.
+    cursor.execute("SAVEPOINT before_copy")
+    try:
+        _copy(cursor, bulk.copy, data)
+    except UniqueViolation:
+        cursor.execute("ROLLBACK TO SAVEPOINT before_copy")
+        return False
+    cursor.execute("RELEASE SAVEPOINT before_copy")
+    return True
 
 
 def _copy(cursor: Any, statement: str, data: bytes) -> None:
