@@ -94,7 +94,7 @@ class Reader:
         self._seen: wire.Status | None = None
 
     def begin_again(self) -> None:
-        """Begins with a new snapshot, because the chain does not continue what was applied. Any thread may call it."""
+        """Begins anew, because the chain does not continue what was applied. Any thread may call it."""
         self._must_begin.set()
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -109,8 +109,9 @@ class Reader:
         """Waits shortly for messages and delivers what has come."""
         if self._must_begin.is_set():
             self._must_begin.clear()
+            self._feed.end_download()
             self._reset()
-            self._download = self._feed.download()
+            self._deliver(Beginning(Engine()))
         for block in self._feed.receive(_WAIT_S, _BLOCKS_A_TURN):
             self._keep(block)
         self._deliver_progress()
