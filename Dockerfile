@@ -14,6 +14,7 @@ WORKDIR /app
 COPY manage.py ./
 COPY exchange_site exchange_site
 COPY back_office back_office
+COPY gateway gateway
 COPY benchmarks benchmarks
 COPY simulator simulator
 COPY matching matching

@@ -104,6 +104,7 @@ class AccountReads:
         first, begin, end = from_order_id or 0, start_ns or 0, _END if end_ns is None else end_ns
         await self.open_orders(account, instrument)  # adopts those that are older than the log
         log = self.state.orders.of(account, instrument)
+        await self._complete(list(log.orders.values()) if log else [])
         kept = [entry.order() for entry in log.orders.values()] if log else []
         older = await self._older_orders(account, instrument, first, begin, limit, kept)
         known = {order.order_id: order for order in (*older, *kept)}  # those in memory are the newer ones
@@ -122,7 +123,7 @@ class AccountReads:
         is_from_a_place = bool(first or begin)
         if before <= max(1, first) or begin >= self.state.begins_at_ns > 0:
             return ()
-        if not is_from_a_place and len(kept) >= limit:
+        if not is_from_a_place and sum(order.order_id >= before for order in kept) >= limit:
             return ()
         most = _END if is_from_a_place else limit
         return await self._history.orders_before(account, self.instrument(instrument), before, most)
@@ -140,10 +141,10 @@ class AccountReads:
     ) -> Sequence[Fill]:
         first, begin, end = from_number or 0, start_ns or 0, _END if end_ns is None else end_ns
         log = self.state.orders.of(account, instrument)
-        kept = list(log.fills) if log else []
+        before = max(self.state.first_event, self.state.orders.forgotten_fill + 1)
+        kept = [fill for fill in log.fills if fill.trade_id >= before] if log else []  # one side may be forgotten
         is_from_a_place = bool(first or start_ns is not None or order_id is not None)
         older: Sequence[Fill] = ()
-        before = max(self.state.first_event, self.state.orders.forgotten_fill + 1)
         is_needed = is_from_a_place or len(kept) < limit
         if before > 1 and is_needed and not begin >= self.state.begins_at_ns > 0:
             most = _END if is_from_a_place else limit

@@ -61,12 +61,14 @@ class Desk:
 
     async def told(self, order: Order) -> Order:
         """The order as traders are told of it: a leg of an oco that was cancelled with the other one was cancelled by
-        the user, and not because the other one traded."""
+        the user, and not because the other one traded. Its event follows that of the other one."""
         if order.reason != Reason.OCO or order.order_list_id is None:
             return order
         other_id = 2 * order.order_list_id + 1 - order.order_id
         other = await self.model.order(order.account, order.instrument_id, order_id=other_id)
-        return replace(order, reason=Reason.USER) if other is not None and other.reason == Reason.USER else order
+        if other is None or other.reason != Reason.USER or order.updated_sequence != other.updated_sequence + 1:
+            return order
+        return replace(order, reason=Reason.USER)
 
     async def _outcomes(self, request: Request, commands: Sequence[Sequence[Encoded]]) -> Sequence[Outcome]:
         request.check_time(time.time_ns() // 1000)

@@ -4,8 +4,8 @@ What a price or a quantity is a multiple of is judged here, because the engine c
 on its state is judged there.
 """
 
+import base64
 import secrets
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -58,8 +58,7 @@ PARAMETERS = frozenset(
 )
 """What a new order may have. Strategies are accepted and not kept; trailing and pegged orders are refused."""
 
-_ALPHABET = string.ascii_letters + string.digits
-_GENERATED_LENGTH = 22
+_GENERATED_BYTES = 16
 _ANSWERED_IN_FULL = ("LIMIT", "MARKET")
 _MAX_PIECES = 100
 _REFUSED_ZERO = -1
@@ -85,8 +84,8 @@ class NewOrder:
 
 
 def generated_name() -> str:
-    """A client order id for an order, a cancel or a list that was sent without one."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_GENERATED_LENGTH))
+    """A client order id of 22 characters, for an order, a cancel or a list that was sent without one."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(_GENERATED_BYTES)).rstrip(b"=").decode("ascii")
 
 
 def read(parameters: Parameters, instrument: Instrument, account: int, *, requires_previous: bool = False) -> NewOrder:

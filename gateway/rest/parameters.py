@@ -7,6 +7,7 @@ them. Each reader raises `ApiError` with the code for what is wrong, naming the 
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import overload
 
 from gateway.rest import errors
@@ -18,6 +19,11 @@ SYMBOL = r"^[A-Z0-9-_.]{1,64}$"
 
 _MAX_INTEGER = (1 << 63) - 1
 _BOOLEANS = {"true": True, "false": False}
+
+
+@cache
+def _compiled(legal: str) -> re.Pattern[str]:
+    return re.compile(legal, re.ASCII)
 
 
 class Parameters:
@@ -44,7 +50,7 @@ class Parameters:
             return None
         if not value:
             raise errors.empty(name)
-        if legal is not None and re.fullmatch(legal, value, re.ASCII) is None:
+        if legal is not None and _compiled(legal).fullmatch(value) is None:
             raise errors.illegal_characters(name, legal)
         return value
 
@@ -102,6 +108,6 @@ class Parameters:
         if not isinstance(listed, list) or not listed:
             raise errors.illegal_characters(name, r'^\["[A-Z0-9-_.]{1,64}"(,"[A-Z0-9-_.]{1,64}"){0,}\]$')
         for one in listed:
-            if not isinstance(one, str) or re.fullmatch(legal, one, re.ASCII) is None:
+            if not isinstance(one, str) or _compiled(legal).fullmatch(one) is None:
                 raise errors.illegal_characters(name, legal)
         return listed

@@ -34,9 +34,18 @@ PUBLISHED = {
     (FULL, "web"): ["127.0.0.1:${WEB_PORT:-8000}:8000"],
     (FULL, "grafana"): ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
     (EMBEDDED, "web"): ["127.0.0.1:${WEB_PORT:-8000}:8000"],
+    (EMBEDDED, "gateway"): ["127.0.0.1:${GATEWAY_PORT:-8080}:8080"],
 }
 NOT_SECRET = {
-    *("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "ENABLE_LOCAL_WAL", "GRAFANA_PORT", "WEB_HTTPS", "WEB_PORT"),
+    *(
+        "ALLOWED_HOSTS",
+        "CSRF_TRUSTED_ORIGINS",
+        "ENABLE_LOCAL_WAL",
+        "GATEWAY_PORT",
+        "GRAFANA_PORT",
+        "WEB_HTTPS",
+        "WEB_PORT",
+    ),
 }
 
 
@@ -52,7 +61,7 @@ def test_the_full_file_has_every_server_and_program() -> None:
 
 
 def test_the_embedded_file_has_every_program_of_the_procfile_but_the_demo() -> None:
-    assert set(FILES[EMBEDDED]["services"]) == {"prepare", "settlement", "engine", "web", "worker"}
+    assert set(FILES[EMBEDDED]["services"]) == {"prepare", "settlement", "engine", "gateway", "web", "worker"}
 
 
 @of_both(PARTS)
@@ -96,7 +105,7 @@ def test_a_job_runs_once(file: str, name: str) -> None:
     assert SERVICES[file, name]["restart"] == "no"
 
 
-def test_only_the_back_office_and_grafana_are_published_and_on_loopback() -> None:
+def test_only_the_back_office_the_gateway_and_grafana_are_published_and_on_loopback() -> None:
     assert {key: service["ports"] for key, service in SERVICES.items() if "ports" in service} == PUBLISHED
 
 

@@ -103,6 +103,13 @@ def test_a_leg_that_trades_expires_the_other_one(market: Market) -> None:
     assert statuses(market, placed) == ["FILLED", "EXPIRED"]
 
 
+def test_a_leg_stays_expired_when_the_one_that_traded_is_cancelled(market: Market) -> None:
+    placed = place(market)
+    market.place("buyer", "BUY", "0.4", "110")
+    market.trader("trader").delete("order", symbol=market.symbol, orderId=placed.body["orders"][0]["orderId"])
+    assert statuses(market, placed) == ["CANCELED", "EXPIRED"]
+
+
 def test_a_leg_that_is_triggered_expires_the_other_one(market: Market) -> None:
     placed = place(market)
     market.place("buyer", "BUY", "2", "89")

@@ -1,0 +1,146 @@
+"""HTTP and WebSocket connections whose clients do not do their part, at a real server."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+from exchange_site.operations.free_addresses import free_ports
+from gateway.server import http, live
+from gateway.server.live import LiveListener
+from tests.gateway.streams.consumer import consuming
+from tests.matching.small_exchange import until
+
+_MESSAGE = b"x" * 65_536
+
+
+class Recorded(LiveListener):
+    """Does nothing with messages."""
+
+    def on_message(self, message: bytes) -> None:
+        self.send(message)
+
+
+class Served:
+    def __init__(self) -> None:
+        self.port = free_ports(1)[0]
+        self.opened: list[Recorded] = []
+        self.ended: list[LiveListener] = []
+        self.loop: asyncio.AbstractEventLoop
+
+    def in_loop(self, function: Callable[[], object]) -> None:
+        done: Future[None] = Future()
+
+        def call() -> None:
+            function()
+            done.set_result(None)
+
+        self.loop.call_soon_threadsafe(call)
+        done.result(20)
+
+
+async def _application(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+@contextmanager
+def server() -> Iterator[Served]:
+    served, stop = Served(), threading.Event()
+    ready = threading.Event()
+
+    def listener(request: object) -> Recorded:
+        made = Recorded(time.monotonic, served.ended.append)
+        served.opened.append(made)
+        return made
+
+    async def body() -> None:
+        served.loop = asyncio.get_running_loop()
+        where = http.Listening("127.0.0.1", served.port)
+        await http.serve(_application, listener, where, ready=ready.set, stop=stop.is_set)
+
+    thread = threading.Thread(target=lambda: uvloop.run(body()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield served
+    finally:
+        stop.set()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_a_client_that_does_not_read_is_cut_off() -> None:
+    with server() as served, consuming(f"ws://127.0.0.1:{served.port}/ws"):
+        until(lambda: served.opened, "the connection")
+        (listener,) = served.opened
+
+        def is_cut_off() -> bool:
+            served.in_loop(lambda: listener.send(_MESSAGE))
+            return listener.was_too_slow
+
+        until(is_cut_off, "the client to be cut off")
+        until(lambda: served.ended == [listener], "the end of the connection")
+
+
+def test_of_messages_that_replace_one_another_a_slow_client_gets_the_newest() -> None:
+    with server() as served, consuming(f"ws://127.0.0.1:{served.port}/ws") as consumer:
+        until(lambda: served.opened, "the connection")
+        (listener,) = served.opened
+        served.in_loop(listener.pause_writing)
+        for number in range(5):
+            served.in_loop(lambda number=number: listener.send_newest("one", b'{"number":%d}' % number))  # type: ignore[misc]
+        served.in_loop(listener.resume_writing)
+        served.in_loop(lambda: listener.send(b'{"number":"last"}'))
+        assert [consumer.receive()["number"] for _ in range(2)] == [4, "last"]
+
+
+def test_a_client_that_answers_no_ping_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PING_EVERY_S", 0.05)
+    monkeypatch.setattr(live, "PONG_WITHIN_S", 0.2)
+    with server() as served, socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.sendall(
+            b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        until(lambda: len(served.ended) == 1, "the end of the connection")
+
+
+def test_a_client_that_answers_pings_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PING_EVERY_S", 0.05)
+    monkeypatch.setattr(live, "PONG_WITHIN_S", 5.0)
+    with server() as served, consuming(f"ws://127.0.0.1:{served.port}/ws") as consumer:
+        until(lambda: served.opened, "the connection")
+        heard = served.opened[0]._heard_at_s
+        until(lambda: served.opened[0]._heard_at_s > heard, "a pong")
+        consumer.connection.send('"still here"')
+        assert consumer.receive() == "still here"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /api/v3/ping HTTP/1.1\r\nHost: x\r\n"])
+def test_a_client_that_does_not_finish_the_head_of_a_request_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(http, "_REQUEST_S", 0.2)
+    with server() as served, socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.settimeout(20)
+        client.sendall(sent)
+        assert client.recv(1000) == b""
+
+
+def test_the_head_of_a_later_request_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_REQUEST_S", 0.2)
+    with server() as served, socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.settimeout(20)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        until(lambda: client.recv(1000) == b"", "the end of the connection")
