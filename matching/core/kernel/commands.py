@@ -62,7 +62,7 @@ def apply_all(commands: Any, rows: Any, accepted: Any, pools: Any, budget: Any, 
         if state[p.PAUSED] != 0:
             return count
     for i in range(first, len(commands)):
-        command = commands[i]
+        command = commands[np.uint32(i)]
         kind = command["kind"]
         if kind != OCO_STOP and i != unfinished:  # an order list is one command
             if count + state[p.LOOKED_AT] > budget or count >= limits.MAX_BLOCK_EVENTS:
@@ -93,7 +93,7 @@ def apply_all(commands: Any, rows: Any, accepted: Any, pools: Any, budget: Any, 
             break
         else:
             count = _apply_rare_command(pools, rows, count, commands, i, accepted)
-        accepted[i] = 0 if rows[own]["kind"] == events.REJECTED else 1
+        accepted[i] = 0 if rows[np.uint32(own)]["kind"] == events.REJECTED else 1
         if state[p.QUEUE_HEAD] != 0 and kind != OCO:
             count = _work_off_queue(pools, rows, count, started, len(commands) - i, p.PAUSED_AFTER)
             if state[p.PAUSED] != 0:

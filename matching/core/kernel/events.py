@@ -42,7 +42,7 @@ def write(
 ) -> Any:
     """Writes event number `count` of the block and returns count + 1. Trades set their remaining fields afterwards."""
     state = pools.state
-    event = events[count]
+    event = events[np.uint32(count)]  # unsigned: no check whether it counts from the end
     event["sequence"] = state[p.NEXT_EVENT_SEQUENCE] + count
     event["command_sequence"] = state[p.NEXT_COMMAND_SEQUENCE]
     event["kind"] = kind

@@ -197,7 +197,7 @@ def _trade(
     balances[np.int64(instrument["house_base"])]["available"] += buyer_fee
     balances[np.int64(instrument["house_quote"])]["available"] += seller_fee
     instrument["trade_count"] += 1
-    event = rows[count]
+    event = rows[np.uint32(count)]
     count = events.write(
         pools,
         rows,

@@ -21,7 +21,7 @@ def place_limit_leg(pools: Any, rows: Any, count: Any, command: Any, stop_comman
     """Judges both legs and places the limit leg."""
     instrument_id, account = np.int64(command["instrument"]), command["account"]
     trader = tables.find_trader(pools, account, instrument_id)
-    reason, locked = validation.validate_order(pools, command, trader)
+    reason, locked = validation.validate_order(pools, command, trader, False)
     if reason == ACCEPTED:
         reason, _ = validation.validate_trigger_order(pools, stop_command, trader, locked, command["text_hash"], True)
     if reason != ACCEPTED:

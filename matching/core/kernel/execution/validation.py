@@ -39,8 +39,11 @@ INT64_MAX = (1 << 63) - 1
 
 
 @inlined
-def validate_order(pools: Any, command: Any, trader: Any) -> Any:
-    """(ACCEPTED, amount that a limit or market order locks), or (reject reason, 0). `trader` 0: not known yet."""
+def validate_order(pools: Any, command: Any, trader: Any, plain: Any) -> Any:
+    """(ACCEPTED, amount that a limit or market order locks), or (reject reason, 0). `trader` 0: not known yet.
+
+    `plain`: the caller knows that this is a limit order and no iceberg.
+    """
     instrument_id = np.int64(command["instrument"])
     instrument = pools.instruments[instrument_id]
     nothing = np.int64(0)
@@ -48,8 +51,9 @@ def validate_order(pools: Any, command: Any, trader: Any) -> Any:
     if reason != ACCEPTED:
         return reason, nothing
     side = np.int64(command["side"])
-    market = command["order_type"] == MARKET
-    price, quantity, amount = command["price"], command["quantity"], command["amount"]
+    market = not plain and command["order_type"] == MARKET
+    price, quantity = command["price"], command["quantity"]
+    amount = nothing if plain else command["amount"]
     by_quote = market and amount != 0
     if by_quote:
         if amount <= 0:
