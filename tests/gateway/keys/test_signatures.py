@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.keys.errors import BadKey
 from gateway.keys.key import KeyType
 from gateway.keys.signatures import HmacVerifier, public_key
+from tests.matching.examples import examples
 
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 RSA = rsa.generate_private_key(65537, 2048)
@@ -21,6 +22,7 @@ def pem(key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePri
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
+@examples(100)
 @given(st.binary(max_size=100), st.binary(min_size=1, max_size=64))
 def test_hmac_in_either_case(message: bytes, secret: bytes) -> None:
     signature = hmac.new(secret, message, hashlib.sha256).hexdigest()
@@ -31,6 +33,7 @@ def test_hmac_in_either_case(message: bytes, secret: bytes) -> None:
     assert not verifier.matches(message, signature[:-1])
 
 
+@examples(100)
 @given(st.binary(max_size=100), st.integers(0, 511))
 def test_ed25519(message: bytes, bit: int) -> None:
     key_type, verifier = public_key(pem(ED25519))
@@ -52,6 +55,7 @@ def test_rsa() -> None:
 
 
 @pytest.mark.parametrize("private", [ED25519, RSA])
+@examples(100)
 @given(signature=st.text(max_size=100))
 def test_any_text_is_no_signature(private: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey, signature: str) -> None:
     assert not public_key(pem(private))[1].matches(b"message", signature)

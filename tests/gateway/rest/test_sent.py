@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.rest.errors import ApiError
 from gateway.rest.sent import read
+from tests.matching.examples import examples
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda name: name != "signature")
 VALUES = st.text(max_size=12)
@@ -26,6 +27,7 @@ def pairs(draw: st.DrawFn) -> tuple[dict[str, str], list[bytes]]:
     return values, encoded
 
 
+@examples(100)
 @given(pairs(), st.data())
 def test_values_and_signed_bytes_of_any_place_of_the_signature(
     made: tuple[dict[str, str], list[bytes]], data: st.DataObject
@@ -42,6 +44,7 @@ def test_values_and_signed_bytes_of_any_place_of_the_signature(
     assert found.signature == "ab/c+d="
 
 
+@examples(100)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(query: bytes, body: bytes) -> None:
     with suppress(ApiError):
