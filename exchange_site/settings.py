@@ -394,6 +394,7 @@ LOG_FORMAT = _env.text("LOG_FORMAT", "keyvalue", "Format of log lines: `keyvalue
 LOG_LEVEL = _env.text("LOG_LEVEL", "INFO", "Lowest level that is logged: `DEBUG` to `CRITICAL`.").upper()
 LOGGING = logs.settings(LOG_FORMAT, LOG_LEVEL if LOG_LEVEL in logs.LEVELS else "INFO")
 PROGRAM_LOG_FOLDER = DATA_DIR / "logs"
+PROGRAM_STATES_FILE = DATA_DIR / "programs.json"
 LOG_FILE_BYTES = _env.whole(
     "LOG_FILE_BYTES",
     10 * 1024**2,
