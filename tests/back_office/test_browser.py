@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -50,7 +51,8 @@ def office(browser: Chrome, live_server: LiveServer, market: Market) -> Iterator
 
 
 def until(browser: Chrome, condition: Callable[[WebDriver], object]) -> None:
-    WebDriverWait(browser, PATIENCE_S).until(condition)
+    """Asks again if an element was replaced between finding and reading it: the overview refreshes itself."""
+    WebDriverWait(browser, PATIENCE_S, ignored_exceptions=[StaleElementReferenceException]).until(condition)
 
 
 def heading(browser: Chrome) -> str:
@@ -135,6 +137,55 @@ def test_the_search_field_leads_to_a_trade(office: Chrome, market: Market) -> No
     field.submit()
     until(office, lambda page: page.current_url.endswith(f"/admin/trades/{trade.trade_id}/"))
     assert f"Trade {trade.trade_id}" in heading(office)
+
+
+def visible_pages(market: Market) -> list[str]:
+    """One address of each kind of page."""
+    trade = market.settled[-1]
+    return [
+        "",
+        "trades/",
+        f"trades/{trade.trade_id}/",
+        "orders/",
+        "orders/open/",
+        f"orders/{trade.maker_order_id}/",
+        "accounts/",
+        "accounts/1/",
+        "instruments/",
+        "blocks/",
+        f"blocks/{market.block}/",
+        "find/?q=1",
+        "alarms/",
+        "reconciliations/",
+        "dead_letters/",
+        "auth/user/",
+        "auth/user/add/",
+        "auth/group/",
+        "auth/group/add/",
+        "password_change/",
+    ]
+
+
+def test_every_page_obeys_the_content_security_policy(office: Chrome, live_server: LiveServer, market: Market) -> None:
+    """The fixture fails on anything that the console says; this finds the page that says it."""
+    log = office.get_log("browser")  # type: ignore[no-untyped-call]
+    complaints = {"login": [entry["message"] for entry in log]}
+    for page in visible_pages(market):
+        office.get(f"{live_server.url}/admin/{page}")
+        until(office, lambda shown: shown.execute_script("return document.readyState") == "complete")
+        complaints[page] = [entry["message"] for entry in office.get_log("browser")]  # type: ignore[no-untyped-call]
+    assert {page: said for page, said in complaints.items() if said} == {}
+
+
+def test_the_browser_refuses_an_inline_script(office: Chrome) -> None:
+    office.execute_script(
+        "const script = document.createElement('script');"
+        "script.textContent = 'window.injected = true';"
+        "document.body.append(script)"
+    )
+    assert office.execute_script("return window.injected") is None
+    refused = office.get_log("browser")  # type: ignore[no-untyped-call]
+    assert ["script-src" in entry["message"] for entry in refused] == [True]
 
 
 def test_dark_mode_has_a_dark_background(office: Chrome) -> None:
