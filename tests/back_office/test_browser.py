@@ -7,7 +7,9 @@ from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -186,6 +188,20 @@ def test_the_browser_refuses_an_inline_script(office: Chrome) -> None:
     assert office.execute_script("return window.injected") is None
     refused = office.get_log("browser")  # type: ignore[no-untyped-call]
     assert ["script-src" in entry["message"] for entry in refused] == [True]
+
+
+@pytest.mark.parametrize("shortcut", ["/", "Ctrl+K"])
+def test_shortcuts_lead_to_the_search_field(office: Chrome, shortcut: str) -> None:
+    focused = "return document.activeElement === document.querySelector('.office-jump input')"
+    assert not office.execute_script(focused)
+    keys = ActionChains(office)
+    if shortcut == "/":
+        keys.send_keys("/").perform()
+    else:
+        keys.key_down(Keys.CONTROL).send_keys("k").key_up(Keys.CONTROL).perform()
+    assert office.execute_script(focused)
+    ActionChains(office).send_keys("1/2").perform()
+    assert office.find_element(By.CSS_SELECTOR, ".office-jump input").get_attribute("value") == "1/2"
 
 
 def test_dark_mode_has_a_dark_background(office: Chrome) -> None:

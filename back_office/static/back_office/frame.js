@@ -1,4 +1,5 @@
-// What every page needs to obey the content security policy, which forbids styles in the page itself.
+// What every page needs: obedience to the content security policy, which forbids styles in the page itself, and the
+// shortcuts of the search field.
 "use strict";
 
 htmx.config.includeIndicatorStyles = false;
@@ -7,3 +8,15 @@ htmx.config.includeIndicatorStyles = false;
 document.addEventListener("alpine:init", () => {
   document.getElementById("changelist-actions")?.setAttribute("x-bind:style", "{ width: `${changeListWidth}px` }");
 });
+
+document.addEventListener("keydown", (event) => {
+  const isSlash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey;
+  const isControlK = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
+  const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
+  const field = document.querySelector(".office-jump input");
+  if (!field || (!isControlK && !(isSlash && !isTyping))) return;
+  event.preventDefault();
+  event.stopImmediatePropagation(); // the theme has a search of its own behind Ctrl+K
+  field.focus();
+  field.select();
+}, true);
