@@ -358,7 +358,10 @@ STATIC_ROOT = DATA_DIR / "static"  # the web collects static files when it start
 WHITENOISE_USE_FINDERS = True  # serves them also where they have not been collected
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "exchange_site.web.static_files.DigestStorage"},
+    "staticfiles": {
+        "BACKEND": "exchange_site.web.static_files.DigestStorage",
+        "OPTIONS": {"directory_permissions_mode": 0o700},  # as all folders in DATA_DIR
+    },
 }
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = WEB_HTTPS

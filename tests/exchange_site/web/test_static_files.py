@@ -9,6 +9,7 @@ from django.templatetags.static import static
 from django.test import Client
 from pytest_django import Settings
 
+from exchange_site.configuration import folders
 from exchange_site.web import static_files
 
 STYLE = "back_office/back_office.css"
@@ -30,6 +31,12 @@ def test_a_collected_file_has_a_digest_and_may_be_kept_for_ever(collected: Path,
     assert "immutable" in answer.headers["Cache-Control"]
     assert answer.headers["Content-Encoding"] == "gzip"
     assert "max-age=60" in client.get(f"/static/{STYLE}").headers["Cache-Control"]
+
+
+def test_the_folders_are_closed_to_other_accounts(collected: Path) -> None:
+    """Programs refuse a DATA_DIR with an open folder."""
+    assert (collected / "back_office").is_dir()
+    assert folders.open_to_others(collected) == []
 
 
 def test_files_that_were_not_collected_have_their_plain_names(client: Client) -> None:
