@@ -16,10 +16,10 @@ from exchange_site.operations.readiness import is_ready
 from scripts.services.processes import birth, family
 from tests.matching.small_exchange import until
 
-PATIENCE_S = 180
+PATIENCE_S = 400
 """The first start compiles the kernel on a machine that runs other tests too."""
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -34,11 +34,17 @@ def exchange(process_environment: dict[str, str], tmp_path: Path) -> Iterator[su
             stderr=subprocess.STDOUT,
         )
     try:
-        until(lambda: "The exchange is running." in log.read_text(), "the exchange to be ready", PATIENCE_S)
+        until(lambda: is_welcome(running, log), "the exchange to be ready", PATIENCE_S)
         yield running
     finally:
         running.terminate()
         running.wait(timeout=120)
+
+
+def is_welcome(running: subprocess.Popen[bytes], log: Path) -> bool:
+    said = log.read_text()
+    assert running.poll() is None, said
+    return "The exchange is running." in said
 
 
 def process_of(exchange: subprocess.Popen[bytes], command: str) -> int:
