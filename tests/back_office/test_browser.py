@@ -204,6 +204,50 @@ def test_shortcuts_lead_to_the_search_field(office: Chrome, shortcut: str) -> No
     assert office.find_element(By.CSS_SELECTOR, ".office-jump input").get_attribute("value") == "1/2"
 
 
+CONTRAST = """
+    const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const channels = (colour) => {
+        context.clearRect(0, 0, 1, 1);
+        context.fillStyle = colour;
+        context.fillRect(0, 0, 1, 1);
+        return [...context.getImageData(0, 0, 1, 1).data];
+    };
+    const luminance = (colour) => {
+        const [red, green, blue] = channels(colour).slice(0, 3).map((value) => {
+            const share = value / 255;
+            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    const behind = (element) => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return channels(colour)[3] === 255 ? colour : behind(element.parentElement);
+    };
+    const element = arguments[0];
+    let opacity = 1;
+    for (let part = element; part; part = part.parentElement) opacity *= getComputedStyle(part).opacity;
+    const shades = [luminance(getComputedStyle(element).color), luminance(behind(element))].sort((a, b) => b - a);
+    return opacity === 1 ? (shades[0] + 0.05) / (shades[1] + 0.05) : 0;
+"""
+"""Contrast of an element's text with what is behind it, by the formula of WCAG 2; 0 if it is translucent."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_set_back_zeros_have_enough_contrast(office: Chrome, live_server: LiveServer, theme: str) -> None:
+    office.execute_script("localStorage.setItem('adminTheme', JSON.stringify(arguments[0]))", theme)
+    office.get(f"{live_server.url}/admin/accounts/1/")
+    until(
+        office,
+        lambda page: (
+            page.execute_script("return document.documentElement.className.includes('dark')") is (theme == "dark")
+        ),
+    )
+    zeros = office.find_element(By.CSS_SELECTOR, "#balances .figure i")
+    ratio = office.execute_script(CONTRAST, zeros)
+    office.execute_script("localStorage.removeItem('adminTheme')")
+    assert ratio >= 4.5
+
+
 def test_dark_mode_has_a_dark_background(office: Chrome) -> None:
     office.execute_script("localStorage.setItem('adminTheme', '\"dark\"')")
     office.refresh()
