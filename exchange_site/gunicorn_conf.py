@@ -18,6 +18,10 @@ from exchange_site.web.start import set_up_web
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange_site.settings")
 set_up_web()  # here, not in the worker: gunicorn would restart a worker that exits, again and again
 
+from exchange_site.web import static_files  # noqa: E402 # the same for its storage
+
+static_files.collect()
+
 from back_office import readers  # noqa: E402 # its models need Django's apps
 from back_office.watch import running  # noqa: E402
 

@@ -354,7 +354,10 @@ WEB_RESPONSE_SECONDS = _env.whole(
     "WEB_RESPONSE_SECONDS", 60, "Time in which a client must have read a whole response.", unit="s"
 )
 WEB_HTTPS = _env.flag(
-    "WEB_HTTPS", False, "Set if a proxy terminates TLS and sets `X-Forwarded-Proto`: cookies then need TLS."
+    "WEB_HTTPS",
+    False,
+    "Set if a proxy terminates TLS and sets `X-Forwarded-Proto`: cookies then need TLS, requests without TLS are "
+    "redirected, except those for health and metrics, and browsers are told to use TLS only (HSTS).",
 )
 ALLOWED_HOSTS = _env.words(
     "ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"], "Host names of the site, separated by commas."
@@ -416,8 +419,15 @@ LOGIN_REDIRECT_URL = "admin:index"  # after a login without a target
 TIME_ZONE = "UTC"
 
 STATIC_URL = "static/"
-# Static files are served from the installed packages and apps: no collectstatic is needed.
-WHITENOISE_USE_FINDERS = True
+STATIC_ROOT = DATA_DIR / "static"  # the web collects static files when it starts
+WHITENOISE_USE_FINDERS = True  # serves them also where they have not been collected
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "exchange_site.web.static_files.DigestStorage",
+        "OPTIONS": {"directory_permissions_mode": 0o700},  # as all folders in DATA_DIR
+    },
+}
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = WEB_HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # no script of the pages reads them
@@ -427,6 +437,10 @@ SECURE_REFERRER_POLICY = "same-origin"
 if WEB_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked from inside, without the proxy
+# HSTS for subdomains and preloading: whether other sites of the domain have TLS is not known here.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 UNFOLD = navigation.UNFOLD
 
@@ -459,6 +473,7 @@ LOG_FORMAT = _env.text("LOG_FORMAT", "keyvalue", "Format of log lines: `keyvalue
 LOG_LEVEL = _env.text("LOG_LEVEL", "INFO", "Lowest level that is logged: `DEBUG` to `CRITICAL`.").upper()
 LOGGING = logs.settings(LOG_FORMAT, LOG_LEVEL if LOG_LEVEL in logs.LEVELS else "INFO")
 PROGRAM_LOG_FOLDER = DATA_DIR / "logs"
+PROGRAM_STATES_FILE = DATA_DIR / "programs.json"
 LOG_FILE_BYTES = _env.whole(
     "LOG_FILE_BYTES",
     10 * 1024**2,

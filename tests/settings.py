@@ -16,6 +16,7 @@ from exchange_site.settings import *
 from exchange_site.settings import DATA_DIR, DATABASES
 from scripts.services import SERVERS
 
+(Path(DATA_DIR) / "static").mkdir(mode=0o700)  # empty: tests read static files where they are
 # A file, not memory: with memory SQLite has no write-ahead log and locks whole tables between threads.
 DATABASES["default"]["TEST"] = {"NAME": str(Path(DATA_DIR) / "test.sqlite3")}
 # Beside it the shared PostgreSQL where it runs: tests on it name "postgres" in `django_db(databases=[...])`.

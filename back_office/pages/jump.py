@@ -1,4 +1,8 @@
-"""The search field in the page header: finds records by number, and the trades of an instrument by its symbol."""
+"""The search field in the page header, for whatever a customer may quote.
+
+It finds records by number (`19416` or `#19416`), an account's orders by client order id (`7:my-order`), and the trades
+of an instrument by its symbol.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,9 +19,15 @@ from back_office.formats import ReferenceData
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base import Store
 
-_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_NUMBER = re.compile(r"#?([0-9]{1,19})", re.ASCII)
+_CLIENT_ORDER_ID = re.compile(r"#?([0-9]{1,19})\s*:\s*(\S.*)", re.ASCII)
+LISTED_ORDERS = 20
+"""An account can use a client order id again and again; the newest of these orders are listed."""
 _NEEDED = {"trade": TRADES, "order": ORDERS, "account": BALANCES, "block": BLOCKS}
-_ADVICE = "Type the number of a trade, an order, an account or a block, or an instrument such as BTC-USD."
+_ADVICE = (
+    "Type the number of a trade, an order, an account or a block, an account with a client order id such as 7:my-order,"
+    " or an instrument such as BTC-USD."
+)
 
 
 class JumpPages:
@@ -31,11 +41,17 @@ class JumpPages:
             raise PermissionDenied(refusal("search", lacking))
         term = request.GET.get("q", "").strip()
         context: dict[str, Any] = {"title": "Find", "term": term[:40]}
-        if _NUMBER.fullmatch(term) and int(term) <= INT64_MAX:
-            places = list(self._numbered(int(term), request.user))
+        places, nothing = None, ""
+        if (quoted := _NUMBER.fullmatch(term)) and (number := int(quoted[1])) <= INT64_MAX:
+            places = list(self._numbered(number, request.user))
+            nothing = f"No settled trade, order, account or block has the number {number}."
+        elif (quoted := _CLIENT_ORDER_ID.fullmatch(term)) and (account := int(quoted[1])) <= INT64_MAX:
+            places = list(self._named(account, quoted[2], request.user))
+            nothing = f"Account {account} has no settled order with the client order id {quoted[2][:40]}."
+        if places is not None:
             if len(places) == 1:
                 return redirect(places[0]["link"])
-            return TemplateResponse(request, "back_office/jump.html", {**context, "places": places})
+            return TemplateResponse(request, "back_office/jump.html", {**context, "places": places, "nothing": nothing})
         instrument = self.reference.instrument(term.upper()) if 0 < len(term) <= 32 else None
         if instrument is not None:
             return redirect(f"{reverse('office:trades')}?symbol={instrument.symbol}")
@@ -52,6 +68,14 @@ class JumpPages:
         for name, find in searches.items():
             if user.has_perm(_NEEDED[name]) and find():
                 yield {"title": f"{name.capitalize()} {number}", "link": reverse(f"office:{name}", args=[number])}
+
+    def _named(self, account: int, client_order_id: str, user: User) -> Iterator[dict[str, str]]:
+        """The account's orders with this client order id, newest first."""
+        if not user.has_perm(ORDERS):
+            raise PermissionDenied(refusal("search for orders", [ORDERS]))
+        for order in self.store.get_orders_by_client_order_id(account, client_order_id, LISTED_ORDERS):
+            title = f"Order {order.order_id}, {order.symbol}, {order.status}"
+            yield {"title": title, "link": reverse("office:order", args=[order.order_id])}
 
     def _has_block(self, number: int) -> bool:
         """`get_block` would read the block's data, which may be large; this reads headers only."""

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from back_office import filters
+from back_office import filters, program_states
 from back_office.filters import BadFilter
 from back_office.formats import Figure, ReferenceData, utc_time
 from back_office.pages.alarms import RaisedAlarms
@@ -140,6 +141,7 @@ class OverviewPages:
             "trades_per_minute": cache.get_or_set("trades-per-minute", self._trades_per_minute, CACHE_S),
             "trades": [TradeRow.of(trade, self.reference) for trade in self.store.newest_trades(NEWEST_TRADES)],
             "blocks": [BlockRow.of(block) for block in self.store.newest_blocks(NEWEST_BLOCKS)],
+            "programs": program_states.read(settings.PROGRAM_STATES_FILE),
             "time": utc_time(self.now_ns()),
         }
         if instrument is not None:

@@ -20,8 +20,10 @@ APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "exchange_site.web.headers.HeadersMiddleware",
     "back_office.invalid_requests.InvalidRequestMiddleware",  # before those that look for files or read the database
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",  # after static files, which are compressed already
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

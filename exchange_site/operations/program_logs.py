@@ -10,7 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from exchange_site import logs
-from exchange_site.operations.supervisor import Line
+from exchange_site.operations.child_process import Line
 from matching.storage.disk import make_folder
 
 SHOWN_CHARACTERS = 400

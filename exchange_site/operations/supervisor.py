@@ -1,61 +1,47 @@
-"""Runs the programs of a Procfile: starts them in order, passes on their output, stops them in reverse order.
+"""Runs the programs of a Procfile: starts them in order, starts again what dies, stops them in reverse order.
 
 A program may depend on those above it in the Procfile. So the demo market stops before the engine, and the engine
 before settlement, which still receives the engine's last blocks. Each program has its own process group: Ctrl-C in the
 terminal only reaches the supervisor, and processes that a program leaves behind can be killed.
+
+    running ──ends──▶ restarting ──pause is over──▶ running
+       │                                              a program of `may_end`, with status 0 ──▶ ended
+       └── cannot run at its start, or RESTARTS in a row ──▶ everything stops
 """
 
-import ctypes
-import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO
+
+from back_office.program_states import ProgramState, Status
+from exchange_site.operations.child_process import ChildProcess, Program, Say, Show
+from exchange_site.startup import COULD_NOT_RUN
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE_S = 20.0  # a program that needs longer to stop is killed
 POLL_S = 0.1
 SECOND_SIGNAL_S = 1.0
-PR_SET_PDEATHSIG = 1
 
-Say = Callable[[str], None]
+PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Pause before each restart in a row; when all of them have failed, everything stops."""
+STEADY_S = 60.0
+"""A program that has run for this long has recovered: its next restart is the first one in a row."""
+START_S = 60.0
+"""A program that ends with COULD_NOT_RUN within this time of its first start has wrong settings."""
 
-LONGEST_LINE_BYTES = 1 << 16
-"""A longer line is split into parts of this length, to bound the supervisor's memory."""
+Note = Callable[[Sequence[ProgramState]], None]
 
 
 class ProcfileError(ValueError):
     """A line of the Procfile is not `name: command`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    name: str
-    command: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a program's output, without the line break."""
-
-    program: str
-    text: str
-    is_error: bool  # from standard error, where our programs log
-
-    def __str__(self) -> str:
-        return f"{self.program:<10} | {self.text}"
-
-
-Show = Callable[[Line], None]
+class _CannotContinue(Exception):
+    """A program does not run: everything must stop. The text says why."""
 
 
 def read_procfile(file: Path) -> list[Program]:
@@ -70,28 +56,40 @@ def read_procfile(file: Path) -> list[Program]:
     return programs
 
 
-def supervise(programs: Sequence[Program], environment: Mapping[str, str], say: Say, show: Show | None = None) -> int:
-    """Run until a stop signal arrives (returns 0) or one of the programs ends (returns 1); then stop the others.
+def supervise(
+    programs: Sequence[Program],
+    environment: Mapping[str, str],
+    say: Say,
+    show: Show | None = None,
+    *,
+    may_end: Collection[str] = (),
+    note: Note = lambda states: None,
+) -> int:
+    """Run until a stop signal arrives (returns 0) or a program cannot be kept running (returns 1); then stop all.
 
     `say` writes messages of the supervisor, `show` gets each line of the programs' output (default: `say`). Both are
-    called from several threads. Must be called in the main thread: it handles signals, and Linux ends the programs
-    together with the thread that started them, even if the supervisor is killed.
+    called from several threads. `may_end` names the programs that are not started again after status 0; the function
+    also returns 0 when nothing else is left. `note` gets the states of all programs whenever one has changed.
+
+    Must be called in the main thread: it handles signals, and Linux ends the programs together with the thread that
+    started them, even if the supervisor is killed. Raises OSError if a program cannot be started for the first time.
     """
-    show = show or (lambda line: say(str(line)))
-    running: list[_Process] = []
+    shown = show or (lambda line: say(str(line)))
+    children = [_Supervised(one, environment, say, shown, may_end=one.name in may_end) for one in programs]
     with _stop_signals() as received_at:
         try:
-            for program in programs:
+            for child in children:
                 if not received_at:
-                    say(f"starting {program.name}")
-                    running.append(_Process(program, environment, say, show))
-            ended = _wait(running, received_at)
-            if ended:
-                say(f"{ended.program.name} ended with status {ended.process.returncode}; stopping the others")
-            return 1 if ended else 0
+                    say(f"starting {child.name}")
+                    child.start()
+            _keep_running(children, received_at, note)
+        except _CannotContinue as reason:
+            say(f"{reason}; stopping the others")
+            return 1
         finally:
-            for one in reversed(running):
-                one.stop(hurry=lambda: _second_signal_arrived(received_at))
+            for child in reversed(children):
+                child.stop(hurry=lambda: _second_signal_arrived(received_at))
+    return 0
 
 
 def _second_signal_arrived(received_at: list[float]) -> bool:
@@ -99,14 +97,16 @@ def _second_signal_arrived(received_at: list[float]) -> bool:
     return bool(received_at) and received_at[-1] - received_at[0] > SECOND_SIGNAL_S
 
 
-def _wait(running: "Sequence[_Process]", received_at: list[float]) -> "_Process | None":
-    """The program that ended by itself; None if a signal arrived first."""
+def _keep_running(children: "Sequence[_Supervised]", received_at: list[float], note: Note) -> None:
+    """Returns when a signal has arrived or every program has ended as it may. Raises _CannotContinue."""
+    has_changed = True
     while not received_at:
-        for one in running:
-            if one.process.poll() is not None:
-                return one
+        if has_changed:
+            note([child.state() for child in children])
+        if all(child.status == Status.ENDED for child in children):
+            return
         time.sleep(POLL_S)
-    return None
+        has_changed = any(child.look() for child in children)
 
 
 @contextmanager
@@ -125,55 +125,81 @@ def _stop_signals() -> Iterator[list[float]]:
             signal.signal(number, handler)
 
 
-class _Process:
-    """One program, its process group, and the threads that read its output."""
+class _Supervised:
+    """A program, its process while it runs, and how often it was started again."""
 
-    def __init__(self, program: Program, environment: Mapping[str, str], say: Say, show: Show) -> None:
-        self.program = program
+    def __init__(
+        self, program: Program, environment: Mapping[str, str], say: Say, show: Show, *, may_end: bool
+    ) -> None:
+        self.name = program.name
+        self.status = Status.RESTARTING
         self._say = say
-        self._show = show
-        self.process = subprocess.Popen(
-            program.command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self._readers = [
-            threading.Thread(target=self._read, args=(output, is_error), daemon=True)
-            for output, is_error in ((self.process.stdout, False), (self.process.stderr, True))
-        ]
-        for reader in self._readers:
-            reader.start()
+        self._new_process: Callable[[], ChildProcess] = lambda: ChildProcess(program, environment, say, show)
+        self._may_end = may_end
+        self._process: ChildProcess | None = None
+        self._started_s = self._restart_s = 0.0
+        self._restarts = self._in_row = 0
+        self._last_end = ""
+        self._last_end_s: float | None = None  # since 1970
 
-    def _read(self, output: IO[bytes], is_error: bool) -> None:
-        for part in iter(lambda: output.readline(LONGEST_LINE_BYTES), b""):
-            self._show(Line(self.program.name, part.decode(errors="replace").rstrip(), is_error))
+    def state(self) -> ProgramState:
+        return ProgramState(self.name, self.status, self._restarts, self._last_end, self._last_end_s)
+
+    def start(self) -> None:
+        self._process = self._new_process()
+        self._started_s, self.status = time.monotonic(), Status.RUNNING
+
+    def look(self) -> bool:
+        """Notes that the process has ended, or starts it again after the pause; returns whether something changed.
+
+        Raises _CannotContinue.
+        """
+        if self._process is not None:
+            status = self._process.status()
+            if status is None:
+                return False
+            self._process.stop()  # what is left of its group
+            self._process = None
+            self._ended(status)
+            return True
+        if self.status == Status.ENDED or time.monotonic() < self._restart_s:
+            return False
+        try:
+            self.start()
+        except OSError as error:
+            self._plan_restart(f"cannot be started: {error}")
+        return True
+
+    def _ended(self, status: int) -> None:
+        how = _how(status)
+        ran_s = time.monotonic() - self._started_s
+        if status == 0 and self._may_end:
+            self.status = Status.ENDED
+            self._say(f"{self.name} has ended; the others continue")
+            return
+        if status == COULD_NOT_RUN and not self._restarts and ran_s < START_S:
+            raise _CannotContinue(f"{self.name} {how}: it cannot run with these settings")
+        if ran_s >= STEADY_S:
+            self._in_row = 0
+        self._plan_restart(how)
+
+    def _plan_restart(self, how: str) -> None:
+        if self._in_row == len(PAUSES_S):
+            raise _CannotContinue(f"{self.name} {how}, after {self._in_row} restarts in a row")
+        pause_s = PAUSES_S[self._in_row]
+        self._restart_s = time.monotonic() + pause_s
+        self._restarts += 1
+        self._in_row += 1
+        self.status = Status.RESTARTING
+        self._last_end, self._last_end_s = how, time.time()
+        self._say(f"{self.name} {how}; starting it again" + (f" in {pause_s:g} s" if pause_s else ""))
 
     def stop(self, hurry: Callable[[], bool]) -> None:
-        """Terminate the program, kill it after PATIENCE_S or if `hurry()`, then kill the rest of its group."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            deadline = time.monotonic() + PATIENCE_S
-            while self.process.poll() is None and time.monotonic() < deadline and not hurry():
-                time.sleep(POLL_S / 5)
-            if self.process.poll() is None:
-                self._say(f"{self.program.name} does not end; killing it")
-        with suppress(ProcessLookupError):  # the usual case: no process of the group is left
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for reader in self._readers:
-            reader.join(timeout=PATIENCE_S)
+        if self._process is not None:
+            self._process.stop(hurry)
 
 
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _end_with_parent() -> None:
-    """On Linux the kernel terminates the program when the supervisor dies, even by SIGKILL."""
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    return f"was ended by signal {-status} ({signal.strsignal(-status)})"

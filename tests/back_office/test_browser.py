@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -50,7 +53,8 @@ def office(browser: Chrome, live_server: LiveServer, market: Market) -> Iterator
 
 
 def until(browser: Chrome, condition: Callable[[WebDriver], object]) -> None:
-    WebDriverWait(browser, PATIENCE_S).until(condition)
+    """Asks again if an element was replaced between finding and reading it: the overview refreshes itself."""
+    WebDriverWait(browser, PATIENCE_S, ignored_exceptions=[StaleElementReferenceException]).until(condition)
 
 
 def heading(browser: Chrome) -> str:
@@ -135,6 +139,113 @@ def test_the_search_field_leads_to_a_trade(office: Chrome, market: Market) -> No
     field.submit()
     until(office, lambda page: page.current_url.endswith(f"/admin/trades/{trade.trade_id}/"))
     assert f"Trade {trade.trade_id}" in heading(office)
+
+
+def visible_pages(market: Market) -> list[str]:
+    """One address of each kind of page."""
+    trade = market.settled[-1]
+    return [
+        "",
+        "trades/",
+        f"trades/{trade.trade_id}/",
+        "orders/",
+        "orders/open/",
+        f"orders/{trade.maker_order_id}/",
+        "accounts/",
+        "accounts/1/",
+        "instruments/",
+        "blocks/",
+        f"blocks/{market.block}/",
+        "find/?q=1",
+        "alarms/",
+        "reconciliations/",
+        "dead_letters/",
+        "auth/user/",
+        "auth/user/add/",
+        "auth/group/",
+        "auth/group/add/",
+        "password_change/",
+    ]
+
+
+def test_every_page_obeys_the_content_security_policy(office: Chrome, live_server: LiveServer, market: Market) -> None:
+    """The fixture fails on anything that the console says; this finds the page that says it."""
+    log = office.get_log("browser")  # type: ignore[no-untyped-call]
+    complaints = {"login": [entry["message"] for entry in log]}
+    for page in visible_pages(market):
+        office.get(f"{live_server.url}/admin/{page}")
+        until(office, lambda shown: shown.execute_script("return document.readyState") == "complete")
+        complaints[page] = [entry["message"] for entry in office.get_log("browser")]  # type: ignore[no-untyped-call]
+    assert {page: said for page, said in complaints.items() if said} == {}
+
+
+def test_the_browser_refuses_an_inline_script(office: Chrome) -> None:
+    office.execute_script(
+        "const script = document.createElement('script');"
+        "script.textContent = 'window.injected = true';"
+        "document.body.append(script)"
+    )
+    assert office.execute_script("return window.injected") is None
+    refused = office.get_log("browser")  # type: ignore[no-untyped-call]
+    assert ["script-src" in entry["message"] for entry in refused] == [True]
+
+
+@pytest.mark.parametrize("shortcut", ["/", "Ctrl+K"])
+def test_shortcuts_lead_to_the_search_field(office: Chrome, shortcut: str) -> None:
+    focused = "return document.activeElement === document.querySelector('.office-jump input')"
+    assert not office.execute_script(focused)
+    keys = ActionChains(office)
+    if shortcut == "/":
+        keys.send_keys("/").perform()
+    else:
+        keys.key_down(Keys.CONTROL).send_keys("k").key_up(Keys.CONTROL).perform()
+    assert office.execute_script(focused)
+    ActionChains(office).send_keys("1/2").perform()
+    assert office.find_element(By.CSS_SELECTOR, ".office-jump input").get_attribute("value") == "1/2"
+
+
+CONTRAST = """
+    const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const channels = (colour) => {
+        context.clearRect(0, 0, 1, 1);
+        context.fillStyle = colour;
+        context.fillRect(0, 0, 1, 1);
+        return [...context.getImageData(0, 0, 1, 1).data];
+    };
+    const luminance = (colour) => {
+        const [red, green, blue] = channels(colour).slice(0, 3).map((value) => {
+            const share = value / 255;
+            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    const behind = (element) => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return channels(colour)[3] === 255 ? colour : behind(element.parentElement);
+    };
+    const element = arguments[0];
+    let opacity = 1;
+    for (let part = element; part; part = part.parentElement) opacity *= getComputedStyle(part).opacity;
+    const shades = [luminance(getComputedStyle(element).color), luminance(behind(element))].sort((a, b) => b - a);
+    return opacity === 1 ? (shades[0] + 0.05) / (shades[1] + 0.05) : 0;
+"""
+"""Contrast of an element's text with what is behind it, by the formula of WCAG 2; 0 if it is translucent."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_set_back_zeros_have_enough_contrast(office: Chrome, live_server: LiveServer, theme: str) -> None:
+    office.execute_script("localStorage.setItem('adminTheme', JSON.stringify(arguments[0]))", theme)
+    office.get(f"{live_server.url}/admin/accounts/1/")
+    until(
+        office,
+        lambda page: (
+            page.execute_script("return document.documentElement.className.includes('dark')") is (theme == "dark")
+        ),
+    )
+    zeros = office.find_element(By.CSS_SELECTOR, "#balances .figure i")
+    ratio = office.execute_script(CONTRAST, zeros)
+    office.execute_script("localStorage.removeItem('adminTheme')")
+    assert ratio >= 4.5
 
 
 def test_dark_mode_has_a_dark_background(office: Chrome) -> None:

@@ -1,8 +1,10 @@
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from tests.back_office.conftest import refusal, words
 from tests.back_office.market import Market
+from tests.back_office.test_orders import change
 
 
 def test_a_number_with_one_match_redirects_to_it(operator: Client, market: Market) -> None:
@@ -28,7 +30,43 @@ def test_a_number_without_a_match_shows_a_message(operator: Client, market: Mark
     )
 
 
-@pytest.mark.parametrize("term", ["", "no such thing", "9223372036854775808", "-1", "x" * 500])
+@pytest.mark.parametrize("term", ["%2319416", "%23%20", "19416"])
+def test_a_number_may_be_quoted_with_a_number_sign(operator: Client, market: Market, term: str) -> None:
+    response = operator.get(f"/admin/find/?q={term}")
+    assert ("has the number 19416." in words(response)) is ("19416" in term)
+
+
+def test_a_client_order_id_with_its_account_leads_to_the_order(operator: Client, market: Market) -> None:
+    trade = market.trade("BTC-USD", 2_000_000, 5_000, maker=1, taker=2)
+    market.settle()
+    (maker,) = market.store.get_orders([trade.maker_order_id])
+    for term in (f"1:{maker.client_order_id}", f"%231 : {maker.client_order_id}"):
+        assert operator.get(f"/admin/find/?q={term}")["Location"] == f"/admin/orders/{maker.order_id}/"
+    page = words(operator.get("/admin/find/?q=2:nothing"))
+    assert "Account 2 has no settled order with the client order id nothing." in page
+
+
+def test_several_orders_with_the_same_client_order_id_are_listed(operator: Client, market: Market) -> None:
+    first = market.trade("BTC-USD", 2_000_000, 5_000, maker=1, taker=2)
+    second = market.trade("BTC-USD", 2_000_000, 5_000, maker=1, taker=2)
+    numbers = [trade.maker_order_id for trade in (first, second)]
+    for order in numbers:
+        change(market, order, client_order_id="again")
+    market.settle()
+    page = words(operator.get("/admin/find/?q=1:again"))
+    assert f"Order {max(numbers)}, BTC-USD, filled Order {min(numbers)}, BTC-USD, filled" in page
+
+
+def test_client_order_ids_need_the_permission_to_see_orders(client: Client, market: Market) -> None:
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_balance"))
+    client.force_login(user)
+    assert client.get("/admin/find/?q=1:again").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "term", ["", "no such thing", "9223372036854775808", "9223372036854775808:a", "1:", "-1", "x" * 500]
+)
 def test_any_other_text_shows_what_can_be_searched(operator: Client, market: Market, term: str) -> None:
     response = operator.get(f"/admin/find/?q={term}")
     assert response.status_code == 400

@@ -3,14 +3,16 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
-from back_office import readers
+from back_office import program_states, readers
 from back_office.formats import ReferenceData
 from back_office.pages.overview import MAX_COUNTED_DEAD_LETTERS, OverviewPages
+from back_office.program_states import ProgramState, Status
 from matching.core.errors import EngineUnreachable
 from settlement.alarms import records
 from settlement.alarms.rules import Kind, Severity, Signal
@@ -232,6 +234,27 @@ def test_raised_alarms_are_counted_and_linked(operator: Client, market: Market, 
     assert '<a href="/admin/reconciliations/">Reconciliation</a>' in html(response)
     assert '<a href="/admin/dead_letters/">Dead letters</a>' in html(response)
     assert '<a href="/admin/alarms/">1 critical' in html(response)
+
+
+@pytest.fixture
+def states_file(settings: Settings, tmp_path: Path) -> Path:
+    settings.PROGRAM_STATES_FILE = tmp_path / "programs.json"
+    return tmp_path / "programs.json"
+
+
+@pytest.mark.parametrize("address", ["/admin/", "/admin/overview/live/"])
+def test_restarts_of_the_programs_are_shown(operator: Client, market: Market, states_file: Path, address: str) -> None:
+    assert "Programs of make run" not in words(operator.get(address))
+    states = [
+        ProgramState("settlement", Status.RUNNING, 0, "", None),
+        ProgramState("engine", Status.RESTARTING, 2, "was ended by signal 9 (Killed)", 1_767_268_800.9),
+    ]
+    program_states.write(states_file, states)
+    page = words(operator.get(address))
+    assert (
+        "Programs of make run settlement running engine restarting "
+        "started again 2 times; at 2026-01-01T12:00:00Z it was ended by signal 9 (Killed)"
+    ) in page
 
 
 def test_the_live_fragment_contains_every_part_that_changes(operator: Client, market: Market) -> None:

@@ -1,6 +1,7 @@
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,23 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError, CommandParser, call_command
 
+from back_office import program_states
+from back_office.program_states import ProgramState
 from exchange_site.configuration import addresses
 from exchange_site.configuration.checks import HTTP_ADDRESSES, SETTINGS, ZMQ_ADDRESSES
 from exchange_site.operations import readiness, supervisor
+from exchange_site.operations.child_process import Program
 from exchange_site.operations.program_logs import ProgramLogs
-from exchange_site.operations.supervisor import Program
 from matching.commandline.command import ProjectCommand
+
+MAY_END = frozenset({"demo"})
+"""Programs that are not started again once they have done their work."""
 
 
 class Command(ProjectCommand):
     help = (
-        "Start all programs of the Procfile, print the address and login when they are ready, and stop them on Ctrl-C."
+        "Start all programs of the Procfile, print the address and login when they are ready, start again those that"
+        " die, and stop them on Ctrl-C."
     )
     requires_system_checks = (SETTINGS,)  # for the warnings about open addresses
 
@@ -36,9 +43,23 @@ class Command(ProjectCommand):
         watch = threading.Thread(target=self.announce, daemon=True)
         watch.start()
         with closing(logs):
-            ended = supervisor.supervise(programs, environment(), self.say, logs)
+            try:
+                ended = supervisor.supervise(
+                    programs, environment(), self.say, logs, may_end=MAY_END, note=self.note_states
+                )
+            except OSError as error:
+                raise CommandError(f"a program cannot be started: {error}", returncode=2) from error
+            finally:
+                settings.PROGRAM_STATES_FILE.unlink(missing_ok=True)
         if ended:
-            raise CommandError(f"one of the programs ended; see the end of its log in {settings.PROGRAM_LOG_FOLDER}")
+            raise CommandError(f"a program cannot run; see the end of its log in {settings.PROGRAM_LOG_FOLDER}")
+
+    def note_states(self, states: Sequence[ProgramState]) -> None:
+        """For the overview. A full disk must not stop the exchange."""
+        try:
+            program_states.write(settings.PROGRAM_STATES_FILE, states)
+        except OSError as error:
+            self.say(f"the overview will not show restarts: {error}")
 
     def open_logs(self, programs: list[Program], *, verbose: bool) -> ProgramLogs:
         opened = ProgramLogs(

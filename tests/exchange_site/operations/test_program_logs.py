@@ -9,8 +9,8 @@ from pytest_django import Settings
 
 from exchange_site.management.commands import run_exchange
 from exchange_site.operations import readiness, supervisor
+from exchange_site.operations.child_process import Line
 from exchange_site.operations.program_logs import SHOWN_CHARACTERS, ProgramLogs
-from exchange_site.operations.supervisor import Line
 
 ROUTINE = "timestamp='2026-01-01T00:00:00Z' level='info' event='block settled' logger='settlement.worker'"
 ROUTINE_AS_JSON = '{"event": "block settled", "level": "info", "timestamp": "2026-01-01T00:00:00Z"}'
@@ -102,9 +102,9 @@ def test_a_file_that_cannot_be_written_is_reported_once_and_stops_nothing(
 
 @pytest.fixture
 def programs(data_dir: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A Procfile with one program that writes a line of each kind and ends."""
+    """A Procfile with one program that writes a line of each kind and says that it cannot run."""
     log_line = f"import sys; print({ROUTINE!r}, file=sys.stderr); print({WARNING!r}, file=sys.stderr); print('done')"
-    (tmp_path / "program.py").write_text(log_line)
+    (tmp_path / "program.py").write_text(f"{log_line}; sys.exit(2)")
     (tmp_path / "Procfile").write_text(f"engine: python {tmp_path}/program.py\n")
     settings.BASE_DIR = tmp_path
     monkeypatch.setattr(run_exchange, "refuse_ports_in_use", lambda: None)

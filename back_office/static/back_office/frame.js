@@ -1,0 +1,22 @@
+// What every page needs: obedience to the content security policy, which forbids styles in the page itself, and the
+// shortcuts of the search field.
+"use strict";
+
+htmx.config.includeIndicatorStyles = false;
+
+// The theme binds a style as text; Alpine sets the properties of an object one by one, which is allowed.
+document.addEventListener("alpine:init", () => {
+  document.getElementById("changelist-actions")?.setAttribute("x-bind:style", "{ width: `${changeListWidth}px` }");
+});
+
+document.addEventListener("keydown", (event) => {
+  const isSlash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey;
+  const isControlK = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
+  const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
+  const field = document.querySelector(".office-jump input");
+  if (!field || (!isControlK && !(isSlash && !isTyping))) return;
+  event.preventDefault();
+  event.stopImmediatePropagation(); // the theme has a search of its own behind Ctrl+K
+  field.focus();
+  field.select();
+}, true);
