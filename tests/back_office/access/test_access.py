@@ -36,6 +36,8 @@ PAGES = [
 ]
 OWN_PAGES = [
     reverse("office:alarms"),
+    reverse("office:audit_log"),
+    reverse("office:audit_log_csv"),
     reverse("office:reconciliations"),
     reverse("office:reconciliation", args=[1]),
 ]
