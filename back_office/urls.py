@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from back_office import outages, readers
 from back_office.access import permissions
+from back_office.access.invitations import InvitationView
 from back_office.access.permissions import (
     ALARMS,
     AUDIT_LOG,
@@ -155,5 +156,10 @@ def pages() -> list[URLPattern]:
     return [path(route, view, name=name) for route, view, name in views]
 
 
+def public() -> list[URLPattern]:
+    """Pages that need no login."""
+    return [path("invitation/<uidb64>/<token>/", InvitationView.as_view(), name="invitation")]
+
+
 app_name = "office"
-urlpatterns: list[Any] = pages()
+urlpatterns: list[Any] = [*pages(), *public()]

@@ -54,7 +54,7 @@ NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter
 
 
 def test_every_url_is_listed_here() -> None:
-    assert len(PAGES) + len([BAR]) + len(ACTIONS) == len(urls.urlpatterns)
+    assert len(PAGES) + len([BAR]) + len(ACTIONS) + len(urls.public()) == len(urls.urlpatterns)
 
 
 def test_the_bar_of_alarms_needs_the_permission_of_alarms(db: None) -> None:

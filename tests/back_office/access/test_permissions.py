@@ -22,6 +22,7 @@ ALL_STAFF = {
     "admin/(?P<app_label>auth)/$": "lists what the account may see: 404 if it may see nothing",
     "admin/r/<path:content_type_id>/<path:object_id>/": "no record has a page on the site: always 404",
     "admin/(?P<url>.*)$": "an unknown address: 404",
+    "admin/invitation/<uidb64>/<token>/": "public: sets the first password of an account",
     "health/live": "public",
     "health/ready": "public",
     "metrics": "public",
