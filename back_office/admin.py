@@ -8,11 +8,13 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core.exceptions import BadRequest
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from back_office.access.permissions import ASSIGN_ROLES
 from back_office.invalid_requests import UNUSABLE
 
 admin.site.unregister([User, Group])
@@ -55,6 +57,9 @@ class StrictChangeList:
 PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
 """Fields of a user that give rights: only superusers change them, else `change_user` would give all rights."""
 
+ROLE_FIELDS = ("is_staff", "groups")
+"""Those of them that the permission ASSIGN_ROLES opens."""
+
 
 @admin.register(User)
 class StaffAdmin(StrictChangeList, UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # the theme ships no types
@@ -64,7 +69,22 @@ class StaffAdmin(StrictChangeList, UserAdmin, ModelAdmin):  # type: ignore[misc,
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         fields = tuple(super().get_readonly_fields(request, obj))
-        return fields if request.user.is_superuser else (*fields, *PRIVILEGES)
+        if request.user.is_superuser:
+            return fields
+        given = ROLE_FIELDS if request.user.has_perm(ASSIGN_ROLES) else ()
+        return (*fields, *(name for name in PRIVILEGES if name not in given))
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """Offers the roles whose permissions the user has: nobody gives, to himself or others, more than he has."""
+        if db_field.name == "groups" and not request.user.is_superuser:
+            own = request.user.get_all_permissions()
+            givable = [group.pk for group in Group.objects.all() if _permissions(group) <= own]
+            options["queryset"] = Group.objects.filter(pk__in=givable)
+        return super().formfield_for_manytomany(db_field, request, **options)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        with transaction.atomic():  # together with its record in the audit log
+            return super().user_change_password(request, id, form_url)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Also decides who may set the password of `obj`."""
@@ -72,6 +92,11 @@ class StaffAdmin(StrictChangeList, UserAdmin, ModelAdmin):  # type: ignore[misc,
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and not _outranks(obj, request.user)
+
+
+def _permissions(group: Group) -> set[str]:
+    rows = group.permissions.values_list("content_type__app_label", "codename")
+    return {f"{app}.{codename}" for app, codename in rows}
 
 
 def _outranks(other: User | None, user: User | AnonymousUser) -> bool:

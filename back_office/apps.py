@@ -6,7 +6,12 @@ class BackOfficeConfig(AppConfig):
     verbose_name = "Back office"
 
     def ready(self) -> None:
-        from back_office.access import logins, sessions  # they need the models of users
+        # They need the models of users.
+        from back_office.access import logins, sessions
+        from back_office.audit import accounts
+        from back_office.audit import logins as audited_logins
 
         logins.connect()
         sessions.connect()
+        audited_logins.connect()
+        accounts.connect()

@@ -4,8 +4,12 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
+from django.core.exceptions import BadRequest
+
 from matching.core.decimals import INT64_MAX
 from settlement import lookups
+
+REASON_CHARACTERS = 500
 
 _WHOLE = re.compile(r"[0-9]{1,19}", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -24,6 +28,14 @@ Query = Mapping[str, str | None]
 def text(query: Query, name: str) -> str:
     """The value without surrounding spaces; "" if it is not given."""
     return (query.get(name) or "").strip()
+
+
+def reason(form: Query) -> str:
+    """Why an operator acts, in his words; "" if not given. Raises BadRequest, because it comes from a form of ours."""
+    value = text(form, "reason")
+    if len(value) > REASON_CHARACTERS:
+        raise BadRequest(f"A reason can have at most {REASON_CHARACTERS} characters.")
+    return value
 
 
 def whole_number(query: Query, name: str, label: str) -> int | None:

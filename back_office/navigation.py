@@ -67,6 +67,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Alarms", "notifications", "office:alarms", permissions.ALARMS),
                     _page("Reconciliation", "balance", "office:reconciliations", permissions.RECONCILIATIONS),
                     _page("Dead letters", "unsubscribe", "office:dead_letters", permissions.DEAD_LETTERS),
+                    _page("Audit log", "history", "office:audit_log", permissions.AUDIT_LOG),
                 ],
             },
             {

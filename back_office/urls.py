@@ -13,7 +13,7 @@ import structlog
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -21,8 +21,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from back_office import outages, readers
 from back_office.access import permissions
+from back_office.access.invitations import InvitationView
 from back_office.access.permissions import (
     ALARMS,
+    AUDIT_LOG,
     BALANCES,
     BLOCKS,
     DEAD_LETTERS,
@@ -35,6 +37,7 @@ from back_office.access.permissions import (
 from back_office.formats import ReferenceData
 from back_office.pages.accounts import AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
+from back_office.pages.audit_log import AuditLogPages
 from back_office.pages.blocks import BlockPages
 from back_office.pages.dead_letters import MAY_REPLAY, DeadLetterPages
 from back_office.pages.instruments import InstrumentPages
@@ -53,7 +56,7 @@ log = structlog.get_logger(__name__)
 View = Callable[..., HttpResponseBase]
 
 
-def page_view(view: Callable[..., HttpResponse], *needed: str, bare: bool = False) -> View:
+def page_view(view: View, *needed: str, bare: bool = False) -> View:
     """Makes a page of the back office from a view, for staff with all `needed` permissions.
 
     `bare`: a fragment of a page, without the common layout.
@@ -62,17 +65,15 @@ def page_view(view: Callable[..., HttpResponse], *needed: str, bare: bool = Fals
     return admin.site.admin_view(require_safe(_with_error_pages(permitted, bare=bare)))
 
 
-def action_view(view: Callable[..., HttpResponse], permission: str) -> View:
+def action_view(view: View, permission: str) -> View:
     """Makes an action from a view, for operators with this permission; it redirects to a page."""
     permitted = _with_permissions(view, [permission], "do this")
     return admin.site.admin_view(require_POST(_with_error_pages(permitted)))
 
 
-def _with_permissions(
-    view: Callable[..., HttpResponse], needed: Sequence[str], what: str
-) -> Callable[..., HttpResponse]:
+def _with_permissions(view: View, needed: Sequence[str], what: str) -> View:
     @wraps(view)
-    def permitted(request: HttpRequest, **numbers: int) -> HttpResponse:
+    def permitted(request: HttpRequest, **numbers: int) -> HttpResponseBase:
         if lacking := permissions.missing(request.user, needed):
             raise PermissionDenied(permissions.refusal(what, lacking))
         return view(request, **numbers)
@@ -80,9 +81,9 @@ def _with_permissions(
     return permitted
 
 
-def _with_error_pages(view: Callable[..., HttpResponse], *, bare: bool = False) -> Callable[..., HttpResponse]:
+def _with_error_pages(view: View, *, bare: bool = False) -> View:
     @wraps(view)
-    def page(request: HttpRequest, **numbers: int) -> HttpResponse:
+    def page(request: HttpRequest, **numbers: int) -> HttpResponseBase:
         try:
             response = view(request, **_checked_numbers(numbers))
         except Http404 as missing:
@@ -124,6 +125,7 @@ def pages() -> list[URLPattern]:
     blocks, accounts = BlockPages(store, reference), AccountPages(store, reference)
     finder, alarms = JumpPages(store, reference), AlarmPages(lambda: readers.watch().raised)
     letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
+    audit_log = AuditLogPages()
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     views: list[tuple[str, View, str]] = [
         ("", page_view(overview.overview, BLOCKS), "overview"),
@@ -142,6 +144,8 @@ def pages() -> list[URLPattern]:
         ("alarms/", page_view(alarms.alarms, ALARMS), "alarms"),
         ("alarms/bar/", page_view(alarms.bar, ALARMS, bare=True), "alarm_bar"),
         ("alarms/<int:number>/acknowledge/", action_view(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
+        ("audit_log/", page_view(audit_log.log, AUDIT_LOG), "audit_log"),
+        ("audit_log/csv/", page_view(audit_log.export, AUDIT_LOG), "audit_log_csv"),
         ("reconciliations/", page_view(reconciliations.runs, RECONCILIATIONS), "reconciliations"),
         ("reconciliations/<int:number>/", page_view(reconciliations.run, RECONCILIATIONS), "reconciliation"),
         ("reconciliations/now/", action_view(reconciliations.reconcile, MAY_RECONCILE), "reconcile"),
@@ -152,5 +156,10 @@ def pages() -> list[URLPattern]:
     return [path(route, view, name=name) for route, view, name in views]
 
 
+def public() -> list[URLPattern]:
+    """Pages that need no login."""
+    return [path("invitation/<uidb64>/<token>/", InvitationView.as_view(), name="invitation")]
+
+
 app_name = "office"
-urlpatterns: list[Any] = pages()
+urlpatterns: list[Any] = [*pages(), *public()]

@@ -16,6 +16,8 @@ BLOCKS = "settlement.view_engineblock"
 ALARMS = "settlement.view_alarm"
 RECONCILIATIONS = "settlement.view_reconciliationrun"
 DEAD_LETTERS = "settlement.view_deadletter"
+AUDIT_LOG = "back_office.view_auditrecord"
+ASSIGN_ROLES = "back_office.assign_roles"
 
 
 class User(Protocol):

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -13,6 +14,8 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from back_office import filters
+from back_office.audit import records as audit_records
+from back_office.audit.codes import Action, Outcome
 from back_office.filters import BadFilter
 from back_office.paging import PAGE_ROWS, Page, page_before
 from settlement.alarms import records
@@ -110,11 +113,30 @@ class AlarmPages:
         return TemplateResponse(request, "back_office/_alarm_bar.html", {"bar": self.raised()})
 
     def acknowledge(self, request: HttpRequest, number: int) -> HttpResponse:
-        if records.acknowledge(number, request.user.get_username(), self.clock()):
+        reason = filters.reason(request.POST)
+        with transaction.atomic():
+            before = _state(number)
+            is_done = records.acknowledge(number, request.user.get_username(), self.clock())
+            audit_records.append(
+                Action.ACKNOWLEDGE,
+                outcome=Outcome.DONE if is_done else Outcome.FAILED,
+                target=f"alarm:{number}",
+                reason=reason,
+                before=before,
+                after=_state(number),
+            )
+        if is_done:
             messages.success(request, "The alarm has been acknowledged.")
         else:
             messages.info(request, "The alarm is no longer raised, or it has already been acknowledged.")
         return redirect("office:alarms")
+
+
+def _state(number: int) -> dict[str, Any] | None:
+    """What an acknowledgement changes, for the audit log."""
+    alarm = Alarm.objects.filter(id=number).first()
+    names = ("kind", "severity", "acknowledged_by", "cleared_at")
+    return {name: getattr(alarm, name) for name in names} if alarm else None
 
 
 def _history(before: int | None) -> Page[AlarmRow]:

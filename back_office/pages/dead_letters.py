@@ -13,6 +13,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from back_office import filters
+from back_office.audit import records
+from back_office.audit.codes import Action, Outcome
 from back_office.filters import BadFilter
 from back_office.formats import utc_time
 from back_office.paging import PAGE_ROWS, Page, page_before
@@ -75,12 +77,21 @@ class DeadLetterPages:
 
     def replay(self, request: HttpRequest, number: int) -> HttpResponse:
         """Does the same as `manage.py replay_dead_letters --id N`."""
+        letter = self._letter(number)
+        target, before = f"dead_letter:{number}", {"attempts": letter.attempts, "resolved_at_ns": letter.resolved_at_ns}
+        # Recorded first, because the store may be another database than that of the audit log.
+        records.append(
+            Action.REPLAY, outcome=Outcome.STARTED, target=target, reason=filters.reason(request.POST), before=before
+        )
         try:
-            error = self.open_letters().replay(self._letter(number))
+            error = self.open_letters().replay(letter)
         except NotReady as refusal:
+            records.append(Action.REPLAY, outcome=Outcome.FAILED, target=target, after={"error": str(refusal)})
             messages.error(request, str(refusal))
             return redirect("office:dead_letter", number)
         log.info("site.dead_letter_replayed", block=number, by=request.user.get_username(), error=error)
+        outcome = Outcome.FAILED if error else Outcome.DONE
+        records.append(Action.REPLAY, outcome=outcome, target=target, after={"error": error} if error else None)
         if error:
             messages.error(request, f"The database rejected the rows again: {error}")
         else:

@@ -11,6 +11,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from back_office import filters
+from back_office.audit import records
+from back_office.audit.codes import Action, Outcome
 from back_office.filters import BadFilter
 from back_office.paging import PAGE_ROWS, Page, page_before
 from settlement.errors import CannotRun
@@ -65,9 +67,12 @@ class ReconciliationPages:
         return TemplateResponse(request, "back_office/reconciliation.html", context)
 
     def reconcile(self, request: HttpRequest) -> HttpResponse:
+        # Recorded first, because the queue does not commit together with the audit log.
+        records.append(Action.RECONCILE, outcome=Outcome.STARTED, reason=filters.reason(request.POST))
         try:
             self.start()
         except CannotRun as error:
+            records.append(Action.RECONCILE, outcome=Outcome.FAILED, after={"error": str(error)})
             messages.error(request, str(error))
         else:
             messages.success(request, "A reconciliation has been requested. It appears here when it is finished.")

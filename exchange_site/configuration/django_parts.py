@@ -28,6 +28,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "back_office.audit.requests.AuditMiddleware",
     "back_office.access.sessions.SessionEndMiddleware",
     # All views need a login, except those marked as public: health and metrics.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",

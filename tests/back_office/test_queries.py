@@ -46,6 +46,8 @@ PAGES = [
     "/admin/blocks/2/",
     "/admin/find/?q=20",
     "/admin/alarms/",
+    "/admin/audit_log/",
+    "/admin/audit_log/?person=alice&action=login&from=2026-01-01&before=40",
     "/admin/alarms/?before=40",
     "/admin/reconciliations/",
     "/admin/reconciliations/?before=40",
