@@ -1,7 +1,7 @@
 """Response headers that tell the browser what a page of this site may do. Middleware; applies to every response.
 
 The pages have no inline script and no inline style, so injected ones do not run. The theme's Alpine and htmx evaluate
-expressions from attributes, which needs 'unsafe-eval' (docs/decisions/0023-headers-and-static-files.md).
+expressions from attributes, which needs 'unsafe-eval' (docs/decisions/0026-headers-and-static-files.md).
 """
 
 from collections.abc import Callable
