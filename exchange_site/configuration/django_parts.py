@@ -13,6 +13,7 @@ APPS = [
     "back_office",
     "benchmarks",
     "simulator",
+    "archive",
     "settlement",
     "ledger",
     "matching",
