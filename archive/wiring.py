@@ -1,5 +1,6 @@
 """Creates the archive from the site's settings. No other module of this package reads settings."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,10 @@ def archive(*, is_made: bool = False) -> Archive:
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Held by a run that writes to the archive. Raises AlreadyRunning, CannotRun."""
+    """Held by a run that writes to the archive. Raises AlreadyRunning, CannotRun.
+
+    What the process creates meanwhile is closed to other accounts: Arrow and SQLite do not ask for a mode.
+    """
     path = wiring.data_dir() / _LOCK
     try:
         held = LocalDisk().hold(path)
@@ -59,9 +63,11 @@ def exclusive() -> Iterator[None]:
         raise AlreadyRunning(f"Another process archives from {path.parent}: wait until it has ended.") from error
     except OSError as error:
         raise CannotRun(f"{path} cannot be opened: {error.strerror}.") from error
+    umask = os.umask(0o077)
     try:
         yield
     finally:
+        os.umask(umask)
         held.close()
 
 
