@@ -24,8 +24,9 @@ class Command(ExchangeCommand):
 
     def handle(self, *, first_day: date | None, last_day: date | None, as_json: bool, **options: Any) -> None:
         wiring.collect_garbage_rarely()
-        archive = archive_wiring.archive(is_made=True)
-        with wiring.store_to_read() as store, progress.blocks("verifying") as reach:
+        archive, store = archive_wiring.archive(is_made=True), wiring.store()
+        wiring.refuse_missing_database()
+        with progress.blocks("verifying") as reach:
 
             def note(block: int, last: int) -> None:
                 reach(block, last)
