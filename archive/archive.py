@@ -1,12 +1,14 @@
 """An archive: its tables and its manifests, and the chain of days that they have."""
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 
 from archive.errors import ArchiveDamaged
 from archive.iceberg.location import Location
-from archive.iceberg.schema import Partition
-from archive.iceberg.tables import IcebergTables
+from archive.iceberg.schema import TABLES, Partition
+from archive.iceberg.tables import IcebergTables, reaching
 from archive.manifests import Manifest, Manifests
 
 
@@ -32,6 +34,21 @@ class Archive:
         """The manifests of all archived days, each of which continues the one before. Raises ArchiveDamaged."""
         return list(self._chained(self.days()))
 
+    def sync(self, partition: Partition) -> None:
+        """Returns when the day's files survive a power cut. In a bucket they do so when they are written.
+
+        Neither Arrow nor pyiceberg syncs what it writes to a folder. Raises ArchiveUnavailable.
+        """
+        if not isinstance(self.location, Path):
+            return
+        with reaching("The archive"):
+            for table in TABLES:
+                folder = self.location / table.name
+                day = folder / "data" / f"day={partition.day}" / f"shard={partition.shard}"
+                for each in (day, day.parent, day.parent.parent, folder / "metadata", folder, self.location):
+                    if each.exists():
+                        _sync(each)
+
     def _chained(self, days: Sequence[Partition]) -> Iterator[Manifest]:
         before: Manifest | None = None
         for partition in days:
@@ -43,6 +60,16 @@ class Archive:
             refuse_broken(before, manifest)
             yield manifest
             before = manifest
+
+
+def _sync(folder: Path) -> None:
+    """Syncs the files of a folder, then the folder itself."""
+    for path in (*(one for one in folder.iterdir() if one.is_file()), folder):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def refuse_broken(before: Manifest | None, manifest: Manifest) -> None:

@@ -92,6 +92,7 @@ def _archive_day(
         tables={table.name: content_of(archive.tables, table, partition) for table in TABLES},
         sums=sums_of(archive.tables, partition),
     )
+    archive.sync(partition)
     archive.manifests.put(manifest)
     return manifest
 

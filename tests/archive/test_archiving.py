@@ -1,7 +1,9 @@
 """Days of the store in the archive: which, with which rows, and how often."""
 
+import os
 from datetime import date
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +125,24 @@ def test_rows_that_a_rebuild_has_dropped_are_not_archived_as_missing(settled: St
     with pytest.raises(NotReady, match="is not complete in the store: it has no projected blocks"):
         archive_days(settled, open_archive(), through=SECOND)
     assert [partition.day for partition in open_archive().days()] == [FIRST]
+
+
+def test_what_a_day_consists_of_is_synced_before_its_manifest(
+    settled: Store, open_archive: OpenArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted(opened: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{opened}")))
+        fsync(opened)
+
+    monkeypatch.setattr("archive.archive.os.fsync", noted)
+    archive_days(settled, open_archive(), through=FIRST)
+
+    archive = open_archive()
+    assert isinstance(archive.location, Path)
+    files = [path for table in TABLES for path in (archive.location / table.name).rglob("*.*") if path.is_file()]
+    assert len(files) > 12
+    manifest = synced.index(archive.location / "manifests" / "shard-0")
+    assert not set(files) - set(synced[:manifest])
