@@ -20,13 +20,9 @@ _CATALOG_FILE = "catalog.sqlite3"
 _REST = ("http://", "https://")
 
 
-def is_nightly() -> bool:
-    return bool(settings.ARCHIVE)
-
-
 def location() -> Location:
     """Raises ArchiveMisconfigured."""
-    return location_of(settings.ARCHIVE) if settings.ARCHIVE else embedded_folder()
+    return location_of(settings.ARCHIVE or str(embedded_folder()))
 
 
 def embedded_folder() -> Path:
