@@ -12,6 +12,7 @@ from archive import archiving
 from archive.archive import Archive
 from archive.archiving import archive_days
 from archive.errors import ArchiveDiffers
+from archive.iceberg import tables
 from archive.iceberg.schema import BLOCKS, CLOSED_ORDERS, LEDGER_EVENTS, TABLES, TRADES, ArchiveTable
 from settlement.errors import NotReady
 from settlement.stores.base import OPEN_STATUSES, Store
@@ -98,25 +99,37 @@ def test_another_exchange_is_refused(settled: Store, open_archive: OpenArchive) 
         archiving.refuse_other_chain(settled, manifest._replace(last=manifest.last._replace(hash=1)))
 
 
+@pytest.mark.parametrize("look", [1, 2], ids=["before its files", "before its commit"])
 def test_a_day_that_another_writer_commits_at_the_same_time_is_archived_once(
-    settled: Store, open_archive: OpenArchive, monkeypatch: pytest.MonkeyPatch
+    settled: Store, open_archive: OpenArchive, monkeypatch: pytest.MonkeyPatch, look: int
 ) -> None:
-    """The other one commits after this one has looked, and between reading the table and the commit."""
+    """The other one commits everything after this one has seen that the first table lacks the day."""
     ours, other = open_archive(), open_archive()
-    commit = ours.tables._commit
-
-    def commit_after_the_other(*arguments: Any) -> bool:
-        monkeypatch.undo()
-        archive_days(settled, other)
-        return commit(*arguments)
-
     ours.tables.make_tables()
-    monkeypatch.setattr(ours.tables, "_commit", commit_after_the_other)
-    archive_days(settled, ours)
+    has, looks = tables._has, iter(range(1, 1000))
+
+    def seen_too_early(*arguments: Any) -> bool:
+        found = has(*arguments)
+        if next(looks) == look:
+            with monkeypatch.context() as undone:
+                undone.setattr(tables, "_has", has)
+                archive_days(settled, other)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tables, "_has", seen_too_early)
+        archive_days(settled, ours)
 
     archive = open_archive()
     wanted = rows_of_store(settled, archive.complete()[-1].last.number)
     assert {table.name: rows_in(archive, table) for table in TABLES} == wanted
+    named = {Path(path.removeprefix("file://")) for table in TABLES for path in paths_in(archive, table)}
+    assert isinstance(archive.location, Path)
+    assert set(archive.location.rglob("*.parquet")) == named, "files of the slower writer are deleted"
+
+
+def paths_in(archive: Archive, table: ArchiveTable) -> list[str]:
+    return [path for partition in archive.days() for path, _ in archive.tables.files(table, partition)]
 
 
 def test_rows_that_a_rebuild_has_dropped_are_not_archived_as_missing(settled: Store, open_archive: OpenArchive) -> None:
