@@ -27,12 +27,12 @@ class Command(ExchangeCommand):
         store = wiring.store()
         with archive_wiring.exclusive(), progress.blocks("archiving") as reach:
             archive = archive_wiring.archive()
+            if archive.protection and not as_json:
+                self.stdout.write(archive.protection)
             done = archive_days(store, archive, through=through, progress=reach)
         if as_json:
             self.stdout.write(json.dumps(_form(done, archive.protection)))
             return
-        if archive.protection:
-            self.stdout.write(archive.protection)
         self.stdout.write(_sentence(done))
 
 
