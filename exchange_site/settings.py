@@ -316,6 +316,31 @@ _database = _env.database(
 DATABASES = {"default": database.with_options(_database)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- archive -----------------------------------------------------------------------------------------------------
+
+_env.group("Archive", read_by="archive commands, worker, beat")
+ARCHIVE = _env.text(
+    "ARCHIVE",
+    "",
+    "Where complete days are archived every night: an absolute folder or `s3://BUCKET/PREFIX`. Not set: "
+    "`DATA_DIR/archive`, and only by command. Region, credentials and endpoint of S3 are in the variables of the AWS "
+    "client: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL_S3`.",
+)
+ARCHIVE_CATALOG = _env.text(
+    "ARCHIVE_CATALOG",
+    "",
+    "Catalog of the archive's Iceberg tables: `sqlite:///FILE`, `postgres://USER:PASSWORD@HOST:PORT/NAME`, or the URL "
+    "of a REST catalog.",
+    shown="SQLite, `catalog.sqlite3` in the archive's folder; in `DATA_DIR/archive` if `ARCHIVE` is a bucket",
+)
+ARCHIVE_CATALOG_OPTIONS = _env.table(
+    "ARCHIVE_CATALOG_OPTIONS",
+    {},
+    "Further options of pyiceberg's catalog, such as the credentials of a REST catalog, as a JSON object; values are "
+    "never logged.",
+)
+ARCHIVE_HOUR = _env.whole("ARCHIVE_HOUR", 1, "Hour (UTC) of the nightly run.", unit="h", read_by="beat")
+
 # --- web ---------------------------------------------------------------------------------------------------------
 
 _env.group("Web and background work", read_by="web")
@@ -463,7 +488,7 @@ CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_IGNORE_RESULT = True  # tasks store their results in tables that pages read
 CELERY_ACCEPT_CONTENT = ("json",)  # never pickle, which can execute code from a message
 CELERY_BEAT_SCHEDULE_FILENAME = str(CELERY_FOLDER / "beat-schedule")
-CELERY_BEAT_SCHEDULE = background.SCHEDULE
+CELERY_BEAT_SCHEDULE = background.schedule(ARCHIVE_HOUR if ARCHIVE else None)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # --- logs --------------------------------------------------------------------------------------------------------

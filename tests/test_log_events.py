@@ -9,6 +9,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "logs.md"
 PACKAGES = [
+    "archive",
     "back_office",
     "exchange_site",
     "gateway",

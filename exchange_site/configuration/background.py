@@ -3,13 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-SCHEDULE: dict[str, dict[str, Any]] = {
+from celery.schedules import crontab
+
+_ALWAYS: dict[str, dict[str, Any]] = {
     "beat": {"task": "settlement.tasks.beat", "schedule": 10.0, "options": {"expires": 10.0}},
     "clear-expired-sessions": {"task": "exchange_site.tasks.clear_expired_sessions", "schedule": 86_400.0},
     # A run that has not started when the next one is due expires: they must not pile up while no worker runs.
     "reconcile": {"task": "settlement.tasks.reconcile", "schedule": 60.0, "options": {"expires": 55.0}},
     "sweep": {"task": "settlement.tasks.sweep", "schedule": 3600.0, "options": {"expires": 3000.0}},
 }
+
+
+def schedule(archive_hour: int | None) -> dict[str, dict[str, Any]]:
+    """`archive_hour`: hour (UTC) of the nightly archive; None: there is none."""
+    if archive_hour is None:
+        return _ALWAYS
+    # Some minutes after the hour: the first block of the new day shows that the old one is complete.
+    at = crontab(hour=archive_hour % 24, minute=15)
+    return {**_ALWAYS, "archive": {"task": "archive.tasks.archive", "schedule": at, "options": {"expires": 3600.0}}}
 
 
 def redis_options() -> dict[str, Any]:

@@ -17,6 +17,8 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
+from archive.errors import ArchiveMisconfigured
+from archive.iceberg.location import location_of
 from exchange_site import logs
 from exchange_site.checkpoints.place_names import PlaceInvalid, place_names
 from exchange_site.configuration import folders
@@ -30,6 +32,7 @@ WEB = "exchange_web"  # only for processes that serve browsers
 INPUT_LOGS = ("memory", "wal", "kafka")
 STORES = ("sql", "scylla")
 _OF_CHOICES = {"SETTLEMENT_STORE": " Use scylla for Apache Cassandra too: both have the same protocol."}
+CATALOGS = ("sqlite:///", "postgres://", "postgresql://", "http://", "https://")
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL")  # with a lower level, a read might miss an earlier write
 ZMQ_ADDRESSES = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS")
 HTTP_ADDRESSES = (
@@ -388,6 +391,25 @@ def secret_of_api_keys_is_strong() -> list[CheckMessage]:
     weakness = _weakness(settings.API_KEYS_SECRET) if settings.API_KEYS_SECRET else ""
     hint = f"Use at least {SECRET_KEY_CHARACTERS} random characters."
     return [Error(f"API_KEYS_SECRET {weakness}.", hint=hint, id="exchange.E026")] if weakness else []
+
+
+@_check(SETTINGS)
+def archive_can_be_opened() -> list[CheckMessage]:
+    """Values are not shown: the catalog's URL may have a password."""
+    found: list[CheckMessage] = []
+    if settings.ARCHIVE:
+        try:
+            location_of(settings.ARCHIVE)
+        except ArchiveMisconfigured as error:
+            hint = "For example /srv/archive or s3://exchange-archive/settlement."
+            found.append(Error(str(error), hint=hint, id="exchange.E027"))
+    if settings.ARCHIVE_CATALOG and not settings.ARCHIVE_CATALOG.startswith(CATALOGS):
+        hint = f"Its URL begins with one of {', '.join(CATALOGS)}."
+        found.append(Error("ARCHIVE_CATALOG is not the URL of a catalog.", hint=hint, id="exchange.E027"))
+    if not 0 <= settings.ARCHIVE_HOUR <= 23:
+        hint = "Give an hour from 0 to 23."
+        found.append(Error(f"ARCHIVE_HOUR is {settings.ARCHIVE_HOUR}.", hint=hint, id="exchange.E027"))
+    return found
 
 
 @_check(WEB, deploy=True)

@@ -14,6 +14,7 @@ APPS = [
     "benchmarks",
     "simulator",
     "gateway",
+    "archive",
     "settlement",
     "ledger",
     "matching",

@@ -1,0 +1,57 @@
+"""Which blocks of the store belong to which UTC day. Block times never decrease."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from settlement.errors import StoreDamaged
+from settlement.stores.base import Store, StoredBlock
+
+_SECOND_NS = 10**9
+
+
+class DayOfBlocks(NamedTuple):
+    """All blocks of a day."""
+
+    day: date
+    first: StoredBlock
+    last: StoredBlock
+
+
+def day_of(block: StoredBlock) -> date:
+    return datetime.fromtimestamp(block.timestamp_ns // _SECOND_NS, UTC).date()
+
+
+def complete_days(store: Store, first: int) -> Iterator[DayOfBlocks]:
+    """The days from block `first` on that are over: a block of a later day is projected.
+
+    The clock is not asked, because blocks of yesterday may still be on their way. Raises StoreDamaged, StoreError.
+    """
+    projected = store.projected().block_number
+    while first <= projected:
+        begins = _block(store, first)
+        last = _last_of_day(store, begins, projected)
+        if last.number == projected:
+            return
+        yield DayOfBlocks(day_of(begins), begins, last)
+        first = last.number + 1
+
+
+def _last_of_day(store: Store, begins: StoredBlock, projected: int) -> StoredBlock:
+    """By halving the range: a day may have millions of blocks."""
+    day = day_of(begins)
+    last, after = begins, projected + 1
+    while last.number + 1 < after:
+        middle = _block(store, (last.number + after) // 2)
+        if day_of(middle) == day:
+            last = middle
+        else:
+            after = middle.number
+    return last
+
+
+def _block(store: Store, number: int) -> StoredBlock:
+    found = store.get_block(number)
+    if found is None:
+        raise StoreDamaged(f"The store lacks block {number}: run doctor.")
+    return found

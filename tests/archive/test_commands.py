@@ -1,0 +1,61 @@
+"""The archive's commands: what they print and how they end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from archive import wiring
+from settlement.stores.base import Store
+from tests.settlement.commandline.conftest import ended, refused, run
+from tests.settlement.conftest import empty
+
+REPORT = "No differences: 2026-01-30 to 2026-01-31, 24 blocks, "
+
+
+def test_a_day_is_archived_verified_and_restored(settled: Store, data_dir: Path) -> None:
+    assert run("archive_settlement").startswith("Archived 2 days, 24 blocks, ")
+    assert run("archive_settlement").startswith("Nothing to archive: the archive reaches 2026-01-31, block 24, ")
+    assert run("verify_archive").startswith(REPORT)
+    assert json.loads(run("verify_archive", "--from", "2026-01-31", "--json"))["days"] == 1
+
+    empty(settled)
+    assert run("restore_settlement", "--from-archive") == (
+        "Added blocks 1 to 24; the rows are projected to block 24.\n"
+    )
+    assert run("restore_settlement", "--from-archive") == (
+        "The store has all archived blocks; its rows are projected to block 24.\n"
+    )
+    assert json.loads(run("archive_settlement", "--json"))["days"] == []
+
+
+def test_a_changed_file_makes_verify_archive_exit_1(settled: Store, data_dir: Path) -> None:
+    run("archive_settlement")
+    file = next((data_dir / "archive" / "trades").rglob("*.parquet"))
+    file.write_bytes(file.read_bytes() + b"x")
+    code, sentence, printed = ended("verify_archive")
+    assert (code, sentence) == (1, "The archive is not what was settled: 1 differences were found.")
+    assert printed.startswith("file trades/data/day=2026-01-3")
+
+
+def test_a_day_that_is_not_over_makes_archive_settlement_exit_2(settled: Store, data_dir: Path) -> None:
+    code, sentence = refused("archive_settlement", "--through", "2026-03-01")
+    assert code == 2
+    assert sentence.startswith("The day 2026-03-01 is not complete in the store: its newest projected block is of ")
+
+
+@pytest.mark.parametrize("command", [["verify_archive"], ["restore_settlement", "--from-archive"]])
+def test_commands_that_read_create_no_archive(store: Store, data_dir: Path, command: list[str]) -> None:
+    code, sentence = refused(*command)
+    assert (code, sentence) == (2, f"There is no archive: {data_dir / 'archive'} does not exist.")
+    assert not (data_dir / "archive").exists()
+
+
+def test_two_runs_do_not_work_at_once(settled: Store, data_dir: Path) -> None:
+    with wiring.exclusive():
+        code, sentence = refused("archive_settlement")
+    assert (code, sentence) == (2, f"Another process archives from {data_dir}: wait until it has ended.")
+
+
+def test_an_option_that_is_no_day_is_refused(store: Store) -> None:
+    assert "'yesterday' is not a day such as 2026-01-31" in refused("archive_settlement", "--through", "yesterday")[1]
