@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from celery.schedules import crontab
-
 _ALWAYS: dict[str, dict[str, Any]] = {
     "beat": {"task": "settlement.tasks.beat", "schedule": 10.0, "options": {"expires": 10.0}},
     "clear-expired-sessions": {"task": "exchange_site.tasks.clear_expired_sessions", "schedule": 86_400.0},
@@ -19,6 +17,8 @@ def schedule(archive_hour: int | None) -> dict[str, dict[str, Any]]:
     if archive_hour is None:
         return _ALWAYS
     # Some minutes after the hour: the first block of the new day shows that the old one is complete.
+    from celery.schedules import crontab  # here, because every process reads the settings, and few need Celery
+
     at = crontab(hour=archive_hour % 24, minute=15)
     return {**_ALWAYS, "archive": {"task": "archive.tasks.archive", "schedule": at, "options": {"expires": 3600.0}}}
 

@@ -11,8 +11,6 @@ from gateway.model.state import State
 from matching.core.codes import AccountStatus
 
 _END = (1 << 63) - 1
-_NAME_SEARCH = 1000
-"""Orders in the store among which a client order id is looked for: the account's newest in the instrument."""
 
 
 class AccountReads:
@@ -85,11 +83,11 @@ class AccountReads:
         for order in await self.open_orders(account, instrument):  # those of before the log have no name yet
             if order.client_order_id == name:
                 return order
-        before = self._first_kept()
-        if before <= 1:
+        if self._first_kept() <= 1:
             return None
-        older = await self._history.orders_before(account, self.instrument(instrument), before, _NAME_SEARCH)
-        return next((order for order in older if order.client_order_id == name), None)
+        found = await self._history.order_named(account, self.instrument(instrument), name)
+        # One that the log has is known under its present name, which the store may not have yet.
+        return None if found is None or self._is_kept(found.order_id) else found
 
     async def orders(
         self,

@@ -27,6 +27,8 @@ _REASONS = {name_of(reason): reason for reason in Reason}
 _PAGE = 1000
 _MOST_PAGES = 10
 """Pages of an account's orders or trades that one question reads at most."""
+_SAME_NAME = 100
+"""Orders with one client order id, in all instruments, of which one may be wanted."""
 _Answer = TypeVar("_Answer")
 
 
@@ -37,6 +39,9 @@ class History(Protocol):
 
     async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
         """The newest ones with an id below `before`, newest first."""
+
+    async def order_named(self, account: int, instrument: Instrument, name: str) -> Order | None:
+        """The newest one with this client order id, also a closed one."""
 
     async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
         """The newest ones of trades with an event sequence below `before`, newest first."""
@@ -56,6 +61,9 @@ class NoHistory:
 
     async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
         return []
+
+    async def order_named(self, account: int, instrument: Instrument, name: str) -> Order | None:
+        return None
 
     async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
         return []
@@ -81,21 +89,24 @@ class StoreHistory:
     async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
         def read() -> list[StoredOrder]:
             return _pages(
-                lambda place: self._store.get_orders_by_account(account, _PAGE, place),
+                lambda place: self._store.get_orders_by_account(account, _PAGE, place, symbol=instrument.engine_symbol),
                 lambda row: row.order_id,
-                lambda row: row.symbol == instrument.engine_symbol,
                 before,
                 limit,
             )
 
         return [order_of(row, instrument) for row in await self._ask(read)]
 
+    async def order_named(self, account: int, instrument: Instrument, name: str) -> Order | None:
+        rows = await self._ask(lambda: self._store.get_orders_by_client_order_id(account, name, _SAME_NAME))
+        found = (row for row in rows if row.symbol == instrument.engine_symbol)
+        return next((order_of(row, instrument) for row in found), None)
+
     async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
         def read() -> list[Trade]:
             return _pages(
-                lambda place: self._store.get_trades_by_account(account, _PAGE, place),
+                lambda place: self._store.get_trades_by_account(account, _PAGE, place, symbol=instrument.engine_symbol),
                 lambda row: row.trade_id,
-                lambda row: row.symbol == instrument.engine_symbol,
                 before,
                 limit,
             )
@@ -124,16 +135,15 @@ _Row = TypeVar("_Row")
 def _pages(
     read: Callable[[int | None], list[_Row]],
     place_of: Callable[[_Row], int],
-    is_wanted: Callable[[_Row], bool],
     before: int,
     limit: int,
 ) -> list[_Row]:
-    """The first `limit` wanted rows of an account's keyset pages, of _MOST_PAGES pages at most."""
+    """The first `limit` rows of an account's keyset pages, of _MOST_PAGES pages at most."""
     found: list[_Row] = []
     place: int | None = before
     for _ in range(_MOST_PAGES):
         page = read(place)
-        found += filter(is_wanted, page)
+        found += page
         if len(page) < _PAGE or len(found) >= limit:
             break
         place = place_of(page[-1])

@@ -27,6 +27,7 @@ NEEDED = {
     "quarantine_block": ["1"],
     "convert_lobster": ["file"],
     "get_trade": ["1"],
+    "invite": ["somebody", "--role", "viewer"],
     "list_trades": ["--from-sequence", "1", "--to-sequence", "2"],
     "replay_dead_letters": ["--all"],
     "simulate": ["--seeds", "1"],
