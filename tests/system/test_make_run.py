@@ -62,7 +62,7 @@ def test_a_killed_engine_is_started_again_while_the_web_answers(
     exchange: subprocess.Popen[bytes], process_environment: dict[str, str], tmp_path: Path
 ) -> None:
     engine = process_of(exchange, "run_engine")
-    others = [process_of(exchange, command) for command in ("run_settlement", "demo_market")]
+    others = [process_of(exchange, command) for command in ("run_settlement", "run_gateway", "demo_market")]
 
     os.kill(engine, signal.SIGKILL)
 
@@ -75,6 +75,7 @@ def test_a_killed_engine_is_started_again_while_the_web_answers(
     assert {name: one["restarts"] for name, one in programs(process_environment).items()} == {
         "settlement": 0,
         "engine": 1,
+        "gateway": 0,
         "web": 0,
         "worker": 0,
         "demo": 0,
