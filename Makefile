@@ -66,13 +66,17 @@ test: $(DEV)
 acceptance: $(DEV)
 	@$(PY) -m pytest -m acceptance $(PYTEST_ARGS)
 
-# All tests once, then the kernel's again, interpreted, because coverage sees no compiled code. Of those, tests with
-# thousands of commands are left out: they would take minutes, and reach nothing more.
+# All tests once, then those of the kernel and of settlement's columns again, interpreted, because coverage sees no
+# compiled code. Of those, tests with thousands of commands are left out: they would take minutes, and reach no more.
 INTERPRETED := $(addsuffix .py,$(addprefix tests/matching/core/test_, \
 	matching_tape limits instrument_status intake kernel_tables hash_collisions prefetch))
 STREAMS := tests/matching/core/test_engine_against_reference.py
 INTERPRETED += "$(STREAMS)::test_random_streams_give_the_events_of_the_reference[0]" \
 	"$(STREAMS)::test_streams_over_many_instruments_and_accounts_give_the_events_of_the_reference[100]"
+
+COLUMNS := tests/settlement/project/test_columns_against_rows.py
+INTERPRETED += tests/ledger/test_legs.py tests/settlement/project/columns \
+	"$(COLUMNS)::test_commands_of_every_kind_give_the_rows_of_the_reference"
 
 # Lines and branches, in percent. Settlement and ledger reach 97 with their own tests alone.
 ALL_LIMIT := 88
