@@ -1,8 +1,9 @@
+import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ MAY_END = frozenset({"demo"})
 """Programs that are not started again once they have done their work."""
 
 
+@contextmanager
+def only_warnings() -> Iterator[None]:
+    """Log events of this process are shown as those of the programs are: from warnings on."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+
+
 class Command(ProjectCommand):
     help = (
         "Start all programs of the Procfile, print the address and login when they are ready, start again those that"
@@ -35,7 +48,8 @@ class Command(ProjectCommand):
     def handle(self, *, verbose: bool, **options: Any) -> None:
         try:
             refuse_ports_in_use()
-            call_command("prepare_run")
+            with nullcontext() if verbose else only_warnings():
+                call_command("prepare_run")
             programs = supervisor.read_procfile(settings.BASE_DIR / "Procfile")
             logs = self.open_logs(programs, verbose=verbose)
         except (OSError, ValueError) as error:
