@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from numba import config, njit
 
-from matching.core.kernel.compiling import CACHE_FOLDER
+from matching.core.kernel import compiling as kernel_compiling
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,7 +22,7 @@ def compiled(*sources: Path) -> Callable[[F], F]:
     digest = hashlib.sha256()
     for source in sorted({*sources, Path(__file__)}):
         digest.update(source.read_bytes())
-    folder = CACHE_FOLDER / digest.hexdigest()[:16]
+    folder = kernel_compiling.CACHE_FOLDER / digest.hexdigest()[:16]
 
     def decorate(function: F) -> F:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,14 +38,4 @@ def compiled(*sources: Path) -> Callable[[F], F]:
 
 def inlined(function: F) -> F:
     """Decorator of functions called by compiled ones."""
-    return cast(
-        F,
-        njit(
-            forceinline=True,
-            error_model="numpy",
-            nogil=True,
-            _nrt=False,
-            no_cpython_wrapper=True,
-            no_cfunc_wrapper=True,
-        )(function),
-    )
+    return cast(F, kernel_compiling.inlined(function))
