@@ -24,9 +24,8 @@ _TYPES = {name_of(kind): kind for kind in OrderType}
 _TIMES_IN_FORCE = {name_of(one): one for one in TimeInForce}
 _PREVENTIONS = {name_of(one): one for one in SelfTradePrevention}
 _REASONS = {name_of(reason): reason for reason in Reason}
-_PAGE = 1000
-_MOST_PAGES = 10
-"""Pages of an account's orders or trades that one question reads at most."""
+_MOST_ROWS = 10_000
+"""Orders or trades of an account in an instrument that one question reads at most."""
 _SAME_NAME = 100
 """Orders with one client order id, in all instruments, of which one may be wanted."""
 _Answer = TypeVar("_Answer")
@@ -87,15 +86,9 @@ class StoreHistory:
         return {row.order_id: row for row in rows}
 
     async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
-        def read() -> list[StoredOrder]:
-            return _pages(
-                lambda place: self._store.get_orders_by_account(account, _PAGE, place, symbol=instrument.engine_symbol),
-                lambda row: row.order_id,
-                before,
-                limit,
-            )
-
-        return [order_of(row, instrument) for row in await self._ask(read)]
+        most, symbol = min(limit, _MOST_ROWS), instrument.engine_symbol
+        rows = await self._ask(lambda: self._store.get_orders_by_account(account, most, before, symbol=symbol))
+        return [order_of(row, instrument) for row in rows]
 
     async def order_named(self, account: int, instrument: Instrument, name: str) -> Order | None:
         rows = await self._ask(lambda: self._store.get_orders_by_client_order_id(account, name, _SAME_NAME))
@@ -103,15 +96,8 @@ class StoreHistory:
         return next((order_of(row, instrument) for row in found), None)
 
     async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
-        def read() -> list[Trade]:
-            return _pages(
-                lambda place: self._store.get_trades_by_account(account, _PAGE, place, symbol=instrument.engine_symbol),
-                lambda row: row.trade_id,
-                before,
-                limit,
-            )
-
-        rows = await self._ask(read)
+        most, symbol = min(limit, _MOST_ROWS), instrument.engine_symbol
+        rows = await self._ask(lambda: self._store.get_trades_by_account(account, most, before, symbol=symbol))
         return [fill for row in rows for fill in fills_of(row, account, instrument)][:limit]
 
     async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
@@ -127,27 +113,6 @@ class StoreHistory:
             return await asyncio.get_running_loop().run_in_executor(self._executor, read)
         except StoreError as error:
             raise OlderUnavailable(str(error)) from error
-
-
-_Row = TypeVar("_Row")
-
-
-def _pages(
-    read: Callable[[int | None], list[_Row]],
-    place_of: Callable[[_Row], int],
-    before: int,
-    limit: int,
-) -> list[_Row]:
-    """The first `limit` rows of an account's keyset pages, of _MOST_PAGES pages at most."""
-    found: list[_Row] = []
-    place: int | None = before
-    for _ in range(_MOST_PAGES):
-        page = read(place)
-        found += page
-        if len(page) < _PAGE or len(found) >= limit:
-            break
-        place = place_of(page[-1])
-    return found[:limit]
 
 
 def order_of(row: StoredOrder, instrument: Instrument) -> Order:
