@@ -51,13 +51,13 @@ class Accounts:
         self._shard = shard
         self._index = index
         self._get_orders = get_orders
-        self._trades = AccountRows(
+        self.trades = AccountRows(
             session,
             shard,
             index,
             Kind(TRADES, cql.NEWEST_ACCOUNT_TRADES, cql.OLDEST_ACCOUNT_TRADES, trades_of, "trade_id", get_trades),
         )
-        self._orders = AccountRows(
+        self.orders = AccountRows(
             session,
             shard,
             index,
@@ -70,16 +70,6 @@ class Accounts:
         self._cached = None
 
     # Trades and orders
-
-    def trades(
-        self, account: int, symbol: str | None, *, first: int, last: int, limit: int, is_descending: bool
-    ) -> list[Trade]:
-        return self._trades.find(account, symbol, first=first, last=last, limit=limit, is_descending=is_descending)
-
-    def orders(
-        self, account: int, symbol: str | None, *, first: int, last: int, limit: int, is_descending: bool
-    ) -> list[Order]:
-        return self._orders.find(account, symbol, first=first, last=last, limit=limit, is_descending=is_descending)
 
     def orders_of_client_order_id(self, account: int, client_order_id: str, limit: int) -> list[Order]:
         if not is_int64(account):

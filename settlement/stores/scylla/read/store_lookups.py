@@ -54,13 +54,13 @@ class StoreLookups:
         self, account: int, limit: int, before: int | None = None, *, symbol: str | None = None
     ) -> list[Trade]:
         last = before_key(before) - 1
-        return self._accounts.trades(account, symbol, first=INT64_MIN, last=last, limit=limit, is_descending=True)
+        return self._accounts.trades.find(account, symbol, first=INT64_MIN, last=last, limit=limit, is_descending=True)
 
     def get_trades_by_account_range(
         self, account: int, symbol: str, *, first: int, last: int, limit: int
     ) -> list[Trade]:
         first, last = int64(first), int64(last)
-        return self._accounts.trades(account, symbol, first=first, last=last, limit=limit, is_descending=False)
+        return self._accounts.trades.find(account, symbol, first=first, last=last, limit=limit, is_descending=False)
 
     def trading_day(self, day: date) -> TradingDay | None:
         return self._trades.day(day)
@@ -72,13 +72,13 @@ class StoreLookups:
         self, account: int, limit: int, before: int | None = None, *, symbol: str | None = None
     ) -> list[Order]:
         last = before_key(before) - 1
-        return self._accounts.orders(account, symbol, first=INT64_MIN, last=last, limit=limit, is_descending=True)
+        return self._accounts.orders.find(account, symbol, first=INT64_MIN, last=last, limit=limit, is_descending=True)
 
     def get_orders_by_account_range(
         self, account: int, symbol: str, *, first: int, last: int, limit: int
     ) -> list[Order]:
         first, last = int64(first), int64(last)
-        return self._accounts.orders(account, symbol, first=first, last=last, limit=limit, is_descending=False)
+        return self._accounts.orders.find(account, symbol, first=first, last=last, limit=limit, is_descending=False)
 
     def get_orders_by_client_order_id(self, account: int, client_order_id: str, limit: int) -> list[Order]:
         return self._accounts.orders_of_client_order_id(account, client_order_id, limit)
