@@ -109,7 +109,7 @@ class Watch:
         silent_s = self._silent_for_s(heartbeats.SETTLEMENT)
         if silent_s is None:
             return None
-        if rules.settlement_silent(silent_s, "") is not None:
+        if silent_s > rules.SILENT_CRITICAL_S:
             return rules.settlement_silent(silent_s, self._engine_sentence())
         return rules.settlement_stuck(max(0.0, self._looked_s - self._turns[heartbeats.SETTLEMENT].changed_s))
 

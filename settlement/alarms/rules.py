@@ -131,10 +131,8 @@ def not_reconciled(sentence: str) -> Signal:
     )
 
 
-def settlement_silent(for_s: float, engine: str) -> Signal | None:
+def settlement_silent(for_s: float, engine: str) -> Signal:
     """`engine`: what the engine is doing meanwhile, one sentence."""
-    if for_s <= SILENT_CRITICAL_S:
-        return None
     return Signal(
         Kind.SETTLEMENT_SILENT,
         Severity.CRITICAL,
