@@ -1,4 +1,4 @@
-"""Projects blocks to rows: a pure function of the blocks and of the rows before them.
+"""Projects blocks row by row in plain Python: the slow reference of `settlement.project.projection`.
 
     blocks ──▶ legs ──▶ ledger events with balances after, last balances
            ──▶ trades, 1-minute candles, trading days
@@ -9,7 +9,7 @@
 Rows have absolute values, never increments, so writing a projection twice changes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -49,22 +49,6 @@ _new = tuple.__new__  # creates a named tuple, ten per trade, in half the time o
 _STATUS_CHANGED = int(EventKind.ACCOUNT_STATUS_CHANGED)
 _FEES_CHANGED = int(EventKind.ACCOUNT_FEES_CHANGED)
 _STATUSES = {int(status): name_of(status) for status in AccountStatus}
-
-
-class EmptyTables:
-    """The tables before the first block."""
-
-    def get_orders(self, order_ids: Sequence[int]) -> list[Order]:
-        return []
-
-    def get_balances(self, keys: Sequence[tuple[int, str]]) -> list[Balance]:
-        return []
-
-    def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
-        return []
-
-    def trading_day(self, day: date) -> TradingDay | None:
-        return None
 
 
 class RowProjector:
@@ -306,32 +290,11 @@ class RowProjector:
         return self._day if self._day and self._day.day == day else self._tables.trading_day(day)
 
 
-def slices_of(block: Block, max_events: int, after: int = 0) -> Iterator[Slice]:
-    """The slices of a block after event `after`, of `max_events` each; WHOLE for a block that is not larger.
-
-    Where the slices end depends only on the block and `max_events`, not on `after`.
-    """
-    first, last = block.first_event_sequence, block.last_event_sequence
-    while True:
-        done = after + 1 - first if after else 0
-        through = first + (done // max_events + 1) * max_events - 1
-        if through >= last:
-            yield Slice(after, 0)
-            return
-        yield Slice(after, through)
-        after = through
-
-
 def _events_of(block: Block, part: Slice) -> list[EventRow]:
     first = block.first_event_sequence
     start = part.after + 1 - first if part.after else 0
     stop = part.through + 1 - first if part.through else block.event_count
     return event_rows(block.events[start:stop])
-
-
-def trades_of(block: Block, registry: Registry, part: Slice = WHOLE) -> list[Trade]:
-    """The trades of one block, or of a slice of it; `registry` must have its instruments."""
-    return list(_trades(block, _events_of(block, part), registry))
 
 
 def _trades(block: Block, rows: Iterable[EventRow], registry: Registry) -> Iterable[Trade]:
