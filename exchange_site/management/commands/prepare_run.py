@@ -7,10 +7,11 @@ from django.db import Error as DatabaseError
 
 from exchange_site.operations import first_start
 from matching.commandline.command import ProjectCommand
+from matching.core import kernel
 from matching.core.errors import MatchingError
-from matching.core.kernel import compile_now
 from settlement import wiring
 from settlement.errors import CannotRun
+from settlement.project import compiling
 
 
 class Command(ProjectCommand):
@@ -28,7 +29,8 @@ class Command(ProjectCommand):
                 self.stderr.write(f"created the account {first_start.ADMINISTRATOR}")
             if first_start.complete_signing_keys():
                 self.stderr.write("added keys that sign checkpoints")
-            compile_now()  # once, here: otherwise each program would compile it
+            kernel.compile_now()  # once, here: otherwise each program would compile it
+            compiling.compile_now()
         except (CannotRun, MatchingError) as error:
             raise CommandError(str(error), returncode=2) from error
         except (DatabaseError, OSError) as error:

@@ -21,6 +21,7 @@ from settlement.alarms import worker_alarms
 from settlement.clock import SystemClock
 from settlement.commandline import COULD_NOT_RUN, ExchangeCommand, refuse_dead_letters
 from settlement.options import Options
+from settlement.project import compiling
 from settlement.stores.base import Store, StoreError
 
 
@@ -83,6 +84,7 @@ def settle(
             signing(SETTLEMENT_KEY, OwnBlocks(recent.get, lambda: None)),
         ):
             wiring.make_tables_if_missing(tables)
+            compiling.compile_now()  # before it listens: blocks that wait for it would not become durable meanwhile
             trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
             listening, snapshots = wiring.listening(), wiring.snapshots()
             snapshotter = Snapshotter(snapshots, ForkedWriter(snapshots), settings.SETTLEMENT_SNAPSHOT_BLOCKS)
