@@ -13,9 +13,8 @@ from gateway.rest import errors
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import NAME, Parameters
 from gateway.rest.route import Request, Response, Route, Security
-from matching.client.edge import Encoded
+from matching.client.edge import Encoded, joined
 from matching.core.codes import CommandKind, EventKind, Reason
-from matching.core.texts import SEPARATOR
 
 _PARAMETERS = frozenset({"symbol", "orderId", "origClientOrderId", "newClientOrderId", "cancelRestrictions"})
 _RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
@@ -124,7 +123,7 @@ def command(account: int, instrument: Instrument, named: NamedOrder, cancel_name
     return Encoded(
         CommandKind.CANCEL,
         instrument.id,
-        f"{by_name}{SEPARATOR.decode('ascii')}{cancel_name}",
+        joined(by_name, cancel_name),
         account=account,
         order_id=named.order_id or 0,
     )

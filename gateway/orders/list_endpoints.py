@@ -14,9 +14,8 @@ from gateway.orders.query_endpoints import limit, span
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import NAME, Parameters
 from gateway.rest.route import Request, Response, Route, Security
-from matching.client.edge import Encoded
+from matching.client.edge import Encoded, joined
 from matching.core.codes import CommandFlag, CommandKind, OrderType, Reason, Side, TimeInForce
-from matching.core.texts import SEPARATOR
 
 _LEG = (
     "Type",
@@ -235,7 +234,7 @@ def _read_legs(
     leg = Encoded(
         kind=CommandKind.OCO,
         instrument=instrument.id,
-        text=f"{limit_name}{SEPARATOR.decode('ascii')}{list_name}",
+        text=joined(limit_name, list_name),
         side=side,
         self_trade_prevention=placing.self_trade_prevention(parameters),
         flags=int(CommandFlag.POST_ONLY),
@@ -243,14 +242,12 @@ def _read_legs(
         price=price,
         quantity=placing.lots(parameters, "quantity", instrument),
     )
-    stop = leg._replace(
-        kind=CommandKind.OCO_STOP,
-        text=stop_name,
+    stop = leg.stop_leg(
+        name=stop_name,
         order_type=OrderType.STOP_LOSS_LIMIT if has_stop_price else OrderType.STOP_LOSS,
         time_in_force=time_in_force,
-        flags=0,
         price=stop_price,
-        amount=trigger_price,
+        trigger_price=trigger_price,
     )
     return [leg, stop]
 

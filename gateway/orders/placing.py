@@ -33,6 +33,7 @@ from matching.core.codes import (
 )
 from matching.core.decimals import DoesNotFit, Unit
 from matching.core.reading.event_rows import EventRow
+from matching.core.texts import SEPARATOR
 
 PARAMETERS = frozenset(
     {
@@ -168,7 +169,7 @@ def placed(
         order_id=order_id,
         account=encoded.account,
         instrument_id=encoded.instrument,
-        client_order_id=encoded.text.partition("\x1f")[0],
+        client_order_id=encoded.text.partition(SEPARATOR.decode("ascii"))[0],
         side=Side(encoded.side),
         order_type=order_type,
         time_in_force=TimeInForce(encoded.time_in_force),

@@ -15,9 +15,9 @@ from gateway.rest import errors
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import NAME
 from gateway.rest.route import Request, Response, Route, Security
-from matching.client.edge import Encoded
+from matching.client.edge import Encoded, joined
 from matching.core.codes import CommandFlag, CommandKind, EventKind, Reason
-from matching.core.texts import SEPARATOR, signed, text_hash
+from matching.core.texts import signed, text_hash
 
 _CANCEL_REPLACE = placing.PARAMETERS | {
     "cancelReplaceMode",
@@ -137,7 +137,7 @@ def _amend_command(order: Order, quantity: int, new_name: str) -> Encoded:
     return Encoded(
         CommandKind.REPLACE,
         order.instrument_id,
-        f"{SEPARATOR.decode('ascii')}{new_name}" if new_name else "",
+        joined("", new_name),
         flags=int(flags),
         account=order.account,
         price=order.price or 0,

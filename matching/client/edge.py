@@ -74,6 +74,18 @@ class Encoded(NamedTuple):
     amount: int = 0
     order_id: int = 0
 
+    def stop_leg(self, *, name: str, order_type: int, time_in_force: int, price: int, trigger_price: int) -> "Encoded":
+        """The second record of the one-cancels-other whose limit leg this is. `price`: 0 for a market order."""
+        return self._replace(
+            kind=CommandKind.OCO_STOP,
+            text=name,
+            order_type=order_type,
+            time_in_force=time_in_force,
+            flags=0,
+            price=price,
+            amount=trigger_price,
+        )
+
 
 class Edge:
     """Encodes commands with `registry`, which its owner keeps up to date."""
@@ -181,7 +193,7 @@ class Edge:
         limit = Encoded(
             kind=CommandKind.OCO,
             instrument=instrument.id,
-            text=_texts(limit_name, list_name),
+            text=joined(limit_name, list_name),
             side=side,
             self_trade_prevention=prevention,
             flags=_flags(POST_ONLY=True, REQUIRES_PREVIOUS=requires_previous),
@@ -189,14 +201,12 @@ class Edge:
             price=price,
             quantity=fields.units(command, "quantity", instrument.lot, Reason.INVALID_QUANTITY),
         )
-        stop = limit._replace(
-            kind=CommandKind.OCO_STOP,
-            text=stop_name,
+        stop = limit.stop_leg(
+            name=stop_name,
             order_type=OrderType.STOP_LOSS_LIMIT if has_price else OrderType.STOP_LOSS,
             time_in_force=time_in_force,
-            flags=0,
             price=stop_price,
-            amount=trigger_price,
+            trigger_price=trigger_price,
         )
         return [limit, stop]
 
@@ -204,7 +214,7 @@ class Edge:
         account = fields.account(command)
         instrument = self._instrument_named(command)
         order_id, name = fields.named_order(command)
-        text = _texts(name, fields.name(command, "request_id"))
+        text = joined(name, fields.name(command, "request_id"))
         return [Encoded(CommandKind.CANCEL, instrument.id, text, account=account, order_id=order_id)]
 
     def _replace(self, command: Command) -> list[Encoded]:
@@ -221,7 +231,7 @@ class Edge:
             Encoded(
                 CommandKind.REPLACE,
                 instrument.id,
-                _texts(name, new_name),
+                joined(name, new_name),
                 flags=_flags(TOTAL_QUANTITY=is_total, NEW_NAME=bool(new_name)),
                 account=account,
                 price=price,
@@ -318,7 +328,8 @@ def _flags(**given: bool) -> int:
     return sum(int(CommandFlag[name]) for name, is_set in given.items() if is_set)
 
 
-def _texts(first: str, second: str) -> str:
+def joined(first: str, second: str) -> str:
+    """The strings of a command that can have two; `second`: "" if it has one."""
     return f"{first}{SEPARATOR.decode('ascii')}{second}" if second else first
 
 
