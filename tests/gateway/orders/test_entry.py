@@ -12,6 +12,7 @@ import zmq
 from exchange_site.operations.free_addresses import free_ports
 from gateway.orders.entry import NotExecuted, OrderEntry, Outcome, OutcomeUnknown
 from matching.client.client import Client
+from matching.client.connection import Connection
 from matching.client.edge import Edge, Encoded
 from matching.core.codes import EventKind, Reason
 from matching.transport.network import ZmqNetwork
@@ -58,13 +59,19 @@ def kinds(outcome: Outcome) -> list[EventKind]:
     return [EventKind(event.kind) for event in outcome.events]
 
 
-def test_orders_of_one_turn_are_one_batch() -> None:
+def test_orders_of_one_turn_are_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    send = Connection.send
+
+    def counted(connection: Connection, commands: Any, texts: Any) -> int:
+        batches.append(len(commands))
+        return send(connection, commands, texts)
+
     async def work(entry: OrderEntry) -> None:
+        monkeypatch.setattr(Connection, "send", counted)
         submitted = [asyncio.ensure_future(entry.submit(limit(1, "sell", str(100 + at)))) for at in range(100)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert entry.in_flight == 1
         outcomes = [one for found in await asyncio.gather(*submitted) for one in found]
+        assert batches == [100]
         sequences = [outcome.sequence for outcome in outcomes]
         assert sequences == list(range(sequences[0], sequences[0] + 100))
         assert {kinds(outcome)[0] for outcome in outcomes} == {EventKind.ORDER_ACCEPTED}
