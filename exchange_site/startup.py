@@ -25,7 +25,7 @@ def set_up(*, web: bool = False, reads_only: bool = False, makes_keys: bool = Tr
     Without `makes_keys` no keys are made.
     """
     django.setup()
-    from exchange_site.configuration.checks import FOLDER, SETTINGS, WEB
+    from exchange_site.configuration.check_tags import FOLDER, SETTINGS, WEB
     from exchange_site.operations import first_start
 
     tags = [SETTINGS] if reads_only else [SETTINGS, FOLDER]

@@ -6,14 +6,10 @@ and `manage.py check` lists the problems.
 
 import os
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from django.apps import AppConfig
 from django.conf import settings
-from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
@@ -23,11 +19,8 @@ from exchange_site import logs
 from exchange_site.checkpoints.place_names import PlaceInvalid, place_names
 from exchange_site.configuration import folders
 from exchange_site.configuration.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
+from exchange_site.configuration.check_tags import FOLDER, SETTINGS, WEB, checked
 from matching.storage.disk import make_folder
-
-SETTINGS = "exchange_settings"  # for every process
-FOLDER = "exchange_folder"  # for every process that writes
-WEB = "exchange_web"  # only for processes that serve browsers
 
 INPUT_LOGS = ("memory", "wal", "kafka")
 STORES = ("sql", "scylla")
@@ -87,29 +80,14 @@ SECRET_KEY_CHARACTERS = 32  # a shorter key could be guessed
 SECRET_KEY_DISTINCT = 8  # 32 random digits have fewer different ones once in a million keys
 DJANGO_EXAMPLE = "django-insecure-"
 
-Check = Callable[..., Sequence[CheckMessage]]
 
-
-def _check(tag: str, *, deploy: bool = False) -> Callable[[Callable[[], list[CheckMessage]]], Check]:
-    """Registers a check that does not need the arguments of Django."""
-
-    def register(check: Callable[[], list[CheckMessage]]) -> Check:
-        def run(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> Sequence[CheckMessage]:
-            return check()
-
-        checks.register(run, tag, deploy=deploy)
-        return run
-
-    return register
-
-
-@_check(SETTINGS)
+@checked(SETTINGS)
 def values_can_be_read() -> list[CheckMessage]:
     hint = "Correct the environment variable, or unset it for its default."
     return [Error(problem, hint=hint, id="exchange.E001") for problem in settings.SETTING_PROBLEMS]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def engine_addresses_are_safe() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name in ZMQ_ADDRESSES:
@@ -129,7 +107,7 @@ def engine_addresses_are_safe() -> list[CheckMessage]:
     return found
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def replica_addresses_are_safe() -> list[CheckMessage]:
     if not settings.ENGINE_REPLICAS:
         return []
@@ -154,7 +132,7 @@ def replica_addresses_are_safe() -> list[CheckMessage]:
     return found
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def http_addresses_are_valid() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name in HTTP_ADDRESSES:
@@ -174,7 +152,7 @@ def http_addresses_are_valid() -> list[CheckMessage]:
     return found
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def addresses_differ() -> list[CheckMessage]:
     seen: dict[HostPort, str] = {}
     found: list[CheckMessage] = []
@@ -192,7 +170,7 @@ def addresses_differ() -> list[CheckMessage]:
     return found
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def choices_are_known() -> list[CheckMessage]:
     choices = {
         "INPUT_LOG": INPUT_LOGS,
@@ -212,7 +190,7 @@ def choices_are_known() -> list[CheckMessage]:
     ]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def input_log_settings_agree() -> list[CheckMessage]:
     if settings.INPUT_LOG not in INPUT_LOGS or settings.ENABLE_LOCAL_WAL is (settings.INPUT_LOG == "wal"):
         return []
@@ -220,7 +198,7 @@ def input_log_settings_agree() -> list[CheckMessage]:
     return [Error(text, hint="Set one of them only.", id="exchange.E007")]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def numbers_are_positive() -> list[CheckMessage]:
     return [
         Error(f"{name} is {getattr(settings, name)}.", hint="It must be 1 or more.", id="exchange.E008")
@@ -229,7 +207,7 @@ def numbers_are_positive() -> list[CheckMessage]:
     ]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def numbers_are_not_negative() -> list[CheckMessage]:
     return [
         Error(f"{name} is {getattr(settings, name)}.", hint="It must be 0 or more.", id="exchange.E008")
@@ -238,7 +216,7 @@ def numbers_are_not_negative() -> list[CheckMessage]:
     ]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def ports_are_valid() -> list[CheckMessage]:
     """Ports outside ZMQ_ADDRESSES and HTTP_ADDRESSES. URLs are not shown: they may contain secrets."""
     found: list[CheckMessage] = []
@@ -263,7 +241,7 @@ def _has_valid_port(url: str) -> bool:
         return False
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def servers_are_given() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if settings.INPUT_LOG == "kafka" and not settings.KAFKA_BOOTSTRAP_SERVERS:
@@ -290,7 +268,7 @@ def servers_are_given() -> list[CheckMessage]:
     return found
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def kafka_options_are_allowed() -> list[CheckMessage]:
     """Values are not shown: some are secrets."""
     found: list[CheckMessage] = []
@@ -304,7 +282,7 @@ def kafka_options_are_allowed() -> list[CheckMessage]:
     return found
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def certificate_of_the_gateway_has_a_key() -> list[CheckMessage]:
     certificate, key = settings.GATEWAY_CERTIFICATE_FILE, settings.GATEWAY_CERTIFICATE_KEY_FILE
     if bool(certificate) is not bool(key):
@@ -317,7 +295,7 @@ def certificate_of_the_gateway_has_a_key() -> list[CheckMessage]:
     ]
 
 
-@_check(FOLDER)
+@checked(FOLDER)
 def data_folder_can_be_used() -> list[CheckMessage]:
     """Also creates the folder, which opening the SQLite file requires."""
     folder = settings.DATA_DIR
@@ -341,7 +319,7 @@ def _access_of_others(folder: Path) -> list[CheckMessage]:
     return [Error(problem.text, hint=f"{problem.advice}: {problem.command}", id="exchange.E020")]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def debug_pages_stay_on_this_machine() -> list[CheckMessage]:
     """Django's error pages contain source text and settings."""
     if not settings.DEBUG:
@@ -357,7 +335,7 @@ def debug_pages_stay_on_this_machine() -> list[CheckMessage]:
     return [Error(text, hint=hint, id="exchange.E021")]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def hosts_are_named() -> list[CheckMessage]:
     """With any host name accepted, a request chooses the addresses of links and redirects that others may follow."""
     if "*" not in settings.ALLOWED_HOSTS:
@@ -366,7 +344,7 @@ def hosts_are_named() -> list[CheckMessage]:
     return [Error("ALLOWED_HOSTS accepts every host name (*).", hint=hint, id="exchange.E022")]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def header_of_the_proxy_is_a_name() -> list[CheckMessage]:
     name = settings.WEB_CLIENT_ADDRESS_HEADER
     if not name or re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
@@ -375,7 +353,7 @@ def header_of_the_proxy_is_a_name() -> list[CheckMessage]:
     return [Error(f"WEB_CLIENT_ADDRESS_HEADER is {name!r}.", hint=hint, id="exchange.E023")]
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def places_of_checkpoints_have_a_known_form() -> list[CheckMessage]:
     try:
         place_names(settings.CHECKPOINT_PLACES)
@@ -385,7 +363,7 @@ def places_of_checkpoints_have_a_known_form() -> list[CheckMessage]:
     return []
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def secret_of_api_keys_is_strong() -> list[CheckMessage]:
     """Not set: SECRET_KEY, which has a check of its own. The secret is not shown."""
     weakness = _weakness(settings.API_KEYS_SECRET) if settings.API_KEYS_SECRET else ""
@@ -393,7 +371,7 @@ def secret_of_api_keys_is_strong() -> list[CheckMessage]:
     return [Error(f"API_KEYS_SECRET {weakness}.", hint=hint, id="exchange.E026")] if weakness else []
 
 
-@_check(SETTINGS)
+@checked(SETTINGS)
 def archive_can_be_opened() -> list[CheckMessage]:
     """Values are not shown: the catalog's URL may have a password."""
     found: list[CheckMessage] = []
@@ -412,7 +390,7 @@ def archive_can_be_opened() -> list[CheckMessage]:
     return found
 
 
-@_check(WEB, deploy=True)
+@checked(WEB, deploy=True)
 def secret_key_is_strong() -> list[CheckMessage]:
     """The key is not shown."""
     try:

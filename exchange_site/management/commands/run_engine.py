@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from exchange_site.checkpoints.running import signing
 from exchange_site.checkpoints.signer import OwnBlocks
 from exchange_site.configuration.addresses import AddressError
-from exchange_site.configuration.checks import SETTINGS
+from exchange_site.configuration.check_tags import SETTINGS
 from exchange_site.engine_host import wiring
 from exchange_site.operations import first_start, worker_http
 from matching.commandline.command import ProjectCommand

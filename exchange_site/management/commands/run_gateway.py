@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from prometheus_client import REGISTRY
 
 from exchange_site.configuration.addresses import AddressError, parse_host_port
-from exchange_site.configuration.checks import SETTINGS
+from exchange_site.configuration.check_tags import SETTINGS
 from exchange_site.gateway_host import wiring
 from exchange_site.operations import first_start, worker_http
 from gateway import process

@@ -9,7 +9,7 @@ from exchange_site.checkpoints.recent_blocks import RecentBlocks
 from exchange_site.checkpoints.running import signing
 from exchange_site.checkpoints.signer import OwnBlocks
 from exchange_site.configuration.addresses import AddressError
-from exchange_site.configuration.checks import SETTINGS
+from exchange_site.configuration.check_tags import SETTINGS
 from exchange_site.engine_host.forked import ForkedWriter
 from exchange_site.operations import first_start, health, register_exchange, worker_http
 from matching.commandline.interruption import exit_code, stop_on_signals

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command, get_commands, loa
 from pytest_django import Settings
 
 import manage
-from exchange_site.configuration.checks import SETTINGS
+from exchange_site.configuration.check_tags import SETTINGS
 from tests.matching.commandline.test_number_options import own_commands
 
 OPEN_ADDRESSES = {"run_engine", "run_settlement", "run_gateway", "run_exchange"}
