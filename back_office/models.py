@@ -1,4 +1,4 @@
-"""Tables of the back office: the audit log. Written by `back_office.audit.records` alone."""
+"""Tables of the back office: the audit log, notifications of alarms, muted alarms."""
 
 from typing import Any, NoReturn
 
@@ -19,7 +19,10 @@ class AppendOnlyRows(models.QuerySet["AuditRecord"]):
 
 
 class AuditRecord(models.Model):
-    """One line of the audit log. Names are texts, not keys of users: a record outlives the account."""
+    """One line of the audit log; only `back_office.audit.records` writes it.
+
+    Names are texts, not keys of users: a record outlives the account.
+    """
 
     number = models.BigIntegerField(primary_key=True)  # 1, 2, 3, … without gaps
     at_ns = models.BigIntegerField(db_index=True)  # UTC, by the clock of the process that wrote it
@@ -60,6 +63,40 @@ class AuditHead(models.Model):
 
     class Meta:
         db_table = "audit_head"
+        default_permissions = ()
+
+
+class AlarmNotification(models.Model):
+    """What a channel is told of an alarm, once for each event. `back_office.alarm_notifications.outbox` writes it."""
+
+    alarm = models.ForeignKey("settlement.Alarm", on_delete=models.CASCADE)  # deleted with it
+    event = models.CharField(max_length=CODE_LENGTH)  # "warning", "critical", "cleared"
+    channel = models.TextField()  # name
+    state = models.CharField(max_length=CODE_LENGTH)  # "waiting", "sent", "dropped"
+    planned_at = models.DateTimeField()
+    next_at = models.DateTimeField()  # of a waiting one: when it is tried next
+    ended_at = models.DateTimeField(null=True)
+    attempts = models.IntegerField(default=0)
+    error = models.TextField(default="")  # of the last attempt
+    is_over = models.BooleanField(default=False)  # the notification that the alarm is over has been planned
+
+    class Meta:
+        db_table = "alarm_notifications"
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["alarm", "event", "channel"], name="alarm_notifications_once")]
+        indexes = [models.Index(fields=["state", "channel", "next_at"], name="alarm_notifications_due")]
+
+
+class AlarmMute(models.Model):
+    """A kind of alarm that is muted until a time."""
+
+    kind = models.CharField(max_length=CODE_LENGTH, primary_key=True)
+    until = models.DateTimeField()
+    by = models.TextField()  # a user's name
+    reason = models.TextField()
+
+    class Meta:
+        db_table = "alarm_mutes"
         default_permissions = ()
 
 

@@ -42,6 +42,7 @@ from back_office.pages.blocks import BlockPages
 from back_office.pages.dead_letters import MAY_REPLAY, DeadLetterPages
 from back_office.pages.instruments import InstrumentPages
 from back_office.pages.jump import JumpPages
+from back_office.pages.notifications import NotificationPages
 from back_office.pages.orders import OrderPages
 from back_office.pages.overview import OverviewPages
 from back_office.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
@@ -125,7 +126,7 @@ def pages() -> list[URLPattern]:
     blocks, accounts = BlockPages(store, reference), AccountPages(store, reference)
     finder, alarms = JumpPages(store, reference), AlarmPages(lambda: readers.watch().raised)
     letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
-    audit_log = AuditLogPages()
+    audit_log, notifications = AuditLogPages(), NotificationPages()
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     views: list[tuple[str, View, str]] = [
         ("", page_view(overview.overview, BLOCKS), "overview"),
@@ -144,6 +145,9 @@ def pages() -> list[URLPattern]:
         ("alarms/", page_view(alarms.alarms, ALARMS), "alarms"),
         ("alarms/bar/", page_view(alarms.bar, ALARMS, bare=True), "alarm_bar"),
         ("alarms/<int:number>/acknowledge/", action_view(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
+        ("alarms/<int:number>/mute/", action_view(notifications.mute, MAY_ACKNOWLEDGE), "mute"),
+        ("alarms/unmute/", action_view(notifications.unmute, MAY_ACKNOWLEDGE), "unmute"),
+        ("alarms/test_notification/", action_view(notifications.test, MAY_ACKNOWLEDGE), "test_notification"),
         ("audit_log/", page_view(audit_log.log, AUDIT_LOG), "audit_log"),
         ("audit_log/csv/", page_view(audit_log.export, AUDIT_LOG), "audit_log_csv"),
         ("reconciliations/", page_view(reconciliations.runs, RECONCILIATIONS), "reconciliations"),

@@ -68,7 +68,7 @@ class Watch:
             now_s = self._monotonic()
             self._see(beats, began_s, now_s)
             self._raise_and_clear()
-            self.raised = RaisedAlarms.read()
+            self.raised = RaisedAlarms.read(now())
         except DatabaseError as error:
             if self.is_watching:
                 log.warning("alarm.watch_failed", error=str(error))

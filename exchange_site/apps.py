@@ -7,6 +7,6 @@ class ExchangeSiteConfig(AppConfig):
 
     def ready(self) -> None:
         from exchange_site import logs
-        from exchange_site.configuration import checks  # noqa: F401  (importing checks registers them)
+        from exchange_site.configuration import checks, notification_checks  # noqa: F401  (importing checks registers them)
 
         logs.configure()

@@ -23,6 +23,7 @@ from exchange_site.web import static_files  # noqa: E402 # the same for its stor
 static_files.collect()
 
 from back_office import readers  # noqa: E402 # its models need Django's apps
+from back_office.alarm_notifications.running import sending  # noqa: E402
 from back_office.watch import running  # noqa: E402
 
 
@@ -40,10 +41,11 @@ watching = ExitStack()
 def post_worker_init(worker: object) -> None:
     """Passes on Uvicorn's messages too: its worker gave them gunicorn's handlers, and those were removed.
 
-    Starts the watch over settlement and background work.
+    Starts the watch over settlement and background work, and the sending of notifications.
     """
     logging.getLogger("uvicorn.error").propagate = True
     watching.enter_context(running(readers.watch()))
+    watching.enter_context(sending())
 
 
 def worker_exit(server: object, worker: object) -> None:

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 class Action(StrEnum):
     ACKNOWLEDGE = "alarm.acknowledge"
+    MUTE = "alarm.mute"
+    UNMUTE = "alarm.unmute"
+    TEST_NOTIFICATION = "alarm.test_notification"
     RECONCILE = "reconciliation.start"
     REPLAY = "dead_letter.replay"
     EXPORT = "audit_log.export"

@@ -14,6 +14,8 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from back_office import filters
+from back_office.alarm_notifications import mutes, outbox
+from back_office.alarm_notifications.channels import channels
 from back_office.audit import records as audit_records
 from back_office.audit.codes import Action, Outcome
 from back_office.filters import BadFilter
@@ -23,6 +25,10 @@ from settlement.alarms.rules import OF_SETTLEMENT, Kind, Severity
 from settlement.models import Alarm
 
 MAY_ACKNOWLEDGE = "settlement.change_alarm"
+"""To acknowledge, to mute and to send test notifications."""
+
+_NOTIFICATIONS = 20
+"""Number of notifications on the page."""
 
 _LINKS = {
     Kind.DEAD_LETTERS: "office:dead_letters",
@@ -48,9 +54,10 @@ class AlarmRow:
     link: str
     is_stale: bool
     """Left by a settlement that is silent now: it may be over, and the silence may be its cause."""
+    is_muted: bool
 
     @classmethod
-    def of(cls, alarm: Alarm, is_stale: bool = False) -> "AlarmRow":
+    def of(cls, alarm: Alarm, *, is_stale: bool = False, is_muted: bool = False) -> "AlarmRow":
         return cls(
             id=alarm.id,
             title=alarm.kind.replace("_", " ").capitalize(),
@@ -63,6 +70,7 @@ class AlarmRow:
             acknowledged_at=alarm.acknowledged_at,
             link=reverse(_LINKS.get(Kind(alarm.kind), "office:overview")),
             is_stale=is_stale,
+            is_muted=is_muted,
         )
 
 
@@ -71,20 +79,33 @@ class RaisedAlarms:
     rows: list[AlarmRow]  # the most severe first, then the newest; stale ones last
 
     @classmethod
-    def read(cls) -> "RaisedAlarms":
+    def read(cls, at: datetime) -> "RaisedAlarms":
+        """`at`: mutes that have ended by then do not count."""
         alarms = _most_severe_first(records.raised_alarms())
+        muted = mutes.muted(at)
         silent = (Kind.SETTLEMENT_SILENT, Severity.CRITICAL)
         is_silent = any((alarm.kind, alarm.severity) == silent for alarm in alarms)
-        rows = [AlarmRow.of(alarm, is_silent and alarm.kind in OF_SETTLEMENT) for alarm in alarms]
+        rows = [
+            AlarmRow.of(alarm, is_stale=is_silent and alarm.kind in OF_SETTLEMENT, is_muted=alarm.kind in muted)
+            for alarm in alarms
+        ]
         return cls(sorted(rows, key=lambda row: row.is_stale))
 
     @property
+    def audible(self) -> list[AlarmRow]:
+        """Those that are not muted."""
+        return [row for row in self.rows if not row.is_muted]
+
+    @property
     def critical(self) -> int:
-        return sum(row.severity == Severity.CRITICAL for row in self.rows if not row.is_stale)
+        return self._count(Severity.CRITICAL)
 
     @property
     def warnings(self) -> int:
-        return sum(row.severity == Severity.WARNING for row in self.rows if not row.is_stale)
+        return self._count(Severity.WARNING)
+
+    def _count(self, severity: Severity) -> int:
+        return sum(row.severity == severity for row in self.audible if not row.is_stale)
 
 
 def _most_severe_first(alarms: Iterable[Alarm]) -> list[Alarm]:
@@ -98,7 +119,9 @@ class AlarmPages:
         self.clock = clock
 
     def alarms(self, request: HttpRequest) -> TemplateResponse:
-        context: dict[str, Any] = {"title": "Alarms", "page": Page([]), "raised": RaisedAlarms.read()}
+        context: dict[str, Any] = {"title": "Alarms", "page": Page([]), "raised": RaisedAlarms.read(self.clock())}
+        context |= {"mutes": list(mutes.muted(self.clock()).values()), "mute_hours": mutes.HOURS}
+        context |= {"channels": channels(), "notifications": outbox.newest(_NOTIFICATIONS)}
         context["may_acknowledge"] = request.user.has_perm(MAY_ACKNOWLEDGE)
         try:
             before = filters.whole_number(request.GET, "before", "Before")

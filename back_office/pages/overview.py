@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.timezone import now
 
 from back_office import filters, program_states
 from back_office.filters import BadFilter
@@ -136,7 +137,7 @@ class OverviewPages:
         context |= {
             "engine": engine,
             "settlement": self._settlement(engine),
-            "alarms": RaisedAlarms.read(),
+            "alarms": RaisedAlarms.read(now()),
             "dead_letters": self._dead_letters(),
             "trades_per_minute": cache.get_or_set("trades-per-minute", self._trades_per_minute, CACHE_S),
             "trades": [TradeRow.of(trade, self.reference) for trade in self.store.newest_trades(NEWEST_TRADES)],

@@ -14,6 +14,8 @@ from environ import Env
 
 T = TypeVar("T")
 
+_SMTP_PORT, _SUBMISSION_PORT, _SMTPS_PORT = 25, 587, 465
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -73,6 +75,12 @@ class Environment:
         self._describe(name, "", meaning, **more)
         return self._read(name, _database, default, "be sqlite:///FILE or postgres://USER:PASSWORD@HOST:PORT/NAME")
 
+    def email(self, name: str, meaning: str = "", **more: str) -> dict[str, Any]:
+        """Django's settings of a mail server; its host is "" if the variable is not set."""
+        self._describe(name, "", meaning, **more)
+        form = "be smtp://, smtp+tls:// or smtp+ssl:// with USER:PASSWORD@HOST:PORT"
+        return self._read(name, _mail_server, _mail_server("smtp:"), form)
+
     def _describe(
         self, name: str, default: str, meaning: str, *, unit: str = "", read_by: str = "", shown: str = ""
     ) -> None:
@@ -126,6 +134,22 @@ def _database(raw: str) -> dict[str, Any]:
     if parsed["NAME"] in ("", ":memory:"):  # a database in memory cannot be shared by several processes
         raise ValueError
     return parsed
+
+
+def _mail_server(raw: str) -> dict[str, Any]:
+    # django-environ would print the whole URL with its password for an unknown scheme.
+    if not raw.startswith(("smtp:", "smtp+tls:", "smtp+ssl:")):
+        raise ValueError
+    url: dict[str, Any] = Env.email_url_config(raw)
+    uses_tls, uses_ssl = url.get("EMAIL_USE_TLS", False), url.get("EMAIL_USE_SSL", False)
+    return {
+        "EMAIL_HOST": url["EMAIL_HOST"] or "",
+        "EMAIL_PORT": url["EMAIL_PORT"] or (_SMTPS_PORT if uses_ssl else _SUBMISSION_PORT if uses_tls else _SMTP_PORT),
+        "EMAIL_HOST_USER": url["EMAIL_HOST_USER"] or "",
+        "EMAIL_HOST_PASSWORD": url["EMAIL_HOST_PASSWORD"] or "",
+        "EMAIL_USE_TLS": uses_tls,
+        "EMAIL_USE_SSL": uses_ssl,
+    }
 
 
 def kept_secret(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 import http.client
 import ssl
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult
 
@@ -16,17 +17,22 @@ class HttpAnswer(NamedTuple):
 
 
 def send_request(
-    url: SplitResult, timeout_s: float, *, post: bytes | None = None, max_bytes: int = 1 << 16
+    url: SplitResult,
+    timeout_s: float,
+    *,
+    post: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    max_bytes: int = 1 << 16,
 ) -> HttpAnswer:
     """A GET, or a POST of JSON. `url` has a host and is http or https. Reads `max_bytes` of the answer.
 
-    `timeout_s` applies to each wait on the socket. Raises HttpFailed.
+    `headers`: further ones. `timeout_s` applies to each wait on the socket. Raises HttpFailed.
     """
     connection = _connection(url, timeout_s)
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    headers = {} if post is None else {"Content-Type": "application/json"}
+    own = {} if post is None else {"Content-Type": "application/json"}
     try:
-        connection.request("GET" if post is None else "POST", target, post, headers)
+        connection.request("GET" if post is None else "POST", target, post, {**own, **(headers or {})})
         answer = connection.getresponse()
         return HttpAnswer(answer.status, answer.read(max_bytes))
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: an invalid host or target

@@ -11,7 +11,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from exchange_site.configuration.checks import FOLDER, SETTINGS, WEB
+from exchange_site.configuration.check_tags import FOLDER, SETTINGS, WEB
 from exchange_site.startup import set_up
 
 STARTS = [SETTINGS, FOLDER]
@@ -67,6 +67,11 @@ def test_the_defaults_are_valid() -> None:
         ("ARCHIVE", "s3://bucket/exchange?lock_days=7", "exchange.E027"),
         ("ARCHIVE_CATALOG", "oracle://localhost", "exchange.E027"),
         ("ARCHIVE_HOUR", 24, "exchange.E027"),
+        ("ALARM_EMAILS", ["ops@exchange.example", "nobody"], "exchange.E040"),
+        ("ALARM_EMAILS", ["ops@exchange.example"], "exchange.E040"),  # without EMAIL_URL
+        ("ALARM_WEBHOOKS", ["https://hooks.example/a", "ftp://hooks.example"], "exchange.E041"),
+        ("ALARM_WEBHOOKS", ["https://user:password@hooks.example/a"], "exchange.E041"),
+        ("ALARM_NOTIFICATION_SEVERITY", "loud", "exchange.E042"),
         ("CHECKPOINT_PLACES", ["checkpoints"], "exchange.E024"),
         ("CHECKPOINT_PLACES", ["/evidence", "ftp://audit.example/"], "exchange.E024"),
         ("CHECKPOINT_PLACES", ["https://audit.example:port/"], "exchange.E024"),
