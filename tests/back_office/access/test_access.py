@@ -47,6 +47,9 @@ BAR = reverse("office:alarm_bar")
 """In the web's memory: needs neither a store nor a database."""
 ACTIONS = {
     reverse("office:acknowledge", args=[1]): "settlement.change_alarm",
+    reverse("office:mute", args=[1]): "settlement.change_alarm",
+    reverse("office:unmute"): "settlement.change_alarm",
+    reverse("office:test_notification"): "settlement.change_alarm",
     reverse("office:reconcile"): "settlement.add_reconciliationrun",
     reverse("office:replay", args=[1]): "settlement.change_deadletter",
 }

@@ -31,6 +31,9 @@ ALL_STAFF = {
 
 ACTIONS = {
     "admin/alarms/<int:number>/acknowledge/",
+    "admin/alarms/<int:number>/mute/",
+    "admin/alarms/unmute/",
+    "admin/alarms/test_notification/",
     "admin/reconciliations/now/",
     "admin/dead_letters/<int:number>/replay/",
 }

@@ -23,7 +23,7 @@ LINES = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if l
 HEADER, *ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in LINES]
 ROLES = HEADER[1:]
 TABLE = {row[0].strip("`"): dict(zip(ROLES, row[1:], strict=True)) for row in ROWS}
-ACTIONS = {"acknowledge", "reconcile", "replay"}
+ACTIONS = {"acknowledge", "mute", "unmute", "test_notification", "reconcile", "replay"}
 ADMIN_PAGES: dict[str, Callable[[Any], str]] = {
     "list of users": lambda known: reverse("admin:auth_user_changelist"),
     "add a user": lambda known: reverse("admin:auth_user_add"),
