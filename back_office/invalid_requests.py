@@ -8,11 +8,14 @@ refuses very long URLs, and NUL characters, which PostgreSQL does not accept eve
 from collections.abc import Callable
 
 import structlog
+from django.contrib import admin
 from django.core.exceptions import BadRequest, FieldError, SuspiciousOperation, ValidationError
 from django.core.paginator import InvalidPage
-from django.db import DataError
+from django.db import DatabaseError, DataError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+from back_office import outages, readers
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +90,27 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, "Not found", "There is no page at this address.", 404)
 
 
+def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF_FAILURE_VIEW."""
+    sentence = "This form has expired, or the browser sends no cookies. Go back, reload the page and send it again."
+    return _page(request, "Form expired", sentence, 403)
+
+
 def _page(request: HttpRequest, title: str, sentence: str, status: int) -> HttpResponse:
-    return render(request, "back_office/plain.html", {"title": title, "sentence": sentence}, status=status)
+    """In the common layout for an operator who is logged in, if the layout can be made."""
+    try:
+        if _is_operator(request):
+            context = {**admin.site.each_context(request), "title": title, "sentence": sentence}
+            context["bar"] = readers.watch().raised
+            return render(request, "back_office/refusal.html", context, status=status)
+    except (SuspiciousOperation, DatabaseError):
+        pass  # the layout needs the parameters, which are what was refused, and the database
+    return outages.plain_page(request, title, sentence, status)
+
+
+def _is_operator(request: HttpRequest) -> bool:
+    """False as well if the request has not got as far as its user."""
+    return hasattr(request, "user") and request.user.is_active and request.user.is_staff
 
 
 def _sentence(exception: Exception) -> str:

@@ -10,18 +10,24 @@ import structlog
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views import defaults
 
 log = structlog.get_logger(__name__)
 
 SENTENCE = "The site's database does not answer."
+_OUTAGE = f"{SENTENCE} Logins cannot be checked until it does. The exchange itself keeps running. Try again soon."
+_FAULT = "This page could not be made. The cause is in the web's log. The exchange itself keeps running."
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500: called for exceptions that no view caught."""
     if isinstance(sys.exc_info()[1], DatabaseError):
-        return render(request, "back_office/outage.html", {"sentence": SENTENCE}, status=503)
-    return defaults.server_error(request)
+        return plain_page(request, "The database does not answer", _OUTAGE, 503)
+    return plain_page(request, "Something went wrong", _FAULT, 500)
+
+
+def plain_page(request: HttpRequest, title: str, sentence: str, status: int) -> HttpResponse:
+    """A page without the common layout, which would ask the database for the logged-in user."""
+    return render(request, "back_office/plain.html", {"title": title, "sentence": sentence}, status=status)
 
 
 class DatabaseErrorFilter(logging.Filter):

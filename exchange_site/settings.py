@@ -464,6 +464,7 @@ AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True  # back_office.access.logins logs the same as events
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+CSRF_FAILURE_VIEW = "back_office.invalid_requests.form_expired"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"  # after a login without a target
 TIME_ZONE = "UTC"

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+
+from back_office import outages
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +60,7 @@ def locked_page(
         f"{settings.LOGIN_LOCK_MINUTES} minutes, or ask the site's operator to unlock the account: "
         "manage.py axes_reset_username."
     )
-    page = render(
-        request, "back_office/plain.html", {"title": "Login locked for a while", "sentence": sentence}, status=429
-    )
+    page = outages.plain_page(request, "Login locked for a while", sentence, 429)
     page["Retry-After"] = str(settings.LOGIN_LOCK_MINUTES * 60)
     return page
 
