@@ -56,6 +56,14 @@ def check_range(first: int, last: int) -> None:
         raise BadFilter(str(error)) from None
 
 
+def side(query: Query, name: str, label: str) -> str | None:
+    """ "buy" or "sell"; None if it is not given."""
+    value = text(query, name)
+    if value not in ("", "buy", "sell"):
+        raise BadFilter(f"{label} must be buy or sell, not {_quoted(value)}.")
+    return value or None
+
+
 def symbol(query: Query, name: str, label: str) -> str | None:
     """Symbol of an asset or instrument, in capitals. The caller checks whether it exists."""
     value = text(query, name).upper()

@@ -11,6 +11,7 @@ class Action(StrEnum):
     RECONCILE = "reconciliation.start"
     REPLAY = "dead_letter.replay"
     EXPORT = "audit_log.export"
+    LIST_EXPORT = "list.export"
     REFUSED = "access.refused"
     LOGIN = "login"
     LOGIN_FAILED = "login.failed"

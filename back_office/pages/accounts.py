@@ -1,14 +1,19 @@
 """Pages about accounts: the list of balances, and the balances and statement of one account."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from back_office import filters
+from back_office import csv_files, filters
+from back_office.audit import records
+from back_office.audit.codes import Action
+from back_office.csv_files import PIECE_ROWS, cells_of
 from back_office.filters import BadFilter, Query
 from back_office.formats import ReferenceData
 from back_office.paging import PAGE_ROWS, Page, page_before
@@ -16,6 +21,10 @@ from back_office.statement import BalanceRow, EntryRow
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base import LedgerEvent, Store
 
+ENTRY_COLUMNS = (
+    *("sequence", "leg", "time", "account", "kind", "asset", "delta_available", "delta_locked"),
+    *("available_after", "locked_after", "block"),
+)
 _BALANCE_KEY = re.compile(r"([0-9]{1,19}):([A-Z0-9._-]{1,32})", re.ASCII)
 
 
@@ -61,6 +70,23 @@ class AccountPages:
             return TemplateResponse(request, "back_office/account.html", context, status=400)
         context |= {"asset": asset, "page": self._statement(account, asset, before)}
         return TemplateResponse(request, "back_office/account.html", context)
+
+    def export(self, request: HttpRequest, account: int) -> HttpResponseBase:
+        """The statement as CSV, newest first."""
+        try:
+            asset = self._asset(request.GET)
+            before = filters.entry_key(request.GET, "before", "Before")
+        except BadFilter as refusal:
+            context = {"title": f"Account {account}", "sentence": str(refusal)}
+            return TemplateResponse(request, "back_office/refusal.html", context, status=400)
+        records.append(Action.LIST_EXPORT, target=f"list:statement of {account}", after=request.GET.dict())
+        rows = (EntryRow.of(entry, self.reference) for entry in self._entries(account, asset, before))
+        return csv_files.download(request, f"statement-{account}", ENTRY_COLUMNS, map(cells_of(ENTRY_COLUMNS), rows))
+
+    def _entries(self, account: int, asset: str | None, before: tuple[int, int] | None) -> Iterator[LedgerEvent]:
+        while found := self.store.get_ledger_events_by_account(account, PIECE_ROWS, asset=asset, before=before):
+            yield from found
+            before = found[-1].event_sequence, found[-1].leg
 
     def _asset(self, query: Query) -> str | None:
         asset = filters.symbol(query, "asset", "Asset")

@@ -1,7 +1,5 @@
 """The page of the audit log, newest first, and its export as CSV. Nobody can change or delete records here."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,27 +8,23 @@ from datetime import time as time_of_day
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
-from back_office import filters
+from back_office import csv_files, filters
 from back_office.audit import records
 from back_office.audit.codes import Action
+from back_office.csv_files import PIECE_ROWS
 from back_office.filters import BadFilter, Query
 from back_office.formats import utc_time
 from back_office.models import AuditRecord
 from back_office.paging import PAGE_ROWS, Page, page_before
 
-CHUNK_ROWS = 1_000
-"""Records that an export reads at a time."""
-
 COLUMNS = (
     *("number", "time", "actor", "address", "action", "target", "outcome", "reason", "before", "after"),
     *("at_ns", "digest"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters with which a spreadsheet takes a cell for a formula."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +97,7 @@ class AuditLogPages:
             return TemplateResponse(request, "back_office/audit_log.html", context, status=400)
         used = {name: filters.text(request.GET, name) for name in ("person", "action", "from", "to", "before")}
         records.append(Action.EXPORT, after={name: value for name, value in used.items() if value})
-        return StreamingHttpResponse(
-            _csv(wanted),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": 'attachment; filename="audit-log.csv"'},
-        )
+        return csv_files.download(request, "audit-log", COLUMNS, map(_cells, _all(wanted)))
 
 
 _DAY_NS = timedelta(days=1) // timedelta(microseconds=1) * 1_000
@@ -128,26 +118,12 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _csv(wanted: AuditFilter) -> Iterator[str]:
-    """Lines in pieces of CHUNK_ROWS records, so that an export of any length needs little memory."""
-    yield _lines([COLUMNS])
-    before = wanted.before
-    while True:
-        chunk = list(AuditFilter(wanted.condition, before).found()[:CHUNK_ROWS])
-        if chunk:
-            yield _lines([_cells(record) for record in chunk])
-        if len(chunk) < CHUNK_ROWS:
-            return
+def _all(wanted: AuditFilter) -> Iterator[AuditRecord]:
+    before: int | None = wanted.before
+    while chunk := list(AuditFilter(wanted.condition, before).found()[:PIECE_ROWS]):
+        yield from chunk
         before = chunk[-1].number
 
 
-def _cells(record: AuditRecord) -> list[str]:
-    texts = {"time": utc_time(record.at_ns)}
-    cells = [texts.get(name) or str(getattr(record, name)) for name in COLUMNS]
-    return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
-
-
-def _lines(rows: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
+def _cells(record: AuditRecord) -> list[object]:
+    return [utc_time(record.at_ns) if name == "time" else getattr(record, name) for name in COLUMNS]

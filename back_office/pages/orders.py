@@ -1,13 +1,18 @@
 """Pages about orders: all of them, newest first; the open ones; and one order with its trades and ledger entries."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from back_office import filters
+from back_office import csv_files, filters
+from back_office.audit import records
+from back_office.audit.codes import Action
+from back_office.csv_files import PIECE_ROWS, cells_of
 from back_office.filters import BadFilter, Query
 from back_office.formats import ReferenceData
 from back_office.pages.accounts import account_tabs
@@ -20,6 +25,13 @@ from settlement.stores.base import Order, Store, Trade
 
 SEARCHED_TRADES = 200
 """No table is keyed by order: its trades are searched among this many of its account in its instrument."""
+
+
+ORDER_COLUMNS = (
+    *("id", "account", "symbol", "side", "kind", "time_in_force", "post_only", "client_order_id"),
+    *("price", "trigger_price", "quantity", "visible_quantity", "quote_quantity", "filled", "remaining"),
+    *("status", "reason", "placed", "triggered", "updated", "other_leg"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,17 @@ class OrderPages:
         context["page"] = self._page(wanted)
         return TemplateResponse(request, "back_office/orders.html", context)
 
+    def export(self, request: HttpRequest) -> HttpResponseBase:
+        """All orders that the filter finds, as CSV, newest first."""
+        try:
+            wanted = OrderFilter.read(request.GET, self.reference)
+        except BadFilter as refusal:
+            context = {"title": "Orders", "form": request.GET, "page": Page([]), "refusal": str(refusal)}
+            return TemplateResponse(request, "back_office/orders.html", context, status=400)
+        records.append(Action.LIST_EXPORT, target="list:orders", after=request.GET.dict())
+        rows = (OrderRow.of(order, self.reference) for order in self._all(wanted))
+        return csv_files.download(request, "orders", ORDER_COLUMNS, map(cells_of(ORDER_COLUMNS), rows))
+
     def open_orders(self, request: HttpRequest) -> HttpResponse:
         """Orders in the book and those that wait for their trigger, oldest first."""
         context: dict[str, Any] = {"title": "Open orders", "page": Page([])}
@@ -107,18 +130,28 @@ class OrderPages:
         return TemplateResponse(request, "back_office/order.html", context)
 
     def _page(self, wanted: OrderFilter) -> Page[OrderRow]:
-        found = self._found(wanted)
+        found = self._found(wanted, PAGE_ROWS + 1)
         page = page_before(found, lambda order: order.order_id, is_first=wanted.before is None)
         return Page([OrderRow.of(order, self.reference) for order in page.rows], page.older, is_first=page.is_first)
 
-    def _found(self, wanted: OrderFilter) -> list[Order]:
-        """One row more than a page, if there are that many."""
-        limit, before, symbol = PAGE_ROWS + 1, wanted.before, wanted.symbol
+    def _all(self, wanted: OrderFilter) -> Iterator[Order]:
+        """The orders that match, newest first."""
+        if wanted.order_id is not None:
+            yield from self.store.get_orders([wanted.order_id])
+            return
+        while found := self._found(wanted, PIECE_ROWS):
+            yield from found
+            if wanted.client_order_id is not None or len(found) < PIECE_ROWS:
+                return
+            wanted = replace(wanted, before=found[-1].order_id)
+
+    def _found(self, wanted: OrderFilter, limit: int) -> list[Order]:
+        before, symbol = wanted.before, wanted.symbol
         if wanted.account is None:
             return self.store.newest_orders(limit, before=before, symbol=symbol)
         if wanted.client_order_id is None:
             return self.store.get_orders_by_account(wanted.account, limit, before=before, symbol=symbol)
-        named = self.store.get_orders_by_client_order_id(wanted.account, wanted.client_order_id, PAGE_ROWS)
+        named = self.store.get_orders_by_client_order_id(wanted.account, wanted.client_order_id, limit)
         return [order for order in named if symbol in (None, order.symbol)]
 
     def _trades(self, order: Order) -> list[Trade]:

@@ -1,25 +1,37 @@
 """Pages about trades: the list, newest first, and one trade with its orders, ledger entries and block."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import islice
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from back_office import filters
+from back_office import csv_files, filters
+from back_office.audit import records
+from back_office.audit.codes import Action
+from back_office.csv_files import PIECE_ROWS, cells_of
 from back_office.filters import BadFilter, Query
 from back_office.formats import ReferenceData
 from back_office.pages.accounts import account_tabs
 from back_office.paging import PAGE_ROWS, Page
 from back_office.rows import BlockRow, OrderRow, TradeRow
 from back_office.statement import EntryRow
+from back_office.trade_totals import totals
 from matching.core.codes import HOUSE_ACCOUNT
 from matching.core.decimals import INT64_MAX
 from settlement.lookups import entries_of_event
 from settlement.stores.base import Store, Trade
+
+TRADE_COLUMNS = (
+    *("id", "number", "time", "symbol", "price", "quantity", "base", "notional", "quote", "taker_side"),
+    *("buyer", "seller", "buyer_order", "seller_order", "maker_order", "taker_order"),
+    *("buyer_fee", "seller_fee", "block"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,7 @@ class TradeFilter:
     trade_id: int | None = None
     account: int | None = None
     symbol: str | None = None
+    side: str | None = None  # of the account
     day: date | None = None
     first: int | None = None  # first and last sequence, both included
     last: int | None = None
@@ -42,6 +55,7 @@ class TradeFilter:
             trade_id=filters.whole_number(query, "id", "Trade id"),
             account=filters.whole_number(query, "account", "Account"),
             symbol=filters.symbol(query, "symbol", "Instrument"),
+            side=filters.side(query, "side", "Side"),
             day=filters.day(query, "day", "Day"),
             first=filters.whole_number(query, "first", "From sequence"),
             last=filters.whole_number(query, "last", "To sequence"),
@@ -54,15 +68,27 @@ class TradeFilter:
         return wanted
 
     def check_combination(self) -> None:
-        others = (self.account, self.symbol, self.day, self.first, self.last)
+        others = (self.account, self.symbol, self.side, self.day, self.first, self.last)
         if self.trade_id is not None and any(value is not None for value in others):
             raise BadFilter("A trade id names one trade: leave the other fields empty.")
+        if self.side is not None and (self.account is None or self.day is None):
+            raise BadFilter("A side is that of an account on a day: give both, too.")
         if self.account is not None and self.after is not None:
             raise BadFilter("Trades of an account can only be paged from newer to older: use before instead of after.")
         if self.before is not None and self.after is not None:
             raise BadFilter("Before and after cannot be combined: give one of them.")
         if self.first is not None and self.last is not None:
             filters.check_range(self.first, self.last)
+
+    @property
+    def has_totals(self) -> bool:
+        return self.account is not None and self.day is not None
+
+    def matches(self, trade: Trade) -> bool:
+        """Whether the trade is on the account's side that is wanted."""
+        if self.side is None:
+            return True
+        return self.account == (trade.buyer if self.side == "buy" else trade.seller)
 
 
 class TradePages:
@@ -83,10 +109,26 @@ class TradePages:
             return redirect("office:trade", wanted.trade_id)
         if wanted.account is not None:
             context |= {"account": wanted.account, "tabs": account_tabs(wanted.account, "trades")}
+            if wanted.has_totals:
+                context |= self._totals(wanted, wanted.account)
         found = self._page(wanted)
         rows = [TradeRow.of(trade, self.reference) for trade in found.rows]
         context["page"] = Page(rows, found.older, found.newer, found.is_first)
         return TemplateResponse(request, "back_office/trades.html", context)
+
+    def export(self, request: HttpRequest) -> HttpResponseBase:
+        """All trades that the filter finds, as CSV, newest first."""
+        try:
+            wanted = TradeFilter.read(request.GET, self.reference)
+        except BadFilter as refusal:
+            context = {"title": "Trades", "form": request.GET, "page": Page([]), "refusal": str(refusal)}
+            return TemplateResponse(request, "back_office/trades.html", context, status=400)
+        records.append(Action.LIST_EXPORT, target="list:trades", after=request.GET.dict())
+        found = self._all(wanted)
+        if wanted.trade_id is not None:
+            found = filter(None, [self.store.get_trade_by_id(wanted.trade_id)])
+        rows = (TradeRow.of(trade, self.reference) for trade in found)
+        return csv_files.download(request, "trades", TRADE_COLUMNS, map(cells_of(TRADE_COLUMNS), rows))
 
     def trade(self, request: HttpRequest, trade_id: int) -> TemplateResponse:
         trade = self.store.get_trade_by_id(trade_id)
@@ -110,13 +152,36 @@ class TradePages:
         }
         return TemplateResponse(request, "back_office/trade.html", context)
 
-    def _page(self, wanted: TradeFilter) -> Page[Trade]:
+    def _totals(self, wanted: TradeFilter, account: int) -> dict[str, Any]:
+        found = list(islice(self._all(replace(wanted, before=None)), csv_files.MAX_ROWS + 1))
+        if len(found) > csv_files.MAX_ROWS:
+            return {"too_many_for_totals": csv_files.MAX_ROWS}
+        return {"totals": totals(found, account, wanted.side, self.reference)}
+
+    def _all(self, wanted: TradeFilter) -> Iterator[Trade]:
+        """The trades that match, newest first."""
+        lowest, highest = self._bounds(wanted)
+        if wanted.before is not None:
+            highest = min(highest, wanted.before - 1)
+        while lowest <= highest:
+            found = self._found(wanted, lowest, highest, PIECE_ROWS)
+            yield from filter(wanted.matches, found)
+            if len(found) < PIECE_ROWS:
+                return
+            highest = found[-1].trade_id - 1
+
+    def _bounds(self, wanted: TradeFilter) -> tuple[int, int]:
+        """First and last trade id that can match; the first is the larger one if none can."""
         lowest, highest = wanted.first or 0, INT64_MAX if wanted.last is None else wanted.last
         if wanted.day is not None:
             day = self.store.trading_day(wanted.day)
             if day is None:
-                return Page([])
+                return 1, 0
             lowest, highest = max(lowest, day.first_trade_id), min(highest, day.last_trade_id)
+        return lowest, highest
+
+    def _page(self, wanted: TradeFilter) -> Page[Trade]:
+        lowest, highest = self._bounds(wanted)
         if wanted.after is not None:
             page = self._newer_than(wanted.after, lowest, highest, wanted.symbol)
             if page.rows:
@@ -129,14 +194,10 @@ class TradePages:
         """The newest trades from `highest` down to `lowest`."""
         if lowest > highest:
             return Page([], is_first=wanted.before is None)
-        before = None if highest == INT64_MAX else highest + 1
-        after = lowest - 1 if lowest > 0 else None
-        found: Sequence[Trade]
-        if wanted.account is None:
-            found = self.store.newest_trades(PAGE_ROWS + 1, before=before, after=after, symbol=wanted.symbol)
+        if wanted.side is None:
+            found = self._found(wanted, lowest, highest, PAGE_ROWS + 1)
         else:
-            found = self.store.get_trades_by_account(wanted.account, PAGE_ROWS + 1, before=before, symbol=wanted.symbol)
-            found = [trade for trade in found if trade.trade_id >= lowest]
+            found = list(islice(self._all(wanted), PAGE_ROWS + 1))
         rows, is_first = found[:PAGE_ROWS], wanted.before is None
         return Page(
             rows,
@@ -144,6 +205,15 @@ class TradePages:
             newer=None if is_first or wanted.account is not None or not rows else str(rows[0].trade_id),
             is_first=is_first,
         )
+
+    def _found(self, wanted: TradeFilter, lowest: int, highest: int, limit: int) -> Sequence[Trade]:
+        """The newest trades from `highest` down to `lowest`, of both sides."""
+        before = None if highest == INT64_MAX else highest + 1
+        if wanted.account is None:
+            after = lowest - 1 if lowest > 0 else None
+            return self.store.newest_trades(limit, before=before, after=after, symbol=wanted.symbol)
+        found = self.store.get_trades_by_account(wanted.account, limit, before=before, symbol=wanted.symbol)
+        return [trade for trade in found if trade.trade_id >= lowest]
 
     def _newer_than(self, key: int, lowest: int, highest: int, symbol: str | None) -> Page[Trade]:
         """The page of trades directly newer than `key`, read in ascending order so that no trade is left out."""

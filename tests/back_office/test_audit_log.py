@@ -95,7 +95,7 @@ def test_paging_lists_every_record_once(auditor: Client) -> None:
 def test_the_export_has_every_filtered_record_and_can_be_checked(
     auditor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_log, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(audit_log, "PIECE_ROWS", 2)
     for number in range(5):
         records.append(Action.LOGIN, by=BOB, after={"number": number})
     rows = exported(auditor, "?person=bob")

@@ -9,8 +9,9 @@ from tests.back_office.access.test_access import PAGES
 from tests.back_office.conftest import words
 
 WARNING = "Sockets without keys (PLAIN_SOCKETS)"
-FRAGMENTS = [reverse("office:live"), reverse("office:jump") + "?q=BTC-USD", reverse("office:audit_log_csv")]
-"""A part of the overview, a redirect, and a file."""
+FILES = [page for page in PAGES if page.endswith("/csv/")]
+FRAGMENTS = [reverse("office:live"), reverse("office:jump") + "?q=BTC-USD", *FILES]
+"""A part of the overview, a redirect, and files."""
 WHOLE_PAGES = [
     *(page for page in PAGES if page not in FRAGMENTS),
     reverse("admin:auth_user_changelist"),

@@ -42,13 +42,16 @@ PAGES = {
     "overview": {"engineblock"},
     "live": {"engineblock"},
     "trades": {"settledtrade"},
+    "trades_csv": {"settledtrade"},
     "trade": {"settledtrade", "order", "ledgerevent", "engineblock"},
     "orders": {"order"},
+    "orders_csv": {"order"},
     "open_orders": {"order"},
     "instruments": {"definition"},
     "order": {"order", "settledtrade", "ledgerevent"},
     "accounts": {"balance"},
     "account": {"balance", "ledgerevent"},
+    "statement_csv": {"balance", "ledgerevent"},
     "blocks": {"engineblock"},
     "block": {"engineblock", "settledtrade"},
     "alarms": {"alarm"},
@@ -59,7 +62,7 @@ PAGES = {
     "dead_letters": {"deadletter"},
     "dead_letter": {"deadletter"},
 }
-NUMBERED = {"trade", "order", "account", "block", "reconciliation", "dead_letter"}
+NUMBERED = {"trade", "order", "account", "statement_csv", "block", "reconciliation", "dead_letter"}
 PASSWORD = "long enough to be accepted 1"
 
 pytestmark = ON_SQL
