@@ -43,7 +43,7 @@ class Durable:
     @property
     def projection_ratio(self) -> float:
         """Projected blocks a second while commands arrive, to those afterwards."""
-        return round(median(turn.blocks_during / turn.blocks_afterwards for turn in self.projecting), 2)
+        return round(median(turn.blocks_during / max(turn.blocks_afterwards, 1e-9) for turn in self.projecting), 2)
 
     def document(self) -> dict[str, Any]:
         return {**asdict(self), "ratio": self.ratio, "projection_ratio": self.projection_ratio}

@@ -203,3 +203,17 @@ BEGIN;
 --
 CREATE TABLE "heartbeats" ("name" varchar(16) NOT NULL PRIMARY KEY, "beats" bigint NOT NULL, "turns" bigint NOT NULL, "beat_at" datetime NOT NULL);
 COMMIT;
+BEGIN;
+--
+-- Add field quote_volume to candle
+--
+ALTER TABLE "candles" ADD COLUMN "quote_volume" bigint NULL;
+--
+-- Add field taker_buy_quote_volume to candle
+--
+ALTER TABLE "candles" ADD COLUMN "taker_buy_quote_volume" bigint NULL;
+--
+-- Add field taker_buy_volume to candle
+--
+ALTER TABLE "candles" ADD COLUMN "taker_buy_volume" bigint NULL;
+COMMIT;

@@ -199,6 +199,9 @@ class Candle(models.Model):
     volume = models.BigIntegerField()
     trade_count = models.BigIntegerField()
     last_trade_id = models.BigIntegerField()
+    quote_volume = models.BigIntegerField(null=True)
+    taker_buy_volume = models.BigIntegerField(null=True)
+    taker_buy_quote_volume = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "candles"

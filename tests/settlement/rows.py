@@ -93,7 +93,7 @@ def account_fees(
 
 
 def candle(minute: int, last_trade_id: int = 8, symbol: str = "BTC-USD", close: int = 3) -> Candle:
-    return Candle(symbol, minute * 60 * 10**9, 1, 4, 1, close, 100, 7, last_trade_id)
+    return Candle(symbol, minute * 60 * 10**9, 1, 4, 1, close, 100, 7, last_trade_id, 250, 40, 90)
 
 
 def day(first: int, last: int, of: date = DAY) -> TradingDay:

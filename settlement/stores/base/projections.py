@@ -109,6 +109,10 @@ class Candle(NamedTuple):
     volume: int  # lots; MAX_VOLUME: at least this many
     trade_count: int
     last_trade_id: int
+    # What a minute lacks that an earlier version projected, until rebuild_projections; MAX_VOLUME: at least this much.
+    quote_volume: int | None = None  # quote units that were paid
+    taker_buy_volume: int | None = None  # lots that takers bought
+    taker_buy_quote_volume: int | None = None  # quote units that they paid
 
 
 class TradingDay(NamedTuple):

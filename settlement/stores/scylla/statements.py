@@ -67,7 +67,9 @@ PUT_ACCOUNT_SETTING = insert(
     "account_settings", "shard, bucket, account, kind, symbol, status, maker_fee, taker_fee, sequence"
 )
 PUT_CANDLE = insert(
-    "candles", "shard, symbol, month, minute_ns, open, high, low, close, volume, trade_count, last_trade_id"
+    "candles",
+    "shard, symbol, month, minute_ns, open, high, low, close, volume, trade_count, last_trade_id, quote_volume, "
+    "taker_buy_volume, taker_buy_quote_volume",
 )
 PUT_TRADING_DAY = insert("trading_days", "shard, day, first_trade_id, last_trade_id")
 PUT_DEFINITION = insert("definitions", "shard, event_sequence, kind, text")

@@ -268,7 +268,8 @@ class RowProjector:
     def _fold_candles(self, trades: Sequence[Trade], candles: dict[tuple[str, int], Candle]) -> list[Candle]:
         for trade in trades:
             key = (trade.symbol, trade.timestamp_ns // MINUTE_NS * MINUTE_NS)
-            candles[key] = _with_trade(candles.get(key), trade, key[1])
+            quote = trade.price * trade.quantity * self.registry.instrument_by_symbol[trade.symbol].quote_unit
+            candles[key] = _with_trade(candles.get(key), trade, quote, key[1])
         self._candles.update(candles)
         if trades:
             # Block times never decrease, so candles before the newest minute are final.
@@ -335,10 +336,12 @@ def _ends_of_blocks(trades: Sequence[Trade]) -> Iterable[tuple[int, int]]:
             yield trade.timestamp_ns, trade.trade_id
 
 
-def _with_trade(candle: Candle | None, trade: Trade, minute_ns: int) -> Candle:
+def _with_trade(candle: Candle | None, trade: Trade, quote: int, minute_ns: int) -> Candle:
     price, quantity = trade.price, trade.quantity
+    bought = (quantity, quote) if trade.taker_side == "buy" else (0, 0)
     if candle is None:
-        return Candle(trade.symbol, minute_ns, price, price, price, price, quantity, 1, trade.trade_id)
+        return Candle(trade.symbol, minute_ns, price, price, price, price, quantity, 1, trade.trade_id, quote, *bought)
+    known = candle.quote_volume, candle.taker_buy_volume, candle.taker_buy_quote_volume
     return Candle(
         candle.symbol,
         minute_ns,
@@ -349,6 +352,10 @@ def _with_trade(candle: Candle | None, trade: Trade, minute_ns: int) -> Candle:
         min(candle.volume + quantity, MAX_VOLUME),
         candle.trade_count + 1,
         trade.trade_id,
+        *(
+            None if volume is None else min(volume + more, MAX_VOLUME)
+            for volume, more in zip(known, (quote, *bought), strict=True)
+        ),
     )
 
 

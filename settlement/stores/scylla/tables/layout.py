@@ -10,6 +10,7 @@ from typing import NamedTuple
 from settlement.stores.scylla.tables.models import (
     MODELS,
     AccountSetting,
+    Candle,
     EngineBlock,
     EngineBlockPart,
     EngineEpoch,
@@ -55,6 +56,7 @@ _NOT_PROJECTED = (
 )
 _NEWER = (
     AccountSetting,
+    Candle,
     EngineBlockPart,
     KeyRegister,
     OrderByClientOrderId,
@@ -67,6 +69,7 @@ _NEWER = (
 _NEWER_COLUMNS = {
     SettledTrade: ("trade_number",),
     Order: ("trigger_price", "visible_quantity", "order_list_id", "triggered_at_ns"),
+    Candle: ("quote_volume", "taker_buy_volume", "taker_buy_quote_volume"),
 }
 """Columns that the tables of an earlier version do not have."""
 _ANOTHER_KEYSPACE = "settle into another SCYLLA_KEYSPACE"

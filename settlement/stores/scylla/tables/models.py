@@ -295,6 +295,9 @@ class Candle(Table):
     volume = columns.BigInt()
     trade_count = columns.BigInt()
     last_trade_id = columns.BigInt()
+    quote_volume = columns.BigInt()
+    taker_buy_volume = columns.BigInt()
+    taker_buy_quote_volume = columns.BigInt()
 
 
 class Definition(Table):

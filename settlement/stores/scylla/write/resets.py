@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
+from settlement.stores.base import Candle
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.index import ACCOUNTS, LEDGER, OPEN_ORDERS, ORDERS, TRADES, Index
@@ -38,7 +39,7 @@ class ProjectionReset:
         self._delete(cql.DROP_ACCOUNT_SETTINGS, buckets)
         self._drop_orders(event, order)
         for symbol, month in self._rows(cql.ALL_CANDLE_MONTHS):
-            newer = takewhile(lambda row: row[-1] >= event, self._candles(symbol, month))
+            newer = takewhile(lambda row: Candle._make(row).last_trade_id >= event, self._candles(symbol, month))
             oldest = min((row[1] for row in newer), default=None)
             if oldest is not None:
                 self._delete(cql.DROP_CANDLES, [(symbol, month)], oldest)

@@ -163,12 +163,14 @@ class Rows:
 
     def _add_candles(self, projection: Projection) -> None:
         header = self._header(cql.PUT_CANDLE) + self._shard
-        for symbol, *numbers in projection.candles:
-            month = month_of(numbers[0])
+        for candle in projection.candles:
+            symbol, minute_ns, *numbers, last, of_quote, of_takers, of_takers_quote = candle
+            month = month_of(minute_ns)
             self.entries.candle_months.add((symbol, month))
             where = cached_text(symbol), int_value(month)
-            values = _CANDLE.pack(*(part for number in numbers for part in (8, number)))
-            row = header + b"".join(where) + values + self._time(numbers[-1])
+            values = _CANDLE.pack(*(part for number in (minute_ns, *numbers, last) for part in (8, number)))
+            values += long(of_quote, UNSET) + long(of_takers, UNSET) + long(of_takers_quote, UNSET)
+            row = header + b"".join(where) + values + self._time(last)
             self.outbox.add(routing_key(self._shard[4:], where[0][4:], where[1][4:]), row)
 
     def _add_days_and_definitions(self, projection: Projection) -> None:

@@ -285,3 +285,31 @@ def test_a_checkpoint_with_another_hash_is_named(verified: Verify) -> None:
 def test_a_changed_definition_is_named(verified: Verify) -> None:
     change("UPDATE definitions SET text = %s WHERE event_sequence = 1", '{"command":"asset","symbol":"X","decimals":1}')
     assert differing(verified()) == ["definition 1"]
+
+
+# Candles of an earlier version
+
+
+def test_what_was_paid_in_a_minute_is_compared(verified: Verify) -> None:
+    minute_ns = value("SELECT MAX(minute_ns) FROM candles")
+    change(
+        "UPDATE candles SET quote_volume = quote_volume + 1 WHERE minute_ns = %s AND symbol = "
+        "(SELECT MIN(symbol) FROM candles WHERE minute_ns = %s)",
+        minute_ns,
+        minute_ns,
+    )
+    (difference,) = verified().differences
+    assert (difference.what, list(difference.expected)) == ("candle", ["quote_volume"])
+
+
+def test_minutes_that_an_earlier_version_projected_are_no_differences(verified: Verify) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE candles SET quote_volume = NULL, taker_buy_volume = NULL, taker_buy_quote_volume = NULL")
+    assert differing(verified()) == []
+
+
+def test_one_volume_alone_is_not_missing_in_an_earlier_version(verified: Verify) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE candles SET taker_buy_volume = NULL")
+        changed = cursor.rowcount
+    assert verified().difference_count == changed > 0
