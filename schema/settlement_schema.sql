@@ -217,3 +217,10 @@ ALTER TABLE "candles" ADD COLUMN "taker_buy_quote_volume" bigint NULL;
 --
 ALTER TABLE "candles" ADD COLUMN "taker_buy_volume" bigint NULL;
 COMMIT;
+BEGIN;
+--
+-- Create model Transfer
+--
+CREATE TABLE "transfers" ("event_sequence" integer NOT NULL PRIMARY KEY, "block_number" bigint NOT NULL, "timestamp_ns" bigint NOT NULL, "account" bigint NOT NULL, "asset" varchar(32) NOT NULL, "kind" varchar(16) NOT NULL, "amount" bigint NOT NULL, "reference" varchar(64) NOT NULL);
+CREATE INDEX "transfers_by_reference" ON "transfers" ("account", "reference", "event_sequence");
+COMMIT;

@@ -157,6 +157,7 @@ def tables(store: Store) -> dict[str, list[Any]]:
         "open orders": list(store.open_orders()),
         "ledger": store.get_ledger_events(0, MOST >> 5),
         "ledger of accounts": [store.get_ledger_events_by_account(account, 10**4) for account in accounts],
+        "transfers": store.get_transfers_by_sequence_range(0, MOST),
         "balances": balances,
         "account settings": list(store.account_settings()),
         "candles": [store.candles(symbol, 10**4) for symbol in symbols],

@@ -17,6 +17,7 @@ from settlement.stores.base import (
     StoredBlock,
     Trade,
     TradingDay,
+    Transfer,
 )
 
 MOST = 2**63 - 1
@@ -73,6 +74,11 @@ def order(order_id: int, account: int = 1, symbol: str = "BTC-USD", status: str 
 
 def entry(event_sequence: int, leg: int = 0, account: int = 1, asset: str = "BTC", **more: Any) -> LedgerEvent:
     row = LedgerEvent(event_sequence, leg, 1, 10**9, account, asset, "lock", -5, 5, MOST // 2, 5)
+    return row._replace(**more)
+
+
+def transfer(event_sequence: int, account: int = 1, reference: str = "tx-1", **more: Any) -> Transfer:
+    row = Transfer(event_sequence, 1, 10**9, account, "BTC", "deposit", MOST, reference)
     return row._replace(**more)
 
 

@@ -77,6 +77,22 @@ class LedgerEvent(NamedTuple):
     locked_after: int
 
 
+class Transfer(NamedTuple):
+    """A deposit or withdrawal. An account uses a reference at most once for each of the two.
+
+    An earlier version projected none, until rebuild_projections.
+    """
+
+    event_sequence: int
+    block_number: int
+    timestamp_ns: int
+    account: int
+    asset: str
+    kind: str  # deposit or withdrawal
+    amount: int  # smallest units of the asset
+    reference: str
+
+
 class Balance(NamedTuple):
     account: int
     asset: str
@@ -165,6 +181,7 @@ class Projection(NamedTuple):
     settings: Sequence[AccountSetting] = ()
     before: Before | None = None
     slice: Slice = WHOLE  # of the checkpoint's block
+    transfers: Sequence[Transfer] = ()
 
 
 class Tables(Protocol):

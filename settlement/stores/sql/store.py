@@ -34,6 +34,7 @@ from settlement.stores.base import (
     StoreMisconfigured,
     StoreRejected,
     Tables,
+    Transfer,
 )
 from settlement.stores.block_parts import in_row, parts_of
 from settlement.stores.continuity import (
@@ -247,6 +248,7 @@ class SqlStore(SqlLookups, SingleInserts):
         write("settled_trades", sql.PUT_TRADE, projection.trades)
         write("orders", sql.PUT_ORDER, projection.orders)
         write("ledger_events", sql.PUT_LEDGER_EVENT, entries_of(projection.ledger_events))
+        write("transfers", sql.PUT_TRANSFER, projection.transfers)
         write("balances", sql.PUT_BALANCE, projection.balances)
         write("account_settings", sql.PUT_ACCOUNT_SETTING, projection.settings)
         write("candles", sql.PUT_CANDLE, projection.candles)
@@ -305,6 +307,10 @@ class SqlStore(SqlLookups, SingleInserts):
 
     def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
         return self._by_keys(sql.GET_CANDLES, keys, Candle._make)
+
+    def get_transfers(self, event_sequences: Sequence[int]) -> list[Transfer]:
+        keys = [(sequence,) for sequence in event_sequences if is_int64(sequence)]
+        return self._by_keys(sql.GET_TRANSFERS, keys, Transfer._make)
 
     def _by_keys(self, statement: str, keys: Sequence[Row], make: Callable[[Row], T]) -> list[T]:
         """The rows of many keys of one or two columns."""

@@ -36,6 +36,7 @@ from settlement.stores.base import (
     Tables,
     Trade,
     TradingDay,
+    Transfer,
 )
 from tests.ledger.row_by_row import ZERO_FUNDS, BalanceKey, Leg, Overdrawn, apply_legs, legs
 from tests.settlement.row_by_row.order_states import SIDES, OrderFold, OrderState, orders_needed
@@ -109,7 +110,20 @@ class RowProjector:
             settings=settings,
             before=rows_before,
             slice=part,
+            transfers=[
+                self._transfer(block, row)
+                for block, rows in zip(blocks, events, strict=True)
+                for row in rows
+                if row.kind in (EventKind.DEPOSITED, EventKind.WITHDRAWN)
+            ],
         )
+
+    def _transfer(self, block: Block, row: EventRow) -> Transfer:
+        command = block.commands[row.command_sequence - block.first_command_sequence]
+        asset = self.registry.assets[row.instrument].symbol
+        kind = "deposit" if row.kind == EventKind.DEPOSITED else "withdrawal"
+        words = kind, row.amount, block.text(command)
+        return Transfer(row.sequence, block.number, block.timestamp_ns, row.account, asset, *words)
 
     def _before(
         self, orders: dict[int, OrderState], balances: dict[BalanceKey, Balance], candles: dict[tuple[str, int], Candle]

@@ -24,6 +24,8 @@ from settlement.stores.scylla.tables.models import (
     SignedCheckpoint,
     StoreIdentity,
     Table,
+    Transfer,
+    TransferByReference,
 )
 
 COLUMNS = (
@@ -56,7 +58,6 @@ _NOT_PROJECTED = (
 )
 _NEWER = (
     AccountSetting,
-    Candle,
     EngineBlockPart,
     KeyRegister,
     OrderByClientOrderId,
@@ -64,6 +65,8 @@ _NEWER = (
     SettlementLease,
     SignedCheckpoint,
     StoreIdentity,
+    Transfer,
+    TransferByReference,
 )
 """Tables that a keyspace of an earlier version does not have."""
 _NEWER_COLUMNS = {

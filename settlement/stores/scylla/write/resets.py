@@ -34,6 +34,9 @@ class ProjectionReset:
         self._delete(cql.DROP_TRADES, self._trade_buckets(event), event)
         self._delete(cql.DROP_DAY, ((row[0],) for row in self._rows(cql.TRADING_DAYS) if row[2] >= event))
         self._drop_by_account(event, order)
+        self._delete(
+            cql.DROP_TRANSFERS, ((bucket,) for bucket in self._index.walk(LEDGER, event // BUCKET_SIZE)), event
+        )
         buckets = [(bucket,) for bucket in balance_buckets(self._index.walk(ACCOUNTS))]
         self._delete(cql.DROP_BALANCES, buckets)
         self._delete(cql.DROP_ACCOUNT_SETTINGS, buckets)

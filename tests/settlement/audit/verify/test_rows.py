@@ -313,3 +313,29 @@ def test_one_volume_alone_is_not_missing_in_an_earlier_version(verified: Verify)
         cursor.execute("UPDATE candles SET taker_buy_volume = NULL")
         changed = cursor.rowcount
     assert verified().difference_count == changed > 0
+
+
+# Deposits and withdrawals
+
+
+def test_a_changed_reference_is_named(verified: Verify) -> None:
+    number = value("SELECT MAX(event_sequence) FROM transfers")
+    change("UPDATE transfers SET reference = 'other' WHERE event_sequence = %s", number)
+    report = verified()
+    assert differing(report) == [f"transfer {number}"]
+    assert report.differences[0].found == {"reference": "other"}
+
+
+def test_a_removed_and_an_added_transfer_are_named(verified: Verify) -> None:
+    number = value("SELECT MAX(event_sequence) FROM transfers")
+    change("UPDATE transfers SET event_sequence = event_sequence + 1 WHERE event_sequence = %s", number)
+    assert differing(verified()) == [f"transfer {number + 1}", f"transfer {number}"]
+
+
+def test_transfers_from_before_the_first_stored_one_are_of_an_earlier_version(verified: Verify) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM transfers WHERE event_sequence < (SELECT MAX(event_sequence) FROM transfers)")
+    assert differing(verified()) == []
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM transfers")
+    assert differing(verified()) == []
