@@ -53,6 +53,7 @@ class EntryRow:
     delta_locked: Figure
     available_after: Figure
     locked_after: Figure
+    reference: str  # of a deposit or withdrawal; "" for others, and if it is not known
 
     @property
     def is_trade(self) -> bool:
@@ -60,7 +61,8 @@ class EntryRow:
         return self.kind in ("trade_debit", "trade_credit", "release", "fee")
 
     @classmethod
-    def of(cls, entry: LedgerEvent, reference: ReferenceData) -> "EntryRow":
+    def of(cls, entry: LedgerEvent, reference: ReferenceData, transfer: str = "") -> "EntryRow":
+        """`transfer`: the reference of a deposit or withdrawal."""
         return cls(
             sequence=entry.event_sequence,
             leg=entry.leg,
@@ -74,4 +76,5 @@ class EntryRow:
             delta_locked=reference.amount(entry.asset, entry.delta_locked, signed=True),
             available_after=reference.amount(entry.asset, entry.available_after),
             locked_after=reference.amount(entry.asset, entry.locked_after),
+            reference=transfer,
         )

@@ -76,7 +76,7 @@ def measure(rounds: int, commands: int, samples: int, *, seed: int, parent: Path
     with ExitStack() as opened:
         sides = []
         for is_plain, into in ((True, found.plain), (False, found.keys)):
-            running = opened.enter_context(exchange(parent, {}, is_plain=is_plain, settles=False))
+            running = opened.enter_context(exchange(parent, {}, is_plain=is_plain, settlement=()))
             connection = _prepared(running, workload)
             opened.callback(connection.close)
             sides.append((running, connection, into))

@@ -34,7 +34,7 @@ BATCH_COMMANDS = 1024
 _TRADING_DIVISOR = 8  # fewer commands here: settlement needs longer for a trade than the engine for its orders
 _TURN = 200  # round trips to the engine, then the same number to the echo server
 _WARM_UP = 200
-_TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0
 _TRADE = int(EventKind.TRADE)
 
 Say = Callable[[str], object]
@@ -115,11 +115,11 @@ def measure(
     trading = generated.pairs(commands // _TRADING_DIVISOR, workload.accounts, len(workload.stream), seed=seed)
     single = list(workload.stream.part(commands, len(workload.stream)).batches(1))
     say("starting engine and settlement")
-    with _settings_of(store) as chosen, exchange(parent, chosen, is_plain=is_plain) as running:
+    with settings_of(store) as chosen, exchange(parent, chosen, is_plain=is_plain) as running:
         address = running.environment["ENGINE_COMMAND_ADDRESS"]
-        with Client(address, timeout_s=_TIMEOUT_S, make_network=running.make_network) as client:
+        with Client(address, timeout_s=TIMEOUT_S, make_network=running.make_network) as client:
             client.call(workload.definitions())
-        connection = Connection(address, timeout_s=_TIMEOUT_S, make_network=running.make_network)
+        connection = Connection(address, timeout_s=TIMEOUT_S, make_network=running.make_network)
         try:
             for stream in workload.setup:
                 last, _ = send_batches(connection, stream.batches(BATCH_COMMANDS))
@@ -137,7 +137,7 @@ def measure(
 
 
 @contextmanager
-def _settings_of(store: str) -> Iterator[dict[str, str]]:
+def settings_of(store: str) -> Iterator[dict[str, str]]:
     """Settings of a temporary store; an SQLite file needs no name, as DATA_DIR is temporary."""
     if store == "sql":
         yield {"SETTLEMENT_STORE": "sql"}
@@ -151,11 +151,11 @@ def send_batches(connection: Connection, batches: Iterable[Batch]) -> tuple[int,
     answers: list[Answered] = []
     for batch in batches:
         while connection.full:
-            answers += connection.receive(_TIMEOUT_S)
+            answers += connection.receive(TIMEOUT_S)
         connection.send(batch.commands, batch.texts)
         answers += connection.receive(0)
     while connection.in_flight:
-        answers += connection.receive(_TIMEOUT_S)
+        answers += connection.receive(TIMEOUT_S)
     return max(segment.block_number for one in answers for segment in one.answer.segments), answers
 
 
@@ -195,7 +195,7 @@ def _latency(running: Exchange, connection: Connection, batches: Sequence[Batch]
     context: zmq.Context[RawSocket] = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.connect(running.environment["BARE_ECHO_ADDRESS"])
-    socket.setsockopt(zmq.RCVTIMEO, int(_TIMEOUT_S * 1000))
+    socket.setsockopt(zmq.RCVTIMEO, int(TIMEOUT_S * 1000))
     engine_us: list[float] = []
     bare_us: list[float] = []
     try:
@@ -207,7 +207,7 @@ def _latency(running: Exchange, connection: Connection, batches: Sequence[Batch]
             bare_us += _echo_round_trips(socket, batches[at : at + _TURN], answers)
         socket.send_multipart([b"", b""])
     except zmq.Again as error:
-        raise BenchError(f"The echo server did not answer within {_TIMEOUT_S:g} s.") from error
+        raise BenchError(f"The echo server did not answer within {TIMEOUT_S:g} s.") from error
     finally:
         socket.close(linger=100)
         context.term()
@@ -222,7 +222,7 @@ def one_at_a_time(connection: Connection, batches: Sequence[Batch]) -> tuple[lis
     for batch in batches:
         began_s = time.perf_counter()
         connection.send(batch.commands, batch.texts)
-        answers = connection.receive(_TIMEOUT_S)
+        answers = connection.receive(TIMEOUT_S)
         taken_us.append((time.perf_counter() - began_s) * 1e6)
         events = sum(len(segment.events) for one in answers for segment in one.answer.segments)
         sizes.append(layout.ANSWER.itemsize + layout.SEGMENT.itemsize + events * layout.EVENT.itemsize)

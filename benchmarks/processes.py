@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ TIMEOUT_S = 600.0  # a slow store may need minutes to project
 STOP_S = 20.0
 _POLL_S = 0.02
 _READY_POLL_S = 1.0
+RUN_SETTLEMENT = "manage.py", "run_settlement"
+APPEND_ONLY = "-m", "benchmarks.append_only"
 _APPENDED = "settlement_blocks_appended_total"
 _LAG = "settlement_projection_lag"
 
@@ -102,6 +104,11 @@ class Exchange:
         while (found := self._settlement())[_APPENDED] < block or found[_LAG] > 0:
             self._wait(deadline_s, f"block {block} was not projected")
 
+    def projected_blocks(self) -> int:
+        """The newest block that all tables have, if settlement has been running since the first one."""
+        found = self._settlement()
+        return int(found[_APPENDED] - found[_LAG])
+
     def cpu_seconds(self) -> dict[str, float]:
         """CPU seconds used so far by each process; empty on systems without /proc."""
         used = {}
@@ -143,13 +150,13 @@ class Exchange:
 
 @contextmanager
 def exchange(
-    parent: Path | None, store: Mapping[str, str], *, is_plain: bool, settles: bool = True
+    parent: Path | None, store: Mapping[str, str], *, is_plain: bool, settlement: Sequence[str] = RUN_SETTLEMENT
 ) -> Iterator[Exchange]:
     """Starts settlement, engine and echo server in a temporary folder, below `parent` if it is given.
 
-    `store`: settings that select settlement's store. `is_plain`: its sockets use no keys. `settles`: with settlement;
-    without it, the engine halts once its ring is full. The database is the embedded one, and DATABASE_URL is ignored.
-    Raises BenchError.
+    `store`: settings that select settlement's store. `is_plain`: its sockets use no keys. `settlement`: the arguments
+    of its program; without any none runs, and the engine halts once its ring is full. The database is the embedded one,
+    and DATABASE_URL is ignored. Raises BenchError.
     """
     with tempfile.TemporaryDirectory(prefix="exchange-bench-", dir=parent, ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -157,8 +164,8 @@ def exchange(
         running = Exchange({**_environment(folder / "data"), **store, **plain}, folder)
         try:
             running.prepare()
-            if settles:
-                running.start("settlement", "manage.py", "run_settlement")
+            if settlement:
+                running.start("settlement", *settlement)
             running.start("engine", "manage.py", "run_engine")
             running.start("echo", "-m", "benchmarks.bare_echo", running.environment["BARE_ECHO_ADDRESS"])
             running.wait_until_ready()

@@ -203,3 +203,24 @@ BEGIN;
 --
 CREATE TABLE "heartbeats" ("name" varchar(16) NOT NULL PRIMARY KEY, "beats" bigint NOT NULL, "turns" bigint NOT NULL, "beat_at" datetime NOT NULL);
 COMMIT;
+BEGIN;
+--
+-- Add field quote_volume to candle
+--
+ALTER TABLE "candles" ADD COLUMN "quote_volume" bigint NULL;
+--
+-- Add field taker_buy_quote_volume to candle
+--
+ALTER TABLE "candles" ADD COLUMN "taker_buy_quote_volume" bigint NULL;
+--
+-- Add field taker_buy_volume to candle
+--
+ALTER TABLE "candles" ADD COLUMN "taker_buy_volume" bigint NULL;
+COMMIT;
+BEGIN;
+--
+-- Create model Transfer
+--
+CREATE TABLE "transfers" ("event_sequence" integer NOT NULL PRIMARY KEY, "block_number" bigint NOT NULL, "timestamp_ns" bigint NOT NULL, "account" bigint NOT NULL, "asset" varchar(32) NOT NULL, "kind" varchar(16) NOT NULL, "amount" bigint NOT NULL, "reference" varchar(64) NOT NULL);
+CREATE INDEX "transfers_by_reference" ON "transfers" ("account", "reference", "event_sequence");
+COMMIT;

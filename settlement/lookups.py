@@ -8,7 +8,7 @@ from matching.core.registry import Instrument, Registry
 from settlement.project.trail import time_text
 from settlement.stores.base import Definition, LedgerEvent, Store, Trade
 
-_PAGE = 1000
+_PAGE = 4096
 
 
 class ReversedRange(ValueError):

@@ -14,6 +14,7 @@ HASH_DIGITS = 16
 IDENTITY_DIGITS = 32
 SYMBOL_LENGTH = 32
 TEXT_ID_LENGTH = 36
+REFERENCE_LENGTH = 64
 WORD_LENGTH = 16
 """Sides, kinds and statuses; the longest is `cancel_only`."""
 LONG_WORD_LENGTH = 32
@@ -160,6 +161,21 @@ class LedgerEvent(models.Model):
         indexes = [models.Index(fields=["account", "asset", "entry"], name="ledger_events_by_account")]
 
 
+class Transfer(models.Model):
+    event_sequence = SequenceField(primary_key=True)
+    block_number = models.BigIntegerField()
+    timestamp_ns = models.BigIntegerField()
+    account = models.BigIntegerField()
+    asset = models.CharField(max_length=SYMBOL_LENGTH)
+    kind = models.CharField(max_length=WORD_LENGTH)
+    amount = models.BigIntegerField()
+    reference = models.CharField(max_length=REFERENCE_LENGTH)
+
+    class Meta:
+        db_table = "transfers"
+        indexes = [models.Index(fields=["account", "reference", "event_sequence"], name="transfers_by_reference")]
+
+
 class Balance(models.Model):
     pk = models.CompositePrimaryKey("account", "asset")
     account = models.BigIntegerField()
@@ -199,6 +215,9 @@ class Candle(models.Model):
     volume = models.BigIntegerField()
     trade_count = models.BigIntegerField()
     last_trade_id = models.BigIntegerField()
+    quote_volume = models.BigIntegerField(null=True)
+    taker_buy_volume = models.BigIntegerField(null=True)
+    taker_buy_quote_volume = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "candles"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 class Options:
     batch_trades: int = 100  # a batch is projected when this many trades wait
     batch_ms: float = 100  # or when the oldest block has waited this long
+    is_projecting: bool = True  # False: a later settlement projects
     until_block: int | None = None  # settle up to this block, then return
 
     receive_blocks: int = 128  # maximum per commit
@@ -16,7 +17,8 @@ class Options:
     epochs_every_s: float = 1.0  # interval between reads of the epochs
     letters_every_s: float = 5.0  # interval between counts of dead letters, while there are some
     backlog_bytes: int = 64 << 20  # appended blocks kept in memory for projection; others are read from the store
-    batch_events: int = 8192  # maximum per batch, so that a batch does not delay appends for long
+    batch_events: int = 8192  # maximum per batch
+    beside_events: int = 4096  # maximum per batch of the projecting thread while blocks arrive: an append waits for it
     slice_events: int = 16_384  # maximum per slice of a large block; an event can give a dozen rows
 
     kept_rows: int = 100_000  # cached orders, and cached balances; 200 MB at most

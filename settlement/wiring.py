@@ -108,6 +108,14 @@ def worker_store(name: str | None = None) -> Store:
     return store(name, settings.SETTLEMENT_STORE_TIMEOUT_MS)
 
 
+def projection_store(appending: Store, name: str | None = None) -> Store:
+    """The store of the thread that projects, beside that of the worker, `appending`. Raises CannotRun.
+
+    In SQL they share one, in which appends go first. On ScyllaDB a store keeps the state of its own batches.
+    """
+    return appending if (name or settings.SETTLEMENT_STORE) == "sql" else worker_store(name)
+
+
 def ping_and_close(store: Store) -> bool:
     """Pings the store from a short-lived thread, and closes the thread's connections. Raises StoreError."""
     try:

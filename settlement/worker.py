@@ -26,6 +26,7 @@ from settlement.durable.spill import Spill
 from settlement.errors import ChainBroken, ChainConflict, StoreDamaged
 from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
+from settlement.project.projecting import InThread, InTurns, Projecting, Withheld
 from settlement.project.projector import Projections
 from settlement.project.trail import Trail
 from settlement.receive.chain import BytesOf, Chain, Refuse, never_refuse
@@ -65,6 +66,8 @@ class Services:
     """Called if a replica sends an invalid block; if it returns true, the replica is ignored, else settlement ends."""
     appended: Callable[[Sequence[StoredBlock]], object] = lambda rows: None
     """Called with blocks that were stored."""
+    projection_store: Store | None = None
+    """The store for a thread that projects beside appending; None: projects between appends, with `store`."""
 
 
 def run(services: Services) -> int:
@@ -91,7 +94,7 @@ class _Worker:
         self._services = services
         self._appended = services.appended
         feed, store, clock, options = services.feed, services.store, services.clock, services.options
-        self._retrier = StoreRetrier(clock, options)
+        self._retrier, self._projection_retrier = StoreRetrier(clock, options), StoreRetrier(clock, options)
         self._gaps = Gaps(feed, clock, options)
         self._leadership = Leadership(feed, store, clock=clock, options=options, retrier=self._retrier)
         self._appending = Appending(
@@ -99,7 +102,15 @@ class _Worker:
         )
         self._executor = Executor(store, services.snapshotter, clock, self._retrier)
         self._chain = Chain(Checkpoint(0, 0, 0), (), options.waiting_blocks)
-        self._projections: Projections | None = None
+        self._projections = Projections(
+            services.projection_store or store,
+            trail=services.trail,
+            letters=services.letters,
+            clock=clock,
+            options=options,
+            retrier=self._projection_retrier if services.projection_store else self._retrier,
+        )
+        self._projecting: Projecting = Withheld()
         self._announced = 0
         self._newest_block_ns: int | None = None  # time of the last block that was received
         self._gather_until_s = 0.0
@@ -114,36 +125,31 @@ class _Worker:
         return self._appending.appended_blocks
 
     def run(self) -> None:
-        for delay_s in self._running():
-            if not self._receive_until_retry(delay_s):
-                return
+        try:
+            for delay_s in self._running():
+                if not self._receive_until_retry(delay_s):
+                    return
+        finally:
+            self._projecting.close()
 
     def _running(self) -> StoreWork[None]:
         yield from self._begin()
-        projections = Projections(
-            self._store,
-            trail=self._services.trail,
-            letters=self._letters,
-            clock=self._clock,
-            options=self._options,
-            retrier=self._retrier,
-        )
-        yield from projections.begin()
-        self._projections = projections
+        if self._options.is_projecting:
+            yield from self._projections.begin()
+            is_beside = self._services.projection_store is not None
+            self._projecting = InThread(self._projections) if is_beside else InTurns(self._projections)
         log.info(
             "settlement.started",
             appended=self._appending.stored.block_number,
-            projected=projections.projected.block_number,
+            projected=self._projections.projected.block_number,
             spilled=self._spill.blocks,
         )
-        while not self._stop() and not self._is_done(projections):
-            yield from self._follow(projections)
-            if projections.due_in_s == 0:
-                yield from projections.step()
+        while not self._stop() and not self._is_done():
+            yield from self._follow()
+            yield from self._projecting.step()
             self._report_status()
-        if projections.lag:
-            yield from projections.step()  # blocks that wait until their batch is full
-        log.info("settlement.stopped", appended=self._appending.stored.block_number, lag=projections.lag)
+        yield from self._projecting.end()
+        log.info("settlement.stopped", appended=self._appending.stored.block_number, lag=self._projections.lag)
 
     def _receive_until_retry(self, delay_s: float) -> bool:
         """Receives blocks for `delay_s`, without calling the store. Returns False early if settlement has to stop."""
@@ -165,18 +171,18 @@ class _Worker:
         else:
             self._clock.sleep(timeout_s)
 
-    def _is_done(self, projections: Projections) -> bool:
+    def _is_done(self) -> bool:
         until = self._options.until_block
-        return until is not None and projections.projected.block_number >= until
+        return until is not None and self._projections.projected.block_number >= until
 
-    def _follow(self, projections: Projections) -> StoreWork[None]:
+    def _follow(self) -> StoreWork[None]:
         """One turn of the first half of settlement: follows the leader, receives and appends blocks."""
         try:
             if self._must_begin:
                 yield from self._begin()
             elif self._leadership.is_due or self._chain.unknown_epoch:
                 yield from self._follow_leader()
-            yield from self._receive_and_append(projections)
+            yield from self._receive_and_append()
             yield from self._recount_letters()
         except Fenced as error:
             log.warning("settlement.append_fenced", error=str(error))
@@ -203,15 +209,15 @@ class _Worker:
         self._is_listening = True
         self._confirm(self._appending.confirmable)  # an engine that uses another store refuses it
 
-    def _receive_and_append(self, projections: Projections) -> StoreWork[None]:
+    def _receive_and_append(self) -> StoreWork[None]:
         """Receives and appends blocks until none are waiting, at most _MAX_APPENDS_PER_TURN times."""
         for _ in range(_MAX_APPENDS_PER_TURN):
-            blocks = self._receive(projections)
+            blocks = self._receive()
             yield from self._check_refusal()
             self._accept(blocks, self._bytes_of)
             if self._appending.is_draining:
                 self._appending.move_to_spill_if_due()
-            yield from self._append(projections)
+            yield from self._append()
             if self._must_begin:
                 return
             yield from self._check_engine()
@@ -237,7 +243,7 @@ class _Worker:
         self._must_begin = True
         self._is_listening = False
 
-    def _append(self, projections: Projections) -> StoreWork[None]:
+    def _append(self) -> StoreWork[None]:
         rows = yield from self._appending.step()
         if not rows:
             return
@@ -245,7 +251,7 @@ class _Worker:
             self._gather_until_s = self._clock.monotonic() + self._options.gather_ms / 1000
         metrics.BLOCKS_APPENDED.inc(len(rows))
         self._appended(rows)
-        projections.add(rows)
+        self._projecting.add(rows)
         self._executor.make_snapshot_if_due(self._appending.stored)
 
     def _recount_letters(self) -> StoreWork[None]:
@@ -257,12 +263,12 @@ class _Worker:
 
     # The engine
 
-    def _receive(self, projections: Projections) -> list[Block]:
+    def _receive(self) -> list[Block]:
         if self._appending.is_waiting:
             room = min(self._appending.room, self._options.receive_blocks)
             return self._receive_from_feed(0.0, room) if room else []
         self._wait_for_more_blocks()
-        due_in_s = projections.due_in_s
+        due_in_s = self._projecting.due_in_s
         timeout_s = _MAX_WAIT_S if due_in_s is None else min(due_in_s, _MAX_WAIT_S)
         return self._receive_from_feed(timeout_s, self._options.receive_blocks)
 
@@ -377,14 +383,14 @@ class _Worker:
         announced = self._leadership.announced
         now = WorkerStatus(
             block_lag=max(0, announced - self._appending.stored.block_number) if announced else None,
-            projection_lag=self._projections.lag if self._projections else 0,
+            projection_lag=self._projections.lag,
             gaps=self._gaps.count,
             dead_letters=self._letters.count,
             engine_halted=bool(status.fields.get("halted")) if status else None,
             engine_halted_reason=status.fields.get("halted_reason") if status else None,
             engine_silent_for_s=self._feed.silent_for_s(),
             engine_clock_ahead_s=self._clock_ahead_s(),
-            store_down_for_s=self._retrier.down_for_s,
+            store_down_for_s=max(self._retrier.down_for_s, self._projection_retrier.down_for_s),
             spill_blocks=self._spill.blocks,
             spill_bytes=self._spill.bytes,
             spill_full=self._spill.full,

@@ -26,6 +26,7 @@ ENTRY_COLUMNS = (
     *("available_after", "locked_after", "block"),
 )
 _BALANCE_KEY = re.compile(r"([0-9]{1,19}):([A-Z0-9._-]{1,32})", re.ASCII)
+_TRANSFERS = ("deposit", "withdrawal")
 
 
 class AccountPages:
@@ -97,7 +98,11 @@ class AccountPages:
     def _statement(self, account: int, asset: str | None, before: tuple[int, int] | None) -> Page[EntryRow]:
         found = self.store.get_ledger_events_by_account(account, PAGE_ROWS + 1, asset=asset, before=before)
         page = page_before(found, _place, is_first=before is None)
-        return Page([EntryRow.of(entry, self.reference) for entry in page.rows], page.older, is_first=page.is_first)
+        moved = [entry.event_sequence for entry in page.rows if entry.kind in _TRANSFERS]
+        transfers = self.store.get_transfers(moved) if moved else []
+        references = {transfer.event_sequence: transfer.reference for transfer in transfers}
+        rows = [EntryRow.of(entry, self.reference, references.get(entry.event_sequence, "")) for entry in page.rows]
+        return Page(rows, page.older, is_first=page.is_first)
 
 
 def account_tabs(account: int, active: str) -> list[dict[str, Any]]:

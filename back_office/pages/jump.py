@@ -1,12 +1,13 @@
 """The search field in the page header, for whatever a customer may quote.
 
-It finds records by number (`19416` or `#19416`), an account's orders by client order id (`7:my-order`), and the trades
-of an instrument by its symbol.
+It finds records by number (`19416` or `#19416`), an account's orders by client order id (`7:my-order`), its deposits
+and withdrawals by reference (`7:tx-1`), and the trades of an instrument by its symbol.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -20,13 +21,13 @@ from matching.core.decimals import INT64_MAX
 from settlement.stores.base import Store
 
 _NUMBER = re.compile(r"#?([0-9]{1,19})", re.ASCII)
-_CLIENT_ORDER_ID = re.compile(r"#?([0-9]{1,19})\s*:\s*(\S.*)", re.ASCII)
+_NAMED = re.compile(r"#?([0-9]{1,19})\s*:\s*(\S.*)", re.ASCII)
 LISTED_ORDERS = 20
 """An account can use a client order id again and again; the newest of these orders are listed."""
 _NEEDED = {"trade": TRADES, "order": ORDERS, "account": BALANCES, "block": BLOCKS}
 _ADVICE = (
-    "Type the number of a trade, an order, an account or a block, an account with a client order id such as 7:my-order,"
-    " or an instrument such as BTC-USD."
+    "Type the number of a trade, an order, an account or a block, an account with a client order id such as 7:my-order"
+    " or with the reference of a deposit or withdrawal, or an instrument such as BTC-USD."
 )
 
 
@@ -45,9 +46,12 @@ class JumpPages:
         if (quoted := _NUMBER.fullmatch(term)) and (number := int(quoted[1])) <= INT64_MAX:
             places = list(self._numbered(number, request.user))
             nothing = f"No settled trade, order, account or block has the number {number}."
-        elif (quoted := _CLIENT_ORDER_ID.fullmatch(term)) and (account := int(quoted[1])) <= INT64_MAX:
+        elif (quoted := _NAMED.fullmatch(term)) and (account := int(quoted[1])) <= INT64_MAX:
             places = list(self._named(account, quoted[2], request.user))
-            nothing = f"Account {account} has no settled order with the client order id {quoted[2][:40]}."
+            nothing = (
+                f"Account {account} has no settled order with the client order id {quoted[2][:40]}, and no deposit or "
+                "withdrawal with that reference."
+            )
         if places is not None:
             if len(places) == 1:
                 return redirect(places[0]["link"])
@@ -69,13 +73,20 @@ class JumpPages:
             if user.has_perm(_NEEDED[name]) and find():
                 yield {"title": f"{name.capitalize()} {number}", "link": reverse(f"office:{name}", args=[number])}
 
-    def _named(self, account: int, client_order_id: str, user: User) -> Iterator[dict[str, str]]:
-        """The account's orders with this client order id, newest first."""
-        if not user.has_perm(ORDERS):
+    def _named(self, account: int, name: str, user: User) -> Iterator[dict[str, str]]:
+        """The account's orders with this client order id and its transfers with this reference, newest first."""
+        if not user.has_perm(ORDERS) and not user.has_perm(BALANCES):
             raise PermissionDenied(refusal("search for orders", [ORDERS]))
-        for order in self.store.get_orders_by_client_order_id(account, client_order_id, LISTED_ORDERS):
-            title = f"Order {order.order_id}, {order.symbol}, {order.status}"
-            yield {"title": title, "link": reverse("office:order", args=[order.order_id])}
+        if user.has_perm(ORDERS):
+            for order in self.store.get_orders_by_client_order_id(account, name, LISTED_ORDERS):
+                title = f"Order {order.order_id}, {order.symbol}, {order.status}"
+                yield {"title": title, "link": reverse("office:order", args=[order.order_id])}
+        if user.has_perm(BALANCES):
+            for transfer in self.store.get_transfers_by_reference(account, name):
+                title = f"{transfer.kind.capitalize()} of {transfer.asset}, event {transfer.event_sequence}"
+                statement = reverse("office:account", args=[account])
+                query = urlencode({"asset": transfer.asset, "before": f"{transfer.event_sequence + 1}-0"})
+                yield {"title": title, "link": f"{statement}?{query}"}
 
     def _has_block(self, number: int) -> bool:
         """`get_block` would read the block's data, which may be large; this reads headers only."""

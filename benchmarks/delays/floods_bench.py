@@ -59,7 +59,7 @@ def measure(kinds: Sequence[str], samples: int, *, parent: Path | None, say: Say
     with ExitStack() as opened:
         say("starting two engines")
         flooded, other = (
-            opened.enter_context(exchange(parent, _SETTINGS, is_plain=False, settles=False)) for _ in range(2)
+            opened.enter_context(exchange(parent, _SETTINGS, is_plain=False, settlement=())) for _ in range(2)
         )
         for running in (flooded, other):
             say(f"{MAKERS:,} open orders, {ACCOUNTS:,} accounts")

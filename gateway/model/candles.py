@@ -50,17 +50,22 @@ class Row:
 
     @classmethod
     def of_minute(cls, stored: StoredCandle, first: int, quote_unit: int) -> Self:
-        """A minute of the store, which has neither what was paid, nor what takers bought.
+        """A minute of the store.
 
-        What was paid is reckoned at the middle of its prices; takers count as if they had bought half.
+        One that an earlier version stored has neither what was paid, nor what takers bought: what was paid is reckoned
+        at the middle of its prices, and takers count as if they had bought half.
         """
         made = cls.__new__(cls)
         made.open_ns = stored.minute_ns
         made.open, made.high, made.low, made.close = stored.open, stored.high, stored.low, stored.close
         made.volume, made.last_quantity = stored.volume, 0
-        made.quote = stored.volume * (stored.open + stored.high + stored.low + stored.close) * quote_unit // 4
         made.count = stored.trade_count
-        made.taker_volume, made.taker_quote = stored.volume // 2, made.quote // 2
+        if stored.quote_volume is None:
+            made.quote = stored.volume * (stored.open + stored.high + stored.low + stored.close) * quote_unit // 4
+            made.taker_volume, made.taker_quote = stored.volume // 2, made.quote // 2
+        else:
+            made.quote = stored.quote_volume
+            made.taker_volume, made.taker_quote = stored.taker_buy_volume or 0, stored.taker_buy_quote_volume or 0
         made.first, made.last = first, first + stored.trade_count - 1
         return made
 

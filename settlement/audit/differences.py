@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from settlement.stores.base.columns import ColumnTable
+
 R = TypeVar("R", bound=tuple[Any, ...])
 
 MAX_KEPT = 1000
@@ -48,11 +50,19 @@ class Findings:
 
     def compare_rows(self, what: str, expected: Iterable[R], found: Iterable[R], width: int = 1) -> None:
         """Compares rows of one kind; the key of a row is its first `width` fields."""
+        found = list(found)
+        if isinstance(expected, Sequence) and found == tuples_of(expected):
+            return  # in the same order too, as almost always
         wanted = {row[:width]: row for row in expected}
         for row in found:
             self.compare_row(what, _key(row[:width]), wanted.pop(row[:width], None), row)
         for key, row in wanted.items():
             self.compare_row(what, _key(key), row, None)
+
+
+def tuples_of(rows: Sequence[R]) -> list[Any]:
+    """Rows as plain tuples if they are columns, which is faster than to make named ones; both compare the same."""
+    return list(zip(*rows.lists, strict=True)) if isinstance(rows, ColumnTable) else list(rows)
 
 
 def _key(values: Sequence[Any]) -> str:

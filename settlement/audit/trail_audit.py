@@ -1,6 +1,8 @@
 """Compares the CSV trail with the trades of the blocks, line by line."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from matching.core.registry import Registry
@@ -11,8 +13,8 @@ from settlement.stores.base import Trade
 
 WHAT = "csv line"
 
-Line = tuple[str, str]
-"""(where: file and line number, text)"""
+Line = tuple[str, int, str]
+"""File, line number, text."""
 
 
 class TrailAudit:
@@ -20,49 +22,57 @@ class TrailAudit:
 
     def __init__(self, folder: Path, first_sequence: int, findings: Findings, disk: Disk | None = None) -> None:
         """Lines of trades before `first_sequence` are skipped."""
-        self._lines = ((f"{name}:{number}", line) for name, number, line in lines_of(folder, disk))
+        self._lines = lines_of(folder, disk)
+        self._ahead: deque[Line] = deque()  # the next lines
         self._findings = findings
-        self._next = next(self._lines, None)
-        self._after = next(self._lines, None)
-        while self._next and _id_of(self._next[1], default=first_sequence) < first_sequence:
-            self._advance()
+        while (line := self._peek(0)) and _id_of(line[2], default=first_sequence) < first_sequence:
+            self._ahead.popleft()
 
     def compare(self, trades: Sequence[Trade], registry: Registry) -> None:
         """Compares the next trades, in order."""
-        for trade, expected in zip(trades, lines_of_trades(trades, registry), strict=True):
-            self._skip_strays(trade.trade_id)
-            line = self._next
-            if line is not None and _id_of(line[1]) == trade.trade_id:
-                if line[1] != expected:
-                    self._findings.add(WHAT, line[0], expected, line[1])
-                self._advance()
-            else:
-                self._findings.add(WHAT, f"of trade {trade.trade_id}", expected, None)
+        expected = lines_of_trades(trades, registry)
+        self._peek(len(expected) - 1)
+        if [text for _, _, text in islice(self._ahead, len(expected))] == expected:
+            self._ahead = deque(islice(self._ahead, len(expected), None))
+            return
+        for trade, line in zip(trades, expected, strict=True):
+            self._compare_line(trade.trade_id, line)
+
+    def _compare_line(self, trade_id: int, expected: str) -> None:
+        self._skip_strays(trade_id)
+        line = self._peek(0)
+        if line is None or _id_of(line[2]) != trade_id:
+            self._findings.add(WHAT, f"of trade {trade_id}", expected, None)
+            return
+        if line[2] != expected:
+            self._findings.add(WHAT, _place(line), expected, line[2])
+        self._ahead.popleft()
 
     def finish(self, last_sequence: int, ahead_to: int) -> None:
         """Reports the remaining lines, except trades after `last_sequence` up to `ahead_to`."""
-        for where, line in self._rest():
-            if not last_sequence < _id_of(line) <= ahead_to:
-                self._findings.add(WHAT, where, None, line)
+        for line in chain(self._ahead, self._lines):
+            if not last_sequence < _id_of(line[2]) <= ahead_to:
+                self._findings.add(WHAT, _place(line), None, line[2])
 
     def _skip_strays(self, trade_id: int) -> None:
         """Reports lines before the trade's line and lines out of order, which belong to no trade of the blocks."""
-        while self._next is not None:
-            found = _id_of(self._next[1])
-            follows = None if self._after is None else _id_of(self._after[1], default=found)
+        while line := self._peek(0):
+            found, after = _id_of(line[2]), self._peek(1)
+            follows = None if after is None else _id_of(after[2], default=found)
             is_out_of_order = found > trade_id and follows is not None and follows < found
             if found >= trade_id and not is_out_of_order:
                 return
-            self._findings.add(WHAT, self._next[0], None, self._next[1])
-            self._advance()
+            self._findings.add(WHAT, _place(line), None, line[2])
+            self._ahead.popleft()
 
-    def _rest(self) -> Iterator[Line]:
-        while self._next is not None:
-            yield self._next
-            self._advance()
+    def _peek(self, place: int) -> Line | None:
+        """The line at this place among the next ones, from 0; None: there is none."""
+        self._ahead.extend(islice(self._lines, max(0, place + 1 - len(self._ahead))))
+        return self._ahead[place] if 0 <= place < len(self._ahead) else None
 
-    def _advance(self) -> None:
-        self._next, self._after = self._after, next(self._lines, None)
+
+def _place(line: Line) -> str:
+    return f"{line[0]}:{line[1]}"
 
 
 def _id_of(line: str, default: int = -1) -> int:

@@ -3,8 +3,8 @@
     chain         numbers, prev_hash, hash, and each block row's columns
     re-execution  the commands of all blocks, by a new engine; each resulting block must be equal byte for byte
                   (not of blocks in layouts whose rules this program does not have)
-    tables        trades, orders, ledger entries, balances, account settings, candles and days with trades,
-                  definitions, and the lines of the CSV trail
+    tables        trades, orders, ledger entries, transfers, balances, account settings, candles and days with
+                  trades, definitions, and the lines of the CSV trail
 
 It covers blocks up to the `projected` checkpoint. Settlement may be running: rows that later blocks have set are not
 compared. Memory is bounded by the engine's state (open orders and balances), not by the history.
@@ -41,10 +41,10 @@ from settlement.stores.base import (
     TradingDay,
 )
 
-_BATCH_EVENTS = 1024
+_BATCH_EVENTS = 8192
 _SLICE_EVENTS = 16_384
 """A block with more events is projected and compared in slices of this size."""
-_PAGE = 1000
+_PAGE = 4096
 _MIN_INT64, _MAX_INT64 = -(1 << 63), (1 << 63) - 1
 
 
@@ -144,6 +144,7 @@ class _Verification:
         self._definitions: list[Definition] = []
         self._candles: dict[tuple[str, int], Candle] = {}  # not compared yet, because later blocks may change them
         self._days: dict[date, TradingDay] = {}
+        self._first_transfer: int | None = None
         self._trail: TrailAudit | None = None
         self._head = 0, 0  # number and hash of the last block that was checked
         self._last_command = self._last_event = 0
@@ -252,6 +253,7 @@ class _Verification:
         self._findings.compare_rows(
             "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
         )
+        self._compare_transfers(projection, *events)
         older = (order for order in projection.orders if order.order_id < first.first_command_sequence)
         closed = [order for order in older if order.status not in OPEN_STATUSES]
         found = {order.order_id: order for order in self._store.get_orders([order.order_id for order in closed])}
@@ -261,6 +263,16 @@ class _Verification:
         self._candles |= {(candle.symbol, candle.minute_ns): candle for candle in projection.candles}
         self._compare_candles_before(max((minute_ns for _, minute_ns in self._candles), default=0))
 
+    def _compare_transfers(self, projection: Projection, first: int, last: int) -> None:
+        """Of a store that an earlier version began, from the first one on that it has."""
+        found = self._store.get_transfers_by_sequence_range(first, last)
+        if found and self._first_transfer is None:
+            self._first_transfer = found[0].event_sequence
+        if self._first_transfer is not None:
+            begins = self._first_transfer
+            expected = [transfer for transfer in projection.transfers if transfer.event_sequence >= begins]
+            self._findings.compare_rows("transfer", expected, found)
+
     def _compare_candles_before(self, minute_ns: int) -> None:
         """Block times never decrease, so candles before the newest minute are final."""
         over = [key for key in self._candles if key[1] < minute_ns]
@@ -268,7 +280,11 @@ class _Verification:
         for key in over:
             row = found.get(key)
             findings = self._findings_for(row and row.last_trade_id)
-            findings.compare_row("candle", f"{key[0]}:{key[1]}", self._candles.pop(key), row)
+            expected = self._candles.pop(key)
+            if row is not None and row.quote_volume is row.taker_buy_volume is row.taker_buy_quote_volume is None:
+                # An earlier version projected this minute.
+                expected = expected._replace(quote_volume=None, taker_buy_volume=None, taker_buy_quote_volume=None)
+            findings.compare_row("candle", f"{key[0]}:{key[1]}", expected, row)
 
     def _compare_placed(self, first: Block, placed: dict[int, Order]) -> None:
         """Compares placed orders that are closed, and checks that the store has no other orders in the range."""
@@ -277,7 +293,7 @@ class _Verification:
         for order_id in found.keys() - placed:
             self._findings.compare_row("order", order_id, None, found[order_id])
         for order in placed.values():
-            if order.status not in OPEN_STATUSES:
+            if order.status not in OPEN_STATUSES and order != found.get(order.order_id):
                 self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
 
     def _audit(self, first_sequence: int) -> TrailAudit:

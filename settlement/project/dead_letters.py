@@ -39,6 +39,7 @@ from settlement.stores.base import (
     Tables,
     Trade,
     TradingDay,
+    Transfer,
 )
 
 log = structlog.get_logger(__name__)
@@ -204,9 +205,10 @@ def _projection(rows: dict[str, Any]) -> Projection:
         candles=[_saturated(candle) for candle in _rows(Candle, rows["candles"])],
         days=[TradingDay(date.fromisoformat(day), first, last) for day, first, last in rows["days"]],
         definitions=_rows(Definition, rows["definitions"]),
-        # Letters of older versions have neither settings nor a slice.
+        # Letters of older versions have neither settings, nor a slice, nor transfers.
         settings=_rows(AccountSetting, rows.get("settings", ())),
         slice=Slice(*rows.get("slice", WHOLE)),
+        transfers=_rows(Transfer, rows.get("transfers", ())),
     )
 
 

@@ -6,6 +6,7 @@
            ──▶ orders (last state)
            ──▶ definitions (assets, instruments, their statuses and changed values)
            ──▶ account settings (status, fees)
+           ──▶ deposits and withdrawals, with their references
 
 The rows are columns (`settlement.stores.base.columns`): no Python object is made for an event or a row. Rows have
 absolute values, never increments, so writing a projection twice changes nothing.
@@ -43,11 +44,13 @@ from settlement.stores.base import (
     Tables,
     Trade,
     TradingDay,
+    Transfer,
 )
 from settlement.stores.base.columns import Integers
 
 _STATUS_CHANGED = int(EventKind.ACCOUNT_STATUS_CHANGED)
 _FEES_CHANGED = int(EventKind.ACCOUNT_FEES_CHANGED)
+_TRANSFERS = {int(EventKind.DEPOSITED): "deposit", int(EventKind.WITHDRAWN): "withdrawal"}
 _STATUSES = {int(status): name_of(status) for status in AccountStatus}
 
 
@@ -129,6 +132,7 @@ class Projector:
             settings=settings,
             before=rows_before,
             slice=part,
+            transfers=[transfer for block in blocks for transfer in self._transfers_in(block, events_of(block, part))],
         )
 
     def _before(self, orders: Any, balances: Any, candles: dict[CandleKey, Candle]) -> Before:
@@ -178,6 +182,22 @@ class Projector:
         if command["kind"] == CommandKind.INSTRUMENT_UPDATE:  # has numbers only, so that the kernel can apply it
             return canonical(definition_of(command, self.registry.instruments[command["instrument"]]))
         return block.text(command)
+
+    # Deposits and withdrawals
+
+    def _transfers_in(self, block: Block, events: Records) -> Iterator[Transfer]:
+        for event in events[np.isin(events["kind"], list(_TRANSFERS))]:
+            command = block.commands[int(event["command_sequence"]) - block.first_command_sequence]
+            yield Transfer(
+                event_sequence=int(event["sequence"]),
+                block_number=block.number,
+                timestamp_ns=block.timestamp_ns,
+                account=int(event["account"]),
+                asset=self.registry.assets[int(event["instrument"])].symbol,
+                kind=_TRANSFERS[int(event["kind"])],
+                amount=int(event["amount"]),
+                reference=block.text(command),
+            )
 
     # Account settings
 

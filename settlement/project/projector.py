@@ -4,6 +4,7 @@ The trail is written first, then the tables and the checkpoint. After a crash in
 trail skips trades that it has. Blocks are taken from memory if they are still there, and otherwise read from the store.
 """
 
+import threading
 from collections import deque
 from collections.abc import Iterable
 from itertools import chain
@@ -35,10 +36,15 @@ from settlement.stores.retrying import StoreRetrier, StoreWork
 log = structlog.get_logger(__name__)
 
 _TRAIL_PAGE = 1000
+_APPENDING_S = 1.0
+"""For this time after an append another one is expected."""
 
 
 class Projections:
-    """Projects appended blocks from the `projected` checkpoint on, one batch per step."""
+    """Projects appended blocks from the `projected` checkpoint on, one batch per step.
+
+    One thread calls `step`. Another may call `add` and read `lag`, `projected` and `due_in_s` meanwhile.
+    """
 
     def __init__(
         self,
@@ -57,11 +63,14 @@ class Projections:
         self._clock = clock
         self._options = options
         self._retrier = retrier
-        self._backlog: deque[StoredBlock] = deque()  # continues the projected blocks, or is empty
+        self._lock = threading.Lock()  # of the backlog
+        self._backlog: deque[StoredBlock] = deque()  # continues block `_taken`, or is empty
+        self._taken = 0  # the last block that left the backlog
         self._backlog_bytes = 0
         self._backlog_trades = 0
-        self._waiting_since = clock.monotonic()
+        self._waiting_since = self._added_at_s = clock.monotonic()
         self._unfinished_to = 0  # the last block of an unfinished batch; its rows may be in the tables
+        self.has_thread = False  # whether blocks are appended by another thread than the one that projects
         self.appended = 0
         self.projected = Checkpoint(0, 0, 0)
         self._within = 0  # event up to which the next block is projected; 0: not at all
@@ -77,7 +86,7 @@ class Projections:
         appended = yield from self._retrier(self._store.appended)
         self.appended = appended.block_number
         self.projected = yield from self._retrier(self._store.projected)
-        projected = self.projected.block_number
+        self._taken = projected = self.projected.block_number
         if projected > self.appended:
             raise StoreDamaged(
                 f"The store is projected to block {projected}, but has blocks only up to {self.appended}."
@@ -96,23 +105,29 @@ class Projections:
         """Seconds until a batch is due, 0 if it is due; None if no block waits."""
         if not self.lag:
             return None
-        is_all_in_memory = len(self._backlog) == self.lag
+        with self._lock:
+            is_all_in_memory = len(self._backlog) == self.lag
         if self._within or not is_all_in_memory or self._backlog_trades >= self._options.batch_trades:
             return 0.0
         return max(0.0, self._waiting_since + self._options.batch_ms / 1000 - self._clock.monotonic())
 
     def add(self, blocks: Iterable[StoredBlock]) -> None:
         """Adds blocks that have just been appended."""
-        for block in blocks:
-            if not self.lag:
-                self._waiting_since = self._clock.monotonic()
-            follows = block.number == self.projected.block_number + 1 + len(self._backlog)
-            if follows and self._backlog_bytes < self._options.backlog_bytes:
-                self._backlog.append(block)
-                self._backlog_bytes += len(block.data)
-                self._backlog_trades += block.trade_count
-            self.appended = block.number
+        with self._lock:
+            self._added_at_s = self._clock.monotonic()
+            for block in blocks:
+                if not self.lag:
+                    self._waiting_since = self._clock.monotonic()
+                follows = block.number == (self._backlog[-1].number if self._backlog else self._taken) + 1
+                if follows and self._backlog_bytes < self._options.backlog_bytes:
+                    self._keep(block)
+                self.appended = block.number
         metrics.PROJECTION_LAG.set(self.lag)
+
+    def _keep(self, block: StoredBlock) -> None:
+        self._backlog.append(block)
+        self._backlog_bytes += len(block.data)
+        self._backlog_trades += block.trade_count
 
     def step(self) -> StoreWork[None]:
         """Projects one batch. Raises StoreDamaged, StoreMisconfigured, TrailUnusable."""
@@ -125,6 +140,10 @@ class Projections:
             yield from self._project_slice(large)
         self._waiting_since = self._clock.monotonic()
         metrics.PROJECTION_LAG.set(self.lag)
+
+    def close(self) -> None:
+        """Closes the store's connection of the thread that projects."""
+        self._store.close()
 
     def _step_of_blocks(self) -> StoreWork[None]:
         blocks = self._next_blocks()
@@ -146,7 +165,8 @@ class Projections:
         """The next blocks, at least one, up to a batch's number of events, without large blocks."""
         blocks: list[Block] = []
         events = 0
-        while self._backlog and events < self._options.batch_events and self._large_block() is None:
+        most = self._options.beside_events if self._is_beside_appends() else self._options.batch_events
+        while self._backlog and events < most and self._large_block() is None:
             block = self._take_block()
             events += block.event_count
             blocks.append(block)
@@ -154,10 +174,16 @@ class Projections:
                 break  # the checkpoint of that batch may appear late, so no row may go past it until it is confirmed
         return blocks
 
+    def _is_beside_appends(self) -> bool:
+        """Whether another thread appends now, so that its next append may wait for this batch."""
+        return self.has_thread and self._clock.monotonic() - self._added_at_s < _APPENDING_S
+
     def _take_block(self) -> Block:
-        row = self._backlog.popleft()
-        self._backlog_bytes -= len(row.data)
-        self._backlog_trades -= row.trade_count
+        with self._lock:
+            row = self._backlog.popleft()
+            self._taken = row.number
+            self._backlog_bytes -= len(row.data)
+            self._backlog_trades -= row.trade_count
         return Block.decode(row.data)
 
     def _large_block(self) -> Block | None:
@@ -203,9 +229,8 @@ class Projections:
             except BadBlock as error:
                 raise StoreDamaged(f"Block {head.block_number + 1} of the store is damaged: {error}") from error
             head = Checkpoint(row.number, row.hash, row.epoch)
-            self._backlog.append(row)
-            self._backlog_bytes += len(row.data)
-            self._backlog_trades += row.trade_count
+            with self._lock:
+                self._keep(row)
         if not rows:
             raise StoreDamaged(f"The store's checkpoint is at block {self.appended}, but block {first} is missing.")
 

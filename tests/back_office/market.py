@@ -24,6 +24,7 @@ from settlement.stores.base import (
     StoredBlock,
     Trade,
     TradingDay,
+    Transfer,
 )
 from tests.ledger.row_by_row import Funds, apply_legs, legs
 
@@ -55,6 +56,7 @@ class Market:
     first_event: int = 1
     funds: dict[tuple[int, str], Funds] = field(default_factory=dict)
     candles: dict[tuple[str, int], Candle] = field(default_factory=dict)
+    transfers: list[Transfer] = field(default_factory=list)
     days: dict[str, TradingDay] = field(default_factory=dict)
     trades: list[Trade] = field(default_factory=list)
     settled: list[Trade] = field(default_factory=list)
@@ -90,6 +92,9 @@ class Market:
         self.command += 1
         asset_id = self.registry.asset_by_symbol[asset].id
         self._event(EventKind.DEPOSITED, instrument=asset_id, account=account, amount=amount)
+        kind, reference = "deposit", f"tx-{self.event}"
+        place = self.event, self.block + 1, self.time_ns
+        self.transfers.append(Transfer(*place, account, asset, kind, amount, reference))
 
     def place(self, account: int, symbol: str, side: str, price: int, quantity: int) -> int:
         """Adds a resting limit order; returns its order_id."""
@@ -205,11 +210,12 @@ class Market:
                 days=list(self.days.values()),
                 definitions=self.definitions,
                 settings=self.settings,
+                transfers=self.transfers,
             )
         )
         self.settled += self.trades
         self.trades, self.orders, self.entries, self.definitions = [], {}, [], []
-        self.touched, self.settings = {}, []
+        self.touched, self.settings, self.transfers = {}, [], []
 
     def run(
         self,

@@ -43,7 +43,7 @@ def test_a_client_order_id_with_its_account_leads_to_the_order(operator: Client,
     for term in (f"1:{maker.client_order_id}", f"%231 : {maker.client_order_id}"):
         assert operator.get(f"/admin/find/?q={term}")["Location"] == f"/admin/orders/{maker.order_id}/"
     page = words(operator.get("/admin/find/?q=2:nothing"))
-    assert "Account 2 has no settled order with the client order id nothing." in page
+    assert "Account 2 has no settled order with the client order id nothing, and no deposit" in page
 
 
 def test_several_orders_with_the_same_client_order_id_are_listed(operator: Client, market: Market) -> None:
@@ -57,9 +57,36 @@ def test_several_orders_with_the_same_client_order_id_are_listed(operator: Clien
     assert f"Order {max(numbers)}, BTC-USD, filled Order {min(numbers)}, BTC-USD, filled" in page
 
 
-def test_client_order_ids_need_the_permission_to_see_orders(client: Client, market: Market) -> None:
+def test_a_reference_with_its_account_leads_to_the_deposit(operator: Client, market: Market) -> None:
+    market.deposit(2, "BTC", 5)
+    market.settle()
+    at = market.event
+    place = operator.get(f"/admin/find/?q=2:tx-{at}")["Location"]
+    assert place == f"/admin/accounts/2/?asset=BTC&before={at + 1}-0"
+    assert f"deposit tx-{at} BTC +0.00000005" in words(operator.get(place))
+    assert "and no deposit or withdrawal with that reference." in words(operator.get(f"/admin/find/?q=1:tx-{at}"))
+
+
+def test_orders_and_deposits_of_one_name_are_listed_as_far_as_the_user_may_see_them(
+    operator: Client, client: Client, market: Market
+) -> None:
+    trade = market.trade("BTC-USD", 2_000_000, 5_000, maker=1, taker=2)
+    market.deposit(1, "BTC", 5)
+    change(market, trade.maker_order_id, client_order_id=f"tx-{market.event}")
+    market.settle()
+    order, deposit = f"Order {trade.maker_order_id}, BTC-USD", f"Deposit of BTC, event {market.event}"
+    page = words(operator.get(f"/admin/find/?q=1:tx-{market.event}"))
+    assert order in page
+    assert deposit in page
     user = User.objects.create_user("viewer", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_balance"))
+    client.force_login(user)
+    assert "/admin/accounts/1/" in client.get(f"/admin/find/?q=1:tx-{market.event}")["Location"]
+
+
+def test_client_order_ids_need_the_permission_to_see_orders_or_balances(client: Client, market: Market) -> None:
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_settledtrade"))
     client.force_login(user)
     assert client.get("/admin/find/?q=1:again").status_code == 403
 

@@ -12,6 +12,7 @@ from matching.core.codes import CommandKind
 from matching.storage.disk import LocalDisk
 from matching.storage.snapshot_files import DirectWriter, SnapshotFolder, Snapshotter
 from settlement import worker
+from settlement.clock import Clock
 from settlement.durable.spill import Spill
 from settlement.options import Options
 from settlement.project.columns.trades import day_of
@@ -88,7 +89,7 @@ def snapshotter_in(folder: Path) -> Snapshotter:
 
 
 def settle_in(
-    folder: Path, store: Store, feed: ScriptedFeed, clock: FakeClock, *, trail: Trail, spill: Spill, **edges: Any
+    folder: Path, store: Store, feed: ScriptedFeed, clock: Clock, *, trail: Trail, spill: Spill, **edges: Any
 ) -> int:
     """Settles until the feed has nothing more, with the files of `folder`. `edges`: more of `worker.Services`."""
     return worker.run(
@@ -100,8 +101,7 @@ def settle_in(
             spill=spill,
             snapshotter=snapshotter_in(folder),
             clock=clock,
-            stop=feed.is_silent,
-            **{"options": Options(), **edges},
+            **{"options": Options(), "stop": feed.is_silent, **edges},
         )
     )
 
@@ -157,6 +157,7 @@ def tables(store: Store) -> dict[str, list[Any]]:
         "open orders": list(store.open_orders()),
         "ledger": store.get_ledger_events(0, MOST >> 5),
         "ledger of accounts": [store.get_ledger_events_by_account(account, 10**4) for account in accounts],
+        "transfers": store.get_transfers_by_sequence_range(0, MOST),
         "balances": balances,
         "account settings": list(store.account_settings()),
         "candles": [store.candles(symbol, 10**4) for symbol in symbols],

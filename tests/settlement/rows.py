@@ -17,6 +17,7 @@ from settlement.stores.base import (
     StoredBlock,
     Trade,
     TradingDay,
+    Transfer,
 )
 
 MOST = 2**63 - 1
@@ -76,6 +77,11 @@ def entry(event_sequence: int, leg: int = 0, account: int = 1, asset: str = "BTC
     return row._replace(**more)
 
 
+def transfer(event_sequence: int, account: int = 1, reference: str = "tx-1", **more: Any) -> Transfer:
+    row = Transfer(event_sequence, 1, 10**9, account, "BTC", "deposit", MOST, reference)
+    return row._replace(**more)
+
+
 def balance(account: int, asset: str = "BTC", available: int = 10, sequence: int = 1) -> Balance:
     return Balance(account, asset, available, 5, sequence)
 
@@ -93,7 +99,7 @@ def account_fees(
 
 
 def candle(minute: int, last_trade_id: int = 8, symbol: str = "BTC-USD", close: int = 3) -> Candle:
-    return Candle(symbol, minute * 60 * 10**9, 1, 4, 1, close, 100, 7, last_trade_id)
+    return Candle(symbol, minute * 60 * 10**9, 1, 4, 1, close, 100, 7, last_trade_id, 250, 40, 90)
 
 
 def day(first: int, last: int, of: date = DAY) -> TradingDay:

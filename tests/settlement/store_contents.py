@@ -16,6 +16,7 @@ from tests.settlement.rows import (
     order,
     projection,
     trade,
+    transfer,
 )
 
 WAITING: dict[str, Any] = {
@@ -35,6 +36,7 @@ def full(number: int = 1) -> Projection:
         orders=[order(1), order(2, status="filled"), order(3, **WAITING)],
         ledger_events=[entry(3), entry(3, 1), entry(5)],
         balances=[balance(1), balance(2, "USD")],
+        transfers=[transfer(3), transfer(5, kind="withdrawal")],
         candles=[candle(1)],
         days=[day(3, 5)],
         settings=[account_fees(1, (0, 999_999)), account_status(1), account_fees(700, None, symbol="")],
@@ -56,4 +58,5 @@ def everything(store: Store) -> list[object]:
         store.trading_day(DAY),
         store.definitions(),
         list(store.account_settings()),
+        store.get_transfers_by_sequence_range(0, MOST),
     ]

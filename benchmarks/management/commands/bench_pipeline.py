@@ -5,12 +5,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
-from benchmarks import pipeline_bench
+from benchmarks import durable_bench, pipeline_bench
 from benchmarks.bench_command import BenchCommand
 from benchmarks.processes import BenchError
 from benchmarks.store_bench import STORES
 from matching.commandline.interruption import stoppable
-from matching.commandline.number_options import command_count, seed_number
+from matching.commandline.number_options import command_count, seed_number, whole_number
 from matching.core.errors import MatchingError
 from settlement.stores.base import StoreError
 
@@ -27,6 +27,13 @@ class Command(BenchCommand):
             metavar="N",
             help="commands sent one at a time",
         )
+        parser.add_argument(
+            "--turns",
+            type=whole_number(0),
+            default=2,
+            metavar="N",
+            help="of the same commands with and without projection; 0: none",
+        )
         parser.add_argument("--store", choices=STORES, help="default: SETTLEMENT_STORE")
         parser.add_argument("--seed", type=seed_number, default=1)
         self.add_folder(parser)
@@ -39,6 +46,7 @@ class Command(BenchCommand):
         store: str | None,
         commands: int,
         samples: int,
+        turns: int,
         seed: int,
         folder: Path | None,
         plain: bool,
@@ -52,9 +60,16 @@ class Command(BenchCommand):
                 found = pipeline_bench.measure(
                     commands, samples, store=name, seed=seed, parent=folder, say=self.say, is_plain=plain
                 )
+                durable = None
+                if turns:
+                    durable = durable_bench.measure(
+                        commands, turns=turns, store=name, seed=seed, parent=folder, say=self.say, is_plain=plain
+                    )
         except (BenchError, MatchingError, StoreError, OSError) as error:
             raise CommandError(str(error), returncode=2) from error
-        return json.dumps(found.document()) if as_json else text(found)
+        if as_json:
+            return json.dumps({**found.document(), "durable": durable.document() if durable else None})
+        return "\n".join((text(found), *(durable_bench.text(durable) if durable else ())))
 
 
 def text(found: pipeline_bench.Pipeline) -> str:

@@ -45,7 +45,8 @@ class Command(ExchangeCommand):
         wiring.collect_garbage_rarely()
         first_start.warn_if_plain()
         try:
-            count = settle(tables, wiring.store_lock(store), stop.is_set, wiring.options(until_block), newest, probes)
+            stores = tables, wiring.projection_store(tables, store)
+            count = settle(*stores, wiring.store_lock(store), stop.is_set, wiring.options(until_block), newest, probes)
         except (AddressError, OSError) as error:  # a port in use, or a folder that cannot be read
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         self.stdout.write(f"settled {count} blocks")
@@ -66,6 +67,7 @@ def refuse_unfinished(tables: Store, until_block: int, signal: int) -> None:
 
 def settle(
     tables: Store,
+    projected_tables: Store,
     store_lock: AbstractContextManager[lock.StoreLock],
     stop: Callable[[], bool],
     choices: Options,
@@ -85,7 +87,7 @@ def settle(
         ):
             wiring.make_tables_if_missing(tables)
             compiling.compile_now()  # before it listens: blocks that wait for it would not become durable meanwhile
-            trail, letters, spill = wiring.trail(), wiring.dead_letters(tables), wiring.spill()
+            trail, letters, spill = wiring.trail(), wiring.dead_letters(projected_tables), wiring.spill()
             listening, snapshots = wiring.listening(), wiring.snapshots()
             snapshotter = Snapshotter(snapshots, ForkedWriter(snapshots), settings.SETTLEMENT_SNAPSHOT_BLOCKS)
 
@@ -110,6 +112,7 @@ def settle(
                         report=report,
                         refuse=listening.refuse,
                         appended=recent.add,
+                        projection_store=projected_tables,
                     )
                 )
             finally:

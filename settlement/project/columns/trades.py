@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ledger.api import compiled
+from ledger.api import compiled, inlined
 from matching.core.codes import EventKind, Side
 from matching.core.registry import Registry
 from settlement.project.columns.orders import SIDES
@@ -26,6 +26,8 @@ CandleKey = tuple[str, int]
 
 CANDLE_STATE = np.dtype([(field, "<i8") for field in Candle._fields])
 """A `settlement.stores.base.Candle`; `symbol` is the number of the instrument, `trade_count` 0: there is none yet."""
+_MAYBE_UNKNOWN = ("quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+"""All three are ABSENT in a minute that an earlier version began, and stay so."""
 
 
 class BatchTrades:
@@ -37,6 +39,7 @@ class BatchTrades:
         self._numbers = batch.numbers(places)
         self._times_ns = batch.times_ns(places)
         self._symbols = [instrument.symbol for instrument in registry.instruments]
+        self._quote_units = np.array([instrument.quote_unit for instrument in registry.instruments], np.int64)
 
     def __len__(self) -> int:
         return len(self._events)
@@ -79,16 +82,16 @@ class BatchTrades:
 
     def minutes(self) -> "BatchCandles":
         minutes_ns = self._times_ns // MINUTE_NS * MINUTE_NS
-        return BatchCandles(self._events, minutes_ns, self._symbols)
+        return BatchCandles(self._events, minutes_ns, self._symbols, self._quote_units)
 
 
 class BatchCandles:
     """The candles that a batch changes."""
 
-    def __init__(self, events: Any, minutes_ns: Integers, symbols: Sequence[str]) -> None:
-        """`events`: the trades, and the minute of each."""
+    def __init__(self, events: Any, minutes_ns: Integers, symbols: Sequence[str], quote_units: Integers) -> None:
+        """`events`: the trades, and the minute of each; then what each instrument has, by its number."""
         self._events = events
-        self._symbols = symbols
+        self._symbols, self._quote_units = symbols, quote_units
         instruments = events["instrument"].astype(np.int64)
         self._candle_of, places = numbered(instruments, minutes_ns)
         self._states = np.zeros(len(places), CANDLE_STATE)
@@ -102,14 +105,24 @@ class BatchCandles:
         """The candles after the trades, in the order of `keys`. `before` has those that exist."""
         for place, key in enumerate(self.keys()):
             if key in before:
-                self._states[place] = (self._states["symbol"][place], *before[key][1:])
-        _fold(self._events, self._candle_of, self._states)
-        columns = {field: Numbers(np.ascontiguousarray(self._states[field])) for field in Candle._fields[1:]}
+                known = (ABSENT if value is None else value for value in before[key][1:])
+                self._states[place] = (self._states["symbol"][place], *known)
+        _fold(self._events, self._candle_of, self._quote_units, self._states)
+        kinds: dict[str, type[Numbers | OptionalNumbers]] = dict.fromkeys(_MAYBE_UNKNOWN, OptionalNumbers)
+        columns = {
+            field: kinds.get(field, Numbers)(np.ascontiguousarray(self._states[field])) for field in Candle._fields[1:]
+        }
         return ColumnTable(Candle, symbol=Words(self._states["symbol"], self._symbols), **columns)
 
 
+@inlined
+def _sum(volume: int, more: int) -> int:
+    """The sum, at most MAX_VOLUME."""
+    return MAX_VOLUME if volume > MAX_VOLUME - more else volume + more
+
+
 @compiled(Path(__file__))
-def _fold(events: Any, candle_of: Integers, candles: Any) -> None:
+def _fold(events: Any, candle_of: Integers, quote_units: Integers, candles: Any) -> None:
     for place in range(len(events)):
         candle = candles[candle_of[place]]
         price, quantity = events[place]["price"], events[place]["quantity"]
@@ -120,7 +133,13 @@ def _fold(events: Any, candle_of: Integers, candles: Any) -> None:
         candle["high"] = max(candle["high"], price)
         candle["low"] = min(candle["low"], price)
         candle["close"] = price
-        candle["volume"] = MAX_VOLUME if candle["volume"] > MAX_VOLUME - quantity else candle["volume"] + quantity
+        candle["volume"] = _sum(candle["volume"], quantity)
+        if candle["quote_volume"] != ABSENT:
+            quote = price * quantity * quote_units[events[place]["instrument"]]
+            candle["quote_volume"] = _sum(candle["quote_volume"], quote)
+            if events[place]["side"] == _BUY:
+                candle["taker_buy_volume"] = _sum(candle["taker_buy_volume"], quantity)
+                candle["taker_buy_quote_volume"] = _sum(candle["taker_buy_quote_volume"], quote)
         candle["trade_count"] += 1
         candle["last_trade_id"] = events[place]["sequence"]
 

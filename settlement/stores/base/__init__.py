@@ -39,6 +39,7 @@ from settlement.stores.base.projections import (
     Tables,
     Trade,
     TradingDay,
+    Transfer,
 )
 from settlement.stores.base.signed_checkpoints import SignedCheckpointStore, StoredCheckpoint
 
@@ -80,6 +81,7 @@ __all__ = [
     "Tables",
     "Trade",
     "TradingDay",
+    "Transfer",
 ]
 
 

@@ -1,10 +1,19 @@
 """Reads of single rows and pages, for the back office, commands and checks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Protocol
 
-from settlement.stores.base.projections import AccountSetting, Balance, Candle, LedgerEvent, Order, Trade, TradingDay
+from settlement.stores.base.projections import (
+    AccountSetting,
+    Balance,
+    Candle,
+    LedgerEvent,
+    Order,
+    Trade,
+    TradingDay,
+    Transfer,
+)
 
 
 class LookupStore(Protocol):
@@ -61,6 +70,15 @@ class LookupStore(Protocol):
         self, account: int, limit: int, *, asset: str | None = None, before: tuple[int, int] | None = None
     ) -> list[LedgerEvent]:
         """Newest first; `before` is (event_sequence, leg)."""
+
+    def get_transfers_by_reference(self, account: int, reference: str) -> list[Transfer]:
+        """Newest first: at most a deposit and a withdrawal."""
+
+    def get_transfers(self, event_sequences: Sequence[int]) -> list[Transfer]:
+        """Those of these events, in any order."""
+
+    def get_transfers_by_sequence_range(self, first: int, last: int) -> list[Transfer]:
+        """Oldest first."""
 
     def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
         """Yields balances in order of (account, asset), reading a few at a time."""

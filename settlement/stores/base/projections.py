@@ -77,6 +77,22 @@ class LedgerEvent(NamedTuple):
     locked_after: int
 
 
+class Transfer(NamedTuple):
+    """A deposit or withdrawal. An account uses a reference at most once for each of the two.
+
+    An earlier version projected none, until rebuild_projections.
+    """
+
+    event_sequence: int
+    block_number: int
+    timestamp_ns: int
+    account: int
+    asset: str
+    kind: str  # deposit or withdrawal
+    amount: int  # smallest units of the asset
+    reference: str
+
+
 class Balance(NamedTuple):
     account: int
     asset: str
@@ -109,6 +125,10 @@ class Candle(NamedTuple):
     volume: int  # lots; MAX_VOLUME: at least this many
     trade_count: int
     last_trade_id: int
+    # What a minute lacks that an earlier version projected, until rebuild_projections; MAX_VOLUME: at least this much.
+    quote_volume: int | None = None  # quote units that were paid
+    taker_buy_volume: int | None = None  # lots that takers bought
+    taker_buy_quote_volume: int | None = None  # quote units that they paid
 
 
 class TradingDay(NamedTuple):
@@ -161,6 +181,7 @@ class Projection(NamedTuple):
     settings: Sequence[AccountSetting] = ()
     before: Before | None = None
     slice: Slice = WHOLE  # of the checkpoint's block
+    transfers: Sequence[Transfer] = ()
 
 
 class Tables(Protocol):

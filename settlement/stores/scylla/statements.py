@@ -6,7 +6,7 @@ contract's tuples. Every select gives the partition key; none filters or counts.
 
 from collections.abc import Sequence
 
-from settlement.stores.base import AccountSetting, Balance, Candle, Definition, Order, StoredBlock, Trade
+from settlement.stores.base import AccountSetting, Balance, Candle, Definition, Order, StoredBlock, Trade, Transfer
 
 BLOCK = ", ".join(StoredBlock._fields)
 BLOCK_HEAD = ", ".join(StoredBlock._fields[:-1])
@@ -16,6 +16,7 @@ LEDGER_EVENT = (
     "event_sequence, leg, block_number, timestamp_ns, account, asset, kind, delta_available, delta_locked, "
     "available_after, locked_after"
 )
+TRANSFER = ", ".join(Transfer._fields)
 BALANCE = ", ".join(Balance._fields)
 ACCOUNT_SETTING = ", ".join(AccountSetting._fields)
 CANDLE = ", ".join(Candle._fields)
@@ -62,12 +63,18 @@ PUT_LEDGER_EVENT = insert(
     f"{_ACCOUNT_PART}, event_sequence, leg, block_number, timestamp_ns, delta_available, delta_locked, "
     "available_after, locked_after, asset, kind",
 )
+PUT_TRANSFER = insert(
+    "transfers", "shard, bucket, event_sequence, block_number, timestamp_ns, account, amount, asset, kind, reference"
+)
+PUT_REFERENCE = insert("transfers_by_reference", "shard, account, reference, event_sequence")
 PUT_BALANCE = insert("balances", "shard, bucket, account, available, locked, sequence, asset")
 PUT_ACCOUNT_SETTING = insert(
     "account_settings", "shard, bucket, account, kind, symbol, status, maker_fee, taker_fee, sequence"
 )
 PUT_CANDLE = insert(
-    "candles", "shard, symbol, month, minute_ns, open, high, low, close, volume, trade_count, last_trade_id"
+    "candles",
+    "shard, symbol, month, minute_ns, open, high, low, close, volume, trade_count, last_trade_id, quote_volume, "
+    "taker_buy_volume, taker_buy_quote_volume",
 )
 PUT_TRADING_DAY = insert("trading_days", "shard, day, first_trade_id, last_trade_id")
 PUT_DEFINITION = insert("definitions", "shard, event_sequence, kind, text")
@@ -90,6 +97,8 @@ WRITES = (
     PUT_ACCOUNT_ORDER,
     PUT_CLIENT_ORDER,
     PUT_LEDGER_EVENT,
+    PUT_TRANSFER,
+    PUT_REFERENCE,
     PUT_BALANCE,
     PUT_ACCOUNT_SETTING,
     PUT_CANDLE,
@@ -178,6 +187,12 @@ ANY_OPEN_IN_BUCKET = f"{_OF_OPEN} LIMIT 1"
 
 # Ledger, balances, candles, definitions
 
+_OF_TRANSFERS = f"SELECT {TRANSFER} FROM transfers WHERE shard = ? AND bucket = ?"
+GET_TRANSFERS = f"{_OF_TRANSFERS} AND event_sequence IN ?"
+TRANSFERS_BETWEEN = f"{_OF_TRANSFERS} AND event_sequence >= ? AND event_sequence <= ?"
+EVENTS_OF_REFERENCE = (
+    "SELECT event_sequence FROM transfers_by_reference WHERE shard = ? AND account = ? AND reference = ?"
+)
 _OF_LEDGER = f"FROM ledger_events WHERE {_OF_ACCOUNT_PART}"
 LEDGER_BETWEEN = f"SELECT {LEDGER_EVENT} {_OF_LEDGER} AND asset = ? AND event_sequence >= ? AND event_sequence <= ?"
 LEDGER_BEFORE = f"SELECT {LEDGER_EVENT} {_OF_LEDGER} AND asset = ? AND (event_sequence, leg) < (?, ?) LIMIT ?"
@@ -209,6 +224,7 @@ DROP_TRADES = drop("settled_trades", ("shard", "trade_date", "bucket"), "trade_i
 DROP_DAY = drop("trading_days", ("shard", "day"))
 DROP_ACCOUNT_TRADES = drop("trades_by_account", ("shard", "account", "month", "part"), "trade_id >= ?")
 DROP_ACCOUNT_ORDERS = drop("orders_by_account", ("shard", "account", "month", "part"), "order_id >= ?")
+DROP_TRANSFERS = drop("transfers", ("shard", "bucket"), "event_sequence >= ?")
 DROP_LEDGER = drop("ledger_events", ("shard", "account", "month", "part", "asset"), "event_sequence >= ?")
 DROP_BALANCES = drop("balances", ("shard", "bucket"))
 DROP_ACCOUNT_SETTINGS = drop("account_settings", ("shard", "bucket"))

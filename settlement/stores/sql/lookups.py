@@ -7,7 +7,18 @@ from itertools import count, islice
 from typing import Any, TypeVar
 
 from matching.core.hashes import hash_value
-from settlement.stores.base import AccountSetting, Balance, Candle, LedgerEvent, Order, StoredBlock, Trade, TradingDay
+from settlement.stores.base import (
+    AccountSetting,
+    Balance,
+    Candle,
+    LedgerEvent,
+    Order,
+    StoredBlock,
+    Trade,
+    TradingDay,
+    Transfer,
+)
+from settlement.stores.base.columns import named
 from settlement.stores.block_parts import joined, may_have_parts
 from settlement.stores.sql import statements as sql
 from settlement.stores.sql.session import Row, Session
@@ -113,7 +124,7 @@ class SqlLookups:
         return [name for (name,) in self._session.rows(statement, [account, account])] if symbol is None else [symbol]
 
     def _trades(self, statement: str, parameters: Sequence[Any]) -> list[Trade]:
-        return [Trade._make(row) for row in self._session.rows(statement, parameters)]
+        return list(named(Trade, self._session.rows(statement, parameters)))
 
     def trading_day(self, day: date) -> TradingDay | None:
         rows = self._session.rows(sql.GET_TRADING_DAY, [day])
@@ -158,13 +169,13 @@ class SqlLookups:
             last, left = page[-1].order_id, left - len(page)
 
     def _orders(self, statement: str, parameters: Sequence[Any]) -> list[Order]:
-        return [Order._make(row) for row in self._session.rows(statement, parameters)]
+        return list(named(Order, self._session.rows(statement, parameters)))
 
     # Ledger, balances, candles
 
     def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
         span = [_int64(first_sequence << sql.LEG_BITS), _int64(((last_sequence + 1) << sql.LEG_BITS) - 1)]
-        return [_ledger_event(row) for row in self._session.rows(sql.LEDGER_EVENTS, span)]
+        return list(named(LedgerEvent, self._session.rows(sql.LEDGER_EVENTS, span)))
 
     def get_ledger_events_by_account(
         self, account: int, limit: int, *, asset: str | None = None, before: tuple[int, int] | None = None
@@ -177,6 +188,15 @@ class SqlLookups:
         pages = [self._session.rows(sql.LEDGER_EVENTS_BY_ASSET, [account, name, entry, limit]) for name in assets]
         newest = merge(*pages, key=lambda row: row[0], reverse=True)
         return [_ledger_event(row) for row in islice(newest, limit)]
+
+    def get_transfers_by_reference(self, account: int, reference: str) -> list[Transfer]:
+        if not is_int64(account) or "\0" in reference:
+            return []
+        return [Transfer._make(row) for row in self._session.rows(sql.TRANSFERS_BY_REFERENCE, [account, reference])]
+
+    def get_transfers_by_sequence_range(self, first: int, last: int) -> list[Transfer]:
+        span = [_int64(first), _int64(last)]
+        return [Transfer._make(row) for row in self._session.rows(sql.TRANSFERS_BY_RANGE, span)]
 
     def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
         left = INT64_MAX if limit is None else limit

@@ -95,6 +95,12 @@ class Session:
                 self._had_file = file is not None
         return connection
 
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether only one transaction of the database can write, and it is not this thread's."""
+        connection = connections[self.alias]
+        return bool(connection.vendor == "sqlite" and not connection.in_atomic_block)
+
     def _settings_of(self, connection: BaseDatabaseWrapper) -> list[str]:
         timeout_ms = self._timeout_ms
         if self._is_read_only:

@@ -21,6 +21,7 @@ from settlement.stores.base import (
     StoredCheckpoint,
     Trade,
     TradingDay,
+    Transfer,
 )
 from settlement.stores.block_parts import Part
 from settlement.stores.sql.entries import LEG_BITS as LEG_BITS
@@ -31,6 +32,7 @@ BLOCK_HEAD = ", ".join(StoredBlock._fields[:-1])
 TRADE = ", ".join(Trade._fields)
 ORDER = ", ".join(Order._fields)
 LEDGER_EVENT = ", ".join(Entry._fields)
+TRANSFER = ", ".join(Transfer._fields)
 BALANCE = ", ".join(Balance._fields)
 ACCOUNT_SETTING = ", ".join(AccountSetting._fields)
 CANDLE = ", ".join(Candle._fields)
@@ -46,6 +48,7 @@ PROJECTED_TABLES = (
     "settled_trades",
     "orders",
     "ledger_events",
+    "transfers",
     "balances",
     "account_settings",
     "candles",
@@ -55,6 +58,7 @@ PROJECTED_TABLES = (
 SEQUENCE_OF = {
     "settled_trades": "trade_id",
     "orders": "updated_sequence",
+    "transfers": "event_sequence",
     "balances": "sequence",
     "account_settings": "sequence",
     "candles": "last_trade_id",
@@ -147,6 +151,7 @@ PUT_ORDER = bulk(
     newer="updated_sequence",
 )
 PUT_LEDGER_EVENT = bulk("ledger_events", Entry, "entry")
+PUT_TRANSFER = bulk("transfers", Transfer, "event_sequence")
 PUT_BALANCE = bulk("balances", Balance, "account, asset", newer="sequence")
 PUT_ACCOUNT_SETTING = bulk("account_settings", AccountSetting, "account, kind, symbol", newer="sequence")
 PUT_CANDLE = bulk("candles", Candle, "symbol, minute_ns", newer="last_trade_id")
@@ -239,11 +244,20 @@ OPEN_ORDERS = (
     "ORDER BY order_id LIMIT %s"
 )
 
-LEDGER_EVENTS = f"SELECT {LEDGER_EVENT} FROM ledger_events WHERE entry BETWEEN %s AND %s ORDER BY entry"
+LEDGER_EVENTS = (
+    f"SELECT entry >> {LEG_BITS}, entry & {(1 << LEG_BITS) - 1}, {', '.join(Entry._fields[1:])} FROM ledger_events "
+    "WHERE entry BETWEEN %s AND %s ORDER BY entry"
+)
+"""With the two numbers that `entry` consists of."""
 LEDGER_EVENTS_BY_ASSET = (
     f"SELECT {LEDGER_EVENT} FROM ledger_events WHERE account = %s AND asset = %s AND entry < %s "
     "ORDER BY entry DESC LIMIT %s"
 )
+TRANSFERS_BY_REFERENCE = (
+    f"SELECT {TRANSFER} FROM transfers WHERE account = %s AND reference = %s ORDER BY event_sequence DESC"
+)
+GET_TRANSFERS = by_keys("transfers", TRANSFER, "event_sequence")
+TRANSFERS_BY_RANGE = f"SELECT {TRANSFER} FROM transfers WHERE event_sequence BETWEEN %s AND %s ORDER BY event_sequence"
 GET_BALANCES = by_keys("balances", BALANCE, "account, asset")
 BALANCES_OF = f"SELECT {BALANCE} FROM balances WHERE account = %s ORDER BY asset"
 FIRST_BALANCES = f"SELECT {BALANCE} FROM balances ORDER BY account, asset LIMIT %s"

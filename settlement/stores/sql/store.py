@@ -5,6 +5,7 @@ with upserts and `executemany` instead of the ORM, which would take more time th
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
@@ -33,6 +34,7 @@ from settlement.stores.base import (
     StoreMisconfigured,
     StoreRejected,
     Tables,
+    Transfer,
 )
 from settlement.stores.block_parts import in_row, parts_of
 from settlement.stores.continuity import (
@@ -48,12 +50,14 @@ from settlement.stores.sql.entries import entries_of
 from settlement.stores.sql.layout import missing
 from settlement.stores.sql.lookups import SqlLookups, first_or_none, is_int64, upper_bound
 from settlement.stores.sql.session import Row, Session
+from settlement.stores.sql.turns import WriteTurns
 
 T = TypeVar("T")
 
 _INIT_ATTEMPTS = 5
 _INIT_PAUSE_S = 1.0
 _SHARD = 0
+_MAX_TURN_S = 30.0
 KEYS_PER_STATEMENT = 400
 """Databases limit the number of parameters of a statement."""
 
@@ -80,6 +84,7 @@ class SqlStore(SqlLookups, SingleInserts):
         `is_read_only`: see `read_only`.
         """
         self._session = Session(alias, slow_query_ms, timeout_ms, evidence_of_loss, is_read_only=is_read_only)
+        self._turns = WriteTurns(_MAX_TURN_S if timeout_ms is None else timeout_ms / 1000)
 
     def connect(self) -> None:
         self._session.open()
@@ -130,7 +135,7 @@ class SqlStore(SqlLookups, SingleInserts):
         first, last = blocks[0], blocks[-1]
         checkpoint = Checkpoint(last.number, last.hash, last.epoch)
         rows = [(b.number, hash_text(b.hash), hash_text(b.prev_hash), *b[3:-1], in_row(b.data)) for b in blocks]
-        with self._session.transaction():
+        with self._turn(is_urgent=True), self._session.transaction():
             # The checkpoint first: its lock serializes this transaction and a concurrent `begin_epoch`.
             is_next = self._advance("appended", first.number - 1, first.prev_hash, checkpoint)
             head = checkpoint if is_next else self._lock_checkpoint("appended")
@@ -142,6 +147,10 @@ class SqlStore(SqlLookups, SingleInserts):
                 self._session.write("engine_block_parts", sql.PUT_BLOCK_PART, [part])
             if last.number > head.block_number:
                 self._put_checkpoint("appended", checkpoint)
+
+    def _turn(self, *, is_urgent: bool) -> AbstractContextManager[None]:
+        """PostgreSQL needs no turns: an append and a batch lock different rows."""
+        return self._turns.turn(is_urgent=is_urgent) if self._session.has_one_writer else nullcontext()
 
     def _hash_of(self, number: int) -> int | None:
         return first_or_none(hash_value(digest) for (digest,) in self._session.rows(sql.GET_BLOCK_HASH, [number]))
@@ -176,7 +185,7 @@ class SqlStore(SqlLookups, SingleInserts):
         return [Epoch._make((*row[:2], hash_value(row[2]), *row[3:])) for row in self._session.rows(sql.EPOCHS)]
 
     def insert_batch(self, projection: Projection, follows: Checkpoint | None = None) -> None:
-        with self._session.transaction():
+        with self._turn(is_urgent=False), self._session.transaction():
             if projection.slice != WHOLE:
                 self._insert_slice(projection, follows)
                 return
@@ -239,6 +248,7 @@ class SqlStore(SqlLookups, SingleInserts):
         write("settled_trades", sql.PUT_TRADE, projection.trades)
         write("orders", sql.PUT_ORDER, projection.orders)
         write("ledger_events", sql.PUT_LEDGER_EVENT, entries_of(projection.ledger_events))
+        write("transfers", sql.PUT_TRANSFER, projection.transfers)
         write("balances", sql.PUT_BALANCE, projection.balances)
         write("account_settings", sql.PUT_ACCOUNT_SETTING, projection.settings)
         write("candles", sql.PUT_CANDLE, projection.candles)
@@ -297,6 +307,10 @@ class SqlStore(SqlLookups, SingleInserts):
 
     def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]:
         return self._by_keys(sql.GET_CANDLES, keys, Candle._make)
+
+    def get_transfers(self, event_sequences: Sequence[int]) -> list[Transfer]:
+        keys = [(sequence,) for sequence in event_sequences if is_int64(sequence)]
+        return self._by_keys(sql.GET_TRANSFERS, keys, Transfer._make)
 
     def _by_keys(self, statement: str, keys: Sequence[Row], make: Callable[[Row], T]) -> list[T]:
         """The rows of many keys of one or two columns."""

@@ -172,7 +172,9 @@ def stored_minutes(trades: Sequence[Trade]) -> list[StoredCandle]:
     for begin_ns in sorted({trade.time_ns - trade.time_ns % MINUTE_NS for trade in trades}):
         candle = expected_candle(trades, begin_ns, begin_ns + MINUTE_NS)
         assert candle is not None
-        found.append(StoredCandle("BTC-USD", begin_ns, *candle[2:7], candle.trade_count, candle.last_trade_number))
+        counts = candle.trade_count, candle.last_trade_number
+        paid = candle.quote_volume, candle.taker_buy_volume, candle.taker_buy_quote_volume
+        found.append(StoredCandle("BTC-USD", begin_ns, *candle[2:7], *counts, *paid))
     return found
 
 
@@ -192,10 +194,22 @@ def test_what_the_store_has_is_put_before_what_is_there(seed: int, known: int) -
             strict=True,
         )
         for one, expected in pairs:
-            assert one._replace(quote_volume=0, taker_buy_volume=0, taker_buy_quote_volume=0) == expected._replace(
-                quote_volume=0, taker_buy_volume=0, taker_buy_quote_volume=0
-            )
+            assert one == expected
     if known == len(stored):
         assert list(found.candles.candles(Interval.HOUR, limit=50, now_ns=now_ns)) == list(
             whole.candles.candles(Interval.HOUR, limit=50, now_ns=now_ns)
         )
+
+
+def test_a_minute_of_the_store_without_what_was_paid_is_estimated() -> None:
+    trades = random_trades(3)[:150]
+    stored = [one._replace(quote_volume=None) for one in stored_minutes(trades)]
+    estimated, exact = market(()), market(())
+    estimated.extend_back(stored, ())
+    exact.extend_back(stored_minutes(trades), ())
+    now_ns = trades[-1].time_ns
+    (one,) = estimated.candles.candles(Interval.MONTH, limit=1, now_ns=now_ns)
+    (other,) = exact.candles.candles(Interval.MONTH, limit=1, now_ns=now_ns)
+    assert (one.volume, one.trade_count) == (other.volume, other.trade_count)
+    assert one.quote_volume != other.quote_volume
+    assert one.low <= one.quote_volume / one.volume / _QUOTE_UNIT <= one.high

@@ -75,7 +75,8 @@ def test_the_worked_example_gives_exactly_its_rows() -> None:
         Balance(2, "USD", 17_900_000_000, 2_100_000_000, 8),
     ]
     minute_ns = at_ns // MINUTE_NS * MINUTE_NS
-    assert projection.candles == [Candle("BTC-USD", minute_ns, 2_000_000, 2_000_000, 2_000_000, 2_000_000, 5000, 1, 8)]
+    of_price, paid = (2_000_000,) * 4, 10_000_000_000
+    assert projection.candles == [Candle("BTC-USD", minute_ns, *of_price, 5000, 1, 8, paid, 5000, paid)]
     assert projection.days == [TradingDay(date(2025, 12, 31), 8, 8)]
     assert [(d.event_sequence, d.kind) for d in projection.definitions] == [
         (1, CommandKind.ASSET),
@@ -177,6 +178,16 @@ def test_a_candle_has_open_high_low_close_and_volume_of_its_minute() -> None:
         (2_002_000, 2_002_000, 2_000_000, 2_000_000, 2000, 2),
         (1_999_000, 2_001_000, 1_999_000, 2_001_000, 2000, 2),
     ]
+
+
+def test_a_candle_has_what_was_paid_and_what_takers_bought() -> None:
+    chain = funded(start_ns=START_NS + 10**10, step_ns=MINUTE_NS // 4)
+    for maker, taker, price in (("sell", "buy", "20020"), ("buy", "sell", "20000"), ("sell", "buy", "19990")):
+        chain.add(order(1, maker, price, "0.1"), order(2, taker, price, "0.1"))
+    (candle,) = forgetless().project(chain.blocks).candles
+    paid = [2_002_000_000, 2_000_000_000, 1_999_000_000]
+    assert (candle.quote_volume, candle.taker_buy_volume) == (sum(paid), 2000)
+    assert candle.taker_buy_quote_volume == paid[0] + paid[2]
 
 
 def test_a_day_ends_at_midnight_utc() -> None:

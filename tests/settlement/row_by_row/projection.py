@@ -36,6 +36,7 @@ from settlement.stores.base import (
     Tables,
     Trade,
     TradingDay,
+    Transfer,
 )
 from tests.ledger.row_by_row import ZERO_FUNDS, BalanceKey, Leg, Overdrawn, apply_legs, legs
 from tests.settlement.row_by_row.order_states import SIDES, OrderFold, OrderState, orders_needed
@@ -109,7 +110,20 @@ class RowProjector:
             settings=settings,
             before=rows_before,
             slice=part,
+            transfers=[
+                self._transfer(block, row)
+                for block, rows in zip(blocks, events, strict=True)
+                for row in rows
+                if row.kind in (EventKind.DEPOSITED, EventKind.WITHDRAWN)
+            ],
         )
+
+    def _transfer(self, block: Block, row: EventRow) -> Transfer:
+        command = block.commands[row.command_sequence - block.first_command_sequence]
+        asset = self.registry.assets[row.instrument].symbol
+        kind = "deposit" if row.kind == EventKind.DEPOSITED else "withdrawal"
+        words = kind, row.amount, block.text(command)
+        return Transfer(row.sequence, block.number, block.timestamp_ns, row.account, asset, *words)
 
     def _before(
         self, orders: dict[int, OrderState], balances: dict[BalanceKey, Balance], candles: dict[tuple[str, int], Candle]
@@ -268,7 +282,8 @@ class RowProjector:
     def _fold_candles(self, trades: Sequence[Trade], candles: dict[tuple[str, int], Candle]) -> list[Candle]:
         for trade in trades:
             key = (trade.symbol, trade.timestamp_ns // MINUTE_NS * MINUTE_NS)
-            candles[key] = _with_trade(candles.get(key), trade, key[1])
+            quote = trade.price * trade.quantity * self.registry.instrument_by_symbol[trade.symbol].quote_unit
+            candles[key] = _with_trade(candles.get(key), trade, quote, key[1])
         self._candles.update(candles)
         if trades:
             # Block times never decrease, so candles before the newest minute are final.
@@ -335,10 +350,12 @@ def _ends_of_blocks(trades: Sequence[Trade]) -> Iterable[tuple[int, int]]:
             yield trade.timestamp_ns, trade.trade_id
 
 
-def _with_trade(candle: Candle | None, trade: Trade, minute_ns: int) -> Candle:
+def _with_trade(candle: Candle | None, trade: Trade, quote: int, minute_ns: int) -> Candle:
     price, quantity = trade.price, trade.quantity
+    bought = (quantity, quote) if trade.taker_side == "buy" else (0, 0)
     if candle is None:
-        return Candle(trade.symbol, minute_ns, price, price, price, price, quantity, 1, trade.trade_id)
+        return Candle(trade.symbol, minute_ns, price, price, price, price, quantity, 1, trade.trade_id, quote, *bought)
+    known = candle.quote_volume, candle.taker_buy_volume, candle.taker_buy_quote_volume
     return Candle(
         candle.symbol,
         minute_ns,
@@ -349,6 +366,10 @@ def _with_trade(candle: Candle | None, trade: Trade, minute_ns: int) -> Candle:
         min(candle.volume + quantity, MAX_VOLUME),
         candle.trade_count + 1,
         trade.trade_id,
+        *(
+            None if volume is None else min(volume + more, MAX_VOLUME)
+            for volume, more in zip(known, (quote, *bought), strict=True)
+        ),
     )
 
 

@@ -32,6 +32,7 @@ from tests.settlement.rows import (
     order,
     projection,
     trade,
+    transfer,
 )
 from tests.settlement.store_contents import everything, full
 
@@ -39,7 +40,7 @@ MAX_CHECKPOINT = 4_000_000
 
 
 def test_an_empty_store_is_at_block_0_and_finds_nothing(store: Store) -> None:
-    assert everything(store) == [NOTHING_YET, NOTHING_YET, [], [], [], [], [], [], None, [], []]
+    assert everything(store) == [NOTHING_YET, NOTHING_YET, [], [], [], [], [], [], None, [], [], []]
     assert store.get_block(1) is None
     assert store.block_of_event(1) is None
     assert store.get_trade_by_id(1) is None
@@ -152,6 +153,7 @@ def test_a_batch_comes_back_as_it_was_written(store: Store) -> None:
         written.days[0],
         written.definitions,
         written.settings,
+        written.transfers,
     ]
 
 
@@ -384,7 +386,7 @@ def test_dropping_empties_what_blocks_can_rebuild_and_nothing_else(store: Store)
     store.insert_batch(full())
     store.put_dead_letter(letter(1))
     store.drop_projections()
-    assert everything(store) == [store.appended(), NOTHING_YET, [block(1)], [], [], [], [], [], None, [], []]
+    assert everything(store) == [store.appended(), NOTHING_YET, [block(1)], [], [], [], [], [], None, [], [], []]
     assert store.appended().block_number == 1
     assert len(store.dead_letters()) == 1
 
@@ -399,6 +401,7 @@ def test_a_reset_goes_back_to_before_an_event(store: Store) -> None:
             trades=[trade(11)],
             orders=[order(1, status="filled", updated_sequence=11), order(9, updated_sequence=11)],
             ledger_events=[entry(11)],
+            transfers=[transfer(11)],
             balances=[balance(1, available=0, sequence=11), balance(3, sequence=11)],
             candles=[candle(1, last_trade_id=11), candle(2, last_trade_id=11)],
             days=[day(3, 11), day(11, 11, DAY + timedelta(days=1))],
@@ -411,10 +414,28 @@ def test_a_reset_goes_back_to_before_an_event(store: Store) -> None:
         )
     )
     open_orders = [row for row in before.orders if row.status != "filled"]
-    base = before._replace(trades=[], ledger_events=[], definitions=[], orders=open_orders)
+    base = before._replace(trades=[], ledger_events=[], transfers=[], definitions=[], orders=open_orders)
+    assert store.get_transfers_by_reference(1, "tx-1")[0].event_sequence == 11
     store.reset_projections(11, base)
     assert everything(store) == state
+    assert store.get_transfers_by_reference(1, "tx-1")[0].event_sequence == 5
     assert store.trading_day(DAY + timedelta(days=1)) is None
+
+
+def test_a_deposit_and_a_withdrawal_are_found_by_their_reference(store: Store) -> None:
+    reused = [transfer(20_000, kind="withdrawal", amount=4), transfer(7)]
+    others = [transfer(8, reference="tx-2"), transfer(9, account=2)]
+    store.insert_batch(
+        projection(1, transfers=[*reused, *others], ledger_events=[entry(number) for number in (7, 8, 9, 20_000)])
+    )
+    assert store.get_transfers_by_reference(1, "tx-1") == reused
+    assert store.get_transfers_by_reference(2, "tx-1") == [others[1]]
+    for account, reference in ((3, "tx-1"), (1, "tx"), (1, ""), (10**30, "tx-1"), (1, "é"), (1, "a\0b")):
+        assert store.get_transfers_by_reference(account, reference) == []
+    assert sorted(store.get_transfers([7, 20_000, 8, 10, 10**30])) == [reused[1], others[0], reused[0]]
+    assert store.get_transfers([]) == []
+    assert store.get_transfers_by_sequence_range(8, 20_000) == [*others, reused[0]]
+    assert store.get_transfers_by_sequence_range(10, 8) == []
 
 
 def test_a_dead_letter_is_kept_once_and_can_be_resolved(store: Store) -> None:

@@ -111,6 +111,7 @@ def of_accounts(store: Store, assets: list[Any]) -> Iterator[Any]:
             yield from walked(ledger, attrgetter("event_sequence", "leg"))
     for low, high in product(KEYS, KEYS):
         yield store.get_ledger_events(low, high)
+        yield store.get_transfers_by_sequence_range(low, high)
     for limit in LIMITS:
         yield from walked(partial(_balances, store, limit), attrgetter("account", "asset"))
 

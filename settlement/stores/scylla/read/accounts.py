@@ -6,7 +6,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple
 
-from settlement.stores.base import AccountSetting, Balance, LedgerEvent, Order, Trade
+from settlement.stores.base import AccountSetting, Balance, LedgerEvent, Order, Trade, Transfer
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import PAGE, Row, Session
 from settlement.stores.scylla.index import ACCOUNTS, LEDGER, ORDERS, TRADES, Index, orders_of, trades_of
@@ -150,6 +150,31 @@ class Accounts:
         keys = [(self._shard, account, month, part, asset, first, last) for account, month, asset in owners]
         rows = [row for found in self._session.many(cql.LEDGER_BETWEEN, keys) for row in found]
         return sorted(map(LedgerEvent._make, rows), key=lambda event: event[:2])
+
+    # Deposits and withdrawals
+
+    def transfers(self, event_sequences: Sequence[int]) -> list[Transfer]:
+        wanted: dict[int, list[int]] = {}
+        for sequence in event_sequences:
+            if is_int64(sequence):
+                wanted.setdefault(sequence // BUCKET_SIZE, []).append(sequence)
+        keys = [(self._shard, bucket, sequences) for bucket, sequences in wanted.items()]
+        return [Transfer._make(row) for rows in self._session.many(cql.GET_TRANSFERS, keys) for row in rows]
+
+    def transfers_of_reference(self, account: int, reference: str) -> list[Transfer]:
+        if not is_int64(account) or not reference:
+            return []
+        rows = self._session.rows(cql.EVENTS_OF_REFERENCE, (self._shard, account, reference))
+        found = self.transfers([sequence for (sequence,) in rows])
+        # A row of an event that a reset has deleted may lead to one that is now another transfer.
+        found = [row for row in found if (row.account, row.reference) == (account, reference)]
+        return sorted(found, key=lambda row: -row.event_sequence)
+
+    def transfers_between(self, first: int, last: int) -> list[Transfer]:
+        first, last = int64(first), int64(last)
+        buckets = self._index.walk(LEDGER, first // BUCKET_SIZE, last // BUCKET_SIZE)
+        keys = [(self._shard, bucket, first, last) for bucket in buckets]
+        return [Transfer._make(row) for rows in self._session.many(cql.TRANSFERS_BETWEEN, keys) for row in rows]
 
     # Balances
 

@@ -1,6 +1,6 @@
 """The lookups of the ScyllaDB store, as the contract names them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from settlement.stores.base import (
@@ -12,6 +12,7 @@ from settlement.stores.base import (
     StoredBlock,
     Trade,
     TradingDay,
+    Transfer,
 )
 from settlement.stores.scylla.keys import INT64_MIN, before_key, int64
 from settlement.stores.scylla.read.accounts import Accounts
@@ -91,6 +92,15 @@ class StoreLookups:
 
     def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
         return self._accounts.ledger_between(first_sequence, last_sequence)
+
+    def get_transfers_by_reference(self, account: int, reference: str) -> list[Transfer]:
+        return self._accounts.transfers_of_reference(account, reference)
+
+    def get_transfers(self, event_sequences: Sequence[int]) -> list[Transfer]:
+        return self._accounts.transfers(event_sequences)
+
+    def get_transfers_by_sequence_range(self, first: int, last: int) -> list[Transfer]:
+        return self._accounts.transfers_between(first, last)
 
     def get_ledger_events_by_account(
         self, account: int, limit: int, *, asset: str | None = None, before: tuple[int, int] | None = None

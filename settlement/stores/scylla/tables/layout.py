@@ -10,6 +10,7 @@ from typing import NamedTuple
 from settlement.stores.scylla.tables.models import (
     MODELS,
     AccountSetting,
+    Candle,
     EngineBlock,
     EngineBlockPart,
     EngineEpoch,
@@ -23,6 +24,8 @@ from settlement.stores.scylla.tables.models import (
     SignedCheckpoint,
     StoreIdentity,
     Table,
+    Transfer,
+    TransferByReference,
 )
 
 COLUMNS = (
@@ -62,11 +65,14 @@ _NEWER = (
     SettlementLease,
     SignedCheckpoint,
     StoreIdentity,
+    Transfer,
+    TransferByReference,
 )
 """Tables that a keyspace of an earlier version does not have."""
 _NEWER_COLUMNS = {
     SettledTrade: ("trade_number",),
     Order: ("trigger_price", "visible_quantity", "order_list_id", "triggered_at_ns"),
+    Candle: ("quote_volume", "taker_buy_volume", "taker_buy_quote_volume"),
 }
 """Columns that the tables of an earlier version do not have."""
 _ANOTHER_KEYSPACE = "settle into another SCYLLA_KEYSPACE"

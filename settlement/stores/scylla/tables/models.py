@@ -254,6 +254,32 @@ class LedgerEvent(Table):
     locked_after = columns.BigInt()
 
 
+class Transfer(Table):
+    """In the buckets of the ledger's index."""
+
+    __table_name__ = "transfers"
+    shard = _key(columns.Integer)
+    bucket = _key(columns.BigInt)
+    event_sequence = _cluster(columns.BigInt)
+    block_number = columns.BigInt()
+    timestamp_ns = columns.BigInt()
+    account = columns.BigInt()
+    asset = columns.Text()
+    kind = columns.Text()
+    amount = columns.BigInt()
+    reference = columns.Text()
+
+
+class TransferByReference(Table):
+    """A reset keeps its rows; that in `transfers` is the truth."""
+
+    __table_name__ = "transfers_by_reference"
+    shard = _key(columns.Integer)
+    account = _key(columns.BigInt)
+    reference = _key(columns.Text)
+    event_sequence = _cluster(columns.BigInt, "DESC")
+
+
 class Balance(Table):
     """Buckets of 256 accounts."""
 
@@ -295,6 +321,9 @@ class Candle(Table):
     volume = columns.BigInt()
     trade_count = columns.BigInt()
     last_trade_id = columns.BigInt()
+    quote_volume = columns.BigInt()
+    taker_buy_volume = columns.BigInt()
+    taker_buy_quote_volume = columns.BigInt()
 
 
 class Definition(Table):
@@ -397,6 +426,8 @@ MODELS: tuple[type[Table], ...] = (
     OrderByAccount,
     OrderByClientOrderId,
     LedgerEvent,
+    Transfer,
+    TransferByReference,
     Balance,
     AccountSetting,
     Candle,

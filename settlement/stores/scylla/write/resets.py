@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
+from settlement.stores.base import Candle
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.index import ACCOUNTS, LEDGER, OPEN_ORDERS, ORDERS, TRADES, Index
@@ -33,12 +34,15 @@ class ProjectionReset:
         self._delete(cql.DROP_TRADES, self._trade_buckets(event), event)
         self._delete(cql.DROP_DAY, ((row[0],) for row in self._rows(cql.TRADING_DAYS) if row[2] >= event))
         self._drop_by_account(event, order)
+        self._delete(
+            cql.DROP_TRANSFERS, ((bucket,) for bucket in self._index.walk(LEDGER, event // BUCKET_SIZE)), event
+        )
         buckets = [(bucket,) for bucket in balance_buckets(self._index.walk(ACCOUNTS))]
         self._delete(cql.DROP_BALANCES, buckets)
         self._delete(cql.DROP_ACCOUNT_SETTINGS, buckets)
         self._drop_orders(event, order)
         for symbol, month in self._rows(cql.ALL_CANDLE_MONTHS):
-            newer = takewhile(lambda row: row[-1] >= event, self._candles(symbol, month))
+            newer = takewhile(lambda row: Candle._make(row).last_trade_id >= event, self._candles(symbol, month))
             oldest = min((row[1] for row in newer), default=None)
             if oldest is not None:
                 self._delete(cql.DROP_CANDLES, [(symbol, month)], oldest)

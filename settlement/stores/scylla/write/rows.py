@@ -5,7 +5,7 @@ from datetime import date
 from functools import lru_cache
 from struct import Struct
 
-from settlement.stores.base import OPEN_STATUSES, LedgerEvent, Order, Projection, Trade
+from settlement.stores.base import OPEN_STATUSES, LedgerEvent, Order, Projection, Trade, Transfer
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.batches import (
     FALSE,
@@ -54,6 +54,7 @@ class Rows:
         self._add_trades(projection.trades)
         self._add_orders(projection.orders, placed_before, NULL if is_reset else UNSET)
         self._add_ledger_events(projection.ledger_events)
+        self._add_transfers(projection.transfers)
         self._add_balances(projection)
         self._add_account_settings(projection)
         self._add_candles(projection)
@@ -141,6 +142,18 @@ class Rows:
         for bucket, account, asset, month in noted:
             self.entries.add_ledger(bucket, account, asset, month)
 
+    def _add_transfers(self, transfers: Sequence[Transfer]) -> None:
+        header, reference_header = self._header(cql.PUT_TRANSFER), self._header(cql.PUT_REFERENCE)
+        for number, block, at_ns, account, asset, kind, amount, reference in transfers:
+            time, bucket = self._time(number), long(number // BUCKET_SIZE)
+            numbers = long(number) + long(block) + long(at_ns) + long(account) + long(amount)
+            words = cached_text(asset), cached_text(kind), text(reference), time
+            where = routing_key(self._shard[4:], bucket[4:])
+            self.outbox.add(where, header + self._shard + bucket + numbers + b"".join(words))
+            key = long(account), text(reference)
+            where = routing_key(self._shard[4:], *(part[4:] for part in key))
+            self.outbox.add(where, reference_header + self._shard + b"".join((*key, long(number), time)))
+
     def _add_balances(self, projection: Projection) -> None:
         header = self._header(cql.PUT_BALANCE) + self._shard
         for account, asset, available, locked, sequence in projection.balances:
@@ -163,12 +176,14 @@ class Rows:
 
     def _add_candles(self, projection: Projection) -> None:
         header = self._header(cql.PUT_CANDLE) + self._shard
-        for symbol, *numbers in projection.candles:
-            month = month_of(numbers[0])
+        for candle in projection.candles:
+            symbol, minute_ns, *numbers, last, of_quote, of_takers, of_takers_quote = candle
+            month = month_of(minute_ns)
             self.entries.candle_months.add((symbol, month))
             where = cached_text(symbol), int_value(month)
-            values = _CANDLE.pack(*(part for number in numbers for part in (8, number)))
-            row = header + b"".join(where) + values + self._time(numbers[-1])
+            values = _CANDLE.pack(*(part for number in (minute_ns, *numbers, last) for part in (8, number)))
+            values += long(of_quote, UNSET) + long(of_takers, UNSET) + long(of_takers_quote, UNSET)
+            row = header + b"".join(where) + values + self._time(last)
             self.outbox.add(routing_key(self._shard[4:], where[0][4:], where[1][4:]), row)
 
     def _add_days_and_definitions(self, projection: Projection) -> None:

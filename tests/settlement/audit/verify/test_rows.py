@@ -285,3 +285,57 @@ def test_a_checkpoint_with_another_hash_is_named(verified: Verify) -> None:
 def test_a_changed_definition_is_named(verified: Verify) -> None:
     change("UPDATE definitions SET text = %s WHERE event_sequence = 1", '{"command":"asset","symbol":"X","decimals":1}')
     assert differing(verified()) == ["definition 1"]
+
+
+# Candles of an earlier version
+
+
+def test_what_was_paid_in_a_minute_is_compared(verified: Verify) -> None:
+    minute_ns = value("SELECT MAX(minute_ns) FROM candles")
+    change(
+        "UPDATE candles SET quote_volume = quote_volume + 1 WHERE minute_ns = %s AND symbol = "
+        "(SELECT MIN(symbol) FROM candles WHERE minute_ns = %s)",
+        minute_ns,
+        minute_ns,
+    )
+    (difference,) = verified().differences
+    assert (difference.what, list(difference.expected)) == ("candle", ["quote_volume"])
+
+
+def test_minutes_that_an_earlier_version_projected_are_no_differences(verified: Verify) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE candles SET quote_volume = NULL, taker_buy_volume = NULL, taker_buy_quote_volume = NULL")
+    assert differing(verified()) == []
+
+
+def test_one_volume_alone_is_not_missing_in_an_earlier_version(verified: Verify) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE candles SET taker_buy_volume = NULL")
+        changed = cursor.rowcount
+    assert verified().difference_count == changed > 0
+
+
+# Deposits and withdrawals
+
+
+def test_a_changed_reference_is_named(verified: Verify) -> None:
+    number = value("SELECT MAX(event_sequence) FROM transfers")
+    change("UPDATE transfers SET reference = 'other' WHERE event_sequence = %s", number)
+    report = verified()
+    assert differing(report) == [f"transfer {number}"]
+    assert report.differences[0].found == {"reference": "other"}
+
+
+def test_a_removed_and_an_added_transfer_are_named(verified: Verify) -> None:
+    number = value("SELECT MAX(event_sequence) FROM transfers")
+    change("UPDATE transfers SET event_sequence = event_sequence + 1 WHERE event_sequence = %s", number)
+    assert differing(verified()) == [f"transfer {number + 1}", f"transfer {number}"]
+
+
+def test_transfers_from_before_the_first_stored_one_are_of_an_earlier_version(verified: Verify) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM transfers WHERE event_sequence < (SELECT MAX(event_sequence) FROM transfers)")
+    assert differing(verified()) == []
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM transfers")
+    assert differing(verified()) == []

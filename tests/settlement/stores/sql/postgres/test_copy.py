@@ -11,7 +11,7 @@ from settlement.stores.sql.postgres_copy import MIN_ROWS
 from settlement.stores.sql.store import SqlStore
 from tests.settlement.conftest import tables
 from tests.settlement.every_command import market
-from tests.settlement.rows import balance, candle, day, entry, order, projection, trade
+from tests.settlement.rows import balance, candle, day, entry, order, projection, trade, transfer
 
 pytestmark = pytest.mark.services("postgres")
 
@@ -25,6 +25,7 @@ def many(**changed: Any) -> Projection:
         "trades": [trade(number, trade_number=number % 2 or None) for number in MANY],
         "orders": [order(number, client_order_id=TEXTS[number % len(TEXTS)], price=None) for number in MANY],
         "ledger_events": [entry(number, number % 10, available_after=(1 << 63) - 1) for number in MANY],
+        "transfers": [transfer(number, reference=TEXTS[number % len(TEXTS)] or "") for number in MANY],
         "balances": [balance(number) for number in MANY],
         "candles": [candle(number) for number in MANY],
         "days": [day(1, 2, of=date(1999, 12, 1) + timedelta(number)) for number in MANY],
@@ -39,6 +40,7 @@ def test_any_row_comes_back_as_it_was(sql: SqlStore) -> None:
         assert sql.get_trades_by_sequence_range(0, 1 << 62, 1000) == rows.trades
         assert sorted(sql.get_orders(MANY)) == rows.orders
         assert sql.get_ledger_events(0, 1 << 58) == rows.ledger_events
+        assert sql.get_transfers_by_sequence_range(0, 1 << 58) == rows.transfers
         assert list(sql.balances()) == rows.balances
         assert sorted(sql.get_candles([row[:2] for row in rows.candles])) == rows.candles
         assert [sql.trading_day(row.day) for row in rows.days] == list(rows.days)
@@ -74,7 +76,17 @@ def test_columns_are_written_as_rows_are(sql: SqlStore, monkeypatch: pytest.Monk
     written = contents(sql)
     sql.drop_projections()
     monkeypatch.undo()
-    for name in ("definitions", "trades", "orders", "ledger_events", "balances", "candles", "days", "settings"):
+    for name in (
+        "definitions",
+        "trades",
+        "orders",
+        "ledger_events",
+        "transfers",
+        "balances",
+        "candles",
+        "days",
+        "settings",
+    ):
         for row in getattr(columns, name):
             sql.insert_rows(projection(1, **{name: [row]}))
     assert contents(sql) == written

@@ -26,7 +26,12 @@ from tests.settlement.stores.sql.postgres.conftest import ALIAS, Raw, elsewhere,
 from tests.settlement.stores.sql.test_store import READS, WHOLE_TABLE
 
 pytestmark = pytest.mark.services("postgres")
-KEYS = {"GET_ORDERS": "(1), (2)", "GET_BALANCES": "(1, 'a'), (2, 'b')", "GET_CANDLES": "('a', 1), ('b', 2)"}
+KEYS = {
+    "GET_ORDERS": "(1), (2)",
+    "GET_TRANSFERS": "(1), (2)",
+    "GET_BALANCES": "(1, 'a'), (2, 'b')",
+    "GET_CANDLES": "('a', 1), ('b', 2)",
+}
 
 
 # Tables and rows
