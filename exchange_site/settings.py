@@ -341,6 +341,20 @@ ARCHIVE_CATALOG_OPTIONS = _env.table(
 )
 ARCHIVE_HOUR = _env.whole("ARCHIVE_HOUR", 1, "Hour (UTC) of the nightly run.", unit="h", read_by="beat")
 
+# --- analytics ---------------------------------------------------------------------------------------------------
+
+_env.group("Analytics", read_by="query_analytics, web")
+ANALYTICS_SECONDS = _env.whole("ANALYTICS_SECONDS", 30, "Maximum time of a query; on a page at most 10 s.", unit="s")
+ANALYTICS_MEMORY_MB = _env.whole(
+    "ANALYTICS_MEMORY_MB", 512, "Maximum memory of DuckDB for a query, without the rows of the store.", unit="MB"
+)
+ANALYTICS_RECENT_ROWS = _env.whole(
+    "ANALYTICS_RECENT_ROWS",
+    2_000_000,
+    "Maximum number of rows of a table that a query takes from the store, because they are not archived yet.",
+    unit="rows",
+)
+
 # --- web ---------------------------------------------------------------------------------------------------------
 
 _env.group("Web and background work", read_by="web")
