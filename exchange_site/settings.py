@@ -354,6 +354,25 @@ ANALYTICS_RECENT_ROWS = _env.whole(
     "Maximum number of rows of a table that a query takes from the store, because they are not archived yet.",
     unit="rows",
 )
+STARROCKS_URL = _env.text(
+    "STARROCKS_URL",
+    "",
+    "Front end and database of StarRocks, which `run_analytics` loads: `http://USER:PASSWORD@HOST:PORT/DATABASE`.",
+    read_by="run_analytics",
+)
+STARROCKS_HOSTS = _env.words(
+    "STARROCKS_HOSTS",
+    [],
+    "Hosts of StarRocks' back ends, as HOST or HOST:PORT, separated by commas. The front end redirects to them. Only "
+    "they and the front end get the password.",
+    read_by="run_analytics",
+)
+ANALYTICS_HTTP_ADDRESS = _env.text(
+    "ANALYTICS_HTTP_ADDRESS",
+    "127.0.0.1:9704",
+    "HOST:PORT of the health and metrics of `run_analytics`.",
+    read_by="run_analytics",
+)
 
 # --- web ---------------------------------------------------------------------------------------------------------
 
