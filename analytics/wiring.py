@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 from django.conf import settings
@@ -20,9 +21,9 @@ from settlement.errors import AlreadyRunning, CannotRun
 from settlement.stores.base import Store
 
 
-def embedded(store: Store, *, seconds: float | None = None) -> Embedded:
-    """DuckDB over the archive and this store. `seconds`: instead of ANALYTICS_SECONDS."""
-    limits = Limits(seconds=seconds or settings.ANALYTICS_SECONDS, memory_mb=settings.ANALYTICS_MEMORY_MB)
+def embedded(store: Store, *, at_most_s: float = inf) -> Embedded:
+    """DuckDB over the archive and this store. `at_most_s`: if it is less than ANALYTICS_SECONDS."""
+    limits = Limits(seconds=min(settings.ANALYTICS_SECONDS, at_most_s), memory_mb=settings.ANALYTICS_MEMORY_MB)
     return Embedded(Source(store, archive_if_made, max_rows=settings.ANALYTICS_RECENT_ROWS), limits)
 
 
