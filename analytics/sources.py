@@ -4,32 +4,27 @@ The archive is asked first how far it reaches. Later blocks come from the store,
 is missing when a day is archived meanwhile: the store keeps what it has.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from analytics.errors import QueryTooLarge
 from analytics.period import Period
+from analytics.recent import ChunkCache, Reading, Tick, shard_of
 from analytics.tables import ARCHIVED, ORDERS, reference_rows
 from archive.archive import Archive
 from archive.days import DayOfBlocks, day_of_ns, days_between
 from archive.iceberg.schema import Partition
 from archive.manifests import Manifest
-from archive.store_rows import closed_orders_of
-from matching.core.blocks import Block
 from settlement.errors import NotReady
 from settlement.lookups import registry_of
 from settlement.stores.base import Order, Store
 
 _PAGE = 4096
-_LEDGER_EVENTS = 16_384
-_BATCH_BLOCKS = 256
 
 Part: TypeAlias = pa.Table | ds.Dataset
-Tick = Callable[[], object]
-"""Called between pages of rows; it raises QueryTooLarge when the query's time is over."""
 
 
 class Rows(NamedTuple):
@@ -44,9 +39,20 @@ class Rows(NamedTuple):
 class Source:
     """Raises StoreError, and the errors of the archive."""
 
-    def __init__(self, store: Store, open_archive: Callable[[], Archive | None], *, max_rows: int) -> None:
-        """`open_archive` returns None if there is no archive. `max_rows`: of a table in the store, for one query."""
+    def __init__(
+        self,
+        store: Store,
+        open_archive: Callable[[], Archive | None],
+        *,
+        max_rows: int,
+        cache: ChunkCache | None = None,
+    ) -> None:
+        """`open_archive` returns None if there is no archive. `max_rows`: of a table in the store, for one query.
+
+        `cache`: of the process; None: nothing is kept.
+        """
         self._store = store
+        self._cache = cache or ChunkCache(0)
         self._open_archive = open_archive
         self._max_rows = max_rows
 
@@ -63,7 +69,10 @@ class Source:
         # Open orders are read before the newest block is: one that closes meanwhile is then found as closed.
         still_open = self._open_orders(tick) if ORDERS in tables else []
         last = self._store.projected().block_number
-        recent = _Recent(self._store, list(days_between(self._store, archived + 1, last)), self._max_rows, tick)
+        days = list(days_between(self._store, archived + 1, last))
+        rejected = [letter.block_number for letter in self._store.dead_letters() if letter.block_number > archived]
+        reading = Reading(self._store, self._cache, frozenset(rejected), tick)
+        recent = _Recent(reading, days, self._max_rows)
         parts: dict[str, list[Part]] = {}
         for name in tables:
             if name not in ARCHIVED:
@@ -72,13 +81,12 @@ class Source:
             wanted = Period(period.first) if name == ORDERS else period
             parts[name] = [recent.table(name, wanted)]
             if archive:
-                days = [manifest.partition for manifest in manifests if wanted.has(manifest.partition.day)]
-                parts[name].append(archive.tables.dataset(ARCHIVED[name], days))
+                partitions = [manifest.partition for manifest in manifests if wanted.has(manifest.partition.day)]
+                parts[name].append(archive.tables.dataset(ARCHIVED[name], partitions))
         if ORDERS in tables:
             parts[ORDERS].append(recent.open_orders(still_open, shard=_shard(manifests)))
         if self._store.projected().block_number < last:
             raise NotReady("The rows of the store are being rebuilt: ask again when rebuild_projections is done.")
-        rejected = [letter.block_number for letter in self._store.dead_letters() if letter.block_number > archived]
         return Rows(parts, archived, max(last, archived), rejected)
 
     def _open_orders(self, tick: Tick) -> list[Order]:
@@ -94,36 +102,32 @@ class Source:
 class _Recent:
     """Rows of these days of the store."""
 
-    def __init__(self, store: Store, days: Sequence[DayOfBlocks], max_rows: int, tick: Tick) -> None:
-        self._store = store
+    def __init__(self, reading: Reading, days: Sequence[DayOfBlocks], max_rows: int) -> None:
+        self._reading = reading
         self._days = days
         self._max_rows = max_rows
-        self._tick = tick
         self._closed: set[int] = set()
 
     def table(self, name: str, period: Period) -> pa.Table:
-        table = ARCHIVED[name]
-        batches = []
+        tables = [ARCHIVED[name].arrow_schema.empty_table()]
         count = 0
         for day in self._days:
             if not period.has(day.day):
                 continue
-            partition = Partition(day.day, Block.decode(day.first.data).shard)
-            for rows in _ROWS[name](self._store, day):
-                self._tick()
-                count += len(rows)
+            for chunk in self._reading.chunks(day, Partition(day.day, shard_of(day.first))):
+                tables.append(self._reading.rows(name, chunk))
+                count += len(tables[-1])
                 _refuse_many(name, count, self._max_rows)
-                if rows:
-                    batches.append(table.batch(partition, rows))
-                if name == ORDERS:
-                    self._closed.update(row.order_id for row in rows)
-        return pa.Table.from_batches(batches, table.arrow_schema)
+        found = pa.concat_tables(tables)
+        if name == ORDERS:
+            self._closed = set(found["order_id"].to_pylist())
+        return found
 
     def open_orders(self, orders: Sequence[Order], *, shard: int) -> pa.Table:
         """Those that were not found as closed. `day` is that of their last change. `shard`: if there are no blocks."""
         table = ARCHIVED[ORDERS]
         if self._days:
-            shard = Block.decode(self._days[-1].last.data).shard
+            shard = shard_of(self._days[-1].last)
         by_day: dict[Partition, list[Order]] = {}
         for order in orders:
             if order.order_id not in self._closed:
@@ -142,29 +146,3 @@ def _refuse_many(name: str, count: int, limit: int) -> None:
 
 def _shard(manifests: Sequence[Manifest]) -> int:
     return manifests[-1].partition.shard if manifests else 0
-
-
-def _trades(store: Store, day: DayOfBlocks) -> Iterator[Sequence[Any]]:
-    first, last = day.first.first_event_sequence, day.last.last_event_sequence
-    while page := store.get_trades_by_sequence_range(first, last, _PAGE):
-        yield page
-        first = page[-1].trade_id + 1
-
-
-def _ledger_events(store: Store, day: DayOfBlocks) -> Iterator[Sequence[Any]]:
-    last = day.last.last_event_sequence
-    for first in range(day.first.first_event_sequence, last + 1, _LEDGER_EVENTS):
-        yield store.get_ledger_events(first, min(first + _LEDGER_EVENTS - 1, last))
-
-
-def _closed_orders(store: Store, day: DayOfBlocks) -> Iterator[Sequence[Any]]:
-    for first in range(day.first.number, day.last.number + 1, _BATCH_BLOCKS):
-        blocks = list(store.blocks(first, min(first + _BATCH_BLOCKS - 1, day.last.number)))
-        yield closed_orders_of(store, blocks)
-
-
-_ROWS: dict[str, Callable[[Store, DayOfBlocks], Iterator[Sequence[Any]]]] = {
-    "trades": _trades,
-    "ledger_events": _ledger_events,
-    ORDERS: _closed_orders,
-}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from math import inf
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from django.conf import settings
 
 from analytics.embedded import Embedded, Limits
 from analytics.errors import StarRocksRefused
+from analytics.recent import ChunkCache
 from analytics.sources import Source
 from analytics.starrocks.http import StarRocksHttp, cluster_of
 from analytics.starrocks.progress import ProgressFile
@@ -24,7 +26,14 @@ from settlement.stores.base import Store
 def embedded(store: Store, *, at_most_s: float = inf) -> Embedded:
     """DuckDB over the archive and this store. `at_most_s`: if it is less than ANALYTICS_SECONDS."""
     limits = Limits(seconds=min(settings.ANALYTICS_SECONDS, at_most_s), memory_mb=settings.ANALYTICS_MEMORY_MB)
-    return Embedded(Source(store, archive_if_made, max_rows=settings.ANALYTICS_RECENT_ROWS), limits)
+    source = Source(store, archive_if_made, max_rows=settings.ANALYTICS_RECENT_ROWS, cache=chunk_cache())
+    return Embedded(source, limits)
+
+
+@cache
+def chunk_cache() -> ChunkCache:
+    """Of this process. It may have as much memory as a query."""
+    return ChunkCache(settings.ANALYTICS_MEMORY_MB << 20)
 
 
 def archive_if_made() -> Archive | None:

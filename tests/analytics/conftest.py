@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from analytics.wiring import chunk_cache
 from archive import wiring
 from archive.archiving import archive_days
 from settlement.stores.base import Store
 from settlement.stores.sql.store import SqlStore
 from tests.analytics.random_market import random_commands
 from tests.archive.days import chain_of_days, settle
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> None:
+    """The cache of the process does not outlive a test."""
+    chunk_cache.cache_clear()
 
 
 @pytest.fixture
