@@ -19,7 +19,11 @@ class DayOfBlocks(NamedTuple):
 
 
 def day_of(block: StoredBlock) -> date:
-    return datetime.fromtimestamp(block.timestamp_ns // _SECOND_NS, UTC).date()
+    return day_of_ns(block.timestamp_ns)
+
+
+def day_of_ns(timestamp_ns: int) -> date:
+    return datetime.fromtimestamp(timestamp_ns // _SECOND_NS, UTC).date()
 
 
 def complete_days(store: Store, first: int) -> Iterator[DayOfBlocks]:
@@ -28,13 +32,16 @@ def complete_days(store: Store, first: int) -> Iterator[DayOfBlocks]:
     The clock is not asked, because blocks of yesterday may still be on their way. Raises StoreDamaged, StoreError.
     """
     projected = store.projected().block_number
-    while first <= projected:
+    return (day for day in days_between(store, first, projected) if day.last.number < projected)
+
+
+def days_between(store: Store, first: int, last: int) -> Iterator[DayOfBlocks]:
+    """The days of blocks `first` to `last`. Raises StoreDamaged, StoreError."""
+    while first <= last:
         begins = _block(store, first)
-        last = _last_of_day(store, begins, projected)
-        if last.number == projected:
-            return
-        yield DayOfBlocks(day_of(begins), begins, last)
-        first = last.number + 1
+        ends = _last_of_day(store, begins, last)
+        yield DayOfBlocks(day_of(begins), begins, ends)
+        first = ends.number + 1
 
 
 def _last_of_day(store: Store, begins: StoredBlock, projected: int) -> StoredBlock:

@@ -40,7 +40,7 @@ def batches_of(
 
     StoreDamaged if the store lacks blocks or trades.
     """
-    for blocks in _batches(store, first, last):
+    for blocks in block_batches(store, first, last):
         rows = _ROWS[table.name](store, blocks)
         refuse_if_dropped(store, last)
         progress(blocks[-1].number)
@@ -48,8 +48,8 @@ def batches_of(
             yield table.batch(partition, rows[start : start + _BATCH_EVENTS])
 
 
-def _batches(store: Store, first: int, last: int) -> Iterator[list[StoredBlock]]:
-    """Consecutive blocks. A large one is a batch of its own."""
+def block_batches(store: Store, first: int, last: int) -> Iterator[list[StoredBlock]]:
+    """Consecutive blocks of few events. A large one is a batch of its own. Raises StoreDamaged if one is missing."""
     batch: list[StoredBlock] = []
     size = events = 0
     expected = first
@@ -105,12 +105,13 @@ def closed_orders_of(store: Store, blocks: Sequence[StoredBlock]) -> list[Order]
     The store cannot be asked for them, so their ids are taken from the events. A closed order never changes again.
     """
     first, last = blocks[0].first_event_sequence, blocks[-1].last_event_sequence
-    found = store.get_orders(_touched(blocks))
+    found = store.get_orders(touched_orders(blocks))
     closed = (order for order in found if order.status not in OPEN_STATUSES and first <= order.updated_sequence <= last)
     return sorted(closed, key=lambda order: (order.updated_sequence, order.order_id))
 
 
-def _touched(blocks: Sequence[StoredBlock]) -> list[int]:
+def touched_orders(blocks: Sequence[StoredBlock]) -> list[int]:
+    """The ids of the orders that these blocks place or change."""
     ids: set[int] = set()
     for block in blocks:
         events = Block.decode(block.data).events

@@ -57,6 +57,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Open orders", "pending_actions", "office:open_orders", permissions.ORDERS),
                     _page("Instruments", "tune", "office:instruments", permissions.INSTRUMENTS),
                     _page("Accounts", "account_balance_wallet", "office:accounts", permissions.BALANCES),
+                    _page("Analytics", "bar_chart", "office:analytics", permissions.TRADES),
                     _page("Blocks", "deployed_code", "office:blocks", permissions.BLOCKS),
                 ],
             },

@@ -19,6 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST, require_safe
 
+from analytics import wiring as analytics_wiring
 from back_office import outages, readers
 from back_office.access import permissions
 from back_office.access.invitations import InvitationView
@@ -37,6 +38,7 @@ from back_office.access.permissions import (
 from back_office.formats import ReferenceData
 from back_office.pages.accounts import AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
+from back_office.pages.analytics import SECONDS, AnalyticsPages
 from back_office.pages.audit_log import AuditLogPages
 from back_office.pages.blocks import BlockPages
 from back_office.pages.dead_letters import MAY_REPLAY, DeadLetterPages
@@ -127,6 +129,9 @@ def pages() -> list[URLPattern]:
     finder, alarms = JumpPages(store, reference), AlarmPages(lambda: readers.watch().raised)
     letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
     audit_log, notifications = AuditLogPages(), NotificationPages()
+    figures = AnalyticsPages(
+        lambda tree, period: analytics_wiring.embedded(store, at_most_s=SECONDS).ask(tree, period), reference
+    )
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     views: list[tuple[str, View, str]] = [
         ("", page_view(overview.overview, BLOCKS), "overview"),
@@ -144,6 +149,14 @@ def pages() -> list[URLPattern]:
         ("instruments/", page_view(InstrumentPages(reference).instruments, INSTRUMENTS), "instruments"),
         ("blocks/", page_view(blocks.blocks, BLOCKS), "blocks"),
         ("blocks/<int:number>/", page_view(blocks.block, BLOCKS, TRADES), "block"),
+        ("analytics/", page_view(figures.market, TRADES, ORDERS), "analytics"),
+        ("analytics/export/", page_view(figures.export_market, TRADES, ORDERS), "analytics_export"),
+        ("analytics/accounts/", page_view(figures.accounts, TRADES, BALANCES), "analytics_accounts"),
+        (
+            "analytics/accounts/export/",
+            page_view(figures.export_accounts, TRADES, BALANCES),
+            "analytics_accounts_export",
+        ),
         ("find/", page_view(finder.jump), "jump"),
         ("alarms/", page_view(alarms.alarms, ALARMS), "alarms"),
         ("alarms/bar/", page_view(alarms.bar, ALARMS, bare=True), "alarm_bar"),

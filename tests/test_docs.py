@@ -14,7 +14,17 @@ from django.core.management import call_command, get_commands, load_command_clas
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-APPS = ("archive", "back_office", "benchmarks", "exchange_site", "ledger", "matching", "settlement", "simulator")
+APPS = (
+    "analytics",
+    "archive",
+    "back_office",
+    "benchmarks",
+    "exchange_site",
+    "ledger",
+    "matching",
+    "settlement",
+    "simulator",
+)
 FOLDERS = (*APPS, "deploy", "docs", "schema", "scripts", "templates", "tests")
 SOURCES = ("*.py", "*.yml", "*.sh", "*.cql", "*.toml", "Makefile", "Dockerfile", "run")
 OF_OTHERS = {"DescribeConfigs", "sync_cassandra"}

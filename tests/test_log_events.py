@@ -9,6 +9,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "logs.md"
 PACKAGES = [
+    "analytics",
     "archive",
     "back_office",
     "exchange_site",

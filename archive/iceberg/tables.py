@@ -7,12 +7,13 @@ run saves work, and this rule is what keeps rows from being written twice.
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -24,6 +25,7 @@ from pyiceberg.exceptions import (
     ValidationException,
 )
 from pyiceberg.io import FileIO, load_file_io
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
@@ -118,6 +120,23 @@ class IcebergTables:
         for path, _ in self.files(table, partition):
             with reaching("The archive"):
                 yield from files.batches(self.io, path, columns)
+
+    def dataset(self, table: ArchiveTable, partitions: Collection[Partition]) -> ds.Dataset:
+        """The rows of these partitions. A reader of the dataset loads only the columns and rows that it needs."""
+        opened = self._table(table)
+        wanted = {((partition.day - _EPOCH).days, partition.shard) for partition in partitions}
+        assert isinstance(self.io, PyArrowFileIO)  # what pyiceberg takes for folders and S3
+        with reaching("The archive"):
+            tasks = opened.scan().plan_files() if opened and wanted else ()
+            paths = [
+                task.file.file_path for task in tasks if (task.file.partition[0], task.file.partition[1]) in wanted
+            ]
+            if not paths:
+                return ds.dataset(table.arrow_schema.empty_table())
+            scheme, place, _ = self.io.parse_location(self.url)
+            files_of_place = self.io.fs_by_scheme(scheme, place)
+            names = [self.io.parse_location(path)[2] for path in sorted(paths)]
+            return ds.dataset(names, schema=table.arrow_schema, format="parquet", filesystem=files_of_place)
 
     def append(self, table: ArchiveTable, of: BlockRange, batches: Iterable[pa.RecordBatch]) -> bool:
         """Writes the rows of a partition in one commit; returns False if the table has them already.

@@ -14,6 +14,7 @@ APPS = [
     "benchmarks",
     "simulator",
     "gateway",
+    "analytics",
     "archive",
     "settlement",
     "ledger",

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
 
+from analytics import wiring as analytics_wiring
 from back_office import readers, urls
 from back_office.pages.overview import Depth
 from exchange_site.operations import views
@@ -68,9 +69,11 @@ def empty_caches() -> Iterator[None]:
     """Caches do not outlive a test."""
     urls.reference.invalidate()
     cache.clear()
+    analytics_wiring.chunk_cache.cache_clear()
     yield
     urls.reference.invalidate()
     cache.clear()
+    analytics_wiring.chunk_cache.cache_clear()
 
 
 @pytest.fixture(params=STORES)

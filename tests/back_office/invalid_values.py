@@ -30,6 +30,7 @@ VALUES = [*(quote(text, safe="") for text in NUMBERS + DATES + TEXTS), *map(quot
 """URL-encoded."""
 
 OFFICE_NAMES = ["before", "after", "symbol", "day", "account", "number", "first", "last", "id", "only", "asset", "q"]
+OFFICE_NAMES += ["figure", "from", "to", "by", "format"]
 ADMIN_NAMES = ["q", "p", "o", "e", "all", "_popup", "_to_field", "_facets", "_changelist_filters", "next", "initial"]
 SEARCH_NAMES = ["s", "page", "extended", "term", "app_label", "model_name", "field_name"]
 LOOKUPS = [

@@ -27,8 +27,11 @@ from settlement.stores.base import (
     Transfer,
 )
 from tests.ledger.row_by_row import Funds, apply_legs, legs
+from tests.settlement.chains import Chain
 
 MINUTE_NS = 60_000_000_000
+EMPTY_BLOCK = Chain().end_block().data
+"""The bytes of every block, because no page shows them. They can be read, and have no events."""
 
 
 DEFINITIONS: list[tuple[CommandKind, dict[str, object]]] = [
@@ -192,7 +195,7 @@ class Market:
             first_event_sequence=self.first_event,
             last_event_sequence=self.event,
             trade_count=len(self.trades),
-            data=b"the bytes of a block",
+            data=EMPTY_BLOCK,
         )
         self.prev_hash, self.hash = self.hash, digest
         self.first_command, self.first_event = self.command + 1, self.event + 1

@@ -4,7 +4,7 @@ from django.test import Client
 from back_office.paging import PAGE_ROWS
 from settlement.stores.base import Store
 from tests.back_office.conftest import links, next_page, refusal, words
-from tests.back_office.market import Market
+from tests.back_office.market import EMPTY_BLOCK, Market
 
 
 def test_paging_lists_every_block_once_in_both_directions(operator: Client, market: Market) -> None:
@@ -25,7 +25,7 @@ def test_one_block(operator: Client, market: Market) -> None:
     response = operator.get("/admin/blocks/2/")
     page = words(response)
     assert f"Number 2 Time (UTC) 2026-01-01T12:00:04.500Z Hash {market.hash:016x}" in page
-    assert f"Previous hash {market.prev_hash:016x} Epoch 1 Bytes 20" in page
+    assert f"Previous hash {market.prev_hash:016x} Epoch 1 Bytes {len(EMPTY_BLOCK)}" in page
     assert "Commands 6 18–23 Events 9 18–26 Trades 3" in page
     assert links(response, "trades") == [trade.trade_id for trade in market.settled]
     assert next_page(response, "previous") == "/admin/blocks/1/"

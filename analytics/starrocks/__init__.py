@@ -1,0 +1,1 @@
+"""Loads rows into StarRocks, by its HTTP interface."""

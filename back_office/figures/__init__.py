@@ -1,0 +1,1 @@
+"""What the analytics pages show: the figures' columns in decimals, and charts as SVG."""
