@@ -409,6 +409,20 @@ SESSION_IDLE_MINUTES = _env.whole(
 )
 SESSION_HOURS = _env.whole("SESSION_HOURS", 12, "A login ends after this time in any case.", unit="hours")
 
+ACTIONS_HTTP_ADDRESS = _env.text(
+    "ACTIONS_HTTP_ADDRESS",
+    "127.0.0.1:9704",
+    "HOST:PORT of health and metrics of the worker that carries out operators' actions.",
+    read_by="run_actions, run_exchange",
+)
+TWO_PERSON_ACTIONS = _env.words(
+    "TWO_PERSON_ACTIONS",
+    [],
+    "Further actions that need a second person's approval, separated by commas, such as `account_fees`; those that "
+    "move money always do.",
+    read_by="web, run_actions",
+)
+
 INSTALLED_APPS, MIDDLEWARE = django_parts.APPS, django_parts.MIDDLEWARE
 ROOT_URLCONF = "exchange_site.urls"
 ASGI_APPLICATION = "exchange_site.asgi.application"
