@@ -32,8 +32,10 @@ from back_office.access.permissions import (
     INSTRUMENTS,
     ORDERS,
     RECONCILIATIONS,
+    REQUESTS,
     TRADES,
 )
+from back_office.actions.kinds import DECIDE
 from back_office.formats import ReferenceData
 from back_office.pages.accounts import AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
@@ -45,6 +47,8 @@ from back_office.pages.jump import JumpPages
 from back_office.pages.orders import OrderPages
 from back_office.pages.overview import OverviewPages
 from back_office.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
+from back_office.pages.request_forms import RequestForms
+from back_office.pages.requests import RequestPages
 from back_office.pages.trades import TradePages
 from matching.core.decimals import INT64_MAX
 from settlement import tasks, wiring
@@ -127,6 +131,7 @@ def pages() -> list[URLPattern]:
     letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
     audit_log = AuditLogPages()
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
+    requests, forms = RequestPages(), RequestForms(store, reference)
     views: list[tuple[str, View, str]] = [
         ("", page_view(overview.overview, BLOCKS), "overview"),
         ("overview/live/", page_view(overview.live, BLOCKS, bare=True), "live"),
@@ -144,6 +149,15 @@ def pages() -> list[URLPattern]:
         ("alarms/", page_view(alarms.alarms, ALARMS), "alarms"),
         ("alarms/bar/", page_view(alarms.bar, ALARMS, bare=True), "alarm_bar"),
         ("alarms/<int:number>/acknowledge/", action_view(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
+        ("requests/", page_view(requests.requests, REQUESTS), "requests"),
+        ("requests/<int:number>/", page_view(requests.request, REQUESTS), "request"),
+        ("requests/<int:number>/state/", page_view(requests.state, REQUESTS, bare=True), "request_state"),
+        ("requests/<int:number>/approve/", action_view(requests.approve, DECIDE), "approve"),
+        ("requests/<int:number>/refuse/", action_view(requests.refuse, DECIDE), "refuse"),
+        ("requests/<int:number>/withdraw/", action_view(requests.withdraw, REQUESTS), "withdraw"),
+        ("requests/new/", page_view(forms.form, REQUESTS), "request_form"),
+        ("requests/preview/", action_view(forms.preview, REQUESTS), "request_preview"),
+        ("requests/ask/", action_view(forms.ask, REQUESTS), "ask"),
         ("audit_log/", page_view(audit_log.log, AUDIT_LOG), "audit_log"),
         ("audit_log/csv/", page_view(audit_log.export, AUDIT_LOG), "audit_log_csv"),
         ("reconciliations/", page_view(reconciliations.runs, RECONCILIATIONS), "reconciliations"),
