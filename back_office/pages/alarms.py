@@ -27,6 +27,7 @@ MAY_ACKNOWLEDGE = "settlement.change_alarm"
 _LINKS = {
     Kind.DEAD_LETTERS: "office:dead_letters",
     Kind.RECONCILIATION: "office:reconciliations",
+    Kind.ACTIONS_SILENT: "office:requests",
     Kind.GAP: "office:blocks",
     Kind.HASH_MISMATCH: "office:blocks",
     Kind.CHAIN_CONFLICT: "office:blocks",
