@@ -135,6 +135,7 @@ def _required_reason(form: Query) -> str:
 
 def _signed_wish(request: HttpRequest) -> Wish:
     """Raises BadRequest, PermissionDenied."""
+    _kinds_of(request)
     signed = filters.text(request.POST, "signed")
     try:
         user, form, name, found, lines, reason = signing.loads(signed, salt=_SALT, max_age=FORM_LIFETIME_S)
