@@ -55,8 +55,9 @@ def turn(engine: Engine) -> int:
         try:
             ended += carry_out(number, engine)
         except NotNow as error:
-            ActionRequest.objects.filter(id=number).exclude(problem=str(error)).update(problem=str(error))
-            log.warning("action.postponed", request=number, error=str(error))
+            unended = ActionRequest.objects.filter(id=number, state=State.CARRYING_OUT)
+            if unended.exclude(problem=str(error)).update(problem=str(error)):
+                log.warning("action.postponed", request=number, error=str(error))
     return ended
 
 

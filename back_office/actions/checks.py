@@ -4,6 +4,7 @@ The web may have been deceived, or a row changed by SQL, between the approval an
 """
 
 import json
+import time
 
 from django.contrib.auth.models import User
 
@@ -13,6 +14,9 @@ from back_office.audit import chain
 from back_office.audit.codes import Action, Outcome
 from back_office.models import ActionRequest, AuditRecord
 
+LONGEST_WAIT_NS = 24 * 3600 * 10**9
+"""The worker may have been down for long. By then nobody expects an old request to be carried out."""
+
 
 def objection(request: ActionRequest) -> str:
     """Why the request must not be sent, one sentence; "" if it may be."""
@@ -21,6 +25,8 @@ def objection(request: ActionRequest) -> str:
         return "This version knows no such action."
     if reason := changed(request):
         return reason
+    if time.time_ns() - (request.decided_at_ns or request.asked_at_ns) > LONGEST_WAIT_NS:
+        return "Its last word is more than a day old: look whether it is still wanted, and ask again."
     if reason := _person(request.asked_by_key, request.asked_by, TABLE[kind].permission, "asked for"):
         return reason
     if not (request.needs_approval or kinds.needs_two_persons(kind)):

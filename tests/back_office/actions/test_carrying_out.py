@@ -1,7 +1,10 @@
 """The worker against a real engine: each request once, after both persons were checked again."""
 
+import time
+
 import pytest
 from django.contrib.auth.models import Permission, User
+from structlog.testing import capture_logs
 
 from back_office.actions import carrying_out, requests
 from back_office.actions.engine import RealEngine
@@ -185,6 +188,15 @@ def test_money_never_moves_by_one_person(exchange: Exchange, anna: User) -> None
     assert stopped(made, exchange).startswith("The audit log does not show")
 
 
+def test_what_was_approved_more_than_a_day_ago_is_not_sent(
+    exchange: Exchange, fiona: User, anna: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = approved(fiona, anna)
+    later_ns = time.time_ns() + 25 * 3600 * 10**9
+    monkeypatch.setattr("back_office.actions.checks.time.time_ns", lambda: later_ns)
+    assert stopped(made, exchange).startswith("Its last word is more than a day old")
+
+
 # --- when the engine cannot be asked ------------------------------------------------------------------------------
 
 
@@ -194,6 +206,9 @@ def test_a_request_waits_for_the_engine(exchange: Exchange, fiona: User, anna: U
     waiting = reread(made)
     assert (waiting.state, waiting.sendings) == (State.CARRYING_OUT, 0)
     assert waiting.problem.startswith("No engine answers at")
+    with capture_logs() as logged:
+        carrying_out.turn(RealEngine(lambda: nobody, timeout_s=0.2))
+    assert logged == [], "the same problem is logged once"
     assert carrying_out.turn(exchange.real) == 1
     assert (reread(made).state, reread(made).problem) == (State.DONE, "")
 
