@@ -6,6 +6,7 @@ from django.db import models
 
 DIGEST_LENGTH = 64  # SHA-256 in hexadecimal
 CODE_LENGTH = 40
+EXTERNAL_ID_LENGTH = 64
 
 
 class AppendOnlyRows(models.QuerySet["AuditRecord"]):
@@ -124,6 +125,20 @@ class ActionRequest(models.Model):
             models.Index(fields=["asked_by", "-id"], name="request_by_asker"),
             models.Index(fields=["kind", "-id"], name="request_by_kind"),
         ]
+
+
+class Customer(models.Model):
+    """What the office knows of an account's owner. Written by `back_office.customers` alone."""
+
+    account = models.BigIntegerField(primary_key=True)
+    name = models.TextField()  # may be ""
+    name_key = models.TextField(db_index=True)  # the name as searches compare it
+    external_id = models.CharField(max_length=EXTERNAL_ID_LENGTH, null=True, unique=True)  # in another system
+    note = models.TextField()
+
+    class Meta:
+        db_table = "customers"
+        default_permissions = ("change",)
 
 
 class BackOffice(models.Model):

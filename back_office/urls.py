@@ -37,7 +37,7 @@ from back_office.access.permissions import (
 )
 from back_office.actions.kinds import DECIDE
 from back_office.formats import ReferenceData
-from back_office.pages.accounts import AccountPages
+from back_office.pages.accounts import MAY_DESCRIBE, AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
 from back_office.pages.audit_log import AuditLogPages
 from back_office.pages.blocks import BlockPages
@@ -142,6 +142,7 @@ def pages() -> list[URLPattern]:
         ("orders/<int:order_id>/", page_view(orders.order, ORDERS, TRADES, ENTRIES), "order"),
         ("accounts/", page_view(accounts.accounts, BALANCES), "accounts"),
         ("accounts/<int:account>/", page_view(accounts.account, BALANCES, ENTRIES), "account"),
+        ("accounts/<int:account>/describe/", action_view(accounts.describe, MAY_DESCRIBE), "describe"),
         ("instruments/", page_view(InstrumentPages(reference).instruments, INSTRUMENTS), "instruments"),
         ("blocks/", page_view(blocks.blocks, BLOCKS), "blocks"),
         ("blocks/<int:number>/", page_view(blocks.block, BLOCKS, TRADES), "block"),

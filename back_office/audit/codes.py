@@ -7,6 +7,7 @@ class Action(StrEnum):
     ACKNOWLEDGE = "alarm.acknowledge"
     RECONCILE = "reconciliation.start"
     REPLAY = "dead_letter.replay"
+    DESCRIBE = "account.describe"
     ASK = "request.ask"
     APPROVE = "request.approve"
     REFUSE = "request.refuse"

@@ -3,18 +3,21 @@
 import re
 from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from back_office import filters
+from back_office import customers, filters
 from back_office.filters import BadFilter, Query
 from back_office.formats import ReferenceData
 from back_office.paging import PAGE_ROWS, Page, page_before
 from back_office.statement import BalanceRow, EntryRow
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base import LedgerEvent, Store
+
+MAY_DESCRIBE = "back_office.change_customer"
 
 _BALANCE_KEY = re.compile(r"([0-9]{1,19}):([A-Z0-9._-]{1,32})", re.ASCII)
 
@@ -47,9 +50,11 @@ class AccountPages:
         context["tabs"] = account_tabs(account, "statement")
         balances = self.store.balances_of(account)
         settings = self.store.account_settings_of(account)
-        if not balances and not settings:
+        customer = customers.of(account)
+        if not balances and not settings and customer is None:
             raise Http404(f"Account {account} does not exist: it has no settled balance, ledger entry or setting.")
         statuses = [setting.status for setting in settings if setting.status]
+        context |= {"customer": customer, "may_describe": request.user.has_perm(MAY_DESCRIBE)}
         context["status"] = statuses[0].replace("_", " ") if statuses else "active"
         context["fees"] = [setting for setting in settings if setting.maker_fee is not None]
         context["balances"] = [BalanceRow.of(balance, self.reference) for balance in balances]
@@ -61,6 +66,16 @@ class AccountPages:
             return TemplateResponse(request, "back_office/account.html", context, status=400)
         context |= {"asset": asset, "page": self._statement(account, asset, before)}
         return TemplateResponse(request, "back_office/account.html", context)
+
+    def describe(self, request: HttpRequest, account: int) -> HttpResponse:
+        """Keeps name, external id and note of the account's owner."""
+        try:
+            customers.describe(account, customers.Description.read(request.POST))
+        except BadFilter as refusal:
+            messages.error(request, f"Nothing was changed: {refusal}")
+        else:
+            messages.success(request, "The customer was saved.")
+        return redirect("office:account", account)
 
     def _asset(self, query: Query) -> str | None:
         asset = filters.symbol(query, "asset", "Asset")

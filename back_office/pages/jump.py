@@ -1,11 +1,11 @@
 """The search field in the page header, for whatever a customer may quote.
 
-It finds records by number (`19416` or `#19416`), an account's orders by client order id (`7:my-order`), and the trades
-of an instrument by its symbol.
+It finds records by number (`19416` or `#19416`), an account's orders by client order id (`7:my-order`), the trades of
+an instrument by its symbol, and accounts by the name or the external id of their owner.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -14,8 +14,10 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from back_office import customers
 from back_office.access.permissions import BALANCES, BLOCKS, ORDERS, TRADES, User, missing, refusal
 from back_office.formats import ReferenceData
+from back_office.models import Customer
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base import Store
 
@@ -26,7 +28,7 @@ LISTED_ORDERS = 20
 _NEEDED = {"trade": TRADES, "order": ORDERS, "account": BALANCES, "block": BLOCKS}
 _ADVICE = (
     "Type the number of a trade, an order, an account or a block, an account with a client order id such as 7:my-order,"
-    " or an instrument such as BTC-USD."
+    " an instrument such as BTC-USD, or the name or external id of a customer."
 )
 
 
@@ -43,19 +45,23 @@ class JumpPages:
         context: dict[str, Any] = {"title": "Find", "term": term[:40]}
         places, nothing = None, ""
         if (quoted := _NUMBER.fullmatch(term)) and (number := int(quoted[1])) <= INT64_MAX:
-            places = list(self._numbered(number, request.user))
+            places = [*self._numbered(number, request.user), *_places(customers.with_external_id(term), request.user)]
             nothing = f"No settled trade, order, account or block has the number {number}."
         elif (quoted := _CLIENT_ORDER_ID.fullmatch(term)) and (account := int(quoted[1])) <= INT64_MAX:
             places = list(self._named(account, quoted[2], request.user))
             nothing = f"Account {account} has no settled order with the client order id {quoted[2][:40]}."
+        elif not self._is_symbol(term) and (found := list(_places(customers.find(term), request.user))):
+            places = found
         if places is not None:
             if len(places) == 1:
                 return redirect(places[0]["link"])
             return TemplateResponse(request, "back_office/jump.html", {**context, "places": places, "nothing": nothing})
-        instrument = self.reference.instrument(term.upper()) if 0 < len(term) <= 32 else None
-        if instrument is not None:
-            return redirect(f"{reverse('office:trades')}?symbol={instrument.symbol}")
+        if self._is_symbol(term):
+            return redirect(f"{reverse('office:trades')}?symbol={term.upper()}")
         return TemplateResponse(request, "back_office/jump.html", {**context, "refusal": _ADVICE}, status=400)
+
+    def _is_symbol(self, term: str) -> bool:
+        return 0 < len(term) <= 32 and self.reference.instrument(term.upper()) is not None
 
     def _numbered(self, number: int, user: User) -> Iterator[dict[str, str]]:
         """Records with this number. Trades, orders, accounts and blocks are numbered separately: up to four match."""
@@ -81,3 +87,11 @@ class JumpPages:
         """`get_block` would read the block's data, which may be large; this reads headers only."""
         newest = self.store.newest_blocks(1, min(number + 1, INT64_MAX))
         return any(block.number == number for block in newest)
+
+
+def _places(found: Iterable[Customer], user: User) -> Iterator[dict[str, str]]:
+    """The pages of these customers' accounts, if the user may see accounts."""
+    if user.has_perm(BALANCES):
+        for one in found:
+            title = f"Account {one.account}, {one.name or one.external_id}"
+            yield {"title": title, "link": reverse("office:account", args=[one.account])}

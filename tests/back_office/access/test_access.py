@@ -58,6 +58,7 @@ ACTIONS = {
     reverse("office:refuse", args=[1]): "back_office.decide_request",
     reverse("office:withdraw", args=[1]): "back_office.view_actionrequest",
     reverse("office:request_preview"): "back_office.view_actionrequest",
+    reverse("office:describe", args=[1]): "back_office.change_customer",
     reverse("office:ask"): "back_office.view_actionrequest",
 }
 NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter", "request", "request_state"]

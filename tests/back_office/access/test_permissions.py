@@ -37,6 +37,7 @@ ACTIONS = {
     "admin/requests/<int:number>/refuse/",
     "admin/requests/<int:number>/withdraw/",
     "admin/requests/preview/",
+    "admin/accounts/<int:account>/describe/",
     "admin/requests/ask/",
 }
 

@@ -23,7 +23,7 @@ LINES = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if l
 HEADER, *ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in LINES]
 ROLES = HEADER[1:]
 TABLE = {row[0].strip("`"): dict(zip(ROLES, row[1:], strict=True)) for row in ROWS}
-ACTIONS = {"acknowledge", "reconcile", "replay", "approve", "refuse", "withdraw", "request_preview", "ask"}
+ACTIONS = {"acknowledge", "reconcile", "replay", "approve", "refuse", "withdraw", "request_preview", "ask", "describe"}
 ADMIN_PAGES: dict[str, Callable[[Any], str]] = {
     "list of users": lambda known: reverse("admin:auth_user_changelist"),
     "add a user": lambda known: reverse("admin:auth_user_add"),
@@ -40,11 +40,11 @@ pytestmark = pytest.mark.django_db
 def roles(db: None) -> None:
     """As the migration makes them. Tests that flush the database delete the migration's own."""
     migration = import_module("back_office.migrations.0002_roles")
-    added = import_module("back_office.migrations.0003_action_requests").ADDED
+    later = [import_module(f"back_office.migrations.{name}") for name in ("0003_action_requests", "0004_customers")]
     Group.objects.filter(name__in=migration.ROLES).delete()
     by_name = {f"{one.content_type.app_label}.{one.codename}": one for one in Permission.objects.all()}
     for name, given in migration.ROLES.items():
-        needed = given | added.get(name, set())
+        needed = given.union(*(one.ADDED.get(name, set()) for one in later))
         Group.objects.create(name=name).permissions.set([by_name[one] for one in needed])
 
 
