@@ -5,7 +5,7 @@ Customers are found by external id and by the beginning of the name.
 
 from dataclasses import dataclass
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from back_office import filters
 from back_office.audit import records
@@ -48,7 +48,7 @@ def describe(account: int, description: Description) -> None:
     external_id = description.external_id or None
     fields = {"name": description.name, "external_id": external_id, "note": description.note}
     try:
-        with transaction.atomic():
+        with records.together():
             old = Customer.objects.select_for_update().filter(account=account).first()
             before = {name: getattr(old, name) for name in fields} if old else None
             if before == fields:

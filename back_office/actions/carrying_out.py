@@ -15,7 +15,6 @@ import time
 from typing import NamedTuple
 
 import structlog
-from django.db import transaction
 
 from back_office.actions import answers, checks, kinds, metrics, parameters, requests
 from back_office.actions.engine import Engine, Session
@@ -107,7 +106,7 @@ def note_sending(number: int) -> str:
     One that may have been sent before is sent again even if a person has lost a role since: it may have been applied,
     and only the engine knows.
     """
-    with transaction.atomic():
+    with records.together():
         request = ActionRequest.objects.select_for_update().get(id=number)
         if request.state != State.CARRYING_OUT:
             return "Another worker has ended it."
@@ -121,7 +120,7 @@ def note_sending(number: int) -> str:
 
 def keep_answer(number: int, answer: Answer) -> None:
     """Nothing happens if another worker was faster."""
-    with transaction.atomic():
+    with records.together():
         changed = ActionRequest.objects.filter(id=number, state=State.CARRYING_OUT).update(
             state=answer.state,
             answer=answer.words,

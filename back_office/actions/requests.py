@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from back_office.actions import digests, kinds
 from back_office.actions.kinds import Kind
@@ -48,7 +48,7 @@ class TooLate(Exception):
 def ask(wish: Wish, user: User) -> tuple[ActionRequest, bool]:
     """The request, and whether it is new: a form that is sent again gives the request that it made before."""
     try:
-        with transaction.atomic():
+        with records.together():
             return _create(wish, user), True
     except IntegrityError:
         return ActionRequest.objects.get(form=wish.form), False
@@ -108,7 +108,7 @@ def _create(wish: Wish, user: User) -> ActionRequest:
 
 
 def _decide(request: ActionRequest, user: User, note: str, state: str, action: Action) -> None:
-    with transaction.atomic():
+    with records.together():
         changed = ActionRequest.objects.filter(id=request.pk, state=State.WAITING).update(
             state=state,
             decided_by=user.get_username(),

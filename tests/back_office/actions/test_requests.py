@@ -4,14 +4,13 @@ import threading
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connections, router
 from django.urls import reverse
 
+from back_office.actions import carrying_out, requests
 from back_office.actions.kinds import Kind
 from back_office.models import ActionRequest, AuditRecord
-from tests.back_office.actions.conftest import APPROVER, FINANCE, MONEY, asked, login, person
-
-pytestmark = pytest.mark.django_db(transaction=True)
+from tests.back_office.actions.conftest import APPROVER, FINANCE, MONEY, Exchange, asked, login, person
 
 PEOPLE = (
     ("fiona", FINANCE),
@@ -20,7 +19,44 @@ PEOPLE = (
 )
 
 
-def test_two_clicks_and_two_approvers_at_once_succeed_once(transactional_db: None) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_two_clicks_and_two_approvers_at_once_succeed_once_on_sqlite() -> None:
+    act_at_once()
+
+
+class Postgres:
+    """Database router that sends every query to the shared PostgreSQL."""
+
+    def db_for_read(self, model: object, **hints: object) -> str:
+        return "postgres"
+
+    db_for_write = db_for_read
+
+
+ON_POSTGRES = pytest.mark.django_db(databases=["default", "postgres"], transaction=True)
+
+
+@pytest.mark.services("postgres")
+@ON_POSTGRES
+def test_two_clicks_and_two_approvers_at_once_succeed_once_on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router, "routers", [Postgres()])
+    act_at_once()
+
+
+@pytest.mark.services("postgres")
+@ON_POSTGRES
+def test_a_deposit_is_carried_out_on_postgresql(monkeypatch: pytest.MonkeyPatch, exchange: Exchange) -> None:
+    monkeypatch.setattr(router, "routers", [Postgres()])
+    fiona, anna = person("fiona", *FINANCE), person("anna", *APPROVER)
+    made = asked(fiona, Kind.DEPOSIT, MONEY)
+    requests.approve(made.pk, anna, "")
+    assert carrying_out.turn(exchange.real) == 1
+    assert exchange.balance(1) == "12.5"
+    assert AuditRecord.objects.latest("number").action == "request.carry_out"
+
+
+def act_at_once() -> None:
+    """Two approvers approve one request, and one form is sent twice."""
     fiona, anna, bert = (person(name, *rights) for name, rights in PEOPLE)
     made = asked(fiona, Kind.DEPOSIT, MONEY)
     begin = threading.Barrier(4)
