@@ -78,33 +78,6 @@ def test_the_preview_says_what_will_happen_and_asks_for_nothing(market: Market, 
     assert ActionRequest.objects.count() == 0
 
 
-PREVIEWS: list[tuple[dict[str, str], str]] = [
-    ({"kind": "instrument_status", "symbol": "BTC-USD", "status": "halted"}, "BTC-USD: trading → halted."),
-    ({"kind": "instrument_values", "symbol": "BTC-USD", "maker_fee": "5"}, "Maker fee: 1000 → 5."),
-    ({"kind": "account_status", "account": "1", "status": "frozen"}, "Account 1: active → frozen."),
-    (
-        {"kind": "account_fees", "account": "1", "maker_fee": "1", "taker_fee": "2"},
-        "Account 1 in all instruments: no fees of its own → maker 1, taker 2 ppm.",
-    ),
-    ({"kind": "cancel_all", "account": "1"}, "Cancel all open orders of account 1 in all instruments that are not"),
-    ({"kind": "new_asset", "symbol": "SOL", "decimals": "8"}, "At most 46116860184 whole units of it can exist."),
-    ({"kind": "new_asset", "symbol": "BTC", "decimals": "8"}, "There is such an asset already: the engine will refuse"),
-]
-
-
-@pytest.mark.parametrize(("form", "sentence"), PREVIEWS)
-def test_every_kind_is_previewed(market: Market, oscar: User, form: dict[str, str], sentence: str) -> None:
-    assert sentence in words(login(oscar).post(PREVIEW, {**form, "reason": "Ticket 12."}))
-
-
-def test_the_preview_of_a_cancel_names_the_order(market: Market, operator: Client) -> None:
-    order = market.place(1, "BTC-USD", "sell", 6_512_300, 5_000)
-    market.settle()
-    assert f"kind=cancel_order&order_id={order}" in html(operator.get(f"/admin/orders/{order}/"))
-    page = words(operator.post(PREVIEW, {"kind": "cancel_order", "order_id": str(order), "reason": "He called."}))
-    assert f"Cancel order {order} of account 1 in BTC-USD: sell, 0.5000 left." in page
-
-
 INVALID: list[tuple[dict[str, str], str]] = [
     ({"reason": ""}, "Give the reason: it is kept with the request."),
     ({"account": ""}, "Account is missing."),

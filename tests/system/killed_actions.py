@@ -1,8 +1,11 @@
 """A program that asks for deposits and carries them out in workers that kill themselves, each at another step.
 
 `python -m tests.system.killed_actions ask NUMBER` only makes an approved request.
+`python -m tests.system.killed_actions ask_with_other_keys` makes two that need other keys.
 `python -m tests.system.killed_actions kill` makes one for each step, kills a worker before or after that step, and lets
 another one finish. It prints a JSON line for each: the step, how the worker ended, the state and the answer.
+`python -m tests.system.killed_actions kill_web` asks and approves in processes that kill themselves while they do, and
+then sends the same form again. It prints what was there after the kill and after the repetition.
 """
 
 import json
@@ -14,24 +17,53 @@ from typing import Any
 
 import django
 
+WEB_STEPS = ("ask", "approve")
 STEPS = ("claim", "note_sending", "post", "answer", "append", "keep_answer")
 
 
-def ask(number: int) -> int:
-    """Makes a request for a deposit of one BTC that a second person has approved; returns its number."""
+def people() -> list[Any]:
+    """Who asks and who approves."""
     from django.contrib.auth.models import User
 
+    names = ("fiona", "anna")
+    return [User.objects.get_or_create(username=name, is_staff=True, is_superuser=True)[0] for name in names]
+
+
+def send_form(number: int) -> int:
+    """Asks for a deposit of one BTC, always by the same form; returns the number of the request."""
     from back_office.actions import requests
     from back_office.actions.kinds import Kind
     from back_office.actions.requests import Wish
 
-    asker, approver = (
-        User.objects.get_or_create(username=name, is_staff=True, is_superuser=True)[0] for name in ("fiona", "anna")
-    )
     parameters: dict[str, str | int] = {"account": 1, "asset": "BTC", "amount": "1", "reference": f"wire-{number}"}
-    made, _ = requests.ask(Wish(f"form-{number}", Kind.DEPOSIT, parameters, ["Credit."], "Paid."), asker)
-    requests.approve(made.pk, approver, "Seen.")
+    made, _ = requests.ask(Wish(f"form-{number}", Kind.DEPOSIT, parameters, ["Credit."], "Paid."), people()[0])
     return made.pk
+
+
+def ask_with_other_keys() -> None:
+    """Asks for what a worker does with the keys of a gateway and of an operator."""
+    from back_office.actions import requests
+    from back_office.actions.kinds import Kind
+    from back_office.actions.requests import Wish
+
+    for kind, parameters in (
+        (Kind.CANCEL_ALL, {"account": 1}),
+        (Kind.INSTRUMENT_STATUS, {"symbol": "BTC-USD", "status": "halted"}),
+    ):
+        requests.ask(Wish(str(kind), kind, {**parameters}, ["It."], "Ticket 12."), people()[0])
+
+
+def approve(made: int) -> None:
+    from back_office.actions import requests
+
+    requests.approve(made, people()[1], "Seen.")
+
+
+def ask(number: int) -> int:
+    """Makes a request that a second person has approved; returns its number."""
+    made = send_form(number)
+    approve(made)
+    return made
 
 
 def kill_at(step: str, before: bool) -> None:
@@ -71,7 +103,7 @@ def work() -> None:
     carrying_out.turn(RealEngine(wiring.engines))
 
 
-def in_another_process(*acts: Callable[[], None]) -> int:
+def in_another_process(*acts: Callable[[], object]) -> int:
     """How that process ended."""
     from django.db import connections
 
@@ -105,9 +137,37 @@ def kill() -> None:
         print(json.dumps(document), flush=True)  # noqa: T201
 
 
+def kill_web() -> None:
+    from back_office.actions import requests
+    from back_office.models import ActionRequest, AuditRecord
+
+    people()
+    for number, (step, before) in enumerate((step, before) for step in WEB_STEPS for before in (True, False)):
+        made = send_form(number) if step == "approve" else 0
+        act = {"ask": lambda number=number: send_form(number), "approve": lambda made=made: approve(made)}[step]
+        killed = in_another_process(lambda before=before: kill_at("append", before), act)  # type: ignore[misc]
+        left = list(ActionRequest.objects.filter(form=f"form-{number}").values_list("state", flat=True))
+        made = send_form(number)
+        if ActionRequest.objects.get(pk=made).state == "waiting":
+            approve(made)
+        target = requests.target(made)
+        document = {
+            "step": f"{step}, {'before' if before else 'after'} its record",
+            "ended": killed,
+            "left": left,
+            "found": list(ActionRequest.objects.filter(form=f"form-{number}").values_list("state", flat=True)),
+            "told": list(AuditRecord.objects.filter(target=target).order_by("number").values_list("action", flat=True)),
+        }
+        print(json.dumps(document), flush=True)  # noqa: T201
+
+
 if __name__ == "__main__":
     django.setup()
     if sys.argv[1] == "ask":
         ask(int(sys.argv[2]))
+    elif sys.argv[1] == "ask_with_other_keys":
+        ask_with_other_keys()
+    elif sys.argv[1] == "kill_web":
+        kill_web()
     else:
         kill()

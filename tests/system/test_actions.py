@@ -72,10 +72,19 @@ def test_a_worker_that_is_killed_between_any_two_steps_applies_each_request_once
     assert {one["step"]: one["sendings"] for one in told}["after post"] == 2
 
 
-def state_of_newest(database: Path) -> str:
+def test_a_web_that_is_killed_while_it_asks_or_approves_leaves_all_or_nothing(engine: Process) -> None:
+    told = [json.loads(line) for line in act(engine, "kill_web")]
+    print("\n".join(map(str, told)))  # noqa: T201
+    assert [one["ended"] for one in told] == [-signal.SIGKILL] * 4
+    assert [one["left"] for one in told] == [[], [], ["waiting"], ["waiting"]]
+    assert [one["found"] for one in told] == [["approved"]] * 4
+    assert [one["told"] for one in told] == [["request.ask", "request.approve"]] * 4
+
+
+def answers(database: Path) -> dict[str, str]:
+    """Of each kind of request that has ended."""
     with closing(sqlite3.connect(database)) as opened:
-        ((state,),) = opened.execute("SELECT state FROM action_requests ORDER BY id DESC LIMIT 1").fetchall()
-    return str(state)
+        return dict(opened.execute("SELECT kind, answer FROM action_requests WHERE ended_at_ns IS NOT NULL").fetchall())
 
 
 def heartbeats(database: Path) -> int:
@@ -91,7 +100,13 @@ def test_run_actions_carries_out_beats_and_stops(engine: Process, start: Start) 
     database = engine.data_dir / DATABASE
     until(lambda: heartbeats(database) >= 2 or worker.popen.poll() is not None, "two heartbeats", 120)
     act(engine, "ask", "1")
-    until(lambda: state_of_newest(database) == "done", "the request to be done", 60)
+    act(engine, "ask_with_other_keys")
+    until(lambda: len(answers(database)) == 3, "the requests to end", 60)
+    assert answers(database) == {
+        "deposit": "1 BTC were credited to account 1.",
+        "cancel_all": "0 orders of account 1 cancelled.",
+        "instrument_status": "BTC-USD is now halted.",
+    }
     assert balance(engine) == 1
     with urllib.request.urlopen(f"http://{http}/health/ready", timeout=10) as answer:
         assert answer.status == 200
@@ -100,4 +115,4 @@ def test_run_actions_carries_out_beats_and_stops(engine: Process, start: Start) 
     assert 'action_requests_ended_total{kind="deposit",state="done"} 1.0' in metrics
     assert 'action_requests_open{state="waiting"} 0.0' in metrics
     assert worker.stop() == 0
-    assert worker.lines == ["carried out 1 requests\n"]
+    assert worker.lines == ["carried out 3 requests\n"]
