@@ -128,7 +128,7 @@ class ActionRequest(models.Model):
 
 
 class Customer(models.Model):
-    """What the office knows of an account's owner. Written by `back_office.customers` alone."""
+    """What the office knows of an account's owner. Written by `back_office.customers.descriptions` alone."""
 
     account = models.BigIntegerField(primary_key=True)
     name = models.TextField()  # may be ""

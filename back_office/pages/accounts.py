@@ -9,7 +9,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from back_office import customers, filters
+from back_office import filters
+from back_office.customers import descriptions
 from back_office.filters import BadFilter, Query
 from back_office.formats import ReferenceData
 from back_office.paging import PAGE_ROWS, Page, page_before
@@ -50,7 +51,7 @@ class AccountPages:
         context["tabs"] = account_tabs(account, "statement")
         balances = self.store.balances_of(account)
         settings = self.store.account_settings_of(account)
-        customer = customers.of(account)
+        customer = descriptions.of(account)
         if not balances and not settings and customer is None:
             raise Http404(f"Account {account} does not exist: it has no settled balance, ledger entry or setting.")
         statuses = [setting.status for setting in settings if setting.status]
@@ -70,7 +71,7 @@ class AccountPages:
     def describe(self, request: HttpRequest, account: int) -> HttpResponse:
         """Keeps name, external id and note of the account's owner."""
         try:
-            customers.describe(account, customers.Description.read(request.POST))
+            descriptions.describe(account, descriptions.Description.read(request.POST))
         except BadFilter as refusal:
             messages.error(request, f"Nothing was changed: {refusal}")
         else:

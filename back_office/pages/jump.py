@@ -14,8 +14,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from back_office import customers
 from back_office.access.permissions import BALANCES, BLOCKS, ORDERS, TRADES, User, missing, refusal
+from back_office.customers import search
 from back_office.formats import ReferenceData
 from back_office.models import Customer
 from matching.core.decimals import INT64_MAX
@@ -45,12 +45,12 @@ class JumpPages:
         context: dict[str, Any] = {"title": "Find", "term": term[:40]}
         places, nothing = None, ""
         if (quoted := _NUMBER.fullmatch(term)) and (number := int(quoted[1])) <= INT64_MAX:
-            places = [*self._numbered(number, request.user), *_places(customers.with_external_id(term), request.user)]
+            places = [*self._numbered(number, request.user), *_places(search.with_external_id(term), request.user)]
             nothing = f"No settled trade, order, account or block has the number {number}."
         elif (quoted := _CLIENT_ORDER_ID.fullmatch(term)) and (account := int(quoted[1])) <= INT64_MAX:
             places = list(self._named(account, quoted[2], request.user))
             nothing = f"Account {account} has no settled order with the client order id {quoted[2][:40]}."
-        elif not self._is_symbol(term) and (found := list(_places(customers.find(term), request.user))):
+        elif not self._is_symbol(term) and (found := list(_places(search.find(term), request.user))):
             places = found
         if places is not None:
             if len(places) == 1:

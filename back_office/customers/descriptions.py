@@ -1,7 +1,4 @@
-"""What the office knows of an account's owner: a name, the id in another system, a note. The engine knows numbers only.
-
-Customers are found by external id and by the beginning of the name.
-"""
+"""Name, external id and note of an account's owner: reading them from a form, and keeping them with an audit record."""
 
 from dataclasses import dataclass
 
@@ -14,8 +11,6 @@ from back_office.filters import BadFilter, Query
 from back_office.models import EXTERNAL_ID_LENGTH, Customer
 
 NAME_CHARACTERS = 200
-LISTED = 20
-"""Customers that a search lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +61,3 @@ def describe(account: int, description: Description) -> None:
 def key_of(name: str) -> str:
     """What names are compared by."""
     return name.casefold()[:NAME_CHARACTERS]
-
-
-def find(term: str) -> list[Customer]:
-    """The customer with this external id, then those whose name begins with the term."""
-    if not term or len(term) > NAME_CHARACTERS:
-        return []
-    named = Customer.objects.filter(name_key__startswith=key_of(term)).order_by("name_key", "account")
-    return list({one.account: one for one in (*with_external_id(term), *named[:LISTED])}.values())
-
-
-def with_external_id(term: str) -> list[Customer]:
-    """At most one."""
-    return list(Customer.objects.filter(external_id=term))
