@@ -33,8 +33,9 @@ def run(engine: Engine, progress: Progress, wait: Callable[[float], bool]) -> in
             metrics.count_states()
             progress.finds_database = True
         except (DatabaseError, StoreError) as error:
+            if progress.finds_database or not progress.turns:  # once for each outage
+                log.error("action.turn_failed", error=str(error))
             progress.finds_database = False
-            log.error("action.turn_failed", error=str(error))
             connections.close_all()  # in case the connection is broken
         progress.turns += 1
         if wait(TURN_S):
