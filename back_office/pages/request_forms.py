@@ -30,6 +30,7 @@ FORM_LIFETIME_S = 3600
 
 _SALT = "back_office.actions.preview"
 _FORM_BYTES = 24
+_KNOWN = {"symbol": "instruments", "asset": "assets", "base": "assets", "quote": "assets"}
 _KEYBOARDS = {Form.WHOLE: "numeric", Form.DECIMAL: "decimal"}
 
 
@@ -44,6 +45,11 @@ class Input:
     def keyboard(self) -> str:
         """Which keys a telephone shows."""
         return _KEYBOARDS.get(self.field.form, "text")
+
+    @property
+    def known(self) -> str:
+        """Which list of known symbols the browser offers; "" for none."""
+        return "" if self.field.label == "Symbol" else _KNOWN.get(self.field.name, "")
 
 
 class RequestForms:

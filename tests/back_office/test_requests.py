@@ -66,6 +66,7 @@ def state(made: ActionRequest) -> str:
 def test_the_form_has_what_the_button_gave(market: Market, fiona: User) -> None:
     page = html(login(fiona).get(FORM, {"kind": "deposit", "account": "7"}))
     assert 'name="account" value="7"' in page
+    assert '<option value="USD">' in page
     assert "Another person has to approve this" in page
 
 
