@@ -1,4 +1,4 @@
-"""Tables of the back office: the audit log, notifications of alarms, muted alarms."""
+"""Tables of the back office: audit log, requests for actions, customers, notifications of alarms, muted alarms."""
 
 from typing import Any, NoReturn
 
@@ -6,6 +6,7 @@ from django.db import models
 
 DIGEST_LENGTH = 64  # SHA-256 in hexadecimal
 CODE_LENGTH = 40
+EXTERNAL_ID_LENGTH = 64
 
 
 class AppendOnlyRows(models.QuerySet["AuditRecord"]):
@@ -98,6 +99,83 @@ class AlarmMute(models.Model):
     class Meta:
         db_table = "alarm_mutes"
         default_permissions = ()
+
+
+class ActionRequest(models.Model):
+    """An action that somebody has asked for: what, why, who decided, and what the engine answered.
+
+    Written by `back_office.actions` alone. Persons are kept by name, for readers, and by key, for the worker that
+    checks their permissions: 0 for nobody.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting for approval"
+        APPROVED = "approved", "Approved"
+        REFUSED = "refused", "Refused by the approver"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+        CARRYING_OUT = "carrying_out", "Being carried out"
+        DONE = "done", "Done"
+        REJECTED = "rejected", "Refused by the engine"
+        STOPPED = "stopped", "Stopped before it was sent"
+        UNKNOWN = "unknown", "Result unknown"
+
+    form = models.CharField(max_length=64, unique=True)  # of the form that asked: one form asks once
+    kind = models.CharField(max_length=CODE_LENGTH)
+    parameters = models.TextField()  # JSON
+    preview = models.TextField()  # JSON array of sentences, as the asking person saw them
+    reason = models.TextField()
+    asked_by = models.TextField()
+    asked_by_key = models.BigIntegerField()
+    asked_at_ns = models.BigIntegerField()
+    needs_approval = models.BooleanField()
+    digest = models.CharField(max_length=DIGEST_LENGTH)  # over the columns above: `actions.digests`
+    asked_record = models.BigIntegerField(default=0)  # number of the record in the audit log
+    state = models.CharField(max_length=20, choices=State.choices)
+    decided_by = models.TextField(default="")  # who approved, refused or withdrew it
+    decided_by_key = models.BigIntegerField(default=0)
+    decided_at_ns = models.BigIntegerField(null=True)
+    decision_note = models.TextField(default="")
+    decided_record = models.BigIntegerField(default=0)
+    client_id = models.BigIntegerField(null=True)  # of the engine's client whose command 1 this is; kept before sending
+    begun_at_ns = models.BigIntegerField(null=True)
+    sendings = models.IntegerField(default=0)  # counted before each sending
+    problem = models.TextField(default="")  # why the last sending has no answer
+    answer = models.TextField(default="")  # in words
+    answer_code = models.CharField(max_length=CODE_LENGTH, default="")  # the engine's reason, if it refused
+    command_sequence = models.BigIntegerField(null=True)
+    block_number = models.BigIntegerField(null=True)
+    ended_at_ns = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "action_requests"
+        default_permissions = ("view",)
+        permissions = [
+            ("ask_orders", "Can ask to cancel orders"),
+            ("ask_market", "Can ask to change instruments and add assets"),
+            ("ask_accounts", "Can ask to restrict, freeze and release accounts"),
+            ("ask_fees", "Can ask to change the fees of an account"),
+            ("ask_money", "Can ask for deposits, withdrawals and corrections"),
+            ("decide_request", "Can approve and refuse requests of others"),
+        ]
+        indexes = [
+            models.Index(fields=["state", "id"], name="request_by_state"),
+            models.Index(fields=["asked_by", "-id"], name="request_by_asker"),
+            models.Index(fields=["kind", "-id"], name="request_by_kind"),
+        ]
+
+
+class Customer(models.Model):
+    """What the office knows of an account's owner. Written by `back_office.customers.descriptions` alone."""
+
+    account = models.BigIntegerField(primary_key=True)
+    name = models.TextField()  # may be ""
+    name_key = models.TextField(db_index=True)  # the name as searches compare it
+    external_id = models.CharField(max_length=EXTERNAL_ID_LENGTH, null=True, unique=True)  # in another system
+    note = models.TextField()
+
+    class Meta:
+        db_table = "customers"
+        default_permissions = ("change",)
 
 
 class BackOffice(models.Model):

@@ -65,6 +65,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Operations",
                 "separator": True,
                 "items": [
+                    _page("Requests", "fact_check", "office:requests", permissions.REQUESTS),
                     _page("Alarms", "notifications", "office:alarms", permissions.ALARMS),
                     _page("Reconciliation", "balance", "office:reconciliations", permissions.RECONCILIATIONS),
                     _page("Dead letters", "unsubscribe", "office:dead_letters", permissions.DEAD_LETTERS),

@@ -88,6 +88,10 @@ class OrderRow:
     visible_quantity: Figure | None
     other_leg: int | None  # the other order of a one-cancels-other
 
+    @property
+    def is_open(self) -> bool:
+        return self.status in ("open", "waiting")
+
     @classmethod
     def of(cls, order: Order, reference: ReferenceData) -> "OrderRow":
         symbol = order.symbol

@@ -33,10 +33,12 @@ from back_office.access.permissions import (
     INSTRUMENTS,
     ORDERS,
     RECONCILIATIONS,
+    REQUESTS,
     TRADES,
 )
+from back_office.actions.kinds import DECIDE
 from back_office.formats import ReferenceData
-from back_office.pages.accounts import AccountPages
+from back_office.pages.accounts import MAY_DESCRIBE, AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
 from back_office.pages.analytics import SECONDS, AnalyticsPages
 from back_office.pages.audit_log import AuditLogPages
@@ -48,6 +50,8 @@ from back_office.pages.notifications import NotificationPages
 from back_office.pages.orders import OrderPages
 from back_office.pages.overview import OverviewPages
 from back_office.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
+from back_office.pages.request_forms import RequestForms
+from back_office.pages.requests import RequestPages
 from back_office.pages.trades import TradePages
 from matching.core.decimals import INT64_MAX
 from settlement import tasks, wiring
@@ -133,6 +137,7 @@ def pages() -> list[URLPattern]:
         lambda tree, period: analytics_wiring.embedded(store, at_most_s=SECONDS).ask(tree, period), reference
     )
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
+    requests, forms = RequestPages(), RequestForms(store, reference)
     views: list[tuple[str, View, str]] = [
         ("", page_view(overview.overview, BLOCKS), "overview"),
         ("overview/live/", page_view(overview.live, BLOCKS, bare=True), "live"),
@@ -146,6 +151,7 @@ def pages() -> list[URLPattern]:
         ("accounts/", page_view(accounts.accounts, BALANCES), "accounts"),
         ("accounts/<int:account>/", page_view(accounts.account, BALANCES, ENTRIES), "account"),
         ("accounts/<int:account>/csv/", page_view(accounts.export, BALANCES, ENTRIES), "statement_csv"),
+        ("accounts/<int:account>/describe/", action_view(accounts.describe, MAY_DESCRIBE), "describe"),
         ("instruments/", page_view(InstrumentPages(reference).instruments, INSTRUMENTS), "instruments"),
         ("blocks/", page_view(blocks.blocks, BLOCKS), "blocks"),
         ("blocks/<int:number>/", page_view(blocks.block, BLOCKS, TRADES), "block"),
@@ -164,6 +170,15 @@ def pages() -> list[URLPattern]:
         ("alarms/<int:number>/mute/", action_view(notifications.mute, MAY_ACKNOWLEDGE), "mute"),
         ("alarms/unmute/", action_view(notifications.unmute, MAY_ACKNOWLEDGE), "unmute"),
         ("alarms/test_notification/", action_view(notifications.test, MAY_ACKNOWLEDGE), "test_notification"),
+        ("requests/", page_view(requests.requests, REQUESTS), "requests"),
+        ("requests/<int:number>/", page_view(requests.request, REQUESTS), "request"),
+        ("requests/<int:number>/state/", page_view(requests.state, REQUESTS, bare=True), "request_state"),
+        ("requests/<int:number>/approve/", action_view(requests.approve, DECIDE), "approve"),
+        ("requests/<int:number>/refuse/", action_view(requests.refuse, DECIDE), "refuse"),
+        ("requests/<int:number>/withdraw/", action_view(requests.withdraw, REQUESTS), "withdraw"),
+        ("requests/new/", page_view(forms.form, REQUESTS), "request_form"),
+        ("requests/preview/", action_view(forms.preview, REQUESTS), "request_preview"),
+        ("requests/ask/", action_view(forms.ask, REQUESTS), "ask"),
         ("audit_log/", page_view(audit_log.log, AUDIT_LOG), "audit_log"),
         ("audit_log/csv/", page_view(audit_log.export, AUDIT_LOG), "audit_log_csv"),
         ("reconciliations/", page_view(reconciliations.runs, RECONCILIATIONS), "reconciliations"),

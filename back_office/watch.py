@@ -1,4 +1,4 @@
-"""Watches settlement and background work from the web: nothing can report its own death.
+"""Watches settlement, background work and the worker of actions from the web: nothing can report its own death.
 
 One thread of the web process looks at the heartbeats every WATCH_S, raises and clears the alarms of `rules.OF_WEB`, and
 keeps the raised alarms in memory, so that every page shows them without a query.
@@ -99,6 +99,7 @@ class Watch:
         for kind, signal in (
             (Kind.SETTLEMENT_SILENT, self._of_settlement()),
             (Kind.BACKGROUND_SILENT, self._of_background()),
+            (Kind.ACTIONS_SILENT, self._of_actions()),
         ):
             if signal is None:
                 self._clear(kind)
@@ -116,6 +117,10 @@ class Watch:
     def _of_background(self) -> Signal | None:
         silent_s = self._silent_for_s(heartbeats.BACKGROUND)
         return None if silent_s is None else rules.background_silent(silent_s)
+
+    def _of_actions(self) -> Signal | None:
+        silent_s = self._silent_for_s(heartbeats.ACTIONS)
+        return None if silent_s is None else rules.actions_silent(silent_s)
 
     def _engine_sentence(self) -> str:
         try:

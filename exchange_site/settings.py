@@ -369,7 +369,7 @@ STARROCKS_HOSTS = _env.words(
 )
 ANALYTICS_HTTP_ADDRESS = _env.text(
     "ANALYTICS_HTTP_ADDRESS",
-    "127.0.0.1:9704",
+    "127.0.0.1:9705",
     "HOST:PORT of the health and metrics of `run_analytics`.",
     read_by="run_analytics",
 )
@@ -465,6 +465,21 @@ ALARM_NOTIFICATION_SEVERITY = _env.text(
     "ALARM_NOTIFICATION_SEVERITY",
     "warning",
     "Lowest severity of which notifications are sent: `warning` or `critical`.",
+)
+
+_env.group("Actions of operators", read_by="web, run_actions")
+ACTIONS_HTTP_ADDRESS = _env.text(
+    "ACTIONS_HTTP_ADDRESS",
+    "127.0.0.1:9704",
+    "HOST:PORT of health and metrics of the worker that carries out operators' actions.",
+    read_by="run_actions, run_exchange",
+)
+TWO_PERSON_ACTIONS = _env.words(
+    "TWO_PERSON_ACTIONS",
+    [],
+    "Further actions that need a second person's approval, separated by commas, such as `account_fees`; those that "
+    "move money always do.",
+    read_by="web, run_actions",
 )
 
 INSTALLED_APPS, MIDDLEWARE = django_parts.APPS, django_parts.MIDDLEWARE

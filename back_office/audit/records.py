@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import structlog
 from django.db import Error as DatabaseError
 from django.db import router, transaction
+from django.db.transaction import Atomic
 
 from back_office.audit import chain, origin
 from back_office.audit.codes import Action, Outcome
@@ -28,6 +29,11 @@ State = Mapping[str, object]
 
 class AuditLogDamaged(DatabaseError):
     """Nothing can be appended. A database error, because it ends a request in the same way."""
+
+
+def together() -> Atomic:
+    """A transaction for a change of the site's own database and its record."""
+    return transaction.atomic(using=router.db_for_write(AuditRecord))
 
 
 def append(

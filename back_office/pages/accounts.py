@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -14,6 +15,7 @@ from back_office import csv_files, filters
 from back_office.audit import records
 from back_office.audit.codes import Action
 from back_office.csv_files import PIECE_ROWS, cells_of
+from back_office.customers import descriptions
 from back_office.filters import BadFilter, Query
 from back_office.formats import ReferenceData
 from back_office.paging import PAGE_ROWS, Page, page_before
@@ -25,6 +27,8 @@ ENTRY_COLUMNS = (
     *("sequence", "leg", "time", "account", "kind", "asset", "delta_available", "delta_locked"),
     *("available_after", "locked_after", "block"),
 )
+MAY_DESCRIBE = "back_office.change_customer"
+
 _BALANCE_KEY = re.compile(r"([0-9]{1,19}):([A-Z0-9._-]{1,32})", re.ASCII)
 _TRANSFERS = ("deposit", "withdrawal")
 
@@ -57,9 +61,11 @@ class AccountPages:
         context["tabs"] = account_tabs(account, "statement")
         balances = self.store.balances_of(account)
         settings = self.store.account_settings_of(account)
-        if not balances and not settings:
+        customer = descriptions.of(account)
+        if not balances and not settings and customer is None:
             raise Http404(f"Account {account} does not exist: it has no settled balance, ledger entry or setting.")
         statuses = [setting.status for setting in settings if setting.status]
+        context |= {"customer": customer, "may_describe": request.user.has_perm(MAY_DESCRIBE)}
         context["status"] = statuses[0].replace("_", " ") if statuses else "active"
         context["fees"] = [setting for setting in settings if setting.maker_fee is not None]
         context["balances"] = [BalanceRow.of(balance, self.reference) for balance in balances]
@@ -88,6 +94,16 @@ class AccountPages:
         while found := self.store.get_ledger_events_by_account(account, PIECE_ROWS, asset=asset, before=before):
             yield from found
             before = found[-1].event_sequence, found[-1].leg
+
+    def describe(self, request: HttpRequest, account: int) -> HttpResponse:
+        """Keeps name, external id and note of the account's owner."""
+        try:
+            descriptions.describe(account, descriptions.Description.read(request.POST))
+        except BadFilter as refusal:
+            messages.error(request, f"Nothing was changed: {refusal}")
+        else:
+            messages.success(request, "The customer was saved.")
+        return redirect("office:account", account)
 
     def _asset(self, query: Query) -> str | None:
         asset = filters.symbol(query, "asset", "Asset")

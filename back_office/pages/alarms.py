@@ -33,6 +33,7 @@ _NOTIFICATIONS = 20
 _LINKS = {
     Kind.DEAD_LETTERS: "office:dead_letters",
     Kind.RECONCILIATION: "office:reconciliations",
+    Kind.ACTIONS_SILENT: "office:requests",
     Kind.GAP: "office:blocks",
     Kind.HASH_MISMATCH: "office:blocks",
     Kind.CHAIN_CONFLICT: "office:blocks",

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
+from back_office.access import permissions
+from back_office.actions.kinds import ASK_MARKET
 from back_office.formats import ReferenceData
 from matching.core.codes import InstrumentStatus, name_of
 from matching.core.registry import Instrument
@@ -17,7 +20,8 @@ class InstrumentRow:
     symbol: str
     base: str
     quote: str
-    status: str
+    status: str  # in words
+    status_code: str
     tick_size: str
     lot_size: str
     min_quantity: str
@@ -35,6 +39,7 @@ class InstrumentRow:
             base=instrument.base.symbol,
             quote=instrument.quote.symbol,
             status=name_of(status).replace("_", " "),
+            status_code=name_of(status),
             tick_size=instrument.tick.text(1),
             lot_size=instrument.lot.text(1),
             min_quantity=instrument.lot.text(instrument.min_quantity),
@@ -47,6 +52,10 @@ class InstrumentRow:
         )
 
 
+_STATUSES = (("halted", "Halt"), ("cancel_only", "Cancel only"), ("trading", "Resume"))
+"""Values of the engine's command, and what buttons say."""
+
+
 class InstrumentPages:
     def __init__(self, reference: ReferenceData) -> None:
         self.reference = reference
@@ -55,4 +64,11 @@ class InstrumentPages:
         registry = self.reference.registry()
         pairs = sorted(zip(registry.instruments, registry.statuses, strict=True), key=lambda pair: pair[0].symbol)
         rows = [InstrumentRow.of(instrument, status) for instrument, status in pairs]
-        return TemplateResponse(request, "back_office/instruments.html", {"title": "Instruments", "rows": rows})
+        context = {
+            "title": "Instruments",
+            "rows": rows,
+            "may_ask": not permissions.missing(request.user, (permissions.REQUESTS, ASK_MARKET)),
+            "new": reverse("office:request_form"),
+            "statuses": _STATUSES,
+        }
+        return TemplateResponse(request, "back_office/instruments.html", context)

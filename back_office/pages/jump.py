@@ -1,11 +1,12 @@
 """The search field in the page header, for whatever a customer may quote.
 
 It finds records by number (`19416` or `#19416`), an account's orders by client order id (`7:my-order`), its deposits
-and withdrawals by reference (`7:tx-1`), and the trades of an instrument by its symbol.
+and withdrawals by reference (`7:tx-1`), the trades of an instrument by its symbol, and accounts by the name or the
+external id of their owner.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +17,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from back_office.access.permissions import BALANCES, BLOCKS, ORDERS, TRADES, User, missing, refusal
+from back_office.customers import search
 from back_office.formats import ReferenceData
+from back_office.models import Customer
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base import Store
 
@@ -27,7 +30,8 @@ LISTED_ORDERS = 20
 _NEEDED = {"trade": TRADES, "order": ORDERS, "account": BALANCES, "block": BLOCKS}
 _ADVICE = (
     "Type the number of a trade, an order, an account or a block, an account with a client order id such as 7:my-order"
-    " or with the reference of a deposit or withdrawal, or an instrument such as BTC-USD."
+    " or with the reference of a deposit or withdrawal, an instrument such as BTC-USD, or the name or external id of a"
+    " customer."
 )
 
 
@@ -44,7 +48,7 @@ class JumpPages:
         context: dict[str, Any] = {"title": "Find", "term": term[:40]}
         places, nothing = None, ""
         if (quoted := _NUMBER.fullmatch(term)) and (number := int(quoted[1])) <= INT64_MAX:
-            places = list(self._numbered(number, request.user))
+            places = [*self._numbered(number, request.user), *_places(search.with_external_id(term), request.user)]
             nothing = f"No settled trade, order, account or block has the number {number}."
         elif (quoted := _NAMED.fullmatch(term)) and (account := int(quoted[1])) <= INT64_MAX:
             places = list(self._named(account, quoted[2], request.user))
@@ -52,14 +56,18 @@ class JumpPages:
                 f"Account {account} has no settled order with the client order id {quoted[2][:40]}, and no deposit or "
                 "withdrawal with that reference."
             )
+        elif not self._is_symbol(term) and (found := list(_places(search.find(term), request.user))):
+            places = found
         if places is not None:
             if len(places) == 1:
                 return redirect(places[0]["link"])
             return TemplateResponse(request, "back_office/jump.html", {**context, "places": places, "nothing": nothing})
-        instrument = self.reference.instrument(term.upper()) if 0 < len(term) <= 32 else None
-        if instrument is not None:
-            return redirect(f"{reverse('office:trades')}?symbol={instrument.symbol}")
+        if self._is_symbol(term):
+            return redirect(f"{reverse('office:trades')}?symbol={term.upper()}")
         return TemplateResponse(request, "back_office/jump.html", {**context, "refusal": _ADVICE}, status=400)
+
+    def _is_symbol(self, term: str) -> bool:
+        return 0 < len(term) <= 32 and self.reference.instrument(term.upper()) is not None
 
     def _numbered(self, number: int, user: User) -> Iterator[dict[str, str]]:
         """Records with this number. Trades, orders, accounts and blocks are numbered separately: up to four match."""
@@ -92,3 +100,11 @@ class JumpPages:
         """`get_block` would read the block's data, which may be large; this reads headers only."""
         newest = self.store.newest_blocks(1, min(number + 1, INT64_MAX))
         return any(block.number == number for block in newest)
+
+
+def _places(found: Iterable[Customer], user: User) -> Iterator[dict[str, str]]:
+    """The pages of these customers' accounts, if the user may see accounts."""
+    if user.has_perm(BALANCES):
+        for one in found:
+            title = f"Account {one.account}, {one.name or one.external_id}"
+            yield {"title": title, "link": reverse("office:account", args=[one.account])}

@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from back_office import filters, program_states
 from back_office.filters import BadFilter
 from back_office.formats import Figure, ReferenceData, utc_time
+from back_office.pages import requests
 from back_office.pages.alarms import RaisedAlarms
 from back_office.rows import BlockRow, TradeRow
 from matching.core.codes import name_of
@@ -142,6 +143,7 @@ class OverviewPages:
             "trades_per_minute": cache.get_or_set("trades-per-minute", self._trades_per_minute, CACHE_S),
             "trades": [TradeRow.of(trade, self.reference) for trade in self.store.newest_trades(NEWEST_TRADES)],
             "blocks": [BlockRow.of(block) for block in self.store.newest_blocks(NEWEST_BLOCKS)],
+            "waiting_requests": requests.waiting(),
             "programs": program_states.read(settings.PROGRAM_STATES_FILE),
             "time": utc_time(self.now_ns()),
         }

@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from archive.errors import ArchiveMisconfigured
 from archive.iceberg.location import location_of
+from back_office.actions.kinds import Kind
 from exchange_site import logs
 from exchange_site.checkpoints.place_names import PlaceInvalid, place_names
 from exchange_site.configuration import folders
@@ -35,6 +36,7 @@ HTTP_ADDRESSES = (
     "SETTLEMENT_HTTP_ADDRESS",
     "GATEWAY_HTTP_ADDRESS",
     "ANALYTICS_HTTP_ADDRESS",
+    "ACTIONS_HTTP_ADDRESS",
 )
 PUBLIC_ADDRESSES = ("WEB_ADDRESS", "GATEWAY_ADDRESS")
 POSITIVE = (
@@ -191,6 +193,15 @@ def choices_are_known() -> list[CheckMessage]:
         )
         for name, known in choices.items()
         if getattr(settings, name) not in known
+    ]
+
+
+@checked(SETTINGS)
+def actions_of_two_persons_exist() -> list[CheckMessage]:
+    return [
+        Error(f"TWO_PERSON_ACTIONS names {name!r}.", hint=f"Use {', '.join(Kind)}.", id="exchange.E028")
+        for name in settings.TWO_PERSON_ACTIONS
+        if name not in list(Kind)
     ]
 
 

@@ -19,6 +19,7 @@ def parts() -> dict[str, str]:
         "engine": f"{parse_host_port(settings.ENGINE_HTTP_ADDRESS).url}/health/ready",
         "settlement": f"{parse_host_port(settings.SETTLEMENT_HTTP_ADDRESS).url}/health/ready",
         "gateway": f"{parse_host_port(settings.GATEWAY_HTTP_ADDRESS).url}/health/ready",
+        "actions": f"{parse_host_port(settings.ACTIONS_HTTP_ADDRESS).url}/health/ready",
         "web": f"{parse_host_port(settings.WEB_ADDRESS).url}/health/ready",
     }
 

@@ -38,6 +38,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     # Trading, settlement and pages work without background tasks, so a missing broker only degrades.
     optional = {"broker": health.timed(ask_redis, RedisError)} if settings.REDIS_URL else {}
     optional |= {"settlement": _is_alive(Kind.SETTLEMENT_SILENT), "background": _is_alive(Kind.BACKGROUND_SILENT)}
+    optional["actions"] = _is_alive(Kind.ACTIONS_SILENT)
     return _answer(required, optional)
 
 

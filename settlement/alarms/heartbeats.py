@@ -15,9 +15,11 @@ from settlement.models import Heartbeat
 SETTLEMENT = "settlement"
 BACKGROUND = "background"
 """Written by a scheduled task, so it shows that the worker, its broker and the schedule work."""
+ACTIONS = "actions"
+"""Of the worker that carries out what operators have asked for."""
 
 BEAT_S = 2.0
-"""Interval of settlement's heartbeat."""
+"""Interval of the heartbeats of settlement and of the worker of actions."""
 BACKGROUND_BEAT_S = 10.0
 
 

@@ -30,10 +30,11 @@ class Kind(StrEnum):
     REPLICA_REFUSED = "replica_refused"
     SETTLEMENT_SILENT = "settlement_silent"
     BACKGROUND_SILENT = "background_silent"
+    ACTIONS_SILENT = "actions_silent"
 
 
 EVENTS = frozenset((Kind.GAP, Kind.HASH_MISMATCH, Kind.CHAIN_CONFLICT, Kind.STORE_DAMAGED, Kind.INCIDENT))
-OF_WEB = (Kind.SETTLEMENT_SILENT, Kind.BACKGROUND_SILENT)
+OF_WEB = (Kind.SETTLEMENT_SILENT, Kind.BACKGROUND_SILENT, Kind.ACTIONS_SILENT)
 """The kinds that the web raises, because nothing can report its own death."""
 OF_SETTLEMENT = tuple(kind for kind in Kind if kind not in (Kind.RECONCILIATION, *OF_WEB))
 """The kinds that the settlement worker raises; background work raises `reconciliation`."""
@@ -161,6 +162,17 @@ def background_silent(for_s: float) -> Signal | None:
         f"Background work has been silent for {for_s:.0f} s, so nothing is reconciled: its worker, its schedule or its "
         "broker (REDIS_URL) does not run. Start worker and schedule with: celery --app exchange_site.celery worker "
         "--beat",
+    )
+
+
+def actions_silent(for_s: float) -> Signal | None:
+    if for_s <= SILENT_CRITICAL_S:
+        return None
+    return Signal(
+        Kind.ACTIONS_SILENT,
+        Severity.WARNING,
+        f"The worker of actions has been silent for {for_s:.0f} s, so nothing that operators ask for is carried out: "
+        "its process has ended or hangs. Start it with: manage.py run_actions",
     )
 
 

@@ -52,6 +52,8 @@ PAGES = [
     "/admin/reconciliations/",
     "/admin/reconciliations/?before=40",
     "/admin/reconciliations/?only=differences",
+    "/admin/requests/",
+    "/admin/requests/?state=waiting&kind=deposit&person=fiona&before=40",
     "/admin/dead_letters/",
     "/admin/dead_letters/?before=40",
 ]

@@ -117,6 +117,18 @@ def test_background_work_that_falls_silent_is_a_warning(watched: Watched) -> Non
     assert watched.raised()["Background silent"][0] == "warning"
 
 
+def test_a_worker_of_actions_that_falls_silent_is_a_warning(watched: Watched) -> None:
+    watched.run(1, *BOTH, heartbeats.ACTIONS)
+    watched.run(int(SILENT_CRITICAL_S), *BOTH)
+    assert watched.raised() == {}
+    watched.run(1, *BOTH)
+    severity, message = watched.raised()["Actions silent"]
+    assert severity == "warning"
+    assert message.endswith("Start it with: manage.py run_actions")
+    watched.run(1, *BOTH, heartbeats.ACTIONS)
+    assert watched.raised() == {}
+
+
 def test_a_settlement_that_was_gone_before_the_web_started_is_found(watched: Watched) -> None:
     heartbeats.beat(heartbeats.SETTLEMENT)
     again = Watch(watched.engine, lambda: watched.now_s)

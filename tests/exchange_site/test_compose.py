@@ -56,12 +56,13 @@ def of_both(services: dict[tuple[str, str], dict[str, Any]]) -> pytest.MarkDecor
 def test_the_full_file_has_every_server_and_program() -> None:
     assert set(FILES[FULL]["services"]) == {
         *("scylla", "scylla-roles", "redpanda", "topic", "postgres", "redis", "prometheus", "grafana"),
-        *("prepare", "engine-1", "engine-2", "settlement", "web", "worker", "beat", "demo"),
+        *("prepare", "engine-1", "engine-2", "settlement", "actions", "web", "worker", "beat", "demo"),
     }
 
 
 def test_the_embedded_file_has_every_program_of_the_procfile_but_the_demo() -> None:
-    assert set(FILES[EMBEDDED]["services"]) == {"prepare", "settlement", "engine", "gateway", "web", "worker"}
+    programs = {"settlement", "engine", "gateway", "actions", "web", "worker"}
+    assert set(FILES[EMBEDDED]["services"]) == {"prepare", *programs}
 
 
 @of_both(PARTS)
@@ -157,7 +158,7 @@ def test_readers_have_the_addresses_of_both_engines() -> None:
     engines = FILES[FULL]["services"]
     replicas = [engines[name]["environment"]["ENGINE_COMMAND_ADDRESS"] for name in ("engine-1", "engine-2")]
 
-    for name in ("settlement", "web", "worker", "demo"):
+    for name in ("settlement", "actions", "web", "worker", "demo"):
         assert FILES[FULL]["services"][name]["environment"]["ENGINE_REPLICAS"] == ",".join(replicas)
 
 

@@ -76,6 +76,7 @@ def test_a_killed_engine_is_started_again_while_the_web_answers(
         "settlement": 0,
         "engine": 1,
         "gateway": 0,
+        "actions": 0,
         "web": 0,
         "worker": 0,
         "demo": 0,

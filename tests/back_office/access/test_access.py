@@ -47,9 +47,14 @@ OWN_PAGES = [
     reverse("office:audit_log_csv"),
     reverse("office:reconciliations"),
     reverse("office:reconciliation", args=[1]),
+    reverse("office:requests"),
+    reverse("office:request", args=[1]),
+    reverse("office:request_state", args=[1]),
 ]
 """Pages that read the site's own database and need no store."""
-PAGES += OWN_PAGES
+FORM = reverse("office:request_form")
+"""Lists the kinds of actions: reads nothing."""
+PAGES += [*OWN_PAGES, FORM]
 BAR = reverse("office:alarm_bar")
 """In the web's memory: needs neither a store nor a database."""
 ACTIONS = {
@@ -59,8 +64,14 @@ ACTIONS = {
     reverse("office:test_notification"): "settlement.change_alarm",
     reverse("office:reconcile"): "settlement.add_reconciliationrun",
     reverse("office:replay", args=[1]): "settlement.change_deadletter",
+    reverse("office:approve", args=[1]): "back_office.decide_request",
+    reverse("office:refuse", args=[1]): "back_office.decide_request",
+    reverse("office:withdraw", args=[1]): "back_office.view_actionrequest",
+    reverse("office:request_preview"): "back_office.view_actionrequest",
+    reverse("office:describe", args=[1]): "back_office.change_customer",
+    reverse("office:ask"): "back_office.view_actionrequest",
 }
-NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter"]
+NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter", "request", "request_state"]
 
 
 def test_every_url_is_listed_here() -> None:
@@ -159,7 +170,7 @@ def test_a_number_above_int64_is_not_found(operator: Client, market: Market, nam
     assert operator.get(f"/admin/{name}s/{number}/").status_code == 404
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_PAGES])
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (*OWN_PAGES, FORM)])
 def test_an_unreachable_store_is_one_sentence(
     operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
@@ -193,6 +204,7 @@ def test_a_missing_table_is_one_sentence(operator: Client, market: Market, page:
         cursor.execute("DROP TABLE alarms")
         cursor.execute("DROP TABLE reconciliation_runs")
         cursor.execute("DROP TABLE audit_records")
+        cursor.execute("DROP TABLE action_requests")
     response = operator.get(page)
     assert response.status_code == 503
     assert "The site's database does not answer." in words(response)

@@ -36,6 +36,12 @@ ACTIONS = {
     "admin/alarms/test_notification/",
     "admin/reconciliations/now/",
     "admin/dead_letters/<int:number>/replay/",
+    "admin/requests/<int:number>/approve/",
+    "admin/requests/<int:number>/refuse/",
+    "admin/requests/<int:number>/withdraw/",
+    "admin/requests/preview/",
+    "admin/accounts/<int:account>/describe/",
+    "admin/requests/ask/",
 }
 
 PAGES = {
@@ -65,8 +71,14 @@ PAGES = {
     "reconciliation": {"reconciliationrun"},
     "dead_letters": {"deadletter"},
     "dead_letter": {"deadletter"},
+    "requests": {"actionrequest"},
+    "request": {"actionrequest"},
+    "request_state": {"actionrequest"},
 }
-NUMBERED = {"trade", "order", "account", "statement_csv", "block", "reconciliation", "dead_letter"}
+NUMBERED = {
+    *("trade", "order", "account", "statement_csv", "block", "reconciliation", "dead_letter"),
+    *("request", "request_state"),
+}
 PASSWORD = "long enough to be accepted 1"
 
 pytestmark = ON_SQL
@@ -123,7 +135,7 @@ def test_a_page_needs_the_permission_of_every_kind_of_record_on_it(market: Marke
     for lacking in needed:
         response = staff(*needed - {lacking}, name=f"without-{lacking}").get(page(name))
         assert response.status_code == 403
-        app = "back_office" if name.startswith("audit_log") else "settlement"
+        app = "back_office" if name.startswith(("audit_log", "request")) else "settlement"
         assert f"it needs the permission {app}.{lacking}." in words(response)
     assert staff(*needed).get(page(name)).status_code in (200, 404)
 

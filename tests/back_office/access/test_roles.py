@@ -23,7 +23,10 @@ LINES = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if l
 HEADER, *ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in LINES]
 ROLES = HEADER[1:]
 TABLE = {row[0].strip("`"): dict(zip(ROLES, row[1:], strict=True)) for row in ROWS}
-ACTIONS = {"acknowledge", "mute", "unmute", "test_notification", "reconcile", "replay"}
+ACTIONS = {
+    *("acknowledge", "mute", "unmute", "test_notification", "reconcile", "replay"),
+    *("approve", "refuse", "withdraw", "request_preview", "ask", "describe"),
+}
 ADMIN_PAGES: dict[str, Callable[[Any], str]] = {
     "list of users": lambda known: reverse("admin:auth_user_changelist"),
     "add a user": lambda known: reverse("admin:auth_user_add"),
@@ -40,9 +43,11 @@ pytestmark = pytest.mark.django_db
 def roles(db: None) -> None:
     """As the migration makes them. Tests that flush the database delete the migration's own."""
     migration = import_module("back_office.migrations.0002_roles")
+    later = [import_module(f"back_office.migrations.{name}") for name in ("0003_action_requests", "0004_customers")]
     Group.objects.filter(name__in=migration.ROLES).delete()
     by_name = {f"{one.content_type.app_label}.{one.codename}": one for one in Permission.objects.all()}
-    for name, needed in migration.ROLES.items():
+    for name, given in migration.ROLES.items():
+        needed = given.union(*(one.ADDED.get(name, set()) for one in later))
         Group.objects.create(name=name).permissions.set([by_name[one] for one in needed])
 
 
@@ -90,6 +95,16 @@ def test_the_migration_makes_the_roles_and_keeps_groups_that_exist() -> None:
     for name in set(ROLES) - {"viewer"}:
         rows = Group.objects.get(name=name).permissions.values_list("content_type__app_label", "codename")
         assert {f"{app}.{codename}" for app, codename in rows} == migration.ROLES[name]
+
+
+def test_a_later_migration_extends_the_roles_that_exist() -> None:
+    migration = import_module("back_office.migrations.0003_action_requests")
+    Group.objects.all().delete()
+    Group.objects.create(name="finance")
+    apps = MigrationLoader(connection).project_state(("back_office", "0003_action_requests")).apps
+    migration.extend_roles(apps, connection.SchemaEditorClass(connection))
+    found = Group.objects.get().permissions.values_list("content_type__app_label", "codename")
+    assert {f"{app}.{codename}" for app, codename in found} == migration.FINANCE
 
 
 # --- giving roles -------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ def test_ready_is_503_while_the_store_does_not_answer(client: Client, monkeypatc
         "database": True,
         "settlement": False,  # no watch runs here, so nothing is known
         "background": False,
+        "actions": False,
     }
     assert b"10.1.2.3" not in response.content
 

@@ -338,4 +338,4 @@ def test_an_invalid_line_of_the_procfile_is_named(procfile: Callable[[str], Path
 def test_our_procfile_starts_programs_after_those_they_depend_on() -> None:
     names = [program.name for program in read_procfile(Path("Procfile"))]
 
-    assert names == ["settlement", "engine", "gateway", "web", "worker", "demo"]
+    assert names == ["settlement", "engine", "gateway", "actions", "web", "worker", "demo"]

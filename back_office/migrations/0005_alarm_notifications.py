@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("back_office", "0002_roles"),
+        ("back_office", "0004_customers"),
         ("settlement", "0011_heartbeats"),
     ]
 

@@ -1,0 +1,53 @@
+"""How the worker reaches the engine: one connection for each request, with the key that its action needs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from matching.client.client import Client, Result
+from matching.commandline.own_keys import KeyName, network_of
+from matching.transport.key_register import KeyRole
+
+TIMEOUT_S = 5.0
+FIRST_NUMBER = 1
+"""Each request is a client of its own and sends one command, so none of them waits for the answer of another."""
+
+
+class Session(Protocol):
+    """An engine that has answered."""
+
+    def send(self, command: dict[str, Any]) -> Result:
+        """Raises NoAnswer, EngineRefused, EngineUnreachable."""
+
+
+class Engine(Protocol):
+    def session(self, key: KeyRole, client_id: int) -> AbstractContextManager[Session]:
+        """Raises EngineUnreachable, KeysUnusable; then nothing was sent."""
+
+
+class RealEngine:
+    def __init__(self, addresses: Callable[[], str], timeout_s: float = TIMEOUT_S) -> None:
+        """`addresses`: those of the settings and of the newest leader, separated by commas."""
+        self._addresses = addresses
+        self._timeout_s = timeout_s
+
+    @contextmanager
+    def session(self, key: KeyRole, client_id: int) -> Iterator["ClientSession"]:
+        with Client(
+            self._addresses(),
+            timeout_s=self._timeout_s,
+            client_id=client_id,
+            first_number=FIRST_NUMBER,
+            make_network=network_of(KeyName(key)),
+        ) as client:
+            client.refresh()  # so that whatever fails before sending fails here
+            yield ClientSession(client)
+
+
+class ClientSession:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def send(self, command: dict[str, Any]) -> Result:
+        (result,) = self._client.call([command])
+        return result
