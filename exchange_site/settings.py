@@ -240,6 +240,9 @@ API_KEYS_SECRET = _env.text(
     read_by="gateway, create_api_key",
     shown="`SECRET_KEY`",
 )
+GATEWAY_MARKET_PAGE = _env.flag(
+    "GATEWAY_MARKET_PAGE", True, "The public page of each market, such as `/market/BTC-USD`, without a login."
+)
 GATEWAY_CONNECTIONS = _env.whole(
     "GATEWAY_CONNECTIONS", 10_000, "Maximum number of open HTTP connections.", unit="connections"
 )
