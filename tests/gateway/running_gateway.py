@@ -61,7 +61,11 @@ class RunningGateway:
 
 @contextmanager
 def gateway_of(
-    engine: small_exchange.Running, *, history: History | None = None, limits: RateLimits = LIMITS
+    engine: small_exchange.Running,
+    *,
+    history: History | None = None,
+    limits: RateLimits = LIMITS,
+    has_market_page: bool = True,
 ) -> Iterator[RunningGateway]:
     """A gateway that is ready, until the end of the block."""
     keys, port = Keys(), free_ports(1)[0]
@@ -82,6 +86,7 @@ def gateway_of(
         bounds=Bounds(trades=10_000, candles=1000, closed_orders=10_000, fills=10_000),
         limits=limits,
         listening=Listening("127.0.0.1", port),
+        has_market_page=has_market_page,
     )
 
     def body() -> None:
@@ -103,9 +108,12 @@ def gateway_of(
 
 
 @contextmanager
-def running_gateway(limits: RateLimits = LIMITS) -> Iterator[RunningGateway]:
+def running_gateway(limits: RateLimits = LIMITS, *, has_market_page: bool = True) -> Iterator[RunningGateway]:
     """With BTC-USD and with two accounts, 1 and 2, that have funds."""
-    with small_exchange.leader(small_exchange.plan()) as engine, gateway_of(engine, limits=limits) as gateway:
+    with (
+        small_exchange.leader(small_exchange.plan()) as engine,
+        gateway_of(engine, limits=limits, has_market_page=has_market_page) as gateway,
+    ):
         gateway.call(*DEFINITIONS)
         gateway.call(*funds(1), *funds(2))
         yield gateway
