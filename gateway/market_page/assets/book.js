@@ -26,8 +26,8 @@ export class Book {
 
   // The best levels of a side ("bids" or "asks") as [price, quantity], the best one first.
   levels(side, count = Infinity) {
-    const order = side === "bids" ? (one, other) => comparePrices(other[0], one[0]) : (one, other) => comparePrices(one[0], other[0]);
-    return [...this[side]].sort(order).slice(0, count);
+    const sign = side === "bids" ? -1 : 1;
+    return [...this[side]].sort((one, other) => sign * comparePrices(one[0], other[0])).slice(0, count);
   }
 }
 

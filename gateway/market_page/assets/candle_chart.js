@@ -47,7 +47,8 @@ export class CandleChart {
     const precise = { type: "custom", formatter: labelText, minMove: 10 ** -LABEL_DECIMALS };
     this.prices = this.chart.addSeries(CandlestickSeries, { priceFormat: precise, borderVisible: false });
     this.prices.priceScale().applyOptions({ scaleMargins: { top: 0.14, bottom: 0.08 } });
-    this.volumes = this.chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false }, 1);
+    const plain = { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false };
+    this.volumes = this.chart.addSeries(HistogramSeries, plain, 1);
     const [upper, lower] = this.chart.panes();
     upper.setStretchFactor(1 - VOLUME_SHARE);
     lower.setStretchFactor(VOLUME_SHARE);
@@ -166,7 +167,15 @@ export class CandleChart {
   }
 }
 
-const ofKline = ([timeMs, open, high, low, close, volume, closeMs]) => ({ timeMs, closeMs, open, high, low, close, volume });
+const ofKline = ([timeMs, open, high, low, close, volume, closeMs]) => ({
+  timeMs,
+  closeMs,
+  open,
+  high,
+  low,
+  close,
+  volume,
+});
 
 const bar = (candle) => ({
   time: candle.timeMs / 1000,

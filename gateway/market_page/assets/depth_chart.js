@@ -44,12 +44,15 @@ export class DepthChart {
   drawPointer(svg, view, bids, asks) {
     const price = this.pointer === null ? null : view.from + this.pointer * (view.to - view.from);
     const found = price === null ? null : pointed(price, bids, asks);
-    element("depth-readout").textContent = found
-      ? `${found.total.text(market.quantityDecimals)} ${market.base} ${found.side} to ${shown(found.price, market.priceDecimals)}`
-      : "";
-    if (found) svg.append(node("line", { class: "pointer", x1: view.x(price), x2: view.x(price), y1: 0, y2: view.height }));
+    element("depth-readout").textContent = found ? readout(found) : "";
+    if (!found) return;
+    const x = view.x(price);
+    svg.append(node("line", { class: "pointer", x1: x, x2: x, y1: 0, y2: view.height }));
   }
 }
+
+const readout = ({ total, side, price }) =>
+  `${total.text(market.quantityDecimals)} ${market.base} ${side} to ${shown(price, market.priceDecimals)}`;
 
 const steps = (levels) => {
   let total = Decimal.zero;

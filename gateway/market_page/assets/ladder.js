@@ -58,15 +58,19 @@ const fill = (body, levels, count, largest, isReversed = false) => {
 };
 
 const write = (row, level, largest) => {
-  const texts = level
-    ? [shown(level.price, market.priceDecimals), shown(level.quantity, market.quantityDecimals), level.total.text(market.quantityDecimals)]
-    : ["", "", ""];
+  const texts = level ? textsOf(level) : ["", "", ""];
   texts.forEach((text, at) => {
     if (row.cells[at].textContent !== text) row.cells[at].textContent = text;
   });
   const share = level && !largest.isZero ? level.total.drawn / largest.drawn : 0;
   row.style.setProperty("--share", share.toFixed(4));
 };
+
+const textsOf = ({ price, quantity, total }) => [
+  shown(price, market.priceDecimals),
+  shown(quantity, market.quantityDecimals),
+  total.text(market.quantityDecimals),
+];
 
 const spreadText = (ask, bid) => {
   if (!ask && !bid) return "no orders";

@@ -16,8 +16,14 @@ export class Tape {
 
   // Replaces all: `trades` as GET trades answers, the oldest first.
   begin(trades) {
-    this.trades = [];
-    for (const one of trades) this.trades.unshift({ id: one.id, price: one.price, quantity: one.qty, timeMs: one.time, isSell: one.isBuyerMaker });
+    const known = trades.map(({ id, price, qty, time, isBuyerMaker }) => ({
+      id,
+      price,
+      quantity: qty,
+      timeMs: time,
+      isSell: isBuyerMaker,
+    }));
+    this.trades = known.reverse();
     this.draw();
   }
 

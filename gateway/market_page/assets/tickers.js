@@ -32,7 +32,15 @@ export class Tickers {
   // Those of the stream !ticker@arr.
   receive(events) {
     for (const one of events) {
-      this.show({ symbol: one.s, last: one.c, percent: one.P, high: one.h, low: one.l, volume: one.v, quoteVolume: one.q });
+      this.show({
+        symbol: one.s,
+        last: one.c,
+        percent: one.P,
+        high: one.h,
+        low: one.l,
+        volume: one.v,
+        quoteVolume: one.q,
+      });
     }
   }
 
