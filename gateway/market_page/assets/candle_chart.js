@@ -39,10 +39,12 @@ export class CandleChart {
     this.space = element("chart");
     this.chart = createChart(this.space, {
       autoSize: true,
+      ...themed(), // first of all: the logo would be drawn with an inline style
+    });
+    this.chart.applyOptions({
       crosshair: { mode: CrosshairMode.Normal },
       timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 4 },
       localization: { locale: "en-GB" },
-      ...themed(),
     });
     const precise = { type: "custom", formatter: labelText, minMove: 10 ** -LABEL_DECIMALS };
     this.prices = this.chart.addSeries(CandlestickSeries, { priceFormat: precise, borderVisible: false });
