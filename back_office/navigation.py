@@ -57,6 +57,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Open orders", "pending_actions", "office:open_orders", permissions.ORDERS),
                     _page("Instruments", "tune", "office:instruments", permissions.INSTRUMENTS),
                     _page("Accounts", "account_balance_wallet", "office:accounts", permissions.BALANCES),
+                    _page("API keys", "vpn_key", "office:api_keys", permissions.API_KEYS),
                     _page("Blocks", "deployed_code", "office:blocks", permissions.BLOCKS),
                 ],
             },

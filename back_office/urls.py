@@ -24,6 +24,7 @@ from back_office.access import permissions
 from back_office.access.invitations import InvitationView
 from back_office.access.permissions import (
     ALARMS,
+    API_KEYS,
     AUDIT_LOG,
     BALANCES,
     BLOCKS,
@@ -37,6 +38,8 @@ from back_office.access.permissions import (
 from back_office.formats import ReferenceData
 from back_office.pages.accounts import AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
+from back_office.pages.api_key_form import ApiKeyForm
+from back_office.pages.api_keys import MAY_CREATE, MAY_REVOKE, ApiKeyPages
 from back_office.pages.audit_log import AuditLogPages
 from back_office.pages.blocks import BlockPages
 from back_office.pages.dead_letters import MAY_REPLAY, DeadLetterPages
@@ -46,6 +49,7 @@ from back_office.pages.orders import OrderPages
 from back_office.pages.overview import OverviewPages
 from back_office.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
 from back_office.pages.trades import TradePages
+from gateway.keys.commandline import secret_cipher
 from matching.core.decimals import INT64_MAX
 from settlement import tasks, wiring
 from settlement.errors import CannotRun
@@ -126,6 +130,7 @@ def pages() -> list[URLPattern]:
     finder, alarms = JumpPages(store, reference), AlarmPages(lambda: readers.watch().raised)
     letters = DeadLetterPages(store, lambda: wiring.dead_letters(store))
     audit_log = AuditLogPages()
+    keys, key_form = ApiKeyPages(), ApiKeyForm(secret_cipher)
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     views: list[tuple[str, View, str]] = [
         ("", page_view(overview.overview, BLOCKS), "overview"),
@@ -144,6 +149,11 @@ def pages() -> list[URLPattern]:
         ("alarms/", page_view(alarms.alarms, ALARMS), "alarms"),
         ("alarms/bar/", page_view(alarms.bar, ALARMS, bare=True), "alarm_bar"),
         ("alarms/<int:number>/acknowledge/", action_view(alarms.acknowledge, MAY_ACKNOWLEDGE), "acknowledge"),
+        ("api_keys/", page_view(keys.keys, API_KEYS), "api_keys"),
+        ("api_keys/<int:number>/", page_view(keys.key, API_KEYS), "api_key"),
+        ("api_keys/<int:number>/revoke/", action_view(keys.revoke, MAY_REVOKE), "revoke_api_key"),
+        ("api_keys/new/", page_view(key_form.form, API_KEYS, MAY_CREATE), "new_api_key"),
+        ("api_keys/create/", action_view(key_form.create, MAY_CREATE), "create_api_key"),
         ("audit_log/", page_view(audit_log.log, AUDIT_LOG), "audit_log"),
         ("audit_log/csv/", page_view(audit_log.export, AUDIT_LOG), "audit_log_csv"),
         ("reconciliations/", page_view(reconciliations.runs, RECONCILIATIONS), "reconciliations"),

@@ -237,7 +237,7 @@ API_KEYS_SECRET = _env.text(
     "",
     "Encrypts the secrets of API keys in the database: at least 32 random characters. With another value the secrets "
     "that are stored cannot be read any more.",
-    read_by="gateway, create_api_key",
+    read_by="gateway, web, create_api_key",
     shown="`SECRET_KEY`",
 )
 GATEWAY_MARKET_PAGE = _env.flag(

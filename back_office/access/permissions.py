@@ -17,6 +17,7 @@ ALARMS = "settlement.view_alarm"
 RECONCILIATIONS = "settlement.view_reconciliationrun"
 DEAD_LETTERS = "settlement.view_deadletter"
 AUDIT_LOG = "back_office.view_auditrecord"
+API_KEYS = "gateway.view_storedapikey"
 ASSIGN_ROLES = "back_office.assign_roles"
 
 

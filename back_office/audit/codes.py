@@ -8,6 +8,8 @@ class Action(StrEnum):
     RECONCILE = "reconciliation.start"
     REPLAY = "dead_letter.replay"
     EXPORT = "audit_log.export"
+    API_KEY_CREATED = "api_key.create"
+    API_KEY_REVOKED = "api_key.revoke"
     REFUSED = "access.refused"
     LOGIN = "login"
     LOGIN_FAILED = "login.failed"

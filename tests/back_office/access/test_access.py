@@ -36,21 +36,27 @@ PAGES = [
 ]
 OWN_PAGES = [
     reverse("office:alarms"),
+    reverse("office:api_keys"),
+    reverse("office:api_key", args=[1]),
     reverse("office:audit_log"),
     reverse("office:audit_log_csv"),
     reverse("office:reconciliations"),
     reverse("office:reconciliation", args=[1]),
 ]
 """Pages that read the site's own database and need no store."""
-PAGES += OWN_PAGES
+FORM = reverse("office:new_api_key")
+"""Reads nothing."""
+PAGES += [*OWN_PAGES, FORM]
 BAR = reverse("office:alarm_bar")
 """In the web's memory: needs neither a store nor a database."""
 ACTIONS = {
     reverse("office:acknowledge", args=[1]): "settlement.change_alarm",
     reverse("office:reconcile"): "settlement.add_reconciliationrun",
     reverse("office:replay", args=[1]): "settlement.change_deadletter",
+    reverse("office:create_api_key"): "gateway.add_storedapikey",
+    reverse("office:revoke_api_key", args=[1]): "gateway.change_storedapikey",
 }
-NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter"]
+NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter", "api_key"]
 
 
 def test_every_url_is_listed_here() -> None:
@@ -149,7 +155,7 @@ def test_a_number_above_int64_is_not_found(operator: Client, market: Market, nam
     assert operator.get(f"/admin/{name}s/{number}/").status_code == 404
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_PAGES])
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (*OWN_PAGES, FORM)])
 def test_an_unreachable_store_is_one_sentence(
     operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
@@ -181,6 +187,7 @@ def test_a_missing_table_is_one_sentence(operator: Client, market: Market, page:
         cursor.execute("DROP TABLE alarms")
         cursor.execute("DROP TABLE reconciliation_runs")
         cursor.execute("DROP TABLE audit_records")
+        cursor.execute("DROP TABLE api_keys")
     response = operator.get(page)
     assert response.status_code == 503
     assert "The site's database does not answer." in words(response)

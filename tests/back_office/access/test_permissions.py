@@ -33,6 +33,8 @@ ACTIONS = {
     "admin/alarms/<int:number>/acknowledge/",
     "admin/reconciliations/now/",
     "admin/dead_letters/<int:number>/replay/",
+    "admin/api_keys/<int:number>/revoke/",
+    "admin/api_keys/create/",
 }
 
 PAGES = {
@@ -55,8 +57,12 @@ PAGES = {
     "reconciliation": {"reconciliationrun"},
     "dead_letters": {"deadletter"},
     "dead_letter": {"deadletter"},
+    "api_keys": {"storedapikey"},
+    "api_key": {"storedapikey"},
 }
-NUMBERED = {"trade", "order", "account", "block", "reconciliation", "dead_letter"}
+NUMBERED = {"trade", "order", "account", "block", "reconciliation", "dead_letter", "api_key"}
+APPS = {"auditrecord": "back_office", "storedapikey": "gateway"}
+"""Of kinds of records that settlement does not store."""
 PASSWORD = "long enough to be accepted 1"
 
 pytestmark = ON_SQL
@@ -113,7 +119,7 @@ def test_a_page_needs_the_permission_of_every_kind_of_record_on_it(market: Marke
     for lacking in needed:
         response = staff(*needed - {lacking}, name=f"without-{lacking}").get(page(name))
         assert response.status_code == 403
-        app = "back_office" if name.startswith("audit_log") else "settlement"
+        app = APPS.get(lacking.removeprefix("view_"), "settlement")
         assert f"it needs the permission {app}.{lacking}." in words(response)
     assert staff(*needed).get(page(name)).status_code in (200, 404)
 

@@ -23,7 +23,9 @@ LINES = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if l
 HEADER, *ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in LINES]
 ROLES = HEADER[1:]
 TABLE = {row[0].strip("`"): dict(zip(ROLES, row[1:], strict=True)) for row in ROWS}
-ACTIONS = {"acknowledge", "reconcile", "replay"}
+ACTIONS = {"acknowledge", "reconcile", "replay", "create_api_key", "revoke_api_key"}
+LATER = ("0004_api_key_roles",)
+"""Migrations that extend the roles."""
 ADMIN_PAGES: dict[str, Callable[[Any], str]] = {
     "list of users": lambda known: reverse("admin:auth_user_changelist"),
     "add a user": lambda known: reverse("admin:auth_user_add"),
@@ -42,7 +44,9 @@ def roles(db: None) -> None:
     migration = import_module("back_office.migrations.0002_roles")
     Group.objects.filter(name__in=migration.ROLES).delete()
     by_name = {f"{one.content_type.app_label}.{one.codename}": one for one in Permission.objects.all()}
-    for name, needed in migration.ROLES.items():
+    added = [import_module(f"back_office.migrations.{one}").ADDED for one in LATER]
+    for name, given in migration.ROLES.items():
+        needed = given.union(*(one.get(name, set()) for one in added))
         Group.objects.create(name=name).permissions.set([by_name[one] for one in needed])
 
 
@@ -90,6 +94,18 @@ def test_the_migration_makes_the_roles_and_keeps_groups_that_exist() -> None:
     for name in set(ROLES) - {"viewer"}:
         rows = Group.objects.get(name=name).permissions.values_list("content_type__app_label", "codename")
         assert {f"{app}.{codename}" for app, codename in rows} == migration.ROLES[name]
+
+
+def test_a_later_migration_extends_the_roles_that_exist() -> None:
+    migration = import_module("back_office.migrations.0004_api_key_roles")
+    Group.objects.all().delete()
+    for name in ("viewer", "auditor"):
+        Group.objects.create(name=name)
+    apps = MigrationLoader(connection).project_state(("back_office", "0004_api_key_roles")).apps
+    migration.extend_roles(apps, connection.SchemaEditorClass(connection))
+    assert not Group.objects.get(name="viewer").permissions.exists()
+    rows = Group.objects.get(name="auditor").permissions.values_list("content_type__app_label", "codename")
+    assert {f"{app}.{codename}" for app, codename in rows} == migration.SEEING
 
 
 # --- giving roles -------------------------------------------------------------------------------------------------
