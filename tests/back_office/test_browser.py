@@ -13,9 +13,13 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
+from gateway.keys.commandline import secret_cipher
+from gateway.keys.key import Permission
+from gateway.keys.stored_keys import Wanted, make_key
 from gateway.models import StoredApiKey
 from settlement.stores.base import MAX_VOLUME, Candle
 from settlement.stores.sql.store import SqlStore
+from tests.accessibility import axe
 from tests.back_office.conftest import NOON_NS, Engine
 from tests.back_office.market import MINUTE_NS, Market
 from tests.settlement.rows import projection
@@ -249,6 +253,23 @@ def test_set_back_zeros_have_enough_contrast(office: Chrome, live_server: LiveSe
     ratio = office.execute_script(CONTRAST, zeros)
     office.execute_script("localStorage.removeItem('adminTheme')")
     assert ratio >= 4.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_violation_of_wcag(office: Chrome, live_server: LiveServer, market: Market, theme: str) -> None:
+    office.execute_script("localStorage.setItem('adminTheme', JSON.stringify(arguments[0]))", theme)
+    make_key(Wanted(1, frozenset(Permission), label="bot"), secret_cipher())
+    number = StoredApiKey.objects.get().pk
+    found = {}
+    for page in (*visible_pages(market), "audit_log/", f"api_keys/{number}/", "nowhere/"):
+        office.get(f"{live_server.url}/admin/{page}")
+        until(office, lambda shown: shown.execute_script("return document.readyState") == "complete")
+        found[page] = axe.violations(office)
+    office.get_log("browser")  # type: ignore[no-untyped-call]  # an unknown page is a complaint
+    office.execute_script("localStorage.removeItem('adminTheme')")
+    faults = [f"{page} {violation}" for page, violations in found.items() for violation in violations]
+    assert not faults, "\n".join(faults)
 
 
 def test_dark_mode_has_a_dark_background(office: Chrome) -> None:
