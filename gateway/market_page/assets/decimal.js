@@ -55,12 +55,12 @@ export class Decimal {
     return new Decimal(this.units < 0n ? -units : units, decimals);
   }
 
-  // this × 100 / other with two decimals; null if `other` is zero.
-  percentOf(other) {
+  // this × 100 / other; null if `other` is zero.
+  percentOf(other, decimals) {
     if (other.isZero) return null;
     const scale = Math.max(this.scale, other.scale);
     const bottom = other.at(scale);
-    return new Decimal((this.at(scale) * power(6)) / bottom, 4).rounded(2);
+    return new Decimal((this.at(scale) * power(decimals + 4)) / bottom, decimals + 2).rounded(decimals);
   }
 
   // For drawing only: as a float.

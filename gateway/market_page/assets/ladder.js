@@ -6,6 +6,7 @@ import { element, market } from "./market.js";
 
 const FEWEST_ROWS = 5;
 const ROWS_OF_A_PHONE = 10;
+const SPREAD_DECIMALS = 3;
 
 export class Ladder {
   constructor(book) {
@@ -77,10 +78,10 @@ const spreadText = (ask, bid) => {
   if (!ask || !bid) return ask ? "no bids" : "no asks";
   const [high, low] = [Decimal.of(ask.price), Decimal.of(bid.price)];
   const spread = high.minus(low);
-  return `spread ${spread.text(market.priceDecimals)} (${spread.percentOf(low)?.text(2) ?? "–"} %)`;
+  return `spread ${spread.text(market.priceDecimals)} (${spread.percentOf(low, SPREAD_DECIMALS)?.text(SPREAD_DECIMALS) ?? "–"} %)`;
 };
 
 const shareText = (bids, asks) => {
-  const percent = bids.percentOf(bids.plus(asks))?.rounded(0);
+  const percent = bids.percentOf(bids.plus(asks), 0);
   return percent ? `${percent.text()} % bids` : "";
 };

@@ -71,7 +71,7 @@ def test_a_trade_by_the_api_is_on_the_tape_the_chart_and_the_ladder(page: Market
     page.until(lambda shown: len(page.rows("bids")) == 1 and len(page.rows("tape")) == 1)
     assert page.rows("asks") == [["102.25", "1.0000", "2.5000"], ["101.50", "1.5000", "1.5000"]]
     assert page.rows("bids") == [["99.00", "0.2500", "0.2500"]]
-    assert page.text("spread") == "spread 2.50 (2.53 %)"
+    assert page.text("spread") == "spread 2.50 (2.525 %)"
     _, quantity, time = page.rows("tape")[0]
     assert page.tape_prices() == ["101.50"]
     assert (quantity, len(time)) == ("0.5000", len("12:34:56"))
