@@ -38,6 +38,14 @@ def reason(form: Query) -> str:
     return value
 
 
+def needed_reason(form: Query) -> str:
+    """As `reason`, for an action that is not done without one. Raises BadFilter."""
+    value = reason(form)
+    if not value:
+        raise BadFilter("Say why: the reason is kept in the audit log.")
+    return value
+
+
 def whole_number(query: Query, name: str, label: str) -> int | None:
     """A whole number from 0 to INT64_MAX; None if it is not given. Raises BadFilter, as all readers below."""
     value = text(query, name)

@@ -58,6 +58,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Instruments", "tune", "office:instruments", permissions.INSTRUMENTS),
                     _page("Accounts", "account_balance_wallet", "office:accounts", permissions.BALANCES),
                     _page("Analytics", "bar_chart", "office:analytics", permissions.TRADES),
+                    _page("API keys", "vpn_key", "office:api_keys", permissions.API_KEYS),
                     _page("Blocks", "deployed_code", "office:blocks", permissions.BLOCKS),
                 ],
             },

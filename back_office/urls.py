@@ -25,6 +25,7 @@ from back_office.access import permissions
 from back_office.access.invitations import InvitationView
 from back_office.access.permissions import (
     ALARMS,
+    API_KEYS,
     AUDIT_LOG,
     BALANCES,
     BLOCKS,
@@ -41,6 +42,8 @@ from back_office.formats import ReferenceData
 from back_office.pages.accounts import MAY_DESCRIBE, AccountPages
 from back_office.pages.alarms import MAY_ACKNOWLEDGE, AlarmPages
 from back_office.pages.analytics import SECONDS, AnalyticsPages
+from back_office.pages.api_key_form import ApiKeyForm
+from back_office.pages.api_keys import MAY_CREATE, MAY_REVOKE, ApiKeyPages
 from back_office.pages.audit_log import AuditLogPages
 from back_office.pages.blocks import BlockPages
 from back_office.pages.dead_letters import MAY_REPLAY, DeadLetterPages
@@ -53,6 +56,7 @@ from back_office.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
 from back_office.pages.request_forms import RequestForms
 from back_office.pages.requests import RequestPages
 from back_office.pages.trades import TradePages
+from gateway.keys.commandline import secret_cipher
 from matching.core.decimals import INT64_MAX
 from settlement import tasks, wiring
 from settlement.errors import CannotRun
@@ -136,6 +140,7 @@ def pages() -> list[URLPattern]:
     figures = AnalyticsPages(
         lambda tree, period: analytics_wiring.embedded(store, at_most_s=SECONDS).ask(tree, period), reference
     )
+    keys, key_form = ApiKeyPages(), ApiKeyForm(secret_cipher)
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     requests, forms = RequestPages(), RequestForms(store, reference)
     views: list[tuple[str, View, str]] = [
@@ -179,6 +184,11 @@ def pages() -> list[URLPattern]:
         ("requests/new/", page_view(forms.form, REQUESTS), "request_form"),
         ("requests/preview/", action_view(forms.preview, REQUESTS), "request_preview"),
         ("requests/ask/", action_view(forms.ask, REQUESTS), "ask"),
+        ("api_keys/", page_view(keys.keys, API_KEYS), "api_keys"),
+        ("api_keys/<int:number>/", page_view(keys.key, API_KEYS), "api_key"),
+        ("api_keys/<int:number>/revoke/", action_view(keys.revoke, MAY_REVOKE), "revoke_api_key"),
+        ("api_keys/new/", page_view(key_form.form, API_KEYS, MAY_CREATE), "new_api_key"),
+        ("api_keys/create/", action_view(key_form.create, MAY_CREATE), "create_api_key"),
         ("audit_log/", page_view(audit_log.log, AUDIT_LOG), "audit_log"),
         ("audit_log/csv/", page_view(audit_log.export, AUDIT_LOG), "audit_log_csv"),
         ("reconciliations/", page_view(reconciliations.runs, RECONCILIATIONS), "reconciliations"),

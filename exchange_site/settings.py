@@ -237,8 +237,11 @@ API_KEYS_SECRET = _env.text(
     "",
     "Encrypts the secrets of API keys in the database: at least 32 random characters. With another value the secrets "
     "that are stored cannot be read any more.",
-    read_by="gateway, create_api_key",
+    read_by="gateway, web, create_api_key",
     shown="`SECRET_KEY`",
+)
+GATEWAY_MARKET_PAGE = _env.flag(
+    "GATEWAY_MARKET_PAGE", True, "The public page of each market, such as `/market/BTC-USD`, without a login."
 )
 GATEWAY_CONNECTIONS = _env.whole(
     "GATEWAY_CONNECTIONS", 10_000, "Maximum number of open HTTP connections.", unit="connections"

@@ -14,6 +14,7 @@ from gateway.feed.applying import Applier
 from gateway.feed.backfill import backfill
 from gateway.feed.reading import FindLeader, Reader
 from gateway.market.exchange_info import RateLimits
+from gateway.market_page.application import MarketPage
 from gateway.model.history import History
 from gateway.model.model import Model
 from gateway.model.state import Bounds
@@ -42,6 +43,7 @@ class Services:
     bounds: Bounds
     limits: RateLimits
     listening: http.Listening
+    has_market_page: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     model = Model(services.bounds, services.history, clock=time.monotonic, time_ns=time.time_ns)
     streams = StreamServer(model, time.time_ns)
     trading = TradingApi(model, services.entry, services.keys, services.limits)
+    application = MarketPage(model, trading.application) if services.has_market_page else trading.application
     reader: Reader | None = None
     history: set[asyncio.Task[None]] = set()
 
@@ -95,7 +98,7 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
             streams.start()
             trading.start()
             await http.serve(
-                trading.application,
+                application,
                 lambda request: trading.listener(request) or streams.listener(request),
                 services.listening,
                 ready=lambda: ready(Parts(model, streams)),

@@ -18,6 +18,7 @@ RECONCILIATIONS = "settlement.view_reconciliationrun"
 DEAD_LETTERS = "settlement.view_deadletter"
 AUDIT_LOG = "back_office.view_auditrecord"
 REQUESTS = "back_office.view_actionrequest"
+API_KEYS = "gateway.view_storedapikey"
 ASSIGN_ROLES = "back_office.assign_roles"
 
 

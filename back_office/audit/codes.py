@@ -18,6 +18,8 @@ class Action(StrEnum):
     CARRY_OUT = "request.carry_out"
     EXPORT = "audit_log.export"
     LIST_EXPORT = "list.export"
+    API_KEY_CREATED = "api_key.create"
+    API_KEY_REVOKED = "api_key.revoke"
     REFUSED = "access.refused"
     LOGIN = "login"
     LOGIN_FAILED = "login.failed"

@@ -64,6 +64,7 @@ def services(keys: KeyRing) -> Services:
             trusted_proxies=",".join(settings.GATEWAY_TRUSTED_PROXIES),
             connections=settings.GATEWAY_CONNECTIONS,
         ),
+        has_market_page=settings.GATEWAY_MARKET_PAGE,
     )
 
 

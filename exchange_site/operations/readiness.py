@@ -47,6 +47,9 @@ def is_ready(url: str) -> bool:
 def welcome() -> str:
     password_file = settings.ADMIN_PASSWORD_FILE
     password = password_file.read_text(encoding="ascii").strip() if password_file.exists() else "as you have set it"
+    gateway = parse_host_port(settings.GATEWAY_ADDRESS).url
+    if settings.GATEWAY_CERTIFICATE_FILE:
+        gateway = gateway.replace("http", "https", 1)
     rule = "-" * 78
     return "\n".join(
         [
@@ -56,7 +59,8 @@ def welcome() -> str:
             f"  admin     {parse_host_port(settings.WEB_ADDRESS).url}/admin/",
             f"  user      {ADMINISTRATOR}",
             f"  password  {password}    (kept in {password_file})",
-            f"  API       {parse_host_port(settings.GATEWAY_ADDRESS).url}/api/v3    (keys: manage.py create_api_key)",
+            f"  API       {gateway}/api/v3    (keys: manage.py create_api_key)",
+            *([f"  market    {gateway}/market/"] if settings.GATEWAY_MARKET_PAGE else []),
             f"  logs      {settings.PROGRAM_LOG_FOLDER}/NAME.log    (warnings and errors are shown here too)",
             "  Ctrl-C stops everything.",
             rule,

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_network
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from gateway.keys import signatures
 from gateway.keys.encryption import SecretCipher
-from gateway.keys.errors import BadKey, SecretUnreadable
+from gateway.keys.errors import BadKey, KeyExists, SecretUnreadable
 from gateway.keys.key import ApiKey, KeyType, Network, Permission
 from gateway.models import LABEL_LENGTH, NAME_LENGTH, ApiKeyChanges, StoredApiKey
 
@@ -41,41 +41,54 @@ class Made:
     secret: str | None = field(repr=False)
 
 
-def make_key(wanted: Wanted, cipher: SecretCipher) -> Made:
-    """Raises BadKey."""
+def new_name() -> str:
+    """A name that no key has."""
+    return _random_text()
+
+
+def make_key(wanted: Wanted, cipher: SecretCipher, name: str | None = None) -> Made:
+    """`name`: one of `new_name`, so that what is asked for twice is made once. Raises BadKey, KeyExists."""
     if not wanted.permissions:
         raise BadKey("A key needs at least one permission: read or trade.")
     if len(wanted.label) > LABEL_LENGTH:
         raise BadKey(f"A label has at most {LABEL_LENGTH} characters.")
-    name, secret = _random_text(), None
+    if not wanted.label.isprintable():
+        raise BadKey("A label has no line breaks and no other control characters.")
+    name, secret = name or new_name(), None
     if wanted.public_key is None:
         key_type, secret = KeyType.HMAC, _random_text()
         material = cipher.encrypt(name, secret.encode("ascii"))
     else:
         key_type, _ = signatures.public_key(wanted.public_key)
         material = wanted.public_key
-    with transaction.atomic():
-        StoredApiKey.objects.create(
-            name=name,
-            account=wanted.account,
-            type=key_type.value,
-            material=material,
-            permissions=",".join(sorted(wanted.permissions)),
-            networks=",".join(map(str, wanted.networks)),
-            label=wanted.label,
-        )
-        _count_change()
+    row = StoredApiKey(
+        name=name,
+        account=wanted.account,
+        type=key_type.value,
+        material=material,
+        permissions=",".join(sorted(wanted.permissions)),
+        networks=",".join(map(str, wanted.networks)),
+        label=wanted.label,
+    )
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+            _count_change()
+    except IntegrityError as error:
+        raise KeyExists(f"The API key {name} has already been made. Its secret is not shown again.") from error
     return Made(name, key_type, secret)
 
 
-def revoke_key(name: str) -> None:
-    """Revokes a key for good; one that is revoked already stays as it is. Raises BadKey if there is none."""
+def revoke_key(name: str) -> bool:
+    """Revokes a key for good; returns False if it is revoked already. Raises BadKey if there is none."""
     with transaction.atomic():
         found = StoredApiKey.objects.filter(name=name)
         if not found.exists():
             raise BadKey(f"There is no API key {name[:NAME_LENGTH]!r}: list_api_keys shows all.")
-        if found.filter(revoked_at=None).update(revoked_at=timezone.now()):
+        is_revoked = found.filter(revoked_at=None).update(revoked_at=timezone.now()) > 0
+        if is_revoked:
             _count_change()
+        return is_revoked
 
 
 def stored_keys(account: int | None = None) -> Iterable[StoredApiKey]:

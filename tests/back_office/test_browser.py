@@ -13,8 +13,13 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
+from gateway.keys.commandline import secret_cipher
+from gateway.keys.key import Permission
+from gateway.keys.stored_keys import Wanted, make_key
+from gateway.models import StoredApiKey
 from settlement.stores.base import MAX_VOLUME, Candle
 from settlement.stores.sql.store import SqlStore
+from tests.accessibility import axe
 from tests.back_office.conftest import NOON_NS, Engine
 from tests.back_office.market import MINUTE_NS, Market
 from tests.settlement.rows import projection
@@ -166,6 +171,8 @@ def visible_pages(market: Market) -> list[str]:
         "requests/new/",
         "requests/new/?kind=deposit&account=1",
         "dead_letters/",
+        "api_keys/",
+        "api_keys/new/",
         "auth/user/",
         "auth/user/add/",
         "auth/group/",
@@ -254,6 +261,23 @@ def test_set_back_zeros_have_enough_contrast(office: Chrome, live_server: LiveSe
     assert ratio >= 4.5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_violation_of_wcag(office: Chrome, live_server: LiveServer, market: Market, theme: str) -> None:
+    office.execute_script("localStorage.setItem('adminTheme', JSON.stringify(arguments[0]))", theme)
+    make_key(Wanted(1, frozenset(Permission), label="bot"), secret_cipher())
+    number = StoredApiKey.objects.get().pk
+    found = {}
+    for page in (*visible_pages(market), "audit_log/", f"api_keys/{number}/", "nowhere/"):
+        office.get(f"{live_server.url}/admin/{page}")
+        until(office, lambda shown: shown.execute_script("return document.readyState") == "complete")
+        found[page] = axe.violations(office)
+    office.get_log("browser")  # type: ignore[no-untyped-call]  # an unknown page is a complaint
+    office.execute_script("localStorage.removeItem('adminTheme')")
+    faults = [f"{page} {violation}" for page, violations in found.items() for violation in violations]
+    assert not faults, "\n".join(faults)
+
+
 def test_dark_mode_has_a_dark_background(office: Chrome) -> None:
     office.execute_script("localStorage.setItem('adminTheme', '\"dark\"')")
     office.refresh()
@@ -262,3 +286,26 @@ def test_dark_mode_has_a_dark_background(office: Chrome) -> None:
     shade = office.execute_script("return getComputedStyle(arguments[0]).backgroundColor", table)
     office.execute_script("localStorage.removeItem('adminTheme')")
     assert shade != "rgb(255, 255, 255)"
+
+
+def test_a_key_is_made_and_revoked(office: Chrome, live_server: LiveServer) -> None:
+    office.get(f"{live_server.url}/admin/api_keys/")
+    click(office, "#new-key")
+    office.find_element(By.NAME, "account").send_keys("1")
+    office.find_element(By.NAME, "label").send_keys("maker bot")
+    office.find_element(By.CSS_SELECTOR, "[value='trade']").click()
+    office.find_element(By.NAME, "reason").send_keys("ticket 12")
+    office.find_element(By.CSS_SELECTOR, "#api-key-form button").click()
+    until(office, lambda page: page.find_elements(By.ID, "made-secret"))
+    name, secret = (office.find_element(By.ID, part).text for part in ("made-name", "made-secret"))
+    assert (len(name), len(secret)) == (64, 64)
+    click(office, "#to-key")
+    assert name in office.find_element(By.ID, "api-key").text
+    assert secret not in office.page_source
+    office.find_element(By.CSS_SELECTOR, ".office-action [name='reason']").send_keys("no longer used")
+    office.find_element(By.CSS_SELECTOR, ".office-action button").click()
+    until(office, lambda page: "The key has been revoked." in page.find_element(By.CLASS_NAME, "office").text)
+    assert StoredApiKey.objects.get(name=name).revoked_at
+    office.get(f"{live_server.url}/admin/api_keys/")
+    assert "maker bot" in office.find_element(By.ID, "api-keys").text
+    assert "revoked" in office.find_element(By.ID, "api-keys").text

@@ -18,7 +18,8 @@ LISTS = ["/admin/auth/user/", "/admin/auth/group/"]
 LOGOUT = reverse("admin:logout")
 FORM_URLS = [
     *(one for one in usual_addresses() if one.startswith(("/admin/auth/", "/admin/login/", "/admin/password_change/"))),
-    *(reverse(f"office:{name}", args=[1]) for name in ("acknowledge", "replay")),
+    *(reverse(f"office:{name}", args=[1]) for name in ("acknowledge", "replay", "revoke_api_key")),
+    reverse("office:create_api_key"),
     reverse("office:reconcile"),
     reverse("office:trades"),  # accepts no POST
 ]

@@ -13,6 +13,7 @@ import uvloop
 from exchange_site.operations.free_addresses import free_ports
 from gateway import process
 from gateway.feed.finding import LeaderFinder
+from gateway.keys.key_ring import KeyRing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import History, NoHistory
 from gateway.model.model import Model
@@ -61,9 +62,14 @@ class RunningGateway:
 
 @contextmanager
 def gateway_of(
-    engine: small_exchange.Running, *, history: History | None = None, limits: RateLimits = LIMITS
+    engine: small_exchange.Running,
+    *,
+    history: History | None = None,
+    limits: RateLimits = LIMITS,
+    has_market_page: bool = True,
+    ring: KeyRing | None = None,
 ) -> Iterator[RunningGateway]:
-    """A gateway that is ready, until the end of the block."""
+    """A gateway that is ready, until the end of the block. `ring`: its keys, instead of those in memory."""
     keys, port = Keys(), free_ports(1)[0]
     addresses = engine.plan.addresses
     ready: Future[process.Parts] = Future()
@@ -77,11 +83,12 @@ def gateway_of(
         ),
         find_leader=LeaderFinder(addresses.commands, ZmqNetwork),
         history=history or NoHistory(),
-        keys=keys,
+        keys=ring or keys,
         entry=OrderEntry(addresses.commands, ZmqNetwork),
         bounds=Bounds(trades=10_000, candles=1000, closed_orders=10_000, fills=10_000),
         limits=limits,
         listening=Listening("127.0.0.1", port),
+        has_market_page=has_market_page,
     )
 
     def body() -> None:
@@ -103,9 +110,14 @@ def gateway_of(
 
 
 @contextmanager
-def running_gateway(limits: RateLimits = LIMITS) -> Iterator[RunningGateway]:
+def running_gateway(
+    limits: RateLimits = LIMITS, *, has_market_page: bool = True, ring: KeyRing | None = None
+) -> Iterator[RunningGateway]:
     """With BTC-USD and with two accounts, 1 and 2, that have funds."""
-    with small_exchange.leader(small_exchange.plan()) as engine, gateway_of(engine, limits=limits) as gateway:
+    with (
+        small_exchange.leader(small_exchange.plan()) as engine,
+        gateway_of(engine, limits=limits, has_market_page=has_market_page, ring=ring) as gateway,
+    ):
         gateway.call(*DEFINITIONS)
         gateway.call(*funds(1), *funds(2))
         yield gateway

@@ -9,6 +9,13 @@ document.addEventListener("alpine:init", () => {
   document.getElementById("changelist-actions")?.setAttribute("x-bind:style", "{ width: `${changeListWidth}px` }");
 });
 
+// The admin's lists for choosing have help in a span, which may only have a name if it has a role.
+addEventListener("load", () =>
+  setTimeout(() => {
+    document.querySelectorAll(".help-tooltip[aria-label]").forEach((help) => help.setAttribute("role", "img"));
+  }),
+);
+
 document.addEventListener("keydown", (event) => {
   const isSlash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey;
   const isControlK = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);

@@ -43,6 +43,8 @@ PAGES = [
 ]
 OWN_PAGES = [
     reverse("office:alarms"),
+    reverse("office:api_keys"),
+    reverse("office:api_key", args=[1]),
     reverse("office:audit_log"),
     reverse("office:audit_log_csv"),
     reverse("office:reconciliations"),
@@ -52,9 +54,9 @@ OWN_PAGES = [
     reverse("office:request_state", args=[1]),
 ]
 """Pages that read the site's own database and need no store."""
-FORM = reverse("office:request_form")
-"""Lists the kinds of actions: reads nothing."""
-PAGES += [*OWN_PAGES, FORM]
+FORMS = [reverse("office:request_form"), reverse("office:new_api_key")]
+"""They read nothing."""
+PAGES += [*OWN_PAGES, *FORMS]
 BAR = reverse("office:alarm_bar")
 """In the web's memory: needs neither a store nor a database."""
 ACTIONS = {
@@ -70,8 +72,12 @@ ACTIONS = {
     reverse("office:request_preview"): "back_office.view_actionrequest",
     reverse("office:describe", args=[1]): "back_office.change_customer",
     reverse("office:ask"): "back_office.view_actionrequest",
+    reverse("office:create_api_key"): "gateway.add_storedapikey",
+    reverse("office:revoke_api_key", args=[1]): "gateway.change_storedapikey",
 }
-NUMBERED = ["trade", "order", "account", "block", "reconciliation", "dead_letter", "request", "request_state"]
+NUMBERED = [
+    *("trade", "order", "account", "block", "reconciliation", "dead_letter", "request", "request_state", "api_key"),
+]
 
 
 def test_every_url_is_listed_here() -> None:
@@ -205,6 +211,7 @@ def test_a_missing_table_is_one_sentence(operator: Client, market: Market, page:
         cursor.execute("DROP TABLE reconciliation_runs")
         cursor.execute("DROP TABLE audit_records")
         cursor.execute("DROP TABLE action_requests")
+        cursor.execute("DROP TABLE api_keys")
     response = operator.get(page)
     assert response.status_code == 503
     assert "The site's database does not answer." in words(response)

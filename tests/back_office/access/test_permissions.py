@@ -42,6 +42,8 @@ ACTIONS = {
     "admin/requests/preview/",
     "admin/accounts/<int:account>/describe/",
     "admin/requests/ask/",
+    "admin/api_keys/<int:number>/revoke/",
+    "admin/api_keys/create/",
 }
 
 PAGES = {
@@ -74,11 +76,15 @@ PAGES = {
     "requests": {"actionrequest"},
     "request": {"actionrequest"},
     "request_state": {"actionrequest"},
+    "api_keys": {"storedapikey"},
+    "api_key": {"storedapikey"},
 }
 NUMBERED = {
     *("trade", "order", "account", "statement_csv", "block", "reconciliation", "dead_letter"),
-    *("request", "request_state"),
+    *("request", "request_state", "api_key"),
 }
+APPS = {"auditrecord": "back_office", "actionrequest": "back_office", "storedapikey": "gateway"}
+"""Of kinds of records that settlement does not store."""
 PASSWORD = "long enough to be accepted 1"
 
 pytestmark = ON_SQL
@@ -135,7 +141,7 @@ def test_a_page_needs_the_permission_of_every_kind_of_record_on_it(market: Marke
     for lacking in needed:
         response = staff(*needed - {lacking}, name=f"without-{lacking}").get(page(name))
         assert response.status_code == 403
-        app = "back_office" if name.startswith(("audit_log", "request")) else "settlement"
+        app = APPS.get(lacking.removeprefix("view_"), "settlement")
         assert f"it needs the permission {app}.{lacking}." in words(response)
     assert staff(*needed).get(page(name)).status_code in (200, 404)
 

@@ -26,7 +26,10 @@ TABLE = {row[0].strip("`"): dict(zip(ROLES, row[1:], strict=True)) for row in RO
 ACTIONS = {
     *("acknowledge", "mute", "unmute", "test_notification", "reconcile", "replay"),
     *("approve", "refuse", "withdraw", "request_preview", "ask", "describe"),
+    *("create_api_key", "revoke_api_key"),
 }
+LATER = ("0003_action_requests", "0004_customers", "0006_api_key_roles")
+"""Migrations that extend the roles."""
 ADMIN_PAGES: dict[str, Callable[[Any], str]] = {
     "list of users": lambda known: reverse("admin:auth_user_changelist"),
     "add a user": lambda known: reverse("admin:auth_user_add"),
@@ -43,11 +46,11 @@ pytestmark = pytest.mark.django_db
 def roles(db: None) -> None:
     """As the migration makes them. Tests that flush the database delete the migration's own."""
     migration = import_module("back_office.migrations.0002_roles")
-    later = [import_module(f"back_office.migrations.{name}") for name in ("0003_action_requests", "0004_customers")]
     Group.objects.filter(name__in=migration.ROLES).delete()
     by_name = {f"{one.content_type.app_label}.{one.codename}": one for one in Permission.objects.all()}
+    added = [import_module(f"back_office.migrations.{one}").ADDED for one in LATER]
     for name, given in migration.ROLES.items():
-        needed = given.union(*(one.ADDED.get(name, set()) for one in later))
+        needed = given.union(*(one.get(name, set()) for one in added))
         Group.objects.create(name=name).permissions.set([by_name[one] for one in needed])
 
 
@@ -105,6 +108,18 @@ def test_a_later_migration_extends_the_roles_that_exist() -> None:
     migration.extend_roles(apps, connection.SchemaEditorClass(connection))
     found = Group.objects.get().permissions.values_list("content_type__app_label", "codename")
     assert {f"{app}.{codename}" for app, codename in found} == migration.FINANCE
+
+
+def test_the_roles_learn_about_api_keys() -> None:
+    migration = import_module("back_office.migrations.0006_api_key_roles")
+    Group.objects.all().delete()
+    for name in ("viewer", "auditor"):
+        Group.objects.create(name=name)
+    apps = MigrationLoader(connection).project_state(("back_office", "0006_api_key_roles")).apps
+    migration.extend_roles(apps, connection.SchemaEditorClass(connection))
+    assert not Group.objects.get(name="viewer").permissions.exists()
+    rows = Group.objects.get(name="auditor").permissions.values_list("content_type__app_label", "codename")
+    assert {f"{app}.{codename}" for app, codename in rows} == migration.SEEING
 
 
 # --- giving roles -------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""The public page of a market: candles, depth, order book, trades and tickers, live in a browser, without a login."""
