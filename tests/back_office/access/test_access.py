@@ -176,7 +176,7 @@ def test_a_number_above_int64_is_not_found(operator: Client, market: Market, nam
     assert operator.get(f"/admin/{name}s/{number}/").status_code == 404
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in (*OWN_PAGES, FORM)])
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (*OWN_PAGES, *FORMS)])
 def test_an_unreachable_store_is_one_sentence(
     operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
