@@ -20,6 +20,7 @@ from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
 from gateway.rest.access import Keys
 from gateway.server import http
+from gateway.server.forwarding import TrustedProxies
 from gateway.streams.server import StreamServer
 from gateway.trading import TradingApi
 from matching.feed.reader import Feed
@@ -41,6 +42,7 @@ class Services:
     entry: OrderEntry
     bounds: Bounds
     limits: RateLimits
+    proxies: TrustedProxies
     listening: http.Listening
 
 
@@ -59,7 +61,7 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     """
     model = Model(services.bounds, services.history, clock=time.monotonic, time_ns=time.time_ns)
     streams = StreamServer(model, time.time_ns)
-    trading = TradingApi(model, services.entry, services.keys, services.limits)
+    trading = TradingApi(model, services.entry, services.keys, services.limits, services.proxies)
     reader: Reader | None = None
     history: set[asyncio.Task[None]] = set()
 

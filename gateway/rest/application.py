@@ -15,6 +15,8 @@ from gateway.rest import access, errors, sent
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Response, Route, Security, TimeUnit
+from gateway.server import forwarding
+from gateway.server.forwarding import TrustedProxies
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -22,6 +24,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _MAX_BODY_BYTES = 65_536
 _BODY_S = 10.0
+_FORWARDED = forwarding.HEADER.encode("ascii")
 _CONTENT_TYPE = (b"content-type", b"application/json;charset=UTF-8")
 _UNITS = {"MILLISECOND": TimeUnit.MILLISECOND, "MICROSECOND": TimeUnit.MICROSECOND}
 
@@ -35,15 +38,13 @@ def now_us() -> int:
 
 
 class RestApplication:
-    """`address_of` returns the client's IP address of an ASGI scope."""
-
     def __init__(
         self,
         routes: Iterable[Route],
         keys: access.Keys,
         weights: WeightLimit,
+        proxies: TrustedProxies,
         *,
-        address_of: Callable[[Scope], str] = lambda scope: scope["client"][0] if scope.get("client") else "",
         clock_us: Callable[[], int] = now_us,
     ) -> None:
         self._routes: dict[str, dict[str, Route]] = {}
@@ -51,7 +52,7 @@ class RestApplication:
             self._routes.setdefault(route.path, {})[route.method] = route
         self._keys = keys
         self._weights = weights
-        self._address_of = address_of
+        self._proxies = proxies
         self._clock_us = clock_us
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +91,14 @@ class RestApplication:
         check_names(route, found.values, is_signed=found.signature is not None)
         request = Request(parameters, address, _time_unit(headers), key, expires_at_us)
         return await route.handler(request)
+
+    def _address_of(self, scope: Scope) -> str:
+        peer = scope["client"][0] if scope.get("client") else ""
+        if peer not in self._proxies:
+            return peer
+        return self._proxies.client_of(
+            peer, (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == _FORWARDED)
+        )
 
     def _route(self, scope: Scope, address: str) -> Route:
         methods = self._routes.get(scope["path"])

@@ -26,7 +26,6 @@ class Listening:
     port: int
     certificate: str = ""
     key: str = ""
-    trusted_proxies: str = ""  # addresses separated by commas, whose X-Forwarded-For is believed
     connections: int = 10_000
 
 
@@ -92,8 +91,7 @@ async def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=bool(listening.trusted_proxies),
-        forwarded_allow_ips=listening.trusted_proxies or None,
+        proxy_headers=False,  # gateway.server.forwarding has the rules, for WebSockets too
         limit_concurrency=listening.connections,
         timeout_keep_alive=_KEPT_ALIVE_S,
         timeout_graceful_shutdown=_STOP_S,

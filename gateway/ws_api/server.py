@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 from picows import WSCloseCode, WSListener, WSUpgradeRequest
 
 from gateway.rest.route import TimeUnit
+from gateway.server import forwarding
 from gateway.server.live import LiveListener
 from gateway.ws_api.session import Api, Session
 
@@ -47,7 +48,8 @@ class WsApiServer:
         if path not in _PATHS or unit is None:
             return None
         returns_limits = options.get("returnRateLimits", ["true"])[-1].lower() != "false"
-        session = Session(self._api, unit, returns_limits, ended=self._forget)
+        forwarded = request.headers.getall(forwarding.HEADER, [])
+        session = Session(self._api, unit, returns_limits, forwarded=forwarded, ended=self._forget)
         self._sessions[session] = session
         return session
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from picows import WSCloseCode
@@ -16,6 +16,7 @@ from gateway.rest.application import check_names
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Route, Security, TimeUnit
+from gateway.server.forwarding import TrustedProxies
 from gateway.server.live import LiveListener
 from gateway.user_events.feeds import AccountFeeds
 from gateway.ws_api import requests
@@ -39,6 +40,7 @@ class Api:
     weights: WeightLimit
     orders: OrderLimits
     feeds: AccountFeeds
+    proxies: TrustedProxies
     clock_us: Callable[[], int]
 
 
@@ -50,7 +52,7 @@ class _Subscription:
 
 
 class Session(LiveListener):
-    """`address` is the client's."""
+    """`forwarded` are the values of X-Forwarded-For in the request that opened the connection."""
 
     def __init__(
         self,
@@ -58,12 +60,14 @@ class Session(LiveListener):
         unit: TimeUnit,
         returns_limits: bool,
         *,
+        forwarded: Sequence[str],
         ended: Callable[[LiveListener], None],
     ) -> None:
         super().__init__(time.monotonic, ended)
         self._api = api
         self._unit = unit
         self._returns_limits = returns_limits
+        self._forwarded = forwarded
         self._address = ""
         self._key: ApiKey | None = None
         self._connected_at_us = api.clock_us()
@@ -84,7 +88,7 @@ class Session(LiveListener):
     def on_open(self) -> None:
         assert self._transport is not None
         peer = self._transport.underlying_transport.get_extra_info("peername")
-        self._address = str(peer[0]) if peer else ""
+        self._address = self._api.proxies.client_of(str(peer[0]) if peer else "", self._forwarded)
 
     def on_message(self, message: bytes) -> None:
         try:

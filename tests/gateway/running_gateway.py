@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from gateway.model.history import History, NoHistory
 from gateway.model.model import Model
 from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
+from gateway.server.forwarding import TrustedProxies
 from gateway.server.http import Listening
 from matching.client.client import Client
 from matching.feed.reader import Feed
@@ -61,7 +62,11 @@ class RunningGateway:
 
 @contextmanager
 def gateway_of(
-    engine: small_exchange.Running, *, history: History | None = None, limits: RateLimits = LIMITS
+    engine: small_exchange.Running,
+    *,
+    history: History | None = None,
+    limits: RateLimits = LIMITS,
+    proxies: Sequence[str] = (),
 ) -> Iterator[RunningGateway]:
     """A gateway that is ready, until the end of the block."""
     keys, port = Keys(), free_ports(1)[0]
@@ -81,6 +86,7 @@ def gateway_of(
         entry=OrderEntry(addresses.commands, ZmqNetwork),
         bounds=Bounds(trades=10_000, candles=1000, closed_orders=10_000, fills=10_000),
         limits=limits,
+        proxies=TrustedProxies(proxies),
         listening=Listening("127.0.0.1", port),
     )
 
