@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+import structlog
+
 from gateway.limits.weight import WeightLimit
 from gateway.model.queries import OlderUnavailable, Unready
 from gateway.rest import access, errors, sent
@@ -17,6 +19,8 @@ from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Response, Route, Security, TimeUnit
 from gateway.server import forwarding
 from gateway.server.forwarding import TrustedProxies
+
+log = structlog.get_logger(__name__)
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -74,6 +78,11 @@ class RestApplication:
             return refusal(errors.unavailable())
         except OlderUnavailable:
             return refusal(errors.disconnected())
+        except ClientGone:
+            raise
+        except Exception:  # a bug: clients must be answered in JSON all the same, and the log has its traceback
+            log.exception("gateway.request_failed", method=scope["method"], path=scope["path"])
+            return refusal(errors.unexpected())
 
     async def _answer(self, scope: Scope, receive: Receive, address: str) -> Response:
         route = self._route(scope, address)

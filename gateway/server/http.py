@@ -58,6 +58,13 @@ class _Protocol(HttpToolsProtocol):
         self._end_head()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answers a request that is no HTTP in the form of all errors, and closes the connection."""
+        body = b'{"code":-1000,"msg":"The request is not valid HTTP."}'
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json;charset=UTF-8\r\nconnection: close\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.transport.close()
+
     def _begin_head(self) -> None:
         self._deadline = self.loop.call_later(_REQUEST_S, self._close)
 

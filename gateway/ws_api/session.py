@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
+import structlog
 from picows import WSCloseCode
 
 from gateway.keys.key import ApiKey, KeyType
@@ -22,6 +23,8 @@ from gateway.user_events.feeds import AccountFeeds
 from gateway.ws_api import requests
 from gateway.ws_api.methods import COUNTING_ORDERS
 from gateway.ws_api.requests import WsRequest
+
+log = structlog.get_logger(__name__)
 
 _SESSION_WEIGHT = 2
 _MAX_ON_THEIR_WAY = 1000
@@ -131,6 +134,9 @@ class Session(LiveListener):
             self._refuse(request, errors.unavailable())
         except OlderUnavailable:
             self._refuse(request, errors.disconnected())
+        except Exception:  # a bug: the session goes on, and the log has its traceback
+            log.exception("gateway.request_failed", method=request.method, path="ws-api")
+            self._refuse(request, errors.unexpected())
         else:
             begun = result if isinstance(result, _Begun) else _Begun(result)
             self.send(requests.answer(request.identity, begun.result, self._limits(request)))
