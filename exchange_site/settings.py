@@ -243,6 +243,12 @@ API_KEYS_SECRET = _env.text(
 GATEWAY_CONNECTIONS = _env.whole(
     "GATEWAY_CONNECTIONS", 10_000, "Maximum number of open HTTP connections.", unit="connections"
 )
+GATEWAY_STOP_NOTICE_MS = _env.whole(
+    "GATEWAY_STOP_NOTICE_MS",
+    1000,
+    "Time between the event `serverShutdown`, which WebSocket clients get before a stop, and the stop.",
+    unit="ms",
+)
 GATEWAY_WEIGHT_A_MINUTE = _env.whole(
     "GATEWAY_WEIGHT_A_MINUTE", 6000, "Maximum weight of the requests of one address in a minute.", unit="weight"
 )

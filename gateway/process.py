@@ -43,6 +43,7 @@ class Services:
     bounds: Bounds
     limits: RateLimits
     proxies: TrustedProxies
+    stop_notice_s: float  # between the announcement of a stop to WebSocket clients and the stop
     listening: http.Listening
 
 
@@ -85,6 +86,12 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     reading = threads.submit(reader.run, is_stopped.is_set)
     services.entry.start()
 
+    async def announce_stop() -> None:
+        if streams.connection_count or trading.connection_count:
+            streams.announce_end()
+            trading.announce_end()
+            await asyncio.sleep(services.stop_notice_s)
+
     def ends() -> bool:
         return stop() or reading.done()
 
@@ -102,6 +109,7 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
                 services.listening,
                 ready=lambda: ready(Parts(model, streams)),
                 stop=ends,
+                before_stop=announce_stop,
             )
     finally:
         for task in history:

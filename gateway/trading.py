@@ -62,10 +62,20 @@ class TradingApi:
         self._ws_api.close()
         self._user_streams.close()
 
+    def announce_end(self) -> None:
+        """Tells all clients that their connections will be closed soon."""
+        self._ws_api.announce_end()
+        self._user_streams.announce_end()
+
     @property
     def session_count(self) -> int:
         """Open connections of the WebSocket API."""
         return self._ws_api.session_count
+
+    @property
+    def connection_count(self) -> int:
+        """Open connections of the WebSocket API and of user data streams by listen key."""
+        return self._ws_api.session_count + self._user_streams.connection_count
 
     def listener(self, request: WSUpgradeRequest) -> WSListener | None:
         """The listener of a new WebSocket connection; None if its path is neither of the two."""

@@ -58,6 +58,7 @@ def services(keys: KeyRing) -> Services:
             orders_per_day=settings.GATEWAY_ORDERS_A_DAY,
         ),
         proxies=_proxies(),
+        stop_notice_s=settings.GATEWAY_STOP_NOTICE_MS / 1000,
         listening=Listening(
             where.host,
             where.port,

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,10 @@ class _Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
+async def _nothing() -> None:
+    """What is done before a stop, unless more is wanted."""
+
+
 async def serve(
     application: Any,
     make_listener: MakeListener,
@@ -85,8 +89,11 @@ async def serve(
     *,
     ready: Callable[[], None],
     stop: Callable[[], bool],
+    before_stop: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
-    """Serves until `stop()`. Raises OSError if the port or the certificate cannot be used."""
+    """Serves until `stop()`, and then until `before_stop` has ended.
+
+    Raises OSError if the port or the certificate cannot be used."""
     config = uvicorn.Config(
         application,
         host=listening.host,
@@ -113,5 +120,7 @@ async def serve(
         ready()
     while not (stop() or serving.done()):
         await asyncio.sleep(_POLL_S)
+    if not serving.done():
+        await before_stop()
     server.should_exit = True
     await serving

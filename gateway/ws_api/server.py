@@ -31,6 +31,10 @@ class WsApiServer:
         for session in list(self._sessions.values()):
             session.close(WSCloseCode.GOING_AWAY, "The gateway is stopping")
 
+    def announce_end(self) -> None:
+        for session in list(self._sessions.values()):
+            session.announce_end()
+
     def end_all(self) -> None:
         """Closes all sessions, because the events that they have published do not continue."""
         for session in list(self._sessions.values()):

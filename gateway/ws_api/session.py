@@ -66,7 +66,7 @@ class Session(LiveListener):
         forwarded: Sequence[str],
         ended: Callable[[LiveListener], None],
     ) -> None:
-        super().__init__(time.monotonic, ended)
+        super().__init__(time.monotonic, ended, unit_ns=unit.value)
         self._api = api
         self._unit = unit
         self._returns_limits = returns_limits
@@ -107,6 +107,9 @@ class Session(LiveListener):
         for subscription in self._subscriptions.values():
             subscription.end()
         self._subscriptions.clear()
+
+    def wrapped(self, event: bytes) -> bytes:
+        return b'{"event":%b}' % event
 
     def check_keys(self) -> None:
         """Ends the session if its key is not valid any more, and the subscriptions of such keys."""

@@ -87,6 +87,7 @@ def gateway_of(
         bounds=Bounds(trades=10_000, candles=1000, closed_orders=10_000, fills=10_000),
         limits=limits,
         proxies=TrustedProxies(proxies),
+        stop_notice_s=0.05,
         listening=Listening("127.0.0.1", port),
     )
 
