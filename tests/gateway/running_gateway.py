@@ -112,7 +112,10 @@ def gateway_of(
 @contextmanager
 def running_gateway(limits: RateLimits = LIMITS) -> Iterator[RunningGateway]:
     """With BTC-USD and with two accounts, 1 and 2, that have funds."""
-    with small_exchange.leader(small_exchange.plan()) as engine, gateway_of(engine, limits=limits) as gateway:
+    with (
+        small_exchange.leader(small_exchange.plan(ring_blocks=100_000)) as engine,
+        gateway_of(engine, limits=limits) as gateway,
+    ):
         gateway.call(*DEFINITIONS)
         gateway.call(*funds(1), *funds(2))
         yield gateway
