@@ -67,6 +67,7 @@ def gateway_of(
     history: History | None = None,
     limits: RateLimits = LIMITS,
     proxies: Sequence[str] = (),
+    asked_s: float = 10.0,
 ) -> Iterator[RunningGateway]:
     """A gateway that is ready, until the end of the block."""
     keys, port = Keys(), free_ports(1)[0]
@@ -83,7 +84,7 @@ def gateway_of(
         find_leader=LeaderFinder(addresses.commands, ZmqNetwork),
         history=history or NoHistory(),
         keys=keys,
-        entry=OrderEntry(addresses.commands, ZmqNetwork),
+        entry=OrderEntry(addresses.commands, ZmqNetwork, asked_s=asked_s),
         bounds=Bounds(trades=10_000, candles=1000, closed_orders=10_000, fills=10_000),
         limits=limits,
         proxies=TrustedProxies(proxies),
