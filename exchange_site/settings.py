@@ -258,6 +258,12 @@ GATEWAY_ORDERS_10_SECONDS = _env.whole(
 GATEWAY_ORDERS_A_DAY = _env.whole(
     "GATEWAY_ORDERS_A_DAY", 200_000, "Maximum number of unfilled orders of an account in a day.", unit="orders"
 )
+GATEWAY_REDIS_URL = _env.text(
+    "GATEWAY_REDIS_URL",
+    "",
+    "Redis through which several gateways share these limits: `redis://`, `rediss://` or `unix://`; not set: each "
+    "counts for itself.",
+)
 GATEWAY_TRADES_KEPT = _env.whole(
     "GATEWAY_TRADES_KEPT", 10_000, "Number of trades of each instrument that are kept in memory.", unit="trades"
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gateway.feed.applying import Applier
 from gateway.feed.backfill import backfill
 from gateway.feed.reading import FindLeader, Reader
+from gateway.limits.sharing import CountSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import History
 from gateway.model.model import Model
@@ -45,6 +46,7 @@ class Services:
     proxies: TrustedProxies
     stop_notice_s: float  # between the announcement of a stop to WebSocket clients and the stop
     listening: http.Listening
+    sharing: CountSharing | None = None  # with other gateways
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
         if not ends():
             streams.start()
             trading.start()
+            if services.sharing is not None:
+                services.sharing.start(trading.counts)
             await http.serve(
                 trading.application,
                 lambda request: trading.listener(request) or streams.listener(request),
@@ -114,6 +118,8 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     finally:
         for task in history:
             task.cancel()
+        if services.sharing is not None:
+            await services.sharing.close()
         trading.close()
         streams.close()
         services.entry.close()

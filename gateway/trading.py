@@ -47,6 +47,8 @@ class TradingApi:
             *market_routes(model, limits, time.time_ns),
         ]
         self.application = RestApplication(routes, keys, weights, proxies)
+        self.counts = [weights.counts, *orders.counts]
+        """What several gateways may share."""
         self._ws_api = WsApiServer(Api(methods(routes), keys, weights, orders, feeds, proxies, now_us))
         self._user_streams = UserStreams(listen_keys, feeds, keys)
         model.on_block.append(lambda applied: orders.note_events(applied.events))

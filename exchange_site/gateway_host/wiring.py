@@ -10,6 +10,7 @@ from exchange_site.operations import health
 from gateway.feed.finding import LeaderFinder
 from gateway.keys.commandline import secret_cipher
 from gateway.keys.key_ring import KeyRing
+from gateway.limits.sharing import CountSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import StoreHistory
 from gateway.model.state import Bounds
@@ -66,6 +67,7 @@ def services(keys: KeyRing) -> Services:
             key=settings.GATEWAY_CERTIFICATE_KEY_FILE,
             connections=settings.GATEWAY_CONNECTIONS,
         ),
+        sharing=_sharing(),
     )
 
 
@@ -75,6 +77,14 @@ def _proxies() -> TrustedProxies:
         return TrustedProxies(settings.GATEWAY_TRUSTED_PROXIES)
     except ValueError as error:
         raise AddressError(f"GATEWAY_TRUSTED_PROXIES: {error}.") from error
+
+
+def _sharing() -> CountSharing | None:
+    """Raises AddressError."""
+    try:
+        return CountSharing(settings.GATEWAY_REDIS_URL) if settings.GATEWAY_REDIS_URL else None
+    except ValueError as error:
+        raise AddressError(f"GATEWAY_REDIS_URL: {error}") from error
 
 
 def _connect(address: str, make_network: NetworkMaker) -> Feed:

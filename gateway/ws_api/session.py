@@ -188,7 +188,7 @@ class Session(LiveListener):
         key = self._api.keys.find(request.values.get("apiKey", "")) or self._key
         if request.method not in COUNTING_ORDERS or key is None:
             return [weight]
-        counts = self._api.orders.counts(key.account)
+        counts = self._api.orders.used(key.account)
         return [*(_limit("ORDERS", one.name, one.number, limit, count) for one, limit, count in counts), weight]
 
     # The session

@@ -6,21 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.clients import ccxt_suite
-from tests.gateway.clients.market_maker import market
-from tests.gateway.running_gateway import RunningGateway, limit, running_gateway
-from tests.gateway.small_gateway import funds
-
-MAKERS_OF_DEPTH, TRADER = 3, 1
+from tests.clients.steady_market import QUOTER, TRADER, steady_market
+from tests.gateway.running_gateway import RunningGateway, running_gateway
 
 
 @pytest.fixture(scope="module")
 def moving() -> Iterator[RunningGateway]:
-    """A market that trades, whose sides are never empty; account 1 is among those who trade."""
-    with running_gateway() as running:
-        running.call(*funds(MAKERS_OF_DEPTH))
-        running.call(limit(MAKERS_OF_DEPTH, "buy", "70", "5"), limit(MAKERS_OF_DEPTH, "sell", "130", "5"))
-        with market(running, 3):
-            yield running
+    with running_gateway() as running, steady_market(running):
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +21,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("ccxt")
 
 
-@pytest.mark.parametrize("kind", ccxt_suite.FLAGS)
+ACCOUNTS = {"sync": TRADER, "async": TRADER, "ws": TRADER, "ws-orders": QUOTER}
+LONG = ("async", "ws")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.acceptance(f"ccxt's own suite passes: {kind}") if kind in LONG else ())
+        for kind in ccxt_suite.FLAGS
+    ],
+)
 def test_the_suite_passes(moving: RunningGateway, folder: Path, kind: str) -> None:
-    key, secret = moving.keys.add(TRADER)
+    """ccxt's own live test suite passes against a gateway."""
+    key, secret = moving.keys.add(ACCOUNTS[kind])
     try:
         verdict = ccxt_suite.run(folder, kind, url=moving.url, key=key, secret=secret)
     except ccxt_suite.NoSuite as error:

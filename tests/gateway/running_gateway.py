@@ -13,6 +13,7 @@ import uvloop
 from exchange_site.operations.free_addresses import free_ports
 from gateway import process
 from gateway.feed.finding import LeaderFinder
+from gateway.limits.sharing import CountSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import History, NoHistory
 from gateway.model.model import Model
@@ -68,6 +69,7 @@ def gateway_of(
     limits: RateLimits = LIMITS,
     proxies: Sequence[str] = (),
     asked_s: float = 10.0,
+    sharing: CountSharing | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway that is ready, until the end of the block."""
     keys, port = Keys(), free_ports(1)[0]
@@ -89,6 +91,7 @@ def gateway_of(
         limits=limits,
         proxies=TrustedProxies(proxies),
         stop_notice_s=0.05,
+        sharing=sharing,
         listening=Listening("127.0.0.1", port),
     )
 
