@@ -31,6 +31,8 @@ def steady_market(gateway: RunningGateway) -> Iterator[None]:
 def _trade(commands: str, stop: threading.Event) -> None:
     with Client(commands) as client:
         while not stop.wait(_PAUSE_S):
-            client.call([limit(TRADER, "sell", "100.00", "0.01"), limit(_OTHER, "buy", "100.00", "0.01")])
+            pair = [limit(TRADER, "sell", "100.00", "0.01"), limit(_OTHER, "buy", "100.00", "0.01")]
+            client.call(pair)
+            client.call(pair[::-1])  # takers on both sides
             client.call([limit(QUOTER, "buy", "99.95", "0.01")])
             client.call([{"command": "cancel_all", "account": QUOTER, "symbol": "BTC-USD"}])
