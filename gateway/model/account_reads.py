@@ -47,6 +47,10 @@ class AccountReads:
 
     # Orders
 
+    def placed_at_ns(self, order_id: int) -> int | None:
+        entry = self.state.orders.entry(order_id)
+        return None if entry is None else entry.placed_at_ns
+
     async def open_orders(self, account: int, instrument: int | None = None) -> Sequence[Order]:
         state = self.state
         entries = [state.orders.entry(order_id) for order_id in state.replica.open_order_ids(account)]

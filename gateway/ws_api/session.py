@@ -77,7 +77,8 @@ class Session(LiveListener):
         self._authorized_at_us: int | None = None
         self._subscriptions: dict[int, _Subscription] = {}
         self._next_subscription = 0
-        self._on_their_way: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unanswered = 0
         self._own: dict[str, Callable[[WsRequest], Awaitable[object]]] = {
             "session.logon": self._log_on,
             "session.status": self._status,
@@ -96,7 +97,7 @@ class Session(LiveListener):
     def on_message(self, message: bytes) -> None:
         try:
             request = requests.read(message)
-            if len(self._on_their_way) >= _MAX_ON_THEIR_WAY:
+            if self._unanswered >= _MAX_ON_THEIR_WAY:
                 raise ApiError(-1003, "Too many requests queued.", status=429)
         except ApiError as error:
             self.send(requests.refusal(requests.identity_of(message), error, None))
@@ -122,13 +123,20 @@ class Session(LiveListener):
                 self._end_subscription(identity)
 
     def _begin(self, work: Coroutine[object, object, None]) -> None:
+        self._unanswered += 1
         task = asyncio.get_running_loop().create_task(work)
-        self._on_their_way.add(task)
-        task.add_done_callback(self._on_their_way.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # Requests
 
     async def _handle(self, request: WsRequest) -> None:
+        try:
+            await self._answer(request)
+        finally:
+            self._unanswered -= 1
+
+    async def _answer(self, request: WsRequest) -> None:
         try:
             result = await self._result(request)
         except ApiError as error:
@@ -157,7 +165,7 @@ class Session(LiveListener):
         if route is None:
             self._api.weights.charge(self._address, 1)
             raise ApiError(-1020, "This operation is not supported.")
-        values = {name: value for name, value in request.values.items() if name not in ("apiKey", "signature")}
+        values = request.own_values
         parameters = Parameters(values)
         self._api.weights.charge(self._address, route.weight_of(parameters))
         key, expires_at_us = self._authorize(request, route.security)
@@ -172,7 +180,7 @@ class Session(LiveListener):
         name = request.values.get("apiKey")
         if name is None and self._key is not None:
             key = access.key_for(self._api.keys, self._key.name, security, self._address)
-            return key, access.expires_at_us(request.sent, self._api.clock_us)
+            return key, access.expires_at_us(request.values, self._api.clock_us)
         if name is None:
             raise errors.missing("apiKey")
         key = access.key_for(self._api.keys, name, security, self._address)
