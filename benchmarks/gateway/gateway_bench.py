@@ -30,7 +30,9 @@ from benchmarks.gateway import load
 from benchmarks.gateway.load import Answers, Consumer, LoadFailed, Session
 from benchmarks.processes import READY_S, BenchError, Exchange, exchange
 from exchange_site.operations import readiness
+from gateway.orders.entry import NotExecuted, OrderEntry, OutcomeUnknown
 from matching.client.client import Client
+from matching.client.edge import Edge, Encoded
 from matching.workloads.btc_usd import DEFINITIONS
 
 _WINDOW = 512
@@ -102,7 +104,7 @@ async def _measure(running: Exchange, sizes: Sizes, hmac_key: Key, ed25519_key: 
     rated = min(sizes.orders, 10 * sizes.per_second)
     found["session_at_rate"] = _delay((await session.at_rate(_order_messages(rated), sizes.per_second)).taken_s)
     session.close()
-    found["engine_at_rate"] = _delay(await asyncio.to_thread(_engine_at_rate, running, rated, sizes.per_second))
+    found["engine_at_rate"] = _delay(await _engine_at_rate(running, rated, sizes.per_second))
     found["ratio_p50"] = round(found["session_at_rate"]["p50_us"] / found["engine_at_rate"]["p50_us"], 2)
     say("streams")
     found["streams"] = await _fan_out(running, sizes)
@@ -230,18 +232,34 @@ def _delay(taken_s: Sequence[float]) -> dict[str, float]:
     return {"p50_us": p50, "p99_us": p99}
 
 
-def _engine_at_rate(running: Exchange, count: int, per_second: float) -> list[float]:
-    """The same orders by the engine's own client, one after the other at planned times."""
-    taken_s = []
+async def _engine_at_rate(running: Exchange, count: int, per_second: float) -> list[float]:
+    """The same orders without the API: by the engine's client as the gateway uses it, sent at planned times."""
     with _client(running) as client:
+        edge = Edge(client.registry)
+    entry = OrderEntry(running.environment["ENGINE_COMMAND_ADDRESS"], running.make_network)
+    entry.start()
+    taken_s: list[float] = []
+    tasks = []
+
+    async def place(command: Sequence[Encoded], planned_s: float) -> None:
+        await entry.submit(command)
+        taken_s.append(time.perf_counter() - planned_s)
+
+    try:
         began_s = time.perf_counter()
         for number, price in enumerate(_prices(count)):
             planned_s = began_s + number / per_second
             rest_s = planned_s - time.perf_counter()
             if rest_s > 0:
-                time.sleep(rest_s)
-            client.call([_limit(_TRADER, "buy", price)])
-            taken_s.append(time.perf_counter() - planned_s)
+                await asyncio.sleep(rest_s)
+            command = edge.encode(_limit(_TRADER, "buy", price))
+            assert isinstance(command, list), command
+            tasks.append(asyncio.ensure_future(place(command, planned_s)))
+        await asyncio.gather(*tasks)
+    except (NotExecuted, OutcomeUnknown) as error:
+        raise LoadFailed("The engine did not execute an order.") from error
+    finally:
+        entry.close()
     return taken_s
 
 

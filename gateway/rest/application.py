@@ -4,11 +4,11 @@ It does not depend on a server. It bounds the size of a body, and the time in wh
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+import orjson
 import structlog
 
 from gateway.limits.weight import WeightLimit
@@ -81,7 +81,7 @@ class RestApplication:
         except ClientGone:
             raise
         except Exception:  # a bug: clients must be answered in JSON all the same, and the log has its traceback
-            log.exception("gateway.request_failed", method=scope["method"], path=scope["path"])
+            log.error("gateway.request_failed", method=scope["method"], path=scope["path"], exc_info=True)
             return refusal(errors.unexpected())
 
     async def _answer(self, scope: Scope, receive: Receive, address: str) -> Response:
@@ -174,9 +174,7 @@ async def _whole_body(receive: Receive) -> bytes:
 
 
 async def _send_response(send: Send, response: Response, used_weight: int) -> None:
-    body = (
-        response.body if isinstance(response.body, bytes) else json.dumps(response.body, separators=(",", ":")).encode()
-    )
+    body = response.body if isinstance(response.body, bytes) else orjson.dumps(response.body)
     used = str(used_weight).encode("ascii")
     headers = [
         _CONTENT_TYPE,

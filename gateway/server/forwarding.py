@@ -20,6 +20,8 @@ class TrustedProxies:
         self._networks = [ip_network(one) for one in trusted]
 
     def __contains__(self, address: str) -> bool:
+        if not self._networks:
+            return False
         try:
             found = ip_address(address)
         except ValueError:
@@ -28,7 +30,7 @@ class TrustedProxies:
 
     def client_of(self, peer: str, forwarded: Iterable[str]) -> str:
         """The client's address. `peer` is that of the connection, `forwarded` are the values of the header."""
-        if not self._networks or peer not in self:
+        if peer not in self:
             return peer
         listed = [address for value in forwarded for one in value.split(",") if (address := _without_port(one.strip()))]
         for address in reversed(listed):

@@ -146,7 +146,7 @@ class Session(LiveListener):
         except OlderUnavailable:
             self._refuse(request, errors.disconnected())
         except Exception:  # a bug: the session goes on, and the log has its traceback
-            log.exception("gateway.request_failed", method=request.method, path="ws-api")
+            log.error("gateway.request_failed", method=request.method, path="ws-api", exc_info=True)
             self._refuse(request, errors.unexpected())
         else:
             begun = result if isinstance(result, _Begun) else _Begun(result)
