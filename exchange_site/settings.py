@@ -246,6 +246,12 @@ GATEWAY_MARKET_PAGE = _env.flag(
 GATEWAY_CONNECTIONS = _env.whole(
     "GATEWAY_CONNECTIONS", 10_000, "Maximum number of open HTTP connections.", unit="connections"
 )
+GATEWAY_STOP_NOTICE_MS = _env.whole(
+    "GATEWAY_STOP_NOTICE_MS",
+    1000,
+    "Time between the event `serverShutdown`, which WebSocket clients get before a stop, and the stop.",
+    unit="ms",
+)
 GATEWAY_WEIGHT_A_MINUTE = _env.whole(
     "GATEWAY_WEIGHT_A_MINUTE", 6000, "Maximum weight of the requests of one address in a minute.", unit="weight"
 )
@@ -254,6 +260,12 @@ GATEWAY_ORDERS_10_SECONDS = _env.whole(
 )
 GATEWAY_ORDERS_A_DAY = _env.whole(
     "GATEWAY_ORDERS_A_DAY", 200_000, "Maximum number of unfilled orders of an account in a day.", unit="orders"
+)
+GATEWAY_REDIS_URL = _env.text(
+    "GATEWAY_REDIS_URL",
+    "",
+    "Redis through which several gateways share these limits: `redis://`, `rediss://` or `unix://`; not set: each "
+    "counts for itself.",
 )
 GATEWAY_TRADES_KEPT = _env.whole(
     "GATEWAY_TRADES_KEPT", 10_000, "Number of trades of each instrument that are kept in memory.", unit="trades"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gateway.feed.applying import Applier
 from gateway.feed.backfill import backfill
 from gateway.feed.reading import FindLeader, Reader
+from gateway.limits.sharing import CountSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.market_page.application import MarketPage
 from gateway.model.history import History
@@ -21,6 +22,7 @@ from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
 from gateway.rest.access import Keys
 from gateway.server import http
+from gateway.server.forwarding import TrustedProxies
 from gateway.streams.server import StreamServer
 from gateway.trading import TradingApi
 from matching.feed.reader import Feed
@@ -42,7 +44,10 @@ class Services:
     entry: OrderEntry
     bounds: Bounds
     limits: RateLimits
+    proxies: TrustedProxies
+    stop_notice_s: float  # between the announcement of a stop to WebSocket clients and the stop
     listening: http.Listening
+    sharing: CountSharing | None = None  # with other gateways
     has_market_page: bool = True
 
 
@@ -61,7 +66,7 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     """
     model = Model(services.bounds, services.history, clock=time.monotonic, time_ns=time.time_ns)
     streams = StreamServer(model, time.time_ns)
-    trading = TradingApi(model, services.entry, services.keys, services.limits)
+    trading = TradingApi(model, services.entry, services.keys, services.limits, services.proxies)
     application = MarketPage(model, trading.application) if services.has_market_page else trading.application
     reader: Reader | None = None
     history: set[asyncio.Task[None]] = set()
@@ -86,6 +91,12 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
     reading = threads.submit(reader.run, is_stopped.is_set)
     services.entry.start()
 
+    async def announce_stop() -> None:
+        if streams.connection_count or trading.connection_count:
+            streams.announce_end()
+            trading.announce_end()
+            await asyncio.sleep(services.stop_notice_s)
+
     def ends() -> bool:
         return stop() or reading.done()
 
@@ -97,16 +108,21 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
         if not ends():
             streams.start()
             trading.start()
+            if services.sharing is not None:
+                services.sharing.start(trading.counts)
             await http.serve(
                 application,
                 lambda request: trading.listener(request) or streams.listener(request),
                 services.listening,
                 ready=lambda: ready(Parts(model, streams)),
                 stop=ends,
+                before_stop=announce_stop,
             )
     finally:
         for task in history:
             task.cancel()
+        if services.sharing is not None:
+            await services.sharing.close()
         trading.close()
         streams.close()
         services.entry.close()

@@ -14,6 +14,7 @@ from gateway.orders.desk import Engine
 from gateway.orders.routes import order_routes
 from gateway.rest.access import Keys
 from gateway.rest.application import RestApplication, now_us
+from gateway.server.forwarding import TrustedProxies
 from gateway.user_events.feeds import AccountFeeds
 from gateway.user_events.listen_keys import ListenKeys
 from gateway.user_events.streams import UserStreams
@@ -31,6 +32,7 @@ class TradingApi:
         engine: Engine,
         keys: Keys,
         limits: RateLimits,
+        proxies: TrustedProxies,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -44,8 +46,10 @@ class TradingApi:
             *listen_keys.routes(),
             *market_routes(model, limits, time.time_ns),
         ]
-        self.application = RestApplication(routes, keys, weights)
-        self._ws_api = WsApiServer(Api(methods(routes), keys, weights, orders, feeds, now_us))
+        self.application = RestApplication(routes, keys, weights, proxies)
+        self.counts = [weights.counts, *orders.counts]
+        """What several gateways may share."""
+        self._ws_api = WsApiServer(Api(methods(routes), keys, weights, orders, feeds, proxies, now_us))
         self._user_streams = UserStreams(listen_keys, feeds, keys)
         model.on_block.append(lambda applied: orders.note_events(applied.events))
         model.on_begin.append(self._ws_api.end_all)
@@ -60,10 +64,20 @@ class TradingApi:
         self._ws_api.close()
         self._user_streams.close()
 
+    def announce_end(self) -> None:
+        """Tells all clients that their connections will be closed soon."""
+        self._ws_api.announce_end()
+        self._user_streams.announce_end()
+
     @property
     def session_count(self) -> int:
         """Open connections of the WebSocket API."""
         return self._ws_api.session_count
+
+    @property
+    def connection_count(self) -> int:
+        """Open connections of the WebSocket API and of user data streams by listen key."""
+        return self._ws_api.session_count + self._user_streams.connection_count
 
     def listener(self, request: WSUpgradeRequest) -> WSListener | None:
         """The listener of a new WebSocket connection; None if its path is neither of the two."""

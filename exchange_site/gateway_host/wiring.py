@@ -5,16 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 
-from exchange_site.configuration.addresses import parse_host_port
+from exchange_site.configuration.addresses import AddressError, parse_host_port
 from exchange_site.operations import health
 from gateway.feed.finding import LeaderFinder
 from gateway.keys.commandline import secret_cipher
 from gateway.keys.key_ring import KeyRing
+from gateway.limits.sharing import CountSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import StoreHistory
 from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
 from gateway.process import Parts, Services
+from gateway.server.forwarding import TrustedProxies
 from gateway.server.http import Listening
 from matching.commandline.engine_addresses import replicas
 from matching.commandline.own_keys import KeyName, NetworkMaker, network_of
@@ -33,7 +35,7 @@ def keys() -> KeyRing:
 
 
 def services(keys: KeyRing) -> Services:
-    """Raises CannotRun, KeysUnusable, AddressUnusable, StoreError."""
+    """Raises CannotRun, KeysUnusable, AddressUnusable, AddressError, StoreError."""
     make_network = network_of(GATEWAY_KEY)
     store = settlement_wiring.store()
     store.connect()
@@ -56,16 +58,34 @@ def services(keys: KeyRing) -> Services:
             orders_per_10_seconds=settings.GATEWAY_ORDERS_10_SECONDS,
             orders_per_day=settings.GATEWAY_ORDERS_A_DAY,
         ),
+        proxies=_proxies(),
+        stop_notice_s=settings.GATEWAY_STOP_NOTICE_MS / 1000,
         listening=Listening(
             where.host,
             where.port,
             certificate=settings.GATEWAY_CERTIFICATE_FILE,
             key=settings.GATEWAY_CERTIFICATE_KEY_FILE,
-            trusted_proxies=",".join(settings.GATEWAY_TRUSTED_PROXIES),
             connections=settings.GATEWAY_CONNECTIONS,
         ),
         has_market_page=settings.GATEWAY_MARKET_PAGE,
+        sharing=_sharing(),
     )
+
+
+def _proxies() -> TrustedProxies:
+    """Raises AddressError."""
+    try:
+        return TrustedProxies(settings.GATEWAY_TRUSTED_PROXIES)
+    except ValueError as error:
+        raise AddressError(f"GATEWAY_TRUSTED_PROXIES: {error}.") from error
+
+
+def _sharing() -> CountSharing | None:
+    """Raises AddressError."""
+    try:
+        return CountSharing(settings.GATEWAY_REDIS_URL) if settings.GATEWAY_REDIS_URL else None
+    except ValueError as error:
+        raise AddressError(f"GATEWAY_REDIS_URL: {error}") from error
 
 
 def _connect(address: str, make_network: NetworkMaker) -> Feed:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from gateway.limits.counts import Counts
 from gateway.rest.errors import ApiError
 from matching.core.codes import EventKind
 from matching.core.reading.event_rows import EventRow
@@ -28,47 +29,25 @@ class Interval(NamedTuple):
 INTERVALS = (Interval("10S", "SECOND", 10, 10), Interval("1D", "DAY", 1, 24 * 3600))
 
 
-class _Counter:
-    """Counts by account in the current interval."""
-
-    def __init__(self, interval: Interval, limit: int) -> None:
-        self.interval = interval
-        self.limit = limit
-        self._number = -1
-        self._counts: dict[int, int] = {}
-
-    def count(self, account: int, now_s: float) -> int:
-        number = int(now_s // self.interval.seconds)
-        if number != self._number:
-            self._number = number
-            self._counts.clear()
-        return self._counts.get(account, 0)
-
-    def add(self, account: int, orders: int, now_s: float) -> None:
-        self._counts[account] = max(0, self.count(account, now_s) + orders)
-
-
 class OrderLimits:
-    """Counts in the memory of one gateway. `clock` returns seconds since 1970."""
+    """`clock` returns seconds since 1970. `counts` may be shared with other gateways."""
 
     def __init__(self, per_10_s: int, per_day: int, clock: Callable[[], float]) -> None:
-        limits = (per_10_s, per_day)
-        self._counters = [_Counter(interval, limit) for interval, limit in zip(INTERVALS, limits, strict=True)]
+        self.counts = [Counts(f"orders-{interval.label}", interval.seconds) for interval in INTERVALS]
+        self._limits = list(zip(INTERVALS, (per_10_s, per_day), self.counts, strict=True))
         self._clock = clock
         self._unfilled: OrderedDict[int, int] = OrderedDict()  # order id → account
 
     def reserve(self, account: int, orders: int) -> None:
         """Counts orders that are about to be placed. Raises ApiError if they are too many."""
         now_s = self._clock()
-        for counter in self._counters:
-            if counter.count(account, now_s) + orders > counter.limit:
-                interval = counter.interval
+        for interval, limit, counts in self._limits:
+            if counts.get(str(account), now_s) + orders > limit:
                 raise ApiError(
                     -1015,
-                    f"Too many new orders; current limit is {counter.limit} orders per {interval.number} "
-                    f"{interval.name}.",
+                    f"Too many new orders; current limit is {limit} orders per {interval.number} {interval.name}.",
                     status=429,
-                    headers={"Retry-After": str(int(interval.seconds - now_s % interval.seconds) + 1)},
+                    headers={"Retry-After": str(counts.rest_s(now_s))},
                 )
         self._add(account, orders)
 
@@ -91,15 +70,15 @@ class OrderLimits:
                     if account is not None:
                         self._add(account, -1)
 
-    def counts(self, account: int) -> list[tuple[Interval, int, int]]:
+    def used(self, account: int) -> list[tuple[Interval, int, int]]:
         """Each interval with its limit and the account's count."""
         now_s = self._clock()
-        return [(one.interval, one.limit, one.count(account, now_s)) for one in self._counters]
+        return [(interval, limit, counts.get(str(account), now_s)) for interval, limit, counts in self._limits]
 
     def headers(self, account: int) -> dict[str, str]:
-        return {f"X-MBX-ORDER-COUNT-{interval.label}": str(count) for interval, _, count in self.counts(account)}
+        return {f"X-MBX-ORDER-COUNT-{interval.label}": str(count) for interval, _, count in self.used(account)}
 
     def _add(self, account: int, orders: int) -> None:
         now_s = self._clock()
-        for counter in self._counters:
-            counter.add(account, orders, now_s)
+        for counts in self.counts:
+            counts.add(str(account), orders, now_s)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from gateway.limits.counts import Counts
 from gateway.rest.errors import ApiError
 
 _MINUTE_S = 60
@@ -27,28 +28,23 @@ class _Ban:
 
 
 class WeightLimit:
-    """Counts in the memory of one gateway. `clock` returns seconds since 1970."""
+    """`clock` returns seconds since 1970. `counts` may be shared with other gateways; bans are not."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self.per_minute = per_minute
+        self.counts = Counts("weight", _MINUTE_S)
+        self._refused = Counts("refused", _MINUTE_S)
         self._clock = clock
-        self._minute = -1
-        self._used: dict[str, int] = {}
-        self._refused: dict[str, int] = {}
         self._bans: OrderedDict[str, _Ban] = OrderedDict()
 
     def charge(self, address: str, weight: int) -> int:
         """Counts a request; returns what the address has used in this minute. Raises ApiError if that is too much."""
         network, now_s = network_of(address), self._clock()
-        self._begin_minute(now_s)
         self._refuse_banned(network, now_s)
-        used = self._used.get(network, 0) + weight
-        self._used[network] = used
+        used = self.counts.add(network, weight, now_s)
         if used <= self.per_minute:
             return used
-        refused = self._refused.get(network, 0) + 1
-        self._refused[network] = refused
-        if refused > _REFUSED_UNTIL_BAN:
+        if self._refused.add(network, 1, now_s) > _REFUSED_UNTIL_BAN:
             self._ban(network, now_s)
             self._refuse_banned(network, now_s)
         raise ApiError(
@@ -56,20 +52,12 @@ class WeightLimit:
             f"Too much request weight used; current limit is {self.per_minute} request weight per 1 MINUTE. Please use "
             "WebSocket Streams for live updates to avoid polling the API.",
             status=429,
-            headers={"Retry-After": str(int(_MINUTE_S - now_s % _MINUTE_S) + 1)},
+            headers={"Retry-After": str(self.counts.rest_s(now_s))},
         )
 
     def used(self, address: str) -> int:
         """What the address has used in this minute."""
-        self._begin_minute(self._clock())
-        return self._used.get(network_of(address), 0)
-
-    def _begin_minute(self, now_s: float) -> None:
-        minute = int(now_s // _MINUTE_S)
-        if minute != self._minute:
-            self._minute = minute
-            self._used.clear()
-            self._refused.clear()
+        return self.counts.get(network_of(address), self._clock())
 
     def _refuse_banned(self, network: str, now_s: float) -> None:
         ban = self._bans.get(network)

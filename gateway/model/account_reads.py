@@ -1,16 +1,20 @@
 """What the model answers about accounts: from its log, completed by the store where an order is older than the log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from gateway.model.history import History, order_of
 from gateway.model.instruments import Instrument
-from gateway.model.order_log import AccountLog, Entry
+from gateway.model.order_log import UNKNOWN_QUOTE, AccountLog, Entry
+from gateway.model.queries import OlderUnavailable
 from gateway.model.records import Amendment, Balance, Fees, Fill, Order, OrderList
 from gateway.model.state import State
+from gateway.model.stored_ranges import NO_END, Span
 from matching.core.codes import AccountStatus
 
-_END = (1 << 63) - 1
+_SUMMED = 100_000
+"""Fills of one order that are summed up at most."""
 
 
 class AccountReads:
@@ -43,6 +47,10 @@ class AccountReads:
 
     # Orders
 
+    def placed_at_ns(self, order_id: int) -> int | None:
+        entry = self.state.orders.entry(order_id)
+        return None if entry is None else entry.placed_at_ns
+
     async def open_orders(self, account: int, instrument: int | None = None) -> Sequence[Order]:
         state = self.state
         entries = [state.orders.entry(order_id) for order_id in state.replica.open_order_ids(account)]
@@ -66,6 +74,8 @@ class AccountReads:
             if (entry.account, entry.instrument_id) != (account, instrument):
                 return None
             await self._complete([entry])
+            if entry.filled_quote == UNKNOWN_QUOTE:
+                entry.filled_quote = await self._filled_quote(entry)
             return entry.order()
         if self._is_kept(order_id):
             return None
@@ -73,7 +83,18 @@ class AccountReads:
         known = self.instrument(instrument)
         if row is None or (row.account, row.symbol) != (account, known.engine_symbol):
             return None
-        return order_of(row, known)
+        found = order_of(row, known)
+        return replace(found, filled_quote=await self._filled_quote(found)) if found.filled else found
+
+    async def _filled_quote(self, order: Order | Entry) -> int:
+        """What an order has traded for, from its fills; UNKNOWN_QUOTE if some of them are not known."""
+        filled = order.filled
+        try:
+            fills = await self.fills(order.account, order.instrument_id, limit=_SUMMED, order_id=order.order_id)
+        except OlderUnavailable:  # all else is known
+            return UNKNOWN_QUOTE
+        is_whole = sum(fill.quantity for fill in fills) == filled == order.filled
+        return sum(fill.quote_amount for fill in fills) if is_whole else UNKNOWN_QUOTE
 
     async def _order_by_name(self, account: int, instrument: int, name: str) -> Order | None:
         log = self.state.orders.of(account, instrument)
@@ -99,32 +120,38 @@ class AccountReads:
         start_ns: int | None = None,
         end_ns: int | None = None,
     ) -> Sequence[Order]:
-        first, begin, end = from_order_id or 0, start_ns or 0, _END if end_ns is None else end_ns
+        span = Span(from_order_id or 0, start_ns or 0, NO_END if end_ns is None else end_ns)
+        is_from_a_place = bool(from_order_id) or start_ns is not None
         await self.open_orders(account, instrument)  # adopts those that are older than the log
         log = self.state.orders.of(account, instrument)
         await self._complete(list(log.orders.values()) if log else [])
-        kept = [entry.order() for entry in log.orders.values()] if log else []
-        older = await self._older_orders(account, instrument, first, begin, limit, kept)
-        known = {order.order_id: order for order in (*older, *kept)}  # those in memory are the newer ones
-        found = [
-            known[order_id]
-            for order_id in sorted(known)
-            if order_id >= first and begin <= known[order_id].placed_at_ns <= end
-        ]
-        return found[:limit] if first or start_ns is not None else found[-limit:]
+        known = {
+            entry.order_id: entry.order()
+            for entry in (log.orders.values() if log else ())
+            if entry.order_id >= span.first and span.start_ns <= entry.placed_at_ns <= span.end_ns
+        }
+        for order in await self._older_orders(account, instrument, span, limit, known, is_from_a_place=is_from_a_place):
+            known.setdefault(order.order_id, order)  # what is in memory is newer
+        found = [known[order_id] for order_id in sorted(known)]
+        return found[:limit] if is_from_a_place else found[-limit:]
 
     async def _older_orders(
-        self, account: int, instrument: int, first: int, begin: int, limit: int, kept: Sequence[Order]
+        self, account: int, instrument: int, span: Span, limit: int, known: Collection[int], *, is_from_a_place: bool
     ) -> Sequence[Order]:
         """Those from before the log that may belong to the answer."""
-        before = self._first_kept()
-        is_from_a_place = bool(first or begin)
-        if before <= max(1, first) or begin >= self.state.begins_at_ns > 0:
+        before, state = self._first_kept(), self.state
+        if before <= max(1, span.first) or (not state.orders.forgotten_order and self._is_of_log(span)):
             return ()
-        if not is_from_a_place and sum(order.order_id >= before for order in kept) >= limit:
+        if is_from_a_place:
+            return await self._history.orders_from(account, self.instrument(instrument), before, span, limit)
+        if sum(order_id >= before for order_id in known) >= limit:
             return ()
-        most = _END if is_from_a_place else limit
-        return await self._history.orders_before(account, self.instrument(instrument), before, most)
+        of = (account, self.instrument(instrument), before)
+        return await self._history.orders_before(*of, limit, end_ns=span.end_ns)
+
+    def _is_of_log(self, span: Span) -> bool:
+        """Whether it begins after the log."""
+        return span.start_ns > self.state.begins_at_ns > 0
 
     async def fills(
         self,
@@ -137,23 +164,38 @@ class AccountReads:
         start_ns: int | None = None,
         end_ns: int | None = None,
     ) -> Sequence[Fill]:
-        first, begin, end = from_number or 0, start_ns or 0, _END if end_ns is None else end_ns
+        span = Span(from_number or 0, start_ns or 0, NO_END if end_ns is None else end_ns)
+        is_from_a_place = bool(from_number) or start_ns is not None or order_id is not None
         log = self.state.orders.of(account, instrument)
-        before = max(self.state.first_event, self.state.orders.forgotten_fill + 1)
-        kept = [fill for fill in log.fills if fill.trade_id >= before] if log else []  # one side may be forgotten
-        is_from_a_place = bool(first or start_ns is not None or order_id is not None)
-        older: Sequence[Fill] = ()
-        is_needed = is_from_a_place or len(kept) < limit
-        if before > 1 and is_needed and not begin >= self.state.begins_at_ns > 0:
-            most = _END if is_from_a_place else limit
-            older = await self._history.fills_before(account, self.instrument(instrument), before, most)
-        every = sorted((*older, *kept), key=lambda fill: (fill.trade_number, fill.is_maker))
-        found = [
+        before = self._first_fill_kept()
+        kept = [
             fill
-            for fill in every
-            if fill.trade_number >= first and begin <= fill.time_ns <= end and order_id in (None, fill.order_id)
+            for fill in (log.fills if log else ())
+            if fill.trade_id >= before  # of others one side may be forgotten
+            and fill.trade_number >= span.first
+            and span.start_ns <= fill.time_ns <= span.end_ns
+            and order_id in (None, fill.order_id)
         ]
+        older: Sequence[Fill] = ()
+        of = (account, self.instrument(instrument), before)
+        if before <= 1 or (not self.state.orders.forgotten_fill and self._is_of_log(span)):
+            pass
+        elif order_id is not None:
+            older = [
+                fill
+                for fill in await self._history.fills_of_order(order_id, *of)
+                if fill.trade_number >= span.first and span.start_ns <= fill.time_ns <= span.end_ns
+            ]
+        elif is_from_a_place:
+            older = await self._history.fills_from(*of, span, limit)
+        elif len(kept) < limit:
+            older = await self._history.fills_before(*of, limit, end_ns=span.end_ns)
+        found = sorted((*older, *kept), key=lambda fill: (fill.trade_number, fill.is_maker))
         return found[:limit] if is_from_a_place else found[-limit:]
+
+    def _first_fill_kept(self) -> int:
+        """The log has both sides of every trade from this event sequence on."""
+        return max(self.state.first_event, self.state.orders.forgotten_fill + 1)
 
     async def amendments(self, account: int, instrument: int, order_id: int, *, limit: int) -> Sequence[Amendment]:
         entry = self.state.orders.entry(order_id)
@@ -186,7 +228,7 @@ class AccountReads:
         start_ns: int | None = None,
         end_ns: int | None = None,
     ) -> Sequence[OrderList]:
-        first, begin, end = from_id or 0, start_ns or 0, _END if end_ns is None else end_ns
+        first, begin, end = from_id or 0, start_ns or 0, NO_END if end_ns is None else end_ns
         heads = [
             entry
             for log in self._logs(account)

@@ -14,6 +14,7 @@ from gateway.model.order_log import UNKNOWN_QUOTE
 from gateway.model.queries import OlderUnavailable
 from gateway.model.records import Fill, Order, OrderStatus
 from gateway.model.records import Trade as PublicTrade
+from gateway.model.stored_ranges import NO_END, Rows, Span
 from matching.core.codes import OrderType, Reason, SelfTradePrevention, Side, TimeInForce, name_of
 from settlement.stores.base import Candle as StoredCandle
 from settlement.stores.base import Order as StoredOrder
@@ -24,8 +25,8 @@ _TYPES = {name_of(kind): kind for kind in OrderType}
 _TIMES_IN_FORCE = {name_of(one): one for one in TimeInForce}
 _PREVENTIONS = {name_of(one): one for one in SelfTradePrevention}
 _REASONS = {name_of(reason): reason for reason in Reason}
-_MOST_ROWS = 10_000
-"""Orders or trades of an account in an instrument that one question reads at most."""
+_SEARCHED = 10_000
+"""Trades of an account in an instrument among which those of one order are looked for."""
 _SAME_NAME = 100
 """Orders with one client order id, in all instruments, of which one may be wanted."""
 _Answer = TypeVar("_Answer")
@@ -36,14 +37,32 @@ class History(Protocol):
 
     async def orders_by_id(self, order_ids: Sequence[int]) -> Mapping[int, StoredOrder]: ...
 
-    async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
-        """The newest ones with an id below `before`, newest first."""
+    async def orders_from(
+        self, account: int, instrument: Instrument, before: int, span: Span, limit: int
+    ) -> list[Order]:
+        """The oldest ones of a span with an id below `before`, oldest first."""
+
+    async def orders_before(
+        self, account: int, instrument: Instrument, before: int, limit: int, *, end_ns: int = NO_END
+    ) -> list[Order]:
+        """The newest ones with an id below `before`, placed until `end_ns`, newest first."""
 
     async def order_named(self, account: int, instrument: Instrument, name: str) -> Order | None:
         """The newest one with this client order id, also a closed one."""
 
-    async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
-        """The newest ones of trades with an event sequence below `before`, newest first."""
+    async def fills_from(self, account: int, instrument: Instrument, before: int, span: Span, limit: int) -> list[Fill]:
+        """Those of the oldest trades of a span with an event sequence below `before`, oldest first.
+
+        `limit` trades: of one with itself an account has two fills.
+        """
+
+    async def fills_before(
+        self, account: int, instrument: Instrument, before: int, limit: int, *, end_ns: int = NO_END
+    ) -> list[Fill]:
+        """Those of the newest `limit` trades until `end_ns` with an event sequence below `before`, newest first."""
+
+    async def fills_of_order(self, order_id: int, account: int, instrument: Instrument, before: int) -> list[Fill]:
+        """Those of trades with an event sequence below `before`, oldest first."""
 
     async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
         """The newest ones with an event sequence below `before`, oldest first."""
@@ -58,13 +77,28 @@ class NoHistory:
     async def orders_by_id(self, order_ids: Sequence[int]) -> Mapping[int, StoredOrder]:
         return {}
 
-    async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
+    async def orders_from(
+        self, account: int, instrument: Instrument, before: int, span: Span, limit: int
+    ) -> list[Order]:
+        return []
+
+    async def orders_before(
+        self, account: int, instrument: Instrument, before: int, limit: int, *, end_ns: int = NO_END
+    ) -> list[Order]:
         return []
 
     async def order_named(self, account: int, instrument: Instrument, name: str) -> Order | None:
         return None
 
-    async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
+    async def fills_from(self, account: int, instrument: Instrument, before: int, span: Span, limit: int) -> list[Fill]:
+        return []
+
+    async def fills_before(
+        self, account: int, instrument: Instrument, before: int, limit: int, *, end_ns: int = NO_END
+    ) -> list[Fill]:
+        return []
+
+    async def fills_of_order(self, order_id: int, account: int, instrument: Instrument, before: int) -> list[Fill]:
         return []
 
     async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
@@ -85,20 +119,45 @@ class StoreHistory:
         rows = await self._ask(lambda: self._store.get_orders(order_ids))
         return {row.order_id: row for row in rows}
 
-    async def orders_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Order]:
-        most, symbol = min(limit, _MOST_ROWS), instrument.engine_symbol
-        rows = await self._ask(lambda: self._store.get_orders_by_account(account, most, before, symbol=symbol))
-        return [order_of(row, instrument) for row in rows]
+    async def orders_from(
+        self, account: int, instrument: Instrument, before: int, span: Span, limit: int
+    ) -> list[Order]:
+        rows = self._rows(account, instrument, before)
+        return [order_of(row, instrument) for row in await self._ask(lambda: rows.orders_from(span, limit))]
+
+    async def orders_before(
+        self, account: int, instrument: Instrument, before: int, limit: int, *, end_ns: int = NO_END
+    ) -> list[Order]:
+        rows = self._rows(account, instrument, before)
+        return [order_of(row, instrument) for row in await self._ask(lambda: rows.newest_orders(end_ns, limit))]
 
     async def order_named(self, account: int, instrument: Instrument, name: str) -> Order | None:
         rows = await self._ask(lambda: self._store.get_orders_by_client_order_id(account, name, _SAME_NAME))
         found = (row for row in rows if row.symbol == instrument.engine_symbol)
         return next((order_of(row, instrument) for row in found), None)
 
-    async def fills_before(self, account: int, instrument: Instrument, before: int, limit: int) -> list[Fill]:
-        most, symbol = min(limit, _MOST_ROWS), instrument.engine_symbol
-        rows = await self._ask(lambda: self._store.get_trades_by_account(account, most, before, symbol=symbol))
-        return [fill for row in rows for fill in fills_of(row, account, instrument)][:limit]
+    async def fills_from(self, account: int, instrument: Instrument, before: int, span: Span, limit: int) -> list[Fill]:
+        rows = self._rows(account, instrument, before)
+        trades = await self._ask(lambda: rows.trades_from(span, limit))
+        return [fill for row in trades for fill in fills_of(row, account, instrument)]
+
+    async def fills_before(
+        self, account: int, instrument: Instrument, before: int, limit: int, *, end_ns: int = NO_END
+    ) -> list[Fill]:
+        rows = self._rows(account, instrument, before)
+        trades = await self._ask(lambda: rows.newest_trades(end_ns, limit))
+        return [fill for row in trades for fill in fills_of(row, account, instrument)]
+
+    async def fills_of_order(self, order_id: int, account: int, instrument: Instrument, before: int) -> list[Fill]:
+        rows = self._rows(account, instrument, before)
+
+        def read() -> list[Trade]:
+            return [
+                one for order in self._store.get_orders([order_id]) for one in rows.trades_of_order(order, _SEARCHED)
+            ]
+
+        found = [fill for row in await self._ask(read) for fill in fills_of(row, account, instrument)]
+        return [fill for fill in found if fill.order_id == order_id]
 
     async def trades_before(self, instrument: Instrument, before: int, limit: int) -> list[PublicTrade]:
         symbol = instrument.engine_symbol
@@ -107,6 +166,9 @@ class StoreHistory:
 
     async def minutes(self, instrument: Instrument, limit: int) -> Sequence[StoredCandle]:
         return await self._ask(lambda: self._store.candles(instrument.engine_symbol, limit))
+
+    def _rows(self, account: int, instrument: Instrument, before: int) -> Rows:
+        return Rows(self._store, account, instrument.engine_symbol, before)
 
     async def _ask(self, read: Callable[[], _Answer]) -> _Answer:
         try:

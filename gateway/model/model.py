@@ -1,9 +1,7 @@
 """The read model: a state that blocks move on, whoever waits for it, and what it answers (`gateway.model.queries`)."""
 
 import asyncio
-import heapq
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.model.account_reads import AccountReads
 from gateway.model.history import History
@@ -22,6 +20,12 @@ MAX_BEHIND_S = 1.0
 """The model is ready while it was level with the engine within this time."""
 
 
+def _settle(waiters: Iterable["asyncio.Future[bool]"], *, is_there: bool) -> None:
+    for future in waiters:
+        if not future.done():
+            future.set_result(is_there)
+
+
 class Model(AccountReads):
     """Implements `queries.ReadModel`. All methods must be called in the event loop's thread.
 
@@ -35,8 +39,7 @@ class Model(AccountReads):
         self._clock = clock
         self._time_ns = time_ns
         self._watchers = Watchers()
-        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap, by block
-        self._tickets = count()
+        self._waiters: dict[int, list[asyncio.Future[bool]]] = {}  # by block
         self._level_at_s: float | None = None
         self.on_block: list[Callable[[AppliedBlock], None]] = []
         """Called after each block, in order."""
@@ -78,10 +81,9 @@ class Model(AccountReads):
         self._level_at_s = self._clock()
 
     def _wake(self) -> None:
-        while self._waiters and self._waiters[0][0] <= self.block_number:
-            future = heapq.heappop(self._waiters)[2]
-            if not future.done():
-                future.set_result(None)
+        if self._waiters:
+            for number in [one for one in self._waiters if one <= self.block_number]:
+                _settle(self._waiters.pop(number), is_there=True)
 
     # How new it is
 
@@ -120,12 +122,19 @@ class Model(AccountReads):
     async def wait_for_block(self, number: int, *, timeout_s: float = 1.0) -> None:
         if self.block_number >= number:
             return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiters, (number, next(self._tickets), future))
-        try:
-            await asyncio.wait_for(future, timeout_s)
-        except TimeoutError as error:
-            raise Unready("The gateway is behind the engine.") from error
+        loop, waiters = asyncio.get_running_loop(), self._waiters.get(number)
+        if waiters is None:  # one timer for all that wait for a block, because these are often hundreds
+            waiters = self._waiters[number] = []
+            loop.call_later(timeout_s, self._give_up, number, waiters)
+        future: asyncio.Future[bool] = loop.create_future()
+        waiters.append(future)
+        if not await future:
+            raise Unready("The gateway is behind the engine.")
+
+    def _give_up(self, number: int, waiters: list[asyncio.Future[bool]]) -> None:
+        if self._waiters.get(number) is waiters:
+            del self._waiters[number]
+        _settle(waiters, is_there=False)
 
     def watch(self, account: int, on_command: Callable[[AccountCommand], None]) -> Callable[[], None]:
         return self._watchers.add(account, on_command)

@@ -312,7 +312,7 @@ class OrderLog:
         self._close(entry)
 
     def _replace(self, entry: Entry, event: EventRow) -> None:
-        quantity = entry.filled + event.quantity
+        quantity, earlier_name = entry.filled + event.quantity, entry.client_order_id
         command = self.command(event)
         if command[_FLAGS] & _NEW_NAME:
             log = self._logs[entry.account, entry.instrument_id]
@@ -328,6 +328,8 @@ class OrderLog:
                 quantity,
                 bool(event.flags & _KEPT_PRIORITY),
                 self._at_ns,
+                earlier_name,
+                entry.client_order_id,
             )
         )
         entry.price, entry.quantity = event.price, quantity

@@ -101,6 +101,9 @@ class AccountQueries(Protocol):
     def account_updated_at_ns(self, account: int) -> int:
         """Time of the block that last changed a balance of the account, as far as the model has seen; 0: never."""
 
+    def placed_at_ns(self, order_id: int) -> int | None:
+        """When an order was placed; None if the model does not keep it."""
+
     async def open_orders(self, account: int, instrument: int | None = None) -> Sequence[Order]:
         """By order id. Waiting ones too."""
 

@@ -198,6 +198,8 @@ class Amendment:
     new_quantity: int
     kept_priority: bool
     time_ns: int
+    old_name: str  # client order ids; "": it had none, or it is not known
+    new_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class OrderChange:
     order: Order
     fill: Fill | None  # of a trade: the account's own side
     request_name: str  # of a cancellation by a command: the command's request_id, "" if it has none
+    earlier_name: str = ""  # of a replacement: the client order id that the order had before
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ OnCommand = Callable[[AccountCommand], None]
 
 _TRADE = int(EventKind.TRADE)
 _CANCELLED = int(EventKind.ORDER_CANCELLED)
+_REPLACED = int(EventKind.ORDER_REPLACED)
 _WITHDRAWN = int(EventKind.WITHDRAWN)
 _TRANSFERS = frozenset((int(EventKind.DEPOSITED), _WITHDRAWN))
 _CANCEL = int(CommandKind.CANCEL)
@@ -105,10 +106,12 @@ class WatchedBlock:
         entry = self._orders.entry(order_id) if account in self._watchers else None
         if entry is None:
             return
-        name = ""
-        if event.kind == _CANCELLED and (command := self._orders.command(event))[0] == _CANCEL:
+        name = earlier_name = ""
+        if event.kind == _REPLACED and entry.amendments:
+            earlier_name = entry.amendments[-1].old_name
+        elif event.kind == _CANCELLED and (command := self._orders.command(event))[0] == _CANCEL:
             name = self._orders.strings(command)[1]
-        self._changes(event, account).made.append(OrderChange(event, entry.order(), fill, name))
+        self._changes(event, account).made.append(OrderChange(event, entry.order(), fill, name, earlier_name))
 
     def _note_transfer(self, event: EventRow) -> None:
         if event.account in self._watchers:

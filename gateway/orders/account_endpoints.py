@@ -89,7 +89,7 @@ class AccountEndpoints:
                     "limit": limit,
                     "count": count,
                 }
-                for interval, limit, count in self._desk.limits.counts(request.account)
+                for interval, limit, count in self._desk.limits.used(request.account)
             ]
         )
 

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from gateway import names
 from gateway.model.instruments import LEAST_DECIMALS, Instrument
@@ -60,9 +61,13 @@ PARAMETERS = frozenset(
 """What a new order may have. Strategies are accepted and not kept; trailing and pegged orders are refused."""
 
 _GENERATED_BYTES = 16
+_GENERATED_AT_ONCE = 256
+_random: list[bytes] = []
 _ANSWERED_IN_FULL = ("LIMIT", "MARKET")
 _MAX_PIECES = 100
 _REFUSED_ZERO = -1
+_SIDES, _TYPES = tuple(Side), tuple(OrderType)
+_TIMES_IN_FORCE, _PREVENTIONS = tuple(TimeInForce), tuple(SelfTradePrevention)
 
 
 class ResponseType(Enum):
@@ -86,7 +91,10 @@ class NewOrder:
 
 def generated_name() -> str:
     """A client order id of 22 characters, for an order, a cancel or a list that was sent without one."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(_GENERATED_BYTES)).rstrip(b"=").decode("ascii")
+    if not _random:  # many at once, because a call of the system costs more than all else here
+        drawn = secrets.token_bytes(_GENERATED_BYTES * _GENERATED_AT_ONCE)
+        _random.extend(drawn[at : at + _GENERATED_BYTES] for at in range(0, len(drawn), _GENERATED_BYTES))
+    return base64.urlsafe_b64encode(_random.pop())[:-2].decode("ascii")
 
 
 def read(parameters: Parameters, instrument: Instrument, account: int, *, requires_previous: bool = False) -> NewOrder:
@@ -142,7 +150,7 @@ def placed(
     encoded: Encoded, instrument: Instrument, order_id: int, events: Sequence[EventRow], placed_at_ns: int
 ) -> Order:
     """The order just after the command that placed it, whatever has happened since. `events` are that command's."""
-    order_type, quantity, by_quote = OrderType(encoded.order_type), encoded.quantity, False
+    order_type, quantity, by_quote = _TYPES[encoded.order_type], encoded.quantity, False
     filled = filled_quote = prevented = 0
     reason, is_closed, is_waiting, met = Reason.NONE, False, order_type in TRIGGER_TYPES, None
     for event in events:
@@ -170,11 +178,11 @@ def placed(
         account=encoded.account,
         instrument_id=encoded.instrument,
         client_order_id=encoded.text.partition(SEPARATOR.decode("ascii"))[0],
-        side=Side(encoded.side),
+        side=_SIDES[encoded.side],
         order_type=order_type,
-        time_in_force=TimeInForce(encoded.time_in_force),
+        time_in_force=_TIMES_IN_FORCE[encoded.time_in_force],
         post_only=bool(encoded.flags & CommandFlag.POST_ONLY),
-        self_trade_prevention=SelfTradePrevention(encoded.self_trade_prevention),
+        self_trade_prevention=_PREVENTIONS[encoded.self_trade_prevention],
         price=encoded.price if order_type in PRICED_TYPES else None,
         trigger_price=encoded.amount if order_type in TRIGGER_TYPES else None,
         quantity=None if by_quote else quantity,
@@ -305,8 +313,14 @@ def _precise(parameters: Parameters, name: str, decimals: int) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
+def _units(unit: Unit, text: str) -> int:
+    """Remembered, because traders send the same prices and quantities again and again. Raises DoesNotFit."""
+    return unit.count(text)
+
+
 def _count(unit: Unit, text: str, filter_name: str) -> int:
     try:
-        return unit.count(text)
+        return _units(unit, text)
     except DoesNotFit as error:
         raise names.filter_failure(filter_name) from error

@@ -31,7 +31,7 @@ class PlacingEndpoints:
         headers = self._desk.limits.headers(request.account)
         if outcome.refused is not None:
             raise names.refusal(outcome.refused, names.NEW_ORDER)
-        return Response(await placed_document(self._desk, request, new, outcome), headers=headers)
+        return Response(placed_document(self._desk, request, new, outcome), headers=headers)
 
     async def test(self, request: Request) -> Response:
         """Judges an order as far as that is possible without placing it: not its funds, not the book."""
@@ -53,16 +53,15 @@ class PlacingEndpoints:
         )
 
 
-async def placed_document(desk: Desk, request: Request, new: NewOrder, outcome: Outcome) -> dict[str, object]:
+def placed_document(desk: Desk, request: Request, new: NewOrder, outcome: Outcome) -> dict[str, object]:
     """The answer to a new order that was accepted."""
-    order = await _placed_order(desk, new, outcome)
+    order = _placed_order(desk, new, outcome)
     fills = placing.fills(order, new.instrument, outcome.events)
     return forms.new_order(order, new.instrument, fills, new.response_type, request.time)
 
 
-async def _placed_order(desk: Desk, new: NewOrder, outcome: Outcome) -> Order:
-    found = await desk.model.order(new.encoded.account, new.instrument.id, order_id=outcome.sequence)
-    placed_at_ns = desk.model.block_time_ns if found is None else found.placed_at_ns
+def _placed_order(desk: Desk, new: NewOrder, outcome: Outcome) -> Order:
+    placed_at_ns = desk.model.placed_at_ns(outcome.sequence) or desk.model.block_time_ns
     return placing.placed(new.encoded, new.instrument, outcome.sequence, outcome.events, placed_at_ns)
 
 

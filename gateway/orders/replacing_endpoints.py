@@ -86,7 +86,7 @@ class ReplacingEndpoints:
 
     async def _new_half(self, request: Request, new: NewOrder, placed: Outcome) -> _Half:
         if placed.refused is None:
-            return _Half(_SUCCESS, await placed_document(self._desk, request, new, placed))
+            return _Half(_SUCCESS, placed_document(self._desk, request, new, placed))
         if placed.refused == Reason.PREVIOUS_REFUSED:
             return _Half(_NOT_ATTEMPTED, None)
         return _Half(_FAILURE, names.refusal(placed.refused, names.NEW_ORDER).body)

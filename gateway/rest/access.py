@@ -4,7 +4,7 @@ The key is judged first, then the parameters of the signature and the time, last
 costs the most.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gateway.keys.key import ApiKey, Permission
@@ -41,14 +41,14 @@ def key_for(keys: Keys, name: str, security: Security, address: str) -> ApiKey:
     return key
 
 
-def expires_at_us(sent: Sent, now_us: Callable[[], int]) -> int:
+def expires_at_us(values: Mapping[str, str], now_us: Callable[[], int]) -> int:
     """Verifies the time; returns the last microsecond at which the request counts. Raises ApiError."""
-    return timing.expires_at_us(Parameters(sent.values), now_us())
+    return timing.expires_at_us(Parameters(values), now_us())
 
 
 def verify(key: ApiKey, sent: Sent, now_us: Callable[[], int]) -> int:
     """Verifies time and signature; returns the last microsecond at which the request counts. Raises ApiError."""
-    last_us = expires_at_us(sent, now_us)
+    last_us = expires_at_us(sent.values, now_us)
     if sent.signature is None:
         raise errors.missing("signature")
     if not sent.signature or not key.verifier.matches(sent.signed_bytes, sent.signature):

@@ -4,10 +4,12 @@ It does not depend on a server. It bounds the size of a body, and the time in wh
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
+
+import orjson
+import structlog
 
 from gateway.limits.weight import WeightLimit
 from gateway.model.queries import OlderUnavailable, Unready
@@ -15,6 +17,10 @@ from gateway.rest import access, errors, sent
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Response, Route, Security, TimeUnit
+from gateway.server import forwarding
+from gateway.server.forwarding import TrustedProxies
+
+log = structlog.get_logger(__name__)
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -22,6 +28,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _MAX_BODY_BYTES = 65_536
 _BODY_S = 10.0
+_FORWARDED = forwarding.HEADER.encode("ascii")
 _CONTENT_TYPE = (b"content-type", b"application/json;charset=UTF-8")
 _UNITS = {"MILLISECOND": TimeUnit.MILLISECOND, "MICROSECOND": TimeUnit.MICROSECOND}
 
@@ -35,15 +42,13 @@ def now_us() -> int:
 
 
 class RestApplication:
-    """`address_of` returns the client's IP address of an ASGI scope."""
-
     def __init__(
         self,
         routes: Iterable[Route],
         keys: access.Keys,
         weights: WeightLimit,
+        proxies: TrustedProxies,
         *,
-        address_of: Callable[[Scope], str] = lambda scope: scope["client"][0] if scope.get("client") else "",
         clock_us: Callable[[], int] = now_us,
     ) -> None:
         self._routes: dict[str, dict[str, Route]] = {}
@@ -51,7 +56,7 @@ class RestApplication:
             self._routes.setdefault(route.path, {})[route.method] = route
         self._keys = keys
         self._weights = weights
-        self._address_of = address_of
+        self._proxies = proxies
         self._clock_us = clock_us
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +78,11 @@ class RestApplication:
             return refusal(errors.unavailable())
         except OlderUnavailable:
             return refusal(errors.disconnected())
+        except ClientGone:
+            raise
+        except Exception:  # a bug: clients must be answered in JSON all the same, and the log has its traceback
+            log.error("gateway.request_failed", method=scope["method"], path=scope["path"], exc_info=True)
+            return refusal(errors.unexpected())
 
     async def _answer(self, scope: Scope, receive: Receive, address: str) -> Response:
         route = self._route(scope, address)
@@ -90,6 +100,14 @@ class RestApplication:
         check_names(route, found.values, is_signed=found.signature is not None)
         request = Request(parameters, address, _time_unit(headers), key, expires_at_us)
         return await route.handler(request)
+
+    def _address_of(self, scope: Scope) -> str:
+        peer = scope["client"][0] if scope.get("client") else ""
+        if peer not in self._proxies:
+            return peer
+        return self._proxies.client_of(
+            peer, (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == _FORWARDED)
+        )
 
     def _route(self, scope: Scope, address: str) -> Route:
         methods = self._routes.get(scope["path"])
@@ -156,9 +174,7 @@ async def _whole_body(receive: Receive) -> bytes:
 
 
 async def _send_response(send: Send, response: Response, used_weight: int) -> None:
-    body = (
-        response.body if isinstance(response.body, bytes) else json.dumps(response.body, separators=(",", ":")).encode()
-    )
+    body = response.body if isinstance(response.body, bytes) else orjson.dumps(response.body)
     used = str(used_weight).encode("ascii")
     headers = [
         _CONTENT_TYPE,

@@ -84,6 +84,11 @@ def wrong_method(methods: Iterable[str]) -> ApiError:
     return ApiError(-1000, f"This endpoint takes {allowed} only.", status=405, headers={"Allow": allowed})
 
 
+def unexpected() -> ApiError:
+    """A bug of the gateway, which its log tells of."""
+    return ApiError(-1000, "An unknown error occurred while processing the request.", status=500)
+
+
 def disconnected() -> ApiError:
     return ApiError(-1001, "Internal error; unable to process your request. Please try again.", status=503)
 

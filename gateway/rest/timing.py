@@ -4,6 +4,7 @@ All times are in microseconds since 1970 UTC, durations too.
 """
 
 import re
+from functools import lru_cache
 
 from gateway.rest.errors import ApiError, illegal_characters, missing
 from gateway.rest.parameters import Parameters
@@ -37,8 +38,11 @@ def check(last_us: int, now_us: int) -> None:
 
 def _window_us(parameters: Parameters) -> int:
     text = parameters.optional_text("recvWindow")
-    if text is None:
-        return _DEFAULT_WINDOW_US
+    return _DEFAULT_WINDOW_US if text is None else _length_us(text)
+
+
+@lru_cache(maxsize=256)
+def _length_us(text: str) -> int:
     if re.fullmatch(_WINDOW, text, re.ASCII) is None:
         raise illegal_characters("recvWindow", _WINDOW)
     whole, _, fraction = text.partition(".")

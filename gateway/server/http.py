@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,6 @@ class Listening:
     port: int
     certificate: str = ""
     key: str = ""
-    trusted_proxies: str = ""  # addresses separated by commas, whose X-Forwarded-For is believed
     connections: int = 10_000
 
 
@@ -59,6 +58,13 @@ class _Protocol(HttpToolsProtocol):
         self._end_head()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answers a request that is no HTTP in the form of all errors, and closes the connection."""
+        body = b'{"code":-1000,"msg":"The request is not valid HTTP."}'
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json;charset=UTF-8\r\nconnection: close\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.transport.close()
+
     def _begin_head(self) -> None:
         self._deadline = self.loop.call_later(_REQUEST_S, self._close)
 
@@ -72,6 +78,10 @@ class _Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
+async def _nothing() -> None:
+    """What is done before a stop, unless more is wanted."""
+
+
 async def serve(
     application: Any,
     make_listener: MakeListener,
@@ -79,8 +89,11 @@ async def serve(
     *,
     ready: Callable[[], None],
     stop: Callable[[], bool],
+    before_stop: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
-    """Serves until `stop()`. Raises OSError if the port or the certificate cannot be used."""
+    """Serves until `stop()`, and then until `before_stop` has ended.
+
+    Raises OSError if the port or the certificate cannot be used."""
     config = uvicorn.Config(
         application,
         host=listening.host,
@@ -92,8 +105,7 @@ async def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=bool(listening.trusted_proxies),
-        forwarded_allow_ips=listening.trusted_proxies or None,
+        proxy_headers=False,  # gateway.server.forwarding has the rules, for WebSockets too
         limit_concurrency=listening.connections,
         timeout_keep_alive=_KEPT_ALIVE_S,
         timeout_graceful_shutdown=_STOP_S,
@@ -108,5 +120,7 @@ async def serve(
         ready()
     while not (stop() or serving.done()):
         await asyncio.sleep(_POLL_S)
+    if not serving.done():
+        await before_stop()
     server.should_exit = True
     await serving

@@ -1,6 +1,7 @@
 """A WebSocket connection that is kept alive by pings and cut off when its client does not read."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -12,6 +13,9 @@ PING_EVERY_S = 20.0
 PONG_WITHIN_S = 60.0
 LONGEST_S = 24 * 3600.0
 """A connection is closed after this time."""
+ANNOUNCED_S = 600.0
+"""So long before that its end is announced."""
+_MILLISECOND_NS = 1_000_000
 MAX_WAITING_BYTES = 1 << 20
 """A client that lets more wait is too slow, and is cut off: messages are never left out."""
 
@@ -19,10 +23,16 @@ MAX_WAITING_BYTES = 1 << 20
 class LiveListener(WSListener):
     """Subclasses answer `on_message` and undo in `on_end` what they have begun.
 
-    `clock` returns monotonic seconds; `ended` is called once at the end.
+    `clock` returns monotonic seconds; `ended` is called once at the end. `unit_ns` is the unit of the client's times.
     """
 
-    def __init__(self, clock: Callable[[], float], ended: Callable[["LiveListener"], None]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        ended: Callable[["LiveListener"], None],
+        *,
+        unit_ns: int = _MILLISECOND_NS,
+    ) -> None:
         self._clock = clock
         self._ended = ended
         self._transport: WSTransport | None = None
@@ -30,6 +40,8 @@ class LiveListener(WSListener):
         self._opened_at_s = self._heard_at_s = clock()
         self._waiting: dict[str, bytes] = {}  # the newest message of each name, while the client is slow
         self._is_slow = False
+        self._unit_ns = unit_ns
+        self._is_announced = False
         self.was_too_slow = False
 
     # For subclasses
@@ -65,6 +77,16 @@ class LiveListener(WSListener):
 
     def forget_newest(self, name: str) -> None:
         self._waiting.pop(name, None)
+
+    def announce_end(self) -> None:
+        """Tells the client once that this connection will be closed soon, so that it can open another one before."""
+        if not self._is_announced:
+            self._is_announced = True
+            self.send(self.wrapped(b'{"e":"serverShutdown","E":%d}' % (time.time_ns() // self._unit_ns)))
+
+    def wrapped(self, event: bytes) -> bytes:
+        """An event of the connection, in the form that its client expects."""
+        return event
 
     def close(self, code: WSCloseCode, reason: str) -> None:
         if self._transport is not None:
@@ -114,5 +136,7 @@ class LiveListener(WSListener):
         elif now_s - self._opened_at_s >= LONGEST_S:
             self.close(WSCloseCode.GOING_AWAY, "A connection lasts at most 24 hours")
         else:
+            if now_s - self._opened_at_s >= LONGEST_S - ANNOUNCED_S:
+                self.announce_end()
             self._transport.send_ping()
             self._timer = asyncio.get_running_loop().call_later(PING_EVERY_S, self._check)

@@ -34,7 +34,7 @@ class Connection(LiveListener):
         clock: Callable[[], float],
         ended: Callable[[LiveListener], None],
     ) -> None:
-        super().__init__(clock, ended)
+        super().__init__(clock, ended, unit_ns=form.unit_ns)
         self._channels = channels
         self._first = tuple(streams)
         self._form = form

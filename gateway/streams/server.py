@@ -43,6 +43,11 @@ class StreamServer:
         for connection in list(self._connections):
             connection.close(WSCloseCode.GOING_AWAY, "The gateway is stopping")
 
+    def announce_end(self) -> None:
+        """Tells all consumers that their connections will be closed soon."""
+        for connection in list(self._connections):
+            connection.announce_end()
+
     @property
     def connection_count(self) -> int:
         return len(self._connections)

@@ -37,7 +37,7 @@ def execution_report(
         "P": instrument.price_text(order.trigger_price or 0),
         "F": instrument.quantity_text(order.visible_quantity or 0),
         "g": forms.list_id(order),
-        "C": order.client_order_id if is_cancel else "",
+        "C": order.client_order_id if is_cancel else change.earlier_name,
         "x": execution(change, order),
         "X": names.status(order),
         "r": "NONE",

@@ -6,11 +6,12 @@ transfers, then the balances that it changed.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import orjson
 
-from gateway.model.queries import ReadModel
+from gateway.model.queries import OlderUnavailable, ReadModel
 from gateway.model.records import AccountCommand, Order, OrderChange, OrderStatus, Transfer
 from gateway.rest.route import TimeUnit
 from gateway.user_events import documents
@@ -85,9 +86,12 @@ class _Feed:
         made = []
         for change, order in told(command):
             instrument = self._model.instrument(order.instrument_id)
-            made.append(documents.execution_report(change, order, instrument, command.time_ns, time))
+            known = order if order.client_order_id else await self._named(order)
+            made.append(documents.execution_report(change, known, instrument, command.time_ns, time))
         for list_id, account, is_open in _lists(command):
-            found = await self._model.order_list(account, order_list_id=list_id)
+            found = None
+            with suppress(OlderUnavailable):  # the reports of its orders are told all the same
+                found = await self._model.order_list(account, order_list_id=list_id)
             if found is not None:
                 instrument = self._model.instrument(found.instrument_id)
                 made.append(documents.list_status(found, is_open, instrument, command.time_ns, time))
@@ -99,6 +103,18 @@ class _Feed:
         if command.balances:
             made.append(documents.account_position(command.balances, command.time_ns, time))
         return made
+
+    async def _named(self, order: Order) -> Order:
+        """An order without a client order id, with that and the time that the store has, if it is older than the log.
+
+        While the store is away it is told as it is known.
+        """
+        found = None
+        with suppress(OlderUnavailable):
+            found = await self._model.order(order.account, order.instrument_id, order_id=order.order_id)
+        if found is None:
+            return order
+        return replace(order, client_order_id=found.client_order_id, placed_at_ns=found.placed_at_ns)
 
 
 def told(command: AccountCommand) -> Iterator[tuple[OrderChange, Order]]:

@@ -33,6 +33,14 @@ class UserStreams:
             self._timer.cancel()
         self.end_all()
 
+    def announce_end(self) -> None:
+        for stream in list(self._open):
+            stream.announce_end()
+
+    @property
+    def connection_count(self) -> int:
+        return len(self._open)
+
     def end_all(self) -> None:
         """Closes all streams, because what they have published does not continue."""
         for stream in list(self._open):
@@ -70,7 +78,7 @@ class UserStreams:
 
 class _UserStream(LiveListener):
     def __init__(self, streams: UserStreams, listen_key: ListenKey, unit: TimeUnit, is_combined: bool) -> None:
-        super().__init__(time.monotonic, streams.forget)
+        super().__init__(time.monotonic, streams.forget, unit_ns=unit.value)
         self._streams = streams
         self._listen_key = listen_key
         self._unit = unit

@@ -14,6 +14,7 @@ from gateway.rest.errors import ApiError
 from gateway.rest.sent import Sent
 
 _MAX_ID = 36
+_SIGNING = ("signature", "apiKey")
 _RETURN_LIMITS = "returnRateLimits"
 _BOOLEANS = {"true": True, "false": False}
 _decoder = msgspec.json.Decoder(float_hook=str)
@@ -27,13 +28,21 @@ class WsRequest:
     method: str
     values: Mapping[str, str]
     returns_limits: bool | None
-    signed_text: str
+    written_limits: str | None = None  # `returnRateLimits` as it was sent, which is signed like all others
+
+    @property
+    def own_values(self) -> dict[str, str]:
+        """The parameters without those of the signature."""
+        return {name: value for name, value in self.values.items() if name not in _SIGNING}
 
     @property
     def sent(self) -> Sent:
         """The parameters of a signed request, the text that was signed, and the signature."""
-        values = {name: value for name, value in self.values.items() if name not in ("signature", "apiKey")}
-        return Sent(values, self.signed_text.encode("utf-8"), self.values.get("signature"))
+        signed = {name: value for name, value in self.values.items() if name != "signature"}
+        if self.written_limits is not None:
+            signed[_RETURN_LIMITS] = self.written_limits
+        text = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
+        return Sent(self.own_values, text.encode("utf-8"), self.values.get("signature"))
 
 
 def identity_of(message: bytes) -> object:
@@ -64,9 +73,9 @@ def read(message: bytes) -> WsRequest:
     if not isinstance(parameters, dict):
         raise ApiError(-1100, "Illegal characters found in parameter 'params'; legal range is an object.")
     values = {str(name): _text(value) for name, value in parameters.items() if value is not None}
-    signed = "&".join(f"{name}={values[name]}" for name in sorted(values) if name != "signature")
-    returns_limits = _BOOLEANS.get(values.pop(_RETURN_LIMITS, ""))
-    return WsRequest(document.get("id"), method.removeprefix("v3/"), values, returns_limits, signed)
+    limits = values.pop(_RETURN_LIMITS, None)
+    returns_limits = None if limits is None else _BOOLEANS.get(limits)
+    return WsRequest(document.get("id"), method.removeprefix("v3/"), values, returns_limits, limits)
 
 
 def answer(identity: object, result: object, limits: Sequence[object] | None) -> bytes:

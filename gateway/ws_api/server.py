@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 from picows import WSCloseCode, WSListener, WSUpgradeRequest
 
 from gateway.rest.route import TimeUnit
+from gateway.server import forwarding
 from gateway.server.live import LiveListener
 from gateway.ws_api.session import Api, Session
 
@@ -30,6 +31,10 @@ class WsApiServer:
         for session in list(self._sessions.values()):
             session.close(WSCloseCode.GOING_AWAY, "The gateway is stopping")
 
+    def announce_end(self) -> None:
+        for session in list(self._sessions.values()):
+            session.announce_end()
+
     def end_all(self) -> None:
         """Closes all sessions, because the events that they have published do not continue."""
         for session in list(self._sessions.values()):
@@ -47,7 +52,8 @@ class WsApiServer:
         if path not in _PATHS or unit is None:
             return None
         returns_limits = options.get("returnRateLimits", ["true"])[-1].lower() != "false"
-        session = Session(self._api, unit, returns_limits, ended=self._forget)
+        forwarded = request.headers.getall(forwarding.HEADER, [])
+        session = Session(self._api, unit, returns_limits, forwarded=forwarded, ended=self._forget)
         self._sessions[session] = session
         return session
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
+import structlog
 from picows import WSCloseCode
 
 from gateway.keys.key import ApiKey, KeyType
@@ -16,11 +17,14 @@ from gateway.rest.application import check_names
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Route, Security, TimeUnit
+from gateway.server.forwarding import TrustedProxies
 from gateway.server.live import LiveListener
 from gateway.user_events.feeds import AccountFeeds
 from gateway.ws_api import requests
 from gateway.ws_api.methods import COUNTING_ORDERS
 from gateway.ws_api.requests import WsRequest
+
+log = structlog.get_logger(__name__)
 
 _SESSION_WEIGHT = 2
 _MAX_ON_THEIR_WAY = 1000
@@ -39,6 +43,7 @@ class Api:
     weights: WeightLimit
     orders: OrderLimits
     feeds: AccountFeeds
+    proxies: TrustedProxies
     clock_us: Callable[[], int]
 
 
@@ -50,7 +55,7 @@ class _Subscription:
 
 
 class Session(LiveListener):
-    """`address` is the client's."""
+    """`forwarded` are the values of X-Forwarded-For in the request that opened the connection."""
 
     def __init__(
         self,
@@ -58,19 +63,22 @@ class Session(LiveListener):
         unit: TimeUnit,
         returns_limits: bool,
         *,
+        forwarded: Sequence[str],
         ended: Callable[[LiveListener], None],
     ) -> None:
-        super().__init__(time.monotonic, ended)
+        super().__init__(time.monotonic, ended, unit_ns=unit.value)
         self._api = api
         self._unit = unit
         self._returns_limits = returns_limits
+        self._forwarded = forwarded
         self._address = ""
         self._key: ApiKey | None = None
         self._connected_at_us = api.clock_us()
         self._authorized_at_us: int | None = None
         self._subscriptions: dict[int, _Subscription] = {}
         self._next_subscription = 0
-        self._on_their_way: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unanswered = 0
         self._own: dict[str, Callable[[WsRequest], Awaitable[object]]] = {
             "session.logon": self._log_on,
             "session.status": self._status,
@@ -84,12 +92,12 @@ class Session(LiveListener):
     def on_open(self) -> None:
         assert self._transport is not None
         peer = self._transport.underlying_transport.get_extra_info("peername")
-        self._address = str(peer[0]) if peer else ""
+        self._address = self._api.proxies.client_of(str(peer[0]) if peer else "", self._forwarded)
 
     def on_message(self, message: bytes) -> None:
         try:
             request = requests.read(message)
-            if len(self._on_their_way) >= _MAX_ON_THEIR_WAY:
+            if self._unanswered >= _MAX_ON_THEIR_WAY:
                 raise ApiError(-1003, "Too many requests queued.", status=429)
         except ApiError as error:
             self.send(requests.refusal(requests.identity_of(message), error, None))
@@ -100,6 +108,9 @@ class Session(LiveListener):
         for subscription in self._subscriptions.values():
             subscription.end()
         self._subscriptions.clear()
+
+    def wrapped(self, event: bytes) -> bytes:
+        return b'{"event":%b}' % event
 
     def check_keys(self) -> None:
         """Ends the session if its key is not valid any more, and the subscriptions of such keys."""
@@ -112,13 +123,20 @@ class Session(LiveListener):
                 self._end_subscription(identity)
 
     def _begin(self, work: Coroutine[object, object, None]) -> None:
+        self._unanswered += 1
         task = asyncio.get_running_loop().create_task(work)
-        self._on_their_way.add(task)
-        task.add_done_callback(self._on_their_way.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # Requests
 
     async def _handle(self, request: WsRequest) -> None:
+        try:
+            await self._answer(request)
+        finally:
+            self._unanswered -= 1
+
+    async def _answer(self, request: WsRequest) -> None:
         try:
             result = await self._result(request)
         except ApiError as error:
@@ -127,6 +145,9 @@ class Session(LiveListener):
             self._refuse(request, errors.unavailable())
         except OlderUnavailable:
             self._refuse(request, errors.disconnected())
+        except Exception:  # a bug: the session goes on, and the log has its traceback
+            log.error("gateway.request_failed", method=request.method, path="ws-api", exc_info=True)
+            self._refuse(request, errors.unexpected())
         else:
             begun = result if isinstance(result, _Begun) else _Begun(result)
             self.send(requests.answer(request.identity, begun.result, self._limits(request)))
@@ -144,7 +165,7 @@ class Session(LiveListener):
         if route is None:
             self._api.weights.charge(self._address, 1)
             raise ApiError(-1020, "This operation is not supported.")
-        values = {name: value for name, value in request.values.items() if name not in ("apiKey", "signature")}
+        values = request.own_values
         parameters = Parameters(values)
         self._api.weights.charge(self._address, route.weight_of(parameters))
         key, expires_at_us = self._authorize(request, route.security)
@@ -159,7 +180,7 @@ class Session(LiveListener):
         name = request.values.get("apiKey")
         if name is None and self._key is not None:
             key = access.key_for(self._api.keys, self._key.name, security, self._address)
-            return key, access.expires_at_us(request.sent, self._api.clock_us)
+            return key, access.expires_at_us(request.values, self._api.clock_us)
         if name is None:
             raise errors.missing("apiKey")
         key = access.key_for(self._api.keys, name, security, self._address)
@@ -175,7 +196,7 @@ class Session(LiveListener):
         key = self._api.keys.find(request.values.get("apiKey", "")) or self._key
         if request.method not in COUNTING_ORDERS or key is None:
             return [weight]
-        counts = self._api.orders.counts(key.account)
+        counts = self._api.orders.used(key.account)
         return [*(_limit("ORDERS", one.name, one.number, limit, count) for one, limit, count in counts), weight]
 
     # The session

@@ -76,7 +76,7 @@ def environment(process: Path) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("command", ["bench_pipeline", "bench_keys", "bench_floods", "bench_cascade"])
+@pytest.mark.parametrize("command", ["bench_pipeline", "bench_keys", "bench_floods", "bench_cascade", "bench_gateway"])
 def test_a_missing_folder_is_exit_code_2(command: str) -> None:
     with pytest.raises(CommandError, match="missing is not one") as raised:
         call_command(command, "--folder", "missing")

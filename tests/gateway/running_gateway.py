@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +14,13 @@ from exchange_site.operations.free_addresses import free_ports
 from gateway import process
 from gateway.feed.finding import LeaderFinder
 from gateway.keys.key_ring import KeyRing
+from gateway.limits.sharing import CountSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import History, NoHistory
 from gateway.model.model import Model
 from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
+from gateway.server.forwarding import TrustedProxies
 from gateway.server.http import Listening
 from matching.client.client import Client
 from matching.feed.reader import Feed
@@ -68,6 +70,9 @@ def gateway_of(
     limits: RateLimits = LIMITS,
     has_market_page: bool = True,
     ring: KeyRing | None = None,
+    proxies: Sequence[str] = (),
+    asked_s: float = 10.0,
+    sharing: CountSharing | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway that is ready, until the end of the block. `ring`: its keys, instead of those in memory."""
     keys, port = Keys(), free_ports(1)[0]
@@ -84,9 +89,12 @@ def gateway_of(
         find_leader=LeaderFinder(addresses.commands, ZmqNetwork),
         history=history or NoHistory(),
         keys=ring or keys,
-        entry=OrderEntry(addresses.commands, ZmqNetwork),
+        entry=OrderEntry(addresses.commands, ZmqNetwork, asked_s=asked_s),
         bounds=Bounds(trades=10_000, candles=1000, closed_orders=10_000, fills=10_000),
         limits=limits,
+        proxies=TrustedProxies(proxies),
+        stop_notice_s=0.05,
+        sharing=sharing,
         listening=Listening("127.0.0.1", port),
         has_market_page=has_market_page,
     )
@@ -115,7 +123,7 @@ def running_gateway(
 ) -> Iterator[RunningGateway]:
     """With BTC-USD and with two accounts, 1 and 2, that have funds."""
     with (
-        small_exchange.leader(small_exchange.plan()) as engine,
+        small_exchange.leader(small_exchange.plan(ring_blocks=100_000)) as engine,
         gateway_of(engine, limits=limits, has_market_page=has_market_page, ring=ring) as gateway,
     ):
         gateway.call(*DEFINITIONS)

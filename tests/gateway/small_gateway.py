@@ -16,12 +16,15 @@ class Keys:
     """Keys in memory."""
 
     keys: dict[str, ApiKey] = field(default_factory=dict)
+    searches: int = 0
+    uses: int = 0
 
     def find(self, name: str) -> ApiKey | None:
+        self.searches += 1
         return self.keys.get(name)
 
     def note_use(self, name: str) -> None:
-        """Nothing keeps it."""
+        self.uses += 1
 
     def add(
         self,

@@ -5,7 +5,7 @@ import hmac
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -23,9 +23,13 @@ def hmac_signer(secret: str) -> Sign:
 class WsClient:
     """`key` and `sign` are used by `signed`. Events that arrive meanwhile are kept in `events`."""
 
-    def __init__(self, url: str, key: str = "", sign: Sign = lambda text: "") -> None:
+    def __init__(
+        self, url: str, key: str = "", sign: Sign = lambda text: "", *, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._opened = ExitStack()
-        self._connection: ClientConnection = self._opened.enter_context(connect(url, max_size=None))
+        self._connection: ClientConnection = self._opened.enter_context(
+            connect(url, max_size=None, additional_headers=headers)
+        )
         self._key = key
         self._sign = sign
         self._numbers = itertools.count(1)

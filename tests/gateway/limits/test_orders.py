@@ -22,7 +22,7 @@ def market(strict: RunningGateway) -> Market:
 
 
 def counts(limits: OrderLimits) -> list[int]:
-    return [count for _, _, count in limits.counts(7)]
+    return [count for _, _, count in limits.used(7)]
 
 
 def test_orders_are_counted_in_both_intervals() -> None:

@@ -1,7 +1,7 @@
 """A model that began late, or forgets early, answers from the store what one that has seen and kept all answers."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -67,8 +67,25 @@ async def compare(whole: Model, late: Model) -> None:
             assert fills_of(await late.fills(*of, limit=1000)) == fills_of(fills)
             assert comparable(await late.orders(*of, limit=7)) == comparable(orders[-7:])
             assert fills_of(await late.fills(*of, limit=7)) == fills_of(fills[-7:])
+            await compare_spans(whole, late, orders, fills)
             for order in orders[:: max(1, len(orders) // 5)]:
                 await compare_one(whole, late, order)
+
+
+async def compare_spans(whole: Model, late: Model, orders: Sequence[Order], fills: Sequence[Fill]) -> None:
+    """Pages by time and by id that begin, or end, anywhere."""
+    for order in orders[:: max(1, len(orders) // 4)]:
+        of, at_ns = (order.account, order.instrument_id), order.placed_at_ns
+        for span in ({"start_ns": at_ns}, {"end_ns": at_ns}, {"start_ns": at_ns, "end_ns": at_ns + 10**12}):
+            for limit in (3, 1000):
+                expected = await whole.orders(*of, limit=limit, **span)
+                assert comparable(await late.orders(*of, limit=limit, **span)) == comparable(expected)
+                traded = await whole.fills(*of, limit=limit, **span)
+                assert fills_of(await late.fills(*of, limit=limit, **span)) == fills_of(traded)
+    for fill in fills[:: max(1, len(fills) // 4)]:
+        of = (fill.account, fill.instrument_id)
+        expected_fills = await whole.fills(*of, limit=5, from_number=fill.trade_number)
+        assert fills_of(await late.fills(*of, limit=5, from_number=fill.trade_number)) == fills_of(expected_fills)
 
 
 async def compare_one(whole: Model, late: Model, order: Order) -> None:
@@ -78,6 +95,7 @@ async def compare_one(whole: Model, late: Model, order: Order) -> None:
     found = await late.order(*of, order_id=order.order_id)
     assert found is not None
     assert comparable([found]) == comparable([order])
+    assert found.filled_quote == order.filled_quote
     assert fills_of(await late.fills(*of, limit=1000, order_id=order.order_id)) == fills_of(
         await whole.fills(*of, limit=1000, order_id=order.order_id)
     )

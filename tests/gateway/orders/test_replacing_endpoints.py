@@ -119,6 +119,7 @@ def test_a_quantity_is_reduced_in_its_place(market: Market) -> None:
     assert [(one["origQty"], one["newQty"], one["executionId"]) for one in history] == [
         ("1.00000000", "0.50000000", answer.body["executionId"])
     ]
+    assert [(one["origClientOrderId"], one["newClientOrderId"]) for one in history] == [("first", "second")]
 
 
 def test_the_name_may_stay(market: Market) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from gateway.user_events import streams
+from gateway.ws_api import server
 from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import SignedClient
 from tests.gateway.trading import Market, new_market
 from tests.gateway.ws_client import WsClient, hmac_signer
-from tests.matching.small_exchange import deposit
+from tests.matching.small_exchange import deposit, until
 
 
 @pytest.fixture
@@ -103,12 +105,17 @@ def test_a_cancel_names_both_ids(market: Market, subscribed: WsClient) -> None:
 
 
 def test_an_amendment(market: Market, subscribed: WsClient) -> None:
-    placed = market.place("trader", "BUY", "1", "100").body
+    placed = market.place("trader", "BUY", "1", "100", newClientOrderId="first").body
     events(subscribed, 2)
     answer = market.trader("trader").put(
-        "order/amend/keepPriority", symbol=market.symbol, orderId=placed["orderId"], newQty="0.4"
+        "order/amend/keepPriority",
+        symbol=market.symbol,
+        orderId=placed["orderId"],
+        newQty="0.4",
+        newClientOrderId="second",
     )
     report, position = events(subscribed, 2)
+    assert (report["c"], report["C"]) == ("second", "first")
     assert (report["x"], report["X"], report["q"], report["I"]) == (
         "REPLACED",
         "NEW",
@@ -213,6 +220,18 @@ def test_a_stream_by_listen_key(gateway: RunningGateway, market: Market, is_comb
         until_closed(stream)
     with pytest.raises(InvalidStatus):
         WsClient(f"{gateway.stream_url}/{path}")
+
+
+def test_an_open_stream_is_no_use_of_its_key(
+    monkeypatch: pytest.MonkeyPatch, gateway: RunningGateway, market: Market, subscribed: WsClient
+) -> None:
+    keys, name = gateway.keys, market.trader("trader").send_raw("POST", "userDataStream").body["listenKey"]
+    monkeypatch.setattr(streams, "_CHECK_S", 0.01)
+    monkeypatch.setattr(server, "_CHECK_S", 0.01)
+    with WsClient(f"{gateway.stream_url}/ws/{name}"):
+        used, searched = keys.uses, keys.searches
+        until(lambda: keys.searches > searched + 20, "the keys of open connections to be checked")
+        assert keys.uses == used
 
 
 def test_a_listen_key_of_another_account(gateway: RunningGateway, market: Market) -> None:

@@ -1,0 +1,1 @@
+"""The benchmark of the traders' API: a real gateway beside a real engine, driven by native clients."""
