@@ -7,7 +7,7 @@ from django.db import connections
 from back_office.actions import worker
 from back_office.actions.engine import RealEngine
 from exchange_site.configuration.addresses import AddressError
-from exchange_site.configuration.checks import SETTINGS
+from exchange_site.configuration.check_tags import SETTINGS
 from exchange_site.operations import first_start, health, worker_http
 from exchange_site.operations.polling import polling
 from matching.commandline.interruption import stop_on_signals

@@ -6,7 +6,7 @@ from django.core.management import CommandError, CommandParser
 from analytics import metrics, wiring
 from analytics.starrocks import loading
 from exchange_site.configuration.addresses import AddressError
-from exchange_site.configuration.checks import SETTINGS
+from exchange_site.configuration.check_tags import SETTINGS
 from exchange_site.operations import health, worker_http
 from matching.commandline.interruption import stop_on_signals
 from settlement import wiring as settlement_wiring
