@@ -9,8 +9,13 @@ from tests.back_office.access.test_access import PAGES
 from tests.back_office.conftest import words
 
 WARNING = "Sockets without keys (PLAIN_SOCKETS)"
-FRAGMENTS = [reverse("office:live"), reverse("office:jump") + "?q=BTC-USD", reverse("office:audit_log_csv")]
-"""A part of the overview, a redirect, and a file."""
+FRAGMENTS = [
+    reverse("office:live"),
+    reverse("office:request_state", args=[1]),
+    reverse("office:jump") + "?q=BTC-USD",
+    reverse("office:audit_log_csv"),
+]
+"""Parts of the overview and of a request, a redirect, and a file."""
 WHOLE_PAGES = [
     *(page for page in PAGES if page not in FRAGMENTS),
     reverse("admin:auth_user_changelist"),
