@@ -10,8 +10,13 @@ from tests.back_office.conftest import words
 
 WARNING = "Sockets without keys (PLAIN_SOCKETS)"
 FILES = [page for page in PAGES if page.endswith("/csv/")]
-FRAGMENTS = [reverse("office:live"), reverse("office:jump") + "?q=BTC-USD", *FILES]
-"""A part of the overview, a redirect, and files."""
+FRAGMENTS = [
+    reverse("office:live"),
+    reverse("office:request_state", args=[1]),
+    reverse("office:jump") + "?q=BTC-USD",
+    *FILES,
+]
+"""Parts of the overview and of a request, a redirect, and files."""
 WHOLE_PAGES = [
     *(page for page in PAGES if page not in FRAGMENTS),
     reverse("admin:auth_user_changelist"),
