@@ -86,11 +86,11 @@ class RestApplication:
 
     async def _answer(self, scope: Scope, receive: Receive, address: str) -> Response:
         route = self._route(scope, address)
-        body = await _body(receive)
+        headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
+        body = await _body(receive) if _has_body(headers) else b""
         found = sent.read(scope["query_string"], body)
         parameters = Parameters(found.values)
         self._weights.charge(address, route.weight_of(parameters))
-        headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
         key, expires_at_us = None, None
         if route.security is not Security.NONE:
             name = headers.get(b"x-mbx-apikey", b"").decode("latin-1")
@@ -146,6 +146,11 @@ def _time_unit(headers: Mapping[bytes, bytes]) -> TimeUnit:
     if unit is None:
         raise errors.invalid("X-MBX-TIME-UNIT")
     return unit
+
+
+def _has_body(headers: Mapping[bytes, bytes]) -> bool:
+    """Most requests have none, and then there is nothing to wait for."""
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
 async def _body(receive: Receive) -> bytes:
