@@ -18,7 +18,7 @@ class Options:
     letters_every_s: float = 5.0  # interval between counts of dead letters, while there are some
     backlog_bytes: int = 64 << 20  # appended blocks kept in memory for projection; others are read from the store
     batch_events: int = 8192  # maximum per batch
-    beside_events: int = 4096  # maximum per batch of the projecting thread while blocks arrive: an append waits for it
+    beside_s: float = 0.1  # time of a batch of the projecting thread while blocks arrive: an append waits for it
     slice_events: int = 16_384  # maximum per slice of a large block; an event can give a dozen rows
 
     kept_rows: int = 100_000  # cached orders, and cached balances; 200 MB at most

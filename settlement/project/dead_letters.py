@@ -48,6 +48,7 @@ FILE_NAME = "dead_letters.jsonl"
 MAX_BYTES = 64 << 20
 """Maximum size of the rows of one letter as JSON; they are kept in memory until the letter is resolved."""
 
+_VOLUMES = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
 NO_ROWS = ("checkpoint", "slice")
 """The members of a projection's JSON form that are not lists of rows."""
 
@@ -213,8 +214,9 @@ def _projection(rows: dict[str, Any]) -> Projection:
 
 
 def _saturated(candle: Candle) -> Candle:
-    """Limits a volume to int64. Letters of older versions have larger ones, which the store rejected."""
-    return candle._replace(volume=min(candle.volume, MAX_VOLUME))
+    """Limits volumes to int64. Letters of older versions have larger ones, which the store rejected."""
+    volumes = {name: getattr(candle, name) for name in _VOLUMES}
+    return candle._replace(**{name: min(volume, MAX_VOLUME) for name, volume in volumes.items() if volume is not None})
 
 
 def _rows(make: Callable[..., R], rows: Iterable[Sequence[Any]]) -> list[R]:

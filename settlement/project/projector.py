@@ -38,6 +38,9 @@ log = structlog.get_logger(__name__)
 _TRAIL_PAGE = 1000
 _APPENDING_S = 1.0
 """For this time after an append another one is expected."""
+_LEAST_EVENTS = 1024
+"""Of a batch beside appends: fewer take hardly less time."""
+_SHORT_S = 1e-3
 
 
 class Projections:
@@ -70,6 +73,7 @@ class Projections:
         self._backlog_trades = 0
         self._waiting_since = self._added_at_s = clock.monotonic()
         self._unfinished_to = 0  # the last block of an unfinished batch; its rows may be in the tables
+        self._events_a_second = 0.0  # of the last batch that was written
         self.has_thread = False  # whether blocks are appended by another thread than the one that projects
         self.appended = 0
         self.projected = Checkpoint(0, 0, 0)
@@ -165,7 +169,7 @@ class Projections:
         """The next blocks, at least one, up to a batch's number of events, without large blocks."""
         blocks: list[Block] = []
         events = 0
-        most = self._options.beside_events if self._is_beside_appends() else self._options.batch_events
+        most = self._most_events()
         while self._backlog and events < most and self._large_block() is None:
             block = self._take_block()
             events += block.event_count
@@ -174,9 +178,15 @@ class Projections:
                 break  # the checkpoint of that batch may appear late, so no row may go past it until it is confirmed
         return blocks
 
-    def _is_beside_appends(self) -> bool:
-        """Whether another thread appends now, so that its next append may wait for this batch."""
-        return self.has_thread and self._clock.monotonic() - self._added_at_s < _APPENDING_S
+    def _most_events(self) -> int:
+        """The events of a batch: fewer while another thread appends, because its next append may wait for this batch.
+
+        Then as many as the store has just written in `beside_s`.
+        """
+        if not self.has_thread or self._clock.monotonic() - self._added_at_s >= _APPENDING_S:
+            return self._options.batch_events
+        within = int(self._events_a_second * self._options.beside_s)
+        return min(self._options.batch_events, max(_LEAST_EVENTS, within))
 
     def _take_block(self) -> Block:
         with self._lock:
@@ -237,7 +247,10 @@ class Projections:
     def _project(self, blocks: list[Block]) -> StoreWork[None]:
         projection = yield from self._retrier(lambda: self._projector.project(blocks))
         yield from self._retrier(lambda: self._trail.append(projection.trades, self._projector.registry))
+        began_s = self._clock.monotonic()
         yield from self._retrier(lambda: self._store.insert_batch(projection, self.projected))
+        taken_s = self._clock.monotonic() - began_s
+        self._events_a_second = sum(block.event_count for block in blocks) / max(taken_s, _SHORT_S)
         self.projected = projection.checkpoint
         metrics.TRADES_PROJECTED.inc(len(projection.trades))
 

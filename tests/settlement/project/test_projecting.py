@@ -12,12 +12,16 @@ from settlement.clock import SystemClock
 from settlement.durable.spill import Spill
 from settlement.errors import StoreReplaced
 from settlement.options import Options
+from settlement.project.dead_letters import DeadLetters
+from settlement.project.projector import Projections
 from settlement.project.trail import Trail
+from settlement.receive.chain import stored
 from settlement.stores.base import Checkpoint, Projection, StoreRejected, StoreUnavailable
+from settlement.stores.retrying import StoreRetrier, finish
 from settlement.stores.sql.store import SqlStore
 from settlement.worker_status import WorkerStatus
 from tests.settlement.conftest import Settle, settle_in, tables, trail_text
-from tests.settlement.fakes import FakeClock, ScriptedFeed
+from tests.settlement.fakes import FakeClock, ScriptedFeed, note_calls
 from tests.settlement.file_stores import store_in
 from tests.settlement.test_worker import BLOCKS, LAST, expected_rows
 
@@ -107,6 +111,34 @@ def test_blocks_that_no_longer_fit_into_memory_are_read_back(
     options = Options(batch_trades=1, batch_ms=0, backlog_bytes=1, batch_events=20, until_block=LAST)
     settle_beside(beside, tmp_path / "beside", feed_in_real_time(), options=options)
     assert (tables(beside), trail_text(tmp_path / "beside")) == undisturbed
+
+
+def test_batches_are_as_large_as_the_store_is_fast_while_blocks_arrive(beside: FileStore, folder: Path) -> None:
+    clock = FakeClock()
+    projections = Projections(
+        beside,
+        trail=Trail(folder),
+        letters=DeadLetters(beside, folder, clock),
+        clock=clock,
+        options=Options(batch_events=10**6),
+        retrier=StoreRetrier(clock, Options()),
+    )
+    finish(projections.begin(), clock.sleep)
+    sizes: list[int] = []
+    for is_slow in (False, True, True):
+        projections.has_thread = is_slow
+        blocks = BLOCKS[len(sizes) * 6 : len(sizes) * 6 + 6]
+        beside.append_blocks([stored(block) for block in blocks])
+        projections.add([stored(block) for block in blocks])
+        note_calls(beside, "insert_batch", lambda: clock.sleep(10))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("settlement.project.projector._LEAST_EVENTS", 1)
+            finish(projections.step(), clock.sleep)
+        sizes.append(projections.projected.block_number)
+        while projections.lag:
+            projections.has_thread = False
+            finish(projections.step(), clock.sleep)
+    assert sizes == [6, 7, 13]
 
 
 def test_an_error_of_the_thread_ends_settlement(beside: FileStore, folder: Path) -> None:

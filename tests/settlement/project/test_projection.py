@@ -215,7 +215,7 @@ def test_an_empty_block_moves_the_checkpoint_only() -> None:
     projector.project(chain.blocks[:-1])
     projection = projector.project(chain.blocks[-1:])
     assert projection.checkpoint.block_number == chain.engine.block_number
-    assert projection == Projection(projection.checkpoint, [], [], [], [], [], [], [], [])
+    assert projection == Projection(projection.checkpoint, [], [], [], [], [], [], [], [], transfers=[])
 
 
 @pytest.mark.parametrize("seed", range(4))
