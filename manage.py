@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from matching.commandline import interruption
 
-SERVICES = frozenset(("run_engine", "run_settlement", "run_gateway", "run_exchange", "demo_market"))
+SERVICES = frozenset(("run_engine", "run_settlement", "run_gateway", "run_analytics", "run_exchange", "demo_market"))
 """They run until they are asked to stop."""
 
 READERS = frozenset(("doctor", "backup"))

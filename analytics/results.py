@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from analytics.embedded import Answer
@@ -57,6 +58,11 @@ def write_parquet(answer: Answer, out: BinaryIO) -> None:
     with parquet.ParquetWriter(out, answer.schema, compression="zstd") as writer:
         for batch in answer.batches:
             writer.write_batch(batch)
+
+
+def of_instrument(answer: Answer, symbol: str) -> Answer:
+    """Only the rows of one instrument. The answer has the column `symbol`."""
+    return answer._replace(batches=(batch.filter(pc.equal(batch["symbol"], symbol)) for batch in answer.batches))
 
 
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from back_office.figures.charts import Point
+from back_office.figures.charts import DAYS, Point
 from back_office.formats import Figure, ReferenceData
 
 Row = Mapping[str, Any]
@@ -51,6 +51,10 @@ def _asset(row: Row, reference: ReferenceData, *, is_base: bool) -> str:
 def _decimal(row: Row, name: str, reference: ReferenceData) -> str:
     """A ratio or a mean, which is not exact."""
     return f"{row[name]:,.4g}" if abs(row[name]) < 1000 else f"{row[name]:,.0f}"
+
+
+def _weekday(row: Row, name: str, reference: ReferenceData) -> str:
+    return DAYS[row[name]]
 
 
 def _percent(row: Row, name: str, reference: ReferenceData) -> str:
@@ -177,7 +181,7 @@ FIGURES: tuple[MarketFigure, ...] = (
         "heat_map",
         "Heat map",
         (
-            Column("weekday", "Weekday (0: Monday)", _plain),
+            Column("weekday", "Weekday", _weekday, is_number=False),
             Column("hour", "Hour (UTC)", _plain),
             Column("trades", "Trades", _plain),
             Column("accounts", "Accounts", _plain),

@@ -18,6 +18,7 @@ from analytics.embedded import Answer
 from analytics.errors import QueryRefused, QueryTooLarge
 from analytics.period import Period
 from back_office import filters
+from back_office.access.permissions import BALANCES
 from back_office.figures import charts
 from back_office.figures.tables import FIGURES, MarketFigure, Row
 from back_office.filters import BadFilter, Query
@@ -70,19 +71,19 @@ class AnalyticsPages:
         return self._page(request, "analytics_accounts", [one for one in FIGURES if one.is_about_accounts])
 
     def export_market(self, request: HttpRequest) -> HttpResponseBase:
-        return self._export(request, "analytics", [one for one in FIGURES if not one.is_about_accounts])
+        return self._export(request, [one for one in FIGURES if not one.is_about_accounts])
 
     def export_accounts(self, request: HttpRequest) -> HttpResponseBase:
-        return self._export(request, "analytics_accounts", [one for one in FIGURES if one.is_about_accounts])
+        return self._export(request, [one for one in FIGURES if one.is_about_accounts])
 
     def _page(self, request: HttpRequest, page: str, figures: Sequence[MarketFigure]) -> TemplateResponse:
         form = {name: filters.text(request.GET, name) for name in ("figure", "from", "to", "by", "symbol")}
         context: dict[str, Any] = {"title": "Analytics", "form": form, "first": form["from"], "last": form["to"]}
         context |= {"buckets": list(catalog.BUCKETS_NS), "instruments": self._reference.registry().instruments}
-        context |= {"tabs": _tabs(form, page), "days": DEFAULT_DAYS}
+        context |= {"tabs": _tabs(request, form), "days": DEFAULT_DAYS}
         try:
             wanted = FigureFilter.read(request.GET, figures)
-            context |= {"figure": wanted.figure, "bucket": wanted.bucket, "tabs": _tabs(form, page, wanted.figure)}
+            context |= {"figure": wanted.figure, "bucket": wanted.bucket, "tabs": _tabs(request, form, wanted.figure)}
             context |= self._rows(wanted)
         except (BadFilter, QueryRefused, QueryTooLarge) as refusal:
             context["refusal"] = str(refusal)
@@ -103,8 +104,6 @@ class AnalyticsPages:
             raise QueryTooLarge(
                 f"These days have more than {MAX_ROWS} rows: choose fewer days or a longer time, or export them."
             )
-        if wanted.symbol and figure.has_instruments:
-            rows = [row for row in rows if row["symbol"] == wanted.symbol]
         context: dict[str, Any] = {"note": results.rejected_note(rejected) if rejected else ""}
         context["columns"] = figure.columns
         newest_first = rows[::-1] if figure.has_buckets else rows
@@ -125,8 +124,8 @@ class AnalyticsPages:
         charted = [row for row in rows if symbol is None or row["symbol"] == symbol]
         return {"chart": charts.bar_chart(figure.points(charted, self._reference)), "charted": symbol}
 
-    def _export(self, request: HttpRequest, page: str, figures: Sequence[MarketFigure]) -> HttpResponseBase:
-        """All rows of a figure, in the units of the query."""
+    def _export(self, request: HttpRequest, figures: Sequence[MarketFigure]) -> HttpResponseBase:
+        """All rows of a figure, or of one instrument, in the units of the query."""
         try:
             kind = filters.text(request.GET, "format") or "csv"
             if kind not in _TYPES:
@@ -136,7 +135,7 @@ class AnalyticsPages:
             with self._answer(wanted) as answer:
                 (results.write_csv if kind == "csv" else results.write_parquet)(answer, file)
         except (BadFilter, QueryRefused, QueryTooLarge) as refusal:
-            context = {"title": "Analytics", "tabs": _tabs({}, page), "refusal": str(refusal)}
+            context = {"title": "Analytics", "tabs": _tabs(request, {}), "refusal": str(refusal)}
             return TemplateResponse(request, "back_office/analytics.html", context, status=400)
         file.seek(0)
         return FileResponse(
@@ -151,17 +150,20 @@ class AnalyticsPages:
         try:
             tree = catalog.query(wanted.figure.name, wanted.period, bucket=wanted.bucket)
             with self._ask(tree, wanted.period) as answer:
-                yield answer
+                is_one = wanted.symbol is not None and wanted.figure.has_instruments
+                yield results.of_instrument(answer, str(wanted.symbol)) if is_one else answer
         finally:
             self._is_busy.release()
 
 
-def _tabs(form: dict[str, str], page: str, active: MarketFigure | None = None) -> list[dict[str, Any]]:
-    """One for each figure, with the same days."""
+def _tabs(request: HttpRequest, form: dict[str, str], active: MarketFigure | None = None) -> list[dict[str, Any]]:
+    """One for each figure that the user may see, with the same days."""
     kept = {name: form[name] for name in ("from", "to", "by", "symbol") if form.get(name)}
     tabs = []
     for figure in FIGURES:
         name = "analytics_accounts" if figure.is_about_accounts else "analytics"
+        if figure.is_about_accounts and not request.user.has_perm(BALANCES):
+            continue
         link = f"{reverse(f'office:{name}')}?{urlencode({'figure': figure.name, **kept})}"
         tabs.append({"title": figure.title, "link": link, "active": active is figure})
     return tabs

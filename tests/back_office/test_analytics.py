@@ -17,6 +17,7 @@ from back_office.figures.tables import FIGURES
 from back_office.pages import analytics
 from settlement.stores.base import Store
 from tests.archive.days import chain_of_days, settle
+from tests.back_office.access.test_permissions import staff
 from tests.back_office.conftest import ON_SQL, html, refusal, words
 
 pytestmark = ON_SQL
@@ -84,6 +85,22 @@ def test_a_page_has_no_inline_style(operator: Client, days: Store) -> None:
 def test_rows_of_one_instrument_are_chosen(operator: Client, days: Store) -> None:
     assert "BTC-USD 10" in words(operator.get(page("volume", "&symbol=BTC-USD")))
     assert "Nothing happened in these days." in words(operator.get(page("volume", "&symbol=ETH-USD")))
+
+
+def test_rows_of_one_instrument_are_exported(operator: Client, days: Store) -> None:
+    def lines(symbol: str) -> int:
+        answer = operator.get(f"/admin/analytics/export/?{DAYS}&symbol={symbol}")
+        return len(b"".join(answer.streaming_content).splitlines())  # type: ignore[attr-defined]
+
+    assert (lines("BTC-USD"), lines("ETH-USD"), lines("")) == (4, 1, 4)
+
+
+def test_only_who_may_see_accounts_gets_a_link_to_them(operator: Client, days: Store) -> None:
+    assert "Top accounts" in words(operator.get(page("volume")))
+    viewer = staff("view_settledtrade", "view_order")
+    response = viewer.get(page("volume"))
+    assert response.status_code == 200
+    assert "Top accounts" not in words(response)
 
 
 def test_days_without_trades_have_an_empty_page(operator: Client, days: Store) -> None:

@@ -16,7 +16,7 @@ import manage
 from exchange_site.configuration.check_tags import SETTINGS
 from tests.matching.commandline.test_number_options import own_commands
 
-OPEN_ADDRESSES = {"run_engine", "run_settlement", "run_gateway", "run_actions", "run_exchange"}
+OPEN_ADDRESSES = {"run_engine", "run_settlement", "run_gateway", "run_analytics", "run_actions", "run_exchange"}
 """They warn of an address that is open to the network."""
 
 
