@@ -39,6 +39,8 @@ _FUNCTIONS: tuple[type[exp.Func], ...] = (
     exp.Abs,
     exp.And,
     exp.ApproxDistinct,
+    exp.ArgMax,
+    exp.ArgMin,
     exp.Avg,
     exp.Case,
     exp.Cast,

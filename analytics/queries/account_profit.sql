@@ -35,8 +35,8 @@ positions AS (
         CAST(sum(quote) OVER (PARTITION BY symbol ORDER BY bucket_ns) AS LARGEINT) AS quote_change
     FROM changes
 ),
-last_trades AS (
-    SELECT timestamp_ns - timestamp_ns % :bucket_ns AS bucket_ns, symbol, max(trade_id) AS trade_id
+last_prices AS (
+    SELECT timestamp_ns - timestamp_ns % :bucket_ns AS bucket_ns, symbol, max_by(price, trade_id) AS price
     FROM trades
     WHERE timestamp_ns >= :from_ns AND timestamp_ns < :to_ns
     GROUP BY 1, 2
@@ -46,10 +46,9 @@ SELECT
     p.symbol,
     p.base_change,
     p.quote_change,
-    t.price AS last_price,
-    p.quote_change + (p.base_change * t.price * i.quote_unit) DIV i.lot_units AS profit
+    l.price AS last_price,
+    p.quote_change + (p.base_change * l.price * i.quote_unit) DIV i.lot_units AS profit
 FROM positions AS p
-JOIN last_trades AS l ON l.bucket_ns = p.bucket_ns AND l.symbol = p.symbol
-JOIN trades AS t ON t.trade_id = l.trade_id
+JOIN last_prices AS l ON l.bucket_ns = p.bucket_ns AND l.symbol = p.symbol
 JOIN instruments AS i ON i.symbol = p.symbol
 ORDER BY 1, 2

@@ -9,15 +9,21 @@ FROM (
         trades,
         quote_volume
     FROM (
-        SELECT i.quote, s.account, count(*) AS trades, sum(s.amount * i.quote_unit) AS quote_volume
+        SELECT i.quote, s.account, sum(s.trades) AS trades, sum(s.amount * i.quote_unit) AS quote_volume
         FROM (
-            SELECT symbol, buyer AS account, CAST(price AS LARGEINT) * quantity AS amount
-            FROM trades
-            WHERE timestamp_ns >= :from_ns AND timestamp_ns < :to_ns
-            UNION ALL
-            SELECT symbol, seller AS account, CAST(price AS LARGEINT) * quantity AS amount
-            FROM trades
-            WHERE timestamp_ns >= :from_ns AND timestamp_ns < :to_ns
+            SELECT symbol, account, sum(trades) AS trades, sum(amount) AS amount
+            FROM (
+                SELECT symbol, buyer AS account, count(*) AS trades, sum(CAST(price AS LARGEINT) * quantity) AS amount
+                FROM trades
+                WHERE timestamp_ns >= :from_ns AND timestamp_ns < :to_ns
+                GROUP BY 1, 2
+                UNION ALL
+                SELECT symbol, seller AS account, count(*) AS trades, sum(CAST(price AS LARGEINT) * quantity) AS amount
+                FROM trades
+                WHERE timestamp_ns >= :from_ns AND timestamp_ns < :to_ns
+                GROUP BY 1, 2
+            ) AS sides
+            GROUP BY 1, 2
         ) AS s
         JOIN instruments AS i ON i.symbol = s.symbol
         GROUP BY 1, 2

@@ -1,8 +1,10 @@
 """What a query may be: one SELECT over the known tables that means the same in StarRocks and in DuckDB."""
 
+import random
+
 import pytest
 
-from analytics import dialect
+from analytics import catalog, dialect
 from analytics.errors import QueryRefused
 
 WRITES = [
@@ -139,3 +141,54 @@ def test_functions_that_duckdb_lacks_are_macros_and_the_rest_is_transpiled() -> 
     )
     assert "IF(price > 7, 1, 0)" in dialect.for_starrocks(tree)
     assert dialect.tables_of(tree) == {"trades"}
+
+
+def test_damaged_queries_are_refused_and_raise_nothing_else(seed: int) -> None:
+    draw = random.Random(seed)
+    pieces = [
+        "(",
+        ")",
+        ",",
+        "'",
+        "`",
+        "--",
+        "/*",
+        ";",
+        ":x",
+        "@x",
+        "@@x",
+        "?",
+        "${",
+        "::",
+        "\\",
+        "\0",
+        "é",
+        "[",
+        "{",
+        "->",
+    ]
+    pieces += [
+        "NULL",
+        "CASE",
+        "SELECT",
+        "FROM",
+        "INTERVAL",
+        "OVER",
+        "b'",
+        "x'zz'",
+        "1e999",
+        "LIMIT -1",
+        "WITH",
+        "PIVOT",
+    ]
+    refused = 0
+    for _ in range(200):
+        words = draw.choice(list(catalog.named_queries().values())).text.split(" ")
+        for _ in range(draw.randint(1, 4)):
+            words[draw.randrange(len(words))] = draw.choice(pieces)
+        try:
+            tree = dialect.parse(" ".join(words))
+            dialect.for_duckdb(dialect.bind(tree, {"from_ns": 0, "to_ns": 1, "bucket_ns": 1, "account": 1}))
+        except QueryRefused:
+            refused += 1
+    assert refused > 100
