@@ -15,7 +15,7 @@ from django.db import DatabaseError, DataError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from back_office import outages, readers
+from back_office import outages
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +100,8 @@ def _page(request: HttpRequest, title: str, sentence: str, status: int) -> HttpR
     """In the common layout for an operator who is logged in, if the layout can be made."""
     try:
         if _is_operator(request):
+            from back_office import readers  # here, because every command loads this module, and few need the kernel
+
             context = {**admin.site.each_context(request), "title": title, "sentence": sentence}
             context["bar"] = readers.watch().raised
             return render(request, "back_office/refusal.html", context, status=status)

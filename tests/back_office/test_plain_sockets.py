@@ -9,7 +9,7 @@ from tests.back_office.access.test_access import PAGES
 from tests.back_office.conftest import words
 
 WARNING = "Sockets without keys (PLAIN_SOCKETS)"
-FILES = [page for page in PAGES if page.endswith("/csv/")]
+FILES = [page for page in PAGES if page.endswith(("/csv/", "/export/"))]
 FRAGMENTS = [
     reverse("office:live"),
     reverse("office:request_state", args=[1]),
