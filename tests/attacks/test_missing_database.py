@@ -103,5 +103,5 @@ def web(folder: Path, process_environment: dict[str, str]) -> Iterator[str]:
 
 def test_a_health_probe_does_not_create_a_database(web: str, folder: Path) -> None:
     for _ in range(3):
-        assert ready(web) == (503, dict.fromkeys(("store", "database", "settlement", "background"), False))
+        assert ready(web) == (503, dict.fromkeys(("store", "database", "settlement", "background", "actions"), False))
     assert not list(folder.glob("exchange.sqlite3*"))

@@ -118,7 +118,7 @@ def test_a_frozen_redis_is_reported_quickly_and_does_not_make_the_site_unready(
     address = f"127.0.0.1:{free_port()}"
     environment = {**exchange, "WEB_ADDRESS": address, "SECRET_KEY": "only for tests, and long enough to be accepted"}
     program = [sys.executable, "-m", "gunicorn", "--config", "exchange_site/gunicorn_conf.py", "exchange_site.asgi"]
-    fine = dict.fromkeys(("store", "database", "settlement", "background"), True)
+    fine = dict.fromkeys(("store", "database", "settlement", "background", "actions"), True)
     web = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: ready(address) == (200, {**fine, "broker": True}), "the web", 60)

@@ -89,7 +89,7 @@ def test_a_signal_ends_a_blocked_command_with_one_sentence(
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("command", ["submit", "run_engine"])
 @pytest.mark.parametrize(
-    "module", ["django.core.management", "exchange_site.startup", "exchange_site.configuration.checks"]
+    "module", ["django.core.management", "exchange_site.startup", "exchange_site.configuration.check_tags"]
 )
 def test_a_signal_while_a_command_loads_ends_it_with_one_sentence(
     command: str, module: str, number: signal.Signals, blocker: Blocker, tmp_path: Path
