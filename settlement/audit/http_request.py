@@ -3,6 +3,7 @@
 import http.client
 import ssl
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import SplitResult
 
@@ -40,6 +41,13 @@ def send_request(
         raise HttpFailed(reason or str(error) or type(error).__name__) from error
     finally:
         connection.close()
+
+
+def post(url: SplitResult, timeout_s: float, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+    """A POST of JSON that has to be answered with a status from 200 to 299. Raises HttpFailed."""
+    status = send_request(url, timeout_s, post=body, headers=headers).status
+    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        raise HttpFailed(f"it answered with status {status}")
 
 
 def _connection(url: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
