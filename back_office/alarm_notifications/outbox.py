@@ -34,7 +34,7 @@ _MAX_DOUBLINGS = 7
 def plan(channels: Sequence[Channel], lowest: Severity, at: datetime) -> None:
     """Adds the notifications that alarms call for, and drops those that nobody needs any more.
 
-    `lowest`: alarms below this severity are told nobody.
+    `lowest`: alarms below this severity are not sent.
     """
     muted = mutes.muted(at)
     raised = [alarm for alarm in Alarm.objects.filter(cleared_at=None) if alarm.kind not in muted]
@@ -77,7 +77,10 @@ def _add(alarm_id: int, event: Event, channel: str, at: datetime) -> None:
 
 
 def _drop(rows: QuerySet[AlarmNotification], at: datetime) -> None:
-    rows.filter(state=WAITING).update(state=DROPPED, ended_at=at)
+    """Reads first: on SQLite an update that finds nothing locks the database, too, and settlement would wait for it."""
+    waiting = list(rows.filter(state=WAITING).values_list("id", flat=True))
+    if waiting:
+        AlarmNotification.objects.filter(id__in=waiting, state=WAITING).update(state=DROPPED, ended_at=at)
 
 
 def deliver(channels: Iterable[Channel], at: datetime) -> None:

@@ -1,6 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
 from back_office.alarm_notifications import mutes, outbox
@@ -73,6 +75,16 @@ def test_an_alarm_that_becomes_critical_is_told_again_and_its_end_once() -> None
     records.clear_alarm(Kind.LAG, NOON)
     run(told)
     assert [event for event, _ in told.heard] == [Event.WARNING, Event.CRITICAL, Event.CLEARED]
+
+
+def test_a_round_without_news_only_reads() -> None:
+    """A statement that writes would lock SQLite's file, for which settlement waits."""
+    told = Told()
+    raise_alarm()
+    run(told)
+    with CaptureQueriesContext(connection) as queries:
+        run(told, at=NOON + SECOND)
+    assert {query["sql"].split()[0] for query in queries} == {"SELECT"}
 
 
 def test_only_severe_alarms_are_told_if_the_settings_say_so() -> None:
