@@ -5,7 +5,6 @@ from datetime import datetime
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.timezone import now
@@ -33,7 +32,7 @@ class NotificationPages:
         if alarm is None:
             raise Http404(f"There is no alarm {number}.")
         hours, reason = _hours(request), filters.reason(request.POST)
-        with transaction.atomic():
+        with records.together():
             row = mutes.mute(Kind(alarm.kind), hours, by=request.user.get_username(), reason=reason, at=self.clock())
             records.append(
                 Action.MUTE,
@@ -50,7 +49,7 @@ class NotificationPages:
             kind = Kind(filters.text(request.POST, "kind"))
         except ValueError as error:
             raise BadRequest("There is no such kind of alarm.") from error
-        with transaction.atomic():
+        with records.together():
             was_muted = mutes.end(kind)
             records.append(
                 Action.UNMUTE,
@@ -66,7 +65,8 @@ class NotificationPages:
 
     def test(self, request: HttpRequest) -> HttpResponse:
         """Sends a test to every channel and tells how each one ended."""
-        refused = {channel.name: reason for channel in self.made() if (reason := _refusal(channel))}
+        refusals = {channel.name: _refusal(channel) for channel in self.made()}
+        refused = {name: reason for name, reason in refusals.items() if reason}
         records.append(
             Action.TEST_NOTIFICATION,
             outcome=Outcome.FAILED if refused else Outcome.DONE,
@@ -74,11 +74,11 @@ class NotificationPages:
             reason="",
             after=refused or None,
         )
-        for channel in self.made():
-            if channel.name in refused:
-                messages.error(request, f"Not sent, {channel.name}: {refused[channel.name]}.")
+        for name, reason in refusals.items():
+            if reason:
+                messages.error(request, f"Not sent, {name}: {reason}.")
             else:
-                messages.success(request, f"Accepted by {channel.name}.")
+                messages.success(request, f"Accepted by {name}.")
         return redirect("office:alarms")
 
 
