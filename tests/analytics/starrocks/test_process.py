@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from settlement.stores.base import Store
 from tests.analytics.starrocks.server import Cluster
 from tests.analytics.starrocks.test_loading import assert_all_arrived_once
 from tests.archive.days import chain_of_days, settle
+from tests.matching.small_exchange import until
 from tests.settlement.file_stores import store_in
 
 KILLS = 5
@@ -41,12 +41,14 @@ def environment(process_environment: dict[str, str], url: str) -> dict[str, str]
     return {**process_environment, "STARROCKS_URL": url}
 
 
-def until(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert process.poll() is None, "the command has ended"
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.01)
+def while_it_runs(process: "subprocess.Popen[bytes]", condition: Callable[[], bool], what: str) -> None:
+    """Waits for the condition. Fails if the process ends before."""
+    until(lambda: condition() or process.poll() is not None, what, DEADLINE_S)
+    assert condition(), "the command has ended"
+
+
+def _ends_or_has(process: "subprocess.Popen[bytes]", cluster: Cluster, steps: int) -> Callable[[], bool]:
+    return lambda: len(cluster.steps) >= steps or process.poll() is not None
 
 
 def test_killed_at_random_steps_it_loads_everything_once(
@@ -56,9 +58,7 @@ def test_killed_at_random_steps_it_loads_everything_once(
     for _ in range(KILLS):
         seen = len(cluster.steps) + chosen.randint(1, 12)
         process = subprocess.Popen([*COMMAND, "--once"], cwd=BASE_DIR, env=environment, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + DEADLINE_S
-        while len(cluster.steps) < seen and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(_ends_or_has(process, cluster, seen), "the steps", DEADLINE_S)
         process.kill()
         process.wait()
     done = subprocess.run(
@@ -84,11 +84,11 @@ def test_it_tells_its_health_and_metrics_and_stops_at_a_signal(
 
     cluster.faults["begin"] = ["500"] * 12  # longer than one call repeats it
     process = subprocess.Popen(COMMAND, cwd=BASE_DIR, env=environment)
-    until(lambda: page("/health/ready")[0] == 503, process)
-    until(lambda: page("/health/ready")[0] == 200, process)
+    while_it_runs(process, lambda: page("/health/ready")[0] == 503, "an unready health check")
+    while_it_runs(process, lambda: page("/health/ready")[0] == 200, "a ready health check")
     assert json.loads(page("/health/ready")[1])["checks"]["starrocks"]["ok"]
     last = settled.projected().block_number
-    until(lambda: f"analytics_loaded_block {float(last)}" in page("/metrics")[1], process)
+    while_it_runs(process, lambda: f"analytics_loaded_block {float(last)}" in page("/metrics")[1], "the last block")
     metrics = page("/metrics")[1]
     assert "analytics_block_lag 0.0" in metrics
     assert "analytics_starrocks_up 1.0" in metrics
@@ -100,7 +100,7 @@ def test_it_tells_its_health_and_metrics_and_stops_at_a_signal(
 
 def test_two_processes_do_not_load_at_once(cluster: Cluster, environment: dict[str, str], settled: Store) -> None:
     process = subprocess.Popen(COMMAND, cwd=BASE_DIR, env=environment)
-    until(lambda: "commit" in cluster.steps, process)
+    while_it_runs(process, lambda: "commit" in cluster.steps, "a commit")
     other = subprocess.run(
         [*COMMAND, "--once"], cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=False
     )

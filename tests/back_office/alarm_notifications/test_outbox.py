@@ -128,7 +128,7 @@ def test_pauses_double_to_ten_minutes() -> None:
     ]
 
 
-def test_an_alarm_that_ended_while_its_channel_was_away_is_told_nobody() -> None:
+def test_an_alarm_that_ended_while_its_channel_was_away_is_not_sent() -> None:
     told = Told()
     told.is_away = True
     raise_alarm()
