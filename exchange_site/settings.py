@@ -459,7 +459,7 @@ SESSION_HOURS = _env.whole("SESSION_HOURS", 12, "A login ends after this time in
 
 _env.group("Notifications of alarms", read_by="web")
 ALARM_EMAILS = _env.words(
-    "ALARM_EMAILS", [], "Addresses that are told of alarms by e-mail, separated by commas; needs `EMAIL_URL`."
+    "ALARM_EMAILS", [], "Addresses that get alarms by e-mail, separated by commas; needs `EMAIL_URL`."
 )
 EMAIL_URL = _env.email(
     "EMAIL_URL",
@@ -471,7 +471,7 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = EMAIL_URL["EMAIL_HOST_USER"], EMAIL_URL["
 EMAIL_USE_TLS, EMAIL_USE_SSL = EMAIL_URL["EMAIL_USE_TLS"], EMAIL_URL["EMAIL_USE_SSL"]
 DEFAULT_FROM_EMAIL = _env.text("ALARM_EMAIL_FROM", "exchange@localhost", "Sender of these e-mails.")
 ALARM_WEBHOOKS = _env.words(
-    "ALARM_WEBHOOKS", [], "URLs that are told of alarms by a POST of JSON (docs/operations.md), separated by commas."
+    "ALARM_WEBHOOKS", [], "URLs that get alarms by a POST of JSON (docs/operations.md), separated by commas."
 )
 ALARM_WEBHOOK_SECRET = _env.text(
     "ALARM_WEBHOOK_SECRET", "", "Key of the signature that such a POST then carries (HMAC-SHA256)."
@@ -479,7 +479,7 @@ ALARM_WEBHOOK_SECRET = _env.text(
 ALARM_NOTIFICATION_SEVERITY = _env.text(
     "ALARM_NOTIFICATION_SEVERITY",
     "warning",
-    "Lowest severity of which notifications are sent: `warning` or `critical`.",
+    "Lowest severity that is sent: `warning` or `critical`.",
 )
 
 _env.group("Actions of operators", read_by="web, run_actions")

@@ -1,1 +1,1 @@
-"""Notifications: alarms told by e-mail and webhook, and alarms that are muted for a time."""
+"""Notifications: alarms sent by e-mail and webhook, and alarms that are muted for a time."""

@@ -54,7 +54,7 @@ def plan(channels: Sequence[Channel], lowest: Severity, at: datetime) -> None:
 
 
 def _plan_cleared(at: datetime) -> None:
-    """Tells that an alarm is over where its beginning was told; drops what was not told before."""
+    """Adds the notification that an alarm is over, for channels that accepted its beginning; drops the others'."""
     of_raised = AlarmNotification.objects.filter(event__in=RAISED)
     _drop(of_raised.exclude(alarm__cleared_at=None), at)
     over = of_raised.filter(state=SENT, is_over=False).exclude(alarm__cleared_at=None)

@@ -38,13 +38,13 @@ def sending() -> Iterator[None]:
 
 
 def _run(stop: threading.Event) -> None:
-    told = channels()
+    known = channels()
     is_failing = False
     try:
         while not stop.wait(_EVERY_S):
             try:
-                outbox.plan(told, Severity(settings.ALARM_NOTIFICATION_SEVERITY), now())
-                outbox.deliver(told, now())
+                outbox.plan(known, Severity(settings.ALARM_NOTIFICATION_SEVERITY), now())
+                outbox.deliver(known, now())
             except DatabaseError as error:
                 if not is_failing:
                     log.warning("alarm.notifications_failed", error=str(error))
