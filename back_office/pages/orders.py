@@ -70,14 +70,11 @@ class OrderPages:
         self.reference = reference
 
     def orders(self, request: HttpRequest) -> HttpResponse:
-        context: dict[str, Any] = {"title": "Orders", "form": request.GET, "page": Page([])}
-        context["instruments"] = self.reference.registry().instruments
         try:
             wanted = OrderFilter.read(request.GET, self.reference)
         except BadFilter as refusal:
-            return TemplateResponse(
-                request, "back_office/orders.html", {**context, "refusal": str(refusal)}, status=400
-            )
+            return self._refused(request, refusal)
+        context = self._form(request)
         if wanted.order_id is not None:
             return redirect("office:order", wanted.order_id)
         if wanted.account is not None:
@@ -90,11 +87,19 @@ class OrderPages:
         try:
             wanted = OrderFilter.read(request.GET, self.reference)
         except BadFilter as refusal:
-            context = {"title": "Orders", "form": request.GET, "page": Page([]), "refusal": str(refusal)}
-            return TemplateResponse(request, "back_office/orders.html", context, status=400)
+            return self._refused(request, refusal)
         records.append(Action.LIST_EXPORT, target="list:orders", after=request.GET.dict())
         rows = (OrderRow.of(order, self.reference) for order in self._all(wanted))
         return csv_files.download(request, "orders", ORDER_COLUMNS, map(cells_of(ORDER_COLUMNS), rows))
+
+    def _form(self, request: HttpRequest) -> dict[str, Any]:
+        """The list's context without rows."""
+        instruments = self.reference.registry().instruments
+        return {"title": "Orders", "form": request.GET, "page": Page([]), "instruments": instruments}
+
+    def _refused(self, request: HttpRequest, refusal: BadFilter) -> TemplateResponse:
+        context = {**self._form(request), "refusal": str(refusal)}
+        return TemplateResponse(request, "back_office/orders.html", context, status=400)
 
     def open_orders(self, request: HttpRequest) -> HttpResponse:
         """Orders in the book and those that wait for their trigger, oldest first."""

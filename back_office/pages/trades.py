@@ -97,14 +97,11 @@ class TradePages:
         self.reference = reference
 
     def trades(self, request: HttpRequest) -> HttpResponse:
-        context: dict[str, Any] = {"title": "Trades", "form": request.GET, "page": Page([])}
-        context["instruments"] = self.reference.registry().instruments
         try:
             wanted = TradeFilter.read(request.GET, self.reference)
         except BadFilter as refusal:
-            return TemplateResponse(
-                request, "back_office/trades.html", {**context, "refusal": str(refusal)}, status=400
-            )
+            return self._refused(request, refusal)
+        context = self._form(request)
         if wanted.trade_id is not None:
             return redirect("office:trade", wanted.trade_id)
         if wanted.account is not None:
@@ -121,14 +118,22 @@ class TradePages:
         try:
             wanted = TradeFilter.read(request.GET, self.reference)
         except BadFilter as refusal:
-            context = {"title": "Trades", "form": request.GET, "page": Page([]), "refusal": str(refusal)}
-            return TemplateResponse(request, "back_office/trades.html", context, status=400)
+            return self._refused(request, refusal)
         records.append(Action.LIST_EXPORT, target="list:trades", after=request.GET.dict())
         found = self._all(wanted)
         if wanted.trade_id is not None:
             found = filter(None, [self.store.get_trade_by_id(wanted.trade_id)])
         rows = (TradeRow.of(trade, self.reference) for trade in found)
         return csv_files.download(request, "trades", TRADE_COLUMNS, map(cells_of(TRADE_COLUMNS), rows))
+
+    def _form(self, request: HttpRequest) -> dict[str, Any]:
+        """The list's context without rows."""
+        instruments = self.reference.registry().instruments
+        return {"title": "Trades", "form": request.GET, "page": Page([]), "instruments": instruments}
+
+    def _refused(self, request: HttpRequest, refusal: BadFilter) -> TemplateResponse:
+        context = {**self._form(request), "refusal": str(refusal)}
+        return TemplateResponse(request, "back_office/trades.html", context, status=400)
 
     def trade(self, request: HttpRequest, trade_id: int) -> TemplateResponse:
         trade = self.store.get_trade_by_id(trade_id)

@@ -110,7 +110,9 @@ def test_a_side_without_account_and_day_is_refused(operator: Client, market: Mar
     response = operator.get("/admin/trades/?account=3&side=sell")
     assert response.status_code == 400
     assert refusal(response) == "A side is that of an account on a day: give both, too."
-    assert operator.get("/admin/trades/csv/?account=3&side=sell").status_code == 400
+    export = operator.get("/admin/trades/csv/?account=3&side=sell")
+    assert export.status_code == 400
+    assert "BTC-USD" in words(export), "the form still offers the instruments"
     assert "must be buy or sell" in refusal(operator.get("/admin/trades/?account=3&side=up"))
 
 
