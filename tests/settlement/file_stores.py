@@ -19,11 +19,15 @@ def store_in(
     """An empty store, or the one that `is_made`; `options` are those of Django's SQLite backend."""
     settings = {**connections["default"].settings_dict, "ENGINE": "settlement.stores.sql.sqlite", "NAME": str(file)}
     connections.settings[ALIAS] = {**settings, "OPTIONS": {"transaction_mode": "IMMEDIATE", **options}}
-    with blocker.unblock():
-        store = SqlStore(ALIAS, timeout_ms=timeout_ms)
-        if not is_made:
-            store.init()
-        yield store
-        store.close()
-    del connections.settings[ALIAS]
-    del connections[ALIAS]
+    try:
+        with blocker.unblock():
+            store = SqlStore(ALIAS, timeout_ms=timeout_ms)
+            try:
+                if not is_made:
+                    store.init()
+                yield store
+            finally:
+                store.close()
+    finally:
+        del connections.settings[ALIAS]
+        del connections[ALIAS]
