@@ -125,6 +125,13 @@ OLD_CHECKPOINT = (
 NEW_TABLES = {"engine_block_parts", "key_registers", "projection_progress"}
 """The versions before parts do not have them."""
 OLD_SIZES = (100, MIB - 1, MIB, MIB + 1, 5 * MIB, 12)
+SQL_DATABASES = [
+    pytest.param("default", marks=pytest.mark.django_db),
+    pytest.param(
+        "postgres",
+        marks=[pytest.mark.services("postgres"), pytest.mark.django_db(databases=["default", "postgres"])],
+    ),
+]
 
 
 @pytest.fixture
@@ -144,8 +151,7 @@ def old_rows() -> list[StoredBlock]:
     return [sized(number, size) for number, size in enumerate(OLD_SIZES, 1)]
 
 
-@pytest.mark.django_db(databases=["default", "postgres"])
-@pytest.mark.parametrize("alias", ["default", pytest.param("postgres", marks=pytest.mark.services("postgres"))])
+@pytest.mark.parametrize("alias", SQL_DATABASES)
 def test_rows_of_a_version_without_parts_are_read_from_sql(alias: str) -> None:
     rows = old_rows()
     with connections[alias].cursor() as cursor:
