@@ -60,7 +60,7 @@ def encode(engine: Engine) -> bytes:
         "trigger_trees": 2 * len(registry.instruments),
         "supplies": len(registry.assets),
     }
-    for name, array in engine.pools._asdict().items():
+    for name, array in _stored(engine.pools).items():
         top, each = _USED_SLOTS.get(name, (None, 0))
         used = defined.get(name, len(array)) if top is None else int(engine.pools.state[top]) * each
         arrays[name] = array[:used]
@@ -78,6 +78,11 @@ def encode(engine: Engine) -> bytes:
     text = json.dumps(header).encode()
     rest = b"".join((_HEADER_SIZE.pack(len(text)), text, *(array.tobytes() for array in arrays.values())))
     return _PREFIX.pack(_MAGIC, layout.LAYOUT_VERSION, xxhash.xxh3_64_intdigest(rest)) + rest
+
+
+def _stored(pools: Pools) -> dict[str, Any]:
+    """The arrays that a snapshot has, by name."""
+    return {name: array for name, array in pools._asdict().items() if name not in p.DERIVED}
 
 
 def decode(data: bytes) -> Engine:
@@ -105,7 +110,7 @@ def decode(data: bytes) -> Engine:
     engine.timestamp_ns = header["timestamp_ns"]
     arrays = _arrays(rest[header_end:], header["arrays"], _types(version))
     pools = to_3.read_pools(arrays) if version < migrations.FIRST_LAYOUT_WITH_TRIGGERS else arrays
-    engine.pools = Pools(**{name: pools[name] for name in Pools._fields})
+    engine.pools = p.derive(pools)
     read_clients = _clients_reader(version)
     if read_clients is None:
         engine.clients = _clients(arrays, header["client_floor"])
@@ -144,7 +149,7 @@ def read_position(file: BinaryIO) -> Position:
 
 def _types(version: int) -> dict[str, Any]:
     """The dtypes of a snapshot's arrays, in order."""
-    types: dict[str, Any] = {name: empty.dtype for name, empty in p.empty_pools()._asdict().items()}
+    types: dict[str, Any] = {name: empty.dtype for name, empty in _stored(p.empty_pools()).items()}
     if version < migrations.FIRST_LAYOUT_WITH_TRIGGERS:
         types = to_3.POOL_TYPES
     return types if _clients_reader(version) else types | CLIENT_TYPES

@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from matching.core import layout
 from matching.core.codes import OrderType, Side, name_of
 from matching.core.engine import Engine
@@ -35,6 +37,7 @@ def check_invariants(engine: Engine, supplies: Mapping[str, int]) -> None:
     _check_books(engine, orders)
     _check_triggers(engine, waiting)
     _check_counters(engine, orders, waiting)
+    _check_derived(engine)
 
 
 def _waiting(engine: Engine) -> Iterator[Waiting]:
@@ -158,3 +161,12 @@ def _check_counters(engine: Engine, orders: list[OpenOrder], waiting: list[Waiti
     assert state[p.NODE_COUNT] == nodes
     ids = [order.order_id for order in orders] + [one.order_id for one in waiting]
     assert state[p.PAGE_COUNT] == len({order_id >> p.PAGE_BITS for order_id in ids})
+
+
+def _check_derived(engine: Engine) -> None:
+    """What follows from the other arrays is as a snapshot restores it."""
+    pieces = int(engine.pools.state[p.HIDDEN_PIECES])
+    derived = p.derive(engine.pools._asdict())
+    assert int(engine.pools.state[p.HIDDEN_PIECES]) == pieces
+    for name in p.DERIVED:
+        assert np.array_equal(getattr(derived, name), getattr(engine.pools, name)), name

@@ -12,9 +12,10 @@ from tests.reference.limits import Limits
 from tests.reference.streams import RandomStream
 
 
-def main(seed: int, count: int, met: int, command_events: int) -> None:
+def main(seed: int, count: int, met: int, command_events: int, singly: int) -> None:
     """Restores the kernel from snapshots, also while triggered orders are left in the queue."""
     kernel_limits.MAX_MET, kernel_limits.MAX_COMMAND_EVENTS = met, command_events
+    kernel_limits.LOOKED_AT_SINGLY = singly
     limits = Limits(makers=met, cancelled=met, events=command_events)
     stream = RandomStream(seed, instruments=1 + seed % 3, accounts=2 + seed % 6, limits=limits)
     kernel = KernelExchange()

@@ -6,6 +6,9 @@ A test may set other values where the kernel runs interpreted; compiled, they ar
 MAX_MET = 1_000_000
 """Makers or pieces that a taker meets, and orders that one cancel_all cancels."""
 
+LOOKED_AT_SINGLY = 64
+"""Makers or pieces after which an order's fill is reckoned by whole price levels."""
+
 MAX_COMMAND_EVENTS = 1_000_000
 """No further triggered order is taken out of the queue once its command has written this many events."""
 

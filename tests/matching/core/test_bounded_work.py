@@ -5,19 +5,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = 1000
+UNLIMITED = 1_000_000
 
 
-@pytest.mark.processes
-@pytest.mark.parametrize(("seed", "met", "command_events"), [(1, 1, 4), (3, 2, 12), (7, 2, 2)])
-def test_small_limits_give_the_events_of_the_reference(seed: int, met: int, command_events: int) -> None:
-    arguments = [str(argument) for argument in (seed, COMMANDS, met, command_events)]
+def compared(*arguments: int) -> dict[str, Any]:
+    """What `small_limits_program` counts; fails where the engines differ."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.matching.small_limits_program", *arguments],
+        [sys.executable, "-m", "tests.matching.small_limits_program", *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
         capture_output=True,
@@ -26,7 +26,20 @@ def test_small_limits_give_the_events_of_the_reference(seed: int, met: int, comm
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout)
+    found: dict[str, Any] = json.loads(ended.stdout)
     assert found["trades"] > 40, found
+    return found
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("seed", "met", "command_events"), [(1, 1, 4), (3, 2, 12), (7, 2, 2)])
+def test_small_limits_give_the_events_of_the_reference(seed: int, met: int, command_events: int) -> None:
+    found = compared(seed, COMMANDS, met, command_events, UNLIMITED)
     assert found["left_in_queue"] > 0, found
     assert found["at_work_limit"] > 0, found
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("singly", [0, 1, 3])
+def test_reckoning_by_levels_gives_the_events_of_the_reference(singly: int, seed: int) -> None:
+    compared(seed % 1000, 2 * COMMANDS, UNLIMITED, UNLIMITED, singly)

@@ -7,6 +7,7 @@ import numpy as np
 from matching.core.kernel import events, funds
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import BY_OCO
+from matching.core.kernel.execution import icebergs
 from matching.core.kernel.structures import book, prices, waiting
 from matching.core.layout import RESTING
 
@@ -139,6 +140,8 @@ def _cancel_resting(pools: Any, rows: Any, count: Any, instrument_id: Any, slot:
     price = prices.price_of(pools, np.int64(order["level"]))
     remaining = order["remaining"] + hidden
     count = cancel_rest(pools, rows, count, instrument_id, order_id, trader, side, price, remaining, reason)
+    if hidden != 0:
+        icebergs.leave(pools, slot)
     book.dequeue(pools, pools.instruments[instrument_id], slot)
     book.release(pools, slot)
     return count

@@ -6,6 +6,7 @@ import numpy as np
 
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.structures import extras
+from matching.core.kernel.structures import pools as p
 
 
 @inlined
@@ -34,6 +35,32 @@ def show_anew(pools: Any, slot: Any, lots: Any) -> None:
 
 
 @called
+def enter(pools: Any, slot: Any) -> None:
+    """Counts the hidden lots of an order with an extra that has entered the queue of its level."""
+    _count_hidden(pools, slot, np.int64(1))
+
+
+@called
+def leave(pools: Any, slot: Any) -> None:
+    """Stops to count the hidden lots of an order with an extra, which is about to leave its queue."""
+    _count_hidden(pools, slot, np.int64(-1))
+
+
+@inlined
+def _count_hidden(pools: Any, slot: Any, sign: Any) -> None:
+    order = pools.orders[slot]
+    extra = pools.extras[np.int64(order["extra"])]
+    pools.hidden_lots[np.int64(order["level"])] += sign * extra["hidden"]
+    pools.state[p.HIDDEN_PIECES] += sign * pieces(extra["hidden"], extra["visible_quantity"])
+
+
+@inlined
+def pieces(hidden: Any, visible_quantity: Any) -> Any:
+    """In how many pieces hidden lots will be shown."""
+    return (hidden - 1) // visible_quantity + 1 if hidden > 0 else np.int64(0)
+
+
+@called
 def show_next_piece(pools: Any, slot: Any) -> Any:
     """Shows the next piece of an order whose shown lots are gone, at the end of its level. False if nothing is left."""
     order = pools.orders[slot]
@@ -43,6 +70,8 @@ def show_next_piece(pools: Any, slot: Any) -> Any:
     shown = min(extra["visible_quantity"], extra["hidden"])
     extra["hidden"] -= shown
     order["remaining"] = shown
+    pools.state[p.HIDDEN_PIECES] -= 1
+    pools.hidden_lots[np.int64(order["level"])] -= shown
     level = pools.levels[np.int64(order["level"])]
     level["quantity"] += shown
     following = np.int64(order["next"])
@@ -64,6 +93,8 @@ def reduce(pools: Any, slot: Any, lots: Any) -> None:
     extra = pools.extras[np.int64(order["extra"])]
     excess = order["remaining"] + extra["hidden"] - lots
     from_hidden = min(excess, extra["hidden"])
+    _count_hidden(pools, slot, np.int64(-1))
     extra["hidden"] -= from_hidden
+    _count_hidden(pools, slot, np.int64(1))
     order["remaining"] -= excess - from_hidden
     pools.levels[np.int64(order["level"])]["quantity"] -= excess - from_hidden

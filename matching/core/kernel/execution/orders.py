@@ -68,7 +68,7 @@ def _place(pools: Any, rows: Any, count: Any, command: Any, plain: Any) -> Any:
         if command["amount"] != 0:
             quote_budget, quantity, flags = command["amount"], np.int64(crossing.ANY_QUANTITY), events.BY_QUOTE
     count = accept(pools, rows, count, command, trader, locked, flags)
-    if not plain and command["time_in_force"] == FOK and not _is_fillable(pools, command):
+    if not plain and command["time_in_force"] == FOK and not _is_fillable(pools, command, trader):
         return closing.cancel_rest(
             pools, rows, count, instrument_id, order_id, trader, side, limit, quantity, FOK_NOT_FILLABLE
         )
@@ -105,9 +105,12 @@ def _place(pools: Any, rows: Any, count: Any, command: Any, plain: Any) -> Any:
         crossing.write_self_trade(pools, rows, count, reason)
         return count
     slot = make_open(pools, command, trader, remaining)
-    if not plain and command["amount"] != 0:
+    is_iceberg = not plain and command["amount"] != 0
+    if is_iceberg:
         icebergs.begin(pools, slot, command["amount"])
     book.enqueue(pools, pools.instruments[instrument_id], slot, limit)
+    if is_iceberg:
+        icebergs.enter(pools, slot)
     return count
 
 
@@ -151,12 +154,13 @@ def make_open(pools: Any, command: Any, trader: Any, remaining: Any) -> Any:
 
 
 @called
-def _is_fillable(pools: Any, command: Any) -> Any:
+def _is_fillable(pools: Any, command: Any, trader: Any) -> Any:
     """Whether a limit order can be filled whole at once."""
     lots, _ = reckoning.simulate_rare_fill(
         pools,
         np.int64(command["instrument"]),
-        command["account"],
+        trader,
+        book.orders_in_book(pools, trader),
         np.int64(command["side"]),
         np.int64(command["self_trade_prevention"]),
         command["price"],

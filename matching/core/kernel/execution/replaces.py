@@ -69,6 +69,8 @@ def replace(pools: Any, rows: Any, count: Any, command: Any) -> Any:
         pools.levels[np.int64(order["level"])]["quantity"] -= order["remaining"] - quantity
         order["remaining"] = quantity
         return count
+    if order["extra"] != 0:
+        icebergs.leave(pools, slot)
     book.dequeue(pools, instrument, slot)
     return _match_and_requeue(pools, rows, count, instrument_id, slot, price, quantity)
 
@@ -154,4 +156,6 @@ def _match_and_requeue(
     if order["extra"] != 0:
         icebergs.show_anew(pools, slot, remaining)
     book.enqueue(pools, pools.instruments[instrument_id], slot, price)
+    if order["extra"] != 0:
+        icebergs.enter(pools, slot)
     return count

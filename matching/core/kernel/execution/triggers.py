@@ -23,7 +23,7 @@ from matching.core.kernel.constants import (
 from matching.core.kernel.execution import bands, closing, crossing, orders, reckoning, validation
 from matching.core.kernel.structures import book, extras, tables, waiting
 from matching.core.kernel.structures import pools as p
-from matching.core.layout import NO_ASK, RESTING
+from matching.core.layout import NO_ASK
 
 
 @called
@@ -76,7 +76,6 @@ def work_off_queue(pools: Any, rows: Any, count: Any, started: Any, commands_lef
         slot = waiting.first_in_queue(pools)
         instrument_id = np.int64(pools.traders[np.int64(pools.orders[slot]["trader"])]["instrument"])
         waiting.remove(pools, instrument_id, slot)
-        pools.extras[np.int64(pools.orders[slot]["extra"])]["state"] = RESTING
         count = _act(pools, rows, count, instrument_id, slot)
     return count
 
@@ -148,10 +147,12 @@ def _needed(pools: Any, instrument_id: Any, slot: Any) -> Any:
 @called
 def _reckon(pools: Any, instrument_id: Any, slot: Any, limit: Any) -> Any:
     order = pools.orders[slot]
+    trader = np.int64(order["trader"])
     return reckoning.simulate_rare_fill(
         pools,
         instrument_id,
-        pools.traders[np.int64(order["trader"])]["account"],
+        trader,
+        book.orders_in_book(pools, trader) - 1,  # without this order, which is in no queue
         np.int64(order["side"]),
         np.int64(order["self_trade_prevention"]),
         limit,

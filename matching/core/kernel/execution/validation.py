@@ -79,7 +79,7 @@ def validate_order(pools: Any, command: Any, trader: Any, plain: Any) -> Any:
     if not by_quote and not (market and side == BUY):
         needed = funds.locked_amount(instrument, side, price, quantity)
     elif not by_quote or side != BUY:
-        needed = _needed_for_market_order(pools, command)
+        needed = _needed_for_market_order(pools, command, trader)
     if available(pools, instrument, command["account"], trader, side) < needed:
         return INSUFFICIENT_BALANCE, nothing
 
@@ -94,7 +94,7 @@ def validate_order(pools: Any, command: Any, trader: Any, plain: Any) -> Any:
 
 
 @inlined
-def _needed_for_market_order(pools: Any, command: Any) -> Any:
+def _needed_for_market_order(pools: Any, command: Any, trader: Any) -> Any:
     """What a market buy by quantity costs, and what a market sell by quote_quantity sells, in smallest units.
 
     More than AMOUNT_LIMIT if no balance can pay it.
@@ -108,7 +108,8 @@ def _needed_for_market_order(pools: Any, command: Any) -> Any:
     lots, cost = reckoning.simulate_fill(
         pools,
         instrument_id,
-        command["account"],
+        trader,
+        book.orders_in_book(pools, trader),
         side,
         np.int64(command["self_trade_prevention"]),
         bands.worst_price(pools, instrument, side),

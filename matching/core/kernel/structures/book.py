@@ -135,6 +135,12 @@ def find_order(pools: Any, order_id: Any) -> Any:
 
 
 @inlined
+def orders_in_book(pools: Any, trader: Any) -> Any:
+    """How many open orders of a trader are in no trigger tree and not in the queue of triggered orders."""
+    return np.int64(pools.traders[trader]["open_orders"]) - np.int64(pools.waiting_orders[trader])
+
+
+@inlined
 def best_opposite_level(instrument: Any, side: Any) -> Any:
     """The best price level of the opposite side, 0 if that side is empty."""
     ask, bid = np.int64(instrument["best_ask_level"]), np.int64(instrument["best_bid_level"])

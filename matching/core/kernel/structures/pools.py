@@ -6,6 +6,7 @@ its pool.
 """
 
 import mmap
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ EXTRA_FREE = 19
 EXTRA_COUNT = 20
 QUEUE_HEAD = 21  # the queue of triggered orders: slots of `orders`, 0 where it is empty
 QUEUE_TAIL = 22
+HIDDEN_PIECES = 23  # that the icebergs in the book have not shown yet
 
 # The following have no meaning between blocks.
 LOOKED_AT = 24  # orders that commands of the current block looked at without writing an event
@@ -102,7 +104,12 @@ class Pools(NamedTuple):
     balance_table: Array
     reference_table: Array
     state: Array  # int64[STATE_SIZE]
+    hidden_lots: Array  # int64, of the icebergs at the level with the same index
+    waiting_orders: Array  # uint32, of the trader with the same index: open ones outside the book
 
+
+DERIVED = ("hidden_lots", "waiting_orders")
+"""Arrays that follow from the others, like `state[HIDDEN_PIECES]`; snapshots do not have them. See `derive`."""
 
 _TOPS = (ORDER_TOP, LEAF_TOP, NODE_TOP, PAGE_TOP, ACCOUNT_TOP, TRADER_TOP, BALANCE_TOP, REFERENCE_TOP, EXTRA_TOP)
 
@@ -138,7 +145,26 @@ def empty_pools() -> Pools:
         balance_table=np.zeros(0, np.uint64),
         reference_table=np.zeros(0, np.uint64),
         state=state,
+        hidden_lots=np.zeros(0, np.int64),
+        waiting_orders=np.zeros(0, np.uint32),
     )
+
+
+def derive(arrays: Mapping[str, Array]) -> Pools:
+    """The pools with these arrays, which are all but those of DERIVED."""
+    orders, extras, state = arrays["orders"], arrays["extras"], arrays["state"]
+    hidden_lots = np.zeros(len(arrays["levels"]), np.int64)
+    waiting_orders = np.zeros(len(arrays["traders"]), np.uint32)
+    special = orders[(orders["order_id"] != 0) & (orders["extra"] != 0)]
+    extra = extras[special["extra"]]
+    waits = extra["state"] != layout.RESTING
+    np.add.at(waiting_orders, special["trader"][waits], 1)
+    hides = ~waits & (extra["hidden"] > 0)
+    hidden, shown = extra["hidden"][hides], extra["visible_quantity"][hides]
+    np.add.at(hidden_lots, special["level"][hides], hidden)
+    state[HIDDEN_PIECES] = int(np.sum(-(-hidden // shown)))
+    stored = {name: arrays[name] for name in Pools._fields if name not in DERIVED}
+    return Pools(**stored, hidden_lots=hidden_lots, waiting_orders=waiting_orders)
 
 
 def reserve(pools: Pools, commands: int) -> Pools:
@@ -167,10 +193,10 @@ def reserve(pools: Pools, commands: int) -> Pools:
 
 # Arrays that grow with a pool: name and items for each slot of the pool.
 _COMPANIONS = {
-    "leaves": ("levels", 64),
-    "nodes": ("children", 64),
-    "page_orders": ("pages", PAGE_SIZE),
-    "traders": ("terms", 1),
+    "leaves": (("levels", 64), ("hidden_lots", 64)),
+    "nodes": (("children", 64),),
+    "page_orders": (("pages", PAGE_SIZE),),
+    "traders": (("terms", 1), ("waiting_orders", 1)),
 }
 _TABLES = {
     "orders": "client_order_table",
@@ -189,8 +215,7 @@ def _grow(pools: Pools, needs: dict[str, int]) -> Pools:
     for name, need in needs.items():
         size = max(_MIN_SLOTS, 2 << (need - 1).bit_length())
         grown[name] = _extended(getattr(pools, name), size)
-        if name in _COMPANIONS:
-            companion, items = _COMPANIONS[name]
+        for companion, items in _COMPANIONS.get(name, ()):
             grown[companion] = _extended(getattr(pools, companion), size * items)
         if name in _TABLES and _table_size(size) > len(getattr(pools, _TABLES[name])):
             table = _zeros(_table_size(size), np.dtype(np.uint64))

@@ -53,12 +53,14 @@ def enqueue(pools: Any, instrument_id: Any, slot: Any, direction: Any, price: An
         else:
             instrument["fall_at"] = max(instrument["fall_at"], price)
     pools.extras[np.int64(order["extra"])]["state"] = WAITING
+    pools.waiting_orders[np.int64(order["trader"])] += 1
 
 
 @called
 def remove(pools: Any, instrument_id: Any, slot: Any) -> None:
     """Takes an order out of its tree or out of the queue."""
     order = pools.orders[slot]
+    pools.waiting_orders[np.int64(order["trader"])] -= 1
     previous, following = np.int64(order["previous"]), np.int64(order["next"])
     if previous != 0:
         pools.orders[previous]["next"] = following
