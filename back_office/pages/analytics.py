@@ -19,6 +19,8 @@ from analytics.errors import QueryRefused, QueryTooLarge
 from analytics.period import Period
 from back_office import filters
 from back_office.access.permissions import BALANCES
+from back_office.audit import records
+from back_office.audit.codes import Action
 from back_office.figures import charts
 from back_office.figures.tables import FIGURES, MarketFigure, Row
 from back_office.filters import BadFilter, Query
@@ -138,6 +140,7 @@ class AnalyticsPages:
             context = {"title": "Analytics", "tabs": _tabs(request, {}), "refusal": str(refusal)}
             return TemplateResponse(request, "back_office/analytics.html", context, status=400)
         file.seek(0)
+        records.append(Action.LIST_EXPORT, target=f"list:{wanted.figure.name}", after=request.GET.dict())
         return FileResponse(
             file, as_attachment=True, filename=f"{wanted.figure.name}.{kind}", content_type=_TYPES[kind]
         )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from analytics.errors import QueryTooLarge
 from archive import wiring
 from archive.archiving import archive_days
 from back_office.figures.tables import FIGURES
+from back_office.models import AuditRecord
 from back_office.pages import analytics
 from settlement.stores.base import Store
 from tests.archive.days import chain_of_days, settle
@@ -120,6 +122,8 @@ def test_the_rows_are_exported_as_csv_and_parquet(operator: Client, days: Store)
     as_csv = list(csv.DictReader(io.StringIO(found["csv"].decode())))
     assert as_csv == [{name: str(value) for name, value in row.items()} for row in rows]
     assert answers["csv"]["Content-Disposition"] == 'attachment; filename="volume.csv"'
+    recorded = AuditRecord.objects.filter(action="list.export", target="list:volume")
+    assert {json.loads(record.after)["format"] for record in recorded} == {"csv", "parquet"}
 
 
 @pytest.mark.parametrize(
