@@ -1,10 +1,10 @@
 """Batches that wait because their sender's commands are costly.
 
-A command may touch every open order: a FOK that cannot be filled looks at each maker, `cancel_all` cancels each order
-of an account. So the commands of one turn of the engine's loop have a budget of orders touched. The sender whose
-commands used it up gets a lane, in which its batches wait. After everyone else's batches, the engine serves the lanes
-round-robin, one budget each. While others send commands, all lanes together have a share of the time. Within a lane,
-the sender's connections are served round-robin too.
+A command may touch every open order: a sweep trades with each maker, `cancel_all` cancels each order of an account. So
+the commands of one turn of the engine's loop have a budget of orders touched. The sender whose commands used it up gets
+a lane, in which its batches wait. After everyone else's batches, the engine serves the lanes round-robin, one budget
+each. While others send commands, all lanes together have a share of the time. Within a lane, the sender's connections
+are served round-robin too.
 """
 
 from collections import deque
