@@ -222,5 +222,9 @@ BEGIN;
 -- Create model Transfer
 --
 CREATE TABLE "transfers" ("event_sequence" integer NOT NULL PRIMARY KEY, "block_number" bigint NOT NULL, "timestamp_ns" bigint NOT NULL, "account" bigint NOT NULL, "asset" varchar(32) NOT NULL, "kind" varchar(16) NOT NULL, "amount" bigint NOT NULL, "reference" varchar(64) NOT NULL);
+--
+-- Raw SQL operation
+--
+INSERT INTO settlement_checkpoints (stage, block_number, hash, epoch) SELECT 'transfers', block_number + (SELECT COUNT(*) FROM projection_progress), hash, epoch FROM settlement_checkpoints WHERE stage = 'projected' AND block_number > 0;
 CREATE INDEX "transfers_by_reference" ON "transfers" ("account", "reference", "event_sequence");
 COMMIT;

@@ -233,7 +233,7 @@ class Definition(models.Model):
 
 
 class SettlementCheckpoint(models.Model):
-    stage = models.CharField(max_length=WORD_LENGTH, primary_key=True)  # "appended", "projected"
+    stage = models.CharField(max_length=WORD_LENGTH, primary_key=True)  # "appended", "projected", "transfers"
     block_number = models.BigIntegerField()
     hash = models.CharField(max_length=HASH_DIGITS)
     epoch = models.BigIntegerField()

@@ -144,7 +144,7 @@ class _Verification:
         self._definitions: list[Definition] = []
         self._candles: dict[tuple[str, int], Candle] = {}  # not compared yet, because later blocks may change them
         self._days: dict[date, TradingDay] = {}
-        self._first_transfer: int | None = None
+        self._transfers_missing_to = store.transfers_missing_to()
         self._trail: TrailAudit | None = None
         self._head = 0, 0  # number and hash of the last block that was checked
         self._last_command = self._last_event = 0
@@ -264,14 +264,15 @@ class _Verification:
         self._compare_candles_before(max((minute_ns for _, minute_ns in self._candles), default=0))
 
     def _compare_transfers(self, projection: Projection, first: int, last: int) -> None:
-        """Of a store that an earlier version began, from the first one on that it has."""
+        """Those of blocks that a version without these rows projected may be missing."""
         found = self._store.get_transfers_by_sequence_range(first, last)
-        if found and self._first_transfer is None:
-            self._first_transfer = found[0].event_sequence
-        if self._first_transfer is not None:
-            begins = self._first_transfer
-            expected = [transfer for transfer in projection.transfers if transfer.event_sequence >= begins]
-            self._findings.compare_rows("transfer", expected, found)
+        known = {transfer.event_sequence for transfer in found}
+        expected = [
+            transfer
+            for transfer in projection.transfers
+            if transfer.block_number > self._transfers_missing_to or transfer.event_sequence in known
+        ]
+        self._findings.compare_rows("transfer", expected, found)
 
     def _compare_candles_before(self, minute_ns: int) -> None:
         """Block times never decrease, so candles before the newest minute are final."""

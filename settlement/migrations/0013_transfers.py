@@ -4,6 +4,14 @@ from django.db import migrations, models
 
 import settlement.models
 
+# Blocks that an earlier version projected, without rows in this table; verify_settlement must not miss these rows.
+NOTE_EARLIER_BLOCKS = (
+    "INSERT INTO settlement_checkpoints (stage, block_number, hash, epoch) "
+    "SELECT 'transfers', block_number + (SELECT COUNT(*) FROM projection_progress), hash, epoch "
+    "FROM settlement_checkpoints WHERE stage = 'projected' AND block_number > 0"
+)
+FORGET_EARLIER_BLOCKS = "DELETE FROM settlement_checkpoints WHERE stage = 'transfers'"
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -30,4 +38,5 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.RunSQL(NOTE_EARLIER_BLOCKS, FORGET_EARLIER_BLOCKS),
     ]

@@ -232,6 +232,12 @@ class ProjectionStore(Protocol):
     def projected_within(self) -> int:
         """The event up to which the block after `projected` is projected in slices; 0: no slice of it is."""
 
+    def transfers_missing_to(self) -> int:
+        """The last block whose deposits and withdrawals may have no rows in `transfers`; 0: all have.
+
+        A version without that table projected these blocks. `drop_projections` and `reset_projections` move it back.
+        """
+
     def projecting(self) -> int:
         """The newest block of which there may be rows.
 

@@ -101,10 +101,14 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
     def init(self) -> None:
         check_replication(self._session)
         keyspace = self._session.access.keyspace
+        tables = self._session.tables()
         for statement in statements(keyspace, self._session.access.replication):
             self._session.run_plain(statement)
         for column in self._session.columns_to_add():
             self._add_column(added_column(keyspace, column))
+        if tables and "transfers" not in tables:  # an earlier version made the others
+            at, generation = self._projected()
+            self._put_checkpoint("transfers", at._replace(block_number=self.projecting()), generation)
         self._dead_letters.init()
 
     def _add_column(self, statement: str) -> None:
@@ -186,6 +190,7 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
     def drop_projections(self) -> None:
         _, generation = self._projected()
         self._begin_generation(generation + 1)
+        self._note_transfers_from(NOTHING_YET, generation + 1)
         ProjectionReset(self._session, self._shard, self._index, generation).delete_all()
 
     def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
@@ -196,6 +201,7 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
         reset.delete_from(event=first_event_sequence, order=last_command + 1 if last_command else INT64_MIN)
         rows = self._rows(base._replace(before=None), generation + 1, is_reset=True)
         self._send(rows, generation + 1)
+        self._note_transfers_from(base.checkpoint, generation + 1)
         self._put_projected(base.checkpoint, generation + 1)
 
     def put_dead_letter(self, letter: DeadLetter) -> None:
@@ -234,9 +240,17 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
             metrics.DB_INSERTS.labels(self._tables[mark]).inc(count)
 
     def _put_projected(self, checkpoint: Checkpoint, generation: int) -> None:
+        self._put_checkpoint("projected", checkpoint, generation)
+
+    def _note_transfers_from(self, checkpoint: Checkpoint, generation: int) -> None:
+        """All blocks after this one are projected again."""
+        if self.transfers_missing_to() > checkpoint.block_number:
+            self._put_checkpoint("transfers", checkpoint, generation)
+
+    def _put_checkpoint(self, stage: str, checkpoint: Checkpoint, generation: int) -> None:
         number, digest, epoch = checkpoint
         time = stamp(generation, number)
-        values = self._shard, "projected", number, hash_text(digest), epoch, generation, time
+        values = self._shard, stage, number, hash_text(digest), epoch, generation, time
         self._session.run(cql.PUT_CHECKPOINT, values)
 
     def _begin_generation(self, generation: int) -> None:
@@ -275,6 +289,10 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
 
     def projected(self) -> Checkpoint:
         return self._projected()[0]
+
+    def transfers_missing_to(self) -> int:
+        row = self._session.one(cql.GET_CHECKPOINT, (self._shard, "transfers"))
+        return int(row[0]) if row else 0
 
     def projecting(self) -> int:
         at, generation = self._projected()

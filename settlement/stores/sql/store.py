@@ -227,7 +227,8 @@ class SqlStore(SqlLookups, SingleInserts):
             for table in sql.PROJECTED_TABLES:
                 self._session.run(f"DELETE FROM {table}")
             self._session.run(sql.DROP_PROGRESS, [0])
-            self._put_checkpoint("projected", Checkpoint(0, 0, 0))
+            self._note_transfers_from(NOTHING_YET)
+            self._put_checkpoint("projected", NOTHING_YET)
 
     def reset_projections(self, first_event_sequence: int, base: Projection) -> None:
         with self._session.transaction():
@@ -236,7 +237,13 @@ class SqlStore(SqlLookups, SingleInserts):
             self._session.run("DELETE FROM ledger_events WHERE entry >= %s", [first_event_sequence << sql.LEG_BITS])
             self._session.run(sql.DROP_PROGRESS, [0])
             self._put_rows(base)
+            self._note_transfers_from(base.checkpoint)
             self._put_checkpoint("projected", base.checkpoint)
+
+    def _note_transfers_from(self, checkpoint: Checkpoint) -> None:
+        """All blocks after this one are projected again."""
+        if self.transfers_missing_to() > checkpoint.block_number:
+            self._put_checkpoint("transfers", checkpoint)
 
     def put_dead_letter(self, letter: DeadLetter) -> None:
         with self._session.transaction():
@@ -285,6 +292,9 @@ class SqlStore(SqlLookups, SingleInserts):
 
     def projected_within(self) -> int:
         return self._progress(self.projected().block_number + 1)
+
+    def transfers_missing_to(self) -> int:
+        return self._checkpoint("transfers").block_number
 
     def projecting(self) -> int:
         number = self.projected().block_number

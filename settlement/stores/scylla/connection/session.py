@@ -164,6 +164,13 @@ class Session:
                 for name, replication in self.open().session.execute(query, execution_profile=PROFILE)
             }
 
+    def tables(self) -> set[str]:
+        """The existing tables of the keyspace, none if there is no keyspace."""
+        with self.translating():
+            query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
+            found = self.open().session.execute(query, (self.access.keyspace,), execution_profile=PROFILE)
+            return {name for (name,) in found}
+
     def columns_to_add(self) -> list[Column]:
         """The columns that tables of an earlier version lack."""
         with self.translating():

@@ -120,7 +120,7 @@ class SettlementLease(Table):
 
 
 class SettlementCheckpoint(Table):
-    """Stages `appended` and `projected`."""
+    """Stages `appended`, `projected` and `transfers`."""
 
     __table_name__ = "settlement_checkpoints"
     shard = _key(columns.Integer)

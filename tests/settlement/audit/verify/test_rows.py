@@ -332,10 +332,18 @@ def test_a_removed_and_an_added_transfer_are_named(verified: Verify) -> None:
     assert differing(verified()) == [f"transfer {number + 1}", f"transfer {number}"]
 
 
-def test_transfers_from_before_the_first_stored_one_are_of_an_earlier_version(verified: Verify) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM transfers WHERE event_sequence < (SELECT MAX(event_sequence) FROM transfers)")
+@pytest.mark.parametrize("which", ["MIN", "MAX"])
+def test_a_removed_transfer_is_named(verified: Verify, which: str) -> None:
+    number = value(f"SELECT {which}(event_sequence) FROM transfers")
+    change("DELETE FROM transfers WHERE event_sequence = %s", number)
+    assert differing(verified()) == [f"transfer {number}"]
+
+
+def test_transfers_of_blocks_that_an_earlier_version_projected_may_be_missing(verified: Verify) -> None:
+    first, last = (value(f"SELECT {which}(event_sequence) FROM transfers") for which in ("MIN", "MAX"))
+    number = value(f"SELECT block_number FROM transfers WHERE event_sequence = {first}")
+    change("INSERT INTO settlement_checkpoints VALUES ('transfers', %s, '0000000000000000', 1)", number)
+    change("DELETE FROM transfers WHERE event_sequence = %s", first)
     assert differing(verified()) == []
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM transfers")
-    assert differing(verified()) == []
+    change("DELETE FROM transfers WHERE event_sequence = %s", last)
+    assert differing(verified()) == [f"transfer {last}"]

@@ -119,6 +119,23 @@ def test_a_column_that_is_dropped_while_settlement_runs_stops_it_and_no_block_is
     assert (report.differences, report.to_block) == ([], LAST)
 
 
+@pytest.mark.services("cassandra")
+def test_transfers_of_blocks_that_a_version_without_them_projected_are_no_difference(
+    own_keyspace: Session, settle: Settle, clock: FakeClock, folder: Path
+) -> None:
+    store = ScyllaStore(own_keyspace.access, SqlStore())
+    half = LAST // 2
+    settle(store, feed_of(clock, BLOCKS), until_block=half)
+    own_keyspace.run_plain(f"DROP TABLE {own_keyspace.access.keyspace}.transfers")
+    store.init()
+    assert store.transfers_missing_to() == half
+    settle(store, feed_of(clock, BLOCKS[half:]))
+    assert verify.verify(store, folder, Engine()).differences == []
+    rebuild(store, folder, clock)
+    assert store.transfers_missing_to() == 0
+    assert verify.verify(store, folder, Engine()).differences == []
+
+
 def of_earlier_version(statement: str) -> str:
     """A CREATE TABLE without the columns that were added since."""
     names = {column.name for column in newer_columns()}

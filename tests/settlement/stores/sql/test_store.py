@@ -61,11 +61,17 @@ def test_rows_of_an_earlier_version_stay_readable() -> None:
                 marks = ", ".join(["%s"] * len(names))
                 values = [getattr(row, name) for name in names]
                 cursor.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", values)
+            cursor.execute("INSERT INTO settlement_checkpoints VALUES ('projected', 5, '0000000000000001', 1)")
     finally:
         call_command("migrate", verbosity=0)  # other apps' migrations that depend on settlement's were undone, too
     store = SqlStore()
     assert store.get_orders([7]) == list(store.open_orders()) == [order(7, reason="ioc")]
     assert store.get_trade_by_id(9) == trade(9, trade_number=None)
+    assert store.transfers_missing_to() == 5
+    store.reset_projections(3, projection(2))
+    assert store.transfers_missing_to() == 2
+    store.drop_projections()
+    assert store.transfers_missing_to() == 0
 
 
 NEW_COLUMNS = ("trade_number", "trigger_price", "visible_quantity", "order_list_id", "triggered_at_ns")
