@@ -3,7 +3,7 @@
 from argparse import ArgumentTypeError
 from datetime import date
 
-_MOST_DIGITS = 5
+from archive.days import MAX_DAYS
 
 
 def day_option(text: str) -> date:
@@ -16,6 +16,6 @@ def day_option(text: str) -> date:
 
 def days_option(text: str) -> int:
     """An option that is a number of days. Raises ArgumentTypeError."""
-    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
-        raise ArgumentTypeError(f"{text!r} is not a number of days from 0 to {10**_MOST_DIGITS - 1}")
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(MAX_DAYS)) or int(text) > MAX_DAYS:
+        raise ArgumentTypeError(f"{text!r} is not a number of days from 0 to {MAX_DAYS}")
     return int(text)

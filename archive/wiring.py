@@ -46,6 +46,12 @@ def archive(*, is_made: bool = False) -> Archive:
     return Archive(place, IcebergTables(url_of(place), catalog=_catalog(place, is_made), storage=storage), protection)
 
 
+def retention_days() -> int:
+    """How long the store keeps archived days; 0: for ever."""
+    days: int = settings.RETENTION_DAYS
+    return days
+
+
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Held by a run that writes to the archive. Raises AlreadyRunning, CannotRun.

@@ -17,7 +17,7 @@ class _Released(NamedTuple):
     table: str
     key: str
     last: int  # the largest key of a released row
-    condition: str = ""  # on rows that stay although their key is not larger
+    condition: str = ""  # of rows that do not stay, besides the key
     batch: int = _BATCH_ROWS
 
 
@@ -54,8 +54,8 @@ def _released(anchor: StoredBlock) -> list[_Released]:
 def _end_of_batch(session: Session, released: _Released, after: int) -> int | None:
     """The key of the last row of the batch after key `after`; None if there is no row."""
     page = (
-        f"SELECT {released.key} AS row_key FROM {released.table} WHERE {released.key} > %s AND {released.key} <= %s "
-        f"ORDER BY {released.key} LIMIT %s"
+        f"SELECT {released.key} AS row_key FROM {released.table} WHERE {released.key} > %s AND {released.key} <= %s"
+        f"{released.condition} ORDER BY {released.key} LIMIT %s"
     )
     ((last,),) = session.rows(f"SELECT max(row_key) FROM ({page}) AS page", [after, released.last, released.batch])
     return last  # type: ignore[no-any-return]
