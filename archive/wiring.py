@@ -52,6 +52,19 @@ def retention_days() -> int:
     return days
 
 
+def restore_hidden() -> list[str]:
+    """The files of the archive that a delete had hidden, and that it has again; none in a folder.
+
+    Raises ArchiveMisconfigured, ArchiveUnavailable.
+    """
+    place = location()
+    if isinstance(place, Path):
+        return []
+    from archive.iceberg import bucket
+
+    return bucket.restore_hidden(place)
+
+
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Held by a run that writes to the archive. Raises AlreadyRunning, CannotRun.
