@@ -8,6 +8,8 @@ from settlement.errors import StoreDamaged
 from settlement.stores.base import Store, StoredBlock
 
 _SECOND_NS = 10**9
+MAX_DAYS = 36_500
+"""The longest time for which days can be kept; subtracted from any block's day it gives a day."""
 
 
 class DayOfBlocks(NamedTuple):

@@ -4,7 +4,7 @@
     files         those of the manifest, with their sizes and digests
     blocks        the chain from block 1 on, executed again by a new engine; each must be equal byte for byte
     rows          trades, ledger events and closed orders, projected again from the blocks
-    the store     the same blocks and rows, as far as it has them
+    the store     the same blocks and rows, as far as it has them: those that are not released
 
 Days before the range are executed, not compared. Memory is bounded by the engine's state and the rows of the
 largest block.
@@ -108,6 +108,7 @@ class _Verification:
     ) -> None:
         self._archive = archive
         self._store = store
+        self._stored_from = store.released().block_number + 1 if store else 1
         self._stored_to = store.projected().block_number if store else 0
         self._engine = engine
         self._last_block = last_block
@@ -218,7 +219,7 @@ class _Verification:
             if found != expected[cursor.table.name]:
                 width = _KEY_WIDTH[cursor.table.name]
                 self.findings.compare_rows(_row_name(cursor.table), expected[cursor.table.name], found, width)
-        if self._store and blocks[-1].number <= self._stored_to:
+        if self._store and self._stored_from <= blocks[0].number and blocks[-1].number <= self._stored_to:
             self._compare_with_store(self._store, blocks, expected)
 
     def _compare_with_store(self, store: Store, blocks: Sequence[StoredBlock], expected: dict[str, list[Any]]) -> None:

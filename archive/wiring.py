@@ -46,6 +46,25 @@ def archive(*, is_made: bool = False) -> Archive:
     return Archive(place, IcebergTables(url_of(place), catalog=_catalog(place, is_made), storage=storage), protection)
 
 
+def retention_days() -> int:
+    """How long the store keeps archived days; 0: for ever."""
+    days: int = settings.RETENTION_DAYS
+    return days
+
+
+def restore_hidden() -> list[str]:
+    """The files of the archive that a delete had hidden, and that it has again; none in a folder.
+
+    Raises ArchiveMisconfigured, ArchiveUnavailable.
+    """
+    place = location()
+    if isinstance(place, Path):
+        return []
+    from archive.iceberg import bucket
+
+    return bucket.restore_hidden(place)
+
+
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Held by a run that writes to the archive. Raises AlreadyRunning, CannotRun.

@@ -355,6 +355,14 @@ ARCHIVE_CATALOG_OPTIONS = _env.table(
     "never logged.",
 )
 ARCHIVE_HOUR = _env.whole("ARCHIVE_HOUR", 1, "Hour (UTC) of the nightly run.", unit="h", read_by="beat")
+RETENTION_DAYS = _env.whole(
+    "RETENTION_DAYS",
+    0,
+    "The nightly run also releases archived days that are more than this many days before the newest block. 0: the "
+    "store keeps all days.",
+    unit="days",
+    read_by="worker",
+)
 
 # --- analytics ---------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,16 @@ from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.receive.replicas import Listening, to_leader, to_replicas
-from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUninitialized
+from settlement.stores.base import (
+    OlderRows,
+    Store,
+    StoredBlock,
+    StoreError,
+    StoreMisconfigured,
+    StoreUnavailable,
+    StoreUninitialized,
+)
+from settlement.stores.released import OpenOlderRows, reading_released
 from settlement.stores.sql import read_only
 from settlement.stores.sql.errors import restore_sentence
 from settlement.stores.sql.store import SqlStore
@@ -47,6 +56,11 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
 
     `timeout_ms`: a shorter time-out for callers that retry.
     """
+    return reading_released(hot_store(name, timeout_ms), _open_released_rows)
+
+
+def hot_store(name: str | None = None, timeout_ms: int | None = None) -> Store:
+    """As `store`, without the rows that are released to the archive. Raises CannotRun."""
     name = name or settings.SETTLEMENT_STORE
     if name == "sql":
         return _sql_store(timeout_ms)
@@ -55,6 +69,19 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
 
         return scylla_wiring.store(_sql_store(timeout_ms), timeout_ms)
     raise CannotRun(f"There is no store {name!r}: SETTLEMENT_STORE is sql or scylla.")
+
+
+def read_released_rows_by(open_older: OpenOlderRows) -> None:
+    """For the archive, which is above this package: how stores that are made here read released rows."""
+    global _open_released_rows
+    _open_released_rows = open_older
+
+
+def _no_archive(anchor: StoredBlock) -> OlderRows:
+    raise StoreMisconfigured(f"Blocks up to {anchor.number} are released, and this process has no archive to read.")
+
+
+_open_released_rows: OpenOlderRows = _no_archive
 
 
 def _sql_store(timeout_ms: int | None) -> SqlStore:
@@ -69,9 +96,9 @@ def store_to_read() -> Iterator[Store]:
         if settings.SETTLEMENT_STORE == "scylla":
             from settlement import scylla_wiring
 
-            yield scylla_wiring.store(tables)
+            yield reading_released(scylla_wiring.store(tables), _open_released_rows)
         else:
-            yield tables
+            yield reading_released(tables, _open_released_rows)
 
 
 def site(access: Callable[[], tuple[str, str] | None]) -> Site:

@@ -225,6 +225,12 @@ def postgres() -> Running:
     return _shared("postgres")
 
 
+@pytest.fixture(scope="session")
+def minio() -> Running:
+    """The shared MinIO: use your own bucket."""
+    return _shared("minio")
+
+
 def _shared(name: str) -> Running:
     running = SERVERS[name].running()
     assert running is not None, f'the test lacks @pytest.mark.services("{name}")'

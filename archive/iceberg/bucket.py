@@ -3,6 +3,8 @@
 Region, credentials and endpoint are those of the AWS client, as for signed checkpoints (settlement.audit.bucket).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from boto3.session import Session
@@ -43,23 +45,26 @@ class Protection(NamedTuple):
 
 def protection_of(name: BucketName) -> Protection:
     """Raises ArchiveUnavailable; ArchiveMisconfigured if the bucket is missing or refuses the credentials."""
-    try:
+    with _telling(name):
         client = _client()
         client.head_bucket(Bucket=name.bucket)
         return Protection(_lock(client, name.bucket), _encryption(client, name.bucket))
-    except ClientError as error:
-        raise _told(name, error) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise ArchiveMisconfigured(
-            f"There are no credentials for the bucket {name.bucket}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        ) from error
-    except (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError) as error:
-        raise ArchiveUnavailable(
-            f"The endpoint of the bucket {name.bucket} does not answer: check AWS_ENDPOINT_URL_S3 and the network, "
-            "then run this again."
-        ) from error
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
-        raise ArchiveMisconfigured(f"The bucket {name.bucket} cannot be used: {str(error).rstrip('.')}.") from error
+
+
+def restore_hidden(name: BucketName) -> list[str]:
+    """Removes the delete markers that hide files of the archive; returns the files' names below its place.
+
+    A delete in a bucket with versions only hides a file, and the archive deletes none that it has committed. Raises
+    what `protection_of` raises.
+    """
+    prefix = f"{name.prefix.rstrip('/')}/" if name.prefix else ""
+    with _telling(name):
+        client = _client()
+        pages = client.get_paginator("list_object_versions").paginate(Bucket=name.bucket, Prefix=prefix)
+        markers = [marker for page in pages for marker in page.get("DeleteMarkers", [])]
+        for marker in markers:
+            client.delete_object(Bucket=name.bucket, Key=marker["Key"], VersionId=marker["VersionId"])
+    return sorted({marker["Key"].removeprefix(prefix) for marker in markers})
 
 
 def connection_of() -> dict[str, str]:
@@ -74,6 +79,26 @@ def connection_of() -> dict[str, str]:
     if keys and keys.access_key and keys.secret_key and not keys.token:
         options |= {"s3.access-key-id": keys.access_key, "s3.secret-access-key": keys.secret_key}
     return options
+
+
+@contextmanager
+def _telling(name: BucketName) -> Iterator[None]:
+    """Translates the errors of the AWS client."""
+    try:
+        yield
+    except ClientError as error:
+        raise _told(name, error) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise ArchiveMisconfigured(
+            f"There are no credentials for the bucket {name.bucket}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        ) from error
+    except (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError) as error:
+        raise ArchiveUnavailable(
+            f"The endpoint of the bucket {name.bucket} does not answer: check AWS_ENDPOINT_URL_S3 and the network, "
+            "then run this again."
+        ) from error
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
+        raise ArchiveMisconfigured(f"The bucket {name.bucket} cannot be used: {str(error).rstrip('.')}.") from error
 
 
 def _client() -> "S3Client":

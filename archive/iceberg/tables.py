@@ -7,7 +7,7 @@ run saves work, and this rule is what keeps rows from being written twice.
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from typing import NamedTuple
@@ -125,14 +125,22 @@ class IcebergTables:
         """The rows of these partitions. A reader of the dataset loads only the columns and rows that it needs."""
         opened = self._table(table)
         wanted = {((partition.day - _EPOCH).days, partition.shard) for partition in partitions}
-        assert isinstance(self.io, PyArrowFileIO)  # what pyiceberg takes for folders and S3
         with reaching("The archive"):
             tasks = opened.scan().plan_files() if opened and wanted else ()
             paths = [
                 task.file.file_path for task in tasks if (task.file.partition[0], task.file.partition[1]) in wanted
             ]
-            if not paths:
-                return ds.dataset(table.arrow_schema.empty_table())
+        return self._dataset(table, paths)
+
+    def dataset_of(self, table: ArchiveTable, names: Sequence[str]) -> ds.Dataset:
+        """The rows of these files, which are named as in a manifest; no catalog is read."""
+        return self._dataset(table, [f"{self.url}/{name}" for name in names])
+
+    def _dataset(self, table: ArchiveTable, paths: Sequence[str]) -> ds.Dataset:
+        if not paths:
+            return ds.dataset(table.arrow_schema.empty_table())
+        assert isinstance(self.io, PyArrowFileIO)  # what pyiceberg takes for folders and S3
+        with reaching("The archive"):
             scheme, place, _ = self.io.parse_location(self.url)
             files_of_place = self.io.fs_by_scheme(scheme, place)
             names = [self.io.parse_location(path)[2] for path in sorted(paths)]

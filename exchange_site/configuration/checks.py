@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
+from archive.days import MAX_DAYS
 from archive.errors import ArchiveMisconfigured
 from archive.iceberg.location import location_of
 from back_office.actions.kinds import Kind
@@ -402,6 +403,9 @@ def archive_can_be_opened() -> list[CheckMessage]:
     if not 0 <= settings.ARCHIVE_HOUR <= 23:
         hint = "Give an hour from 0 to 23."
         found.append(Error(f"ARCHIVE_HOUR is {settings.ARCHIVE_HOUR}.", hint=hint, id="exchange.E027"))
+    if not 0 <= settings.RETENTION_DAYS <= MAX_DAYS:
+        hint = f"Give a number of days from 1 to {MAX_DAYS}, or 0 to keep all."
+        found.append(Error(f"RETENTION_DAYS is {settings.RETENTION_DAYS}.", hint=hint, id="exchange.E027"))
     return found
 
 

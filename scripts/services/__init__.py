@@ -21,11 +21,12 @@ from scripts.services.cassandra import Cassandra
 from scripts.services.cqlsh import Cqlsh
 from scripts.services.errors import ServiceError
 from scripts.services.kafka import Kafka
+from scripts.services.minio import Minio
 from scripts.services.postgres import Postgres
 from scripts.services.redis import Redis
 from scripts.services.service import Running, Server, Service
 
-SERVERS: dict[str, Server] = {server.name: server for server in (Cassandra(), Kafka(), Redis(), Postgres())}
+SERVERS: dict[str, Server] = {server.name: server for server in (Cassandra(), Kafka(), Redis(), Postgres(), Minio())}
 SERVICES: dict[str, Service] = {"browser": Browser(), "cqlsh": Cqlsh(), **SERVERS}
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Cassandra",
     "Cqlsh",
     "Kafka",
+    "Minio",
     "Postgres",
     "Redis",
     "Running",

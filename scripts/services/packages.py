@@ -39,11 +39,11 @@ def install_packages(*names: str) -> None:
             raise ServiceError(f"apt-get could not install {' '.join(names)}; its last lines:\n{closing}")
 
 
-def run_quietly(command: Sequence[str]) -> str | None:
-    """Run a command. Returns its last lines of output if it failed, else None."""
+def run_quietly(command: Sequence[str], **environment: str) -> str | None:
+    """Run a command with more environment. Returns its last lines of output if it failed, else None."""
     done = subprocess.run(
         command,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ failure. The checks of epochs are the same in all stores and are here too.
 from collections.abc import Callable, Sequence
 
 from matching.core.epochs import Epoch
-from settlement.errors import StoreReplaced
+from settlement.errors import NotReady, StoreReplaced
 from settlement.stores.base import Checkpoint, Fenced, Outrun, Slice, StoredBlock
 
 
@@ -90,4 +90,31 @@ def refuse_skip(within: int, block_number: int, part: Slice) -> None:
             f"Block {block_number} was about to be projected after event {part.after}, but the store is projected to "
             f"event {within} of it: it is an older copy or another store. Restore the store that settlement used, or "
             "restart settlement: it continues from the state of this store."
+        )
+
+
+def refuse_release(checkpoint: Checkpoint, stored: int | None, projected: Checkpoint) -> None:
+    """Raises StoreReplaced unless block `checkpoint`, of which the store has the hash `stored`, can be released."""
+    if stored != checkpoint.hash or projected.block_number < checkpoint.block_number:
+        state = "is another one" if stored not in (None, checkpoint.hash) else "is missing or has no rows yet"
+        raise StoreReplaced(
+            f"Blocks up to {checkpoint.block_number} were about to be released, but this block of the store {state}: "
+            "it is another store than the archived one, or its projections are being rebuilt."
+        )
+
+
+def refuse_other_anchor(released: Checkpoint, stored: int | None) -> None:
+    """Raises StoreReplaced unless the store has the last released block, which always stays."""
+    if stored != released.hash:
+        raise StoreReplaced(
+            f"Blocks up to {released.block_number} are released, but the store lacks this block or has another one: "
+            "run doctor."
+        )
+
+
+def refuse_released(first: int, released: Checkpoint) -> None:
+    """Raises NotReady if the blocks from `first` on, which would be replaced, are released in part."""
+    if first <= released.block_number:
+        raise NotReady(
+            f"Blocks up to {released.block_number} are released to the archive, so block {first} cannot be replaced."
         )

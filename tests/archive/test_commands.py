@@ -29,6 +29,29 @@ def test_a_day_is_archived_verified_and_restored(settled: Store, data_dir: Path)
     assert json.loads(run("archive_settlement", "--json"))["days"] == []
 
 
+def test_days_are_released_and_found_by_commands(settled: Store, data_dir: Path) -> None:
+    run("archive_settlement")
+    trades = run("list_trades", "--from-sequence", "1", "--to-sequence", "1000000")
+    report = json.loads(run("release_settlement", "--through", "2026-01-30", "--json"))
+    assert (report["days"], report["blocks"], report["released_through_block"]) == (["2026-01-30"], 12, 12)
+    assert run("list_trades", "--from-sequence", "1", "--to-sequence", "1000000") == trades
+    assert run("release_settlement", "--older-than", "0").startswith("Released 1 day, 12 blocks; deleted ")
+    assert run("release_settlement", "--older-than", "0") == (
+        "Nothing to release: blocks up to 24 are in the archive alone.\n"
+    )
+    assert run("verify_archive").startswith(REPORT)
+    assert refused("release_settlement", "--through", "2026-03-01") == (
+        2, "The day 2026-03-01 is not in the archive, it reaches 2026-01-31: run archive_settlement first."
+    )  # fmt: skip
+
+
+def test_a_release_needs_an_archive_and_a_number_of_days(settled: Store, data_dir: Path) -> None:
+    assert refused("release_settlement", "--older-than", "3")[0] == 2
+    for days in ("-1", "x", "99999", "１"):
+        assert "is not a number of days from 0 to 36500" in refused("release_settlement", f"--older-than={days}")[1]
+    assert "one of the arguments --older-than --through is required" in refused("release_settlement")[1]
+
+
 def test_a_changed_file_makes_verify_archive_exit_1(settled: Store, data_dir: Path) -> None:
     run("archive_settlement")
     file = next((data_dir / "archive" / "trades").rglob("*.parquet"))

@@ -18,6 +18,17 @@ def test_a_night_archives_what_is_complete(settled: Store, open_archive: OpenArc
     assert len(open_archive().complete()) == 2
 
 
+@pytest.mark.parametrize(("days", "released"), [(0, 0), (1, 12), (400, 0)])
+def test_a_night_releases_what_is_older_than_the_retention(
+    settled: Store, data_dir: Path, settings: Settings, days: int, released: int
+) -> None:
+    settings.RETENTION_DAYS = days
+    tasks.archive()
+    tasks.archive()
+    assert settled.released().block_number == released
+    assert (settled.get_block(1) is None) == bool(released)
+
+
 def test_a_night_that_fails_is_logged(
     settled: Store, data_dir: Path, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -136,9 +136,9 @@ def settle(clock: FakeClock, folder: Path) -> Settle:
     return run
 
 
-def tables(store: Store) -> dict[str, list[Any]]:
+def tables(store: Store, *, is_restarted: bool = True) -> dict[str, list[Any]]:
     """All rows, read through the store interface by another instance than the one that wrote them."""
-    store = restarted(store)
+    store = restarted(store) if is_restarted else store
     trades, balances = store.get_trades_by_sequence_range(0, MOST, 10**6), list(store.balances())
     accounts = sorted({balance.account for balance in balances})
     definitions = store.definitions()

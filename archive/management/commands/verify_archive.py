@@ -20,10 +20,18 @@ class Command(ExchangeCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--from", type=day_option, dest="first_day", metavar="DAY", help="compare from this day on")
         parser.add_argument("--to", type=day_option, dest="last_day", metavar="DAY", help="compare up to this day")
+        parser.add_argument(
+            "--restore-hidden",
+            action="store_true",
+            help="first remove the delete markers that hide files in the bucket",
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
-    def handle(self, *, first_day: date | None, last_day: date | None, as_json: bool, **options: Any) -> None:
+    def handle(
+        self, *, first_day: date | None, last_day: date | None, restore_hidden: bool, as_json: bool, **options: Any
+    ) -> None:
         wiring.collect_garbage_rarely()
+        restored = archive_wiring.restore_hidden() if restore_hidden else []
         archive, store = archive_wiring.archive(is_made=True), wiring.store()
         wiring.refuse_missing_database()
         with progress.blocks("verifying") as reach:
@@ -34,8 +42,12 @@ class Command(ExchangeCommand):
 
             report = verify(archive, store, Engine(), first_day=first_day, last_day=last_day, progress=note)
         if as_json:
-            self.stdout.write(json.dumps({**report.form(), "protection": archive.protection}, default=str))
+            self.stdout.write(
+                json.dumps({**report.form(), "protection": archive.protection, "restored": restored}, default=str)
+            )
         else:
+            for name in restored:
+                self.stdout.write(f"Restored {name}, which a delete had hidden.")
             if archive.protection:
                 self.stdout.write(archive.protection)
             write(report, self.stdout)

@@ -41,6 +41,7 @@ from settlement.stores.base.projections import (
     TradingDay,
     Transfer,
 )
+from settlement.stores.base.releases import OlderRows, ReleaseStore
 from settlement.stores.base.signed_checkpoints import SignedCheckpointStore, StoredCheckpoint
 
 __all__ = [
@@ -62,10 +63,12 @@ __all__ = [
     "KeyRegisterStore",
     "LedgerEvent",
     "LookupStore",
+    "OlderRows",
     "Order",
     "Outrun",
     "Projection",
     "ProjectionStore",
+    "ReleaseStore",
     "SignedCheckpointStore",
     "SingleInserts",
     "Slice",
@@ -86,7 +89,14 @@ __all__ = [
 
 
 class Store(
-    BlockStore, ProjectionStore, LookupStore, DeadLetterStore, KeyRegisterStore, SignedCheckpointStore, Protocol
+    BlockStore,
+    ProjectionStore,
+    LookupStore,
+    ReleaseStore,
+    DeadLetterStore,
+    KeyRegisterStore,
+    SignedCheckpointStore,
+    Protocol,
 ):
     """Every method raises StoreUnavailable and StoreRejected; further errors are in its docstring."""
 

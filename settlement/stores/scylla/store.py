@@ -5,12 +5,13 @@ Dead letters are few and read by operators, so they are in the SQL database besi
 other stores, one process at a time projects a shard and any number may read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from secrets import token_hex
 
 from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
 from settlement import metrics
+from settlement.errors import NotBuiltIn
 from settlement.stores.base import (
     IDENTITY_BYTES,
     NOTHING_YET,
@@ -204,6 +205,12 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
         self._note_transfers_from(base.checkpoint, generation + 1)
         self._put_projected(base.checkpoint, generation + 1)
 
+    def mark_released(self, checkpoint: Checkpoint) -> None:
+        raise NotBuiltIn("Rows are released from SQLite and PostgreSQL only, not from ScyllaDB or Cassandra.")
+
+    def delete_released(self) -> Iterator[int]:
+        return iter(())
+
     def put_dead_letter(self, letter: DeadLetter) -> None:
         self._dead_letters.put_dead_letter(letter)
 
@@ -293,6 +300,9 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
     def transfers_missing_to(self) -> int:
         row = self._session.one(cql.GET_CHECKPOINT, (self._shard, "transfers"))
         return int(row[0]) if row else 0
+
+    def released(self) -> Checkpoint:
+        return NOTHING_YET
 
     def projecting(self) -> int:
         at, generation = self._projected()

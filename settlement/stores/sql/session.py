@@ -165,9 +165,11 @@ class Session:
             cursor.execute(statement, parameters)
             return cursor.fetchall()  # type: ignore[no-any-return]
 
-    def run(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+    def run(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        """Returns the number of rows that were changed."""
         with self._statement(statement) as cursor:
             cursor.execute(statement, parameters)
+            return cursor.rowcount  # type: ignore[no-any-return]
 
     def write(self, table: str, statement: str | Bulk, rows: Sequence[Sequence[Any]]) -> None:
         """Writes rows with one value for each column of the statement. Columns stay columns (`lists_of`)."""

@@ -42,9 +42,13 @@ from settlement.stores.continuity import (
     refuse_gap,
     refuse_leap,
     refuse_older_epoch,
+    refuse_other_anchor,
     refuse_outrun,
+    refuse_release,
+    refuse_released,
     refuse_skip,
 )
+from settlement.stores.sql import releases
 from settlement.stores.sql import statements as sql
 from settlement.stores.sql.entries import entries_of
 from settlement.stores.sql.layout import missing
@@ -173,6 +177,7 @@ class SqlStore(SqlLookups, SingleInserts):
     def replace_blocks(self, first: int, batches: Iterable[Sequence[StoredBlock]], epoch: Epoch) -> None:
         with self._session.transaction():
             self._lock_checkpoint("appended")
+            refuse_released(first, self.released())
             self._session.run(sql.DROP_BLOCKS, [first])
             self._session.run(sql.DROP_BLOCK_PARTS, [first])
             before = self.get_block(first - 1)
@@ -245,6 +250,22 @@ class SqlStore(SqlLookups, SingleInserts):
         if self.transfers_missing_to() > checkpoint.block_number:
             self._put_checkpoint("transfers", checkpoint)
 
+    def mark_released(self, checkpoint: Checkpoint) -> None:
+        with self._turn(is_urgent=False), self._session.transaction():
+            at = self._lock_checkpoint("released")
+            self._lock_checkpoint("appended")
+            refuse_release(checkpoint, self._hash_of(checkpoint.block_number), self._lock_checkpoint("projected"))
+            if checkpoint.block_number > at.block_number:
+                self._put_checkpoint("released", checkpoint)
+
+    def delete_released(self) -> Iterator[int]:
+        released = self.released()
+        if released != NOTHING_YET:
+            anchor = self.get_block(released.block_number)
+            refuse_other_anchor(released, anchor and anchor.hash)
+            assert anchor is not None, "refused"
+            yield from releases.delete(self._session, anchor, lambda: self._turn(is_urgent=False))
+
     def put_dead_letter(self, letter: DeadLetter) -> None:
         with self._session.transaction():
             self._session.write("dead_letters", sql.PUT_DEAD_LETTER, [letter[1:]])
@@ -289,6 +310,9 @@ class SqlStore(SqlLookups, SingleInserts):
 
     def projected(self) -> Checkpoint:
         return self._checkpoint("projected")
+
+    def released(self) -> Checkpoint:
+        return self._checkpoint("released")
 
     def projected_within(self) -> int:
         return self._progress(self.projected().block_number + 1)
