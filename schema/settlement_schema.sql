@@ -224,3 +224,9 @@ BEGIN;
 CREATE TABLE "transfers" ("event_sequence" integer NOT NULL PRIMARY KEY, "block_number" bigint NOT NULL, "timestamp_ns" bigint NOT NULL, "account" bigint NOT NULL, "asset" varchar(32) NOT NULL, "kind" varchar(16) NOT NULL, "amount" bigint NOT NULL, "reference" varchar(64) NOT NULL);
 CREATE INDEX "transfers_by_reference" ON "transfers" ("account", "reference", "event_sequence");
 COMMIT;
+BEGIN;
+--
+-- Create index engine_blocks_by_hash on field(s) hash of model engineblock
+--
+CREATE INDEX "engine_blocks_by_hash" ON "engine_blocks" ("hash");
+COMMIT;

@@ -51,7 +51,10 @@ class EngineBlock(models.Model):
 
     class Meta:
         db_table = "engine_blocks"
-        indexes = [models.Index(fields=["last_event_sequence", "number"], name="engine_blocks_by_event")]
+        indexes = [
+            models.Index(fields=["last_event_sequence", "number"], name="engine_blocks_by_event"),
+            models.Index(fields=["hash"], name="engine_blocks_by_hash"),
+        ]
 
 
 class EngineBlockPart(models.Model):
