@@ -12,12 +12,14 @@ After a kill the next worker repeats from `connect` on, with the same client and
 import json
 import secrets
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import structlog
 
 from back_office.actions import answers, checks, kinds, metrics, parameters, requests
-from back_office.actions.engine import Engine, Session
+from back_office.actions.engine import Engine, Follower, Session
 from back_office.actions.kinds import TABLE, Kind
 from back_office.audit import records
 from back_office.audit.codes import Action, Outcome
@@ -26,10 +28,13 @@ from matching.client.client import Result
 from matching.core.clients import new_id
 from matching.core.errors import EngineRefused, MatchingError, NoAnswer
 from matching.transport import wire
+from matching.transport.engine_roles import BEING_PROMOTED, LEADER
 
 log = structlog.get_logger(__name__)
 
 State = ActionRequest.State
+PROMOTION_TIMEOUT_S = 20.0
+"""Time for the follower to catch up. If it needs more, the next turn asks again."""
 _LATER = (wire.ENGINE_HALTED, wire.FOLLOWER)
 """Refusals that say nothing about the command: it is sent again."""
 
@@ -70,17 +75,51 @@ def carry_out(number: int, engine: Engine) -> bool:
     if kind is None or request.client_id is None:
         return _stop(request, "This version cannot carry out such an action.")
     try:
-        with engine.session(TABLE[kind].key, request.client_id) as session:
+        with _reached(engine, request, kind) as send:
             if objection := note_sending(number):
                 return _stop(request, objection)
             request.refresh_from_db()
-            answer = _answer_to(session, request, kind)
-    except NoAnswer as error:
-        raise NotNow(f"{error} It is sent again until the engine answers.") from error
+            answer = send()
     except MatchingError as error:
-        raise NotNow(str(error)) from error
+        if kind == Kind.PROMOTE_ENGINE and not request.sendings:
+            return _stop(request, str(error))  # a promotion that comes hours later would surprise everybody
+        again = " It is sent again until the engine answers." if isinstance(error, NoAnswer) else ""
+        raise NotNow(f"{error}{again}") from error
     keep_answer(number, answer)
     return True
+
+
+@contextmanager
+def _reached(engine: Engine, request: ActionRequest, kind: Kind) -> Iterator[Callable[[], Answer]]:
+    """What sends the request to an engine that has answered. Raises MatchingError; then nothing was sent."""
+    key = TABLE[kind].key
+    if kind == Kind.PROMOTE_ENGINE:
+        with engine.follower(key, json.loads(request.parameters)["address"]) as follower:
+            yield lambda: _promotion(follower, request)
+    else:
+        assert request.client_id is not None, "claimed"
+        with engine.session(key, request.client_id) as session:
+            yield lambda: _answer_to(session, request, kind)
+
+
+def _promotion(follower: Follower, request: ActionRequest) -> Answer:
+    """A promotion is no numbered command, so a repetition looks whether an earlier sending has promoted the engine.
+
+    Raises EngineUnreachable, BadMessage, NotNow, NoAnswer.
+    """
+    given = json.loads(request.parameters)
+    if request.sendings > 1 and follower.status["role"] == LEADER:
+        return Answer(str(State.DONE), f"{given['address']} leads, in epoch {follower.status['epoch']}.")
+    try:
+        decision = follower.promote(PROMOTION_TIMEOUT_S, forced=given["promotion"] == "forced")
+    except EngineRefused as error:
+        return _refused(error, request.sendings)
+    if decision["ok"]:
+        words = f"{given['address']} leads from block {decision['block']} on, in epoch {decision['epoch']}."
+        return Answer(str(State.DONE), words, block_number=decision["block"])
+    if request.sendings > 1 and decision["message"] == BEING_PROMOTED:
+        raise NotNow(BEING_PROMOTED)
+    return Answer(str(State.REJECTED), str(decision["message"]))
 
 
 def _answer_to(session: Session, request: ActionRequest, kind: Kind) -> Answer:

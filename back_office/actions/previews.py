@@ -148,6 +148,23 @@ def _money(direction: str, parameters: Parameters, store: Store, reference: Refe
     return lines
 
 
+def _promote_engine(parameters: Parameters, store: Store, reference: ReferenceData) -> list[str]:
+    address, newest = str(parameters["address"]), max(store.epochs(), default=None)
+    lines = [f"Promote the engine at {address}: it leads from then on, in a new epoch."]
+    if newest is None:
+        lines.append("No engine has begun an epoch in this store: check that followers are used here.")
+    elif newest.commands == address:
+        lines.append(f"It leads already, since block {newest.first_block}: the engine will refuse this.")
+    else:
+        lines.append(
+            f"{newest.commands} has led since block {newest.first_block}, in epoch {newest.number}. Blocks that it "
+            "makes afterwards are refused."
+        )
+    if parameters["promotion"] == "forced":
+        lines.append("Forced: blocks that this follower has not received are lost, with their orders and trades.")
+    return lines
+
+
 def _text(parameters: Parameters, name: str) -> str | None:
     return str(parameters[name]) if name in parameters else None
 
@@ -182,4 +199,5 @@ _PREVIEWS: dict[Kind, _Preview] = {
     Kind.DEPOSIT: _deposit,
     Kind.WITHDRAW: _withdraw,
     Kind.CORRECT: _correct,
+    Kind.PROMOTE_ENGINE: _promote_engine,
 }

@@ -31,7 +31,7 @@ ACTIONS = {
     *("begin_second_factor", "confirm_second_factor", "new_backup_codes", "remove_second_factor"),
     *("verify_second_factor", "reset_second_factor"),
 }
-LATER = ("0003_action_requests", "0004_customers", "0006_api_key_roles")
+LATER = ("0003_action_requests", "0004_customers", "0006_api_key_roles", "0007_ask_engines")
 """Migrations that extend the roles."""
 ADMIN_PAGES: dict[str, Callable[[Any], str]] = {
     "list of users": lambda known: reverse("admin:auth_user_changelist"),
