@@ -230,3 +230,9 @@ BEGIN;
 --
 CREATE INDEX "engine_blocks_by_hash" ON "engine_blocks" ("hash");
 COMMIT;
+BEGIN;
+--
+-- Create model RebuildRequest
+--
+CREATE TABLE "rebuild_requests" ("number" bigint NOT NULL PRIMARY KEY, "from_block" bigint NOT NULL, "state" varchar(16) NOT NULL, "to_block" bigint NOT NULL, "projected" bigint NOT NULL, "refusal" text NOT NULL);
+COMMIT;
