@@ -29,6 +29,8 @@ from matching.core.clients import new_id
 from matching.core.errors import EngineRefused, MatchingError, NoAnswer
 from matching.transport import wire
 from matching.transport.engine_roles import BEING_PROMOTED, LEADER
+from matching.transport.key_register import KeyRole
+from settlement.project import rebuild_requests
 
 log = structlog.get_logger(__name__)
 
@@ -74,8 +76,11 @@ def carry_out(number: int, engine: Engine) -> bool:
         return False
     if kind is None or request.client_id is None:
         return _stop(request, "This version cannot carry out such an action.")
+    key = TABLE[kind].key
+    if key is None:
+        return _hand_to_settlement(request)
     try:
-        with _reached(engine, request, kind) as send:
+        with _reached(engine, request, kind, key) as send:
             if objection := note_sending(number):
                 return _stop(request, objection)
             request.refresh_from_db()
@@ -90,9 +95,8 @@ def carry_out(number: int, engine: Engine) -> bool:
 
 
 @contextmanager
-def _reached(engine: Engine, request: ActionRequest, kind: Kind) -> Iterator[Callable[[], Answer]]:
+def _reached(engine: Engine, request: ActionRequest, kind: Kind, key: KeyRole) -> Iterator[Callable[[], Answer]]:
     """What sends the request to an engine that has answered. Raises MatchingError; then nothing was sent."""
-    key = TABLE[kind].key
     if kind == Kind.PROMOTE_ENGINE:
         with engine.follower(key, json.loads(request.parameters)["address"]) as follower:
             yield lambda: _promotion(follower, request)
@@ -100,6 +104,25 @@ def _reached(engine: Engine, request: ActionRequest, kind: Kind) -> Iterator[Cal
         assert request.client_id is not None, "claimed"
         with engine.session(key, request.client_id) as session:
             yield lambda: _answer_to(session, request, kind)
+
+
+def _hand_to_settlement(request: ActionRequest) -> bool:
+    """A rebuild of projections: settlement finds it under the number of the request. Raises NotNow until it is done."""
+    asked = rebuild_requests.of(request.pk)
+    if asked is None:
+        if objection := note_sending(request.pk):
+            return _stop(request, objection)
+        asked = rebuild_requests.ask(request.pk, json.loads(request.parameters)["from_block"])
+    if asked.state == rebuild_requests.State.REFUSED:
+        keep_answer(request.pk, Answer(str(State.REJECTED), asked.refusal))
+    elif asked.state == rebuild_requests.State.DONE:
+        words = f"Blocks {asked.from_block} to {asked.to_block} were projected again."
+        keep_answer(request.pk, Answer(str(State.DONE), words))
+    elif asked.state == rebuild_requests.State.ASKED:
+        raise NotNow("It waits for settlement.")
+    else:
+        raise NotNow("Settlement has dropped the rows, and projects the blocks again.")
+    return True
 
 
 def _promotion(follower: Follower, request: ActionRequest) -> Answer:

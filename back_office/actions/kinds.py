@@ -33,6 +33,7 @@ class Kind(StrEnum):
     WITHDRAW = "withdraw"
     CORRECT = "correct"
     PROMOTE_ENGINE = "promote_engine"
+    REBUILD_PROJECTIONS = "rebuild_projections"
 
 
 class Form(StrEnum):
@@ -60,7 +61,7 @@ class ActionKind:
     title: str
     permission: str
     two_persons: bool  # always; the setting TWO_PERSON_ACTIONS adds other kinds
-    key: KeyRole
+    key: KeyRole | None  # None: settlement carries it out
     fields: tuple[Field, ...]
 
 
@@ -187,6 +188,13 @@ TABLE: dict[Kind, ActionKind] = {
             Field("address", "Command address", Form.TEXT, hint="of the follower, such as tcp://10.0.0.7:5801"),
             Field("promotion", "Promotion", Form.CHOICE, choices=_PROMOTIONS),
         ),
+    ),
+    Kind.REBUILD_PROJECTIONS: ActionKind(
+        "Rebuild projections",
+        ASK_ENGINES,
+        False,
+        None,
+        (Field("from_block", "From block", Form.WHOLE, is_required=False, hint="empty: all blocks"),),
     ),
 }
 

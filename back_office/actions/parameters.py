@@ -47,6 +47,12 @@ def read(kind: Kind, form: Query, store: Store, reference: ReferenceData) -> Par
         raise BadFilter("Give both fees, or neither of them to take the account's own fees away.")
     if kind == Kind.INSTRUMENT_VALUES and len(found) == 1:
         raise BadFilter("Give at least one new value.")
+    if kind == Kind.REBUILD_PROJECTIONS:
+        found.setdefault("from_block", 1)
+        last = store.appended().block_number
+        if not 1 <= int(found["from_block"]) <= last:
+            raise BadFilter(f"From block must be 1 to {last}, the last block that is stored.")
+        return found
     if kind == Kind.PROMOTE_ENGINE:
         if not _ADDRESS.fullmatch(str(found["address"])):
             raise BadFilter("Command address must have the form tcp://HOST:PORT or ipc://FILE.")

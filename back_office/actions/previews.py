@@ -165,6 +165,16 @@ def _promote_engine(parameters: Parameters, store: Store, reference: ReferenceDa
     return lines
 
 
+def _rebuild_projections(parameters: Parameters, store: Store, reference: ReferenceData) -> list[str]:
+    first, last = parameters["from_block"], store.appended().block_number
+    return [
+        f"Drop trades, orders, ledger entries, balances and candles of block {first} and later, and project blocks "
+        f"{first} to {last} again.",
+        "Until it is done, pages and the gateway's history show less than there is. Trading goes on.",
+        "While rows are dropped, settlement stores no blocks: engines keep them, up to ENGINE_RING_BLOCKS.",
+    ]
+
+
 def _text(parameters: Parameters, name: str) -> str | None:
     return str(parameters[name]) if name in parameters else None
 
@@ -200,4 +210,5 @@ _PREVIEWS: dict[Kind, _Preview] = {
     Kind.WITHDRAW: _withdraw,
     Kind.CORRECT: _correct,
     Kind.PROMOTE_ENGINE: _promote_engine,
+    Kind.REBUILD_PROJECTIONS: _rebuild_projections,
 }

@@ -59,6 +59,10 @@ PREVIEWS: list[tuple[dict[str, str], str]] = [
         "Account 99 has no balance in BTC yet: check the number.",
     ),
     (
+        {"kind": "rebuild_projections"},
+        "Drop trades, orders, ledger entries, balances and candles of block 1 and later, and project blocks 1 to",
+    ),
+    (
         {"kind": "promote_engine", "address": "tcp://127.0.0.1:5801", "promotion": "forced"},
         "Promote the engine at tcp://127.0.0.1:5801: it leads from then on, in a new epoch. No engine has begun an "
         "epoch in this store: check that followers are used here. Forced: blocks that this follower has not received",
@@ -132,3 +136,10 @@ def test_a_promotion_needs_an_address(operator: Client, market: Market, address:
     )
     assert response.status_code == 400
     assert "Command address must have the form tcp://HOST:PORT or ipc://FILE." in words(response)
+
+
+@pytest.mark.parametrize("block", ["0", "4000000"])
+def test_a_rebuild_begins_with_a_block_of_the_store(operator: Client, market: Market, block: str) -> None:
+    response = operator.post(PREVIEW, {"kind": "rebuild_projections", "from_block": block, "reason": "x"})
+    assert response.status_code == 400
+    assert "From block must be 1 to" in words(response)
