@@ -1,23 +1,29 @@
 """Admin pages of users and groups in the theme's style. Settled data has pages of its own, not models here."""
 
-from copy import copy
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.auth.models import Group, User
 from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from back_office.access.permissions import ASSIGN_ROLES
+from back_office.access.ranks import outranks
 from back_office.invalid_requests import UNUSABLE
+from back_office.second_factor import devices
 
-admin.site.unregister([User, Group])
+admin.site.unregister([User, Group, TOTPDevice, StaticDevice])  # pages of ours show no secrets of devices
 
 
 LOOKUPS = ("__exact", "__isnull", "__gte", "__lt")
@@ -66,6 +72,17 @@ class StaffAdmin(StrictChangeList, UserAdmin, ModelAdmin):  # type: ignore[misc,
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    readonly_fields = ("second_factor",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        found = super().get_fieldsets(request, obj)
+        return found if obj is None else [*found, ("Second factor", {"fields": ("second_factor",)})]
+
+    @admin.display(description="Second factor")
+    def second_factor(self, user: User) -> SafeString:
+        """A link to the page that resets it."""
+        state = "set up" if devices.device_of(user) else "not set up"
+        return format_html('<a href="{}">{}</a>', reverse("office:user_second_factor", args=[user.pk]), state)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         fields = tuple(super().get_readonly_fields(request, obj))
@@ -88,27 +105,15 @@ class StaffAdmin(StrictChangeList, UserAdmin, ModelAdmin):  # type: ignore[misc,
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Also decides who may set the password of `obj`."""
-        return super().has_change_permission(request, obj) and not _outranks(obj, request.user)
+        return super().has_change_permission(request, obj) and not outranks(obj, request.user)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and not _outranks(obj, request.user)
+        return super().has_delete_permission(request, obj) and not outranks(obj, request.user)
 
 
 def _permissions(group: Group) -> set[str]:
     rows = group.permissions.values_list("content_type__app_label", "codename")
     return {f"{app}.{codename}" for app, codename in rows}
-
-
-def _outranks(other: User | None, user: User | AnonymousUser) -> bool:
-    """Whether `other` has a permission that `user` lacks: by setting a password for `other`, `user` would gain it.
-
-    Inactive users count with all their permissions, because a user who may change them may also activate them.
-    """
-    if other is None or user.is_superuser:
-        return False
-    as_active = copy(other)
-    as_active.is_active = True
-    return other.is_superuser or not as_active.get_all_permissions() <= user.get_all_permissions()
 
 
 @admin.register(Group)

@@ -155,6 +155,7 @@ class ActionRequest(models.Model):
             ("ask_accounts", "Can ask to restrict, freeze and release accounts"),
             ("ask_fees", "Can ask to change the fees of an account"),
             ("ask_money", "Can ask for deposits, withdrawals and corrections"),
+            ("ask_engines", "Can ask to promote engines and rebuild projections"),
             ("decide_request", "Can approve and refuse requests of others"),
         ]
         indexes = [

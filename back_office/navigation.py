@@ -45,6 +45,7 @@ UNFOLD: dict[str, Any] = {
         lambda request: static("back_office/back_office.css"),
     ],
     "SCRIPTS": [lambda request: static("back_office/frame.js")],
+    "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("office:second_factor")}]},
     "SIDEBAR": {
         "show_all_applications": True,
         "navigation": [

@@ -56,6 +56,7 @@ from back_office.pages.reconciliations import MAY_RECONCILE, ReconciliationPages
 from back_office.pages.request_forms import RequestForms
 from back_office.pages.requests import RequestPages
 from back_office.pages.trades import TradePages
+from back_office.second_factor.pages import MAY_RESET, MAY_SEE, SecondFactorPages, UserSecondFactorPages
 from gateway.keys.commandline import secret_cipher
 from matching.core.decimals import INT64_MAX
 from settlement import tasks, wiring
@@ -76,9 +77,9 @@ def page_view(view: View, *needed: str, bare: bool = False) -> View:
     return admin.site.admin_view(require_safe(_with_error_pages(permitted, bare=bare)))
 
 
-def action_view(view: View, permission: str) -> View:
-    """Makes an action from a view, for operators with this permission; it redirects to a page."""
-    permitted = _with_permissions(view, [permission], "do this")
+def action_view(view: View, *needed: str) -> View:
+    """Makes an action from a view, for staff with all `needed` permissions; it redirects to a page."""
+    permitted = _with_permissions(view, needed, "do this")
     return admin.site.admin_view(require_POST(_with_error_pages(permitted)))
 
 
@@ -143,6 +144,7 @@ def pages() -> list[URLPattern]:
     keys, key_form = ApiKeyPages(), ApiKeyForm(secret_cipher)
     reconciliations = ReconciliationPages(tasks.reconcile_soon)
     requests, forms = RequestPages(), RequestForms(store, reference)
+    factor, factor_of_user = SecondFactorPages(), UserSecondFactorPages()
     views: list[tuple[str, View, str]] = [
         ("", page_view(overview.overview, BLOCKS), "overview"),
         ("overview/live/", page_view(overview.live, BLOCKS, bare=True), "live"),
@@ -197,6 +199,19 @@ def pages() -> list[URLPattern]:
         ("dead_letters/", page_view(letters.letters, DEAD_LETTERS), "dead_letters"),
         ("dead_letters/<int:number>/", page_view(letters.letter, DEAD_LETTERS), "dead_letter"),
         ("dead_letters/<int:number>/replay/", action_view(letters.replay, MAY_REPLAY), "replay"),
+        ("second_factor/", page_view(factor.own), "second_factor"),
+        ("second_factor/begin/", action_view(factor.begin), "begin_second_factor"),
+        ("second_factor/confirm/", action_view(factor.confirm), "confirm_second_factor"),
+        ("second_factor/backup_codes/", action_view(factor.new_codes), "new_backup_codes"),
+        ("second_factor/remove/", action_view(factor.remove), "remove_second_factor"),
+        ("second_factor/code/", page_view(factor.code), "second_factor_code"),
+        ("second_factor/verify/", action_view(factor.verify), "verify_second_factor"),
+        ("users/<int:number>/second_factor/", page_view(factor_of_user.user, MAY_SEE), "user_second_factor"),
+        (
+            "users/<int:number>/second_factor/reset/",
+            action_view(factor_of_user.reset, MAY_RESET),
+            "reset_second_factor",
+        ),
     ]
     return [path(route, view, name=name) for route, view, name in views]
 

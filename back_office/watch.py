@@ -23,6 +23,7 @@ from matching.core.errors import MatchingError
 from settlement.alarms import heartbeats, records, rules
 from settlement.alarms.heartbeats import Beat
 from settlement.alarms.rules import Kind, Signal
+from settlement.project import rebuild_requests
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +101,7 @@ class Watch:
             (Kind.SETTLEMENT_SILENT, self._of_settlement()),
             (Kind.BACKGROUND_SILENT, self._of_background()),
             (Kind.ACTIONS_SILENT, self._of_actions()),
+            (Kind.REBUILD, self._of_rebuild()),
         ):
             if signal is None:
                 self._clear(kind)
@@ -121,6 +123,13 @@ class Watch:
     def _of_actions(self) -> Signal | None:
         silent_s = self._silent_for_s(heartbeats.ACTIONS)
         return None if silent_s is None else rules.actions_silent(silent_s)
+
+    def _of_rebuild(self) -> Signal | None:
+        found = rebuild_requests.under_way()
+        if found is None:
+            return None
+        is_begun = found.state == rebuild_requests.State.PROJECTING
+        return rules.rebuild(is_begun=is_begun, projected=found.projected, to_block=found.to_block)
 
     def _engine_sentence(self) -> str:
         try:

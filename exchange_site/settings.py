@@ -464,6 +464,13 @@ SESSION_IDLE_MINUTES = _env.whole(
     unit="minutes",
 )
 SESSION_HOURS = _env.whole("SESSION_HOURS", 12, "A login ends after this time in any case.", unit="hours")
+SECOND_FACTOR_ROLES = _env.words(
+    "SECOND_FACTOR_ROLES",
+    [],
+    "Roles whose logins need a second factor, separated by commas, such as `finance,operator,approver,administrator`; "
+    "`all`: every account. With one role named, superusers need it too.",
+    read_by="web, run_actions",
+)
 
 _env.group("Notifications of alarms", read_by="web")
 ALARM_EMAILS = _env.words(
@@ -535,6 +542,7 @@ AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True  # back_office.access.logins logs the same as events
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+OTP_TOTP_ISSUER = "Exchange"  # what authenticator apps show
 CSRF_FAILURE_VIEW = "back_office.invalid_requests.form_expired"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"  # after a login without a target

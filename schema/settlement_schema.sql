@@ -228,3 +228,15 @@ CREATE TABLE "transfers" ("event_sequence" integer NOT NULL PRIMARY KEY, "block_
 INSERT INTO settlement_checkpoints (stage, block_number, hash, epoch) SELECT 'transfers', block_number + (SELECT COUNT(*) FROM projection_progress), hash, epoch FROM settlement_checkpoints WHERE stage = 'projected' AND block_number > 0;
 CREATE INDEX "transfers_by_reference" ON "transfers" ("account", "reference", "event_sequence");
 COMMIT;
+BEGIN;
+--
+-- Create index engine_blocks_by_hash on field(s) hash of model engineblock
+--
+CREATE INDEX "engine_blocks_by_hash" ON "engine_blocks" ("hash");
+COMMIT;
+BEGIN;
+--
+-- Create model RebuildRequest
+--
+CREATE TABLE "rebuild_requests" ("number" bigint NOT NULL PRIMARY KEY, "from_block" bigint NOT NULL, "state" varchar(16) NOT NULL, "to_block" bigint NOT NULL, "projected" bigint NOT NULL, "refusal" text NOT NULL);
+COMMIT;

@@ -51,7 +51,10 @@ class EngineBlock(models.Model):
 
     class Meta:
         db_table = "engine_blocks"
-        indexes = [models.Index(fields=["last_event_sequence", "number"], name="engine_blocks_by_event")]
+        indexes = [
+            models.Index(fields=["last_event_sequence", "number"], name="engine_blocks_by_event"),
+            models.Index(fields=["hash"], name="engine_blocks_by_hash"),
+        ]
 
 
 class EngineBlockPart(models.Model):
@@ -354,6 +357,27 @@ class Alarm(models.Model):
     class Meta:
         db_table = "alarms"
         constraints = [models.UniqueConstraint(fields=["kind"], condition=Q(cleared_at=None), name="alarms_raised")]
+
+
+class RebuildRequest(models.Model):
+    """A rebuild of projections (`settlement.project.rebuild_requests`). In SQL for every store."""
+
+    class State(models.TextChoices):
+        ASKED = "asked"
+        PROJECTING = "projecting"
+        DONE = "done"
+        REFUSED = "refused"
+
+    number = models.BigIntegerField(primary_key=True)  # that of the action request
+    from_block = models.BigIntegerField()
+    state = models.CharField(max_length=WORD_LENGTH, choices=State.choices)
+    to_block = models.BigIntegerField(default=0)  # the last block of the store when the rows were dropped
+    projected = models.BigIntegerField(default=0)
+    refusal = models.TextField(default="")  # one sentence
+
+    class Meta:
+        db_table = "rebuild_requests"
+        default_permissions = ()
 
 
 class Heartbeat(models.Model):

@@ -12,12 +12,14 @@ After a kill the next worker repeats from `connect` on, with the same client and
 import json
 import secrets
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import structlog
 
 from back_office.actions import answers, checks, kinds, metrics, parameters, requests
-from back_office.actions.engine import Engine, Session
+from back_office.actions.engine import Engine, Follower, Session
 from back_office.actions.kinds import TABLE, Kind
 from back_office.audit import records
 from back_office.audit.codes import Action, Outcome
@@ -26,10 +28,15 @@ from matching.client.client import Result
 from matching.core.clients import new_id
 from matching.core.errors import EngineRefused, MatchingError, NoAnswer
 from matching.transport import wire
+from matching.transport.engine_roles import BEING_PROMOTED, LEADER
+from matching.transport.key_register import KeyRole
+from settlement.project import rebuild_requests
 
 log = structlog.get_logger(__name__)
 
 State = ActionRequest.State
+PROMOTION_TIMEOUT_S = 20.0
+"""Time for the follower to catch up. If it needs more, the next turn asks again."""
 _LATER = (wire.ENGINE_HALTED, wire.FOLLOWER)
 """Refusals that say nothing about the command: it is sent again."""
 
@@ -69,18 +76,73 @@ def carry_out(number: int, engine: Engine) -> bool:
         return False
     if kind is None or request.client_id is None:
         return _stop(request, "This version cannot carry out such an action.")
+    key = TABLE[kind].key
+    if key is None:
+        return _hand_to_settlement(request)
     try:
-        with engine.session(TABLE[kind].key, request.client_id) as session:
+        with _reached(engine, request, kind, key) as send:
             if objection := note_sending(number):
                 return _stop(request, objection)
             request.refresh_from_db()
-            answer = _answer_to(session, request, kind)
-    except NoAnswer as error:
-        raise NotNow(f"{error} It is sent again until the engine answers.") from error
+            answer = send()
     except MatchingError as error:
-        raise NotNow(str(error)) from error
+        if kind == Kind.PROMOTE_ENGINE and not request.sendings:
+            return _stop(request, str(error))  # a promotion that comes hours later would surprise everybody
+        again = " It is sent again until the engine answers." if isinstance(error, NoAnswer) else ""
+        raise NotNow(f"{error}{again}") from error
     keep_answer(number, answer)
     return True
+
+
+@contextmanager
+def _reached(engine: Engine, request: ActionRequest, kind: Kind, key: KeyRole) -> Iterator[Callable[[], Answer]]:
+    """What sends the request to an engine that has answered. Raises MatchingError; then nothing was sent."""
+    if kind == Kind.PROMOTE_ENGINE:
+        with engine.follower(key, json.loads(request.parameters)["address"]) as follower:
+            yield lambda: _promotion(follower, request)
+    else:
+        assert request.client_id is not None, "claimed"
+        with engine.session(key, request.client_id) as session:
+            yield lambda: _answer_to(session, request, kind)
+
+
+def _hand_to_settlement(request: ActionRequest) -> bool:
+    """A rebuild of projections: settlement finds it under the number of the request. Raises NotNow until it is done."""
+    asked = rebuild_requests.of(request.pk)
+    if asked is None:
+        if objection := note_sending(request.pk):
+            return _stop(request, objection)
+        asked = rebuild_requests.ask(request.pk, json.loads(request.parameters)["from_block"])
+    if asked.state == rebuild_requests.State.REFUSED:
+        keep_answer(request.pk, Answer(str(State.REJECTED), asked.refusal))
+    elif asked.state == rebuild_requests.State.DONE:
+        words = f"Blocks {asked.from_block} to {asked.to_block} were projected again."
+        keep_answer(request.pk, Answer(str(State.DONE), words))
+    elif asked.state == rebuild_requests.State.ASKED:
+        raise NotNow("It waits for settlement.")
+    else:
+        raise NotNow("Settlement has dropped the rows, and projects the blocks again.")
+    return True
+
+
+def _promotion(follower: Follower, request: ActionRequest) -> Answer:
+    """A promotion is no numbered command, so a repetition looks whether an earlier sending has promoted the engine.
+
+    Raises EngineUnreachable, BadMessage, NotNow, NoAnswer.
+    """
+    given = json.loads(request.parameters)
+    if request.sendings > 1 and follower.status["role"] == LEADER:
+        return Answer(str(State.DONE), f"{given['address']} leads, in epoch {follower.status['epoch']}.")
+    try:
+        decision = follower.promote(PROMOTION_TIMEOUT_S, forced=given["promotion"] == "forced")
+    except EngineRefused as error:
+        return _refused(error, request.sendings)
+    if decision["ok"]:
+        words = f"{given['address']} leads from block {decision['block']} on, in epoch {decision['epoch']}."
+        return Answer(str(State.DONE), words, block_number=decision["block"])
+    if request.sendings > 1 and decision["message"] == BEING_PROMOTED:
+        raise NotNow(BEING_PROMOTED)
+    return Answer(str(State.REJECTED), str(decision["message"]))
 
 
 def _answer_to(session: Session, request: ActionRequest, kind: Kind) -> Answer:

@@ -5,6 +5,7 @@ The web may have been deceived, or a row changed by SQL, between the approval an
 
 import json
 import time
+from typing import NamedTuple
 
 from django.contrib.auth.models import User
 
@@ -13,9 +14,19 @@ from back_office.actions.kinds import TABLE
 from back_office.audit import chain
 from back_office.audit.codes import Action, Outcome
 from back_office.models import ActionRequest, AuditRecord
+from back_office.second_factor import requirement
 
 LONGEST_WAIT_NS = 24 * 3600 * 10**9
 """The worker may have been down for long. By then nobody expects an old request to be carried out."""
+
+
+class Step(NamedTuple):
+    """What a person did with the request."""
+
+    record: int  # number of its record in the audit log
+    key: int  # of the person's account
+    name: str
+    did: str  # "asked for", "approved"
 
 
 def objection(request: ActionRequest) -> str:
@@ -27,7 +38,8 @@ def objection(request: ActionRequest) -> str:
         return reason
     if time.time_ns() - (request.decided_at_ns or request.asked_at_ns) > LONGEST_WAIT_NS:
         return "Its last word is more than a day old: look whether it is still wanted, and ask again."
-    if reason := _person(request.asked_by_key, request.asked_by, TABLE[kind].permission, "asked for"):
+    asked = Step(request.asked_record, request.asked_by_key, request.asked_by, "asked for")
+    if reason := _person(asked, TABLE[kind].permission):
         return reason
     if not (request.needs_approval or kinds.needs_two_persons(kind)):
         return ""
@@ -35,7 +47,7 @@ def objection(request: ActionRequest) -> str:
         return "It needs a second person's approval."
     if request.decided_by_key == request.asked_by_key or request.decided_by == request.asked_by:
         return "The same person asked for it and approved it."
-    return _person(request.decided_by_key, request.decided_by, kinds.DECIDE, "approved")
+    return _person(Step(request.decided_record, request.decided_by_key, request.decided_by, "approved"), kinds.DECIDE)
 
 
 def changed(request: ActionRequest) -> str:
@@ -65,11 +77,18 @@ def _is_recorded(request: ActionRequest, number: int, action: Action, actor: str
     return bool(json.loads(record.after)["digest"] == request.digest)
 
 
-def _person(key: int, name: str, permission: str, did: str) -> str:
-    """Whether the person may still do this: a sentence, "" if so. `did`: "asked for", "approved"."""
-    user = User.objects.filter(pk=key).first()
-    if user is None or user.get_username() != name:
-        return f"{name}, who {did} it, has no account of this name any more."
+def _person(step: Step, permission: str) -> str:
+    """Whether the person may still do this, and did it as SECOND_FACTOR_ROLES requires: a sentence, "" if so."""
+    user = User.objects.filter(pk=step.key).first()
+    if user is None or user.get_username() != step.name:
+        return f"{step.name}, who {step.did} it, has no account of this name any more."
     if not (user.is_active and user.is_staff and user.has_perm(permission)):
-        return f"{name}, who {did} it, is not allowed to any more: the permission {permission} is missing."
+        return f"{step.name}, who {step.did} it, is not allowed to any more: the permission {permission} is missing."
+    if requirement.is_required(user) and not _was_verified(step.record):
+        return f"{step.name} {step.did} it in a session without a second factor, which the role needs: ask again."
     return ""
+
+
+def _was_verified(number: int) -> bool:
+    """Whether the record, which `changed` has found intact, tells of a session with a second factor."""
+    return json.loads(AuditRecord.objects.get(number=number).after).get(requests.SECOND_FACTOR) is True

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from matching.client.client import Client, Result
 from matching.commandline.own_keys import KeyName, network_of
+from matching.commandline.promotion import follower_at
 from matching.transport.key_register import KeyRole
 
 TIMEOUT_S = 5.0
@@ -20,9 +21,22 @@ class Session(Protocol):
         """Raises NoAnswer, EngineRefused, EngineUnreachable."""
 
 
+class Follower(Protocol):
+    """A follower that has answered, or whatever engine has this address."""
+
+    @property
+    def status(self) -> dict[str, Any]: ...
+
+    def promote(self, timeout_s: float, *, forced: bool) -> dict[str, Any]:
+        """As `matching.commandline.promotion`."""
+
+
 class Engine(Protocol):
     def session(self, key: KeyRole, client_id: int) -> AbstractContextManager[Session]:
         """Raises EngineUnreachable, KeysUnusable; then nothing was sent."""
+
+    def follower(self, key: KeyRole, address: str) -> AbstractContextManager[Follower]:
+        """Raises EngineUnreachable, NoAnswer, AddressUnusable, KeysUnusable; then nothing was sent."""
 
 
 class RealEngine:
@@ -42,6 +56,9 @@ class RealEngine:
         ) as client:
             client.refresh()  # so that whatever fails before sending fails here
             yield ClientSession(client)
+
+    def follower(self, key: KeyRole, address: str) -> AbstractContextManager[Follower]:
+        return follower_at(address, key=KeyName(key))
 
 
 class ClientSession:

@@ -16,6 +16,7 @@ ASK_MARKET = "back_office.ask_market"
 ASK_ACCOUNTS = "back_office.ask_accounts"
 ASK_FEES = "back_office.ask_fees"
 ASK_MONEY = "back_office.ask_money"
+ASK_ENGINES = "back_office.ask_engines"
 DECIDE = "back_office.decide_request"
 
 
@@ -31,6 +32,8 @@ class Kind(StrEnum):
     DEPOSIT = "deposit"
     WITHDRAW = "withdraw"
     CORRECT = "correct"
+    PROMOTE_ENGINE = "promote_engine"
+    REBUILD_PROJECTIONS = "rebuild_projections"
 
 
 class Form(StrEnum):
@@ -58,7 +61,7 @@ class ActionKind:
     title: str
     permission: str
     two_persons: bool  # always; the setting TWO_PERSON_ACTIONS adds other kinds
-    key: KeyRole
+    key: KeyRole | None  # None: settlement carries it out
     fields: tuple[Field, ...]
 
 
@@ -86,6 +89,10 @@ _INSTRUMENT_STATUSES = (
     ("halted", "halted: no orders, no cancels"),
     ("cancel_only", "cancel only: no new orders"),
     ("trading", "trading"),
+)
+_PROMOTIONS = (
+    ("if_safe", "only if its leader is gone and it has all blocks"),
+    ("forced", "in any case: blocks that it lacks are lost"),
 )
 _ACCOUNT_STATUSES = (
     ("no_trading", "restricted: no orders"),
@@ -171,6 +178,23 @@ TABLE: dict[Kind, ActionKind] = {
         True,
         KeyRole.TREASURY,
         (Field("direction", "Direction", Form.CHOICE, choices=(("credit", "credit"), ("debit", "debit"))), *_MONEY),
+    ),
+    Kind.PROMOTE_ENGINE: ActionKind(
+        "Promote a follower to leader",
+        ASK_ENGINES,
+        True,
+        KeyRole.OPERATOR,
+        (
+            Field("address", "Command address", Form.TEXT, hint="of the follower, such as tcp://10.0.0.7:5801"),
+            Field("promotion", "Promotion", Form.CHOICE, choices=_PROMOTIONS),
+        ),
+    ),
+    Kind.REBUILD_PROJECTIONS: ActionKind(
+        "Rebuild projections",
+        ASK_ENGINES,
+        False,
+        None,
+        (Field("from_block", "From block", Form.WHOLE, is_required=False, hint="empty: all blocks"),),
     ),
 }
 

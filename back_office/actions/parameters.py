@@ -23,6 +23,7 @@ Parameters = dict[str, str | int]
 MAX_REFERENCE = 64
 
 _DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,18})?", re.ASCII)
+_ADDRESS = re.compile(r"tcp://[^\s/:]+:[0-9]{1,5}|tcp://\[[0-9a-fA-F:]+\]:[0-9]{1,5}|ipc://\S+", re.ASCII)
 _PRINTABLE = re.compile(r"[ -~]+", re.ASCII)
 _DEFINITIONS: dict[Kind, Callable[[Registry, dict[str, Any]], object]] = {
     Kind.NEW_ASSET: Registry.asset_from,
@@ -46,6 +47,16 @@ def read(kind: Kind, form: Query, store: Store, reference: ReferenceData) -> Par
         raise BadFilter("Give both fees, or neither of them to take the account's own fees away.")
     if kind == Kind.INSTRUMENT_VALUES and len(found) == 1:
         raise BadFilter("Give at least one new value.")
+    if kind == Kind.REBUILD_PROJECTIONS:
+        found.setdefault("from_block", 1)
+        last = store.appended().block_number
+        if not 1 <= int(found["from_block"]) <= last:
+            raise BadFilter(f"From block must be 1 to {last}, the last block that is stored.")
+        return found
+    if kind == Kind.PROMOTE_ENGINE:
+        if not _ADDRESS.fullmatch(str(found["address"])):
+            raise BadFilter("Command address must have the form tcp://HOST:PORT or ipc://FILE.")
+        return found
     _refuse_what_clients_refuse(kind, found, reference)
     return found
 

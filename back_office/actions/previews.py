@@ -148,6 +148,33 @@ def _money(direction: str, parameters: Parameters, store: Store, reference: Refe
     return lines
 
 
+def _promote_engine(parameters: Parameters, store: Store, reference: ReferenceData) -> list[str]:
+    address, newest = str(parameters["address"]), max(store.epochs(), default=None)
+    lines = [f"Promote the engine at {address}: it leads from then on, in a new epoch."]
+    if newest is None:
+        lines.append("No engine has begun an epoch in this store: check that followers are used here.")
+    elif newest.commands == address:
+        lines.append(f"It leads already, since block {newest.first_block}: the engine will refuse this.")
+    else:
+        lines.append(
+            f"{newest.commands} has led since block {newest.first_block}, in epoch {newest.number}. Blocks that it "
+            "makes afterwards are refused."
+        )
+    if parameters["promotion"] == "forced":
+        lines.append("Forced: blocks that this follower has not received are lost, with their orders and trades.")
+    return lines
+
+
+def _rebuild_projections(parameters: Parameters, store: Store, reference: ReferenceData) -> list[str]:
+    first, last = parameters["from_block"], store.appended().block_number
+    return [
+        f"Drop trades, orders, ledger entries, balances and candles of block {first} and later, and project blocks "
+        f"{first} to {last} again.",
+        "Until it is done, pages and the gateway's history show less than there is. Trading goes on.",
+        "While rows are dropped, settlement stores no blocks: engines keep them, up to ENGINE_RING_BLOCKS.",
+    ]
+
+
 def _text(parameters: Parameters, name: str) -> str | None:
     return str(parameters[name]) if name in parameters else None
 
@@ -182,4 +209,6 @@ _PREVIEWS: dict[Kind, _Preview] = {
     Kind.DEPOSIT: _deposit,
     Kind.WITHDRAW: _withdraw,
     Kind.CORRECT: _correct,
+    Kind.PROMOTE_ENGINE: _promote_engine,
+    Kind.REBUILD_PROJECTIONS: _rebuild_projections,
 }

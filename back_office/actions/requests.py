@@ -24,9 +24,13 @@ from back_office.audit import origin, records
 from back_office.audit.codes import Action, Outcome
 from back_office.audit.origin import Origin
 from back_office.models import ActionRequest
+from back_office.second_factor import requirement
 
 State = ActionRequest.State
 User = AbstractBaseUser | AnonymousUser
+
+SECOND_FACTOR = "second_factor"
+"""In the audit log's record of a step: whether the session was verified by one."""
 
 OWN_REQUEST = "You asked for this yourself, so another person has to approve it."
 
@@ -80,6 +84,11 @@ def target(number: int) -> str:
     return f"request:{number}"
 
 
+def _seal(request: ActionRequest, user: User) -> dict[str, object]:
+    """What the worker later reads in the record of a step: what it was about, and how the person had logged in."""
+    return {"digest": request.digest, SECOND_FACTOR: requirement.is_verified(user)}
+
+
 def _origin(user: User) -> Origin:
     return origin.current()._replace(actor=user.get_username())
 
@@ -100,7 +109,7 @@ def _create(wish: Wish, user: User) -> ActionRequest:
     )
     request.digest = digests.digest(request)
     request.save(force_insert=True)
-    after = {"kind": request.kind, **wish.parameters, "state": str(request.state), "digest": request.digest}
+    after = {"kind": request.kind, **wish.parameters, "state": str(request.state), **_seal(request, user)}
     record = records.append(Action.ASK, by=_origin(user), target=target(request.pk), reason=wish.reason, after=after)
     request.asked_record = record.number
     request.save(update_fields=["asked_record"])
@@ -123,7 +132,7 @@ def _decide(request: ActionRequest, user: User, note: str, state: str, action: A
                 target=target(request.pk),
                 reason=note,
                 before={"state": str(State.WAITING)},
-                after={"state": str(state), "digest": request.digest},
+                after={"state": str(state), **_seal(request, user)},
             )
             ActionRequest.objects.filter(id=request.pk).update(decided_record=record.number)
     if not changed:

@@ -1,8 +1,8 @@
 """The search field in the page header, for whatever a customer may quote.
 
 It finds records by number (`19416` or `#19416`), an account's orders by client order id (`7:my-order`), its deposits
-and withdrawals by reference (`7:tx-1`), the trades of an instrument by its symbol, and accounts by the name or the
-external id of their owner.
+and withdrawals by reference (`7:tx-1`), the trades of an instrument by its symbol, accounts by the name or the external
+id of their owner, and blocks by their hash, 16 hexadecimal digits.
 """
 
 import re
@@ -21,17 +21,19 @@ from back_office.customers import search
 from back_office.formats import ReferenceData
 from back_office.models import Customer
 from matching.core.decimals import INT64_MAX
+from matching.core.hashes import hash_value
 from settlement.stores.base import Store
 
 _NUMBER = re.compile(r"#?([0-9]{1,19})", re.ASCII)
 _NAMED = re.compile(r"#?([0-9]{1,19})\s*:\s*(\S.*)", re.ASCII)
+_HASH = re.compile(r"#?([0-9a-fA-F]{16})", re.ASCII)
 LISTED_ORDERS = 20
 """An account can use a client order id again and again; the newest of these orders are listed."""
 _NEEDED = {"trade": TRADES, "order": ORDERS, "account": BALANCES, "block": BLOCKS}
 _ADVICE = (
     "Type the number of a trade, an order, an account or a block, an account with a client order id such as 7:my-order"
-    " or with the reference of a deposit or withdrawal, an instrument such as BTC-USD, or the name or external id of a"
-    " customer."
+    " or with the reference of a deposit or withdrawal, an instrument such as BTC-USD, the hash of a block, or the name"
+    " or external id of a customer."
 )
 
 
@@ -48,7 +50,11 @@ class JumpPages:
         context: dict[str, Any] = {"title": "Find", "term": term[:40]}
         places, nothing = None, ""
         if (quoted := _NUMBER.fullmatch(term)) and (number := int(quoted[1])) <= INT64_MAX:
-            places = [*self._numbered(number, request.user), *_places(search.with_external_id(term), request.user)]
+            places = [
+                *self._numbered(number, request.user),
+                *self._hashed(term, request.user),
+                *_places(search.with_external_id(term), request.user),
+            ]
             nothing = f"No settled trade, order, account or block has the number {number}."
         elif (quoted := _NAMED.fullmatch(term)) and (account := int(quoted[1])) <= INT64_MAX:
             places = list(self._named(account, quoted[2], request.user))
@@ -56,6 +62,9 @@ class JumpPages:
                 f"Account {account} has no settled order with the client order id {quoted[2][:40]}, and no deposit or "
                 "withdrawal with that reference."
             )
+        elif _HASH.fullmatch(term) and not self._is_symbol(term):
+            places = [*self._hashed(term, request.user), *_places(search.find(term), request.user)]
+            nothing = f"No settled block has the hash {term.lower()}, and no customer this name or external id."
         elif not self._is_symbol(term) and (found := list(_places(search.find(term), request.user))):
             places = found
         if places is not None:
@@ -80,6 +89,13 @@ class JumpPages:
         for name, find in searches.items():
             if user.has_perm(_NEEDED[name]) and find():
                 yield {"title": f"{name.capitalize()} {number}", "link": reverse(f"office:{name}", args=[number])}
+
+    def _hashed(self, term: str, user: User) -> Iterator[dict[str, str]]:
+        """The blocks with this hash. It can consist of decimal digits alone, and then is also a number."""
+        quoted = _HASH.fullmatch(term)
+        if quoted and user.has_perm(BLOCKS):
+            for block in self.store.blocks_of_hash(hash_value(quoted[1].lower())):
+                yield {"title": f"Block {block.number}", "link": reverse("office:block", args=[block.number])}
 
     def _named(self, account: int, name: str, user: User) -> Iterator[dict[str, str]]:
         """The account's orders with this client order id and its transfers with this reference, newest first."""

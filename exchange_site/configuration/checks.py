@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from archive.days import MAX_DAYS
 from archive.errors import ArchiveMisconfigured
 from archive.iceberg.location import location_of
+from back_office.access.roles import EVERYBODY, ROLES
 from back_office.actions.kinds import Kind
 from exchange_site import logs
 from exchange_site.checkpoints.place_names import PlaceInvalid, place_names
@@ -203,6 +204,16 @@ def actions_of_two_persons_exist() -> list[CheckMessage]:
         Error(f"TWO_PERSON_ACTIONS names {name!r}.", hint=f"Use {', '.join(Kind)}.", id="exchange.E028")
         for name in settings.TWO_PERSON_ACTIONS
         if name not in list(Kind)
+    ]
+
+
+@checked(SETTINGS)
+def roles_with_a_second_factor_exist() -> list[CheckMessage]:
+    known = (*ROLES, EVERYBODY)
+    return [
+        Error(f"SECOND_FACTOR_ROLES names {name!r}.", hint=f"Use {', '.join(known)}.", id="exchange.E029")
+        for name in settings.SECOND_FACTOR_ROLES
+        if name not in known
     ]
 
 

@@ -9,6 +9,9 @@ APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "axes",  # limits the guessing of passwords
+    "django_otp",  # second factors; before ours, which unregisters their admin pages
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "exchange_site",
     "back_office",
     "benchmarks",
@@ -30,10 +33,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "back_office.audit.requests.AuditMiddleware",
     "back_office.access.sessions.SessionEndMiddleware",
     # All views need a login, except those marked as public: health and metrics.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "back_office.second_factor.gate.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it replaces the login page of a locked account

@@ -22,6 +22,7 @@ from matching.node.server import run_turns
 from matching.node.status import Counters
 from matching.storage.ring import Ring
 from matching.transport import wire
+from matching.transport.engine_roles import BEING_PROMOTED
 from matching.transport.sockets import Network, Socket
 
 log = structlog.get_logger(__name__)
@@ -288,7 +289,7 @@ class Follower:
         for promotion in asked:
             if self.promotion is not None:
                 if promotion.correlation != self.promotion.correlation:
-                    self.endpoint.deny(promotion, "This follower is being promoted already.")
+                    self.endpoint.deny(promotion, BEING_PROMOTED)
             elif self.leader_is_alive() and not promotion.forced:
                 self.endpoint.deny(
                     promotion,

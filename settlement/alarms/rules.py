@@ -31,11 +31,12 @@ class Kind(StrEnum):
     SETTLEMENT_SILENT = "settlement_silent"
     BACKGROUND_SILENT = "background_silent"
     ACTIONS_SILENT = "actions_silent"
+    REBUILD = "rebuild"
 
 
 EVENTS = frozenset((Kind.GAP, Kind.HASH_MISMATCH, Kind.CHAIN_CONFLICT, Kind.STORE_DAMAGED, Kind.INCIDENT))
-OF_WEB = (Kind.SETTLEMENT_SILENT, Kind.BACKGROUND_SILENT, Kind.ACTIONS_SILENT)
-"""The kinds that the web raises, because nothing can report its own death."""
+OF_WEB = (Kind.SETTLEMENT_SILENT, Kind.BACKGROUND_SILENT, Kind.ACTIONS_SILENT, Kind.REBUILD)
+"""The kinds that the web raises: nothing can report its own death."""
 OF_SETTLEMENT = tuple(kind for kind in Kind if kind not in (Kind.RECONCILIATION, *OF_WEB))
 """The kinds that the settlement worker raises; background work raises `reconciliation`."""
 
@@ -173,6 +174,17 @@ def actions_silent(for_s: float) -> Signal | None:
         Severity.WARNING,
         f"The worker of actions has been silent for {for_s:.0f} s, so nothing that operators ask for is carried out: "
         "its process has ended or hangs. Start it with: manage.py run_actions",
+    )
+
+
+def rebuild(*, is_begun: bool, projected: int, to_block: int) -> Signal:
+    """While somebody's request to rebuild projections is carried out."""
+    place = f"{projected:,} of {to_block:,} blocks are projected" if is_begun else "it waits for settlement"
+    return Signal(
+        Kind.REBUILD,
+        Severity.WARNING,
+        f"Trades, orders, ledger entries, balances and candles are being rebuilt from the blocks: {place}. Until it "
+        "is done, pages and the gateway's history show less than there is.",
     )
 
 

@@ -2,9 +2,11 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from matching.core.hashes import hash_text
 from tests.back_office.conftest import refusal, words
 from tests.back_office.market import Market
 from tests.back_office.test_orders import change
+from tests.settlement.rows import block
 
 
 def test_a_number_with_one_match_redirects_to_it(operator: Client, market: Market) -> None:
@@ -98,3 +100,32 @@ def test_any_other_text_shows_what_can_be_searched(operator: Client, market: Mar
     response = operator.get(f"/admin/find/?q={term}")
     assert response.status_code == 400
     assert refusal(response).startswith("Type the number of a trade")
+
+
+def test_a_hash_leads_to_its_block(operator: Client, market: Market) -> None:
+    market.run(3)
+    (newest, *_) = market.store.newest_blocks(1)
+    digest = hash_text(newest.hash)
+    for term in (digest, digest.upper(), f"%23{digest}", f"%20{digest}%20"):
+        assert operator.get(f"/admin/find/?q={term}")["Location"] == f"/admin/blocks/{newest.number}/"
+
+
+def test_a_hash_without_a_block_shows_a_message(operator: Client, market: Market) -> None:
+    page = words(operator.get("/admin/find/?q=00C0FFEE00C0FFEE"))
+    assert "No settled block has the hash 00c0ffee00c0ffee" in page
+
+
+def test_a_hash_of_decimal_digits_alone_is_found_too(operator: Client, market: Market) -> None:
+    newest = market.store.appended()
+    odd = block(newest.block_number + 1, hash=0x1234567890123456, prev_hash=newest.hash)
+    market.store.append_blocks([odd._replace(epoch=newest.epoch)])
+    assert operator.get("/admin/find/?q=1234567890123456")["Location"] == f"/admin/blocks/{odd.number}/"
+
+
+def test_a_hash_finds_no_block_without_the_permission_of_blocks(market: Market) -> None:
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename="view_settledtrade"))
+    client = Client()
+    client.force_login(clerk)
+    (newest, *_) = market.store.newest_blocks(1)
+    assert "No settled block has the hash" in words(client.get(f"/admin/find/?q={hash_text(newest.hash)}"))

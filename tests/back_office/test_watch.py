@@ -14,7 +14,8 @@ from back_office.watch import Watch
 from matching.core.errors import EngineUnreachable
 from settlement.alarms import heartbeats, records
 from settlement.alarms.rules import BACKGROUND_SILENT_S, SILENT_CRITICAL_S, Kind, Severity, Signal
-from settlement.models import Alarm
+from settlement.models import Alarm, RebuildRequest
+from settlement.project import rebuild_requests
 from tests.back_office.conftest import words
 
 
@@ -201,3 +202,16 @@ def test_without_alarms_there_is_no_bar(operator: Client, monkeypatch: pytest.Mo
     page = operator.get("/admin/trades/").content.decode()
     assert "critical)" not in page
     assert "office-alarms" not in page
+
+
+def test_a_rebuild_of_projections_is_told_on_every_page(watched: Watched) -> None:
+    rebuild_requests.ask(7, 1)
+    watched.run(1)
+    assert watched.raised()["Rebuild"][0] == Severity.WARNING
+    assert "it waits for settlement. Until it is done, pages" in watched.raised()["Rebuild"][1]
+    RebuildRequest.objects.update(state=RebuildRequest.State.PROJECTING, projected=1200, to_block=5000)
+    watched.run(1)
+    assert "1,200 of 5,000 blocks are projected." in watched.raised()["Rebuild"][1]
+    RebuildRequest.objects.update(state=RebuildRequest.State.DONE)
+    watched.run(1)
+    assert watched.raised() == {}

@@ -1,9 +1,10 @@
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
+from django.db import connections
 
 from exchange_site.checkpoints.recent_blocks import RecentBlocks
 from exchange_site.checkpoints.running import signing
@@ -12,17 +13,19 @@ from exchange_site.configuration.addresses import AddressError
 from exchange_site.configuration.check_tags import SETTINGS
 from exchange_site.engine_host.forked import ForkedWriter
 from exchange_site.operations import first_start, health, register_exchange, worker_http
+from exchange_site.operations.polling import polling
 from matching.commandline.interruption import exit_code, stop_on_signals
 from matching.commandline.number_options import whole_number
 from matching.commandline.own_keys import SETTLEMENT_KEY
 from matching.storage.snapshot_files import Snapshotter
 from settlement import lock, metrics, wiring, worker, worker_status
-from settlement.alarms import worker_alarms
+from settlement.alarms import records, worker_alarms
 from settlement.clock import SystemClock
 from settlement.commandline import COULD_NOT_RUN, ExchangeCommand, refuse_dead_letters
 from settlement.options import Options
 from settlement.project import compiling
-from settlement.stores.base import Store, StoreError
+from settlement.project.rebuild_requests import RebuildRequests
+from settlement.stores.base import Store, StoredBlock, StoreError, StoreUnavailable, StoreUninitialized
 
 
 class Command(ExchangeCommand):
@@ -74,7 +77,7 @@ def settle(
     newest: worker_status.Newest,
     probes: Mapping[str, health.Probe],
 ) -> int:
-    recent = RecentBlocks()
+    recent, rebuilds = RecentBlocks(), RebuildRequests()
     with lock.exclusive(wiring.data_dir()):
         tables.connect()
         with (
@@ -87,35 +90,68 @@ def settle(
         ):
             wiring.make_tables_if_missing(tables)
             compiling.compile_now()  # before it listens: blocks that wait for it would not become durable meanwhile
-            trail, letters, spill = wiring.trail(), wiring.dead_letters(projected_tables), wiring.spill()
-            listening, snapshots = wiring.listening(), wiring.snapshots()
-            snapshotter = Snapshotter(snapshots, ForkedWriter(snapshots), settings.SETTLEMENT_SNAPSHOT_BLOCKS)
+
+            def look() -> None:
+                with records.logging_database_errors("rebuild"), suppress(StoreUnavailable, StoreUninitialized):
+                    rebuilds.look(tables.projected().block_number)
+                connections.close_all()
 
             def report(now: worker_status.WorkerStatus) -> None:
                 held.check()
-                now = listening.complete(now)
                 newest(now)
                 alarms.observe(now)
 
-            try:
-                return worker.run(
-                    worker.Services(
-                        feed=listening.feed,
-                        store=tables,
-                        trail=trail,
-                        letters=letters,
-                        spill=spill,
-                        snapshotter=snapshotter,
-                        clock=SystemClock(),
-                        stop=stop,
-                        options=choices,
-                        report=report,
-                        refuse=listening.refuse,
-                        appended=recent.add,
-                        projection_store=projected_tables,
-                    )
+            def work() -> int:
+                return _work(
+                    tables,
+                    projected_tables,
+                    stop=lambda: stop() or rebuilds.is_waiting,
+                    choices=choices,
+                    report=report,
+                    appended=recent.add,
                 )
-            finally:
-                listening.feed.close()
-                spill.close()
-                snapshotter.close()
+
+            with polling(look, "rebuild-requests"):
+                count = work()
+                while rebuilds.is_waiting and not stop():
+                    with records.logging_database_errors("rebuild"):
+                        rebuilds.carry_out(projected_tables, wiring.dead_letters(projected_tables))
+                    count += work()
+            return count
+
+
+def _work(
+    tables: Store,
+    projected_tables: Store,
+    *,
+    stop: Callable[[], bool],
+    choices: Options,
+    report: worker_status.Report,
+    appended: Callable[[Sequence[StoredBlock]], object],
+) -> int:
+    """Settles until `stop()`; returns the number of blocks."""
+    trail, letters, spill = wiring.trail(), wiring.dead_letters(projected_tables), wiring.spill()
+    listening, snapshots = wiring.listening(), wiring.snapshots()
+    snapshotter = Snapshotter(snapshots, ForkedWriter(snapshots), settings.SETTLEMENT_SNAPSHOT_BLOCKS)
+    try:
+        return worker.run(
+            worker.Services(
+                feed=listening.feed,
+                store=tables,
+                trail=trail,
+                letters=letters,
+                spill=spill,
+                snapshotter=snapshotter,
+                clock=SystemClock(),
+                stop=stop,
+                options=choices,
+                report=lambda now: report(listening.complete(now)),
+                refuse=listening.refuse,
+                appended=appended,
+                projection_store=projected_tables,
+            )
+        )
+    finally:
+        listening.feed.close()
+        spill.close()
+        snapshotter.close()

@@ -4,15 +4,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
-from matching.client.connection import Connection
 from matching.commandline.command import ProjectCommand
 from matching.commandline.interruption import stoppable
 from matching.commandline.number_options import seconds
-from matching.commandline.own_keys import LOCAL_KEY, KeyName, key_name, network_of
+from matching.commandline.own_keys import LOCAL_KEY, KeyName, key_name
+from matching.commandline.promotion import follower_at
 from matching.core.errors import MatchingError
-from matching.transport import wire
-
-_PATIENCE_S = 3.0
 
 
 class Command(ProjectCommand):
@@ -29,8 +26,11 @@ class Command(ProjectCommand):
 
     def handle(self, *, address: str, key: KeyName, force: bool, timeout: float, as_json: bool, **options: Any) -> str:
         try:
-            with stoppable(lambda: "engine_status shows whether the engine leads"):
-                answer = promote(address, timeout, key=key, forced=force)
+            with (
+                stoppable(lambda: "engine_status shows whether the engine leads"),
+                follower_at(address, key=key) as follower,
+            ):
+                answer = follower.promote(timeout, forced=force)
         except MatchingError as error:
             raise CommandError(str(error), returncode=2) from error
         if as_json:
@@ -38,16 +38,3 @@ class Command(ProjectCommand):
         if not answer["ok"]:
             raise CommandError(str(answer["message"]), returncode=1)
         return "" if as_json else f"{address} leads from block {answer['block']}, epoch {answer['epoch']}"
-
-
-def promote(address: str, timeout_s: float, *, key: KeyName = LOCAL_KEY, forced: bool) -> dict[str, Any]:
-    """The engine's answer.
-
-    Raises EngineUnreachable, NoAnswer, EngineRefused, BadMessage, AddressUnusable, KeysUnusable.
-    """
-    connection = Connection(address, timeout_s=_PATIENCE_S, failover=False, make_network=network_of(key))
-    try:
-        connection.ask(wire.STATUS)  # fails fast if no engine is there; catching up may take long
-        return connection.ask(wire.PROMOTE_FORCED if forced else wire.PROMOTE, timeout_s)
-    finally:
-        connection.close()

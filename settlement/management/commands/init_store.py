@@ -15,4 +15,5 @@ class Command(ExchangeCommand):
         store.init()
         store.ping()
         store.identity()
+        store.carry_over()
         return "The store's tables exist."

@@ -108,5 +108,11 @@ class Store(
     def init(self) -> None:
         """Creates the keyspace or tables that are missing; safe to repeat."""
 
+    def carry_over(self) -> None:
+        """Fills tables that an earlier version did not have, after `init`, by the one process that writes.
+
+        Safe to repeat; costs two reads if there is nothing to do.
+        """
+
     def ping(self) -> None:
         """Sends a statement to the database, to check that it answers."""

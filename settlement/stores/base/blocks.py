@@ -82,5 +82,8 @@ class BlockStore(Protocol):
 
     def block_of_event(self, event_sequence: int) -> StoredBlock | None: ...
 
+    def blocks_of_hash(self, digest: int) -> list[StoredBlock]:
+        """The blocks with this hash, newest first, with empty `data`: none or one, unless somebody made two collide."""
+
     def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
         """Newest first, with empty `data`."""

@@ -28,6 +28,7 @@ from settlement.stores.scylla.batches import PackedBatch, blob, long, longs, rou
 from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.index import int_value
 from settlement.stores.scylla.keys import BLOCKS_PER_BUCKET, MAX_EPOCH, block_stamp, head_stamp
+from settlement.stores.scylla.write.block_hashes import hash_batches
 
 _BLOCK = longs(8)
 _ATTEMPTS = 5
@@ -82,7 +83,13 @@ class Fences:
             if large:
                 parts = self._part_batches(self._row_header(cql.PUT_BLOCK_PART), large, self._since_s)
                 self._session.send(parts, _PARTS_IN_FLIGHT)
-            self._session.send(self._block_batches(self._row_header(cql.PUT_BLOCK), blocks, self._since_s))
+            hashes = ((block.number, hash_text(block.hash)) for block in blocks)
+            self._session.send(
+                [
+                    *hash_batches(self._row_header(cql.PUT_BLOCK_HASH), hashes),
+                    *self._block_batches(self._row_header(cql.PUT_BLOCK), blocks, self._since_s),
+                ]
+            )
 
     def _row_header(self, statement: str) -> bytes:
         return statement_header(self._session.query_id(statement), cql.width(statement)) + int_value(self._shard)

@@ -42,6 +42,7 @@ PUT_BLOCK = insert(
     "last_event_sequence, trade_count, hash, prev_hash, data",
 )
 PUT_BLOCK_PART = insert("engine_block_parts", "shard, number, hash, part, parts, data")
+PUT_BLOCK_HASH = insert("blocks_by_hash", "shard, hash, number")
 PUT_TRADE = insert(
     "settled_trades",
     "shard, trade_date, bucket, trade_id, block_number, timestamp_ns, price, quantity, maker_order_id, taker_order_id, "
@@ -130,6 +131,8 @@ GET_BLOCK_HEAD = f"SELECT {BLOCK_HEAD} {_OF_BLOCKS} AND number = ?"
 GET_BLOCK_END = f"SELECT last_event_sequence, last_command_sequence {_OF_BLOCKS} AND number = ?"
 GET_BLOCK_PART = "SELECT parts, data FROM engine_block_parts WHERE shard = ? AND number = ? AND hash = ? AND part = ?"
 BLOCKS_IN_BUCKET = f"SELECT {BLOCK} {_OF_BLOCKS} AND number >= ? AND number <= ? LIMIT ?"
+BLOCK_NUMBERS_OF_HASH = "SELECT number FROM blocks_by_hash WHERE shard = ? AND hash = ?"
+BLOCK_HASHES_IN_BUCKET = f"SELECT number, hash {_OF_BLOCKS}"
 NEWEST_BLOCKS = f"SELECT {BLOCK_HEAD} {_OF_BLOCKS} AND number < ? ORDER BY number DESC LIMIT ?"
 
 # Indexes

@@ -42,6 +42,7 @@ from settlement.stores.scylla.read.lookups import Blocks, Candles, Orders, Trade
 from settlement.stores.scylla.read.store_lookups import StoreLookups
 from settlement.stores.scylla.signed_documents import SignedDocuments
 from settlement.stores.scylla.tables.schema import added_column, statements
+from settlement.stores.scylla.write.block_hashes import BlockHashes
 from settlement.stores.scylla.write.resets import ProjectionReset
 from settlement.stores.scylla.write.rows import Rows
 from settlement.stores.scylla.write.undo import Overlay, TablesAtCheckpoint, UndoLog
@@ -70,6 +71,7 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
         self._index = Index(self._session, shard)
         self._fences = Fences(self._session, shard)
         self._blocks = Blocks(self._session, shard, self._fences.resolved_head)
+        self._block_hashes = BlockHashes(self._session, shard, self._fences.written_head)
         self._trades = Trades(self._session, shard, self._index)
         self._orders = Orders(self._session, shard, self._index)
         self._accounts = Accounts(
@@ -111,6 +113,9 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
             at, generation = self._projected()
             self._put_checkpoint("transfers", at._replace(block_number=self.projecting()), generation)
         self._dead_letters.init()
+
+    def carry_over(self) -> None:
+        self._block_hashes.fill()
 
     def _add_column(self, statement: str) -> None:
         try:

@@ -6,7 +6,7 @@ from heapq import merge
 from itertools import count, islice
 from typing import Any, TypeVar
 
-from matching.core.hashes import hash_value
+from matching.core.hashes import hash_text, hash_value
 from settlement.stores.base import (
     AccountSetting,
     Balance,
@@ -60,6 +60,9 @@ class SqlLookups:
             return None
         block = first_or_none(self._whole_blocks(self._session.rows(sql.GET_BLOCK_OF_EVENT, [event_sequence])))
         return block if block is not None and block.first_event_sequence <= event_sequence else None
+
+    def blocks_of_hash(self, digest: int) -> list[StoredBlock]:
+        return [_block((*row, b"")) for row in self._session.rows(sql.BLOCKS_OF_HASH, [hash_text(digest)])]
 
     def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
         rows = self._session.rows(sql.NEWEST_BLOCKS, [upper_bound(before), limit])

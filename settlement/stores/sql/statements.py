@@ -203,6 +203,7 @@ GET_BLOCKS = f"SELECT {BLOCK} FROM engine_blocks WHERE number BETWEEN %s AND %s 
 GET_BLOCK_OF_EVENT = (
     f"SELECT {BLOCK} FROM engine_blocks WHERE last_event_sequence >= %s ORDER BY last_event_sequence, number LIMIT 1"
 )
+BLOCKS_OF_HASH = f"SELECT {BLOCK_HEAD} FROM engine_blocks WHERE hash = %s ORDER BY number DESC"
 NEWEST_BLOCKS = f"SELECT {BLOCK_HEAD} FROM engine_blocks WHERE number < %s ORDER BY number DESC LIMIT %s"
 
 GET_TRADE = f"SELECT {TRADE} FROM settled_trades WHERE trade_id = %s"

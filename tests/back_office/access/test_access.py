@@ -54,8 +54,15 @@ OWN_PAGES = [
     reverse("office:request_state", args=[1]),
 ]
 """Pages that read the site's own database and need no store."""
-FORMS = [reverse("office:request_form"), reverse("office:new_api_key")]
-"""They read nothing."""
+FORMS = [
+    reverse("office:request_form"),
+    reverse("office:new_api_key"),
+    reverse("office:second_factor"),
+    reverse("office:user_second_factor", args=[1]),
+]
+"""They read nothing of the exchange."""
+CODE = reverse("office:second_factor_code")
+"""Only for sessions without a code; leads all others to the second factor's own page."""
 PAGES += [*OWN_PAGES, *FORMS]
 BAR = reverse("office:alarm_bar")
 """In the web's memory: needs neither a store nor a database."""
@@ -74,14 +81,24 @@ ACTIONS = {
     reverse("office:ask"): "back_office.view_actionrequest",
     reverse("office:create_api_key"): "gateway.add_storedapikey",
     reverse("office:revoke_api_key", args=[1]): "gateway.change_storedapikey",
+    reverse("office:reset_second_factor", args=[1]): "auth.change_user",
 }
+OWN_ACTIONS = [
+    reverse("office:begin_second_factor"),
+    reverse("office:confirm_second_factor"),
+    reverse("office:new_backup_codes"),
+    reverse("office:remove_second_factor"),
+    reverse("office:verify_second_factor"),
+]
+"""Actions on one's own account, which need no permission."""
 NUMBERED = [
     *("trade", "order", "account", "block", "reconciliation", "dead_letter", "request", "request_state", "api_key"),
+    "user_second_factor",
 ]
 
 
 def test_every_url_is_listed_here() -> None:
-    assert len(PAGES) + len([BAR]) + len(ACTIONS) + len(urls.public()) == len(urls.urlpatterns)
+    assert len(PAGES) + len([BAR, CODE]) + len(ACTIONS) + len(OWN_ACTIONS) + len(urls.public()) == len(urls.urlpatterns)
 
 
 def test_the_bar_of_alarms_needs_the_permission_of_alarms(db: None) -> None:
@@ -91,7 +108,7 @@ def test_the_bar_of_alarms_needs_the_permission_of_alarms(db: None) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", [*ACTIONS, *OWN_ACTIONS])
 def test_actions_need_a_staff_login(action: str) -> None:
     trader = Client()
     trader.force_login(User.objects.create_user("trader"))
@@ -111,14 +128,14 @@ def test_staff_without_the_permission_sees_which_permission_is_needed(action: st
     assert f"it needs the permission {ACTIONS[action]}." in words(response)
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", [*ACTIONS, *OWN_ACTIONS])
 def test_actions_accept_only_post(operator: Client, action: str) -> None:
     assert operator.get(action).status_code == 405
     assert operator.head(action).status_code == 405
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", [*ACTIONS, *OWN_ACTIONS])
 def test_actions_need_a_csrf_token(action: str) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("operator"))
@@ -158,7 +175,7 @@ def test_every_form_that_writes_leads_to_an_action(operator: Client, market: Mar
     ours = page_html.partition('class="office"')[2]
     for form in re.findall(r"<form[^>]*>", ours):
         action = re.search(r'action="([^"]*)"', form)
-        assert 'method="get"' in form or ('method="post"' in form and action and action[1] in ACTIONS)
+        assert 'method="get"' in form or ('method="post"' in form and action and action[1] in {*ACTIONS, *OWN_ACTIONS})
 
 
 @pytest.mark.parametrize("name", NUMBERED)

@@ -23,6 +23,13 @@ ALL_STAFF = {
     "admin/r/<path:content_type_id>/<path:object_id>/": "no record has a page on the site: always 404",
     "admin/(?P<url>.*)$": "an unknown address: 404",
     "admin/invitation/<uidb64>/<token>/": "public: sets the first password of an account",
+    "admin/second_factor/": "the own second factor",
+    "admin/second_factor/begin/": "the own second factor",
+    "admin/second_factor/confirm/": "the own second factor",
+    "admin/second_factor/backup_codes/": "the own second factor",
+    "admin/second_factor/remove/": "the own second factor",
+    "admin/second_factor/code/": "the code of the own login",
+    "admin/second_factor/verify/": "the code of the own login",
     "health/live": "public",
     "health/ready": "public",
     "metrics": "public",
@@ -44,6 +51,7 @@ ACTIONS = {
     "admin/requests/ask/",
     "admin/api_keys/<int:number>/revoke/",
     "admin/api_keys/create/",
+    "admin/users/<int:number>/second_factor/reset/",
 }
 
 PAGES = {

@@ -22,7 +22,7 @@ from tests.matching.small_exchange import deposit
 MONEY: Parameters = {"account": 1, "asset": "BTC", "amount": "2.5", "reference": "wire-77"}
 HALT: Parameters = {"symbol": "BTC-USD", "status": "halted"}
 FINANCE = ("view_actionrequest", "ask_money", "ask_fees")
-OPERATOR = ("view_actionrequest", "ask_orders", "ask_market", "ask_accounts", "ask_fees")
+OPERATOR = ("view_actionrequest", "ask_orders", "ask_market", "ask_accounts", "ask_fees", "ask_engines")
 APPROVER = ("view_actionrequest", "decide_request")
 
 

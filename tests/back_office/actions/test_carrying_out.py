@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
+from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from back_office.actions import carrying_out, requests
@@ -13,6 +14,7 @@ from back_office.models import ActionRequest, AuditRecord
 from exchange_site.operations.free_addresses import free_zmq_address
 from matching.client.client import Client as EngineClient
 from tests.back_office.actions.conftest import HALT, MONEY, Exchange, asked, reread
+from tests.back_office.second_factor.conftest import logged_in_with_code
 from tests.matching.small_exchange import order
 
 State = ActionRequest.State
@@ -195,6 +197,36 @@ def test_what_was_approved_more_than_a_day_ago_is_not_sent(
     later_ns = time.time_ns() + 25 * 3600 * 10**9
     monkeypatch.setattr("back_office.actions.checks.time.time_ns", lambda: later_ns)
     assert stopped(made, exchange).startswith("Its last word is more than a day old")
+
+
+def test_a_role_that_needs_a_second_factor_needs_it_in_both_sessions(
+    exchange: Exchange, fiona: User, anna: User, settings: Settings
+) -> None:
+    """The worker decides by its own setting and the audit log: the web may have another setting."""
+    fiona.groups.add(Group.objects.get_or_create(name="finance")[0])
+    anna.groups.add(Group.objects.get_or_create(name="approver")[0])
+    settings.SECOND_FACTOR_ROLES = ["finance", "approver"]
+    by_nobody = approved(fiona, anna)
+    assert stopped(by_nobody, exchange) == (
+        "fiona asked for it in a session without a second factor, which the role needs: ask again. "
+        "Nothing was sent to the engine."
+    )
+    logged_in_with_code(fiona)
+    by_one = approved(fiona, anna, "form-2")
+    assert stopped(by_one, exchange).startswith("anna approved it in a session without a second factor")
+    logged_in_with_code(anna)
+    by_both = approved(fiona, anna, "form-3")
+    assert carrying_out.turn(exchange.real) == 1
+    assert reread(by_both).state == State.DONE
+
+
+def test_a_role_that_needs_no_second_factor_needs_none(
+    exchange: Exchange, fiona: User, anna: User, settings: Settings
+) -> None:
+    settings.SECOND_FACTOR_ROLES = ["auditor"]
+    approved(fiona, anna)
+    assert carrying_out.turn(exchange.real) == 1
+    assert exchange.balance(1) == "12.5"
 
 
 # --- when the engine cannot be asked ------------------------------------------------------------------------------

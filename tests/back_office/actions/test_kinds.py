@@ -29,7 +29,7 @@ def test_the_document_shows_the_table() -> None:
         return ", ".join(groups.filter(permissions__codename=codename).values_list("name", flat=True))
 
     expected = [
-        [f"`{kind}`", who(one.permission), "yes" if one.two_persons else "", str(one.key)]
+        [f"`{kind}`", who(one.permission), "yes" if one.two_persons else "", str(one.key or "")]
         for kind, one in TABLE.items()
     ]
     assert rows() == expected

@@ -5,6 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from matching.core.codes import CommandKind
+from matching.core.epochs import Epoch
 from settlement.stores.base import AccountSetting
 from tests.back_office.conftest import html, words
 from tests.back_office.market import Market
@@ -57,6 +58,15 @@ PREVIEWS: list[tuple[dict[str, str], str]] = [
         {"kind": "deposit", "account": "99", "asset": "BTC", "amount": "1", "reference": "r"},
         "Account 99 has no balance in BTC yet: check the number.",
     ),
+    (
+        {"kind": "rebuild_projections"},
+        "Drop trades, orders, ledger entries, balances and candles of block 1 and later, and project blocks 1 to",
+    ),
+    (
+        {"kind": "promote_engine", "address": "tcp://127.0.0.1:5801", "promotion": "forced"},
+        "Promote the engine at tcp://127.0.0.1:5801: it leads from then on, in a new epoch. No engine has begun an "
+        "epoch in this store: check that followers are used here. Forced: blocks that this follower has not received",
+    ),
 ]
 
 
@@ -105,3 +115,31 @@ def test_what_an_account_has_of_its_own_is_what_changes(operator: Client, market
     fees = {"kind": "account_fees", "account": "1", "symbol": "BTC-USD"}
     assert "Account 1 in BTC-USD: maker 7, taker 8 ppm → no fees of its own." in previewed(operator, fees)
     assert "Release" in words(operator.get("/admin/accounts/1/"))
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("tcp://127.0.0.1:5801", "tcp://127.0.0.1:5701 has led since block 1, in epoch 1. Blocks that it makes"),
+        ("tcp://127.0.0.1:5701", "It leads already, since block 1: the engine will refuse this."),
+    ],
+)
+def test_a_promotion_tells_who_leads(operator: Client, market: Market, address: str, sentence: str) -> None:
+    market.store.replace_blocks(1, [], Epoch(1, 1, 0, "one", "tcp://127.0.0.1:5701", "", "", 1))
+    assert sentence in previewed(operator, {"kind": "promote_engine", "address": address, "promotion": "if_safe"})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:5801", "http://127.0.0.1:5801", "tcp://127.0.0.1", "tcp://*:x", "x"])
+def test_a_promotion_needs_an_address(operator: Client, market: Market, address: str) -> None:
+    response = operator.post(
+        PREVIEW, {"kind": "promote_engine", "address": address, "promotion": "forced", "reason": "x"}
+    )
+    assert response.status_code == 400
+    assert "Command address must have the form tcp://HOST:PORT or ipc://FILE." in words(response)
+
+
+@pytest.mark.parametrize("block", ["0", "4000000"])
+def test_a_rebuild_begins_with_a_block_of_the_store(operator: Client, market: Market, block: str) -> None:
+    response = operator.post(PREVIEW, {"kind": "rebuild_projections", "from_block": block, "reason": "x"})
+    assert response.status_code == 400
+    assert "From block must be 1 to" in words(response)

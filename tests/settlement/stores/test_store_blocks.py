@@ -156,6 +156,39 @@ def test_the_newest_blocks_come_newest_first_without_their_bytes(store: Store) -
     assert [found.number for found in store.newest_blocks(3, before=3)] == [2, 1]
 
 
+def test_a_block_is_found_by_its_hash_without_its_bytes(store: Store) -> None:
+    assert store.blocks_of_hash(block(3).hash) == []
+    store.append_blocks([block(number) for number in range(1, 4)])
+    store.append_blocks([block(number) for number in range(4, 70)])
+    for number in (1, 3, 63, 64, 69):
+        assert store.blocks_of_hash(block(number).hash) == [block(number, data=b"")]
+    assert store.blocks_of_hash(block(70).hash) == []
+    assert store.blocks_of_hash(0) == []
+
+
+def test_two_blocks_with_one_hash_are_both_found(store: Store) -> None:
+    store.append_blocks([block(1), block(2, hash=block(1).hash), block(3, prev_hash=block(1).hash)])
+    assert [found.number for found in store.blocks_of_hash(block(1).hash)] == [2, 1]
+
+
+def test_a_block_that_was_replaced_is_not_found_by_its_hash(store: Store) -> None:
+    store.begin_epoch(epoch(1))
+    store.append_blocks([block(number) for number in range(1, 7)])
+    right = chain_from(4, 2)
+    store.replace_blocks(4, [right], epoch(2)._replace(first_block=6, prev_hash=right[-1].hash))
+    assert [store.blocks_of_hash(block(number).hash) for number in (4, 5, 6)] == [[], [], []]
+    assert [found.number for one in right for found in store.blocks_of_hash(one.hash)] == [4, 5]
+
+
+def test_carrying_over_changes_nothing_where_nothing_is_missing(store: Store) -> None:
+    store.carry_over()
+    store.append_blocks([block(1), block(2)])
+    before = everything(store)
+    store.carry_over()
+    assert everything(store) == before
+    assert store.blocks_of_hash(block(2).hash) == [block(2, data=b"")]
+
+
 def test_the_block_of_an_event_is_found_also_beside_blocks_without_events(store: Store) -> None:
     empty = [block(3, first_event_sequence=21, last_event_sequence=20), block(4, first_event_sequence=21)]
     store.append_blocks([block(1), block(2), *empty])

@@ -5,7 +5,7 @@ from datetime import date
 from itertools import chain, islice
 from typing import TypeVar
 
-from matching.core.hashes import hash_value
+from matching.core.hashes import hash_text, hash_value
 from settlement.stores.base import (
     OPEN_STATUSES,
     Candle,
@@ -90,6 +90,15 @@ class Blocks:
         """The last event and the last command of a block; 0 and 0 for a block that is not stored."""
         row = self._session.one(cql.GET_BLOCK_END, (self._shard, number // BLOCKS_PER_BUCKET, number))
         return (row[0], row[1]) if row else (0, 0)
+
+    def of_hash(self, digest: int) -> list[StoredBlock]:
+        """Entries of blocks that were fenced or replaced lead to no block, or to one with another hash."""
+        last, found = self._appended().block_number, []
+        for (number,) in self._session.rows(cql.BLOCK_NUMBERS_OF_HASH, (self._shard, hash_text(digest))):
+            row = self._session.one(cql.GET_BLOCK_HEAD, (self._shard, number // BLOCKS_PER_BUCKET, number))
+            if number <= last and row is not None and hash_value(row[1]) == digest:
+                found.append(_block((*row, b"")))
+        return found
 
     def newest(self, limit: int, before: int | None) -> list[StoredBlock]:
         found: list[StoredBlock] = []

@@ -37,6 +37,9 @@ class StoreLookups:
     def block_of_event(self, event_sequence: int) -> StoredBlock | None:
         return self._blocks.of_event(event_sequence)
 
+    def blocks_of_hash(self, digest: int) -> list[StoredBlock]:
+        return self._blocks.of_hash(digest)
+
     def newest_blocks(self, limit: int, before: int | None = None) -> list[StoredBlock]:
         return self._blocks.newest(limit, before)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from settlement.stores.scylla.tables.models import (
     MODELS,
     AccountSetting,
+    BlockByHash,
     Candle,
     EngineBlock,
     EngineBlockPart,
@@ -47,6 +48,7 @@ class Column(NamedTuple):
 
 
 _NOT_PROJECTED = (
+    BlockByHash,
     EngineBlock,
     EngineBlockPart,
     EngineEpoch,
@@ -58,6 +60,7 @@ _NOT_PROJECTED = (
 )
 _NEWER = (
     AccountSetting,
+    BlockByHash,
     EngineBlockPart,
     KeyRegister,
     OrderByClientOrderId,

@@ -51,6 +51,15 @@ class EngineBlock(Table):
     data = columns.Blob()
 
 
+class BlockByHash(Table):
+    """Which block has a hash. Rows of blocks that were replaced stay; that in `engine_blocks` is the truth."""
+
+    __table_name__ = "blocks_by_hash"
+    shard = _key(columns.Integer)
+    hash = _key(columns.Text)
+    number = _cluster(columns.BigInt, "DESC")
+
+
 class EngineBlockPart(Table):
     """The bytes of a large block that do not fit into its own row (`settlement.stores.block_parts`).
 
@@ -411,6 +420,7 @@ class LedgerAccount(Table):
 
 MODELS: tuple[type[Table], ...] = (
     EngineBlock,
+    BlockByHash,
     EngineBlockPart,
     EngineEpoch,
     StoreIdentity,
