@@ -31,10 +31,11 @@ class Kind(StrEnum):
     SETTLEMENT_SILENT = "settlement_silent"
     BACKGROUND_SILENT = "background_silent"
     ACTIONS_SILENT = "actions_silent"
+    DATABASE_UNWRITABLE = "database_unwritable"
 
 
 EVENTS = frozenset((Kind.GAP, Kind.HASH_MISMATCH, Kind.CHAIN_CONFLICT, Kind.STORE_DAMAGED, Kind.INCIDENT))
-OF_WEB = (Kind.SETTLEMENT_SILENT, Kind.BACKGROUND_SILENT, Kind.ACTIONS_SILENT)
+OF_WEB = (Kind.SETTLEMENT_SILENT, Kind.BACKGROUND_SILENT, Kind.ACTIONS_SILENT, Kind.DATABASE_UNWRITABLE)
 """The kinds that the web raises, because nothing can report its own death."""
 OF_SETTLEMENT = tuple(kind for kind in Kind if kind not in (Kind.RECONCILIATION, *OF_WEB))
 """The kinds that the settlement worker raises; background work raises `reconciliation`."""
@@ -173,6 +174,19 @@ def actions_silent(for_s: float) -> Signal | None:
         Severity.WARNING,
         f"The worker of actions has been silent for {for_s:.0f} s, so nothing that operators ask for is carried out: "
         "its process has ended or hangs. Start it with: manage.py run_actions",
+    )
+
+
+def database_unwritable(for_s: float) -> Signal | None:
+    """Never written: while it is raised, nothing can be."""
+    if for_s <= STORE_WARNING_S:
+        return None
+    return Signal(
+        Kind.DATABASE_UNWRITABLE,
+        Severity.CRITICAL if for_s > STORE_CRITICAL_S else Severity.WARNING,
+        f"The site's database has accepted no writes for {for_s:.0f} s, so neither heartbeats nor new alarms reach "
+        "this page: another program may hold its lock, its disk may be full, or its server may be away. Everything "
+        "continues by itself when it accepts writes again.",
     )
 
 

@@ -172,6 +172,32 @@ def test_time_without_a_database_is_not_silence(watched: Watched, monkeypatch: p
     assert "Settlement silent" in watched.raised()
 
 
+def test_a_database_that_accepts_no_writes_is_critical_within_ten_seconds_and_nobody_is_silent_after_it(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.run(5, *BOTH)
+
+    def locked(*arguments: Any) -> None:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "raise_alarm", locked)
+        patched.setattr(records, "clear_alarm", locked)
+        watched.run(3)
+        assert watched.raised()["Database unwritable"][0] == "warning"
+        watched.run(7)
+        severity, message = watched.raised()["Database unwritable"]
+        assert severity == "critical"
+        assert message.startswith("The site's database has accepted no writes for 9 s, ")
+        watched.run(20)
+        assert list(watched.raised()) == ["Database unwritable"]
+    watched.run(8)
+    assert watched.raised() == {}
+    assert not Alarm.objects.exists()
+    watched.run(1)
+    assert list(watched.raised()) == ["Settlement silent"]
+
+
 def test_what_a_silent_settlement_has_left_is_shown_beneath_its_cause(watched: Watched) -> None:
     watched.run(1, *BOTH)
     lag = Signal(Kind.LAG, Severity.CRITICAL, "The store is behind.")
