@@ -79,7 +79,7 @@ class Watch:
         else:
             self._failing_since_s, self.is_watching = None, True
         with suppress(DatabaseError):  # pages cannot be read either, and say so
-            self.raised = RaisedAlarms.read(now(), unwritten=self._of_database())
+            self.raised = RaisedAlarms.read(now(), unwritten=self.of_database())
 
     def _note_failure(self, error: DatabaseError, began_s: float) -> None:
         if self._failing_since_s is None:
@@ -87,7 +87,8 @@ class Watch:
             log.warning("alarm.watch_failed", error=str(error))
         self.is_watching = False
 
-    def _of_database(self) -> Signal | None:
+    def of_database(self) -> Signal | None:
+        """The alarm that the database accepts no writes; it is nowhere else, because it cannot be written."""
         if self._failing_since_s is None:
             return None
         return rules.database_unwritable(self._monotonic() - self._failing_since_s)

@@ -50,10 +50,10 @@ LAG_WARNING_BLOCKS = 1_000
 LAG_CRITICAL_BLOCKS = 10_000
 STORE_WARNING_S = 1.0
 """Longer than the first retries of a statement."""
-STORE_CRITICAL_S = 8.0
+STORE_CRITICAL_S = 7.0
 SILENT_WARNING_S = 5.0
-SILENT_CRITICAL_S = 8.0
-"""An operator must see within ten seconds that engine, store or settlement is gone."""
+SILENT_CRITICAL_S = 7.0
+"""An operator must see within ten seconds that engine, store or settlement is gone, and a page is two seconds old."""
 STUCK_WARNING_S = 10.0
 STUCK_CRITICAL_S = 120.0
 """A step that stores or projects a block of 128 MiB takes some ten seconds."""
