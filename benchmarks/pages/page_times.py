@@ -29,6 +29,7 @@ class PageTime:
     status: int
     median_ms: float
     worst_ms: float
+    cpu_ms: float  # median of this process: what the page takes, however busy the machine is
     queries: int  # in Django's database
 
     @property
@@ -53,13 +54,22 @@ def _measured(client: Client, address: Address, rounds: int, progress: Callable[
     with CaptureQueriesContext(connection) as queries:
         status = _open(client, address.url)  # not measured: it also fills the caches of the process
         count = len(queries)
-    times = []
+    times, cpu_times = [], []
     for _ in range(rounds):
-        began_s = time.perf_counter()
+        began_s, cpu_began_s = time.perf_counter(), time.process_time()
         _open(client, address.url)
         times.append((time.perf_counter() - began_s) * 1000)
+        cpu_times.append((time.process_time() - cpu_began_s) * 1000)
         progress()
-    return PageTime(address.page, address.url, status, round(median(times), 1), round(max(times), 1), count)
+    return PageTime(
+        page=address.page,
+        url=address.url,
+        status=status,
+        median_ms=round(median(times), 1),
+        worst_ms=round(max(times), 1),
+        cpu_ms=round(median(cpu_times), 1),
+        queries=count,
+    )
 
 
 def _open(client: Client, url: str) -> int:
@@ -75,8 +85,8 @@ def _open(client: Client, url: str) -> int:
 
 def text(found: Sequence[PageTime]) -> str:
     """Markdown: a row for each address, then the slow ones."""
-    lines = ["| page | median ms | worst ms | queries |", "|---|---:|---:|---:|"]
-    lines += [f"| `{one.url}` | {one.median_ms} | {one.worst_ms} | {one.queries} |" for one in found]
+    lines = ["| page | median ms | worst ms | CPU ms | queries |", "|---|---:|---:|---:|---:|"]
+    lines += [f"| `{one.url}` | {one.median_ms} | {one.worst_ms} | {one.cpu_ms} | {one.queries} |" for one in found]
     slow = [f"{one.url} ({one.median_ms:g} ms)" for one in found if one.is_slow]
     limit = f"a median over {SLOW_MS:g} ms"
     lines += ["", f"{len(slow)} of {len(found)} have {limit}: {', '.join(slow)}" if slow else f"None has {limit}."]
