@@ -33,8 +33,8 @@ TRADE_COLUMNS = (
     *("buyer_fee", "seller_fee", "block"),
 )
 
-TOTALLED_AT_ONCE = 5_000
-"""Totals of more trades are made only on demand, because they take most of a second."""
+TOTALLED_AT_ONCE = 3_000
+"""Totals of more trades are made only on demand, because a page shall take less than 150 ms."""
 _SIDE_ROWS = 4 * PAGE_ROWS
 """Read at a time for a page of one side."""
 
