@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.services("browser"), pytest.mark.django_db(transaction
 
 HEIGHT = 740
 TARGET = 24
+NEWEST = "#live-trades tbody tr"
+WITHOUT_LOGIN = ("login/", "invitation/Mg/expired/")
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 FAULTS = """
@@ -120,19 +122,52 @@ def pages(market: Market) -> list[str]:
     ]
 
 
+def show(phone: Chrome, address: str, width: int = 360) -> None:
+    metrics = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": True}
+    phone.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    phone.get(address)
+    until(phone, lambda shown: shown.execute_script("return document.readyState") == "complete")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "theme"), [(360, "light"), (360, "dark"), (390, "light")])
 def test_every_page_fits_a_phone(
     phone: Chrome, live_server: LiveServer, market: Market, width: int, theme: str
 ) -> None:
-    metrics = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": True}
-    phone.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     phone.execute_script("localStorage.setItem('adminTheme', JSON.stringify(arguments[0]))", theme)
     found: dict[str, list[str]] = {}
     for page in pages(market):
-        phone.get(f"{live_server.url}/admin/{page}")
-        until(phone, lambda shown: shown.execute_script("return document.readyState") == "complete")
+        show(phone, f"{live_server.url}/admin/{page}", width)
         found[page] = phone.execute_script(FAULTS, TARGET)
     assert phone.execute_script("return document.documentElement.className.includes('dark')") is (theme == "dark")
+    phone.delete_all_cookies()
+    for page in WITHOUT_LOGIN:
+        show(phone, f"{live_server.url}/admin/{page}", width)
+        found[page] = phone.execute_script(FAULTS, TARGET)
     faults = [f"{page} {fault}" for page, several in found.items() for fault in several]
     assert not faults, "\n".join(faults)
+
+
+CELLS = """
+    const cells = [...document.querySelector(arguments[0]).cells];
+    return cells.map((cell) => [getComputedStyle(cell, "::before").content, cell.innerText]);
+"""
+"""The name of the column that each cell of a row shows, as a CSS string, and its text."""
+
+
+def test_cells_of_a_card_name_their_columns_also_in_rows_that_come_later(
+    phone: Chrome, live_server: LiveServer, market: Market
+) -> None:
+    show(phone, f"{live_server.url}/admin/")
+    before = phone.execute_script(CELLS, NEWEST)
+    assert [name for name, _ in before[:3]] == ['"Trade"', '"Time (UTC)"', '"Instrument"']
+    trade = market.trade("BTC-USD", 6_600_000, 5_000, maker=1, taker=2)
+    market.settle()
+    until(phone, lambda shown: shown.execute_script(CELLS, NEWEST)[0] == ['"Trade"', str(trade.trade_id)])
+    assert [name for name, _ in phone.execute_script(CELLS, NEWEST)] == [name for name, _ in before]
+
+
+def test_on_a_wide_screen_rows_are_rows(phone: Chrome, live_server: LiveServer) -> None:
+    show(phone, f"{live_server.url}/admin/trades/", width=1280)
+    assert {name for name, _ in phone.execute_script(CELLS, "#trades tbody tr")} == {"none"}
+    assert phone.execute_script("return getComputedStyle(document.querySelector('#trades thead')).display") != "none"
