@@ -132,7 +132,7 @@ reference = ReferenceData(lambda: store.definitions())
 
 
 def pages() -> list[URLPattern]:
-    overview = OverviewPages(store, readers.engine(), reference)
+    overview = OverviewPages(store, readers.engine(), reference, unwritten=lambda: readers.watch().of_database())
     trades, orders = TradePages(store, reference), OrderPages(store, reference)
     blocks, accounts = BlockPages(store, reference), AccountPages(store, reference)
     finder, alarms = JumpPages(store, reference), AlarmPages(lambda: readers.watch().raised)

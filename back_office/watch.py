@@ -4,17 +4,20 @@ One thread of the web process looks at the heartbeats every WATCH_S, raises and 
 keeps the raised alarms in memory, so that every page shows them without a query.
 
     heartbeats ──▶ Silence (own clock) ──▶ rules ──▶ alarm rows ──▶ `Watch.raised`, which pages and health read
+
+If the database accepts no writes, there are neither heartbeats nor new rows. The watch then judges nobody, and adds the
+alarm of that itself.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
 from django.db import Error as DatabaseError
-from django.db import connections
+from django.db import connection, connections
 from django.utils.timezone import now
 
 from back_office.pages.alarms import RaisedAlarms
@@ -29,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 WATCH_S = 1.0
 CLOSE_S = 5.0
+_LOCK_WAIT_MS = 1000
+"""The watch waits no longer for SQLite's lock: it has to say that it is held."""
 
 
 @dataclass(slots=True)
@@ -58,8 +63,9 @@ class Watch:
         self._turns: dict[str, Silence] = {}
         self._signals: dict[Kind, Signal] = {}
         self.raised: RaisedAlarms = RaisedAlarms([])
+        self._failing_since_s: float | None = None
         self.is_watching = False
-        """Whether the last look found the database."""
+        """Whether the last look found the database, and could write to it."""
 
     def look(self) -> None:
         """One round. Without the database nothing is judged: neither can the others write their heartbeats."""
@@ -69,13 +75,24 @@ class Watch:
             now_s = self._monotonic()
             self._see(beats, began_s, now_s)
             self._raise_and_clear()
-            self.raised = RaisedAlarms.read(now())
         except DatabaseError as error:
-            if self.is_watching:
-                log.warning("alarm.watch_failed", error=str(error))
-            self.is_watching = False
-            return
-        self.is_watching = True
+            self._note_failure(error, began_s)
+        else:
+            self._failing_since_s, self.is_watching = None, True
+        with suppress(DatabaseError):  # pages cannot be read either, and say so
+            self.raised = RaisedAlarms.read(now(), unwritten=self.of_database())
+
+    def _note_failure(self, error: DatabaseError, began_s: float) -> None:
+        if self._failing_since_s is None:
+            self._failing_since_s = began_s
+            log.warning("alarm.watch_failed", error=str(error))
+        self.is_watching = False
+
+    def of_database(self) -> Signal | None:
+        """The alarm that the database accepts no writes; it is nowhere else, because it cannot be written."""
+        if self._failing_since_s is None:
+            return None
+        return rules.database_unwritable(self._monotonic() - self._failing_since_s)
 
     def is_fine(self, kind: Kind) -> bool:
         """Whether the last look found no reason for that alarm; False if it did not find the database."""
@@ -88,7 +105,8 @@ class Watch:
 
     def _see(self, beats: Mapping[str, Beat], began_s: float, now_s: float) -> None:
         # After a pause of this process, or an outage of the database, the others get their time anew.
-        unseen_s = max(0.0, now_s - self._looked_s - 2 * WATCH_S)
+        watched_s = 2 * WATCH_S if self._failing_since_s is None else 0.0
+        unseen_s = max(0.0, now_s - self._looked_s - watched_s)
         self._looked_s = now_s
         for name, beat in beats.items():
             for silences, count in ((self._beats, beat.beats), (self._turns, beat.turns)):
@@ -157,12 +175,20 @@ class Watch:
         """Looks until `stop` is set."""
         try:
             while not stop.is_set():
+                _wait_briefly_for_locks()
                 self.look()
                 if not self.is_watching:
                     connections.close_all()  # in case the connection is broken
                 stop.wait(WATCH_S)
         finally:
             connections.close_all()
+
+
+def _wait_briefly_for_locks() -> None:
+    """On SQLite: limits the waiting of this thread's connection, which may be a new one."""
+    if connection.vendor == "sqlite":
+        with suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {_LOCK_WAIT_MS}")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def make(name: str, commands: int, *, seed: int = 1) -> Blocks:
     return _demo(commands, seed) if name == "demo" else _generated(name, commands, seed)
 
 
-class _Recorder:
+class Recorder:
     """An engine that keeps its blocks. Implements `matching.workloads.demo_session.Venue` for the demo market."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class _Recorder:
 
 
 def _demo(commands: int, seed: int) -> Blocks:
-    recorder = _Recorder()
+    recorder = Recorder()
     market = demo_session.begin(recorder, seed)
     setup = len(recorder.blocks)
     size = _BLOCK_COMMANDS["demo"]
@@ -104,7 +104,7 @@ def _demo(commands: int, seed: int) -> Blocks:
 
 
 def _generated(name: str, commands: int, seed: int) -> Blocks:
-    recorder = _Recorder()
+    recorder = Recorder()
     size = _BLOCK_COMMANDS[name]
     work = generated.generate("hot", commands if name == "hot" else 1, seed=seed)
     recorder.call(work.definitions())

@@ -25,7 +25,9 @@ BLOCK_LAG = Gauge(
     "settlement_block_lag", "Blocks that the engine has announced and the store does not hold yet.", registry=WORKER
 )
 PROJECTION_LAG = Gauge("settlement_projection_lag", "Blocks in the store that are not projected yet.", registry=WORKER)
-SEQUENCE_GAPS = Counter("settlement_sequence_gaps_total", "Number of times that blocks were missing.", registry=WORKER)
+SEQUENCE_GAPS = Counter(
+    "settlement_sequence_gaps_total", "Number of times that blocks were lost from the stream.", registry=WORKER
+)
 DEAD_LETTERS = Gauge(
     "settlement_dead_letters", "Blocks whose projection the store rejected, not resolved yet.", registry=WORKER
 )

@@ -283,13 +283,16 @@ class _Worker:
         began_s = self._clock.monotonic()
         self._gaps.exclude(began_s - self._listened_at_s)
         try:
-            return self._feed.receive(timeout_s, limit)
+            blocks = self._feed.receive(timeout_s, limit)
         except BadBlock as error:
             number = self._chain.head.block_number
             raise ChainBroken(f"The message received after block {number} is not a block: {error}") from error
         finally:
             self._listened_at_s = self._clock.monotonic()
             self._gaps.exclude(max(0.0, self._listened_at_s - began_s - timeout_s))
+        if len(blocks) >= limit:
+            self._gaps.note_full_receive()
+        return blocks
 
     def _check_gaps(self) -> None:
         """Requests blocks that the leader has announced and that did not arrive."""

@@ -13,7 +13,7 @@ ACTIVE_AT = "office_active_at_s"
 RECORDED_AFTER_S = 15
 """Activity is recorded at most this often, because each record is a write to the database."""
 
-POLLED = ("office:live", "office:request_state")
+POLLED = ("office:live", "office:alarm_bar", "office:request_state")
 """Views that an open page requests by itself: such a request does not show that somebody uses the page."""
 
 

@@ -21,7 +21,7 @@ from back_office.audit.codes import Action, Outcome
 from back_office.filters import BadFilter
 from back_office.paging import PAGE_ROWS, Page, page_before
 from settlement.alarms import records
-from settlement.alarms.rules import OF_SETTLEMENT, Kind, Severity
+from settlement.alarms.rules import OF_SETTLEMENT, Kind, Severity, Signal
 from settlement.models import Alarm
 
 MAY_ACKNOWLEDGE = "settlement.change_alarm"
@@ -80,9 +80,11 @@ class RaisedAlarms:
     rows: list[AlarmRow]  # the most severe first, then the newest; stale ones last
 
     @classmethod
-    def read(cls, at: datetime) -> "RaisedAlarms":
-        """`at`: mutes that have ended by then do not count."""
+    def read(cls, at: datetime, unwritten: Signal | None = None) -> "RaisedAlarms":
+        """`at`: mutes that have ended by then do not count. `unwritten`: one more, which is not in the database."""
         alarms = _most_severe_first(records.raised_alarms())
+        if unwritten is not None:
+            alarms.insert(0, Alarm(id=0, **unwritten._asdict(), raised_at=at, last_seen_at=at))
         muted = mutes.muted(at)
         silent = (Kind.SETTLEMENT_SILENT, Severity.CRITICAL)
         is_silent = any((alarm.kind, alarm.severity) == silent for alarm in alarms)

@@ -21,6 +21,7 @@ from matching.core.codes import name_of
 from matching.core.errors import MatchingError
 from matching.core.registry import Instrument
 from matching.transport.engine_roles import FOLLOWER
+from settlement.alarms.rules import Signal
 from settlement.stores.base import MAX_VOLUME, Candle, Store
 
 CANDLES = 90
@@ -115,11 +116,14 @@ class OverviewPages:
         engine: EngineReader,
         reference: ReferenceData,
         now_ns: Callable[[], int] = time.time_ns,
+        unwritten: Callable[[], Signal | None] = lambda: None,
     ) -> None:
+        """`unwritten`: an alarm that is not in the database."""
         self.store = store
         self.engine = engine
         self.reference = reference
         self.now_ns = now_ns
+        self.unwritten = unwritten
 
     def overview(self, request: HttpRequest) -> TemplateResponse:
         return self._page(request, "back_office/overview.html")
@@ -138,7 +142,7 @@ class OverviewPages:
         context |= {
             "engine": engine,
             "settlement": self._settlement(engine),
-            "alarms": RaisedAlarms.read(now()),
+            "alarms": RaisedAlarms.read(now(), self.unwritten()),
             "dead_letters": self._dead_letters(),
             "trades_per_minute": cache.get_or_set("trades-per-minute", self._trades_per_minute, CACHE_S),
             "trades": [TradeRow.of(trade, self.reference) for trade in self.store.newest_trades(NEWEST_TRADES)],

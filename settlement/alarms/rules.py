@@ -32,11 +32,18 @@ class Kind(StrEnum):
     BACKGROUND_SILENT = "background_silent"
     ACTIONS_SILENT = "actions_silent"
     REBUILD = "rebuild"
+    DATABASE_UNWRITABLE = "database_unwritable"
 
 
 EVENTS = frozenset((Kind.GAP, Kind.HASH_MISMATCH, Kind.CHAIN_CONFLICT, Kind.STORE_DAMAGED, Kind.INCIDENT))
-OF_WEB = (Kind.SETTLEMENT_SILENT, Kind.BACKGROUND_SILENT, Kind.ACTIONS_SILENT, Kind.REBUILD)
-"""The kinds that the web raises: nothing can report its own death."""
+OF_WEB = (
+    Kind.SETTLEMENT_SILENT,
+    Kind.BACKGROUND_SILENT,
+    Kind.ACTIONS_SILENT,
+    Kind.REBUILD,
+    Kind.DATABASE_UNWRITABLE,
+)
+"""The kinds that the web raises, because nothing can report its own death."""
 OF_SETTLEMENT = tuple(kind for kind in Kind if kind not in (Kind.RECONCILIATION, *OF_WEB))
 """The kinds that the settlement worker raises; background work raises `reconciliation`."""
 
@@ -50,10 +57,10 @@ LAG_WARNING_BLOCKS = 1_000
 LAG_CRITICAL_BLOCKS = 10_000
 STORE_WARNING_S = 1.0
 """Longer than the first retries of a statement."""
-STORE_CRITICAL_S = 8.0
+STORE_CRITICAL_S = 7.0
 SILENT_WARNING_S = 5.0
-SILENT_CRITICAL_S = 8.0
-"""An operator must see within ten seconds that engine, store or settlement is gone."""
+SILENT_CRITICAL_S = 7.0
+"""An operator must see within ten seconds that engine, store or settlement is gone, and a page is two seconds old."""
 STUCK_WARNING_S = 10.0
 STUCK_CRITICAL_S = 120.0
 """A step that stores or projects a block of 128 MiB takes some ten seconds."""
@@ -185,6 +192,19 @@ def rebuild(*, is_begun: bool, projected: int, to_block: int) -> Signal:
         Severity.WARNING,
         f"Trades, orders, ledger entries, balances and candles are being rebuilt from the blocks: {place}. Until it "
         "is done, pages and the gateway's history show less than there is.",
+    )
+
+
+def database_unwritable(for_s: float) -> Signal | None:
+    """Never written: while it is raised, nothing can be."""
+    if for_s <= STORE_WARNING_S:
+        return None
+    return Signal(
+        Kind.DATABASE_UNWRITABLE,
+        Severity.CRITICAL if for_s > STORE_CRITICAL_S else Severity.WARNING,
+        f"The site's database has accepted no writes for {for_s:.0f} s, so neither heartbeats nor new alarms reach "
+        "this page: another program may hold its lock, its disk may be full, or its server may be away. Everything "
+        "continues by itself when it accepts writes again.",
     )
 
 

@@ -36,8 +36,8 @@ CLEAR_AFTER_S = 5.0
 """A level clears, or becomes a warning again, when its condition has been over for this time: it must not flicker."""
 UPDATE_INTERVAL_S = 60.0
 """Interval between updates of a raised alarm in the database."""
-RETRY_S = 5.0
-"""Interval between retries of a failed write."""
+RETRY_S = 2.0
+"""Interval between retries of a failed write, which is a missing heartbeat too."""
 MAX_CLOSE_S = 5.0
 """Maximum time for the last writes when settlement ends."""
 _MAX_UNWRITTEN = 64  # unwritten changes of one kind; the oldest are dropped

@@ -1,4 +1,14 @@
-"""Detects missing blocks, requests them again, and raises an error if they cannot be obtained."""
+"""Detects missing blocks, requests them again, and raises an error if they cannot be obtained.
+
+A gap is blocks that were lost in the middle of a stream that settlement followed: that is worth a warning. Requests are
+no gap while settlement catches up:
+
+    subscribed ──complete once──▶ following ──a long pause──▶ catching up ──CAUGHT_UP_S──▶ following
+        ▲                              │
+        └── another engine, or the engine restarted (`forget`)
+
+A new subscription begins in the middle of the stream. In a long pause the queue of the subscription overflows.
+"""
 
 import structlog
 
@@ -9,6 +19,11 @@ from settlement.options import Options
 from settlement.receive.feed import Feed
 
 log = structlog.get_logger(__name__)
+
+LONG_PAUSE_S = 1.0
+"""An engine may publish more blocks in this time than a subscription keeps."""
+CAUGHT_UP_S = 5.0
+"""Settlement follows the stream again when the queue has not been full for this time."""
 
 
 class Gaps:
@@ -22,6 +37,8 @@ class Gaps:
         self._since = 0.0  # when, in monotonic seconds, it was first missing or last requested
         self._attempts = 0
         self._requested_to = 0  # last block of the newest request
+        self._is_following = False  # no block was missing since the subscription began
+        self._caught_up_at_s = 0.0  # when, in monotonic seconds, the queue of a pause counts as read
         self.count = 0  # number of gaps so far
 
     def check(self, next_number: int, newest_early: int, announced: int) -> None:
@@ -33,6 +50,7 @@ class Gaps:
         known_to = max(newest_early, announced)
         if known_to < next_number:
             self._awaited = 0
+            self._is_following = self._is_following or known_to > 0
             return
         now = self._clock.monotonic()
         # A request up to the block before was answered, so this is not a new gap.
@@ -43,7 +61,7 @@ class Gaps:
         if self._attempts:
             self._wait_for_answer(now, known_to)
         elif newest_early or continues or now - self._since >= self._options.gap_grace_s:
-            if not continues:
+            if not continues and self._is_following and now >= self._caught_up_at_s:
                 self.count += 1
                 metrics.SEQUENCE_GAPS.inc()
             self._request(now, known_to)
@@ -51,10 +69,19 @@ class Gaps:
     def forget(self) -> None:
         """Call when the engine changes or has restarted."""
         self._awaited = self._requested_to = 0
+        self._is_following = False
 
     def exclude(self, seconds: float) -> None:
         """Call with the time in which settlement did not receive: it does not count as waiting."""
         self._since += seconds
+        if seconds >= LONG_PAUSE_S:
+            self._caught_up_at_s = self._clock.monotonic() + CAUGHT_UP_S
+
+    def note_full_receive(self) -> None:
+        """Call when more blocks may have been waiting than were received."""
+        now = self._clock.monotonic()
+        if now < self._caught_up_at_s:
+            self._caught_up_at_s = now + CAUGHT_UP_S
 
     def _wait_for_answer(self, now: float, known_to: int) -> None:
         missing = self._feed.missing()

@@ -177,13 +177,14 @@ def test_a_session_in_use_ends_after_twelve_hours(clock: Clock) -> None:
     assert client.get(PAGE).status_code == 302
 
 
-def test_an_overview_that_refreshes_itself_does_not_keep_a_session_and_is_loaded_again(clock: Clock) -> None:
+@pytest.mark.parametrize("polled", ["office:live", "office:alarm_bar"])
+def test_a_page_that_refreshes_itself_does_not_keep_a_session_and_is_loaded_again(clock: Clock, polled: str) -> None:
     client = logged_in()
     for _ in range(2):
         clock.pass_minutes(14)
-        assert client.get(reverse("office:live"), headers={"HX-Request": "true"}).status_code == 200
+        assert client.get(reverse(polled), headers={"HX-Request": "true"}).status_code == 200
     clock.pass_minutes(2)
-    ended = client.get(reverse("office:live"), headers={"HX-Request": "true"})
+    ended = client.get(reverse(polled), headers={"HX-Request": "true"})
     assert (ended.status_code, ended["HX-Refresh"], ended.content) == (200, "true", b"")
     assert client.get(PAGE).status_code == 302
 

@@ -3,8 +3,10 @@
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
+from html import unescape
 from typing import cast
 
 import pytest
@@ -14,6 +16,7 @@ from django.test import Client, RequestFactory
 
 from back_office import csv_files
 from back_office.models import AuditRecord
+from back_office.pages import trades
 from settlement.stores.base import Store
 from tests.back_office.conftest import links, refusal, words
 from tests.back_office.market import Market
@@ -104,6 +107,24 @@ def test_totals_of_an_account_on_a_day_by_side(operator: Client, market: Market)
     assert f"BTC-USD {len(sold)} 0.0000 BTC" in page
     assert f" {quantity:.4f} BTC" in page.partition("Totals of account 3")[2]
     assert "Totals" not in words(operator.get("/admin/trades/?account=3"))
+
+
+def test_totals_of_very_many_trades_are_made_only_on_demand(
+    operator: Client, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trades, "TOTALLED_AT_ONCE", 4)
+    for _ in range(5):
+        market.trade("BTC-USD", 6_512_345, 5_000, maker=1, taker=2)
+    market.settle()
+    page = operator.get("/admin/trades/?account=1&day=2026-01-01")
+    assert "No totals: the account has more than 4 trades on this day." in words(page)
+    link = re.search(r'<a id="make-totals" href="([^"]+)"', page.content.decode())
+    assert link
+    assert "Totals of account 1" in words(operator.get("/admin/trades/" + unescape(link[1])))
+    monkeypatch.setattr(csv_files, "MAX_ROWS", 4)
+    refused = operator.get("/admin/trades/?account=1&day=2026-01-01&totals=all")
+    assert "more than 4 trades on this day." in words(refused)
+    assert "make-totals" not in refused.content.decode()
 
 
 def test_a_side_without_account_and_day_is_refused(operator: Client, market: Market) -> None:

@@ -9,7 +9,9 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import resolve, reverse
 
+from back_office import urls
 from back_office.paging import PAGE_ROWS
 from settlement.models import Alarm, ReconciliationRun
 from tests.back_office.conftest import ON_SQL
@@ -27,6 +29,7 @@ PAGES = [
     "/admin/trades/?symbol=BTC-USD",
     "/admin/trades/?account=1",
     "/admin/trades/?account=1&day=2026-01-01",
+    "/admin/trades/?account=1&day=2026-01-01&side=sell",
     "/admin/trades/?day=2026-01-01&symbol=BTC-USD",
     "/admin/trades/?first=10&last=300",
     "/admin/trades/20/",
@@ -46,6 +49,11 @@ PAGES = [
     "/admin/blocks/2/",
     "/admin/find/?q=20",
     "/admin/alarms/",
+    "/admin/alarms/bar/",
+    "/admin/api_keys/",
+    "/admin/api_keys/new/",
+    "/admin/requests/new/",
+    "/admin/requests/new/?kind=deposit&account=1",
     "/admin/audit_log/",
     "/admin/audit_log/?person=alice&action=login&from=2026-01-01&before=40",
     "/admin/alarms/?before=40",
@@ -57,6 +65,11 @@ PAGES = [
     "/admin/dead_letters/",
     "/admin/dead_letters/?before=40",
 ]
+
+OF_ONE_ROW = {"request", "request_state", "reconciliation", "api_key", "dead_letter"}
+"""Pages of a row of another table: their lists are above."""
+OF_A_PERIOD = {"analytics", "analytics_accounts"}
+"""They read all rows of a period, in pieces; the time of their query is limited."""
 
 
 def history(rows: int) -> None:
@@ -75,6 +88,18 @@ def statements(operator: Client, page: str) -> list[str]:
         response = operator.get(page)
     assert response.status_code in (200, 302)
     return [query["sql"] for query in queries]
+
+
+def test_every_page_is_among_them(operator: Client, market: Market) -> None:
+    """Apart from downloads, which read pieces, and actions, which cannot be asked for."""
+    opened = {resolve(page.partition("?")[0]).url_name for page in PAGES}
+    others = {str(pattern.name) for pattern in urls.pages()} - opened - OF_ONE_ROW - OF_A_PERIOD
+    downloads = {name for name in others if name.endswith(("_csv", "_export"))}
+    numbers = {"describe": "account"}
+    for action in others - downloads:
+        route = next(str(pattern.pattern) for pattern in urls.pages() if pattern.name == action)
+        key = {numbers.get(action, "number"): 1} if "<int:" in route else {}
+        assert operator.get(reverse(f"office:{action}", kwargs=key)).status_code == 405, action
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -3,6 +3,7 @@
 import pytest
 
 from matching.core.blocks import Block
+from matching.core.epochs import Epoch
 from matching.feed.reader import Feed
 from matching.transport import wire
 from settlement.stores.base import Store
@@ -10,8 +11,8 @@ from settlement.worker_status import WorkerStatus
 from tests.matching.stages import LEADER, ScriptedNetwork
 from tests.settlement.chains import worked_example
 from tests.settlement.conftest import ON_SQL, Settle
-from tests.settlement.fakes import FakeClock, ScriptedFeed, feed_of, note_calls
-from tests.settlement.test_worker import BLOCKS
+from tests.settlement.fakes import ADDRESSES, FakeClock, ScriptedFeed, feed_of, note_calls
+from tests.settlement.test_worker import BLOCKS, LAST
 
 CHAIN = worked_example()
 PAUSE_S = 60.0
@@ -92,3 +93,41 @@ def test_a_pause_within_a_wait_uses_up_no_attempt_to_fill_a_gap(store: Store, se
     feed = Paused(clock, [BLOCKS[:3], BLOCKS[4:]], deaf=10**9, silent_after=20)
     settle(store, feed)
     assert len(feed.requests) == 3
+
+
+@ON_SQL
+def test_blocks_that_a_new_subscription_missed_are_no_gap(store: Store, settle: Settle, clock: FakeClock) -> None:
+    """At a first start the epoch begins while settlement listens already, so it connects anew and misses blocks."""
+    told = list[WorkerStatus]()
+    feed = feed_of(clock, BLOCKS, epoch=1)
+    feed.arrivals = [[], BLOCKS[:3]]
+    note_calls(feed, "move", lambda: feed.arrivals.append(BLOCKS[6:]))
+
+    def begin_epoch(status: WorkerStatus) -> None:
+        told.append(status)
+        if len(told) == 1:
+            store.begin_epoch(Epoch(1, 1, 0, "one", ADDRESSES.commands, ADDRESSES.blocks, ADDRESSES.retransmission, 1))
+
+    assert settle(store, feed, report=begin_epoch) == LAST
+    assert feed.moves
+    assert feed.requests[0][0] == 4
+    assert told[-1].gaps == 0
+
+
+@ON_SQL
+@pytest.mark.parametrize(("pause_s", "gaps"), [(0.0, 1), (PAUSE_S, 0)])
+def test_blocks_that_arrived_during_a_pause_and_found_a_full_queue_are_no_gap(
+    store: Store, settle: Settle, clock: FakeClock, pause_s: float, gaps: int
+) -> None:
+    told = list[WorkerStatus]()
+    feed = feed_of(clock, BLOCKS)
+    feed.arrivals = [BLOCKS[:3], BLOCKS[5:]]
+
+    def pause(status: WorkerStatus) -> None:
+        told.append(status)
+        if len(told) == 1:
+            clock.sleep(pause_s)
+
+    assert settle(store, feed, report=pause) == LAST
+    assert feed.requests[0][0] == 4
+    assert told[-1].gaps == gaps

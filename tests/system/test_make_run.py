@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +60,17 @@ def programs(environment: dict[str, str]) -> dict[str, dict[str, Any]]:
     return {program["name"]: program for program in document["programs"]}
 
 
+def alarms(environment: dict[str, str]) -> list[str]:
+    """The kinds of all alarms that there have been."""
+    file = Path(environment["DATA_DIR"]) / "exchange.sqlite3"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        return [kind for (kind,) in database.execute("SELECT kind FROM alarms")]
+
+
 def test_a_killed_engine_is_started_again_while_the_web_answers(
     exchange: subprocess.Popen[bytes], process_environment: dict[str, str], tmp_path: Path
 ) -> None:
+    assert alarms(process_environment) == [], "settlement has only caught up with its new subscription"
     engine = process_of(exchange, "run_engine")
     others = [process_of(exchange, command) for command in ("run_settlement", "run_gateway", "demo_market")]
 

@@ -1,5 +1,5 @@
-// What every page needs: obedience to the content security policy, which forbids styles in the page itself, and the
-// shortcuts of the search field.
+// What every page needs: obedience to the content security policy, which forbids styles in the page itself, the names
+// of columns on phones, and the shortcuts of the search field.
 "use strict";
 
 htmx.config.includeIndicatorStyles = false;
@@ -15,6 +15,26 @@ addEventListener("load", () =>
     document.querySelectorAll(".help-tooltip[aria-label]").forEach((help) => help.setAttribute("role", "img"));
   }),
 );
+
+// On a phone each row of a table is a card, so each cell has to name its column. Rows that come later do too.
+const nameColumns = () => {
+  document.querySelectorAll(".office-table").forEach((table) => {
+    const names = [...table.querySelectorAll("thead th")].map((name) => name.textContent.trim());
+    if (!names.length) return;
+    table.querySelectorAll("tbody tr").forEach((row) => {
+      let column = 0;
+      [...row.cells].forEach((cell) => {
+        if (cell.dataset.label === undefined) cell.dataset.label = cell.colSpan > 1 ? "" : names[column] ?? "";
+        column += cell.colSpan;
+      });
+    });
+  });
+};
+document.addEventListener("DOMContentLoaded", () => {
+  nameColumns();
+  const office = document.querySelector(".office");
+  if (office) new MutationObserver(nameColumns).observe(office, { childList: true, subtree: true });
+});
 
 document.addEventListener("keydown", (event) => {
   const isSlash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey;

@@ -1,0 +1,240 @@
+"""Faults of a running exchange while a browser shows its overview: when it turns red, what it says, and what remains.
+
+    python -m pytest -m acceptance -s tests/system/test_watched_faults.py
+
+prints the table of docs/back-office-faults.md. The exchange is that of `make run`, so what is killed is started again.
+"""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.common.exceptions import JavascriptException
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+
+from scripts.services.processes import family
+from tests.matching.small_exchange import until
+
+pytestmark = [pytest.mark.processes, pytest.mark.services("browser"), pytest.mark.timeout(3600)]
+
+READY_S = 400.0
+"""The first start compiles the kernel."""
+NOTICED_S = 60.0
+"""Ten seconds on an idle machine."""
+HEALED_S = 300.0
+CALM_S = 10.0
+POLL_S = 0.1
+
+SEEN = """
+    const text = (found) => found ? found.innerText.replace(/\\s+/g, " ").trim() : "";
+    return {
+        critical: text(document.querySelector(".office-alarms.critical")),
+        warning: text(document.querySelector(".office-alarms.warning")),
+        stale: document.querySelector(".stale #live-time") ? "the site does not answer" : "",
+        isOverview: Boolean(document.getElementById("live-tiles")),
+    };
+"""
+"""What the open page shows, without asking for another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    name: str
+    during: Callable[["Watched"], AbstractContextManager[object]]
+    lasts_s: float
+    alarms: frozenset[str]  # kinds that it may raise; all others are false
+    is_red: bool  # whether the page must turn red
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    fault: str
+    red_after_s: float | None
+    text: str
+    kinds: tuple[str, ...]
+    calm_after_s: float  # from the end of the fault
+
+    @property
+    def row(self) -> str:
+        red = "not red" if self.red_after_s is None else f"{self.red_after_s:.1f}"
+        beginning = self.text.partition(": ")[0].partition("critical critical ")
+        return f"| {self.fault} | {red} | {beginning[2] or beginning[0] or '–'} | {self.calm_after_s:.0f} |"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An exchange under `make run`, and a browser that shows its overview."""
+
+    supervisor: "subprocess.Popen[bytes]"
+    data_dir: Path
+    browser: Chrome
+
+    def process(self, word: str) -> int:
+        """The oldest process whose command line has that word."""
+        found = []
+        for pid in family(self.supervisor.pid):
+            try:
+                arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            except OSError:
+                continue  # it has ended
+            if any(argument.endswith(word) for argument in arguments):
+                found.append(pid)
+        assert found, f"no process of {word} runs"
+        return min(found)
+
+    def seen(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = self.browser.execute_script(SEEN)
+        except JavascriptException:  # the page is being replaced
+            found = {"critical": "", "warning": "", "stale": "", "isOverview": False}
+        return found
+
+    def is_calm(self) -> bool:
+        seen = self.seen()
+        return seen["isOverview"] and not (seen["critical"] or seen["warning"] or seen["stale"])
+
+    def alarms(self) -> dict[int, str]:
+        """The kinds of all alarms in the database, by their number."""
+        with closing(sqlite3.connect(f"file:{self.data_dir}/exchange.sqlite3?mode=ro", uri=True)) as database:
+            return dict(database.execute("SELECT id, kind FROM alarms").fetchall())
+
+    def wait_until_calm(self) -> float:
+        """Waits until the page has been calm for CALM_S; returns the seconds until then, without these."""
+        began_s = calm_since_s = time.monotonic()
+
+        def has_been_calm() -> bool:
+            nonlocal calm_since_s
+            now_s = time.monotonic()
+            if not self.is_calm():
+                calm_since_s = now_s
+            return now_s - calm_since_s >= CALM_S
+
+        until(has_been_calm, "a calm overview", HEALED_S)
+        return calm_since_s - began_s
+
+    def watch(self, fault: Fault) -> Outcome:
+        """A fault that has to be seen lasts until it is, on a slow machine too."""
+        known = self.alarms()
+        red_after_s, text = None, ""
+        began_s = time.monotonic()
+        with fault.during(self):
+            while (passed_s := time.monotonic() - began_s) < fault.lasts_s or (
+                fault.is_red and red_after_s is None and passed_s < NOTICED_S
+            ):
+                seen = self.seen()
+                if red_after_s is None and (red := seen["critical"] or seen["stale"]):
+                    red_after_s, text = passed_s, red
+                time.sleep(POLL_S)
+        calm_after_s = self.wait_until_calm()
+        kinds = tuple(sorted({kind for number, kind in self.alarms().items() if number not in known}))
+        return Outcome(fault.name, red_after_s, text, kinds, calm_after_s)
+
+
+def stopped(word: str) -> Callable[[Watched], AbstractContextManager[object]]:
+    @contextmanager
+    def during(watched: Watched) -> Iterator[None]:
+        pid = watched.process(word)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    return during
+
+
+def killed(word: str) -> Callable[[Watched], AbstractContextManager[object]]:
+    @contextmanager
+    def during(watched: Watched) -> Iterator[None]:
+        pid = watched.process(word)
+        os.kill(pid, signal.SIGKILL)
+        yield
+        assert watched.process(word) != pid
+
+    return during
+
+
+@contextmanager
+def locked(watched: Watched) -> Iterator[None]:
+    """Another program writes, for as long as this lasts: readers are answered, writers wait."""
+    with closing(sqlite3.connect(watched.data_dir / "exchange.sqlite3", timeout=60, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        yield
+        database.execute("ROLLBACK")
+
+
+SILENT = frozenset(("settlement_silent",))
+AWAY = frozenset(("store_unavailable", "spill"))
+
+FAULTS = (
+    Fault("settlement stopped for 30 s", stopped("run_settlement"), 30.0, SILENT, is_red=True),
+    Fault("settlement stopped for 120 s", stopped("run_settlement"), 120.0, SILENT | {"engine_halted"}, is_red=True),
+    Fault("settlement killed", killed("run_settlement"), 20.0, SILENT, is_red=False),
+    Fault("engine killed", killed("run_engine"), 20.0, frozenset(("engine_silent",)), is_red=False),
+    Fault("SQLite locked for 15 s", locked, 15.0, AWAY, is_red=True),
+    Fault("web killed", killed("exchange_site.asgi"), 20.0, frozenset(), is_red=False),
+    Fault("worker killed", killed("exchange_site.celery"), 20.0, frozenset(("background_silent",)), is_red=False),
+)
+
+
+@pytest.fixture
+def watched(process_environment: dict[str, str], tmp_path: Path, browser: Chrome) -> Iterator[Watched]:
+    log = tmp_path / "terminal.log"
+    with log.open("wb") as terminal:
+        supervisor = subprocess.Popen(
+            [sys.executable, "manage.py", "run_exchange"],
+            env=process_environment,
+            stdout=terminal,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until(lambda: "The exchange is running." in log.read_text(), "the exchange to be ready", READY_S)
+        data_dir = Path(process_environment["DATA_DIR"])
+        open_overview(browser, process_environment["WEB_ADDRESS"], (data_dir / "admin-password").read_text().strip())
+        yield Watched(supervisor, data_dir, browser)
+    finally:
+        browser.get("about:blank")
+        supervisor.terminate()
+        supervisor.wait(timeout=120)
+
+
+def open_overview(browser: Chrome, address: str, password: str) -> None:
+    browser.get(f"http://{address}/admin/")
+    browser.find_element(By.NAME, "username").send_keys("admin")
+    browser.find_element(By.NAME, "password").send_keys(password)
+    browser.find_element(By.NAME, "password").submit()
+    until(lambda: browser.find_elements(By.ID, "live-tiles"), "the overview", NOTICED_S)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    head = ["| fault | red after s | what the page says | calm again after s |", "|---|---:|---|---:|"]
+    return "\n".join([*head, *(outcome.row for outcome in outcomes)])
+
+
+@pytest.mark.acceptance("an operator who watches the overview sees each fault, and no false alarm remains")
+def test_an_operator_sees_each_fault_and_afterwards_a_calm_page(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched.wait_until_calm()
+    assert watched.alarms() == {}, "a first start raises no alarm"
+    outcomes = []
+    for fault in FAULTS:
+        outcomes.append(watched.watch(fault))
+        with capsys.disabled():
+            sys.stdout.write(f"{outcomes[-1]}\n")
+    with capsys.disabled():
+        sys.stdout.write(f"\n{table(outcomes)}\n")
+    for fault, outcome in zip(FAULTS, outcomes, strict=True):
+        assert set(outcome.kinds) <= fault.alarms, outcome
+        if fault.is_red:
+            assert outcome.red_after_s is not None, outcome
