@@ -6,7 +6,7 @@ The edges are passed in: no setting and no signal is read here.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -56,7 +56,11 @@ class Parts:
     """What is served, for health and metrics."""
 
     model: Model
+    applier: Applier
     streams: StreamServer
+    trading: TradingApi
+    entry: OrderEntry
+    http_connections: Collection[object]
 
 
 async def run(services: Services, ready: Callable[[Parts], None], stop: Callable[[], bool]) -> None:
@@ -114,7 +118,7 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
                 application,
                 lambda request: trading.listener(request) or streams.listener(request),
                 services.listening,
-                ready=lambda: ready(Parts(model, streams)),
+                ready=lambda connections: ready(Parts(model, applier, streams, trading, services.entry, connections)),
                 stop=ends,
                 before_stop=announce_stop,
             )

@@ -36,12 +36,16 @@ class WeightLimit:
         self._refused = Counts("refused", _MINUTE_S)
         self._clock = clock
         self._bans: OrderedDict[str, _Ban] = OrderedDict()
+        self.charged = 0
+        """Weight of all requests, those included that were refused for their weight."""
+        self.bans_begun = 0
 
     def charge(self, address: str, weight: int) -> int:
         """Counts a request; returns what the address has used in this minute. Raises ApiError if that is too much."""
         network, now_s = network_of(address), self._clock()
         self._refuse_banned(network, now_s)
         used = self.counts.add(network, weight, now_s)
+        self.charged += weight
         if used <= self.per_minute:
             return used
         if self._refused.add(network, 1, now_s) > _REFUSED_UNTIL_BAN:
@@ -59,6 +63,12 @@ class WeightLimit:
         """What the address has used in this minute."""
         return self.counts.get(network_of(address), self._clock())
 
+    @property
+    def banned_count(self) -> int:
+        """Addresses that are banned now."""
+        now_s = self._clock()
+        return sum(now_s < ban.until_s for ban in list(self._bans.values()))
+
     def _refuse_banned(self, network: str, now_s: float) -> None:
         ban = self._bans.get(network)
         if ban is None or now_s >= ban.until_s:
@@ -72,6 +82,7 @@ class WeightLimit:
         )
 
     def _ban(self, network: str, now_s: float) -> None:
+        self.bans_begun += 1
         earlier = self._bans.pop(network, None)
         length_s = min(2 * earlier.length_s, _LONGEST_BAN_S) if earlier else _FIRST_BAN_S
         self._bans[network] = _Ban(now_s + length_s, length_s)

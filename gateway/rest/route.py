@@ -91,5 +91,9 @@ class Route:
     security: Security = Security.NONE
     parameters: frozenset[str] = frozenset()
 
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
     def weight_of(self, parameters: Parameters) -> int:
         return self.weight if isinstance(self.weight, int) else self.weight(parameters)

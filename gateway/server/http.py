@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,11 +87,11 @@ async def serve(
     make_listener: MakeListener,
     listening: Listening,
     *,
-    ready: Callable[[], None],
+    ready: Callable[[Collection[object]], None],
     stop: Callable[[], bool],
     before_stop: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
-    """Serves until `stop()`, and then until `before_stop` has ended.
+    """Serves until `stop()`, and then until `before_stop` has ended. `ready` gets the open HTTP connections.
 
     Raises OSError if the port or the certificate cannot be used."""
     config = uvicorn.Config(
@@ -117,7 +117,7 @@ async def serve(
     while not (server.started or serving.done()):
         await asyncio.sleep(_POLL_S)
     if not serving.done():
-        ready()
+        ready(server.server_state.connections)
     while not (stop() or serving.done()):
         await asyncio.sleep(_POLL_S)
     if not serving.done():

@@ -50,20 +50,26 @@ class Channels:
     def __init__(self) -> None:
         self._by_name: dict[str, Channel] = {}
         self._by_kind: dict[tuple[Kind, str], dict[str, Channel]] = {}
+        self.subscription_count = 0
+        """Receivers of all streams; one that receives two streams counts twice."""
 
     def add(self, stream: Stream, receiver: Receiver) -> None:
         channel = self._by_name.get(stream.name)
         if channel is None:
             channel = self._by_name[stream.name] = Channel(stream)
             self._by_kind.setdefault((stream.kind, stream.symbol), {})[stream.name] = channel
-        channel.receivers.setdefault(receiver.form, {})[receiver] = None
+        receivers = channel.receivers.setdefault(receiver.form, {})
+        self.subscription_count += receiver not in receivers
+        receivers[receiver] = None
 
     def remove(self, stream: Stream, receiver: Receiver) -> None:
         channel = self._by_name.get(stream.name)
         if channel is None:
             return
         for form, receivers in list(channel.receivers.items()):
-            receivers.pop(receiver, None)
+            if receiver in receivers:
+                self.subscription_count -= 1
+                del receivers[receiver]
             if not receivers:
                 del channel.receivers[form]
         if not channel.receivers:

@@ -34,6 +34,10 @@ class AccountFeeds:
         self._model = model
         self._feeds: dict[int, _Feed] = {}
 
+    @property
+    def subscription_count(self) -> int:
+        return sum(len(feed.subscribers) for feed in list(self._feeds.values()))
+
     def subscribe(self, account: int, unit: TimeUnit, on_event: OnEvent) -> Callable[[], None]:
         """Calls `on_event` with each later event of the account, a JSON object. Returns the function that ends it."""
         feed = self._feeds.get(account)

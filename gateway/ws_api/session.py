@@ -17,8 +17,10 @@ from gateway.rest.application import check_names
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Route, Security, TimeUnit
+from gateway.server import traffic
 from gateway.server.forwarding import TrustedProxies
 from gateway.server.live import LiveListener
+from gateway.server.traffic import Traffic
 from gateway.user_events.feeds import AccountFeeds
 from gateway.ws_api import requests
 from gateway.ws_api.methods import COUNTING_ORDERS
@@ -44,6 +46,7 @@ class Api:
     orders: OrderLimits
     feeds: AccountFeeds
     proxies: TrustedProxies
+    traffic: Traffic
     clock_us: Callable[[], int]
 
 
@@ -100,6 +103,7 @@ class Session(LiveListener):
             if self._unanswered >= _MAX_ON_THEIR_WAY:
                 raise ApiError(-1003, "Too many requests queued.", status=429)
         except ApiError as error:
+            self._api.traffic.count_request(traffic.WEBSOCKET, traffic.OTHER, error.status, error.code)
             self.send(requests.refusal(requests.identity_of(message), error, None))
         else:
             self._begin(self._handle(request))
@@ -150,10 +154,17 @@ class Session(LiveListener):
             self._refuse(request, errors.unexpected())
         else:
             begun = result if isinstance(result, _Begun) else _Begun(result)
+            self._count(request, 200)
             self.send(requests.answer(request.identity, begun.result, self._limits(request)))
             begun.begin()
 
+    def _count(self, request: WsRequest, status: int, code: int = 0) -> None:
+        method = request.method
+        name = method if method in self._api.methods or method in self._own else traffic.OTHER
+        self._api.traffic.count_request(traffic.WEBSOCKET, name, status, code)
+
     def _refuse(self, request: WsRequest, error: ApiError) -> None:
+        self._count(request, error.status, error.code)
         self.send(requests.refusal(request.identity, error, self._limits(request)))
 
     async def _result(self, request: WsRequest) -> object:

@@ -41,7 +41,7 @@ class Command(ProjectCommand):
                 opened.callback(keys.stop)
 
                 def ready(parts: process.Parts) -> None:
-                    REGISTRY.register(GatewayMetrics(parts.model, parts.streams))
+                    REGISTRY.register(GatewayMetrics(parts))
                     opened.enter_context(worker_http.serve(settings.GATEWAY_HTTP_ADDRESS, wiring.probes(parts)))
                     collect_garbage_rarely()
                     self.announce(parts)

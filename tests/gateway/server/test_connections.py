@@ -65,7 +65,7 @@ def server() -> Iterator[Served]:
     async def body() -> None:
         served.loop = asyncio.get_running_loop()
         where = http.Listening("127.0.0.1", served.port)
-        await http.serve(_application, listener, where, ready=ready.set, stop=stop.is_set)
+        await http.serve(_application, listener, where, ready=lambda connections: ready.set(), stop=stop.is_set)
 
     thread = threading.Thread(target=lambda: uvloop.run(body()))
     thread.start()
