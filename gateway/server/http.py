@@ -4,28 +4,34 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.server.certificate import Certificate
 from gateway.server.websockets import MakeListener, protocols
 
 _KEPT_ALIVE_S = 75
 _REQUEST_S = 10.0
 """Time in which a client must have sent the whole head of a request; the application bounds the body's."""
 _STOP_S = 2
+CERTIFICATE_CHECK_S = 5.0
+"""How often it is looked whether the certificate's files have been renewed."""
+_TOO_MANY = (
+    b'{"code":-1008,"msg":"Server is currently overloaded with other requests. Please try again in a few minutes."}'
+)
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where the server listens. With a certificate and its key (PEM files) it speaks TLS only."""
+    """Where the server listens, and how many HTTP connections it has at most. With a certificate it speaks TLS only."""
 
     host: str
     port: int
-    certificate: str = ""
-    key: str = ""
+    certificate: Certificate | None = None
     connections: int = 10_000
 
 
@@ -37,9 +43,13 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """Closes a connection whose client takes too long for the head of a request."""
+    """Closes a connection whose client takes too long for the head of a request; refuses connections too many."""
 
     _deadline: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, most_connections: int, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._most_connections = most_connections
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -52,6 +62,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end_head()
+        self.app = _refuse if len(self.connections) > self._most_connections else self.config.loaded_app
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -94,11 +105,12 @@ async def serve(
     """Serves until `stop()`, and then until `before_stop` has ended. `ready` gets the open HTTP connections.
 
     Raises OSError if the port or the certificate cannot be used."""
+    certificate = listening.certificate
     config = uvicorn.Config(
         application,
         host=listening.host,
         port=listening.port,
-        http=_Protocol,
+        http=partial(_Protocol, most_connections=listening.connections),  # type: ignore[arg-type]
         ws=protocols(make_listener),  # type: ignore[arg-type]
         lifespan="off",
         log_config=None,
@@ -106,13 +118,12 @@ async def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,  # gateway.server.forwarding has the rules, for WebSockets too
-        limit_concurrency=listening.connections,
         timeout_keep_alive=_KEPT_ALIVE_S,
         timeout_graceful_shutdown=_STOP_S,
-        ssl_certfile=listening.certificate or None,
-        ssl_keyfile=listening.key or None,
+        ssl_context_factory=None if certificate is None else lambda config, default: certificate.context,
     )
     server = _Server(config)
+    renewing = None if certificate is None else asyncio.ensure_future(_renew(certificate))
     serving = asyncio.ensure_future(server.serve())
     while not (server.started or serving.done()):
         await asyncio.sleep(_POLL_S)
@@ -124,3 +135,22 @@ async def serve(
         await before_stop()
     server.should_exit = True
     await serving
+    if renewing is not None:
+        renewing.cancel()
+
+
+async def _renew(certificate: Certificate) -> None:
+    while True:
+        await asyncio.sleep(CERTIFICATE_CHECK_S)
+        certificate.refresh()
+
+
+async def _refuse(scope: Any, receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    """The application of a connection too many. It does not wait for a body, so the connection ends."""
+    headers = [
+        (b"content-type", b"application/json;charset=UTF-8"),
+        (b"content-length", str(len(_TOO_MANY)).encode("ascii")),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": _TOO_MANY})

@@ -20,6 +20,7 @@ from gateway.model.history import History, NoHistory
 from gateway.model.model import Model
 from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
+from gateway.server.certificate import Certificate
 from gateway.server.forwarding import TrustedProxies
 from gateway.server.http import Listening
 from matching.client.client import Client
@@ -73,6 +74,8 @@ def gateway_of(
     proxies: Sequence[str] = (),
     asked_s: float = 10.0,
     sharing: CountSharing | None = None,
+    certificate: Certificate | None = None,
+    connections: int = 10_000,
 ) -> Iterator[RunningGateway]:
     """A gateway that is ready, until the end of the block. `ring`: its keys, instead of those in memory."""
     keys, port = Keys(), free_ports(1)[0]
@@ -95,7 +98,7 @@ def gateway_of(
         proxies=TrustedProxies(proxies),
         stop_notice_s=0.05,
         sharing=sharing,
-        listening=Listening("127.0.0.1", port),
+        listening=Listening("127.0.0.1", port, certificate=certificate, connections=connections),
         has_market_page=has_market_page,
     )
 

@@ -1,12 +1,13 @@
 """HTTP and WebSocket connections whose clients do not do their part, at a real server."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ async def _application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def server() -> Iterator[Served]:
+def server(connections: int = 10_000) -> Iterator[Served]:
     served, stop = Served(), threading.Event()
     ready = threading.Event()
 
@@ -64,7 +65,7 @@ def server() -> Iterator[Served]:
 
     async def body() -> None:
         served.loop = asyncio.get_running_loop()
-        where = http.Listening("127.0.0.1", served.port)
+        where = http.Listening("127.0.0.1", served.port, connections=connections)
         await http.serve(_application, listener, where, ready=lambda connections: ready.set(), stop=stop.is_set)
 
     thread = threading.Thread(target=lambda: uvloop.run(body()))
@@ -144,3 +145,21 @@ def test_the_head_of_a_later_request_has_its_own_time(monkeypatch: pytest.Monkey
         assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
         client.sendall(b"GET / HTTP/1.1\r\n")
         until(lambda: client.recv(1000) == b"", "the end of the connection")
+
+
+def test_a_connection_too_many_is_refused_in_the_form_of_all_errors() -> None:
+    with server(connections=2) as served, ExitStack() as opened:
+        address = ("127.0.0.1", served.port)
+
+        def answer() -> bytes:
+            client = opened.enter_context(socket.create_connection(address, timeout=20))
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\ncontent-length: 4\r\n\r\nbody")
+            return client.recv(1000)
+
+        assert [answer().partition(b"\r\n")[0] for _ in range(2)] == [b"HTTP/1.1 200 OK"] * 2
+        refused = answer()
+        assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"content-type: application/json;charset=UTF-8\r\n" in refused
+        assert json.loads(refused.partition(b"\r\n\r\n")[2])["code"] == -1008
+        opened.close()
+        until(lambda: answer().startswith(b"HTTP/1.1 200 OK"), "room for another connection")
