@@ -54,7 +54,7 @@ class GatewayMetrics(Collector):
     def _limits(self) -> Iterable[Metric]:
         weights = self._parts.trading.weights
         yield CounterMetricFamily("gateway_weight_total", "Weight of all requests.", value=weights.charged)
-        yield CounterMetricFamily("gateway_bans_total", "Bans of addresses by this gateway.", value=weights.bans_begun)
+        yield CounterMetricFamily("gateway_bans_total", "Bans of addresses by this gateway.", value=weights.bans.begun)
         yield _gauge("gateway_banned_addresses", "Addresses that are banned now.", weights.banned_count)
 
     def _connections(self) -> Iterable[Metric]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gateway.feed.applying import Applier
 from gateway.feed.backfill import backfill
 from gateway.feed.reading import FindLeader, Reader
-from gateway.limits.sharing import CountSharing
+from gateway.limits.sharing import LimitSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.market_page.application import MarketPage
 from gateway.model.history import History
@@ -47,7 +47,7 @@ class Services:
     proxies: TrustedProxies
     stop_notice_s: float  # between the announcement of a stop to WebSocket clients and the stop
     listening: http.Listening
-    sharing: CountSharing | None = None  # with other gateways
+    sharing: LimitSharing | None = None  # with other gateways
     has_market_page: bool = True
 
 
@@ -113,7 +113,7 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
             streams.start()
             trading.start()
             if services.sharing is not None:
-                services.sharing.start(trading.counts)
+                services.sharing.start(trading.counts, trading.weights.bans)
             await http.serve(
                 application,
                 lambda request: trading.listener(request) or streams.listener(request),

@@ -49,7 +49,7 @@ class TradingApi:
             *market_routes(model, limits, time.time_ns),
         ]
         self.application = RestApplication(routes, keys, self.weights, proxies, self.traffic)
-        self.counts = [self.weights.counts, *orders.counts]
+        self.counts = [self.weights.counts, self.weights.refused, *orders.counts]
         """What several gateways may share."""
         self._ws_api = WsApiServer(
             Api(methods(routes), keys, self.weights, orders, feeds, proxies, self.traffic, now_us)

@@ -11,7 +11,7 @@ from exchange_site.operations import health
 from gateway.feed.finding import LeaderFinder
 from gateway.keys.commandline import secret_cipher
 from gateway.keys.key_ring import KeyRing
-from gateway.limits.sharing import CountSharing
+from gateway.limits.sharing import LimitSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import StoreHistory
 from gateway.model.state import Bounds
@@ -89,10 +89,10 @@ def _proxies() -> TrustedProxies:
         raise AddressError(f"GATEWAY_TRUSTED_PROXIES: {error}.") from error
 
 
-def _sharing() -> CountSharing | None:
+def _sharing() -> LimitSharing | None:
     """Raises AddressError."""
     try:
-        return CountSharing(settings.GATEWAY_REDIS_URL) if settings.GATEWAY_REDIS_URL else None
+        return LimitSharing(settings.GATEWAY_REDIS_URL) if settings.GATEWAY_REDIS_URL else None
     except ValueError as error:
         raise AddressError(f"GATEWAY_REDIS_URL: {error}") from error
 

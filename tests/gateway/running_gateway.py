@@ -14,7 +14,7 @@ from exchange_site.operations.free_addresses import free_ports
 from gateway import process
 from gateway.feed.finding import LeaderFinder
 from gateway.keys.key_ring import KeyRing
-from gateway.limits.sharing import CountSharing
+from gateway.limits.sharing import LimitSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import History, NoHistory
 from gateway.model.model import Model
@@ -73,7 +73,7 @@ def gateway_of(
     ring: KeyRing | None = None,
     proxies: Sequence[str] = (),
     asked_s: float = 10.0,
-    sharing: CountSharing | None = None,
+    sharing: LimitSharing | None = None,
     certificate: Certificate | None = None,
     connections: int = 10_000,
 ) -> Iterator[RunningGateway]:
