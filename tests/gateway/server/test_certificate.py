@@ -167,7 +167,7 @@ def trusting(authority: Authority) -> ssl.SSLContext:
 def peer_serial(gateway: RunningGateway, authority: Authority) -> str:
     """The serial number of the certificate that a new connection gets."""
     with (
-        socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as plain,
         trusting(authority).wrap_socket(plain, server_hostname="127.0.0.1") as secured,
     ):
         found = secured.getpeercert()
@@ -194,25 +194,25 @@ def test_ccxt_buys_over_tls(
 
 def test_streams_and_the_websocket_api_speak_tls(gateway: RunningGateway, authority: Authority) -> None:
     address = f"wss://127.0.0.1:{gateway.port}"
-    with connect(f"{address}/ws-api/v3", ssl=trusting(authority)) as session:
+    with connect(f"{address}/ws-api/v3", ssl=trusting(authority), open_timeout=60) as session:
         session.send(json.dumps({"id": 1, "method": "ping"}))
-        assert json.loads(session.recv(30))["status"] == 200
-    with connect(f"{address}/ws/btcusd@trade", ssl=trusting(authority)) as consumer:
+        assert json.loads(session.recv(60))["status"] == 200
+    with connect(f"{address}/ws/btcusd@trade", ssl=trusting(authority), open_timeout=60) as consumer:
         sell: dict[str, Any] = small_exchange.order(1, "sell", "30000")
         gateway.call(sell, small_exchange.order(2, "buy", "30000"))
-        assert json.loads(consumer.recv(30))["e"] == "trade"
+        assert json.loads(consumer.recv(60))["e"] == "trade"
 
 
 def test_a_client_that_does_not_trust_the_authority_refuses(gateway: RunningGateway) -> None:
     connection = http.client.HTTPSConnection(
-        "127.0.0.1", gateway.port, context=ssl.create_default_context(), timeout=30
+        "127.0.0.1", gateway.port, context=ssl.create_default_context(), timeout=60
     )
     with pytest.raises(ssl.SSLCertVerificationError):
         connection.request("GET", "/api/v3/ping")
 
 
 def test_plain_http_gets_no_answer(gateway: RunningGateway) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     connection.request("GET", "/api/v3/ping")
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         connection.getresponse()
@@ -221,9 +221,9 @@ def test_plain_http_gets_no_answer(gateway: RunningGateway) -> None:
 def test_new_connections_get_the_renewed_certificate_and_open_ones_stay(
     gateway: RunningGateway, authority: Authority, tls_files: Files
 ) -> None:
-    with connect(f"wss://127.0.0.1:{gateway.port}/ws-api/v3", ssl=trusting(authority)) as session:
+    with connect(f"wss://127.0.0.1:{gateway.port}/ws-api/v3", ssl=trusting(authority), open_timeout=60) as session:
         before = peer_serial(gateway, authority)
         tls_files.write(authority.issue())
         until(lambda: peer_serial(gateway, authority) != before, "the renewed certificate")
         session.send(json.dumps({"id": 1, "method": "ping"}))
-        assert json.loads(session.recv(30))["status"] == 200
+        assert json.loads(session.recv(60))["status"] == 200

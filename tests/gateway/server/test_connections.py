@@ -15,6 +15,7 @@ import uvloop
 
 from exchange_site.operations.free_addresses import free_ports
 from gateway.server import http, live
+from gateway.server.frames import frame
 from gateway.server.live import LiveListener
 from tests.gateway.streams.consumer import consuming
 from tests.matching.small_exchange import until
@@ -98,7 +99,7 @@ def test_of_messages_that_replace_one_another_a_slow_client_gets_the_newest() ->
         (listener,) = served.opened
         served.in_loop(listener.pause_writing)
         for number in range(5):
-            served.in_loop(lambda number=number: listener.send_newest("one", b'{"number":%d}' % number))  # type: ignore[misc]
+            served.in_loop(lambda number=number: listener.send_newest_frame("one", frame(b'{"number":%d}' % number)))  # type: ignore[misc]
         served.in_loop(listener.resume_writing)
         served.in_loop(lambda: listener.send(b'{"number":"last"}'))
         assert [consumer.receive()["number"] for _ in range(2)] == [4, "last"]
