@@ -96,7 +96,7 @@ class RestApplication:
             raise errors.unexpected() from error
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, address: str) -> Response:
-        headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
+        headers = dict(scope["headers"])  # names are in lower case, as ASGI wants them
         body = await _body(receive) if _has_body(headers) else b""
         found = sent.read(scope["query_string"], body)
         parameters = Parameters(found.values)
@@ -131,11 +131,14 @@ def check_names(route: Route, names: Iterable[str], *, is_signed: bool) -> None:
     """
     given = list(names)
     needs_time = is_signed or route.security in access.SIGNED
-    known = route.parameters | access.SIGNING_PARAMETERS if needs_time else route.parameters
-    surplus = [name for name in given if name not in known]
+    surplus = [
+        name
+        for name in given
+        if name not in route.parameters and not (needs_time and name in access.SIGNING_PARAMETERS)
+    ]
     if not surplus:
         return
-    if not known:
+    if not (route.parameters or needs_time):
         raise errors.too_many(len(given), surplus[0])
     raise errors.unread(len(given) - len(surplus), len(given), surplus[0])
 
@@ -183,12 +186,13 @@ async def _whole_body(receive: Receive) -> bytes:
 async def _send_response(send: Send, response: Response, used_weight: int) -> None:
     body = response.body if isinstance(response.body, bytes) else orjson.dumps(response.body)
     used = str(used_weight).encode("ascii")
+    own = response.headers() if callable(response.headers) else response.headers
     headers = [
         _CONTENT_TYPE,
         (b"content-length", str(len(body)).encode("ascii")),
         (b"x-mbx-used-weight", used),
         (b"x-mbx-used-weight-1m", used),
-        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()),
+        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in own.items()),
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -66,11 +66,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`body` is JSON-able (dict, list, str, int, bool, None), or bytes that are JSON already."""
+    """`body` is JSON-able (dict, list, str, int, bool, None), or bytes that are JSON already.
+
+    `headers` may be a function, because the WebSocket API does not ask for them.
+    """
 
     body: object
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] | Callable[[], Mapping[str, str]] = field(default_factory=dict)
 
 
 Handler = Callable[[Request], Awaitable[Response]]

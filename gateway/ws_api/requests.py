@@ -31,8 +31,10 @@ class WsRequest:
     written_limits: str | None = None  # `returnRateLimits` as it was sent, which is signed like all others
 
     @property
-    def own_values(self) -> dict[str, str]:
+    def own_values(self) -> Mapping[str, str]:
         """The parameters without those of the signature."""
+        if "signature" not in self.values and "apiKey" not in self.values:
+            return self.values
         return {name: value for name, value in self.values.items() if name not in _SIGNING}
 
     @property

@@ -80,7 +80,7 @@ class Session(LiveListener):
         self._authorized_at_us: int | None = None
         self._subscriptions: dict[int, _Subscription] = {}
         self._next_subscription = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[object] = set()  # held, because the loop does not hold them
         self._unanswered = 0
         self._own: dict[str, Callable[[WsRequest], Awaitable[object]]] = {
             "session.logon": self._log_on,
@@ -130,7 +130,6 @@ class Session(LiveListener):
         self._unanswered += 1
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # Requests
 
@@ -139,6 +138,7 @@ class Session(LiveListener):
             await self._answer(request)
         finally:
             self._unanswered -= 1
+            self._tasks.discard(asyncio.current_task())
 
     async def _answer(self, request: WsRequest) -> None:
         try:
