@@ -6,7 +6,6 @@ After the engine has answered, the read model is awaited, so that a query that f
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
 
 from gateway.limits.orders import OrderLimits
@@ -72,7 +71,7 @@ class Desk:
         other = await self.model.order(order.account, order.instrument_id, order_id=other_id)
         if other is None or other.reason != Reason.USER or order.updated_sequence != other.updated_sequence + 1:
             return order
-        return replace(order, reason=Reason.USER)
+        return order._replace(reason=Reason.USER)
 
     def _reserve(self, account: int, orders: int) -> None:
         try:

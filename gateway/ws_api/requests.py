@@ -5,7 +5,7 @@ signature, sorted by name; numbers are taken as they were written.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import orjson
@@ -20,8 +20,7 @@ _BOOLEANS = {"true": True, "false": False}
 _decoder = msgspec.json.Decoder(float_hook=str)
 
 
-@dataclass(frozen=True, slots=True)
-class WsRequest:
+class WsRequest(NamedTuple):
     """`identity` is what the client calls the request. `values` are the parameters without `returnRateLimits`."""
 
     identity: object
