@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from picows import WSCloseCode
 
 from exchange_site.operations.free_addresses import free_ports
 from gateway.server import http, live
@@ -164,3 +165,30 @@ def test_a_connection_too_many_is_refused_in_the_form_of_all_errors() -> None:
         assert json.loads(refused.partition(b"\r\n\r\n")[2])["code"] == -1008
         opened.close()
         until(lambda: answer().startswith(b"HTTP/1.1 200 OK"), "room for another connection")
+
+
+def test_what_is_sent_in_one_turn_arrives_in_order_and_before_the_end() -> None:
+    with server() as served, consuming(f"ws://127.0.0.1:{served.port}/ws") as consumer:
+        until(lambda: served.opened, "the connection")
+        (listener,) = served.opened
+
+        def send_and_close() -> None:
+            for number in range(1000):
+                listener.send(b"%d" % number)
+            listener.close(WSCloseCode.GOING_AWAY, "the end")
+            listener.send(b'"too late"')
+
+        served.in_loop(send_and_close)
+        assert [consumer.receive() for _ in range(1000)] == list(range(1000))
+        assert consumer.closed() == (1001, "the end")
+
+
+def test_a_client_gets_the_code_of_its_close_back_after_what_was_sent() -> None:
+    with server() as served, consuming(f"ws://127.0.0.1:{served.port}/ws") as consumer:
+        until(lambda: served.opened, "the connection")
+        consumer.connection.send('"last"')
+        assert consumer.receive() == "last"
+        consumer.connection.close(4000)
+        assert consumer.connection.close_code == 4000
+        until(lambda: len(served.ended) == 1, "the end of the connection")
+        served.in_loop(lambda: served.opened[0].send(b'"too late"'))
