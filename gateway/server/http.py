@@ -42,6 +42,32 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _JoinedWrites:
+    """A transport as responses see it. What they write in one turn of the loop, such as head and body, is one write."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._unwritten: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._unwritten:
+            self._loop.call_soon(self.flush)
+        self._unwritten.append(data)
+
+    def flush(self) -> None:
+        data, self._unwritten = b"".join(self._unwritten), []
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class _Protocol(HttpToolsProtocol):
     """Closes a connection whose client takes too long for the head of a request; refuses connections too many."""
 
@@ -53,6 +79,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._joined = _JoinedWrites(transport, self.loop)
         self._begin_head()
 
     def data_received(self, data: bytes) -> None:
@@ -64,6 +91,12 @@ class _Protocol(HttpToolsProtocol):
         self._end_head()
         self.app = _refuse if len(self.connections) > self._most_connections else self.config.loaded_app
         super().on_headers_complete()
+        if self.cycle is not None:  # there is none for a request to upgrade
+            self.cycle.transport = self._joined  # type: ignore[assignment]
+
+    def handle_websocket_upgrade(self) -> None:
+        self._joined.flush()
+        super().handle_websocket_upgrade()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
@@ -72,6 +105,7 @@ class _Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answers a request that is no HTTP in the form of all errors, and closes the connection."""
         body = b'{"code":-1000,"msg":"The request is not valid HTTP."}'
+        self._joined.flush()
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json;charset=UTF-8\r\nconnection: close\r\n"
         self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self.transport.close()
