@@ -6,14 +6,14 @@ The edges are passed in: no setting and no signal is read here.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from gateway.feed.applying import Applier
 from gateway.feed.backfill import backfill
 from gateway.feed.reading import FindLeader, Reader
-from gateway.limits.sharing import CountSharing
+from gateway.limits.sharing import LimitSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.market_page.application import MarketPage
 from gateway.model.history import History
@@ -47,7 +47,7 @@ class Services:
     proxies: TrustedProxies
     stop_notice_s: float  # between the announcement of a stop to WebSocket clients and the stop
     listening: http.Listening
-    sharing: CountSharing | None = None  # with other gateways
+    sharing: LimitSharing | None = None  # with other gateways
     has_market_page: bool = True
 
 
@@ -56,7 +56,11 @@ class Parts:
     """What is served, for health and metrics."""
 
     model: Model
+    applier: Applier
     streams: StreamServer
+    trading: TradingApi
+    entry: OrderEntry
+    http_connections: Collection[object]
 
 
 async def run(services: Services, ready: Callable[[Parts], None], stop: Callable[[], bool]) -> None:
@@ -109,12 +113,12 @@ async def run(services: Services, ready: Callable[[Parts], None], stop: Callable
             streams.start()
             trading.start()
             if services.sharing is not None:
-                services.sharing.start(trading.counts)
+                services.sharing.start(trading.counts, trading.weights.bans)
             await http.serve(
                 application,
                 lambda request: trading.listener(request) or streams.listener(request),
                 services.listening,
-                ready=lambda: ready(Parts(model, streams)),
+                ready=lambda connections: ready(Parts(model, applier, streams, trading, services.entry, connections)),
                 stop=ends,
                 before_stop=announce_stop,
             )

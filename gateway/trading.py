@@ -15,6 +15,7 @@ from gateway.orders.routes import order_routes
 from gateway.rest.access import Keys
 from gateway.rest.application import RestApplication, now_us
 from gateway.server.forwarding import TrustedProxies
+from gateway.server.traffic import Traffic
 from gateway.user_events.feeds import AccountFeeds
 from gateway.user_events.listen_keys import ListenKeys
 from gateway.user_events.streams import UserStreams
@@ -38,18 +39,21 @@ class TradingApi:
     ) -> None:
         """`clock` returns seconds since 1970."""
         orders = OrderLimits(limits.orders_per_10_seconds, limits.orders_per_day, clock)
-        weights = WeightLimit(limits.weight_per_minute, clock)
-        feeds = AccountFeeds(model)
+        self.traffic = Traffic()
+        self.weights = WeightLimit(limits.weight_per_minute, clock)
+        self._feeds = feeds = AccountFeeds(model)
         listen_keys = ListenKeys(time.monotonic)
         routes = [
-            *order_routes(model, engine, orders),
+            *order_routes(model, engine, orders, self.traffic),
             *listen_keys.routes(),
             *market_routes(model, limits, time.time_ns),
         ]
-        self.application = RestApplication(routes, keys, weights, proxies)
-        self.counts = [weights.counts, *orders.counts]
+        self.application = RestApplication(routes, keys, self.weights, proxies, self.traffic)
+        self.counts = [self.weights.counts, self.weights.refused, *orders.counts]
         """What several gateways may share."""
-        self._ws_api = WsApiServer(Api(methods(routes), keys, weights, orders, feeds, proxies, now_us))
+        self._ws_api = WsApiServer(
+            Api(methods(routes), keys, self.weights, orders, feeds, proxies, self.traffic, now_us)
+        )
         self._user_streams = UserStreams(listen_keys, feeds, keys)
         model.on_block.append(lambda applied: orders.note_events(applied.events))
         model.on_begin.append(self._ws_api.end_all)
@@ -75,9 +79,28 @@ class TradingApi:
         return self._ws_api.session_count
 
     @property
+    def user_stream_count(self) -> int:
+        """Open connections of user data streams by listen key."""
+        return self._user_streams.connection_count
+
+    @property
+    def subscription_count(self) -> int:
+        """Subscriptions to the user data of an account."""
+        return self._feeds.subscription_count
+
+    @property
+    def slow_sessions(self) -> int:
+        """Sessions of the WebSocket API that were cut off because their client was too slow."""
+        return self._ws_api.slow_consumers
+
+    @property
+    def slow_user_streams(self) -> int:
+        return self._user_streams.slow_consumers
+
+    @property
     def connection_count(self) -> int:
         """Open connections of the WebSocket API and of user data streams by listen key."""
-        return self._ws_api.session_count + self._user_streams.connection_count
+        return self.session_count + self.user_stream_count
 
     def listener(self, request: WSUpgradeRequest) -> WSListener | None:
         """The listener of a new WebSocket connection; None if its path is neither of the two."""

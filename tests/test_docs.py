@@ -20,6 +20,7 @@ APPS = (
     "back_office",
     "benchmarks",
     "exchange_site",
+    "gateway",
     "ledger",
     "matching",
     "settlement",

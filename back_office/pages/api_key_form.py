@@ -10,19 +10,17 @@ from typing import Any
 import structlog
 from django.contrib import messages
 from django.core import signing
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from back_office import filters
-from back_office.audit import records
-from back_office.audit.codes import Action
+from back_office.audit import api_keys
 from back_office.filters import BadFilter
 from gateway.keys.encryption import SecretCipher
 from gateway.keys.errors import BadKey, KeyExists
-from gateway.keys.key import KeyType, Permission
-from gateway.keys.stored_keys import Made, Wanted, make_key, networks, new_name
+from gateway.keys.key import Permission
+from gateway.keys.stored_keys import Wanted, networks, new_name
 from gateway.models import StoredApiKey
 
 log = structlog.get_logger(__name__)
@@ -49,11 +47,7 @@ class ApiKeyForm:
         try:
             name = _name(request)
             wanted, reason = _wanted(request.POST), filters.needed_reason(request.POST)
-            with transaction.atomic():
-                made = make_key(wanted, self._cipher(), name)
-                records.append(
-                    Action.API_KEY_CREATED, target=f"api_key:{made.name}", reason=reason, after=_state(wanted, made)
-                )
+            made = api_keys.make(wanted, self._cipher(), name=name, reason=reason)
         except KeyExists as exists:
             messages.info(request, str(exists))
             return redirect("office:api_keys")
@@ -118,14 +112,3 @@ def _public_key(form: QueryDict) -> bytes | None:
     if len(pem) > _PEM_CHARACTERS:
         raise BadFilter(f"A public key has at most {_PEM_CHARACTERS} characters.")
     return pem.encode("utf-8")
-
-
-def _state(wanted: Wanted, made: Made) -> dict[str, object]:
-    """For the audit log: all but the secret."""
-    return {
-        "account": wanted.account,
-        "type": KeyType(made.type).value,
-        "permissions": sorted(wanted.permissions),
-        "networks": [str(network) for network in wanted.networks],
-        "label": wanted.label,
-    }

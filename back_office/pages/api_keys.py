@@ -9,17 +9,14 @@ from typing import Any
 
 import structlog
 from django.contrib import messages
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from back_office import filters
-from back_office.audit import records
-from back_office.audit.codes import Action, Outcome
+from back_office.audit import api_keys
 from back_office.filters import BadFilter
 from back_office.paging import PAGE_ROWS, Page, page_before
-from gateway.keys.stored_keys import revoke_key
 from gateway.models import StoredApiKey
 
 log = structlog.get_logger(__name__)
@@ -96,15 +93,7 @@ class ApiKeyPages:
         except BadFilter as refusal:
             messages.error(request, str(refusal))
             return redirect("office:api_key", number)
-        with transaction.atomic():
-            is_revoked = revoke_key(stored.name)
-            records.append(
-                Action.API_KEY_REVOKED,
-                outcome=Outcome.DONE if is_revoked else Outcome.FAILED,
-                target=f"api_key:{stored.name}",
-                reason=reason,
-                before={"account": stored.account, "revoked_at": stored.revoked_at},
-            )
+        is_revoked = api_keys.revoke(stored.name, reason=reason)
         if is_revoked:
             log.info("site.api_key_revoked", key=stored.name, by=request.user.get_username())
             messages.success(request, "The key has been revoked. Gateways refuse it within a second.")

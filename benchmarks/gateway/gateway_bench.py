@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,13 +93,16 @@ async def _measure(running: Exchange, sizes: Sizes, hmac_key: Key, ed25519_key: 
     found: dict[str, Any] = {"sizes": vars(sizes)}
     say("orders by a session")
     await session.pipelined(_order_messages(min(1000, sizes.orders)), _WINDOW)  # what is compiled at first use
-    found["session"] = _speed(await session.pipelined(_order_messages(sizes.orders), _WINDOW))
+    with _cpu_time(running, found, "session", sizes.orders):
+        found["session"] = _speed(await session.pipelined(_order_messages(sizes.orders), _WINDOW))
     for name, key in (("rest_hmac", hmac_key), ("rest_ed25519", ed25519_key)):
         say(name)
         requests = _order_requests(key, sizes.orders)
-        found[name] = _speed(await load.rest(host, int(port), requests, _REST_CONNECTIONS))
+        with _cpu_time(running, found, name, sizes.orders):
+            found[name] = _speed(await load.rest(host, int(port), requests, _REST_CONNECTIONS))
     say("queries")
-    found["queries"] = _speed(await load.rest(host, int(port), _query_requests(sizes.queries), _REST_CONNECTIONS))
+    with _cpu_time(running, found, "queries", sizes.queries):
+        found["queries"] = _speed(await load.rest(host, int(port), _query_requests(sizes.queries), _REST_CONNECTIONS))
     say("at a fixed rate")
     rated = min(sizes.orders, 10 * sizes.per_second)
     found["session_at_rate"] = _delay((await session.at_rate(_order_messages(rated), sizes.per_second)).taken_s)
@@ -223,6 +226,16 @@ def _request(method: str, target: str, headers: str = "") -> bytes:
 # Figures
 
 
+@contextmanager
+def _cpu_time(running: Exchange, found: dict[str, Any], name: str, requests: int) -> Iterator[None]:
+    """Adds the gateway's CPU time for each request of the block, where the system tells it."""
+    before = running.cpu_seconds().get("gateway")
+    yield
+    after = running.cpu_seconds().get("gateway")
+    if before is not None and after is not None:
+        found[name]["gateway_cpu_us"] = round((after - before) / requests * 1e6, 1)
+
+
 def _speed(answers: Answers) -> dict[str, float]:
     return {"per_second": round(answers.per_second), **_delay(answers.taken_s)}
 
@@ -277,6 +290,7 @@ async def _fan_out(running: Exchange, sizes: Sizes) -> dict[str, float]:
         assert isinstance(consumer, Consumer)
         consumers.append(consumer)
     trades = max(_TRADES_A_BATCH, sizes.orders // 10)
+    cpu_s = running.cpu_seconds().get("gateway")
     began_s = time.perf_counter()
     trading = threading.Thread(target=_trade, args=(running, trades))
     trading.start()
@@ -286,13 +300,21 @@ async def _fan_out(running: Exchange, sizes: Sizes) -> dict[str, float]:
             raise LoadFailed("Consumers did not get all trades in time.")
         await asyncio.sleep(0.005)
     taken_s = time.perf_counter() - began_s
+    ended_cpu_s = running.cpu_seconds().get("gateway")
     trading.join()
     size = sum(consumer.bytes for consumer in consumers) / wanted
     with ExitStack() as closed:
         for consumer in consumers:
             if consumer.transport is not None:
                 closed.callback(consumer.transport.disconnect)
-    return {"messages_per_second": round(wanted / taken_s), "bytes": round(size), "consumers": sizes.consumers}
+    made: dict[str, float] = {
+        "messages_per_second": round(wanted / taken_s),
+        "bytes": round(size),
+        "consumers": sizes.consumers,
+    }
+    if cpu_s is not None and ended_cpu_s is not None:
+        made["gateway_cpu_us"] = round((ended_cpu_s - cpu_s) / wanted * 1e6, 2)
+    return made
 
 
 def _trade(running: Exchange, trades: int) -> None:

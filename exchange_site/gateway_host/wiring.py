@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from django.conf import settings
 
@@ -10,12 +11,13 @@ from exchange_site.operations import health
 from gateway.feed.finding import LeaderFinder
 from gateway.keys.commandline import secret_cipher
 from gateway.keys.key_ring import KeyRing
-from gateway.limits.sharing import CountSharing
+from gateway.limits.sharing import LimitSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import StoreHistory
 from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
 from gateway.process import Parts, Services
+from gateway.server.certificate import Certificate
 from gateway.server.forwarding import TrustedProxies
 from gateway.server.http import Listening
 from matching.commandline.engine_addresses import replicas
@@ -35,7 +37,8 @@ def keys() -> KeyRing:
 
 
 def services(keys: KeyRing) -> Services:
-    """Raises CannotRun, KeysUnusable, AddressUnusable, AddressError, StoreError."""
+    """Raises CertificateUnusable, CannotRun, KeysUnusable, AddressUnusable, AddressError, StoreError."""
+    certificate = _certificate()
     make_network = network_of(GATEWAY_KEY)
     store = settlement_wiring.store()
     store.connect()
@@ -63,13 +66,19 @@ def services(keys: KeyRing) -> Services:
         listening=Listening(
             where.host,
             where.port,
-            certificate=settings.GATEWAY_CERTIFICATE_FILE,
-            key=settings.GATEWAY_CERTIFICATE_KEY_FILE,
+            certificate=certificate,
             connections=settings.GATEWAY_CONNECTIONS,
         ),
         has_market_page=settings.GATEWAY_MARKET_PAGE,
         sharing=_sharing(),
     )
+
+
+def _certificate() -> Certificate | None:
+    """Raises CertificateUnusable."""
+    if not settings.GATEWAY_CERTIFICATE_FILE:
+        return None
+    return Certificate(Path(settings.GATEWAY_CERTIFICATE_FILE), Path(settings.GATEWAY_CERTIFICATE_KEY_FILE))
 
 
 def _proxies() -> TrustedProxies:
@@ -80,10 +89,10 @@ def _proxies() -> TrustedProxies:
         raise AddressError(f"GATEWAY_TRUSTED_PROXIES: {error}.") from error
 
 
-def _sharing() -> CountSharing | None:
+def _sharing() -> LimitSharing | None:
     """Raises AddressError."""
     try:
-        return CountSharing(settings.GATEWAY_REDIS_URL) if settings.GATEWAY_REDIS_URL else None
+        return LimitSharing(settings.GATEWAY_REDIS_URL) if settings.GATEWAY_REDIS_URL else None
     except ValueError as error:
         raise AddressError(f"GATEWAY_REDIS_URL: {error}") from error
 

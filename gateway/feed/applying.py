@@ -39,6 +39,11 @@ class Applier:
         self._is_broken = False  # blocks are ignored until the model begins again
         self._announced: int | None = None  # the newest block that the engine has told of; None: it has not yet
 
+    @property
+    def blocks_behind(self) -> int:
+        """Blocks that the engine has told of and the model does not have."""
+        return max(0, (self._announced or 0) - self._model.block_number)
+
     def deliver(self, delivery: Beginning | Progress) -> None:
         while not self._room.acquire(timeout=0.5):
             if self._closed.is_set():

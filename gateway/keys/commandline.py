@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 
 from gateway.keys.encryption import SecretCipher
 from gateway.keys.errors import BadKey
@@ -23,8 +23,9 @@ class ApiKeyCommand(ProjectCommand):
         except MatchingError as error:
             raise CommandError(str(error), returncode=_COULD_NOT_RUN) from error
         except DatabaseError as error:
+            reason = str(error).rstrip(".")
             raise CommandError(
-                f"The database of DATABASE_URL cannot be used: {error}. Start it, or run manage.py migrate.",
+                f"The database of DATABASE_URL cannot be used: {reason}. Start it, or run manage.py migrate.",
                 returncode=_COULD_NOT_RUN,
             ) from error
 

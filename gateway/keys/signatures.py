@@ -24,11 +24,17 @@ _MAX_RSA_BITS = 4096
 @dataclass(frozen=True, slots=True)
 class HmacVerifier:
     secret: bytes = field(repr=False)
+    _keyed: hmac.HMAC = field(init=False, repr=False, compare=False)
+    """The state after the secret, which costs as much as a request and is the same for all."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_keyed", hmac.new(self.secret, digestmod=hashlib.sha256))
 
     def matches(self, signed: bytes, signature: str) -> bool:
         """Hex digits in either case."""
-        expected = hmac.new(self.secret, signed, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(expected.encode("ascii"), signature.lower().encode("utf-8"))
+        expected = self._keyed.copy()
+        expected.update(signed)
+        return hmac.compare_digest(expected.hexdigest().encode("ascii"), signature.lower().encode("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)

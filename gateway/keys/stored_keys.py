@@ -82,13 +82,19 @@ def make_key(wanted: Wanted, cipher: SecretCipher, name: str | None = None) -> M
 def revoke_key(name: str) -> bool:
     """Revokes a key for good; returns False if it is revoked already. Raises BadKey if there is none."""
     with transaction.atomic():
-        found = StoredApiKey.objects.filter(name=name)
-        if not found.exists():
-            raise BadKey(f"There is no API key {name[:NAME_LENGTH]!r}: list_api_keys shows all.")
+        found = StoredApiKey.objects.filter(name=stored_key(name).name)
         is_revoked = found.filter(revoked_at=None).update(revoked_at=timezone.now()) > 0
         if is_revoked:
             _count_change()
         return is_revoked
+
+
+def stored_key(name: str) -> StoredApiKey:
+    """Raises BadKey if there is none."""
+    found = StoredApiKey.objects.filter(name=name).first()
+    if found is None:
+        raise BadKey(f"There is no API key {name[:NAME_LENGTH]!r}: list_api_keys shows all.")
+    return found
 
 
 def stored_keys(account: int | None = None) -> Iterable[StoredApiKey]:

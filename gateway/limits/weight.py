@@ -5,47 +5,40 @@ its weight gets 429 until the minute ends. If it keeps sending, it is banned (41
 further ban twice as long, up to three days. For IPv6 an address is its /64 network, which is what a client has.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from gateway.limits.bans import Bans
 from gateway.limits.counts import Counts
 from gateway.rest.errors import ApiError
 
 _MINUTE_S = 60
 _REFUSED_UNTIL_BAN = 100
-_FIRST_BAN_S = 120
-_LONGEST_BAN_S = 3 * 24 * 3600
-_BANS_KEPT = 100_000
 _IPV6_NETWORK_BITS = 64
 
 
-@dataclass(slots=True)
-class _Ban:
-    until_s: float
-    length_s: float
-
-
 class WeightLimit:
-    """`clock` returns seconds since 1970. `counts` may be shared with other gateways; bans are not."""
+    """`clock` returns seconds since 1970. `counts`, `refused` and `bans` may be shared with other gateways."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self.per_minute = per_minute
         self.counts = Counts("weight", _MINUTE_S)
-        self._refused = Counts("refused", _MINUTE_S)
+        self.refused = Counts("refused", _MINUTE_S)
         self._clock = clock
-        self._bans: OrderedDict[str, _Ban] = OrderedDict()
+        self.bans = Bans()
+        self.charged = 0
+        """Weight of all requests, those included that were refused for their weight."""
 
     def charge(self, address: str, weight: int) -> int:
         """Counts a request; returns what the address has used in this minute. Raises ApiError if that is too much."""
         network, now_s = network_of(address), self._clock()
         self._refuse_banned(network, now_s)
         used = self.counts.add(network, weight, now_s)
+        self.charged += weight
         if used <= self.per_minute:
             return used
-        if self._refused.add(network, 1, now_s) > _REFUSED_UNTIL_BAN:
-            self._ban(network, now_s)
+        if self.refused.add(network, 1, now_s) > _REFUSED_UNTIL_BAN:
+            self.bans.begin(network, now_s)
             self._refuse_banned(network, now_s)
         raise ApiError(
             -1003,
@@ -59,9 +52,14 @@ class WeightLimit:
         """What the address has used in this minute."""
         return self.counts.get(network_of(address), self._clock())
 
+    @property
+    def banned_count(self) -> int:
+        """Addresses that are banned now."""
+        return self.bans.count(self._clock())
+
     def _refuse_banned(self, network: str, now_s: float) -> None:
-        ban = self._bans.get(network)
-        if ban is None or now_s >= ban.until_s:
+        ban = self.bans.find(network, now_s)
+        if ban is None:
             return
         raise ApiError(
             -1003,
@@ -70,13 +68,6 @@ class WeightLimit:
             status=418,
             headers={"Retry-After": str(int(ban.until_s - now_s) + 1)},
         )
-
-    def _ban(self, network: str, now_s: float) -> None:
-        earlier = self._bans.pop(network, None)
-        length_s = min(2 * earlier.length_s, _LONGEST_BAN_S) if earlier else _FIRST_BAN_S
-        self._bans[network] = _Ban(now_s + length_s, length_s)
-        while len(self._bans) > _BANS_KEPT:
-            self._bans.popitem(last=False)
 
 
 def network_of(address: str) -> str:

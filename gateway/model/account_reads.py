@@ -1,7 +1,6 @@
 """What the model answers about accounts: from its log, completed by the store where an order is older than the log."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from itertools import islice
 
 from gateway.model.history import History, order_of
@@ -84,7 +83,7 @@ class AccountReads:
         if row is None or (row.account, row.symbol) != (account, known.engine_symbol):
             return None
         found = order_of(row, known)
-        return replace(found, filled_quote=await self._filled_quote(found)) if found.filled else found
+        return found._replace(filled_quote=await self._filled_quote(found)) if found.filled else found
 
     async def _filled_quote(self, order: Order | Entry) -> int:
         """What an order has traded for, from its fills; UNKNOWN_QUOTE if some of them are not known."""

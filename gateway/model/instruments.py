@@ -4,7 +4,7 @@ The engine counts prices in ticks, quantities in lots and amounts in the asset's
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from matching.core.codes import InstrumentStatus
 from matching.core.registry import Asset
@@ -14,8 +14,12 @@ LEAST_DECIMALS = 8
 """Prices, quantities and amounts are printed with at least this many decimals, as Binance does."""
 
 
+@lru_cache(maxsize=16_384)
 def fixed(units: int, mantissa: int, scale: int) -> str:
-    """(150, 1, 2) → "1.50000000": exactly units × mantissa × 10^-scale, with max(LEAST_DECIMALS, scale) decimals."""
+    """(150, 1, 2) → "1.50000000": exactly units × mantissa × 10^-scale, with max(LEAST_DECIMALS, scale) decimals.
+
+    Remembered, because the same prices and quantities come again and again.
+    """
     decimals = max(LEAST_DECIMALS, scale)
     value = units * mantissa * 10 ** (decimals - scale)
     digits = str(abs(value)).rjust(decimals + 1, "0")

@@ -119,8 +119,7 @@ class OrderStatus(Enum):
         return self in (OrderStatus.OPEN, OrderStatus.WAITING)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """An order after its last change, open or recently closed."""
 
     order_id: int

@@ -6,7 +6,6 @@ After the engine has answered, the read model is awaited, so that a query that f
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
 
 from gateway.limits.orders import OrderLimits
@@ -15,8 +14,11 @@ from gateway.model.queries import ReadModel, Unready
 from gateway.model.records import Order
 from gateway.orders.entry import NotExecuted, Outcome, OutcomeUnknown
 from gateway.rest import errors
+from gateway.rest.errors import ApiError
 from gateway.rest.parameters import SYMBOL, Parameters
 from gateway.rest.route import Request
+from gateway.server import traffic
+from gateway.server.traffic import Traffic
 from matching.client.edge import Encoded
 from matching.core.codes import CommandKind, EventKind, Reason
 from matching.core.reading.event_rows import EventRow
@@ -30,10 +32,11 @@ class Engine(Protocol):
 
 
 class Desk:
-    def __init__(self, model: ReadModel, engine: Engine, limits: OrderLimits) -> None:
+    def __init__(self, model: ReadModel, engine: Engine, limits: OrderLimits, counted: Traffic) -> None:
         self.model = model
         self.limits = limits
         self._engine = engine
+        self._traffic = counted
 
     def instrument(self, parameters: Parameters) -> Instrument:
         """The instrument that the parameter symbol names. Raises ApiError."""
@@ -49,10 +52,10 @@ class Desk:
         """
         self.model.check_ready()
         orders = sum(_ORDERS_OF.get(record.kind, 0) for command in commands for record in command)
-        self.limits.reserve(request.account, orders)
+        self._reserve(request.account, orders)
         outcomes: Sequence[Outcome] = ()
         try:
-            outcomes = await self._outcomes(request, commands)
+            outcomes = await self._outcomes(request, commands, orders)
         finally:
             self._count(request.account, orders, commands, outcomes)
         with suppress(Unready):  # the commands are done, so the client is told, even if the model lags behind
@@ -68,26 +71,41 @@ class Desk:
         other = await self.model.order(order.account, order.instrument_id, order_id=other_id)
         if other is None or other.reason != Reason.USER or order.updated_sequence != other.updated_sequence + 1:
             return order
-        return replace(order, reason=Reason.USER)
+        return order._replace(reason=Reason.USER)
 
-    async def _outcomes(self, request: Request, commands: Sequence[Sequence[Encoded]]) -> Sequence[Outcome]:
+    def _reserve(self, account: int, orders: int) -> None:
+        try:
+            self.limits.reserve(account, orders)
+        except ApiError:
+            self._traffic.count_orders(traffic.LIMITED, orders)
+            raise
+
+    async def _outcomes(
+        self, request: Request, commands: Sequence[Sequence[Encoded]], orders: int
+    ) -> Sequence[Outcome]:
         request.check_time(time.time_ns() // 1000)
         try:
             return await self._engine.submit(*commands)
         except NotExecuted as error:
+            self._traffic.count_orders(traffic.NOT_EXECUTED, orders)
             raise errors.unavailable() from error
         except OutcomeUnknown as error:
+            self._traffic.count_orders(traffic.UNKNOWN, orders)
             raise errors.unknown_outcome() from error
 
     def _count(
         self, account: int, reserved: int, commands: Sequence[Sequence[Encoded]], outcomes: Sequence[Outcome]
     ) -> None:
-        """Keeps what was reserved for orders that are placed and have not traded, and gives back the rest.
+        """Counts the orders; keeps what was reserved for those that are placed and have not traded, returns the rest.
 
         Orders whose outcome is unknown are given back, too.
         """
         for command, outcome in zip(commands, outcomes, strict=False):
-            if outcome.refused is None and command[0].kind in _ORDERS_OF:
+            if command[0].kind not in _ORDERS_OF:
+                continue
+            refused = outcome.refused
+            self._traffic.count_orders(traffic.ACCEPTED if refused is None else refused.name.lower(), len(command))
+            if refused is None:
                 for order_id in range(outcome.sequence, outcome.sequence + len(command)):
                     if not _has_traded(order_id, outcome.events):
                         self.limits.note_placed(account, order_id)

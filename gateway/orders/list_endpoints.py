@@ -1,6 +1,7 @@
 """The endpoints of order lists: one-cancels-other, placed in either of Binance's two forms."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from gateway import names
 from gateway.model.instruments import Instrument
@@ -138,7 +139,7 @@ class ListEndpoints:
         legs = _read_legs(request, instrument, given, name, has_stop_price)
         answers = placing.response_type(request.parameters, ResponseType.RESULT)
         (outcome,) = await self._desk.submit(request, legs)
-        headers = self._desk.limits.headers(request.account)
+        headers = partial(self._desk.limits.headers, request.account)
         if outcome.refused is not None:
             raise names.refusal(outcome.refused, names.NEW_ORDER)
         document = await self._placed_document(request, instrument, legs, name, outcome, answers)

@@ -4,12 +4,11 @@ What a price or a quantity is a multiple of is judged here, because the engine c
 on its state is judged there.
 """
 
-import base64
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 from gateway import names
 from gateway.model.instruments import LEAST_DECIMALS, Instrument
@@ -60,9 +59,9 @@ PARAMETERS = frozenset(
 )
 """What a new order may have. Strategies are accepted and not kept; trailing and pegged orders are refused."""
 
-_GENERATED_BYTES = 16
+_GENERATED_LENGTH = 22
 _GENERATED_AT_ONCE = 256
-_random: list[bytes] = []
+_generated: list[str] = []
 _ANSWERED_IN_FULL = ("LIMIT", "MARKET")
 _MAX_PIECES = 100
 _REFUSED_ZERO = -1
@@ -79,8 +78,7 @@ class ResponseType(Enum):
 _RESPONSE_TYPES = {one.value: one for one in ResponseType}
 
 
-@dataclass(frozen=True, slots=True)
-class NewOrder:
+class NewOrder(NamedTuple):
     """An order as it was asked for."""
 
     instrument: Instrument
@@ -91,10 +89,11 @@ class NewOrder:
 
 def generated_name() -> str:
     """A client order id of 22 characters, for an order, a cancel or a list that was sent without one."""
-    if not _random:  # many at once, because a call of the system costs more than all else here
-        drawn = secrets.token_bytes(_GENERATED_BYTES * _GENERATED_AT_ONCE)
-        _random.extend(drawn[at : at + _GENERATED_BYTES] for at in range(0, len(drawn), _GENERATED_BYTES))
-    return base64.urlsafe_b64encode(_random.pop())[:-2].decode("ascii")
+    if not _generated:  # many at once, because a call of the system costs more than all else here
+        drawn = secrets.token_urlsafe(_GENERATED_LENGTH * _GENERATED_AT_ONCE)  # a third more characters than bytes
+        starts = range(0, _GENERATED_LENGTH * _GENERATED_AT_ONCE, _GENERATED_LENGTH)
+        _generated.extend(drawn[at : at + _GENERATED_LENGTH] for at in starts)
+    return _generated.pop()
 
 
 def read(parameters: Parameters, instrument: Instrument, account: int, *, requires_previous: bool = False) -> NewOrder:

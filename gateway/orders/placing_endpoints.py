@@ -1,5 +1,7 @@
 """The endpoints that place orders, or test whether they could be placed."""
 
+from functools import partial
+
 from gateway import names
 from gateway.model.records import Order
 from gateway.orders import filters, forms, placing
@@ -28,7 +30,7 @@ class PlacingEndpoints:
         instrument = self._desk.instrument(request.parameters)
         new = placing.read(request.parameters, instrument, request.account)
         (outcome,) = await self._desk.submit(request, [new.encoded])
-        headers = self._desk.limits.headers(request.account)
+        headers = partial(self._desk.limits.headers, request.account)
         if outcome.refused is not None:
             raise names.refusal(outcome.refused, names.NEW_ORDER)
         return Response(placed_document(self._desk, request, new, outcome), headers=headers)

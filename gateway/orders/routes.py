@@ -10,10 +10,11 @@ from gateway.orders.placing_endpoints import PlacingEndpoints
 from gateway.orders.query_endpoints import QueryEndpoints
 from gateway.orders.replacing_endpoints import ReplacingEndpoints
 from gateway.rest.route import Route
+from gateway.server.traffic import Traffic
 
 
-def order_routes(model: ReadModel, engine: Engine, limits: OrderLimits) -> list[Route]:
-    desk = Desk(model, engine, limits)
+def order_routes(model: ReadModel, engine: Engine, limits: OrderLimits, traffic: Traffic) -> list[Route]:
+    desk = Desk(model, engine, limits, traffic)
     endpoints = (
         PlacingEndpoints(desk),
         CancellingEndpoints(desk),

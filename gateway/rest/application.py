@@ -17,8 +17,9 @@ from gateway.rest import access, errors, sent
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Response, Route, Security, TimeUnit
-from gateway.server import forwarding
+from gateway.server import forwarding, traffic
 from gateway.server.forwarding import TrustedProxies
+from gateway.server.traffic import Traffic
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ class RestApplication:
         keys: access.Keys,
         weights: WeightLimit,
         proxies: TrustedProxies,
+        counted: Traffic,
         *,
         clock_us: Callable[[], int] = now_us,
     ) -> None:
@@ -57,36 +59,44 @@ class RestApplication:
         self._keys = keys
         self._weights = weights
         self._proxies = proxies
+        self._traffic = counted
         self._clock_us = clock_us
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
         address = self._address_of(scope)
+        methods = self._routes.get(scope["path"])
+        route = methods.get(scope["method"]) if methods else None
+        code = 0
         try:
-            response = await self._response(scope, receive, address)
+            if route is None:
+                self._weights.charge(address, 1)
+                raise errors.no_endpoint() if methods is None else errors.wrong_method(methods)
+            response = await self._response(route, scope, receive, address)
         except ClientGone:
             return
+        except ApiError as error:
+            response, code = refusal(error), error.code
+        self._traffic.count_request(traffic.REST, route.name if route else traffic.OTHER, response.status, code)
         await _send_response(send, response, self._weights.used(address))
 
-    async def _response(self, scope: Scope, receive: Receive, address: str) -> Response:
+    async def _response(self, route: Route, scope: Scope, receive: Receive, address: str) -> Response:
+        """Raises ApiError, ClientGone."""
         try:
-            return await self._answer(scope, receive, address)
-        except ApiError as error:
-            return refusal(error)
-        except Unready:
-            return refusal(errors.unavailable())
-        except OlderUnavailable:
-            return refusal(errors.disconnected())
-        except ClientGone:
+            return await self._answer(route, scope, receive, address)
+        except (ApiError, ClientGone):
             raise
-        except Exception:  # a bug: clients must be answered in JSON all the same, and the log has its traceback
+        except Unready as error:
+            raise errors.unavailable() from error
+        except OlderUnavailable as error:
+            raise errors.disconnected() from error
+        except Exception as error:  # a bug: clients must be answered in JSON, and the log has its traceback
             log.error("gateway.request_failed", method=scope["method"], path=scope["path"], exc_info=True)
-            return refusal(errors.unexpected())
+            raise errors.unexpected() from error
 
-    async def _answer(self, scope: Scope, receive: Receive, address: str) -> Response:
-        route = self._route(scope, address)
-        headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
+    async def _answer(self, route: Route, scope: Scope, receive: Receive, address: str) -> Response:
+        headers = dict(scope["headers"])  # names are in lower case, as ASGI wants them
         body = await _body(receive) if _has_body(headers) else b""
         found = sent.read(scope["query_string"], body)
         parameters = Parameters(found.values)
@@ -109,14 +119,6 @@ class RestApplication:
             peer, (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == _FORWARDED)
         )
 
-    def _route(self, scope: Scope, address: str) -> Route:
-        methods = self._routes.get(scope["path"])
-        route = methods.get(scope["method"]) if methods else None
-        if route is None:
-            self._weights.charge(address, 1)
-            raise errors.no_endpoint() if methods is None else errors.wrong_method(methods)
-        return route
-
 
 def refusal(error: ApiError) -> Response:
     return Response(error.body, error.status, error.headers)
@@ -129,11 +131,14 @@ def check_names(route: Route, names: Iterable[str], *, is_signed: bool) -> None:
     """
     given = list(names)
     needs_time = is_signed or route.security in access.SIGNED
-    known = route.parameters | access.SIGNING_PARAMETERS if needs_time else route.parameters
-    surplus = [name for name in given if name not in known]
+    surplus = [
+        name
+        for name in given
+        if name not in route.parameters and not (needs_time and name in access.SIGNING_PARAMETERS)
+    ]
     if not surplus:
         return
-    if not known:
+    if not (route.parameters or needs_time):
         raise errors.too_many(len(given), surplus[0])
     raise errors.unread(len(given) - len(surplus), len(given), surplus[0])
 
@@ -181,12 +186,13 @@ async def _whole_body(receive: Receive) -> bytes:
 async def _send_response(send: Send, response: Response, used_weight: int) -> None:
     body = response.body if isinstance(response.body, bytes) else orjson.dumps(response.body)
     used = str(used_weight).encode("ascii")
+    own = response.headers() if callable(response.headers) else response.headers
     headers = [
         _CONTENT_TYPE,
         (b"content-length", str(len(body)).encode("ascii")),
         (b"x-mbx-used-weight", used),
         (b"x-mbx-used-weight-1m", used),
-        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()),
+        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in own.items()),
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -10,8 +10,10 @@ A handler raises `ApiError` for a request that it refuses. The same handlers ans
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from gateway.keys.key import ApiKey
 from gateway.rest import timing
@@ -34,8 +36,7 @@ class TimeUnit(Enum):
     MICROSECOND = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request. `parameters` are without the signature.
 
     `key` is None if the endpoint needs none. `address` is the client's IP address. `expires_at_us` is the last
@@ -64,13 +65,15 @@ class Request:
         return self.key.account
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """`body` is JSON-able (dict, list, str, int, bool, None), or bytes that are JSON already."""
+class Response(NamedTuple):
+    """`body` is JSON-able (dict, list, str, int, bool, None), or bytes that are JSON already.
+
+    `headers` may be a function, because the WebSocket API does not ask for them.
+    """
 
     body: object
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] | Callable[[], Mapping[str, str]] = MappingProxyType({})
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -90,6 +93,10 @@ class Route:
     weight: Weight
     security: Security = Security.NONE
     parameters: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
 
     def weight_of(self, parameters: Parameters) -> int:
         return self.weight if isinstance(self.weight, int) else self.weight(parameters)

@@ -10,6 +10,7 @@ since clients encode differently, so the signed bytes are the ones sent, without
 Neither Content-Type nor the place of a parameter matters, because clients do not agree on them either.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -23,7 +24,7 @@ _MAX_PARAMETERS = 200
 class Sent(NamedTuple):
     """`signature` is None if there was none."""
 
-    values: dict[str, str]
+    values: Mapping[str, str]
     signed_bytes: bytes
     signature: str | None
 
@@ -31,6 +32,8 @@ class Sent(NamedTuple):
 def read(query: bytes, body: bytes) -> Sent:
     """A parameter in both has the value of the query string. Raises ApiError."""
     in_query, signed_query, query_signature = _read_part(query)
+    if not body:
+        return Sent(in_query, signed_query, query_signature)
     in_body, signed_body, body_signature = _read_part(body)
     signature = body_signature if query_signature is None else query_signature
     return Sent({**in_body, **in_query}, signed_query + signed_body, signature)
@@ -46,9 +49,10 @@ def _read_part(text: bytes) -> tuple[dict[str, str], bytes, str | None]:
     values: dict[str, str] = {}
     signed: list[bytes] = []
     signature: str | None = None
+    decoded = _plain if text.isascii() and b"%" not in text and b"+" not in text else _decoded
     for pair in pairs:
         raw_name, _, raw_value = pair.partition(b"=")
-        name = _decoded(raw_name)
+        name = decoded(raw_name)
         if name == _SIGNATURE:
             if signature is not None:
                 raise errors.duplicate(_SIGNATURE)
@@ -60,13 +64,16 @@ def _read_part(text: bytes) -> tuple[dict[str, str], bytes, str | None]:
             continue
         if name in values:
             raise errors.duplicate(name)
-        values[name] = _decoded(raw_value)
+        values[name] = decoded(raw_value)
     return values, b"&".join(signed), signature
 
 
+def _plain(raw: bytes) -> str:
+    """Of a part in which nothing is encoded."""
+    return raw.decode("ascii")
+
+
 def _decoded(raw: bytes) -> str:
-    if b"%" not in raw and b"+" not in raw and raw.isascii():
-        return raw.decode("ascii")
     try:
         return unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
     except UnicodeDecodeError as error:

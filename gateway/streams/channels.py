@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
+from gateway.server.frames import frame
 from gateway.streams.names import Kind, Stream
 
 Build = Callable[[int], object]
@@ -20,14 +21,16 @@ class Form(NamedTuple):
 
 
 class Receiver(Protocol):
+    """Sending never ends a subscription at once, so receivers can be iterated over meanwhile."""
+
     @property
     def form(self) -> Form: ...
 
-    def send(self, message: bytes) -> None:
+    def send_frame(self, framed: bytes) -> None:
         """Never waits, and never fails."""
 
-    def send_newest(self, name: str, message: bytes) -> None:
-        """Like `send`, but an event of the same name that was not sent yet may be left out."""
+    def send_newest_frame(self, name: str, framed: bytes) -> None:
+        """Like `send_frame`, but an event of the same name that was not sent yet may be left out."""
 
 
 @dataclass(slots=True)
@@ -37,11 +40,11 @@ class Channel:
     stream: Stream
     receivers: dict[Form, dict[Receiver, None]] = field(default_factory=dict)
 
-    def encoded(self, form: Form, build: Build) -> bytes:
+    def framed(self, form: Form, build: Build) -> bytes:
         event = orjson.dumps(build(form.unit_ns))
-        if not form.is_combined:
-            return event
-        return b'{"stream":"%b","data":%b}' % (self.stream.name.encode("ascii"), event)
+        if form.is_combined:
+            event = b'{"stream":"%b","data":%b}' % (self.stream.name.encode("ascii"), event)
+        return frame(event)
 
 
 class Channels:
@@ -50,20 +53,26 @@ class Channels:
     def __init__(self) -> None:
         self._by_name: dict[str, Channel] = {}
         self._by_kind: dict[tuple[Kind, str], dict[str, Channel]] = {}
+        self.subscription_count = 0
+        """Receivers of all streams; one that receives two streams counts twice."""
 
     def add(self, stream: Stream, receiver: Receiver) -> None:
         channel = self._by_name.get(stream.name)
         if channel is None:
             channel = self._by_name[stream.name] = Channel(stream)
             self._by_kind.setdefault((stream.kind, stream.symbol), {})[stream.name] = channel
-        channel.receivers.setdefault(receiver.form, {})[receiver] = None
+        receivers = channel.receivers.setdefault(receiver.form, {})
+        self.subscription_count += receiver not in receivers
+        receivers[receiver] = None
 
     def remove(self, stream: Stream, receiver: Receiver) -> None:
         channel = self._by_name.get(stream.name)
         if channel is None:
             return
         for form, receivers in list(channel.receivers.items()):
-            receivers.pop(receiver, None)
+            if receiver in receivers:
+                self.subscription_count -= 1
+                del receivers[receiver]
             if not receivers:
                 del channel.receivers[form]
         if not channel.receivers:
@@ -85,15 +94,15 @@ class Channels:
 
     @staticmethod
     def publish(channel: Channel, build: Build) -> None:
-        for form, receivers in list(channel.receivers.items()):
-            message = channel.encoded(form, build)
-            for receiver in list(receivers):
-                receiver.send(message)
+        for form, receivers in channel.receivers.items():
+            framed = channel.framed(form, build)
+            for receiver in receivers:
+                receiver.send_frame(framed)
 
     @staticmethod
     def publish_newest(channel: Channel, build: Build) -> None:
         """For a stream whose event replaces the one before."""
-        for form, receivers in list(channel.receivers.items()):
-            message = channel.encoded(form, build)
-            for receiver in list(receivers):
-                receiver.send_newest(channel.stream.name, message)
+        for form, receivers in channel.receivers.items():
+            framed = channel.framed(form, build)
+            for receiver in receivers:
+                receiver.send_newest_frame(channel.stream.name, framed)

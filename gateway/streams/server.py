@@ -52,6 +52,10 @@ class StreamServer:
     def connection_count(self) -> int:
         return len(self._connections)
 
+    @property
+    def subscription_count(self) -> int:
+        return self._channels.subscription_count
+
     def listener(self, request: WSUpgradeRequest) -> WSListener | None:
         """The listener of a new connection; None if there are no streams at this path."""
         path, _, query = request.path.decode("ascii", "replace").partition("?")

@@ -34,6 +34,10 @@ class AccountFeeds:
         self._model = model
         self._feeds: dict[int, _Feed] = {}
 
+    @property
+    def subscription_count(self) -> int:
+        return sum(len(feed.subscribers) for feed in list(self._feeds.values()))
+
     def subscribe(self, account: int, unit: TimeUnit, on_event: OnEvent) -> Callable[[], None]:
         """Calls `on_event` with each later event of the account, a JSON object. Returns the function that ends it."""
         feed = self._feeds.get(account)
@@ -114,7 +118,7 @@ class _Feed:
             found = await self._model.order(order.account, order.instrument_id, order_id=order.order_id)
         if found is None:
             return order
-        return replace(order, client_order_id=found.client_order_id, placed_at_ns=found.placed_at_ns)
+        return order._replace(client_order_id=found.client_order_id, placed_at_ns=found.placed_at_ns)
 
 
 def told(command: AccountCommand) -> Iterator[tuple[OrderChange, Order]]:
@@ -140,9 +144,9 @@ def told(command: AccountCommand) -> Iterator[tuple[OrderChange, Order]]:
         if order.order_id in used_up and is_cancelled:
             continue
         if order.order_id in used_up and last_trade.get(order.order_id) is change:
-            order = replace(order, status=OrderStatus.FILLED)
+            order = order._replace(status=OrderStatus.FILLED)
         elif is_cancelled and order.reason == Reason.OCO and order.order_list_id in cancelled:
-            order = replace(order, reason=Reason.USER)
+            order = order._replace(reason=Reason.USER)
         yield change, order
 
 

@@ -24,6 +24,8 @@ class UserStreams:
         self._keys = keys
         self._open: dict[LiveListener, ListenKey] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.slow_consumers = 0
+        """Streams that were cut off because their consumer was too slow."""
 
     def start(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_CHECK_S, self._check)
@@ -63,6 +65,7 @@ class UserStreams:
         return stream
 
     def forget(self, stream: LiveListener) -> None:
+        self.slow_consumers += stream.was_too_slow
         self._open.pop(stream, None)
 
     @property

@@ -5,7 +5,7 @@ signature, sorted by name; numbers are taken as they were written.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import orjson
@@ -20,8 +20,7 @@ _BOOLEANS = {"true": True, "false": False}
 _decoder = msgspec.json.Decoder(float_hook=str)
 
 
-@dataclass(frozen=True, slots=True)
-class WsRequest:
+class WsRequest(NamedTuple):
     """`identity` is what the client calls the request. `values` are the parameters without `returnRateLimits`."""
 
     identity: object
@@ -31,8 +30,10 @@ class WsRequest:
     written_limits: str | None = None  # `returnRateLimits` as it was sent, which is signed like all others
 
     @property
-    def own_values(self) -> dict[str, str]:
+    def own_values(self) -> Mapping[str, str]:
         """The parameters without those of the signature."""
+        if "signature" not in self.values and "apiKey" not in self.values:
+            return self.values
         return {name: value for name, value in self.values.items() if name not in _SIGNING}
 
     @property

@@ -21,6 +21,8 @@ class WsApiServer:
         self._api = api
         self._sessions: dict[LiveListener, Session] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.slow_consumers = 0
+        """Sessions that were cut off because their client was too slow."""
 
     def start(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_CHECK_S, self._check)
@@ -58,6 +60,7 @@ class WsApiServer:
         return session
 
     def _forget(self, session: LiveListener) -> None:
+        self.slow_consumers += session.was_too_slow
         self._sessions.pop(session, None)
 
     def _check(self) -> None:

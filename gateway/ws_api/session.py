@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 from picows import WSCloseCode
@@ -17,8 +18,10 @@ from gateway.rest.application import check_names
 from gateway.rest.errors import ApiError
 from gateway.rest.parameters import Parameters
 from gateway.rest.route import Request, Route, Security, TimeUnit
+from gateway.server import traffic
 from gateway.server.forwarding import TrustedProxies
 from gateway.server.live import LiveListener
+from gateway.server.traffic import Traffic
 from gateway.user_events.feeds import AccountFeeds
 from gateway.ws_api import requests
 from gateway.ws_api.methods import COUNTING_ORDERS
@@ -44,6 +47,7 @@ class Api:
     orders: OrderLimits
     feeds: AccountFeeds
     proxies: TrustedProxies
+    traffic: Traffic
     clock_us: Callable[[], int]
 
 
@@ -77,8 +81,8 @@ class Session(LiveListener):
         self._authorized_at_us: int | None = None
         self._subscriptions: dict[int, _Subscription] = {}
         self._next_subscription = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._unanswered = 0
+        self._unanswered: dict[int, asyncio.Task[None]] = {}
+        self._begun = 0
         self._own: dict[str, Callable[[WsRequest], Awaitable[object]]] = {
             "session.logon": self._log_on,
             "session.status": self._status,
@@ -97,12 +101,13 @@ class Session(LiveListener):
     def on_message(self, message: bytes) -> None:
         try:
             request = requests.read(message)
-            if self._unanswered >= _MAX_ON_THEIR_WAY:
+            if len(self._unanswered) >= _MAX_ON_THEIR_WAY:
                 raise ApiError(-1003, "Too many requests queued.", status=429)
         except ApiError as error:
+            self._api.traffic.count_request(traffic.WEBSOCKET, traffic.OTHER, error.status, error.code)
             self.send(requests.refusal(requests.identity_of(message), error, None))
         else:
-            self._begin(self._handle(request))
+            self._begin(request)
 
     def on_end(self) -> None:
         for subscription in self._subscriptions.values():
@@ -122,19 +127,18 @@ class Session(LiveListener):
             if self._api.keys.find(subscription.key.name) is None:
                 self._end_subscription(identity)
 
-    def _begin(self, work: Coroutine[object, object, None]) -> None:
-        self._unanswered += 1
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _begin(self, request: WsRequest) -> None:
+        self._begun += 1
+        task = asyncio.get_running_loop().create_task(self._handle(request, self._begun))
+        self._unanswered[self._begun] = task  # held, because the loop does not hold it
 
     # Requests
 
-    async def _handle(self, request: WsRequest) -> None:
+    async def _handle(self, request: WsRequest, number: int) -> None:
         try:
             await self._answer(request)
         finally:
-            self._unanswered -= 1
+            del self._unanswered[number]
 
     async def _answer(self, request: WsRequest) -> None:
         try:
@@ -150,10 +154,17 @@ class Session(LiveListener):
             self._refuse(request, errors.unexpected())
         else:
             begun = result if isinstance(result, _Begun) else _Begun(result)
+            self._count(request, 200)
             self.send(requests.answer(request.identity, begun.result, self._limits(request)))
             begun.begin()
 
+    def _count(self, request: WsRequest, status: int, code: int = 0) -> None:
+        method = request.method
+        name = method if method in self._api.methods or method in self._own else traffic.OTHER
+        self._api.traffic.count_request(traffic.WEBSOCKET, name, status, code)
+
     def _refuse(self, request: WsRequest, error: ApiError) -> None:
+        self._count(request, error.status, error.code)
         self.send(requests.refusal(request.identity, error, self._limits(request)))
 
     async def _result(self, request: WsRequest) -> object:
@@ -288,8 +299,7 @@ class Session(LiveListener):
 _KEY_NAMES = {KeyType.HMAC: "HMAC_SHA256", KeyType.RSA: "RSA"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
+class _Begun(NamedTuple):
     """A result, and what begins after it was sent."""
 
     result: object

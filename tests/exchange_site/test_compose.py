@@ -32,6 +32,7 @@ WRITE_INTO_THEIR_IMAGE = {"scylla", "redpanda"}
 """Services whose images need more rights; the Compose file gives the reason."""
 PUBLISHED = {
     (FULL, "web"): ["127.0.0.1:${WEB_PORT:-8000}:8000"],
+    (FULL, "gateway"): ["127.0.0.1:${GATEWAY_PORT:-8080}:8080"],
     (FULL, "grafana"): ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
     (EMBEDDED, "web"): ["127.0.0.1:${WEB_PORT:-8000}:8000"],
     (EMBEDDED, "gateway"): ["127.0.0.1:${GATEWAY_PORT:-8080}:8080"],
@@ -56,7 +57,7 @@ def of_both(services: dict[tuple[str, str], dict[str, Any]]) -> pytest.MarkDecor
 def test_the_full_file_has_every_server_and_program() -> None:
     assert set(FILES[FULL]["services"]) == {
         *("scylla", "scylla-roles", "redpanda", "topic", "postgres", "redis", "prometheus", "grafana"),
-        *("prepare", "engine-1", "engine-2", "settlement", "actions", "web", "worker", "beat", "demo"),
+        *("prepare", "engine-1", "engine-2", "settlement", "gateway", "actions", "web", "worker", "beat", "demo"),
     }
 
 
@@ -116,7 +117,7 @@ def test_only_published_services_have_an_outside_network() -> None:
 
     assert ways_out == {"front"}
     outside = {name for name, service in document["services"].items() if ways_out & set(service["networks"])}
-    assert outside == {"web", "grafana"}
+    assert outside == {"web", "gateway", "grafana"}
 
 
 def test_only_the_engines_reach_the_log() -> None:
@@ -158,7 +159,7 @@ def test_readers_have_the_addresses_of_both_engines() -> None:
     engines = FILES[FULL]["services"]
     replicas = [engines[name]["environment"]["ENGINE_COMMAND_ADDRESS"] for name in ("engine-1", "engine-2")]
 
-    for name in ("settlement", "actions", "web", "worker", "demo"):
+    for name in ("settlement", "gateway", "actions", "web", "worker", "demo"):
         assert FILES[FULL]["services"][name]["environment"]["ENGINE_REPLICAS"] == ",".join(replicas)
 
 

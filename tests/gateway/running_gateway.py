@@ -14,12 +14,13 @@ from exchange_site.operations.free_addresses import free_ports
 from gateway import process
 from gateway.feed.finding import LeaderFinder
 from gateway.keys.key_ring import KeyRing
-from gateway.limits.sharing import CountSharing
+from gateway.limits.sharing import LimitSharing
 from gateway.market.exchange_info import RateLimits
 from gateway.model.history import History, NoHistory
 from gateway.model.model import Model
 from gateway.model.state import Bounds
 from gateway.orders.entry import OrderEntry
+from gateway.server.certificate import Certificate
 from gateway.server.forwarding import TrustedProxies
 from gateway.server.http import Listening
 from matching.client.client import Client
@@ -72,7 +73,9 @@ def gateway_of(
     ring: KeyRing | None = None,
     proxies: Sequence[str] = (),
     asked_s: float = 10.0,
-    sharing: CountSharing | None = None,
+    sharing: LimitSharing | None = None,
+    certificate: Certificate | None = None,
+    connections: int = 10_000,
 ) -> Iterator[RunningGateway]:
     """A gateway that is ready, until the end of the block. `ring`: its keys, instead of those in memory."""
     keys, port = Keys(), free_ports(1)[0]
@@ -95,7 +98,7 @@ def gateway_of(
         proxies=TrustedProxies(proxies),
         stop_notice_s=0.05,
         sharing=sharing,
-        listening=Listening("127.0.0.1", port),
+        listening=Listening("127.0.0.1", port, certificate=certificate, connections=connections),
         has_market_page=has_market_page,
     )
 

@@ -39,7 +39,7 @@ class Command(BenchCommand):
 def text(found: dict[str, Any]) -> str:
     lines = [
         f"{title:<34} {found[name]['per_second']:>8,}/s   p50 {found[name]['p50_us']:>9,.0f} µs   "
-        f"p99 {found[name]['p99_us']:>9,.0f} µs"
+        f"p99 {found[name]['p99_us']:>9,.0f} µs{_cpu(found[name])}"
         for title, name in (
             ("orders by a session, pipelined", "session"),
             ("orders by REST, HMAC", "rest_hmac"),
@@ -57,6 +57,11 @@ def text(found: dict[str, Any]) -> str:
     lines.append(f"ratio of these p50s: {found['ratio_p50']}")
     lines.append(
         f"stream: {streams['messages_per_second']:,} messages/s of {streams['bytes']} bytes "
-        f"to {streams['consumers']} consumers"
+        f"to {streams['consumers']} consumers{_cpu(streams)}"
     )
     return "\n".join(lines)
+
+
+def _cpu(figures: dict[str, Any]) -> str:
+    """The gateway's CPU time for each request or message, if it is known."""
+    return f"   CPU {figures['gateway_cpu_us']:>6,.1f} µs" if "gateway_cpu_us" in figures else ""

@@ -41,7 +41,7 @@ class Command(ProjectCommand):
                 opened.callback(keys.stop)
 
                 def ready(parts: process.Parts) -> None:
-                    REGISTRY.register(GatewayMetrics(parts.model, parts.streams))
+                    REGISTRY.register(GatewayMetrics(parts))
                     opened.enter_context(worker_http.serve(settings.GATEWAY_HTTP_ADDRESS, wiring.probes(parts)))
                     collect_garbage_rarely()
                     self.announce(parts)
@@ -51,7 +51,7 @@ class Command(ProjectCommand):
             raise CommandError(str(error), returncode=_COULD_NOT_RUN) from error
         except DatabaseError as error:
             raise CommandError(f"The database of DATABASE_URL cannot be used: {error}", returncode=2) from error
-        except OSError as error:  # a port in use, or a certificate that cannot be used
+        except OSError as error:  # a port in use
             raise CommandError(str(error.strerror or error), returncode=_COULD_NOT_RUN) from error
 
     def announce(self, parts: process.Parts) -> None:

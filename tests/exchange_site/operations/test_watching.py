@@ -127,7 +127,7 @@ def test_prometheus_scrapes_the_services_on_its_network() -> None:
     services = yaml.safe_load((settings.BASE_DIR / "docker-compose.yml").read_text())["services"]
     targets = [target for job in SCRAPES for config in job["static_configs"] for target in config["targets"]]
 
-    assert {target.partition(":")[0] for target in targets} == {"engine-1", "engine-2", "settlement", "web"}
+    assert {target.partition(":")[0] for target in targets} == {"engine-1", "engine-2", "settlement", "gateway", "web"}
     for target in targets:
         name, _, port = target.partition(":")
         listens = [

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,8 +109,7 @@ async def compare_one(whole: Model, late: Model, order: Order) -> None:
 def comparable(orders: Any) -> list[Order]:
     """Without what the store does not have."""
     return [
-        replace(
-            order,
+        order._replace(
             filled_quote=UNKNOWN_QUOTE,
             met_order_id=None,
             prevented_quantity=0,

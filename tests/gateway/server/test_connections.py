@@ -1,19 +1,22 @@
 """HTTP and WebSocket connections whose clients do not do their part, at a real server."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 import uvloop
+from picows import WSCloseCode
 
 from exchange_site.operations.free_addresses import free_ports
 from gateway.server import http, live
+from gateway.server.frames import frame
 from gateway.server.live import LiveListener
 from tests.gateway.streams.consumer import consuming
 from tests.matching.small_exchange import until
@@ -53,7 +56,7 @@ async def _application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def server() -> Iterator[Served]:
+def server(connections: int = 10_000) -> Iterator[Served]:
     served, stop = Served(), threading.Event()
     ready = threading.Event()
 
@@ -64,8 +67,8 @@ def server() -> Iterator[Served]:
 
     async def body() -> None:
         served.loop = asyncio.get_running_loop()
-        where = http.Listening("127.0.0.1", served.port)
-        await http.serve(_application, listener, where, ready=ready.set, stop=stop.is_set)
+        where = http.Listening("127.0.0.1", served.port, connections=connections)
+        await http.serve(_application, listener, where, ready=lambda connections: ready.set(), stop=stop.is_set)
 
     thread = threading.Thread(target=lambda: uvloop.run(body()))
     thread.start()
@@ -97,7 +100,7 @@ def test_of_messages_that_replace_one_another_a_slow_client_gets_the_newest() ->
         (listener,) = served.opened
         served.in_loop(listener.pause_writing)
         for number in range(5):
-            served.in_loop(lambda number=number: listener.send_newest("one", b'{"number":%d}' % number))  # type: ignore[misc]
+            served.in_loop(lambda number=number: listener.send_newest_frame("one", frame(b'{"number":%d}' % number)))  # type: ignore[misc]
         served.in_loop(listener.resume_writing)
         served.in_loop(lambda: listener.send(b'{"number":"last"}'))
         assert [consumer.receive()["number"] for _ in range(2)] == [4, "last"]
@@ -144,3 +147,48 @@ def test_the_head_of_a_later_request_has_its_own_time(monkeypatch: pytest.Monkey
         assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
         client.sendall(b"GET / HTTP/1.1\r\n")
         until(lambda: client.recv(1000) == b"", "the end of the connection")
+
+
+def test_a_connection_too_many_is_refused_in_the_form_of_all_errors() -> None:
+    with server(connections=2) as served, ExitStack() as opened:
+        address = ("127.0.0.1", served.port)
+
+        def answer() -> bytes:
+            client = opened.enter_context(socket.create_connection(address, timeout=20))
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\ncontent-length: 4\r\n\r\nbody")
+            return client.recv(1000)
+
+        assert [answer().partition(b"\r\n")[0] for _ in range(2)] == [b"HTTP/1.1 200 OK"] * 2
+        refused = answer()
+        assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"content-type: application/json;charset=UTF-8\r\n" in refused
+        assert json.loads(refused.partition(b"\r\n\r\n")[2])["code"] == -1008
+        opened.close()
+        until(lambda: answer().startswith(b"HTTP/1.1 200 OK"), "room for another connection")
+
+
+def test_what_is_sent_in_one_turn_arrives_in_order_and_before_the_end() -> None:
+    with server() as served, consuming(f"ws://127.0.0.1:{served.port}/ws") as consumer:
+        until(lambda: served.opened, "the connection")
+        (listener,) = served.opened
+
+        def send_and_close() -> None:
+            for number in range(1000):
+                listener.send(b"%d" % number)
+            listener.close(WSCloseCode.GOING_AWAY, "the end")
+            listener.send(b'"too late"')
+
+        served.in_loop(send_and_close)
+        assert [consumer.receive() for _ in range(1000)] == list(range(1000))
+        assert consumer.closed() == (1001, "the end")
+
+
+def test_a_client_gets_the_code_of_its_close_back_after_what_was_sent() -> None:
+    with server() as served, consuming(f"ws://127.0.0.1:{served.port}/ws") as consumer:
+        until(lambda: served.opened, "the connection")
+        consumer.connection.send('"last"')
+        assert consumer.receive() == "last"
+        consumer.connection.close(4000)
+        assert consumer.connection.close_code == 4000
+        until(lambda: len(served.ended) == 1, "the end of the connection")
+        served.in_loop(lambda: served.opened[0].send(b'"too late"'))

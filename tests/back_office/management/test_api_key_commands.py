@@ -8,6 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.core.management import CommandError, call_command
 
+from back_office.audit.verification import verify
+from back_office.models import AuditHead, AuditRecord
+
 pytestmark = pytest.mark.django_db
 
 
@@ -45,6 +48,33 @@ def test_a_key_with_a_secret_is_made_listed_and_revoked() -> None:
     assert run("revoke_api_key", made["api_key"]) == f"revoked {made['api_key']}\n"
     assert listed()[0]["revoked_at"] is not None
     assert "revoked" in run("list_api_keys")
+
+
+def test_each_key_that_a_command_makes_or_revokes_is_in_the_audit_log() -> None:
+    made = create("--account", "7", "--label", "bot", "--reason", "ticket 12")
+    for _ in range(2):
+        run("revoke_api_key", made["api_key"], "--reason", "lost")
+    found = list(AuditRecord.objects.order_by("number"))
+    assert [(record.action, record.outcome, record.reason) for record in found] == [
+        ("api_key.create", "done", "ticket 12"),
+        ("api_key.revoke", "done", "lost"),
+        ("api_key.revoke", "failed", "lost"),
+    ]
+    assert {(record.address, record.target) for record in found} == {("command line", f"api_key:{made['api_key']}")}
+    assert all(record.actor.startswith("os:") for record in found)
+    assert json.loads(found[0].after)["account"] == 7
+    assert made["secret"] not in found[0].after
+    assert verify([]).ok
+
+
+def test_without_a_record_no_key_is_made_or_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = create("--account", "7")
+    AuditHead.objects.all().delete()
+    for arguments in (["create_api_key", "--account", "7"], ["revoke_api_key", made["api_key"]]):
+        sentence, code = refusal(*arguments)
+        assert "The audit log has records but no head" in sentence
+        assert code == 2
+    assert [key["revoked_at"] for key in listed()] == [None]
 
 
 def test_the_text_says_that_the_secret_is_not_shown_again() -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
+from back_office.audit import api_keys
 from gateway.keys.commandline import ApiKeyCommand, secret_cipher
 from gateway.keys.errors import BadKey
 from gateway.keys.key import KeyType, Permission
-from gateway.keys.stored_keys import Made, Wanted, make_key, networks
+from gateway.keys.stored_keys import Made, Wanted, networks
 from matching.commandline.number_options import whole_number
 
 
@@ -34,12 +35,13 @@ class Command(ApiKeyCommand):
             "--ip", nargs="+", action="extend", default=[], metavar="ADDRESS", help="use it from these only"
         )
         parser.add_argument("--label", default="", metavar="TEXT", help="what it is for")
+        parser.add_argument("--reason", default="", metavar="TEXT", help="for the audit log")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document")
 
     def handle(self, *, account: int, ip: list[str], label: str, as_json: bool, **options: Any) -> str:
         public_key = _read(options["public_key"], options["type"])
         wanted = Wanted(account, options["permissions"], public_key, networks(ip), label)
-        made = make_key(wanted, secret_cipher())
+        made = api_keys.make(wanted, secret_cipher(), reason=options["reason"])
         if as_json:
             return json.dumps({"api_key": made.name, "type": made.type.value, "secret": made.secret})
         return _text(made)

@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management import CommandParser
 
+from back_office.audit import api_keys
 from gateway.keys.commandline import ApiKeyCommand
-from gateway.keys.stored_keys import revoke_key
 
 
 class Command(ApiKeyCommand):
@@ -11,7 +11,8 @@ class Command(ApiKeyCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("key", metavar="KEY", help="the API key, as create_api_key printed it")
+        parser.add_argument("--reason", default="", metavar="TEXT", help="for the audit log")
 
-    def handle(self, *, key: str, **options: Any) -> str:
-        revoke_key(key)
+    def handle(self, *, key: str, reason: str, **options: Any) -> str:
+        api_keys.revoke(key, reason=reason)
         return f"revoked {key}"
