@@ -17,6 +17,7 @@ from settlement.stores.base import (
     Order,
     Store,
     StoredBlock,
+    StoreMisconfigured,
     StoreUninitialized,
     Trade,
 )
@@ -24,6 +25,25 @@ from settlement.stores.continuity import refuse_other_anchor
 
 OpenOlderRows = Callable[[StoredBlock], OlderRows]
 """Opens the rows up to this block, the last released one. Raises StoreUnavailable, StoreMisconfigured."""
+
+
+def _no_archive(anchor: StoredBlock) -> OlderRows:
+    raise StoreMisconfigured(f"Blocks up to {anchor.number} are released, and this process has no archive to read.")
+
+
+_open_older: OpenOlderRows = _no_archive
+
+
+def read_older_rows_by(open_older: OpenOlderRows) -> None:
+    """For the archive, which is above this package: how the stores of this process read released rows."""
+    global _open_older
+    _open_older = open_older
+
+
+def open_older_rows(anchor: StoredBlock) -> OlderRows:
+    """Raises StoreUnavailable, StoreMisconfigured."""
+    return _open_older(anchor)
+
 
 T = TypeVar("T")
 

@@ -285,7 +285,7 @@ def test_a_program_that_is_missing_is_one_sentence(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("scripts.services.postgres._program", lambda name: None)
     (tmp_path / "data").mkdir()
-    with pytest.raises(ServiceError, match=r"not installed; `make services` installs"):
+    with pytest.raises(ServiceError, match=r"not installed; `make services` (installs|builds)"):
         SERVERS[name].command(tmp_path, 1)
 
 
