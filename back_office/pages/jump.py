@@ -64,7 +64,7 @@ class JumpPages:
             )
         elif _HASH.fullmatch(term) and not self._is_symbol(term):
             places = [*self._hashed(term, request.user), *_places(search.find(term), request.user)]
-            nothing = f"No settled block has the hash {term.lower()}, and no customer this name or external id."
+            nothing = f"No settled block has the hash {term.lower()}, and no customer has this name or external id."
         elif not self._is_symbol(term) and (found := list(_places(search.find(term), request.user))):
             places = found
         if places is not None:

@@ -125,6 +125,18 @@ def test_the_roles_learn_about_api_keys() -> None:
     assert {f"{app}.{codename}" for app, codename in rows} == migration.SEEING
 
 
+def test_operators_may_ask_for_promotions_and_rebuilds() -> None:
+    migration = import_module("back_office.migrations.0007_ask_engines")
+    Group.objects.all().delete()
+    for name in ("viewer", "operator"):
+        Group.objects.create(name=name)
+    apps = MigrationLoader(connection).project_state(("back_office", "0007_ask_engines")).apps
+    migration.extend_roles(apps, connection.SchemaEditorClass(connection))
+    assert not Group.objects.get(name="viewer").permissions.exists()
+    rows = Group.objects.get(name="operator").permissions.values_list("content_type__app_label", "codename")
+    assert {f"{app}.{codename}" for app, codename in rows} == migration.OPERATOR
+
+
 # --- giving roles -------------------------------------------------------------------------------------------------
 
 CHANGE = "admin:auth_user_change"

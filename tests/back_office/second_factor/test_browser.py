@@ -8,21 +8,24 @@ from django.contrib.auth.models import User
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.wait import WebDriverWait
 
 from back_office.second_factor import devices
 from tests.accessibility import axe
 from tests.back_office.second_factor.conftest import code_of, set_up, wrong_code
-from tests.back_office.test_browser import until
 from tests.back_office.test_browser_actions import PHONE, WIDER
 
 pytestmark = [pytest.mark.services("browser"), pytest.mark.django_db(transaction=True)]
 
 PASSWORD = "let me in"
+PATIENCE_S = 120
+"""Also for axe-core on a slow machine."""
 CODE_PAGE = "#second-factor-code"
 
 
@@ -37,7 +40,10 @@ class Office:
         self.wait(then)
 
     def wait(self, selector: str) -> None:
-        until(self.browser, lambda page: page.find_elements(By.CSS_SELECTOR, selector))
+        """Until the page that has this element is loaded with its style sheets."""
+        patient = WebDriverWait(self.browser, PATIENCE_S, ignored_exceptions=[StaleElementReferenceException])
+        patient.until(lambda page: page.find_elements(By.CSS_SELECTOR, selector))
+        patient.until(lambda page: page.execute_script("return document.readyState") == "complete")
 
     def type_password(self, *, then: str) -> None:
         """By keyboard alone: the name has the focus, Enter sends the form."""
@@ -118,6 +124,7 @@ def everywhere(office: Office, look: Callable[[WebDriver], list[str]]) -> dict[s
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_page_has_a_violation_of_wcag(office: Office, theme: str) -> None:
     office.open("login/", then="[name=username]")
+    office.browser.set_script_timeout(PATIENCE_S)
     office.browser.execute_script("localStorage.setItem('adminTheme', JSON.stringify(arguments[0]))", theme)
     found = everywhere(office, lambda page: axe.violations(office.browser))
     office.browser.execute_script("localStorage.removeItem('adminTheme')")
