@@ -98,6 +98,10 @@ class _Protocol(HttpToolsProtocol):
         self._joined.flush()
         super().handle_websocket_upgrade()
 
+    def shutdown(self) -> None:
+        self._joined.flush()
+        super().shutdown()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
         super().connection_lost(exc)

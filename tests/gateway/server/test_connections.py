@@ -192,3 +192,30 @@ def test_a_client_gets_the_code_of_its_close_back_after_what_was_sent() -> None:
         assert consumer.connection.close_code == 4000
         until(lambda: len(served.ended) == 1, "the end of the connection")
         served.in_loop(lambda: served.opened[0].send(b'"too late"'))
+
+
+def test_an_answer_of_the_turn_in_which_the_server_stops_arrives() -> None:
+    opened: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await _application(scope, receive, send)
+        for connection in tuple(opened[0]):
+            connection.shutdown()
+
+    async def body() -> bytes:
+        where, stop = http.Listening("127.0.0.1", free_ports(1)[0]), asyncio.Event()
+        serving = asyncio.ensure_future(
+            http.serve(application, lambda request: None, where, ready=opened.append, stop=stop.is_set)
+        )
+        async with asyncio.timeout(60):
+            while not opened:
+                await asyncio.sleep(0.01)
+            reader, writer = await asyncio.open_connection("127.0.0.1", where.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            stop.set()
+            await serving
+        return answer
+
+    assert uvloop.run(body()).endswith(b"\r\n\r\n{}")
