@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from settlement import wiring
+from settlement.stores import released
 from settlement.stores.base import OlderRows, StoredBlock
 
 
@@ -11,7 +11,7 @@ class ArchiveConfig(AppConfig):
     verbose_name = "Archive"
 
     def ready(self) -> None:
-        wiring.read_released_rows_by(_released_rows)
+        released.read_by(_released_rows)
 
 
 def _released_rows(anchor: StoredBlock) -> OlderRows:

@@ -31,16 +31,8 @@ from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.receive.replicas import Listening, to_leader, to_replicas
-from settlement.stores.base import (
-    OlderRows,
-    Store,
-    StoredBlock,
-    StoreError,
-    StoreMisconfigured,
-    StoreUnavailable,
-    StoreUninitialized,
-)
-from settlement.stores.released import OpenOlderRows, reading_released
+from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUninitialized
+from settlement.stores.released import reading_released
 from settlement.stores.sql import read_only
 from settlement.stores.sql.errors import restore_sentence
 from settlement.stores.sql.store import SqlStore
@@ -56,7 +48,7 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
 
     `timeout_ms`: a shorter time-out for callers that retry.
     """
-    return reading_released(hot_store(name, timeout_ms), _open_released_rows)
+    return reading_released(hot_store(name, timeout_ms))
 
 
 def hot_store(name: str | None = None, timeout_ms: int | None = None) -> Store:
@@ -71,19 +63,6 @@ def hot_store(name: str | None = None, timeout_ms: int | None = None) -> Store:
     raise CannotRun(f"There is no store {name!r}: SETTLEMENT_STORE is sql or scylla.")
 
 
-def read_released_rows_by(open_older: OpenOlderRows) -> None:
-    """For the archive, which is above this package: how stores that are made here read released rows."""
-    global _open_released_rows
-    _open_released_rows = open_older
-
-
-def _no_archive(anchor: StoredBlock) -> OlderRows:
-    raise StoreMisconfigured(f"Blocks up to {anchor.number} are released, and this process has no archive to read.")
-
-
-_open_released_rows: OpenOlderRows = _no_archive
-
-
 def _sql_store(timeout_ms: int | None) -> SqlStore:
     slow_query_ms = settings.SETTLEMENT_SLOW_QUERY_MS
     return SqlStore("default", slow_query_ms, timeout_ms, lambda: earlier_store.evidence_in(data_dir()))
@@ -96,9 +75,9 @@ def store_to_read() -> Iterator[Store]:
         if settings.SETTLEMENT_STORE == "scylla":
             from settlement import scylla_wiring
 
-            yield reading_released(scylla_wiring.store(tables), _open_released_rows)
+            yield reading_released(scylla_wiring.store(tables))
         else:
-            yield reading_released(tables, _open_released_rows)
+            yield reading_released(tables)
 
 
 def site(access: Callable[[], tuple[str, str] | None]) -> Site:
