@@ -2,8 +2,8 @@
 
 from django.apps import AppConfig
 
+from settlement.stores import released
 from settlement.stores.base import OlderRows, StoredBlock
-from settlement.stores.released import read_older_rows_by
 
 
 class ArchiveConfig(AppConfig):
@@ -11,7 +11,7 @@ class ArchiveConfig(AppConfig):
     verbose_name = "Archive"
 
     def ready(self) -> None:
-        read_older_rows_by(_released_rows)
+        released.read_by(_released_rows)
 
 
 def _released_rows(anchor: StoredBlock) -> OlderRows:

@@ -31,13 +31,8 @@ from settlement.options import Options
 from settlement.project.dead_letters import DeadLetters
 from settlement.project.trail import Trail
 from settlement.receive.replicas import Listening, to_leader, to_replicas
-from settlement.stores.base import (
-    Store,
-    StoreError,
-    StoreUnavailable,
-    StoreUninitialized,
-)
-from settlement.stores.released import open_older_rows, reading_released
+from settlement.stores.base import Store, StoreError, StoreUnavailable, StoreUninitialized
+from settlement.stores.released import reading_released
 from settlement.stores.sql import read_only
 from settlement.stores.sql.errors import restore_sentence
 from settlement.stores.sql.store import SqlStore
@@ -53,7 +48,7 @@ def store(name: str | None = None, timeout_ms: int | None = None) -> Store:
 
     `timeout_ms`: a shorter time-out for callers that retry.
     """
-    return reading_released(hot_store(name, timeout_ms), open_older_rows)
+    return reading_released(hot_store(name, timeout_ms))
 
 
 def hot_store(name: str | None = None, timeout_ms: int | None = None) -> Store:
@@ -80,9 +75,9 @@ def store_to_read() -> Iterator[Store]:
         if settings.SETTLEMENT_STORE == "scylla":
             from settlement import scylla_wiring
 
-            yield reading_released(scylla_wiring.store(tables), open_older_rows)
+            yield reading_released(scylla_wiring.store(tables))
         else:
-            yield reading_released(tables, open_older_rows)
+            yield reading_released(tables)
 
 
 def site(access: Callable[[], tuple[str, str] | None]) -> Site:
@@ -172,13 +167,11 @@ def make_tables_if_missing(store: Store) -> None:
     """
     try:
         store.ping()
-        store.identity()  # its table is newer than the others, and so are the following three
+        store.identity()  # its table is newer than the others, and so are the following two
         store.key_register()
         next(store.signed_checkpoints(0), None)
-        store.carry_over()
     except StoreUninitialized:
         store.init()
-        store.carry_over()
     except StoreUnavailable:
         return
 

@@ -6,7 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from back_office import filters
+from back_office import filters, released
 from back_office.filters import BadFilter
 from back_office.formats import ReferenceData
 from back_office.paging import PAGE_ROWS, Page, page_before
@@ -40,6 +40,7 @@ class BlockPages:
         appended, projected = self.store.appended(), self.store.projected()
         context = {
             "title": f"Block {number}",
+            "is_from_archive": released.is_block(self.store, number),
             "header": BlockRow.of(block),
             "bytes": len(block.data),
             "newest": number == appended.block_number,

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from back_office import csv_files, filters
+from back_office import csv_files, filters, released
 from back_office.audit import records
 from back_office.audit.codes import Action
 from back_office.csv_files import PIECE_ROWS, cells_of
@@ -79,7 +79,10 @@ class OrderPages:
             return redirect("office:order", wanted.order_id)
         if wanted.account is not None:
             context |= {"account": wanted.account, "tabs": account_tabs(wanted.account, "orders")}
-        context["page"] = self._page(wanted)
+        page = self._page(wanted)
+        context["is_from_archive"] = released.are_orders(self.store, page.rows)
+        rows = [OrderRow.of(order, self.reference) for order in page.rows]
+        context["page"] = Page(rows, page.older, is_first=page.is_first)
         return TemplateResponse(request, "back_office/orders.html", context)
 
     def export(self, request: HttpRequest) -> HttpResponseBase:
@@ -126,6 +129,7 @@ class OrderPages:
         entries = entries_of_event(self.store, order.updated_sequence, parties, instrument)
         context = {
             "title": f"Order {order_id}",
+            "is_from_archive": released.are_orders(self.store, [order]),
             "order": OrderRow.of(order, self.reference),
             "trades": [TradeRow.of(trade, self.reference) for trade in trades],
             "missing": sum(trade.quantity for trade in trades) < order.filled,
@@ -134,10 +138,9 @@ class OrderPages:
         }
         return TemplateResponse(request, "back_office/order.html", context)
 
-    def _page(self, wanted: OrderFilter) -> Page[OrderRow]:
+    def _page(self, wanted: OrderFilter) -> Page[Order]:
         found = self._found(wanted, PAGE_ROWS + 1)
-        page = page_before(found, lambda order: order.order_id, is_first=wanted.before is None)
-        return Page([OrderRow.of(order, self.reference) for order in page.rows], page.older, is_first=page.is_first)
+        return page_before(found, lambda order: order.order_id, is_first=wanted.before is None)
 
     def _all(self, wanted: OrderFilter) -> Iterator[Order]:
         """The orders that match, newest first."""

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from back_office import csv_files, filters
+from back_office import csv_files, filters, released
 from back_office.audit import records
 from back_office.audit.codes import Action
 from back_office.csv_files import PIECE_ROWS, cells_of
@@ -117,6 +117,7 @@ class TradePages:
                 context |= self._totals(wanted, wanted.account)
         found = self._page(wanted)
         rows = [TradeRow.of(trade, self.reference) for trade in found.rows]
+        context["is_from_archive"] = released.are_trades(self.store, found.rows)
         context["page"] = Page(rows, found.older, found.newer, found.is_first)
         return TemplateResponse(request, "back_office/trades.html", context)
 
@@ -154,6 +155,7 @@ class TradePages:
         entries = entries_of_event(self.store, trade_id, parties, self.reference.instrument(trade.symbol))
         context = {
             "title": f"Trade {trade_id}",
+            "is_from_archive": released.are_trades(self.store, [trade]),
             "trade": TradeRow.of(trade, self.reference),
             "header": block and BlockRow.of(block),
             "orders": [

@@ -39,7 +39,7 @@ class Minio(Server):
 
     def command(self, folder: Path, port: int) -> list[str]:
         if not _program().exists():
-            raise ServiceError("minio is not installed; `make services` builds it")
+            raise ServiceError("minio is not installed; `make services` installs it")
         settings = {"MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD}
         settings |= {"MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "HOME": str(folder)}
         named = [f"{name}={value}" for name, value in settings.items()]

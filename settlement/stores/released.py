@@ -26,25 +26,6 @@ from settlement.stores.continuity import refuse_other_anchor
 OpenOlderRows = Callable[[StoredBlock], OlderRows]
 """Opens the rows up to this block, the last released one. Raises StoreUnavailable, StoreMisconfigured."""
 
-
-def _no_archive(anchor: StoredBlock) -> OlderRows:
-    raise StoreMisconfigured(f"Blocks up to {anchor.number} are released, and this process has no archive to read.")
-
-
-_open_older: OpenOlderRows = _no_archive
-
-
-def read_older_rows_by(open_older: OpenOlderRows) -> None:
-    """For the archive, which is above this package: how the stores of this process read released rows."""
-    global _open_older
-    _open_older = open_older
-
-
-def open_older_rows(anchor: StoredBlock) -> OlderRows:
-    """Raises StoreUnavailable, StoreMisconfigured."""
-    return _open_older(anchor)
-
-
 T = TypeVar("T")
 
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
@@ -64,9 +45,23 @@ class _Released(NamedTuple):
         return self.anchor.last_command_sequence
 
 
-def reading_released(store: Store, open_older: OpenOlderRows) -> Store:
-    """`store`, with lookups that also find released rows."""
-    return cast(Store, _WithReleasedRows(store, open_older))
+_registered: list[OpenOlderRows] = []
+
+
+def read_by(open_older: OpenOlderRows) -> None:
+    """For the archive, which is above this package: how the stores of this process read released rows."""
+    _registered[:] = [open_older]
+
+
+def reading_released(store: Store, open_older: OpenOlderRows | None = None) -> Store:
+    """`store`, with lookups that also find released rows. `open_older` None: the one that `read_by` was given."""
+    return cast(Store, _WithReleasedRows(store, open_older or _open_registered))
+
+
+def _open_registered(anchor: StoredBlock) -> OlderRows:
+    if not _registered:
+        raise StoreMisconfigured(f"Blocks up to {anchor.number} are released, and this process has no archive to read.")
+    return _registered[0](anchor)
 
 
 class _WithReleasedRows:

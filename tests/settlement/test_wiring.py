@@ -18,8 +18,8 @@ from tests.settlement.rows import block, epoch
 @pytest.mark.parametrize(("name", "kind"), [("sql", SqlStore), ("scylla", ScyllaStore)])
 def test_the_store_is_the_one_of_the_settings(name: str, kind: type[Store], settings: Settings) -> None:
     settings.SETTLEMENT_STORE = name
-    assert isinstance(wiring.store(), kind)
-    assert isinstance(wiring.worker_store(), kind)
+    assert isinstance(wiring.hot_store(), kind)
+    assert isinstance(vars(wiring.worker_store())["_store"], kind)
 
 
 def test_a_store_that_does_not_exist_is_refused_by_name() -> None:
