@@ -26,10 +26,14 @@ NEEDED = {
     "backup": ["folder"],
     "quarantine_block": ["1"],
     "convert_lobster": ["file"],
+    "create_api_key": ["--account", "7", "--permissions", "read"],
     "get_trade": ["1"],
     "invite": ["somebody", "--role", "viewer"],
     "list_trades": ["--from-sequence", "1", "--to-sequence", "2"],
+    "release_settlement": ["--older-than", "1"],
     "replay_dead_letters": ["--all"],
+    "reset_second_factor": ["somebody", "--reason", "lost"],
+    "revoke_api_key": ["key"],
     "simulate": ["--seeds", "1"],
 }
 
