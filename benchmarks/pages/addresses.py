@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -163,6 +164,9 @@ def _of_site() -> Iterator[Named]:
     yield "request_form", [], [{}, {"kind": "deposit", "account": 1}]
     yield "api_keys", [], [{}]
     yield "new_api_key", [], [{}]
+    yield "second_factor", [], [{}]
+    if user := User.objects.first():
+        yield "user_second_factor", [user.pk], [{}]
     if run := ReconciliationRun.objects.first():
         yield "reconciliation", [run.pk], [{}]
     if request := ActionRequest.objects.last():

@@ -68,6 +68,7 @@ PAGES = [
 
 OF_ONE_ROW = {"request", "request_state", "reconciliation", "api_key", "dead_letter"}
 """Pages of a row of another table: their lists are above."""
+OF_ONE_USER = {"second_factor", "second_factor_code", "user_second_factor"}
 OF_A_PERIOD = {"analytics", "analytics_accounts"}
 """They read all rows of a period, in pieces; the time of their query is limited."""
 
@@ -93,7 +94,7 @@ def statements(operator: Client, page: str) -> list[str]:
 def test_every_page_is_among_them(operator: Client, market: Market) -> None:
     """Apart from downloads, which read pieces, and actions, which cannot be asked for."""
     opened = {resolve(page.partition("?")[0]).url_name for page in PAGES}
-    others = {str(pattern.name) for pattern in urls.pages()} - opened - OF_ONE_ROW - OF_A_PERIOD
+    others = {str(pattern.name) for pattern in urls.pages()} - opened - OF_ONE_ROW - OF_ONE_USER - OF_A_PERIOD
     downloads = {name for name in others if name.endswith(("_csv", "_export"))}
     numbers = {"describe": "account"}
     for action in others - downloads:
