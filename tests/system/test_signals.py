@@ -42,10 +42,14 @@ class Blocker:
     """Runs commands with the program tests/system/blocked_commands.py."""
 
     def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._start()
+
+    def _start(self) -> None:
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "tests.system.blocked_commands"],
             cwd=ROOT,
-            env=environment,
+            env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -55,6 +59,18 @@ class Blocker:
         self, arguments: list[str], number: signal.Signals, folder: Path, module: str | None = None
     ) -> tuple[int, str]:
         """Exit code and standard error of a command that gets the signal while it blocks."""
+        try:
+            return self._interrupted(arguments, number, folder, module)
+        except BaseException:
+            # The program may still wait for this command: its answers would be taken for those of the next test's.
+            self.popen.kill()
+            self.popen.wait(30)
+            self._start()
+            raise
+
+    def _interrupted(
+        self, arguments: list[str], number: signal.Signals, folder: Path, module: str | None
+    ) -> tuple[int, str]:
         assert self.popen.stdin is not None
         assert self.popen.stdout is not None
         asked = {"arguments": arguments, "import": module, "folder": str(folder)}
