@@ -167,11 +167,13 @@ def make_tables_if_missing(store: Store) -> None:
     """
     try:
         store.ping()
-        store.identity()  # its table is newer than the others, and so are the following two
+        store.identity()  # its table is newer than the others, and so are the following three
         store.key_register()
         next(store.signed_checkpoints(0), None)
+        store.carry_over()
     except StoreUninitialized:
         store.init()
+        store.carry_over()
     except StoreUnavailable:
         return
 
