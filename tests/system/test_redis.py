@@ -19,6 +19,7 @@ from tests.system.test_store_away import ready
 pytestmark = [pytest.mark.processes, pytest.mark.services("redis"), pytest.mark.timeout(300)]
 
 SEND_S = 30  # includes the start of the process
+PATIENCE_S = 120.0  # several processes start, and reconnect with growing pauses
 
 # The worker of the Procfile, but with a reconciliation every second.
 WORKER = """
@@ -94,19 +95,21 @@ def send(environment: dict[str, str], call: str = SOON) -> str:
 def test_worker_and_beat_reconcile_over_redis_and_survive_its_restart(
     worker: Worker, exchange: dict[str, str], redis_server: Running
 ) -> None:
-    until(lambda: (True, "schedule") in runs(exchange), "beat to send a run and the worker to do it", 60)
+    until(lambda: (True, "schedule") in runs(exchange), "beat to send a run and the worker to do it", PATIENCE_S)
 
     assert send(exchange, TWICE) == "sent\n"
-    until(lambda: [source for _, source in runs(exchange)].count("operator") == 2, "the task that came twice", 60)
+    until(
+        lambda: [source for _, source in runs(exchange)].count("operator") == 2, "the task that came twice", PATIENCE_S
+    )
     assert all(ok for ok, _ in runs(exchange))
 
     said = len(worker.lines)
     redis_server.kill()
-    until(lambda: worker.said("Cannot connect to redis://", said), "the worker to say that Redis is gone", 60)
+    until(lambda: worker.said("Cannot connect to redis://", said), "the worker to say that Redis is gone", PATIENCE_S)
     assert send(exchange) == "The task queue is unavailable because its broker does not answer: check REDIS_URL.\n"
     before = len(runs(exchange))
     redis_server.restart()
-    until(lambda: len(runs(exchange)) > before + 1, "runs to go on by themselves", 60)
+    until(lambda: len(runs(exchange)) > before + 1, "runs to go on by themselves", PATIENCE_S)
     assert worker.said("Connected to redis://", said)
     assert worker.popen.poll() is None
     assert all(ok for ok, _ in runs(exchange))
@@ -121,7 +124,7 @@ def test_a_frozen_redis_is_reported_quickly_and_does_not_make_the_site_unready(
     fine = dict.fromkeys(("store", "database", "settlement", "background", "actions"), True)
     web = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: ready(address) == (200, {**fine, "broker": True}), "the web", 60)
+        until(lambda: ready(address) == (200, {**fine, "broker": True}), "the web", PATIENCE_S)
         redis_server.freeze()
         assert send(exchange) == "The task queue is unavailable because its broker does not answer: check REDIS_URL.\n"
         assert ready(address) == (200, {**fine, "broker": False})
