@@ -30,12 +30,14 @@ from matching.transport.sockets import (
 )
 
 _IPC = "ipc://"
+_IO_THREAD, _BULK_IO_THREAD = 1, 2
+"""Bits of ZMQ_AFFINITY: the thread that encrypts and sends a socket's messages."""
 HANDSHAKE_MS = 5000
 """A connection that has not finished its handshake by then is closed."""
 
 
 class ZmqNetwork:
-    """A ZeroMQ context with its I/O thread. Without `security` sockets have no keys and everyone is `LOCAL_PEER`."""
+    """A ZeroMQ context with its I/O threads. Without `security` sockets have no keys and everyone is `LOCAL_PEER`."""
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class ZmqNetwork:
         counts: ConnectionCounts | None = None,
     ) -> None:
         """`limits` are those of the connections to all sockets that listen on TCP; `counts` is kept up to date."""
-        self._context: zmq.Context[RawSocket] = zmq.Context()
+        self._context: zmq.Context[RawSocket] = zmq.Context(io_threads=2)
         self._connections = ConnectionWatch(limits, counts or ConnectionCounts())
         self._security = security
         self._admission: Admission | None = None
@@ -151,6 +153,7 @@ class ZmqNetwork:
         socket.setsockopt(zmq.SNDHWM, limits.send_queue)
         socket.setsockopt(zmq.IPV6, int("[" in address))
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        socket.setsockopt(zmq.AFFINITY, _BULK_IO_THREAD if limits.is_bulk else _IO_THREAD)
         if kind is Kind.ROUTER:
             # Report a peer that is gone or whose queue is full as an error. The default drops the message silently.
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)

@@ -45,11 +45,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Queues are counted in messages, for each peer. `frame_bytes` is the maximum size of a frame."""
+    """Queues are counted in messages, for each peer. `frame_bytes` is the maximum size of a frame.
+
+    `is_bulk`: what is sent is so much that encrypting it would delay the messages of other sockets.
+    """
 
     frame_bytes: int
     receive_queue: int
     send_queue: int
+    is_bulk: bool = False
 
     @property
     def message_bytes(self) -> int:

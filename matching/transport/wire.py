@@ -99,7 +99,7 @@ MAX_FOLLOWERS = 16
 COMMAND_LIMITS = Limits(frame_bytes=2 * MAX_BATCH_BYTES, receive_queue=16, send_queue=128)
 # Subscriptions are short, but the limit counts for the CURVE handshake too: its INITIATE has some 300 bytes.
 BLOCK_LIMITS = Limits(frame_bytes=1024, receive_queue=64, send_queue=2000)
-RETRANSMIT_LIMITS = Limits(frame_bytes=1024, receive_queue=1000, send_queue=1000)
+RETRANSMIT_LIMITS = Limits(frame_bytes=1024, receive_queue=1000, send_queue=1000, is_bulk=True)
 READER_LIMITS = Limits(frame_bytes=UNBOUNDED, receive_queue=2000, send_queue=1000)
 
 _BATCH = struct.Struct("<IIQQII")
