@@ -137,7 +137,8 @@ def test_foreign_images_have_a_fixed_version(file: str, name: str) -> None:
 
 @of_both(PARTS)
 def test_every_variable_is_a_setting(file: str, name: str) -> None:
-    read = set(re.findall(r'_env\.\w+\(\s*"(\w+)"', (ROOT / "exchange_site" / "settings.py").read_text()))
+    modules = (ROOT / "exchange_site" / "settings").glob("*.py")
+    read = set(re.findall(r'env\.\w+\(\s*"(\w+)"', "".join(module.read_text() for module in modules)))
 
     assert set(PARTS[file, name]["environment"]) - read == set()
 

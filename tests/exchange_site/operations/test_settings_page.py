@@ -43,7 +43,7 @@ def test_the_command_ignores_the_environment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", described(), ids=lambda setting: setting.name)
 def test_every_setting_has_a_meaning_and_readers(setting: Description) -> None:
-    assert setting.meaning.endswith("."), f"{setting.name} has no meaning in exchange_site/settings.py"
+    assert setting.meaning.endswith("."), f"{setting.name} has no meaning in exchange_site/settings"
     assert setting.group
     assert setting.read_by
 
