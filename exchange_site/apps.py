@@ -7,6 +7,11 @@ class ExchangeSiteConfig(AppConfig):
 
     def ready(self) -> None:
         from exchange_site import logs
-        from exchange_site.configuration import checks, notification_checks  # noqa: F401  (importing checks registers them)
+        from exchange_site.configuration import (  # noqa: F401  (importing checks registers them)
+            address_checks,
+            checks,
+            notification_checks,
+            web_checks,
+        )
 
         logs.configure()

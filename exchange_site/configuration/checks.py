@@ -7,22 +7,17 @@ and `manage.py check` lists the problems.
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning
-from django.core.exceptions import ImproperlyConfigured
+from django.core.checks import CheckMessage, Error
 
 from archive.days import MAX_DAYS
 from archive.errors import ArchiveMisconfigured
 from archive.iceberg.location import location_of
-from back_office.access.roles import EVERYBODY, ROLES
-from back_office.actions.kinds import Kind
 from exchange_site import logs
 from exchange_site.checkpoints.place_names import PlaceInvalid, place_names
 from exchange_site.configuration import folders
-from exchange_site.configuration.addresses import AddressError, HostPort, parse_host_port, parse_zmq_endpoint
-from exchange_site.configuration.check_tags import FOLDER, SETTINGS, WEB, checked
+from exchange_site.configuration.check_tags import FOLDER, SETTINGS, checked
 from matching.storage.disk import make_folder
 
 INPUT_LOGS = ("memory", "wal", "kafka")
@@ -30,17 +25,6 @@ STORES = ("sql", "scylla")
 _OF_CHOICES = {"SETTLEMENT_STORE": " Use scylla for Apache Cassandra too: both have the same protocol."}
 CATALOGS = ("sqlite:///", "postgres://", "postgresql://", "http://", "https://")
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL")  # with a lower level, a read might miss an earlier write
-ZMQ_ADDRESSES = ("ENGINE_COMMAND_ADDRESS", "ENGINE_BLOCK_ADDRESS", "ENGINE_RETRANSMIT_ADDRESS")
-HTTP_ADDRESSES = (
-    "WEB_ADDRESS",
-    "GATEWAY_ADDRESS",
-    "ENGINE_HTTP_ADDRESS",
-    "SETTLEMENT_HTTP_ADDRESS",
-    "GATEWAY_HTTP_ADDRESS",
-    "ANALYTICS_HTTP_ADDRESS",
-    "ACTIONS_HTTP_ADDRESS",
-)
-PUBLIC_ADDRESSES = ("WEB_ADDRESS", "GATEWAY_ADDRESS")
 POSITIVE = (
     "ENGINE_BLOCK_COMMANDS",
     "ENGINE_RING_BLOCKS",
@@ -83,99 +67,12 @@ POSITIVE = (
 )
 # Other options of the client would change the guarantees of the log.
 KAFKA_CONNECTION = ("security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "client.", "broker.address.", "reconnect.")
-MAX_PORT = 65_535
-SECRET_KEY_CHARACTERS = 32  # a shorter key could be guessed
-SECRET_KEY_DISTINCT = 8  # 32 random digits have fewer different ones once in a million keys
-DJANGO_EXAMPLE = "django-insecure-"
 
 
 @checked(SETTINGS)
 def values_can_be_read() -> list[CheckMessage]:
     hint = "Correct the environment variable, or unset it for its default."
     return [Error(problem, hint=hint, id="exchange.E001") for problem in settings.SETTING_PROBLEMS]
-
-
-@checked(SETTINGS)
-def engine_addresses_are_safe() -> list[CheckMessage]:
-    found: list[CheckMessage] = []
-    for name in ZMQ_ADDRESSES:
-        try:
-            endpoint = parse_zmq_endpoint(getattr(settings, name))
-        except AddressError as error:
-            found.append(Error(f"{name}: {error}.", hint="For example tcp://127.0.0.1:5701.", id="exchange.E002"))
-            continue
-        if settings.PLAIN_SOCKETS and endpoint is not None and not endpoint.is_loopback:
-            found.append(
-                Error(
-                    f"{name} is not local to this machine ({endpoint.host}), and PLAIN_SOCKETS is true.",
-                    hint="Unset PLAIN_SOCKETS, or use a loopback or ipc:// address.",
-                    id="exchange.E003",
-                )
-            )
-    return found
-
-
-@checked(SETTINGS)
-def replica_addresses_are_safe() -> list[CheckMessage]:
-    if not settings.ENGINE_REPLICAS:
-        return []
-    found: list[CheckMessage] = []
-    if settings.INPUT_LOG != "kafka":
-        hint = "Set INPUT_LOG=kafka, or unset ENGINE_REPLICAS: followers are found through their leader."
-        found.append(Error("ENGINE_REPLICAS is set, but INPUT_LOG is not kafka.", hint=hint, id="exchange.E014"))
-    for text in settings.ENGINE_REPLICAS:
-        try:
-            endpoint = parse_zmq_endpoint(text)
-        except AddressError as error:
-            found.append(
-                Error(
-                    f"ENGINE_REPLICAS: {error}.", hint="List the command addresses of the replicas.", id="exchange.E014"
-                )
-            )
-            continue
-        if settings.PLAIN_SOCKETS and endpoint is not None and not endpoint.is_loopback:
-            reason = f"ENGINE_REPLICAS: {text} is not local to this machine, and PLAIN_SOCKETS is true."
-            hint = "Unset PLAIN_SOCKETS, or use loopback or ipc:// addresses."
-            found.append(Error(reason, hint=hint, id="exchange.E014"))
-    return found
-
-
-@checked(SETTINGS)
-def http_addresses_are_valid() -> list[CheckMessage]:
-    found: list[CheckMessage] = []
-    for name in HTTP_ADDRESSES:
-        try:
-            address = parse_host_port(getattr(settings, name))
-        except AddressError as error:
-            found.append(Error(f"{name}: {error}.", hint="Give a host and a port.", id="exchange.E004"))
-            continue
-        if name not in PUBLIC_ADDRESSES and not address.is_loopback:
-            found.append(
-                Warning(
-                    f"{name} exposes health and metrics to the network without a login.",
-                    hint="Use a loopback address, or restrict access with a firewall.",
-                    id="exchange.W001",
-                )
-            )
-    return found
-
-
-@checked(SETTINGS)
-def addresses_differ() -> list[CheckMessage]:
-    seen: dict[HostPort, str] = {}
-    found: list[CheckMessage] = []
-    for name in (*ZMQ_ADDRESSES, *HTTP_ADDRESSES):
-        parse = parse_zmq_endpoint if name in ZMQ_ADDRESSES else parse_host_port
-        try:
-            address = parse(getattr(settings, name))
-        except AddressError:  # reported by the checks above
-            continue
-        if address in seen:
-            text = f"{name} and {seen[address]} are the same address: {getattr(settings, name)}."
-            found.append(Error(text, hint="Use a different port for each.", id="exchange.E005"))
-        elif address is not None:
-            seen[address] = name
-    return found
 
 
 @checked(SETTINGS)
@@ -195,25 +92,6 @@ def choices_are_known() -> list[CheckMessage]:
         )
         for name, known in choices.items()
         if getattr(settings, name) not in known
-    ]
-
-
-@checked(SETTINGS)
-def actions_of_two_persons_exist() -> list[CheckMessage]:
-    return [
-        Error(f"TWO_PERSON_ACTIONS names {name!r}.", hint=f"Use {', '.join(Kind)}.", id="exchange.E028")
-        for name in settings.TWO_PERSON_ACTIONS
-        if name not in list(Kind)
-    ]
-
-
-@checked(SETTINGS)
-def roles_with_a_second_factor_exist() -> list[CheckMessage]:
-    known = (*ROLES, EVERYBODY)
-    return [
-        Error(f"SECOND_FACTOR_ROLES names {name!r}.", hint=f"Use {', '.join(known)}.", id="exchange.E029")
-        for name in settings.SECOND_FACTOR_ROLES
-        if name not in known
     ]
 
 
@@ -241,31 +119,6 @@ def numbers_are_not_negative() -> list[CheckMessage]:
         for name in ("ENGINE_SNAPSHOT_BLOCKS",)
         if getattr(settings, name) < 0
     ]
-
-
-@checked(SETTINGS)
-def ports_are_valid() -> list[CheckMessage]:
-    """Ports outside ZMQ_ADDRESSES and HTTP_ADDRESSES. URLs are not shown: they may contain secrets."""
-    found: list[CheckMessage] = []
-    if settings.SCYLLA_PORT > MAX_PORT:
-        hint = f"It must be 1 to {MAX_PORT}."
-        found.append(Error(f"SCYLLA_PORT is {settings.SCYLLA_PORT}.", hint=hint, id="exchange.E008"))
-    hint = f"A port is a number from 1 to {MAX_PORT}."
-    if not _has_valid_port(settings.REDIS_URL):
-        found.append(Error("REDIS_URL has an invalid port.", hint=hint, id="exchange.E009"))
-    for server in settings.KAFKA_BOOTSTRAP_SERVERS.split(","):
-        if not _has_valid_port(f"//{server.rpartition('://')[2].strip()}"):
-            text = f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()} has an invalid port."
-            found.append(Error(text, hint=hint, id="exchange.E009"))
-    return found
-
-
-def _has_valid_port(url: str) -> bool:
-    """Whether the URL has a valid port, or none."""
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
 
 
 @checked(SETTINGS)
@@ -347,40 +200,6 @@ def _access_of_others(folder: Path) -> list[CheckMessage]:
 
 
 @checked(SETTINGS)
-def debug_pages_stay_on_this_machine() -> list[CheckMessage]:
-    """Django's error pages contain source text and settings."""
-    if not settings.DEBUG:
-        return []
-    try:
-        is_open = not parse_host_port(settings.WEB_ADDRESS).is_loopback
-    except AddressError:  # reported by http_addresses_are_valid
-        return []
-    if not is_open:
-        return []
-    hint = "Unset DEBUG, or use a loopback address."
-    text = f"DEBUG shows source text to everybody who reaches WEB_ADDRESS {settings.WEB_ADDRESS}."
-    return [Error(text, hint=hint, id="exchange.E021")]
-
-
-@checked(SETTINGS)
-def hosts_are_named() -> list[CheckMessage]:
-    """With any host name accepted, a request chooses the addresses of links and redirects that others may follow."""
-    if "*" not in settings.ALLOWED_HOSTS:
-        return []
-    hint = "Name the hosts of the site, such as exchange.example."
-    return [Error("ALLOWED_HOSTS accepts every host name (*).", hint=hint, id="exchange.E022")]
-
-
-@checked(SETTINGS)
-def header_of_the_proxy_is_a_name() -> list[CheckMessage]:
-    name = settings.WEB_CLIENT_ADDRESS_HEADER
-    if not name or re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
-        return []
-    hint = "Give the name of the header that the proxy sets, such as X-Forwarded-For."
-    return [Error(f"WEB_CLIENT_ADDRESS_HEADER is {name!r}.", hint=hint, id="exchange.E023")]
-
-
-@checked(SETTINGS)
 def places_of_checkpoints_have_a_known_form() -> list[CheckMessage]:
     try:
         place_names(settings.CHECKPOINT_PLACES)
@@ -388,14 +207,6 @@ def places_of_checkpoints_have_a_known_form() -> list[CheckMessage]:
         hint = "For example /mnt/evidence/checkpoints or https://audit.example/checkpoints."
         return [Error(f"CHECKPOINT_PLACES: {error}", hint=hint, id="exchange.E024")]
     return []
-
-
-@checked(SETTINGS)
-def secret_of_api_keys_is_strong() -> list[CheckMessage]:
-    """Not set: SECRET_KEY, which has a check of its own. The secret is not shown."""
-    weakness = _weakness(settings.API_KEYS_SECRET) if settings.API_KEYS_SECRET else ""
-    hint = f"Use at least {SECRET_KEY_CHARACTERS} random characters."
-    return [Error(f"API_KEYS_SECRET {weakness}.", hint=hint, id="exchange.E026")] if weakness else []
 
 
 @checked(SETTINGS)
@@ -418,27 +229,3 @@ def archive_can_be_opened() -> list[CheckMessage]:
         hint = f"Give a number of days from 1 to {MAX_DAYS}, or 0 to keep all."
         found.append(Error(f"RETENTION_DAYS is {settings.RETENTION_DAYS}.", hint=hint, id="exchange.E027"))
     return found
-
-
-@checked(WEB, deploy=True)
-def secret_key_is_strong() -> list[CheckMessage]:
-    """The key is not shown."""
-    try:
-        weakness = _weakness(settings.SECRET_KEY)
-    except ImproperlyConfigured:  # raised by Django if it is empty
-        weakness = "is not set"
-    hint = f"Use at least {SECRET_KEY_CHARACTERS} random characters; `make run` creates a key."
-    return [Error(f"SECRET_KEY {weakness}.", hint=hint, id="exchange.E011")] if weakness else []
-
-
-def _weakness(key: str) -> str:
-    """Why the key can be guessed, "" if there is no sign of it."""
-    if len(key) < SECRET_KEY_CHARACTERS:
-        return f"has only {len(key)} characters"
-    if len(set(key)) < SECRET_KEY_DISTINCT:
-        return f"has only {len(set(key))} different characters"
-    if key in (key + key)[1:-1]:
-        return "repeats a shorter text"
-    if key.startswith(DJANGO_EXAMPLE):
-        return "was made by Django's startproject for development only"
-    return ""

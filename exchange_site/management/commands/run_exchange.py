@@ -13,8 +13,8 @@ from django.core.management import CommandError, CommandParser, call_command
 from back_office import program_states
 from back_office.program_states import ProgramState
 from exchange_site.configuration import addresses
+from exchange_site.configuration.address_checks import HTTP_ADDRESSES, ZMQ_ADDRESSES
 from exchange_site.configuration.check_tags import SETTINGS
-from exchange_site.configuration.checks import HTTP_ADDRESSES, ZMQ_ADDRESSES
 from exchange_site.operations import readiness, supervisor
 from exchange_site.operations.child_process import Program
 from exchange_site.operations.program_logs import ProgramLogs

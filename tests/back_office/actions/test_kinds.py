@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from back_office.actions import answers, kinds
 from back_office.actions.kinds import TABLE, Kind
-from exchange_site.configuration.checks import actions_of_two_persons_exist
+from exchange_site.configuration.web_checks import actions_of_two_persons_exist
 from matching.core.codes import Reason
 from tests.back_office.access.test_roles import roles as roles  # a fixture
 

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from back_office.access.roles import EVERYBODY, ROLES
 from back_office.second_factor import requirement
-from exchange_site.configuration.checks import roles_with_a_second_factor_exist
+from exchange_site.configuration.web_checks import roles_with_a_second_factor_exist
 
 
 def with_role(name: str, role: str) -> User:
