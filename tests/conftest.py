@@ -45,7 +45,7 @@ def modules_for_tests_only() -> list[str]:
     ]
 
 
-MEASURED_TESTS = ("matching", "settlement", "ledger")
+MEASURED_TESTS = ("matching", "settlement", "ledger", "archive")
 NASDAQ_HOUR = "nasdaq_*.csv.gz"
 _MISSING = re.compile("Skipped: missing (.+?): ")
 scylla_shards = count(1)
@@ -91,12 +91,13 @@ def is_measured(item: pytest.Item) -> bool:
     """Whether `make coverage` counts what this test reaches.
 
     Measuring makes Python code two to three times slower, so tests that reach nothing new are not measured: long tests,
-    which repeat what others do, and tests of settlement that run on the SQL store too.
+    which repeat what others do, and tests of settlement that run on the SQL store too. Those of the archive count,
+    because they release rows from stores and read them back.
     """
     area, *folders = item.path.relative_to(ROOT / "tests").parts
     if area not in MEASURED_TESTS or item.get_closest_marker("slow"):
         return False
-    return area != "settlement" or "stores" in folders or item.get_closest_marker("services") is None
+    return area in ("matching", "ledger") or "stores" in folders or item.get_closest_marker("services") is None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
