@@ -40,6 +40,8 @@ def market(random: Random, number: int) -> Iterator[Command]:
     """Orders that rest on both sides of a price, those that wait for a trade there, and the order that makes it."""
     rises = number % 2 == 0
     step, depth = STEPS[number // 2 % len(STEPS)], random.randint(30, 90)
+    if number % 3 == 0:  # long queues
+        depth = random.randint(2, 5)
     middle = random.choice((depth * step + 3, 10**9))
     yield from trade(middle - 1 if rises else middle + 1)
     for _ in range(random.randint(40, 120)):
@@ -124,10 +126,10 @@ def check_known(pools: Any, seen: Counter[str]) -> None:
     for trader in range(1, len(pools.own_lists)):
         if pools.own_lists[trader]["run"] == run:
             seen["traders"] += 1
-            check_own(pools, trader)
+            check_own(pools, trader, seen)
 
 
-def check_own(pools: Any, trader: int) -> None:
+def check_own(pools: Any, trader: int, seen: Counter[str]) -> None:
     found, slot = set(), int(pools.own_lists[trader]["first"])
     while slot:
         found |= {slot} if pools.orders[slot]["order_id"] else set()
@@ -137,6 +139,19 @@ def check_own(pools: Any, trader: int) -> None:
     there_are = {int(slot) for slot in mine.nonzero()[0] if pools.extras[orders[slot]["extra"]]["state"] == RESTING}
     assert found == there_are
     assert len(found) == book.orders_in_book(pools, trader)
+    for slot in found:
+        known = int(own_orders.lots_before(pools, slot))
+        if known >= 0:
+            seen["places"] += 1
+            assert known == lots_before(pools, trader, int(pools.orders[slot]["level"]))
+
+
+def lots_before(pools: Any, trader: int, level: int) -> int:
+    lots, slot = 0, int(pools.levels[level]["head"])
+    while pools.orders[slot]["trader"] != trader:
+        lots += int(pools.orders[slot]["remaining"])
+        slot = int(pools.orders[slot]["next"])
+    return lots
 
 
 def main(seed: int, count: int, singly: int, fault: str) -> None:

@@ -28,20 +28,36 @@ def following(pools: Any, trader: Any, slot: Any, triggered: Any) -> Any:
 
 
 @inlined
-def best_level(pools: Any, trader: Any, count: Any, side: Any, triggered: Any) -> Any:
-    """The best level at which the trader, with `count` orders in the book, has one that an order of `side` would meet.
+def best(pools: Any, trader: Any, count: Any, side: Any, triggered: Any) -> Any:
+    """Slot of one of the best of the trader's `count` orders in the book that an order of `side` would meet.
 
     0 if there is none.
     """
     if triggered:
-        slot = _best_of_heap(pools, trader, count, side)
-        return np.int64(pools.orders[slot]["level"]) if slot != 0 else np.int64(0)
-    return _best_level_of_account(pools, trader, count, side)
+        return _best_of_heap(pools, trader, count, side)
+    return _best_of_account(pools, trader, count, side)
 
 
 @inlined
-def _best_level_of_account(pools: Any, trader: Any, count: Any, side: Any) -> Any:
-    best = np.int64(0)
+def lots_before(pools: Any, slot: Any) -> Any:
+    """Lots that others show at the level of the trader's order before its first one there, -1 if that is not known."""
+    link = pools.own_links[slot]
+    version = sums.known_version(pools, np.int64(pools.orders[slot]["level"]))
+    return link["lots_before"] if version != 0 and link["version"] == version else np.int64(-1)
+
+
+@called
+def note_lots_before(pools: Any, slot: Any, lots: Any, quote_unit: Any) -> None:
+    """Notes them for as long as nothing changes in the leaf."""
+    level = np.int64(pools.orders[slot]["level"])
+    sums.know_leaf(pools, level >> 6, quote_unit)
+    pools.own_links[slot]["lots_before"] = lots
+    pools.own_links[slot]["version"] = sums.known_version(pools, level)
+
+
+@inlined
+def _best_of_account(pools: Any, trader: Any, count: Any, side: Any) -> Any:
+    found = np.int64(0)
     best_price = np.int64(0)
     slot = np.int64(0)
     for _ in range(count):
@@ -49,9 +65,9 @@ def _best_level_of_account(pools: Any, trader: Any, count: Any, side: Any) -> An
         order = pools.orders[slot]
         if order["side"] != side:
             price = prices.price_of(pools, np.int64(order["level"]))
-            if best == 0 or (price < best_price if side == BUY else price > best_price):
-                best, best_price = np.int64(order["level"]), price
-    return best
+            if found == 0 or (price < best_price if side == BUY else price > best_price):
+                found, best_price = slot, price
+    return found
 
 
 @inlined
@@ -101,6 +117,7 @@ def enter(pools: Any, slot: Any) -> None:
 def _add(pools: Any, trader: Any, slot: Any) -> None:
     row, link, order = pools.own_lists[trader], pools.own_links[slot], pools.orders[slot]
     link["price"] = prices.price_of(pools, np.int64(order["level"]))
+    link["version"] = 0
     link["next"] = row["first"]
     link["left"] = 0
     link["right"] = 0

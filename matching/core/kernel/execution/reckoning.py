@@ -214,11 +214,12 @@ def _simulate_levels(
     """`_simulate_fill` from `level` on, after `lots` and `cost` before it, as if it could meet any number of makers."""
     quote_unit = pools.instruments[instrument_id]["quote_unit"]
     has_own = prevention != NO_PREVENTION and own_orders > 0
-    first_own = np.int64(0)
+    own_slot = np.int64(0)
     if has_own and prevention == EXPIRE_MAKER:
         _count_own(pools, trader, own_orders, side, np.int64(-1), quote_unit, triggered)
     elif has_own:
-        first_own = own.best_level(pools, trader, own_orders, side, triggered)
+        own_slot = own.best(pools, trader, own_orders, side, triggered)
+    first_own = np.int64(pools.orders[own_slot]["level"]) if own_slot != 0 else np.int64(0)
     bound = _bound(pools, first_own, side, limit)
     stopped = False
     while level != 0 and lots < quantity and not stopped:
@@ -230,7 +231,9 @@ def _simulate_levels(
         there_are = shown + pools.hidden_lots[level]
         if level == first_own and only_whole and shown <= most:
             break  # one lot of these is its own
-        if level == first_own or (has_own and most == there_are and quote_budget >= 0):
+        if level == first_own:
+            taken, stopped = _take_before_own(pools, level, trader, prevention, most, own_slot, quote_unit, triggered)
+        elif has_own and most == there_are and quote_budget >= 0:
             taken, _, stopped = _take_level(
                 pools, level, trader, prevention, most, np.int64(0), np.int64(limits.MAX_MET)
             )
@@ -250,6 +253,26 @@ def _simulate_levels(
     if has_own and prevention == EXPIRE_MAKER:
         _count_own(pools, trader, own_orders, side, np.int64(1), quote_unit, triggered)
     return lots, cost
+
+
+@called
+def _take_before_own(
+    pools: Any,
+    level: Any,
+    trader: Any,
+    prevention: Any,
+    most: Any,
+    own_slot: Any,
+    quote_unit: Any,
+    triggered: Any,
+) -> Any:
+    """(lots taken, True): as `_take_level` at the level of the order's first own one, the trader's in `own_slot`."""
+    lots = own.lots_before(pools, own_slot) if triggered else np.int64(-1)
+    if lots < 0:
+        lots, _, _ = _take_level(pools, level, trader, prevention, most, np.int64(0), np.int64(limits.MAX_MET))
+        if triggered and lots < most:
+            own.note_lots_before(pools, own_slot, lots, quote_unit)
+    return min(lots, most), True
 
 
 @inlined

@@ -51,6 +51,13 @@ def forget(pools: Any, level: Any) -> None:
         forget_path(pools, level)
 
 
+@inlined
+def known_version(pools: Any, level: Any) -> Any:
+    """A number that is another one after any order of the level's leaf has changed; 0 if its sums are not known."""
+    row = pools.leaf_sums[level >> 6]
+    return row["version"] if row["run"] == current_run(pools) else np.int64(0)
+
+
 @called
 def change(pools: Any, level: Any, lots: Any, quote_unit: Any) -> None:
     """Adds lots to a level, fewer than 0 to take them away. A cost over AMOUNT_LIMIT stays as it is."""
@@ -124,7 +131,7 @@ def _largest(
         if begins_before or (side == BUY and worst > bound) or (side != BUY and worst < bound):
             break
         if height == 0:
-            _know_leaf(pools, index, quote_unit)
+            know_leaf(pools, index, quote_unit)
             row = pools.leaf_sums[index]
         else:
             _know_node(pools, index, height, quote_unit)
@@ -154,7 +161,7 @@ def _add(row: Any, lots: Any, cost: Any) -> None:
 
 
 @inlined
-def _know_leaf(pools: Any, leaf: Any, quote_unit: Any) -> None:
+def know_leaf(pools: Any, leaf: Any, quote_unit: Any) -> None:
     if pools.leaf_sums[leaf]["run"] != current_run(pools):
         _sum_leaf(pools, leaf, quote_unit)
 
@@ -165,6 +172,8 @@ def _sum_leaf(pools: Any, leaf: Any, quote_unit: Any) -> None:
     row["lots"] = 0
     row["cost"] = 0
     row["run"] = current_run(pools)
+    pools.leaf_sums[0]["version"] += 1
+    row["version"] = pools.leaf_sums[0]["version"]
     bits = pools.leaves[leaf]["bits"]
     while bits != _NO_BITS:
         pools.state[p.LOOKED_AT] += 1
@@ -210,7 +219,7 @@ def _sum_children(pools: Any, node: Any, height: Any, quote_unit: Any) -> Any:
         child = np.int64(pools.children[node * 64 + lowest_bit(bits)])
         bits &= bits - ONE
         if height == 1:
-            _know_leaf(pools, child, quote_unit)
+            know_leaf(pools, child, quote_unit)
             _add(row, pools.leaf_sums[child]["lots"], pools.leaf_sums[child]["cost"])
         elif pools.node_sums[child]["run"] == current_run(pools):
             _add(row, pools.node_sums[child]["lots"], pools.node_sums[child]["cost"])

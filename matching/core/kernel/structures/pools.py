@@ -75,12 +75,14 @@ NODES_FOR_A_PRICE = 2 * MAX_HEIGHT
 
 
 # What is known only while triggered orders act, that is during one run of their queue; see `execution.sums` and
-# `execution.own_orders`. A row is valid if its `run` is the number of the current run, which is that of leaf_sums[0].
+# `execution.own_orders`. A row is valid if its `run` is the number of the current run, which is that of leaf_sums[0];
+# there is the newest version, too.
 SUMS = np.dtype(
     [
         ("lots", "<i8"),  # of all orders below a leaf or node, hidden ones included
         ("cost", "<i8"),  # quote units; AMOUNT_LIMIT + 1 if it is more than AMOUNT_LIMIT
         ("run", "<i8"),
+        ("version", "<i8"),  # of a leaf: another one each time that its sums are computed
     ]
 )
 OWN_LISTS = np.dtype(
@@ -95,6 +97,8 @@ OWN_LISTS = np.dtype(
 OWN_LINKS = np.dtype(
     [
         ("price", "<i8"),  # ticks
+        ("lots_before", "<i8"),  # that others show at its level before the trader's first order there
+        ("version", "<i8"),  # of the leaf for which that is known
         ("next", "<u4"),  # in the list
         ("left", "<u4"),  # in the heap
         ("right", "<u4"),
