@@ -1,8 +1,8 @@
 """How one command that causes much work delays somebody else, and how much memory the engine needs for it.
 
 A client sends small commands one at a time, without a pause. Another process sends one command that triggers many
-orders, meets or cancels as many, or freezes the account of as many. The input log is the write-ahead log, and
-settlement runs, because they handle the block of that command too.
+orders (also FOKs that nothing can fill), meets or cancels as many, or freezes the account of as many. The input log is
+the write-ahead log, and settlement runs, because they handle the block of that command too.
 """
 
 import json
@@ -113,6 +113,19 @@ def _offers(orders: int, maker: int, trader: int) -> Iterator[Command]:
         yield _order(maker, "sell", 300_000 + number * _LEVELS // orders)
 
 
+def _foks(orders: int, maker: int, trader: int) -> Iterator[Command]:
+    """Each FOK wants more than there is at twice as many prices."""
+    yield from _deposits(maker, trader)
+    yield {"command": "deposit", "account": trader, "asset": "USD", "amount": "100000000000", "reference": "foks"}
+    yield from (_order(maker, "sell", 200_000), _order(trader, "buy", 200_000))  # the price is high
+    for number in range(2 * orders):
+        yield _order(maker, "sell", 500_000 + number)
+    fok = {"order_type": "take_profit_limit", "time_in_force": "fok", "trigger_price": _ticks(100_000)}
+    for _ in range(orders):
+        yield _order(trader, "buy", 500_000 + 2 * orders, lots=10 * orders, **fok)
+    yield _order(maker, "buy", 100_000)
+
+
 def _sale(orders: int, maker: int, trader: int) -> Command:
     return _order(trader, "sell", 1)
 
@@ -131,6 +144,7 @@ def _freeze(orders: int, maker: int, trader: int) -> Command:
 
 _KINDS = {
     "stops": (_stops, _sale, KeyRole.GATEWAY),
+    "foks": (_foks, _sale, KeyRole.GATEWAY),
     "sweep": (_offers, _sweep, KeyRole.GATEWAY),
     "cancel_all": (_offers, _cancel_all, KeyRole.GATEWAY),
     "freeze": (_offers, _freeze, KeyRole.OPERATOR),

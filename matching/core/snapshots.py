@@ -82,7 +82,7 @@ def encode(engine: Engine) -> bytes:
 
 def _stored(pools: Pools) -> dict[str, Any]:
     """The arrays that a snapshot has, by name."""
-    return {name: array for name, array in pools._asdict().items() if name not in p.DERIVED}
+    return {name: array for name, array in pools._asdict().items() if name not in p.NOT_STORED}
 
 
 def decode(data: bytes) -> Engine:

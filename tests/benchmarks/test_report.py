@@ -43,7 +43,13 @@ def test_bench_pipeline_leaves_no_processes_and_files(tmp_path: Path) -> None:
 @pytest.mark.processes
 def test_bench_cascade_measures_each_kind_of_large_command(tmp_path: Path) -> None:
     found = list(cascade_bench.measure(cascade_bench.KINDS, 200, 1, parent=tmp_path, say=lambda text: None))
-    assert {one.kind: one.events for one in found} == {"stops": 402, "sweep": 201, "cancel_all": 201, "freeze": 1}
+    assert {one.kind: one.events for one in found} == {
+        "stops": 402,
+        "foks": 402,
+        "sweep": 201,
+        "cancel_all": 201,
+        "freeze": 1,
+    }
     for one in found:
         assert 0 < one.usual_ms[0] <= one.longest_ms[0]
         assert one.command_ms[0] > 0

@@ -10,7 +10,8 @@ Does not import Django, sockets or drivers. Modules, from the entry point down; 
 - `effects`: applies events of earlier record layouts
 - `settings`: status and fees of accounts, limits of instruments
 - `validation`*: order validation
-- `crossing`*: matches an incoming order against the book; `reckoning`*: simulates that without a change
+- `crossing`*: matches an incoming order against the book; `reckoning`*: simulates that without a change, for triggered
+  orders by the `sums`* of whole parts of the book and the lists of `own_orders`*
 - `closing`*: cancels orders; `icebergs`*: shows orders piece by piece; `bands`*: price bands
 - `funds`: balances, locks and fees
 - `events`: writes event records

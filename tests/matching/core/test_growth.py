@@ -225,7 +225,7 @@ def with_nodes(engine: Engine, room: int) -> Pools:
     nodes, children = np.zeros(room, layout.NODE), np.zeros(64 * room, np.uint32)
     used = int(engine.pools.state[p.NODE_TOP])
     nodes[:used], children[: 64 * used] = engine.pools.nodes[:used], engine.pools.children[: 64 * used]
-    return engine.pools._replace(nodes=nodes, children=children)
+    return engine.pools._replace(nodes=nodes, children=children, node_sums=np.zeros(room, p.SUMS))
 
 
 def test_the_least_room_is_enough_for_a_first_distant_price_in_every_instrument() -> None:

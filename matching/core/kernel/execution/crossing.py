@@ -15,7 +15,7 @@ from matching.core.kernel.constants import (
     OVER_WORK_LIMIT,
     SELF_TRADE,
 )
-from matching.core.kernel.execution import closing, icebergs
+from matching.core.kernel.execution import closing, icebergs, sums
 from matching.core.kernel.structures import book, prices, waiting
 from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK
@@ -38,12 +38,14 @@ def match(
     own_price: Any,
     quantity: Any,
     quote_budget: Any,
+    from_queue: Any,
 ) -> Any:
     """Trades an order against the book until it is filled, nothing more crosses, or something stops it.
 
     `limit` is the worst price at which it trades. `own_price` is the price at which a buy has locked its funds, NO_ASK
     for one that has locked what it will pay. `quote_budget` is the quote units that an order by quote_quantity may
-    still spend or receive, -1 for other orders. The order's funds are locked already.
+    still spend or receive, -1 for other orders. `from_queue`, a constant: whether the order may be a triggered one, in
+    whose run of the queue `sums` are known. The order's funds are locked already.
     Returns (count, remaining lots, remaining quote budget, reason). The reason is ACCEPTED unless self-trade prevention
     or the work limit stopped the order; in the first case MET_ORDER is the order that it met.
     """
@@ -70,6 +72,8 @@ def match(
             reason = OVER_WORK_LIMIT
             break
         met += 1
+        if from_queue:
+            sums.forget(pools, level)
         if prevention != NO_PREVENTION and pools.traders[np.int64(maker["trader"])]["account"] == account:
             pools.state[p.MET_ORDER] = maker["order_id"]
             if prevention != EXPIRE_TAKER:
@@ -129,6 +133,7 @@ def match_open(
         own_price,
         quantity,
         np.int64(-1),
+        True,
     )
     return count, remaining, reason
 

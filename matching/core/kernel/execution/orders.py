@@ -89,6 +89,7 @@ def _place(pools: Any, rows: Any, count: Any, command: Any, plain: Any) -> Any:
             own_price,
             quantity,
             quote_budget,
+            False,
         )
     if market:
         if remaining == 0:
@@ -156,7 +157,7 @@ def make_open(pools: Any, command: Any, trader: Any, remaining: Any) -> Any:
 @called
 def _is_fillable(pools: Any, command: Any, trader: Any) -> Any:
     """Whether a limit order can be filled whole at once."""
-    lots, _ = reckoning.simulate_rare_fill(
+    return reckoning.is_fillable(
         pools,
         np.int64(command["instrument"]),
         trader,
@@ -165,9 +166,8 @@ def _is_fillable(pools: Any, command: Any, trader: Any) -> Any:
         np.int64(command["self_trade_prevention"]),
         command["price"],
         command["quantity"],
-        np.int64(-1),
+        False,
     )
-    return lots == command["quantity"]
 
 
 @called

@@ -3,7 +3,7 @@
 The first makers are looked at one by one, which is all that most orders need. An order that would take more is reckoned
 level by level: a FOK that nothing can fill must not look at every open order, and neither must 100,000 of them that are
 triggered at once. Only levels at which self-trade prevention can decide, or at which the order ends, are then looked at
-maker by maker.
+maker by maker. A triggered order passes over whole leaves and nodes of the book (`sums`).
 """
 
 from typing import Any
@@ -14,14 +14,14 @@ from matching.core.codes import AMOUNT_LIMIT
 from matching.core.kernel import limits
 from matching.core.kernel.compiling import called, inlined
 from matching.core.kernel.constants import BUY, EXPIRE_MAKER, NO_PREVENTION
-from matching.core.kernel.execution import icebergs
+from matching.core.kernel.execution import icebergs, sums
+from matching.core.kernel.execution import own_orders as own
 from matching.core.kernel.structures import book, prices
 from matching.core.kernel.structures import pools as p
-from matching.core.layout import RESTING
 
 
 @called
-def simulate_rare_fill(
+def is_fillable(
     pools: Any,
     instrument_id: Any,
     trader: Any,
@@ -30,10 +30,64 @@ def simulate_rare_fill(
     prevention: Any,
     limit: Any,
     quantity: Any,
-    quote_budget: Any,
+    triggered: Any,
 ) -> Any:
-    """`simulate_fill` for callers that are not market orders."""
-    return simulate_fill(pools, instrument_id, trader, own_orders, side, prevention, limit, quantity, quote_budget)
+    """Whether an order would fill `quantity` lots at `limit` or better. See `simulate_fill`, `simulate_triggered_fill`.
+
+    If all of the book is not enough, that so many makers are met that the work limit decides, is of no interest.
+    """
+    no_budget = np.int64(-1)
+    if _most_met(pools, quantity, own_orders) == limits.MAX_MET:
+        level = book.best_opposite_level(pools.instruments[instrument_id], side)
+        lots, _ = _simulate_levels(
+            pools,
+            instrument_id,
+            trader,
+            own_orders,
+            side,
+            prevention,
+            limit,
+            quantity,
+            no_budget,
+            level,
+            np.int64(0),
+            np.int64(0),
+            triggered,
+            True,
+        )
+        if lots < quantity:
+            return False
+    lots, _ = _simulate_fill(
+        pools, instrument_id, trader, own_orders, side, prevention, limit, quantity, no_budget, triggered, True
+    )
+    return lots == quantity
+
+
+@called
+def simulate_triggered_fill(
+    pools: Any,
+    instrument_id: Any,
+    trader: Any,
+    own_orders: Any,
+    side: Any,
+    prevention: Any,
+    limit: Any,
+    quantity: Any,
+) -> Any:
+    """`simulate_fill` for an order by quantity that was taken out of the queue of triggered orders."""
+    return _simulate_fill(
+        pools,
+        instrument_id,
+        trader,
+        own_orders,
+        side,
+        prevention,
+        limit,
+        quantity,
+        np.int64(-1),
+        True,
+        False,
+    )
 
 
 @inlined
@@ -55,12 +109,32 @@ def simulate_fill(
     receives at most, -1 for other orders. The cost is in quote units; a cost over AMOUNT_LIMIT, which no balance can
     pay, is returned as AMOUNT_LIMIT + 1.
     """
+    return _simulate_fill(
+        pools, instrument_id, trader, own_orders, side, prevention, limit, quantity, quote_budget, False, False
+    )
+
+
+@inlined
+def _simulate_fill(
+    pools: Any,
+    instrument_id: Any,
+    trader: Any,
+    own_orders: Any,
+    side: Any,
+    prevention: Any,
+    limit: Any,
+    quantity: Any,
+    quote_budget: Any,
+    triggered: Any,
+    only_whole: Any,
+) -> Any:
+    """`only_whole`: less than the order would fill may be returned if it would not fill `quantity`."""
     level = book.best_opposite_level(pools.instruments[instrument_id], side)
     lots = np.int64(0)
     cost = np.int64(0)
     met = np.int64(0)
     stopped = False
-    most_met = _most_met(pools)
+    most_met = _most_met(pools, quantity, own_orders)
     while level != 0 and lots < quantity and not stopped:
         unit, most = _unit_and_most(pools, instrument_id, level, side, limit, quantity - lots, quote_budget, cost)
         if unit == 0:
@@ -80,6 +154,8 @@ def simulate_fill(
                 level,
                 lots,
                 cost,
+                triggered,
+                only_whole,
             )
         if taken > (AMOUNT_LIMIT - cost) // unit:
             return lots, np.int64(AMOUNT_LIMIT + 1)
@@ -90,13 +166,15 @@ def simulate_fill(
 
 
 @inlined
-def _most_met(pools: Any) -> Any:
+def _most_met(pools: Any, quantity: Any, own_orders: Any) -> Any:
     """How many makers and pieces are looked at one by one.
 
-    Levels do not know how many makers they have, so no order is reckoned by levels while one could meet MAX_MET.
+    Levels do not know how many makers they have, so no order is reckoned by levels while one could meet MAX_MET: each
+    that it meets is its own, or gives a lot or more.
     """
     there_are = pools.state[p.ORDER_COUNT] + pools.state[p.HIDDEN_PIECES]
-    return np.int64(limits.LOOKED_AT_SINGLY) if there_are < limits.MAX_MET else np.int64(limits.MAX_MET)
+    is_small = there_are < limits.MAX_MET or quantity < limits.MAX_MET - own_orders
+    return np.int64(limits.LOOKED_AT_SINGLY) if is_small else np.int64(limits.MAX_MET)
 
 
 @inlined
@@ -130,22 +208,32 @@ def _simulate_levels(
     level: Any,
     lots: Any,
     cost: Any,
+    triggered: Any,
+    only_whole: Any,
 ) -> Any:
-    """`simulate_fill` from `level` on, after `lots` and `cost` before it; the order cannot meet MAX_MET makers."""
+    """`_simulate_fill` from `level` on, after `lots` and `cost` before it, as if it could meet any number of makers."""
+    quote_unit = pools.instruments[instrument_id]["quote_unit"]
     has_own = prevention != NO_PREVENTION and own_orders > 0
-    first_own = np.int64(0)
+    own_slot = np.int64(0)
     if has_own and prevention == EXPIRE_MAKER:
-        _count_own(pools, trader, own_orders, side, np.int64(-1))
+        _count_own(pools, trader, own_orders, side, np.int64(-1), quote_unit, triggered)
     elif has_own:
-        first_own = _best_level_of_own(pools, trader, own_orders, side)
+        own_slot = own.best(pools, trader, own_orders, side, triggered)
+    first_own = np.int64(pools.orders[own_slot]["level"]) if own_slot != 0 else np.int64(0)
+    bound = _bound(pools, first_own, side, limit)
     stopped = False
     while level != 0 and lots < quantity and not stopped:
         unit, most = _unit_and_most(pools, instrument_id, level, side, limit, quantity - lots, quote_budget, cost)
         if unit == 0:
             break
         pools.state[p.LOOKED_AT] += 1
-        there_are = pools.levels[level]["quantity"] + pools.hidden_lots[level]
-        if level == first_own or (has_own and prevention == EXPIRE_MAKER and most <= there_are):
+        shown = pools.levels[level]["quantity"]
+        there_are = shown + pools.hidden_lots[level]
+        if level == first_own and only_whole and shown <= most:
+            break  # one lot of these is its own
+        if level == first_own:
+            taken, stopped = _take_before_own(pools, level, trader, prevention, most, own_slot, quote_unit, triggered)
+        elif has_own and most == there_are and quote_budget >= 0:
             taken, _, stopped = _take_level(
                 pools, level, trader, prevention, most, np.int64(0), np.int64(limits.MAX_MET)
             )
@@ -156,59 +244,62 @@ def _simulate_levels(
             break
         lots += taken
         cost += taken * unit
-        level = _next_level(pools, level, side)
+        following = _next_level(pools, level, side)
+        if triggered and following >> 6 != level >> 6:
+            following, lots, cost = sums.pass_whole(
+                pools, quote_unit, side, level, following, bound, quantity, lots, cost
+            )
+        level = following
     if has_own and prevention == EXPIRE_MAKER:
-        _count_own(pools, trader, own_orders, side, np.int64(1))
+        _count_own(pools, trader, own_orders, side, np.int64(1), quote_unit, triggered)
     return lots, cost
 
 
+@called
+def _take_before_own(
+    pools: Any,
+    level: Any,
+    trader: Any,
+    prevention: Any,
+    most: Any,
+    own_slot: Any,
+    quote_unit: Any,
+    triggered: Any,
+) -> Any:
+    """(lots taken, True): as `_take_level` at the level of the order's first own one, the trader's in `own_slot`."""
+    lots = own.lots_before(pools, own_slot) if triggered else np.int64(-1)
+    if lots < 0:
+        lots, _, _ = _take_level(pools, level, trader, prevention, most, np.int64(0), np.int64(limits.MAX_MET))
+        if triggered and lots < most:
+            own.note_lots_before(pools, own_slot, lots, quote_unit)
+    return min(lots, most), True
+
+
 @inlined
-def _count_own(pools: Any, trader: Any, own_orders: Any, side: Any, sign: Any) -> None:
+def _bound(pools: Any, first_own: Any, side: Any, limit: Any) -> Any:
+    """The worst price at which an order takes all that there is: better than the best one of its own, 0 if none."""
+    if first_own == 0:
+        return limit
+    price = prices.price_of(pools, first_own)
+    return min(limit, price - 1) if side == BUY else max(limit, price + 1)
+
+
+@inlined
+def _count_own(pools: Any, trader: Any, own_orders: Any, side: Any, sign: Any, quote_unit: Any, triggered: Any) -> None:
     """Takes a trader's orders on the other side out of the sums of their levels (`sign` -1), or puts them back."""
+    if triggered:
+        own.list_all(pools, trader, own_orders)
     slot = np.int64(0)
     for _ in range(own_orders):
-        slot = _next_own(pools, trader, slot)
+        slot = own.following(pools, trader, slot, triggered)
         order = pools.orders[slot]
         if order["side"] != side:
-            pools.levels[np.int64(order["level"])]["quantity"] += sign * order["remaining"]
+            level = np.int64(order["level"])
             hidden = pools.extras[np.int64(order["extra"])]["hidden"]
-            pools.hidden_lots[np.int64(order["level"])] += sign * hidden
-
-
-@inlined
-def _best_level_of_own(pools: Any, trader: Any, own_orders: Any, side: Any) -> Any:
-    """The best level at which the trader has an order that an order of `side` would meet, 0 if there is none."""
-    best = np.int64(0)
-    best_price = np.int64(0)
-    slot = np.int64(0)
-    for _ in range(own_orders):
-        slot = _next_own(pools, trader, slot)
-        order = pools.orders[slot]
-        if order["side"] != side:
-            price = prices.price_of(pools, np.int64(order["level"]))
-            if best == 0 or (price < best_price if side == BUY else price > best_price):
-                best, best_price = np.int64(order["level"]), price
-    return best
-
-
-@inlined
-def _next_own(pools: Any, trader: Any, slot: Any) -> Any:
-    """The trader's next order in the book after that in `slot`; the first one after 0. There is one."""
-    if slot == 0:
-        slot = np.int64(pools.accounts[np.int64(pools.traders[trader]["owner"])]["first_order"])
-    else:
-        slot = np.int64(pools.orders[slot]["account_next"])
-    while not _is_own(pools, trader, slot):
-        pools.state[p.LOOKED_AT] += 1
-        slot = np.int64(pools.orders[slot]["account_next"])
-    pools.state[p.LOOKED_AT] += 1
-    return slot
-
-
-@inlined
-def _is_own(pools: Any, trader: Any, slot: Any) -> Any:
-    order = pools.orders[slot]
-    return order["trader"] == trader and pools.extras[np.int64(order["extra"])]["state"] == RESTING
+            pools.levels[level]["quantity"] += sign * order["remaining"]
+            pools.hidden_lots[level] += sign * hidden
+            if triggered:
+                sums.change(pools, level, sign * (order["remaining"] + hidden), quote_unit)
 
 
 @inlined

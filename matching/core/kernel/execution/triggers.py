@@ -20,7 +20,7 @@ from matching.core.kernel.constants import (
     PRICE_BAND,
     SELL,
 )
-from matching.core.kernel.execution import bands, closing, crossing, orders, reckoning, validation
+from matching.core.kernel.execution import bands, closing, crossing, orders, own_orders, reckoning, sums, validation
 from matching.core.kernel.structures import book, extras, tables, waiting
 from matching.core.kernel.structures import pools as p
 from matching.core.layout import NO_ASK
@@ -68,6 +68,7 @@ def work_off_queue(pools: Any, rows: Any, count: Any, started: Any, commands_lef
     beside what `commands_left` need, PAUSED is set; the caller makes room and goes on.
     """
     state = pools.state
+    sums.begin_run(pools)
     while state[p.QUEUE_HEAD] != 0 and count - started < limits.MAX_COMMAND_EVENTS:
         if not _has_room(pools, commands_left):
             state[p.PAUSED] = p.PAUSED_BEFORE
@@ -95,6 +96,8 @@ def _act(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any) -> An
     order_id, trader, side = order["order_id"], np.int64(order["trader"]), np.int64(order["side"])
     instrument, row = pools.instruments[instrument_id], pools.traders[trader]
     price, held = extra["price"], extra["held"]
+    if extra["partner"] != 0:
+        sums.forget(pools, np.int64(pools.orders[np.int64(extra["partner"])]["level"]))
     count = closing.cancel_partner(pools, rows, count, instrument_id, slot)
     needed = _needed(pools, instrument_id, slot)
     reason = ACCEPTED
@@ -140,24 +143,40 @@ def _needed(pools: Any, instrument_id: Any, slot: Any) -> Any:
     if price != 0 or side == SELL:
         return funds.locked_amount(instrument, side, price, order["remaining"])
     limit = bands.worst_price(pools, instrument, side)
-    _, cost = _reckon(pools, instrument_id, slot, limit)
-    return cost
-
-
-@called
-def _reckon(pools: Any, instrument_id: Any, slot: Any, limit: Any) -> Any:
-    order = pools.orders[slot]
     trader = np.int64(order["trader"])
-    return reckoning.simulate_rare_fill(
+    _, cost = reckoning.simulate_triggered_fill(
         pools,
         instrument_id,
         trader,
-        book.orders_in_book(pools, trader) - 1,  # without this order, which is in no queue
+        _own_orders_in_book(pools, trader),
+        side,
+        np.int64(order["self_trade_prevention"]),
+        limit,
+        order["remaining"],
+    )
+    return cost
+
+
+@inlined
+def _own_orders_in_book(pools: Any, trader: Any) -> Any:
+    """How many orders in the book a trader has beside the one that acts, which is in no queue."""
+    return book.orders_in_book(pools, trader) - 1
+
+
+@inlined
+def _is_fillable(pools: Any, instrument_id: Any, slot: Any, limit: Any) -> Any:
+    order = pools.orders[slot]
+    trader = np.int64(order["trader"])
+    return reckoning.is_fillable(
+        pools,
+        instrument_id,
+        trader,
+        _own_orders_in_book(pools, trader),
         np.int64(order["side"]),
         np.int64(order["self_trade_prevention"]),
         limit,
         order["remaining"],
-        np.int64(-1),
+        True,
     )
 
 
@@ -169,7 +188,7 @@ def _match(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, pri
     time_in_force = pools.extras[np.int64(order["extra"])]["time_in_force"]
     quantity = order["remaining"]
     remaining, reason = quantity, ACCEPTED
-    if price != 0 and time_in_force == FOK and _reckon(pools, instrument_id, slot, limit)[0] < quantity:
+    if price != 0 and time_in_force == FOK and not _is_fillable(pools, instrument_id, slot, limit):
         reason = FOK_NOT_FILLABLE
     else:
         own_price = price if price != 0 else np.int64(NO_ASK)
@@ -191,6 +210,8 @@ def _match(pools: Any, rows: Any, count: Any, instrument_id: Any, slot: Any, pri
     order["remaining"] = remaining
     extras.detach(pools, slot)
     book.enqueue(pools, pools.instruments[instrument_id], slot, price)
+    sums.forget_path(pools, np.int64(order["level"]))
+    own_orders.enter(pools, slot)
     return count
 
 

@@ -74,6 +74,39 @@ NODES_FOR_A_PRICE = 2 * MAX_HEIGHT
 """Upper limit of the nodes that one price adds to a tree: those that raise the root, and those of its path."""
 
 
+# What is known only while triggered orders act, that is during one run of their queue; see `execution.sums` and
+# `execution.own_orders`. A row is valid if its `run` is the number of the current run, which is that of leaf_sums[0];
+# there is the newest version, too.
+SUMS = np.dtype(
+    [
+        ("lots", "<i8"),  # of all orders below a leaf or node, hidden ones included
+        ("cost", "<i8"),  # quote units; AMOUNT_LIMIT + 1 if it is more than AMOUNT_LIMIT
+        ("run", "<i8"),
+        ("version", "<i8"),  # of a leaf: another one each time that its sums are computed
+    ]
+)
+OWN_LISTS = np.dtype(
+    [
+        ("run", "<i8"),
+        ("first", "<u4"),  # of the trader's orders in the book: a slot of `orders`
+        ("best_bid", "<u4"),  # roots of the heaps of those orders
+        ("best_ask", "<u4"),
+        ("padding", "<u4"),
+    ]
+)
+OWN_LINKS = np.dtype(
+    [
+        ("price", "<i8"),  # ticks
+        ("lots_before", "<i8"),  # that others show at its level before the trader's first order there
+        ("version", "<i8"),  # of the leaf for which that is known
+        ("next", "<u4"),  # in the list
+        ("left", "<u4"),  # in the heap
+        ("right", "<u4"),
+        ("padding", "<u4"),
+    ]
+)
+
+
 @inlined
 def as_index(value: Any) -> Any:
     """A value of `state` as an index into a pool. The conversion tells the compiler that it is not negative."""
@@ -106,10 +139,20 @@ class Pools(NamedTuple):
     state: Array  # int64[STATE_SIZE]
     hidden_lots: Array  # int64, of the icebergs at the level with the same index
     waiting_orders: Array  # uint32, of the trader with the same index: open ones outside the book
+    leaf_sums: Array  # SUMS, of the leaf with the same index
+    node_sums: Array  # SUMS, of the node with the same index
+    own_lists: Array  # OWN_LISTS, of the trader with the same index
+    own_links: Array  # OWN_LINKS, of the order with the same index
 
 
 DERIVED = ("hidden_lots", "waiting_orders")
-"""Arrays that follow from the others, like `state[HIDDEN_PIECES]`; snapshots do not have them. See `derive`."""
+"""Arrays that follow from the others, like `state[HIDDEN_PIECES]`. See `derive`."""
+
+OF_A_RUN = ("leaf_sums", "node_sums", "own_lists", "own_links")
+"""Arrays without a meaning between blocks."""
+
+NOT_STORED = DERIVED + OF_A_RUN
+"""Snapshots do not have these."""
 
 _TOPS = (ORDER_TOP, LEAF_TOP, NODE_TOP, PAGE_TOP, ACCOUNT_TOP, TRADER_TOP, BALANCE_TOP, REFERENCE_TOP, EXTRA_TOP)
 
@@ -147,11 +190,15 @@ def empty_pools() -> Pools:
         state=state,
         hidden_lots=np.zeros(0, np.int64),
         waiting_orders=np.zeros(0, np.uint32),
+        leaf_sums=np.zeros(0, SUMS),
+        node_sums=np.zeros(0, SUMS),
+        own_lists=np.zeros(0, OWN_LISTS),
+        own_links=np.zeros(0, OWN_LINKS),
     )
 
 
 def derive(arrays: Mapping[str, Array]) -> Pools:
-    """The pools with these arrays, which are all but those of DERIVED."""
+    """The pools with these arrays, which are all but those of NOT_STORED."""
     orders, extras, state = arrays["orders"], arrays["extras"], arrays["state"]
     hidden_lots = np.zeros(len(arrays["levels"]), np.int64)
     waiting_orders = np.zeros(len(arrays["traders"]), np.uint32)
@@ -163,8 +210,15 @@ def derive(arrays: Mapping[str, Array]) -> Pools:
     hidden, shown = extra["hidden"][hides], extra["visible_quantity"][hides]
     np.add.at(hidden_lots, special["level"][hides], hidden)
     state[HIDDEN_PIECES] = int(np.sum(-(-hidden // shown)))
-    stored = {name: arrays[name] for name in Pools._fields if name not in DERIVED}
-    return Pools(**stored, hidden_lots=hidden_lots, waiting_orders=waiting_orders)
+    return Pools(
+        **{name: arrays[name] for name in Pools._fields if name not in NOT_STORED},
+        hidden_lots=hidden_lots,
+        waiting_orders=waiting_orders,
+        leaf_sums=np.zeros(len(arrays["leaves"]), SUMS),
+        node_sums=np.zeros(len(arrays["nodes"]), SUMS),
+        own_lists=np.zeros(len(arrays["traders"]), OWN_LISTS),
+        own_links=np.zeros(len(orders), OWN_LINKS),
+    )
 
 
 def reserve(pools: Pools, commands: int) -> Pools:
@@ -193,10 +247,11 @@ def reserve(pools: Pools, commands: int) -> Pools:
 
 # Arrays that grow with a pool: name and items for each slot of the pool.
 _COMPANIONS = {
-    "leaves": (("levels", 64), ("hidden_lots", 64)),
-    "nodes": (("children", 64),),
+    "orders": (("own_links", 1),),
+    "leaves": (("levels", 64), ("hidden_lots", 64), ("leaf_sums", 1)),
+    "nodes": (("children", 64), ("node_sums", 1)),
     "page_orders": (("pages", PAGE_SIZE),),
-    "traders": (("terms", 1), ("waiting_orders", 1)),
+    "traders": (("terms", 1), ("waiting_orders", 1), ("own_lists", 1)),
 }
 _TABLES = {
     "orders": "client_order_table",

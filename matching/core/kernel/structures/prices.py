@@ -72,11 +72,17 @@ def level_above(pools: Any, level: Any) -> Any:
     bits = (pools.leaves[leaf]["bits"] >> np.uint64(level & 63)) >> ONE
     if bits != _NO_BITS:
         return level + 1 + lowest_bit(bits)
-    base = pools.leaves[leaf]["base"]
-    node = np.int64(pools.leaves[leaf]["parent"])
-    height = 1
+    return first_above(pools, pools.leaves[leaf]["base"], np.int64(pools.leaves[leaf]["parent"]), 1)
+
+
+@inlined
+def first_above(pools: Any, price: Any, node: Any, height: Any) -> Any:
+    """The lowest level that holds an order and is above the child of `node` that covers `price`, 0 if there is none.
+
+    `height`: that of the node; its children cover 64 ** height prices each.
+    """
     while node != 0:
-        digit = (base >> (6 * height)) & 63
+        digit = (price >> (6 * height)) & 63
         bits = (pools.nodes[node]["bits"] >> np.uint64(digit)) >> ONE
         if bits != _NO_BITS:
             child = np.int64(pools.children[node * 64 + digit + 1 + lowest_bit(bits)])
@@ -96,11 +102,14 @@ def level_below(pools: Any, level: Any) -> Any:
     bits = (pools.leaves[leaf]["bits"] << np.uint64(63 - (level & 63))) << ONE
     if bits != _NO_BITS:
         return level - 64 + highest_bit(bits)
-    base = pools.leaves[leaf]["base"]
-    node = np.int64(pools.leaves[leaf]["parent"])
-    height = 1
+    return first_below(pools, pools.leaves[leaf]["base"], np.int64(pools.leaves[leaf]["parent"]), 1)
+
+
+@inlined
+def first_below(pools: Any, price: Any, node: Any, height: Any) -> Any:
+    """As `first_above`: the highest level below that child."""
     while node != 0:
-        digit = (base >> (6 * height)) & 63
+        digit = (price >> (6 * height)) & 63
         bits = (pools.nodes[node]["bits"] << np.uint64(63 - digit)) << ONE
         if bits != _NO_BITS:
             child = np.int64(pools.children[node * 64 + digit - 64 + highest_bit(bits)])
