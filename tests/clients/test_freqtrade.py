@@ -1,15 +1,19 @@
 """freqtrade trades by a gateway, with real orders, as docs/api-clients.md says. Its configuration is that of the page.
 
 freqtrade needs other versions of packages than the exchange, so pip installs it into an environment of its own. With
-FREQTRADE in the environment that program is used instead.
+FREQTRADE in the environment that program is used instead. With FREQTRADE_TRADING_S it trades for that many seconds more
+after its first purchase and sale.
 """
 
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,8 @@ VERSION = "2026.9"
 ACCOUNT = 7
 TRADES_S = 600.0
 """A strategy acts on a candle that is complete, so the first order may take two minutes."""
+TRADING_S = float(os.environ.get("FREQTRADE_TRADING_S", "0"))
+_ASKED_EVERY_S = 0.5
 DOCUMENT = (settings.BASE_DIR / "docs" / "api-clients.md").read_text()
 STRATEGY = """
 from freqtrade.strategy import IStrategy
@@ -85,6 +91,42 @@ def configuration(gateway: RunningGateway, folder: Path) -> dict[str, Any]:
     }
 
 
+class Fills:
+    """The account's trades by id. Asked for again and again: the gateway here keeps only the newest."""
+
+    def __init__(self, client: SignedClient) -> None:
+        self._client = client
+        self._asked_s = 0.0
+        self.by_id: dict[int, dict[str, Any]] = {}
+
+    def update(self) -> None:
+        if time.monotonic() < self._asked_s + _ASKED_EVERY_S:
+            return
+        answer = self._client.get("myTrades", symbol="BTCUSD", limit=1000)
+        assert answer.status == 200, answer
+        self.by_id |= {trade["id"]: trade for trade in answer.body}
+        self._asked_s = time.monotonic()
+
+    @property
+    def sides(self) -> set[bool]:
+        return {trade["isBuyer"] for trade in self.by_id.values()}
+
+    def by_order(self) -> dict[str, Decimal]:
+        """The filled quantity of each order."""
+        filled: dict[str, Decimal] = {}
+        for trade in self.by_id.values():
+            order = str(trade["orderId"])
+            filled[order] = filled.get(order, Decimal(0)) + Decimal(trade["qty"])
+        return filled
+
+
+def closed_orders(folder: Path) -> dict[str, Decimal]:
+    """What freqtrade's own database says: id and filled quantity of each order that it knows to be filled."""
+    with sqlite3.connect(folder / "trades.sqlite") as database:
+        rows = database.execute("SELECT order_id, filled FROM orders WHERE status = 'closed'").fetchall()
+    return {order: Decimal(str(filled)) for order, filled in rows}
+
+
 @pytest.fixture
 def freqtrade(tmp_path: Path) -> str:
     """The program."""
@@ -114,7 +156,7 @@ def test_freqtrade_buys_and_sells(gateway: RunningGateway, freqtrade: str, tmp_p
     assert ACCOUNT != TRADER
     (tmp_path / "strategy.py").write_text(STRATEGY)
     (tmp_path / "config.json").write_text(json.dumps(configuration(gateway, tmp_path)))
-    client = SignedClient(gateway.url, *gateway.keys.add(ACCOUNT))
+    fills = Fills(SignedClient(gateway.url, *gateway.keys.add(ACCOUNT)))
     log = tmp_path / "log"
     with log.open("wb") as written:
         process = subprocess.Popen(
@@ -127,12 +169,28 @@ def test_freqtrade_buys_and_sells(gateway: RunningGateway, freqtrade: str, tmp_p
 
         def has_bought_and_sold() -> bool:
             assert process.poll() is None, log.read_text()[-3000:]
-            answer = client.get("myTrades", symbol="BTCUSD")
-            return answer.status == 200 and {trade["isBuyer"] for trade in answer.body} == {True, False}
+            fills.update()
+            return fills.sides == {True, False}
 
         try:
             until(has_bought_and_sold, "freqtrade to buy and to sell", patience_s=TRADES_S)
+            ends_s = time.monotonic() + TRADING_S
+            until(
+                lambda: has_bought_and_sold() and time.monotonic() >= ends_s,
+                "the end of trading",
+                patience_s=TRADING_S + TRADES_S,
+            )
         finally:
             process.terminate()
             process.wait(60)
             sys.stdout.write(log.read_text()[-3000:])
+    closed = closed_orders(tmp_path)
+
+    def filled() -> dict[str, Decimal]:
+        fills.update()
+        return {order: quantity for order, quantity in fills.by_order().items() if order in closed}
+
+    assert closed
+    until(lambda: filled() == closed, "the trades of all orders that freqtrade knows to be filled")
+    assert " ERROR " not in log.read_text()
+    sys.stdout.write(f"{len(closed)} orders were filled.\n")
