@@ -14,16 +14,19 @@ class Counts:
         self.label = label
         self.seconds = seconds
         self._number = -1
+        self._begins_s = self._ends_s = 0.0
         self._unsent: dict[str, int] = {}
         self._shared: dict[str, int] = {}
 
     def get(self, name: str, now_s: float) -> int:
-        self._begin(now_s)
+        if not self._begins_s <= now_s < self._ends_s:
+            self._begin(now_s)
         return max(0, self._shared.get(name, 0) + self._unsent.get(name, 0))
 
     def add(self, name: str, amount: int, now_s: float) -> int:
         """Returns the new count, which is never below 0."""
-        self._begin(now_s)
+        if not self._begins_s <= now_s < self._ends_s:
+            self._begin(now_s)
         shared = self._shared.get(name, 0)
         count = max(0, shared + self._unsent.get(name, 0) + amount)
         self._unsent[name] = count - shared
@@ -52,5 +55,6 @@ class Counts:
         number = int(now_s // self.seconds)
         if number != self._number:
             self._number = number
+            self._begins_s, self._ends_s = number * self.seconds, (number + 1) * self.seconds
             self._unsent.clear()
             self._shared.clear()

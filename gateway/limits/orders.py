@@ -18,15 +18,19 @@ _ORDERS_KEPT = 1_000_000
 
 
 class Interval(NamedTuple):
-    """`label` as in the names of headers, `name` and `number` as in exchangeInfo."""
+    """`header` tells the count, `name` and `number` are those in exchangeInfo."""
 
     label: str
+    header: str
     name: str
     number: int
     seconds: int
 
 
-INTERVALS = (Interval("10S", "SECOND", 10, 10), Interval("1D", "DAY", 1, 24 * 3600))
+INTERVALS = (
+    Interval("10S", "X-MBX-ORDER-COUNT-10S", "SECOND", 10, 10),
+    Interval("1D", "X-MBX-ORDER-COUNT-1D", "DAY", 1, 24 * 3600),
+)
 
 
 class OrderLimits:
@@ -40,16 +44,17 @@ class OrderLimits:
 
     def reserve(self, account: int, orders: int) -> None:
         """Counts orders that are about to be placed. Raises ApiError if they are too many."""
-        now_s = self._clock()
+        now_s, name = self._clock(), str(account)
         for interval, limit, counts in self._limits:
-            if counts.get(str(account), now_s) + orders > limit:
+            if counts.get(name, now_s) + orders > limit:
                 raise ApiError(
                     -1015,
                     f"Too many new orders; current limit is {limit} orders per {interval.number} {interval.name}.",
                     status=429,
                     headers={"Retry-After": str(counts.rest_s(now_s))},
                 )
-        self._add(account, orders)
+        for counts in self.counts:
+            counts.add(name, orders, now_s)
 
     def release(self, account: int, orders: int) -> None:
         """Takes back a reservation: the orders were refused."""
@@ -72,11 +77,11 @@ class OrderLimits:
 
     def used(self, account: int) -> list[tuple[Interval, int, int]]:
         """Each interval with its limit and the account's count."""
-        now_s = self._clock()
-        return [(interval, limit, counts.get(str(account), now_s)) for interval, limit, counts in self._limits]
+        now_s, name = self._clock(), str(account)
+        return [(interval, limit, counts.get(name, now_s)) for interval, limit, counts in self._limits]
 
     def headers(self, account: int) -> dict[str, str]:
-        return {f"X-MBX-ORDER-COUNT-{interval.label}": str(count) for interval, _, count in self.used(account)}
+        return {interval.header: str(count) for interval, _, count in self.used(account)}
 
     def _add(self, account: int, orders: int) -> None:
         now_s = self._clock()

@@ -6,6 +6,7 @@ It does not depend on a server. It bounds the size of a body, and the time in wh
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import orjson
@@ -124,23 +125,21 @@ def refusal(error: ApiError) -> Response:
     return Response(error.body, error.status, error.headers)
 
 
-def check_names(route: Route, names: Iterable[str], *, is_signed: bool) -> None:
+def check_names(route: Route, values: Mapping[str, str], *, is_signed: bool) -> None:
     """Refuses parameters that the endpoint does not read. Raises ApiError.
 
     Some clients sign requests that need no signature: then those of a signature are accepted, too.
     """
-    given = list(names)
     needs_time = is_signed or route.security in access.SIGNED
-    surplus = [
-        name
-        for name in given
-        if name not in route.parameters and not (needs_time and name in access.SIGNING_PARAMETERS)
-    ]
-    if not surplus:
+    unread = values.keys() - route.parameters
+    if needs_time:
+        unread -= access.SIGNING_PARAMETERS
+    if not unread:
         return
+    first = next(name for name in values if name in unread)
     if not (route.parameters or needs_time):
-        raise errors.too_many(len(given), surplus[0])
-    raise errors.unread(len(given) - len(surplus), len(given), surplus[0])
+        raise errors.too_many(len(values), first)
+    raise errors.unread(len(values) - len(unread), len(values), first)
 
 
 def _time_unit(headers: Mapping[bytes, bytes]) -> TimeUnit:
@@ -183,6 +182,12 @@ async def _whole_body(receive: Receive) -> bytes:
             return b"".join(pieces)
 
 
+@cache
+def _header_name(name: str) -> bytes:
+    """Names are few, and those of the API."""
+    return name.lower().encode("latin-1")
+
+
 async def _send_response(send: Send, response: Response, used_weight: int) -> None:
     body = response.body if isinstance(response.body, bytes) else orjson.dumps(response.body)
     used = str(used_weight).encode("ascii")
@@ -192,7 +197,7 @@ async def _send_response(send: Send, response: Response, used_weight: int) -> No
         (b"content-length", str(len(body)).encode("ascii")),
         (b"x-mbx-used-weight", used),
         (b"x-mbx-used-weight-1m", used),
-        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in own.items()),
+        *((_header_name(name), value.encode("latin-1")) for name, value in own.items()),
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

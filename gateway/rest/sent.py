@@ -43,38 +43,34 @@ def _read_part(text: bytes) -> tuple[dict[str, str], bytes, str | None]:
     """Decoded values, the text without the signature, and the signature."""
     if not text:
         return {}, b"", None
-    pairs = text.split(b"&", _MAX_PARAMETERS)
+    pairs = text.decode("latin-1").split("&", _MAX_PARAMETERS)  # one character for each byte
     if len(pairs) > _MAX_PARAMETERS:
         raise ApiError(-1101, f"Too many parameters; expected '{_MAX_PARAMETERS}' at most.")
+    is_plain = text.isascii() and b"%" not in text and b"+" not in text
     values: dict[str, str] = {}
-    signed: list[bytes] = []
+    signed: list[str] = []
     signature: str | None = None
-    decoded = _plain if text.isascii() and b"%" not in text and b"+" not in text else _decoded
     for pair in pairs:
-        raw_name, _, raw_value = pair.partition(b"=")
-        name = decoded(raw_name)
+        name, _, value = pair.partition("=")
+        if not is_plain:
+            name = _decoded(name)
         if name == _SIGNATURE:
             if signature is not None:
                 raise errors.duplicate(_SIGNATURE)
             # A plus is a digit of base64, and only a space where a form is decoded.
-            signature = unquote(raw_value.decode("latin-1"), "latin-1")
+            signature = unquote(value, "latin-1")
             continue
         signed.append(pair)
         if not pair:
             continue
         if name in values:
             raise errors.duplicate(name)
-        values[name] = decoded(raw_value)
-    return values, b"&".join(signed), signature
+        values[name] = value if is_plain else _decoded(value)
+    return values, "&".join(signed).encode("latin-1"), signature
 
 
-def _plain(raw: bytes) -> str:
-    """Of a part in which nothing is encoded."""
-    return raw.decode("ascii")
-
-
-def _decoded(raw: bytes) -> str:
+def _decoded(raw: str) -> str:
     try:
-        return unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
+        return unquote_to_bytes(raw.replace("+", " ").encode("latin-1")).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ApiError(-1100, "Illegal characters found in a parameter.") from error
