@@ -33,7 +33,7 @@ from exchange_site.operations import readiness
 from gateway.orders.entry import NotExecuted, OrderEntry, OutcomeUnknown
 from matching.client.client import Client
 from matching.client.edge import Edge, Encoded
-from matching.workloads.btc_usd import DEFINITIONS
+from matching.workloads.btc_usd import BTC, DEFINITIONS, USD, instrument
 
 _WINDOW = 512
 _REST_CONNECTIONS = 32
@@ -54,6 +54,14 @@ _QUERIES = (
     "/api/v3/klines?symbol=BTCUSD&interval=1m&limit=100",
     "/api/v3/trades?symbol=BTCUSD&limit=100",
 )
+_LONG_ASSETS = "1000CHEEMS", "FDUSD"
+_LONG_SYMBOL = "-".join(_LONG_ASSETS)
+_LONG_DEFINITIONS = [
+    *({**asset, "symbol": name} for asset, name in zip((BTC, USD), _LONG_ASSETS, strict=True)),
+    instrument(*_LONG_ASSETS),
+]
+_LONG_STREAM = f"/stream?streams={''.join(_LONG_ASSETS).lower()}@aggTrade&timeUnit=MICROSECOND"
+"""Its messages have more than 200 bytes: a long name, in the stream's and in the event, and times in microseconds."""
 Say = Callable[[str], None]
 
 
@@ -110,7 +118,9 @@ async def _measure(running: Exchange, sizes: Sizes, hmac_key: Key, ed25519_key: 
     found["engine_at_rate"] = _delay(await _engine_at_rate(running, rated, sizes.per_second))
     found["ratio_p50"] = round(found["session_at_rate"]["p50_us"] / found["engine_at_rate"]["p50_us"], 2)
     say("streams")
-    found["streams"] = await _fan_out(running, sizes)
+    found["streams"] = await _fan_out(running, sizes, "/ws/btcusd@trade", "BTC-USD")
+    say("streams of longer messages")
+    found["long_streams"] = await _fan_out(running, sizes, _LONG_STREAM, _LONG_SYMBOL)
     return found
 
 
@@ -129,6 +139,7 @@ def _wait_for_gateway(running: Exchange) -> None:
 def _define(running: Exchange) -> None:
     with _client(running) as client:
         client.call(DEFINITIONS)
+        client.call(_LONG_DEFINITIONS)
         client.call(
             {
                 "command": "deposit",
@@ -138,7 +149,7 @@ def _define(running: Exchange) -> None:
                 "reference": f"{asset}-{account}",
             }
             for account in (_MAKER, _TAKER, _TRADER)
-            for asset in ("BTC", "USD")
+            for asset in ("BTC", "USD", *_LONG_ASSETS)
         )
 
 
@@ -276,14 +287,14 @@ async def _engine_at_rate(running: Exchange, count: int, per_second: float) -> l
     return taken_s
 
 
-def _limit(account: int, side: str, price: str) -> dict[str, Any]:
-    order = {"command": "order", "account": account, "symbol": "BTC-USD", "side": side, "order_type": "limit"}
+def _limit(account: int, side: str, price: str, symbol: str = "BTC-USD") -> dict[str, Any]:
+    order = {"command": "order", "account": account, "symbol": symbol, "side": side, "order_type": "limit"}
     return {**order, "price": price, "quantity": "0.0100"}
 
 
-async def _fan_out(running: Exchange, sizes: Sizes) -> dict[str, float]:
+async def _fan_out(running: Exchange, sizes: Sizes, path: str, symbol: str) -> dict[str, float]:
     """Trades, each of which goes to all consumers."""
-    url = f"ws://{running.environment['GATEWAY_ADDRESS']}/ws/btcusd@trade"
+    url = f"ws://{running.environment['GATEWAY_ADDRESS']}{path}"
     consumers: list[Consumer] = []
     for _ in range(sizes.consumers):
         _, consumer = await ws_connect(Consumer, url)
@@ -292,7 +303,7 @@ async def _fan_out(running: Exchange, sizes: Sizes) -> dict[str, float]:
     trades = max(_TRADES_A_BATCH, sizes.orders // 10)
     cpu_s = running.cpu_seconds().get("gateway")
     began_s = time.perf_counter()
-    trading = threading.Thread(target=_trade, args=(running, trades))
+    trading = threading.Thread(target=_trade, args=(running, trades, symbol))
     trading.start()
     wanted = trades * sizes.consumers
     while sum(consumer.messages for consumer in consumers) < wanted:
@@ -317,11 +328,11 @@ async def _fan_out(running: Exchange, sizes: Sizes) -> dict[str, float]:
     return made
 
 
-def _trade(running: Exchange, trades: int) -> None:
+def _trade(running: Exchange, trades: int, symbol: str) -> None:
     with _client(running) as client:
         for first in range(0, trades, _TRADES_A_BATCH):
             pairs = range(min(_TRADES_A_BATCH, trades - first))
-            client.call(_limit(account, side, "5000.00") for _ in pairs for account, side in _BOTH)
+            client.call(_limit(account, side, "5000.00", symbol) for _ in pairs for account, side in _BOTH)
 
 
 _BOTH = ((_MAKER, "sell"), (_TAKER, "buy"))

@@ -53,12 +53,12 @@ def text(found: dict[str, Any]) -> str:
         (f"engine client {rate}", "engine_at_rate"),
     ):
         lines.append(f"{title:<45}   p50 {found[name]['p50_us']:>9,.0f} µs   p99 {found[name]['p99_us']:>9,.0f} µs")
-    streams = found["streams"]
     lines.append(f"ratio of these p50s: {found['ratio_p50']}")
-    lines.append(
-        f"stream: {streams['messages_per_second']:,} messages/s of {streams['bytes']} bytes "
-        f"to {streams['consumers']} consumers{_cpu(streams)}"
-    )
+    for streams in (found["streams"], found["long_streams"]):
+        lines.append(
+            f"stream: {streams['messages_per_second']:,} messages/s of {streams['bytes']} bytes "
+            f"to {streams['consumers']} consumers{_cpu(streams)}"
+        )
     return "\n".join(lines)
 
 
