@@ -27,11 +27,11 @@ NEIGHBOUR_DISTANCE = 3
 def prefetch_ahead(pools: Any, commands: Any, i: Any) -> None:
     """Runs one prefetch stage for each of three commands after number `i`."""
     if i + INDEX_DISTANCE < len(commands):
-        _prefetch_index_entries(pools, commands[i + INDEX_DISTANCE])
+        _prefetch_index_entries(pools, commands[np.uint32(i + INDEX_DISTANCE)])
     if i + RECORD_DISTANCE < len(commands):
-        _prefetch_records(pools, commands[i + RECORD_DISTANCE])
+        _prefetch_records(pools, commands[np.uint32(i + RECORD_DISTANCE)])
     if i + NEIGHBOUR_DISTANCE < len(commands):
-        _prefetch_neighbours(pools, commands[i + NEIGHBOUR_DISTANCE])
+        _prefetch_neighbours(pools, commands[np.uint32(i + NEIGHBOUR_DISTANCE)])
 
 
 @inlined
