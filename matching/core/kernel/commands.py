@@ -93,7 +93,7 @@ def apply_all(commands: Any, rows: Any, accepted: Any, pools: Any, budget: Any, 
             break
         else:
             count = _apply_rare_command(pools, rows, count, commands, i, accepted)
-        accepted[i] = 0 if rows[np.uint32(own)]["kind"] == events.REJECTED else 1
+        accepted[np.uint32(i)] = 0 if rows[np.uint32(own)]["kind"] == events.REJECTED else 1
         if state[p.QUEUE_HEAD] != 0 and kind != OCO:
             count = _work_off_queue(pools, rows, count, started, len(commands) - i, p.PAUSED_AFTER)
             if state[p.PAUSED] != 0:

@@ -31,30 +31,32 @@ from matching.core.layout import NO_ASK
 def place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
     """Places a limit or market order."""
     if command["order_type"] == LIMIT and command["time_in_force"] != FOK and command["amount"] == 0:
-        return _place(pools, rows, count, command, True)
+        trader = tables.find_trader(pools, command["account"], np.int64(command["instrument"]))
+        if trader != 0:
+            return _place(pools, rows, count, command, trader, True)
     return _place_special(pools, rows, count, command)
 
 
 @called
 def _place_special(pools: Any, rows: Any, count: Any, command: Any) -> Any:
-    return _place(pools, rows, count, command, False)
+    trader = tables.find_trader(pools, command["account"], np.int64(command["instrument"]))
+    return _place(pools, rows, count, command, trader, False)
 
 
 @inlined
-def _place(pools: Any, rows: Any, count: Any, command: Any, plain: Any) -> Any:
-    """`plain`, a constant: whether this is a limit order that is neither FOK nor an iceberg.
+def _place(pools: Any, rows: Any, count: Any, command: Any, trader: Any, plain: Any) -> Any:
+    """`plain`, a constant: whether this is a limit order that is neither FOK nor an iceberg, of a known trader.
 
-    So the compiled code of plain orders, by far the most frequent ones, contains nothing of the others.
+    So the compiled code of plain orders, by far the most frequent ones, contains nothing of the others. A trader is
+    unknown at its account's first order in the instrument only.
     """
     instrument_id = np.int64(command["instrument"])
-    account = command["account"]
     side = np.int64(command["side"])
-    trader = tables.find_trader(pools, account, instrument_id)
     reason, locked = validation.validate_order(pools, command, trader, plain)
     if reason != ACCEPTED:
         return events.reject(pools, rows, count, command, reason)
-    if trader == 0:
-        trader = funds.create_trader(pools, account, instrument_id)
+    if not plain and trader == 0:
+        trader = funds.create_trader(pools, command["account"], instrument_id)
     order_id = pools.state[p.NEXT_COMMAND_SEQUENCE]
     market = not plain and command["order_type"] == MARKET
     quote_budget = np.int64(-1)

@@ -42,7 +42,7 @@ INT64_MAX = (1 << 63) - 1
 def validate_order(pools: Any, command: Any, trader: Any, plain: Any) -> Any:
     """(ACCEPTED, amount that a limit or market order locks), or (reject reason, 0). `trader` 0: not known yet.
 
-    `plain`: the caller knows that this is a limit order and no iceberg.
+    `plain`: the caller knows that this is a limit order and no iceberg, and that its trader is known.
     """
     instrument_id = np.int64(command["instrument"])
     instrument = pools.instruments[instrument_id]

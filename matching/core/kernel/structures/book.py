@@ -22,14 +22,14 @@ from matching.core.layout import NO_ASK
 @inlined
 def allocate_slot(pools: Any) -> Any:
     """Takes a free slot of `orders`."""
-    slot = pools.state[p.ORDER_FREE]
+    slot = p.as_index(pools.state[p.ORDER_FREE])
     if slot != 0:
         pools.state[p.ORDER_FREE] = pools.orders[slot]["next"]
     else:
-        slot = pools.state[p.ORDER_TOP]
+        slot = p.as_index(pools.state[p.ORDER_TOP])
         pools.state[p.ORDER_TOP] += 1
     pools.state[p.ORDER_COUNT] += 1
-    return p.as_index(slot)
+    return slot
 
 
 @inlined
@@ -37,15 +37,15 @@ def add_to_indexes(pools: Any, slot: Any) -> None:
     """Adds the order in `slot` to all indexes. Its order_id, trader and text_hash are set."""
     orders = pools.orders
     order = orders[slot]
-    order_id = order["order_id"]
-    page = np.int64(pools.directory[order_id >> p.PAGE_BITS])
+    order_id, trader, text_hash = order["order_id"], np.int64(order["trader"]), order["text_hash"]
+    entry = p.directory_entry(order_id)
+    page = np.int64(pools.directory[entry])
     if page == 0:
         page = _allocate_page(pools)
-        pools.directory[order_id >> p.PAGE_BITS] = page
+        pools.directory[entry] = page
     pools.pages[page * p.PAGE_SIZE + (order_id & (p.PAGE_SIZE - 1))] = slot
     pools.page_orders[page] += 1
 
-    trader = np.int64(order["trader"])
     row = pools.traders[trader]
     row["open_orders"] += 1
     account = pools.accounts[np.int64(row["owner"])]
@@ -56,8 +56,8 @@ def add_to_indexes(pools: Any, slot: Any) -> None:
     account["first_order"] = slot if last == 0 else first
     account["last_order"] = slot
 
-    if order["text_hash"] != np.uint64(0):
-        tables.insert(pools.client_order_table, tables.client_order_key(trader, order["text_hash"]), slot)
+    if text_hash != np.uint64(0):
+        tables.insert(pools.client_order_table, tables.client_order_key(trader, text_hash), slot)
 
 
 @inlined
@@ -78,11 +78,12 @@ def release(pools: Any, slot: Any) -> None:
     state, orders = pools.state, pools.orders
     order = orders[slot]
     order_id = order["order_id"]
-    page = np.int64(pools.directory[order_id >> p.PAGE_BITS])
+    entry = p.directory_entry(order_id)
+    page = np.int64(pools.directory[entry])
     pools.pages[page * p.PAGE_SIZE + (order_id & (p.PAGE_SIZE - 1))] = 0
     pools.page_orders[page] -= 1
     if pools.page_orders[page] == 0:
-        pools.directory[order_id >> p.PAGE_BITS] = 0
+        pools.directory[entry] = 0
         pools.page_orders[page] = state[p.PAGE_FREE]
         state[p.PAGE_FREE] = page
         state[p.PAGE_COUNT] -= 1

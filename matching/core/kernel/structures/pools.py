@@ -113,6 +113,12 @@ def as_index(value: Any) -> Any:
     return np.int64(np.uint32(value))
 
 
+@inlined
+def directory_entry(order_id: Any) -> Any:
+    """Index in `directory` of the page of an order id > 0."""
+    return as_index(order_id >> PAGE_BITS)
+
+
 class Pools(NamedTuple):
     orders: Array  # layout.ORDER
     levels: Array  # layout.LEVEL, 64 a leaf
