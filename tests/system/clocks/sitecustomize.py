@@ -5,8 +5,16 @@ libfaketime adds to the clock, such as +3600. LD_PRELOAD counts only when a prog
 """
 
 import os
+import select
 import sys
+import time
 from pathlib import Path
+from typing import SupportsIndex
+
+
+def _sleep(seconds: float | SupportsIndex) -> None:
+    select.select([], [], [], float(seconds))
+
 
 clocks = os.environ.get("TEST_CLOCKS", "")
 word = next((one for one in sys.orig_argv if clocks and Path(clocks, Path(one).name).is_file()), "")
@@ -16,3 +24,6 @@ if word and "LD_PRELOAD" not in os.environ:
     os.environ["FAKETIME_CACHE_DURATION"] = "1"  # seconds after which it reads the file again
     os.environ["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"  # as when somebody sets a machine's clock
     os.execv(sys.executable, sys.orig_argv)
+elif word:
+    # libfaketime 0.9.10 answers EINVAL to clock_nanosleep, which time.sleep calls, if the monotonic clock is not faked.
+    time.sleep = _sleep
