@@ -18,6 +18,7 @@ from archive.iceberg.schema import Partition
 from archive.store_rows import closed_orders_of
 from matching.core.blocks import Block
 from settlement.errors import StoreDamaged
+from settlement.lookups import header_of
 from settlement.stores.base import Store, StoredBlock
 
 CHUNK_BLOCKS = 256
@@ -31,7 +32,7 @@ Key = tuple[str, int, int, int, int]
 
 
 class Chunk(NamedTuple):
-    """Consecutive blocks of a day."""
+    """Consecutive blocks of a day, of which only the headers count."""
 
     partition: Partition
     first: StoredBlock
@@ -84,8 +85,8 @@ class Reading(NamedTuple):
             if end >= day.last.number:
                 yield Chunk(partition, first, day.last, is_full=end == day.last.number)
                 return
-            yield Chunk(partition, first, _block(self.store, end), is_full=True)
-            first = _block(self.store, end + 1)
+            yield Chunk(partition, first, _header(self.store, end), is_full=True)
+            first = _header(self.store, end + 1)
 
     def rows(self, table: str, chunk: Chunk) -> pa.Table:
         """The rows of a chunk. Raises StoreDamaged, StoreError."""
@@ -116,8 +117,8 @@ def shard_of(block: StoredBlock) -> int:
     return Block.decode(block.data).shard
 
 
-def _block(store: Store, number: int) -> StoredBlock:
-    found = store.get_block(number)
+def _header(store: Store, number: int) -> StoredBlock:
+    found = header_of(store, number)
     if found is None:
         raise StoreDamaged(f"The store lacks block {number}: run doctor.")
     return found

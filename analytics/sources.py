@@ -18,8 +18,8 @@ from archive.archive import Archive
 from archive.days import DayOfBlocks, day_of_ns, days_between
 from archive.iceberg.schema import Partition
 from archive.manifests import Manifest
+from settlement import lookups
 from settlement.errors import NotReady
-from settlement.lookups import registry_of
 from settlement.stores.base import Order, Store
 
 _PAGE = 4096
@@ -69,14 +69,14 @@ class Source:
         # Open orders are read before the newest block is: one that closes meanwhile is then found as closed.
         still_open = self._open_orders(tick) if ORDERS in tables else []
         last = self._store.projected().block_number
-        days = list(days_between(self._store, archived + 1, last))
+        days = self._days(archived + 1, last, Period(period.first) if ORDERS in tables else period)
         rejected = [letter.block_number for letter in self._store.dead_letters() if letter.block_number > archived]
         reading = Reading(self._store, self._cache, frozenset(rejected), tick)
         recent = _Recent(reading, days, self._max_rows)
         parts: dict[str, list[Part]] = {}
         for name in tables:
             if name not in ARCHIVED:
-                parts[name] = [reference_rows(registry_of(self._store.definitions()))[name]]
+                parts[name] = [reference_rows(lookups.registry_of(self._store.definitions()))[name]]
                 continue
             wanted = Period(period.first) if name == ORDERS else period
             parts[name] = [recent.table(name, wanted)]
@@ -84,10 +84,26 @@ class Source:
                 partitions = [manifest.partition for manifest in manifests if wanted.has(manifest.partition.day)]
                 parts[name].append(archive.tables.dataset(ARCHIVED[name], partitions))
         if ORDERS in tables:
-            parts[ORDERS].append(recent.open_orders(still_open, shard=_shard(manifests)))
+            parts[ORDERS].append(recent.open_orders(still_open, shard=self._shard(manifests, last)))
         if self._store.projected().block_number < last:
             raise NotReady("The rows of the store are being rebuilt: ask again when rebuild_projections is done.")
         return Rows(parts, archived, max(last, archived), rejected)
+
+    def _days(self, first: int, last: int, period: Period) -> list[DayOfBlocks]:
+        """The days of the period that blocks `first` to `last` have. Looking for others would read many blocks."""
+        begins = lookups.first_block_since(self._store, period.from_ns)
+        if begins is None:
+            return []
+        after = lookups.first_block_since(self._store, period.to_ns) if period.last else None
+        end = after.number - 1 if after else last
+        return list(days_between(self._store, max(first, begins.number), min(end, last)))
+
+    def _shard(self, manifests: Sequence[Manifest], last: int) -> int:
+        """Of the newest block."""
+        if manifests and manifests[-1].last.number >= last:
+            return manifests[-1].partition.shard
+        newest = self._store.get_block(last)
+        return shard_of(newest) if newest else 0
 
     def _open_orders(self, tick: Tick) -> list[Order]:
         found: list[Order] = []
@@ -124,10 +140,8 @@ class _Recent:
         return found
 
     def open_orders(self, orders: Sequence[Order], *, shard: int) -> pa.Table:
-        """Those that were not found as closed. `day` is that of their last change. `shard`: if there are no blocks."""
+        """Those that were not found as closed. `day` is that of their last change."""
         table = ARCHIVED[ORDERS]
-        if self._days:
-            shard = shard_of(self._days[-1].last)
         by_day: dict[Partition, list[Order]] = {}
         for order in orders:
             if order.order_id not in self._closed:
@@ -142,7 +156,3 @@ def _refuse_many(name: str, count: int, limit: int) -> None:
             f"More than {limit} rows of {name} are in the store and not in the archive: ask for fewer days, or run "
             "archive_settlement."
         )
-
-
-def _shard(manifests: Sequence[Manifest]) -> int:
-    return manifests[-1].partition.shard if manifests else 0

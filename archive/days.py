@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from settlement.errors import StoreDamaged
+from settlement.lookups import header_of
 from settlement.stores.base import Store, StoredBlock
 
 _SECOND_NS = 10**9
@@ -41,21 +42,24 @@ def days_between(store: Store, first: int, last: int) -> Iterator[DayOfBlocks]:
     """The days of blocks `first` to `last`. Raises StoreDamaged, StoreError."""
     while first <= last:
         begins = _block(store, first)
-        ends = _last_of_day(store, begins, last)
-        yield DayOfBlocks(day_of(begins), begins, ends)
-        first = ends.number + 1
+        end = _last_of_day(store, begins, last)
+        yield DayOfBlocks(day_of(begins), begins, _block(store, end))
+        first = end + 1
 
 
-def _last_of_day(store: Store, begins: StoredBlock, projected: int) -> StoredBlock:
-    """By halving the range: a day may have millions of blocks."""
+def _last_of_day(store: Store, begins: StoredBlock, projected: int) -> int:
+    """The number of the last block, by halving the range: a day may have millions of blocks. Only headers are read."""
     day = day_of(begins)
-    last, after = begins, projected + 1
-    while last.number + 1 < after:
-        middle = _block(store, (last.number + after) // 2)
-        if day_of(middle) == day:
+    last, after = begins.number, projected + 1
+    while last + 1 < after:
+        middle = (last + after) // 2
+        header = header_of(store, middle)
+        if header is None:
+            raise StoreDamaged(f"The store lacks block {middle}: run doctor.")
+        if day_of(header) == day:
             last = middle
         else:
-            after = middle.number
+            after = middle
     return last
 
 

@@ -4,6 +4,9 @@ from typing import Any, NoReturn
 
 from django.db import models
 
+from back_office.second_factor.stored import AuthenticatorApp as AuthenticatorApp  # Django finds models here
+from back_office.second_factor.stored import BackupCodes as BackupCodes
+
 DIGEST_LENGTH = 64  # SHA-256 in hexadecimal
 CODE_LENGTH = 40
 EXTERNAL_ID_LENGTH = 64

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from settlement.stores.base import OPEN_STATUSES, Order, Store, Trade
+from settlement.stores.base import OPEN_STATUSES, LedgerEvent, Order, Store, Trade
 
 
 def last_event(store: Store) -> int:
@@ -22,6 +22,12 @@ def are_orders(store: Store, orders: Iterable[Order]) -> bool:
     """Whether some of these orders come from the archive: only closed ones do."""
     closed = [order.updated_sequence for order in orders if order.status not in OPEN_STATUSES]
     return bool(closed) and min(closed) <= last_event(store)
+
+
+def are_entries(store: Store, entries: Iterable[LedgerEvent]) -> bool:
+    """Whether some of these ledger entries come from the archive."""
+    oldest = min((entry.event_sequence for entry in entries), default=None)
+    return oldest is not None and oldest <= last_event(store)
 
 
 def is_block(store: Store, number: int) -> bool:

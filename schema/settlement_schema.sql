@@ -240,3 +240,17 @@ BEGIN;
 --
 CREATE TABLE "rebuild_requests" ("number" bigint NOT NULL PRIMARY KEY, "from_block" bigint NOT NULL, "state" varchar(16) NOT NULL, "to_block" bigint NOT NULL, "projected" bigint NOT NULL, "refusal" text NOT NULL);
 COMMIT;
+BEGIN;
+--
+-- Add field digest to signedcheckpoint
+--
+ALTER TABLE "signed_checkpoints" ADD COLUMN "digest" varchar(64) NULL;
+--
+-- Create index signed_checkpoints_by_digest on field(s) digest, block_number of model signedcheckpoint
+--
+CREATE INDEX "signed_checkpoints_by_digest" ON "signed_checkpoints" ("digest", "block_number");
+--
+-- Raw Python operation
+--
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+COMMIT;

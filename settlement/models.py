@@ -11,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 
 HASH_DIGITS = 16
+DIGEST_DIGITS = 64  # SHA-256 in hexadecimal
 IDENTITY_DIGITS = 32
 SYMBOL_LENGTH = 32
 TEXT_ID_LENGTH = 36
@@ -299,9 +300,11 @@ class SignedCheckpoint(models.Model):
     block_number = models.BigIntegerField()
     signer = models.CharField(max_length=SIGNER_LENGTH)
     document = models.TextField()
+    digest = models.CharField(max_length=DIGEST_DIGITS, null=True)  # that in the document; "": it has none
 
     class Meta:
         db_table = "signed_checkpoints"
+        indexes = [models.Index(fields=["digest", "block_number"], name="signed_checkpoints_by_digest")]
 
 
 class DeadLetter(models.Model):

@@ -1,7 +1,7 @@
 """Pages about accounts: the list of balances, and the balances and statement of one account."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -11,22 +11,20 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from back_office import csv_files, filters
+from analytics.errors import QueryTooLarge
+from back_office import filters, released
 from back_office.audit import records
 from back_office.audit.codes import Action
-from back_office.csv_files import PIECE_ROWS, cells_of
 from back_office.customers import descriptions
 from back_office.filters import BadFilter, Query
 from back_office.formats import ReferenceData
 from back_office.paging import PAGE_ROWS, Page, page_before
-from back_office.statement import BalanceRow, EntryRow
+from back_office.statements import files
+from back_office.statements.entries import PeriodRow, Statement, StatementFilter
+from back_office.statements.rows import BalanceRow, EntryRow
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base import LedgerEvent, Store
 
-ENTRY_COLUMNS = (
-    *("sequence", "leg", "time", "account", "kind", "asset", "delta_available", "delta_locked"),
-    *("available_after", "locked_after", "block"),
-)
 MAY_DESCRIBE = "back_office.change_customer"
 
 _BALANCE_KEY = re.compile(r"([0-9]{1,19}):([A-Z0-9._-]{1,32})", re.ASCII)
@@ -70,30 +68,34 @@ class AccountPages:
         context["fees"] = [setting for setting in settings if setting.maker_fee is not None]
         context["balances"] = [BalanceRow.of(balance, self.reference) for balance in balances]
         try:
-            asset = self._asset(request.GET)
-            before = filters.entry_key(request.GET, "before", "Before")
+            wanted = StatementFilter.read(account, request.GET, self.reference)
         except BadFilter as refusal:
-            context |= {"refusal": str(refusal), "page": Page([])}
+            context |= {"refusal": str(refusal), "form": request.GET, "page": Page([])}
             return TemplateResponse(request, "back_office/account.html", context, status=400)
-        context |= {"asset": asset, "page": self._statement(account, asset, before)}
+        statement = Statement(self.store, wanted)
+        entries = statement.newest(PAGE_ROWS + 1, wanted.before)
+        context |= {"form": request.GET, "asset": wanted.asset, "days": wanted.days}
+        context["is_from_archive"] = released.are_entries(self.store, entries[:PAGE_ROWS])
+        context["page"] = self._page(entries, is_first=wanted.before is None)
+        context["period"] = [
+            PeriodRow.of(opening, closing, self.reference)
+            for opening, closing in zip(statement.openings(), statement.closings(), strict=True)
+        ]
         return TemplateResponse(request, "back_office/account.html", context)
 
     def export(self, request: HttpRequest, account: int) -> HttpResponseBase:
-        """The statement as CSV, newest first."""
+        """The statement as CSV or Parquet, newest first."""
         try:
-            asset = self._asset(request.GET)
-            before = filters.entry_key(request.GET, "before", "Before")
-        except BadFilter as refusal:
+            kind = filters.text(request.GET, "format") or files.FORMATS[0]
+            if kind not in files.FORMATS:
+                raise BadFilter(f"Format must be one of {', '.join(files.FORMATS)}.")
+            wanted = StatementFilter.read(account, request.GET, self.reference)
+            response = files.download(request, kind, Statement(self.store, wanted), wanted, self.reference)
+        except (BadFilter, QueryTooLarge) as refusal:
             context = {"title": f"Account {account}", "sentence": str(refusal)}
             return TemplateResponse(request, "back_office/refusal.html", context, status=400)
         records.append(Action.LIST_EXPORT, target=f"list:statement of {account}", after=request.GET.dict())
-        rows = (EntryRow.of(entry, self.reference) for entry in self._entries(account, asset, before))
-        return csv_files.download(request, f"statement-{account}", ENTRY_COLUMNS, map(cells_of(ENTRY_COLUMNS), rows))
-
-    def _entries(self, account: int, asset: str | None, before: tuple[int, int] | None) -> Iterator[LedgerEvent]:
-        while found := self.store.get_ledger_events_by_account(account, PIECE_ROWS, asset=asset, before=before):
-            yield from found
-            before = found[-1].event_sequence, found[-1].leg
+        return response
 
     def describe(self, request: HttpRequest, account: int) -> HttpResponse:
         """Keeps name, external id and note of the account's owner."""
@@ -105,15 +107,8 @@ class AccountPages:
             messages.success(request, "The customer was saved.")
         return redirect("office:account", account)
 
-    def _asset(self, query: Query) -> str | None:
-        asset = filters.symbol(query, "asset", "Asset")
-        if asset is not None and self.reference.asset(asset) is None:
-            raise BadFilter(f"There is no asset {asset}.")
-        return asset
-
-    def _statement(self, account: int, asset: str | None, before: tuple[int, int] | None) -> Page[EntryRow]:
-        found = self.store.get_ledger_events_by_account(account, PAGE_ROWS + 1, asset=asset, before=before)
-        page = page_before(found, _place, is_first=before is None)
+    def _page(self, found: Sequence[LedgerEvent], *, is_first: bool) -> Page[EntryRow]:
+        page = page_before(found, _place, is_first=is_first)
         moved = [entry.event_sequence for entry in page.rows if entry.kind in _TRANSFERS]
         transfers = self.store.get_transfers(moved) if moved else []
         references = {transfer.event_sequence: transfer.reference for transfer in transfers}

@@ -2,7 +2,7 @@
 
 It finds records by number (`19416` or `#19416`), an account's orders by client order id (`7:my-order`), its deposits
 and withdrawals by reference (`7:tx-1`), the trades of an instrument by its symbol, accounts by the name or the external
-id of their owner, and blocks by their hash, 16 hexadecimal digits.
+id of their owner, and blocks by their hash, 16 hexadecimal digits, or by the chain digest of a signed checkpoint, 64.
 """
 
 import re
@@ -22,18 +22,20 @@ from back_office.formats import ReferenceData
 from back_office.models import Customer
 from matching.core.decimals import INT64_MAX
 from matching.core.hashes import hash_value
+from settlement import lookups
 from settlement.stores.base import Store
 
 _NUMBER = re.compile(r"#?([0-9]{1,19})", re.ASCII)
 _NAMED = re.compile(r"#?([0-9]{1,19})\s*:\s*(\S.*)", re.ASCII)
 _HASH = re.compile(r"#?([0-9a-fA-F]{16})", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 LISTED_ORDERS = 20
 """An account can use a client order id again and again; the newest of these orders are listed."""
 _NEEDED = {"trade": TRADES, "order": ORDERS, "account": BALANCES, "block": BLOCKS}
 _ADVICE = (
     "Type the number of a trade, an order, an account or a block, an account with a client order id such as 7:my-order"
-    " or with the reference of a deposit or withdrawal, an instrument such as BTC-USD, the hash of a block, or the name"
-    " or external id of a customer."
+    " or with the reference of a deposit or withdrawal, an instrument such as BTC-USD, the hash of a block, the"
+    " chain digest of a signed checkpoint, or the name or external id of a customer."
 )
 
 
@@ -65,6 +67,12 @@ class JumpPages:
         elif _HASH.fullmatch(term) and not self._is_symbol(term):
             places = [*self._hashed(term, request.user), *_places(search.find(term), request.user)]
             nothing = f"No settled block has the hash {term.lower()}, and no customer has this name or external id."
+        elif _DIGEST.fullmatch(term):
+            places = [*self._digested(term, request.user), *_places(search.find(term), request.user)]
+            nothing = (
+                f"No signed checkpoint of a settled block has the chain digest {term.lower()}, and no customer has "
+                "this external id."
+            )
         elif not self._is_symbol(term) and (found := list(_places(search.find(term), request.user))):
             places = found
         if places is not None:
@@ -95,6 +103,11 @@ class JumpPages:
         quoted = _HASH.fullmatch(term)
         if quoted and user.has_perm(BLOCKS):
             for block in self.store.blocks_of_hash(hash_value(quoted[1].lower())):
+                yield {"title": f"Block {block.number}", "link": reverse("office:block", args=[block.number])}
+
+    def _digested(self, term: str, user: User) -> Iterator[dict[str, str]]:
+        if user.has_perm(BLOCKS):
+            for block in lookups.blocks_of_digest(self.store, term.lower()):
                 yield {"title": f"Block {block.number}", "link": reverse("office:block", args=[block.number])}
 
     def _named(self, account: int, name: str, user: User) -> Iterator[dict[str, str]]:

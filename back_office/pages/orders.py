@@ -18,7 +18,7 @@ from back_office.formats import ReferenceData
 from back_office.pages.accounts import account_tabs
 from back_office.paging import PAGE_ROWS, Page, page_before
 from back_office.rows import OrderRow, TradeRow
-from back_office.statement import EntryRow
+from back_office.statements.rows import EntryRow
 from matching.core.codes import HOUSE_ACCOUNT
 from settlement.lookups import entries_of_event
 from settlement.stores.base import Order, Store, Trade

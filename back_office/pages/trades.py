@@ -20,7 +20,7 @@ from back_office.formats import ReferenceData
 from back_office.pages.accounts import account_tabs
 from back_office.paging import PAGE_ROWS, Page
 from back_office.rows import BlockRow, OrderRow, TradeRow
-from back_office.statement import EntryRow
+from back_office.statements.rows import EntryRow
 from back_office.trade_totals import totals
 from matching.core.codes import HOUSE_ACCOUNT
 from matching.core.decimals import INT64_MAX

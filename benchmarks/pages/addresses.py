@@ -146,6 +146,7 @@ def _of_accounts(found: Found) -> Iterator[Named]:
     yield "accounts", [], [{}, {"after": f"{found.quiet}:{asset}"}]
     yield "account", [found.busy], [{}, {"asset": asset}, {"before": before}, {"asset": asset, "before": before}]
     yield "account", [found.quiet], [{}]
+    yield "account", [found.busy], [{"from": found.middle_day, "to": found.middle_day}]
     yield "statement_csv", [found.busy], [{}]
 
 

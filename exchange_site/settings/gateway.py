@@ -26,8 +26,8 @@ GATEWAY_TRUSTED_PROXIES = env.words(
 API_KEYS_SECRET = env.text(
     "API_KEYS_SECRET",
     "",
-    "Encrypts the secrets of API keys in the database: at least 32 random characters. With another value the secrets "
-    "that are stored cannot be read any more.",
+    "Encrypts the secrets of API keys and second factors in the database: at least 32 random characters. With another "
+    "value the secrets that are stored cannot be read any more.",
     read_by="gateway, web, create_api_key",
     shown="`SECRET_KEY`",
 )

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management import CommandError
 from django.db import Error as DatabaseError
 
-from gateway.keys.encryption import SecretCipher
+from gateway.keys.encryption import API_KEYS, Purpose, SecretCipher
 from gateway.keys.errors import BadKey
 from matching.commandline.command import ProjectCommand
 from matching.core.errors import MatchingError
@@ -30,9 +30,9 @@ class ApiKeyCommand(ProjectCommand):
             ) from error
 
 
-def secret_cipher() -> SecretCipher:
+def secret_cipher(purpose: Purpose = API_KEYS) -> SecretCipher:
     """The cipher of this site's secrets. Raises BadKey without a setting for it."""
     setting: str = settings.API_KEYS_SECRET or settings.SECRET_KEY
     if not setting:
         raise BadKey("Set API_KEYS_SECRET to at least 32 random characters: it encrypts the secrets of API keys.")
-    return SecretCipher(setting)
+    return SecretCipher(setting, purpose)

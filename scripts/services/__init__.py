@@ -20,6 +20,7 @@ from scripts.services.browser import Browser
 from scripts.services.cassandra import Cassandra
 from scripts.services.cqlsh import Cqlsh
 from scripts.services.errors import ServiceError
+from scripts.services.faketime import Faketime
 from scripts.services.kafka import Kafka
 from scripts.services.minio import Minio
 from scripts.services.postgres import Postgres
@@ -27,7 +28,7 @@ from scripts.services.redis import Redis
 from scripts.services.service import Running, Server, Service
 
 SERVERS: dict[str, Server] = {server.name: server for server in (Cassandra(), Kafka(), Redis(), Postgres(), Minio())}
-SERVICES: dict[str, Service] = {"browser": Browser(), "cqlsh": Cqlsh(), **SERVERS}
+SERVICES: dict[str, Service] = {"browser": Browser(), "cqlsh": Cqlsh(), "faketime": Faketime(), **SERVERS}
 
 __all__ = [
     "SERVERS",
@@ -35,6 +36,7 @@ __all__ = [
     "Browser",
     "Cassandra",
     "Cqlsh",
+    "Faketime",
     "Kafka",
     "Minio",
     "Postgres",

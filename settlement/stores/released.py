@@ -241,6 +241,16 @@ class _WithReleasedRows:
         older = released.rows.ledger_events_of(account, asset, limit, before or (_HIGHEST, 0))
         return _newest(found, older, _entry, limit)
 
+    def newest_ledger_events(self, account: int, before_event: int, *, asset: str | None = None) -> list[LedgerEvent]:
+        found = self._store.newest_ledger_events(account, before_event, asset=asset)
+        if not (released := self._released()):
+            return found
+        assets = {balance.asset for balance in self._store.balances_of(account)} if asset is None else {asset}
+        missing = assets - {entry.asset for entry in found}
+        before = before_event, 0
+        older = [entry for name in missing for entry in released.rows.ledger_events_of(account, name, 1, before)]
+        return sorted([*found, *older], key=lambda entry: entry.asset)
+
 
 def _is_released_since(known: _Released | None, now: _Released | None) -> bool:
     return now is not None and (known is None or known.checkpoint != now.checkpoint)

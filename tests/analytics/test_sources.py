@@ -14,8 +14,9 @@ from analytics.wiring import archive_if_made
 from archive import wiring
 from archive.archive import Archive
 from archive.archiving import archive_days
+from archive.days import day_of_ns
 from settlement.errors import NotReady
-from settlement.stores.base import Order, Store
+from settlement.stores.base import Order, Store, StoredBlock
 from tests.analytics.test_catalog import ask
 
 ALL = 1 << 62
@@ -126,3 +127,31 @@ def test_rows_that_are_being_rebuilt_are_refused(settled: Store) -> None:
 def test_an_empty_store_has_tables_without_rows(store: Store, data_dir: Any) -> None:
     for name in NAMES:
         assert ask(store, f"SELECT count(*) FROM {name}") == [(0,)]
+
+
+@pytest.mark.parametrize("day", [date(2026, 1, 30), date(2026, 1, 31), date(2026, 2, 1), date(2030, 1, 1)])
+def test_a_query_of_one_day_reads_no_block_of_another(
+    settled: Store, monkeypatch: pytest.MonkeyPatch, day: date
+) -> None:
+    """Only headers: with their bytes, blocks can have a MiB each."""
+    wanted = [row for row in rows(source(settled), "trades") if day_of_ns(row["timestamp_ns"]) == day]
+    asked: list[int] = []
+    get_block = settled.get_block
+
+    def noting(number: int) -> StoredBlock | None:
+        asked.append(number)
+        return get_block(number)
+
+    monkeypatch.setattr(settled, "get_block", noting)
+    assert rows(source(settled), "trades", Period(day, day)) == wanted
+    of_day = [block.number for block in settled.newest_blocks(1000) if day_of_ns(block.timestamp_ns) == day]
+    assert set(asked) <= {min(of_day, default=0), max(of_day, default=0)}
+
+
+def test_a_period_has_the_rows_of_its_days(settled: Store) -> None:
+    everything = rows(source(settled), "trades")
+    for first in (None, date(2026, 1, 29), date(2026, 1, 31)):
+        for last in (None, date(2026, 1, 30), date(2026, 1, 31), date(2026, 2, 20)):
+            period = Period(first, last)
+            wanted = [row for row in everything if period.has(day_of_ns(row["timestamp_ns"]))]
+            assert rows(source(settled), "trades", period) == wanted

@@ -12,6 +12,7 @@ from django.test import Client
 
 from analytics import wiring as analytics_wiring
 from back_office import readers, urls
+from back_office.pages import shared_fragment
 from back_office.pages.overview import Depth
 from exchange_site.operations import views
 from matching.core.errors import EngineUnreachable
@@ -65,11 +66,12 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture(autouse=True)
-def empty_caches() -> Iterator[None]:
+def empty_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Caches do not outlive a test."""
     urls.reference.invalidate()
     cache.clear()
     analytics_wiring.chunk_cache.cache_clear()
+    monkeypatch.setattr(shared_fragment, "KEPT_S", 0.0)
     yield
     urls.reference.invalidate()
     cache.clear()

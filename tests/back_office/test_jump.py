@@ -1,8 +1,11 @@
+import json
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from matching.core.hashes import hash_text
+from settlement.stores.base import StoredCheckpoint
 from tests.back_office.conftest import refusal, words
 from tests.back_office.market import Market
 from tests.back_office.test_orders import change
@@ -129,3 +132,39 @@ def test_a_hash_finds_no_block_without_the_permission_of_blocks(market: Market) 
     client.force_login(clerk)
     (newest, *_) = market.store.newest_blocks(1)
     assert "No settled block has the hash" in words(client.get(f"/admin/find/?q={hash_text(newest.hash)}"))
+
+
+def checkpoint(number: int, state_hash: int, digest: str) -> StoredCheckpoint:
+    fields = {"block": number, "digest": digest, "state_hash": hash_text(state_hash)}
+    return StoredCheckpoint(number, "settlement-local", json.dumps({"checkpoint": fields}).encode())
+
+
+def test_a_chain_digest_of_a_signed_checkpoint_leads_to_its_block(operator: Client, market: Market) -> None:
+    market.run(20, a_block=2)
+    blocks = market.store.newest_blocks(5)
+    for one in blocks:
+        market.store.put_signed_checkpoint(checkpoint(one.number, one.hash, f"{one.number:064x}"))
+    wanted = f"{blocks[2].number:064x}"
+    for term in (wanted, wanted.upper(), f" {wanted} "):
+        assert operator.get("/admin/find/", {"q": term})["Location"] == f"/admin/blocks/{blocks[2].number}/"
+    nothing = words(operator.get(f"/admin/find/?q={'f' * 64}"))
+    assert f"No signed checkpoint of a settled block has the chain digest {'f' * 64}" in nothing
+
+
+def test_a_checkpoint_of_a_block_that_the_store_does_not_have_is_not_found(operator: Client, market: Market) -> None:
+    newest = market.store.newest_blocks(1)[0]
+    later, other = "a" * 64, "b" * 64
+    market.store.put_signed_checkpoint(checkpoint(newest.number + 1, newest.hash, later))
+    market.store.put_signed_checkpoint(checkpoint(newest.number, newest.hash ^ 1, other))
+    for digest in (later, other):
+        assert "No signed checkpoint" in words(operator.get(f"/admin/find/?q={digest}"))
+
+
+def test_a_chain_digest_finds_no_block_without_the_permission_of_blocks(market: Market) -> None:
+    newest = market.store.newest_blocks(1)[0]
+    market.store.put_signed_checkpoint(checkpoint(newest.number, newest.hash, "a" * 64))
+    client = Client()
+    user = User.objects.create_user("clerk", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_settledtrade"))
+    client.force_login(user)
+    assert "No signed checkpoint" in words(client.get(f"/admin/find/?q={'a' * 64}"))

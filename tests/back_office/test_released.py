@@ -11,6 +11,7 @@ from archive.releasing import release_days
 from back_office import urls
 from matching.core.engine import Engine
 from settlement import wiring
+from settlement.project.columns.trades import day_of
 from settlement.stores.base import OPEN_STATUSES
 from settlement.stores.sql.store import SqlStore
 from tests.archive.days import chain_of_days, settle
@@ -33,13 +34,14 @@ def released(db: None, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> SqlSt
 def test_pages_of_released_rows_say_so_and_show_the_same(released: SqlStore, operator: Client) -> None:
     trades = released.get_trades_by_sequence_range(1, 10**6, 10**6)
     orders = [one for one in released.get_orders_by_sequence_range(1, 10**6, 10**6) if one.status not in OPEN_STATUSES]
-    account = trades[0].buyer
+    account, day = trades[0].buyer, day_of(trades[0].timestamp_ns)
     pages = [
         f"/admin/trades/{trades[0].trade_id}/",
         f"/admin/orders/{orders[0].order_id}/",
         "/admin/blocks/1/",
         f"/admin/trades/?account={account}",
         f"/admin/orders/?account={account}",
+        f"/admin/accounts/{account}/?to={day}",
     ]
     newest = f"/admin/blocks/{released.appended().block_number}/"
     before = [words(operator.get(page)) for page in pages]

@@ -111,7 +111,7 @@ class Store(
     def carry_over(self) -> None:
         """Fills tables that an earlier version did not have, after `init`, by the one process that writes.
 
-        Safe to repeat; costs two reads if there is nothing to do.
+        Safe to repeat; costs a few reads if there is nothing to do.
         """
 
     def ping(self) -> None:

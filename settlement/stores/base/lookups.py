@@ -71,6 +71,12 @@ class LookupStore(Protocol):
     ) -> list[LedgerEvent]:
         """Newest first; `before` is (event_sequence, leg)."""
 
+    def newest_ledger_events(self, account: int, before_event: int, *, asset: str | None = None) -> list[LedgerEvent]:
+        """The newest entry of each asset before this event, ordered by asset; `asset`: of this one only.
+
+        Assets without an earlier entry are left out.
+        """
+
     def get_transfers_by_reference(self, account: int, reference: str) -> list[Transfer]:
         """Newest first: at most a deposit and a withdrawal."""
 

@@ -260,6 +260,11 @@ PUT_SIGNED_CHECKPOINT = (
 SIGNED_CHECKPOINTS = (
     "SELECT block_number, signer, document FROM signed_checkpoints WHERE shard = ? AND bucket = ? AND block_number <= ?"
 )
+CHECKPOINTS_OF_BLOCK = (
+    "SELECT block_number, signer, document FROM signed_checkpoints WHERE shard = ? AND bucket = ? AND block_number = ?"
+)
+PUT_CHECKPOINT_DIGEST = "INSERT INTO checkpoints_by_digest (shard, digest, block_number) VALUES (?, ?, ?)"
+BLOCK_NUMBERS_OF_DIGEST = "SELECT block_number FROM checkpoints_by_digest WHERE shard = ? AND digest = ?"
 DROP_SIGNED_CHECKPOINTS = (
     "DELETE FROM signed_checkpoints WHERE shard = ? AND bucket = ? AND block_number >= ? AND block_number <= ?"
 )

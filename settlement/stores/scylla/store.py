@@ -116,6 +116,7 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
 
     def carry_over(self) -> None:
         self._block_hashes.fill()
+        self.fill_digests(self.appended().block_number)
 
     def _add_column(self, statement: str) -> None:
         try:

@@ -192,6 +192,14 @@ class SqlLookups:
         newest = merge(*pages, key=lambda row: row[0], reverse=True)
         return [_ledger_event(row) for row in islice(newest, limit)]
 
+    def newest_ledger_events(self, account: int, before_event: int, *, asset: str | None = None) -> list[LedgerEvent]:
+        if not is_int64(account):
+            return []
+        entry = _int64(before_event << sql.LEG_BITS)
+        assets = [balance.asset for balance in self.balances_of(account)] if asset is None else [asset]
+        found = [self._session.rows(sql.LEDGER_EVENTS_BY_ASSET, [account, name, entry, 1]) for name in assets]
+        return [_ledger_event(row) for rows in found for row in rows]
+
     def get_transfers_by_reference(self, account: int, reference: str) -> list[Transfer]:
         if not is_int64(account) or "\0" in reference:
             return []

@@ -181,7 +181,10 @@ ADD_KEY_REGISTER = (
 REPLACE_KEY_REGISTER = (
     "UPDATE key_registers SET serial = %s, document = %s WHERE shard = %s AND serial = %s RETURNING serial"
 )
-PUT_SIGNED_CHECKPOINT = upsert("signed_checkpoints", SIGNED_CHECKPOINT, "block_number, signer")
+PUT_SIGNED_CHECKPOINT = upsert("signed_checkpoints", f"{SIGNED_CHECKPOINT}, digest", "block_number, signer")
+CHECKPOINTS_OF_DIGEST = (
+    f"SELECT {SIGNED_CHECKPOINT} FROM signed_checkpoints WHERE digest = %s ORDER BY block_number DESC, signer DESC"
+)
 SIGNED_CHECKPOINTS = (
     f"SELECT {SIGNED_CHECKPOINT} FROM signed_checkpoints WHERE (block_number, signer) < (%s, %s) "
     "ORDER BY block_number DESC, signer DESC LIMIT %s"

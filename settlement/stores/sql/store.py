@@ -380,7 +380,7 @@ class SqlStore(SqlLookups, SingleInserts):
 
     def put_signed_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
         with self._session.transaction():
-            values = [*checkpoint[:2], checkpoint.document.decode("ascii")]
+            values = [*checkpoint[:2], checkpoint.document.decode("ascii"), checkpoint.digest]
             self._session.run(sql.PUT_SIGNED_CHECKPOINT, values)
 
     def signed_checkpoints(self, last: int) -> Iterator[StoredCheckpoint]:
@@ -389,6 +389,10 @@ class SqlStore(SqlLookups, SingleInserts):
             for number, signer, document in page:
                 yield StoredCheckpoint(number, signer, _bytes(document))
             after = page[-1][:2]
+
+    def checkpoints_of_digest(self, digest: str) -> list[StoredCheckpoint]:
+        rows = self._session.rows(sql.CHECKPOINTS_OF_DIGEST, [digest])
+        return [StoredCheckpoint(number, signer, _bytes(document)) for number, signer, document in rows]
 
     def drop_signed_checkpoints(self, first: int, last: int) -> None:
         with self._session.transaction():

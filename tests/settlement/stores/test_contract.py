@@ -133,6 +133,25 @@ def test_signed_checkpoints_of_some_blocks_can_be_dropped_and_written_again(stor
     assert [row.block_number for row in store.signed_checkpoints(MAX_CHECKPOINT)] == [1_000_007, 999_999, 4]
 
 
+def stating(number: int, signer: str, digest: str) -> StoredCheckpoint:
+    return StoredCheckpoint(number, signer, b'{"checkpoint":{"digest":"%s"}}' % digest.encode())
+
+
+def test_signed_checkpoints_are_found_by_the_digest_that_they_state(store: Store) -> None:
+    digests = [f"{number:064x}" for number in range(3)]
+    rows = [stating(5, "engine-local", digests[1]), stating(5, "settlement-local", digests[1])]
+    rows += [stating(6, "engine-local", digests[2]), stating(1_000_001, "engine-local", digests[1])]
+    others = [StoredCheckpoint(7, "engine-local", b"{}"), stating(8, "engine-local", "short")]
+    for row in (*rows, *others):
+        store.put_signed_checkpoint(row)
+    assert store.checkpoints_of_digest(digests[1]) == [rows[3], rows[1], rows[0]]
+    assert store.checkpoints_of_digest(digests[2]) == [rows[2]]
+    assert store.checkpoints_of_digest(digests[0]) == store.checkpoints_of_digest("short") == []
+    store.drop_signed_checkpoints(6, 1_000_001)
+    assert store.checkpoints_of_digest(digests[1]) == [rows[1], rows[0]]
+    assert store.checkpoints_of_digest(digests[2]) == []
+
+
 def test_many_signed_checkpoints_are_read_in_pages(store: Store) -> None:
     for number in range(1, 1_001):
         store.put_signed_checkpoint(StoredCheckpoint(number, "engine-local", b"{}"))
@@ -339,6 +358,16 @@ def test_ledger_events_are_found_by_range_and_by_account(store: Store) -> None:
     assert [found[:2] for found in store.get_ledger_events_by_account(1, 3, before=(4, 2))] == [(4, 0), (3, 2), (3, 0)]
     assert [found[:2] for found in store.get_ledger_events_by_account(1, 2, asset="USD")] == [(5, 2), (4, 2)]
     assert [found[:2] for found in store.get_ledger_events_by_account(1, 9, asset="USD", before=(2, 2))] == [(1, 2)]
+
+
+def test_the_newest_ledger_events_before_an_event_are_one_of_each_asset(store: Store) -> None:
+    entries = [entry(n, leg, account, asset) for n in range(2, 6) for leg, account, asset in LEGS]
+    store.insert_batch(projection(1, ledger_events=entries, balances=[balance(1, "BTC"), balance(1, "USD")]))
+    assert [found[:2] for found in store.newest_ledger_events(1, 4)] == [(3, 0), (3, 2)]
+    assert [found[:2] for found in store.newest_ledger_events(1, MOST)] == [(5, 0), (5, 2)]
+    assert [found[:2] for found in store.newest_ledger_events(1, 4, asset="USD")] == [(3, 2)]
+    assert store.newest_ledger_events(1, 2) == store.newest_ledger_events(1, 0) == []
+    assert store.newest_ledger_events(1, 4, asset="EUR") == store.newest_ledger_events(3, 4) == []
 
 
 LEGS = ((0, 1, "BTC"), (1, 2, "BTC"), (2, 1, "USD"))

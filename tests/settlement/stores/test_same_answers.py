@@ -109,6 +109,8 @@ def of_accounts(store: Store, assets: list[Any]) -> Iterator[Any]:
         for asset in assets:
             ledger = partial(store.get_ledger_events_by_account, account, limit, asset=asset)
             yield from walked(ledger, attrgetter("event_sequence", "leg"))
+    for account, asset, event in product((*range(8), FAR_ACCOUNT, *KEYS), assets, (*range(0, LAST_EVENT, 9), *KEYS)):
+        yield store.newest_ledger_events(account, event, asset=asset)
     for low, high in product(KEYS, KEYS):
         yield store.get_ledger_events(low, high)
         yield store.get_transfers_by_sequence_range(low, high)

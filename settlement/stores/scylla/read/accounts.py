@@ -97,20 +97,38 @@ class Accounts:
     def ledger(self, account: int, limit: int, asset: str | None, before: tuple[int, int] | None) -> list[LedgerEvent]:
         if not is_int64(account):
             return []
-        names = [balance.asset for balance in self.balances_of(account)] if asset is None else [asset]
         sequence, leg = int64(before[0]) if before else INT64_MAX, before[1] if before else 0
-        found = self._session.iterate_many(cql.ACCOUNT_PARTS, [(self._shard, account, LEDGER, name) for name in names])
+        names = self._assets(account, asset)
         # With many assets each has few of the newest entries, so the rows read depend on the page, not on the assets.
         page_rows = max(limit // max(len(names), 1), min(limit, _MIN_ENTRIES))
-        places = [(self._shard, account, name) for name in names]
-        assets = [
-            _Asset(place, _to(rows, sequence), before=(sequence, leg), page_rows=page_rows)
-            for place, rows in zip(places, found, strict=True)
-        ]
-        self._read_on(assets)
+        assets = self._first_pages(account, names, before=(sequence, leg), page_rows=page_rows)
         # Each iterator yields the newest first, so merging them yields the newest of all.
         pages = [self._entries(one) for one in assets]
         return list(islice(merge(*pages, key=lambda event: event[:2], reverse=True), limit))
+
+    def newest_entries(self, account: int, asset: str | None, before_event: int) -> list[LedgerEvent]:
+        if not is_int64(account):
+            return []
+        names = self._assets(account, asset)
+        pages = self._first_pages(account, names, before=(int64(before_event), 0), page_rows=1)
+        return [LedgerEvent._make(row) for page in pages for row in page.rows]
+
+    def _assets(self, account: int, asset: str | None) -> list[str]:
+        """`asset` alone, or all of the account, in order."""
+        return [balance.asset for balance in self.balances_of(account)] if asset is None else [asset]
+
+    def _first_pages(
+        self, account: int, names: Sequence[str], *, before: tuple[int, int], page_rows: int
+    ) -> list["_Asset"]:
+        """The newest `page_rows` entries of each asset before this event and leg, all read concurrently."""
+        found = self._session.iterate_many(cql.ACCOUNT_PARTS, [(self._shard, account, LEDGER, name) for name in names])
+        places = [(self._shard, account, name) for name in names]
+        assets = [
+            _Asset(place, _to(rows, before[0]), before=before, page_rows=page_rows)
+            for place, rows in zip(places, found, strict=True)
+        ]
+        self._read_on(assets)
+        return assets
 
     def _entries(self, asset: "_Asset") -> Iterator[LedgerEvent]:
         while asset.rows:

@@ -110,6 +110,9 @@ class StoreLookups:
     ) -> list[LedgerEvent]:
         return self._accounts.ledger(account, limit, asset, before)
 
+    def newest_ledger_events(self, account: int, before_event: int, *, asset: str | None = None) -> list[LedgerEvent]:
+        return self._accounts.newest_entries(account, asset, before_event)
+
     def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
         return self._accounts.balances(after, limit)
 

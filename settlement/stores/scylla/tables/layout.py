@@ -12,6 +12,7 @@ from settlement.stores.scylla.tables.models import (
     AccountSetting,
     BlockByHash,
     Candle,
+    CheckpointByDigest,
     EngineBlock,
     EngineBlockPart,
     EngineEpoch,
@@ -49,6 +50,7 @@ class Column(NamedTuple):
 
 _NOT_PROJECTED = (
     BlockByHash,
+    CheckpointByDigest,
     EngineBlock,
     EngineBlockPart,
     EngineEpoch,
@@ -61,6 +63,7 @@ _NOT_PROJECTED = (
 _NEWER = (
     AccountSetting,
     BlockByHash,
+    CheckpointByDigest,
     EngineBlockPart,
     KeyRegister,
     OrderByClientOrderId,

@@ -120,6 +120,18 @@ class SignedCheckpoint(Table):
     document = columns.Text()  # JSON
 
 
+class CheckpointByDigest(Table):
+    """Which block's signed checkpoint states a chain digest. Rows of dropped checkpoints stay.
+
+    The row without a digest tells that the checkpoints of an earlier version have theirs.
+    """
+
+    __table_name__ = "checkpoints_by_digest"
+    shard = _key(columns.Integer)
+    digest = _key(columns.Text)
+    block_number = _cluster(columns.BigInt, "DESC")
+
+
 class SettlementLease(Table):
     """Which settlement process writes; the row ends by its time to live. Written by lightweight transactions only."""
 
@@ -426,6 +438,7 @@ MODELS: tuple[type[Table], ...] = (
     StoreIdentity,
     KeyRegister,
     SignedCheckpoint,
+    CheckpointByDigest,
     SettlementLease,
     SettlementCheckpoint,
     SettledTrade,

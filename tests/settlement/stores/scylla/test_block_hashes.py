@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from settlement import wiring
-from settlement.stores.base import StoreUnavailable, StoreUninitialized
+from settlement.stores.base import StoredCheckpoint, StoreUnavailable, StoreUninitialized
 from settlement.stores.scylla.connection.session import Session
 from settlement.stores.scylla.store import ScyllaStore
 from settlement.stores.sql.store import SqlStore
@@ -70,3 +70,26 @@ def test_a_filled_table_is_not_filled_again(earlier_store: ScyllaStore, monkeypa
 
     monkeypatch.setattr(Session, "send", fail)
     earlier_store.carry_over()
+
+
+def test_checkpoints_of_an_earlier_version_get_their_digests_once(
+    own_keyspace: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = ScyllaStore(own_keyspace.access, SqlStore())
+    earlier.append_blocks([block(number) for number in range(1, 4)])
+    for number in (1, 3):
+        document = b'{"checkpoint":{"digest":"%064x"}}' % number
+        earlier.put_signed_checkpoint(StoredCheckpoint(number, "settlement-local", document))
+    own_keyspace.run_plain(f"DROP TABLE {own_keyspace.access.keyspace}.checkpoints_by_digest")
+    store = ScyllaStore(replace(own_keyspace.access, in_flight=3), SqlStore())
+    with pytest.raises(StoreUninitialized, match="lacks checkpoints_by_digest: "):
+        store.ping()
+    wiring.make_tables_if_missing(store)
+    found = [store.checkpoints_of_digest(f"{number:064x}") for number in range(1, 4)]
+    assert [[one.block_number for one in each] for each in found] == [[1], [], [3]]
+
+    def fail(*arguments: object) -> None:
+        pytest.fail("it writes again")
+
+    monkeypatch.setattr(Session, "run_many", fail)
+    store.carry_over()
