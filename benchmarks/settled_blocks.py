@@ -20,7 +20,7 @@ from matching.workloads.demo_venue import Command
 WORKLOADS = ("demo", "pairs", "hot")
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 _BLOCK_COMMANDS = {"demo": 128, "pairs": 512, "hot": 512}
-_COMMANDS_A_SECOND = 5  # of block time: a million commands span two days, so that lookups by day have several days
+COMMAND_NS = 10**9 // 5  # of block time: a million commands span two days, so that lookups by day have several days
 
 
 class Blocks(NamedTuple):
@@ -42,8 +42,10 @@ def make(name: str, commands: int, *, seed: int = 1) -> Blocks:
 class Recorder:
     """An engine that keeps its blocks. Implements `matching.workloads.demo_session.Venue` for the demo market."""
 
-    def __init__(self) -> None:
+    def __init__(self, command_ns: int = COMMAND_NS) -> None:
+        """`command_ns`: the block time from a command to the next one."""
         self.blocks: list[Block] = []
+        self._command_ns = command_ns
         self._engine = Engine()
         self._builder = BatchBuilder(Edge(self._engine.registry))
         self._now_ns = START_NS
@@ -86,7 +88,7 @@ class Recorder:
     def apply(self, commands: Any, texts: bytes) -> Block:
         requests = generated.request_of(len(commands))
         block = self._engine.apply(requests, commands, texts, self._now_ns)
-        self._now_ns += len(commands) * 10**9 // _COMMANDS_A_SECOND
+        self._now_ns += len(commands) * self._command_ns
         self.blocks.append(block)
         return block
 

@@ -5,6 +5,7 @@ Besides `scylla_wiring`, no other module of this package reads settings.
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -129,6 +130,22 @@ def ping_and_close(store: Store) -> bool:
         return True
     finally:
         connections.close_all()
+
+
+@contextmanager
+def reading_thread() -> Iterator[Executor | None]:
+    """A thread that reads the store beside this one.
+
+    None within a transaction of this thread, whose rows another one does not see.
+    """
+    if connections["default"].in_atomic_block:
+        yield None
+        return
+    with ThreadPoolExecutor(1, "reading") as thread:
+        try:
+            yield thread
+        finally:
+            thread.submit(connections.close_all).result()
 
 
 def store_lock(name: str | None = None) -> AbstractContextManager[lock.StoreLock]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import store_bench
-from benchmarks.settled_blocks import Recorder
+from benchmarks.settled_blocks import COMMAND_NS, Recorder
 from matching.core import layout
 from matching.core.blocks import Block, Records
 from matching.core.codes import CommandKind, SelfTradePrevention, TimeInForce
@@ -34,6 +34,8 @@ CHUNK_BLOCKS = 64
 _MID = 100_000
 _RANGE_TICKS = 40  # within the orders that rest at the start
 _MAX_LOTS = 100
+_DAY_NS = 86_400 * 10**9
+_COMMANDS_A_TRADE = 2  # about
 _CANCELS = 0.05
 _ALONE = 0.03  # orders that rest, because nobody takes them at once
 
@@ -48,14 +50,15 @@ class Filled:
     blocks: int
 
 
-def fill(store: Store, trades: int, *, seed: int, progress: Progress) -> Filled:
+def fill(store: Store, trades: int, *, seed: int, progress: Progress, days: int | None = None) -> Filled:
     """Appends and projects blocks until the store has `trades` trades or some more. `store` is connected.
 
-    Raises CannotRun if the store has blocks, or if it rejects rows; StoreUnavailable, StoreRejected.
+    `days`: about how many days of block time they span; None: as many as COMMAND_NS gives. Raises CannotRun if the
+    store has blocks, or if it rejects rows; StoreUnavailable, StoreRejected.
     """
     if store.appended().block_number:
         raise CannotRun("The store already has blocks: give this command an empty one, with another DATA_DIR.")
-    market = _Market(seed)
+    market = _Market(seed, COMMAND_NS if days is None else days * _DAY_NS // (_COMMANDS_A_TRADE * trades))
     projections = store_bench.projections_in(store, wiring.data_dir(), wiring.options())
     done = _settle(store, projections, market.begin())
     while done < trades:
@@ -78,9 +81,9 @@ def _settle(store: Store, projections: Projections, blocks: list[Block]) -> int:
 class _Market:
     """Makes blocks. Each call continues where the one before ended."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, command_ns: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._recorder = Recorder()
+        self._recorder = Recorder(command_ns)
         self._mids = np.full(INSTRUMENTS, _MID, np.int64)
         self._setup = generated.generate(
             "hot", 1, seed=seed, instruments=INSTRUMENTS, accounts=ACCOUNTS, resting=RESTING

@@ -1,14 +1,13 @@
 """Compares the CSV trail with the trades of the blocks, line by line."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from matching.core.registry import Registry
 from matching.storage.disk import Disk
 from settlement.audit.differences import Findings
-from settlement.project.trail import lines_of, lines_of_trades
+from settlement.project.trail import TrailReader
 from settlement.stores.base import Trade
 
 WHAT = "csv line"
@@ -22,21 +21,29 @@ class TrailAudit:
 
     def __init__(self, folder: Path, first_sequence: int, findings: Findings, disk: Disk | None = None) -> None:
         """Lines of trades before `first_sequence` are skipped."""
-        self._lines = lines_of(folder, disk)
+        self._lines = TrailReader(folder, disk)
         self._ahead: deque[Line] = deque()  # the next lines
         self._findings = findings
         while (line := self._peek(0)) and _id_of(line[2], default=first_sequence) < first_sequence:
             self._ahead.popleft()
 
-    def compare(self, trades: Sequence[Trade], registry: Registry) -> None:
-        """Compares the next trades, in order."""
-        expected = lines_of_trades(trades, registry)
-        self._peek(len(expected) - 1)
-        if [text for _, _, text in islice(self._ahead, len(expected))] == expected:
-            self._ahead = deque(islice(self._ahead, len(expected), None))
-            return
-        for trade, line in zip(trades, expected, strict=True):
-            self._compare_line(trade.trade_id, line)
+    def compare(self, trades: Sequence[Trade], texts: Iterable[tuple[slice, bytes]]) -> None:
+        """Compares the next trades, in order. `texts`: `texts_by_day` of them."""
+        for places, text in texts:
+            if not self._skip(text, places.stop - places.start):
+                lines = text.decode().splitlines()
+                for trade, line in zip(trades[places], lines, strict=True):
+                    self._compare_line(trade.trade_id, line)
+
+    def _skip(self, text: bytes, lines: int) -> bool:
+        """Skips the next lines if they are this text; returns whether they are."""
+        known = "".join(f"{line}\n" for _, _, line in self._ahead).encode()
+        if len(self._ahead) > lines or not text.startswith(known):
+            return False
+        if not self._lines.skip(text[len(known) :], lines - len(self._ahead)):
+            return False
+        self._ahead.clear()
+        return True
 
     def _compare_line(self, trade_id: int, expected: str) -> None:
         self._skip_strays(trade_id)
@@ -53,6 +60,9 @@ class TrailAudit:
         for line in chain(self._ahead, self._lines):
             if not last_sequence < _id_of(line[2]) <= ahead_to:
                 self._findings.add(WHAT, _place(line), None, line[2])
+
+    def close(self) -> None:
+        self._lines.close()
 
     def _skip_strays(self, trade_id: int) -> None:
         """Reports lines before the trade's line and lines out of order, which belong to no trade of the blocks."""

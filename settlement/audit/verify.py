@@ -8,9 +8,13 @@
 
 It covers blocks up to the `projected` checkpoint. Settlement may be running: rows that later blocks have set are not
 compared. Memory is bounded by the engine's state (open orders and balances), not by the history.
+
+Rows are not read while they are as expected: the store compares whole columns (`has_exactly`) of one batch while the
+next one is executed and projected. Rows that differ are read and compared one by one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,12 +25,15 @@ from matching.core.blocks import Block
 from matching.core.errors import MatchingError
 from matching.core.hashes import hash_text
 from matching.storage.disk import Disk
+from settlement.audit import whole_parts
 from settlement.audit.differences import Difference, Findings
 from settlement.audit.trail_audit import TrailAudit
+from settlement.audit.whole_parts import Equal, Part
 from settlement.errors import NotReady
 from settlement.lookups import trades_between
 from settlement.project.projection import EmptyTables, Projector, slices_of
 from settlement.project.rebuilding import refuse_if_dropped
+from settlement.project.trail import texts_by_day
 from settlement.receive.chain import stored
 from settlement.stores.base import (
     OPEN_STATUSES,
@@ -84,12 +91,14 @@ def verify(
     to_block: int | None = None,
     progress: Callable[[int, int], object] = lambda done, last: None,
     disk: Disk | None = None,
+    thread: Executor | None = None,
 ) -> Report:
     """Compares blocks `from_block` to `to_block`, or all that are projected.
 
     `engine` is a new one; blocks before the range are executed, not compared. A block that it returns itself has
-    earlier rules and was not executed. `progress` is called with (block, last block). Raises NotReady if the range is
-    not projected, or is dropped while it is compared; StoreError.
+    earlier rules and was not executed. `progress` is called with (block, last block). `thread`: one that may read the
+    store beside this one. Raises NotReady if the range is not projected, or is dropped while it is compared;
+    StoreError.
     """
     appended, projected = store.appended(), store.projected()
     last = projected.block_number if to_block is None else min(to_block, projected.block_number)
@@ -98,7 +107,7 @@ def verify(
     span = _Span(max(1, from_block or 1), last, to_block is None)
     findings = Findings()
     verification = _Verification(
-        store, trail_folder, engine, span=span, findings=findings, progress=progress, disk=disk
+        store, trail_folder, engine, span=span, findings=findings, progress=progress, disk=disk, thread=thread
     )
     state_hash, trades = verification.run()
     return Report(
@@ -131,10 +140,12 @@ class _Verification:
         findings: Findings,
         progress: Callable[[int, int], object],
         disk: Disk | None,
+        thread: Executor | None,
     ) -> None:
         self._store = store
         self._trail_folder = trail_folder
         self._disk = disk
+        self._thread = thread
         self._engine = engine
         self._span = span
         self._findings = findings
@@ -144,8 +155,11 @@ class _Verification:
         self._definitions: list[Definition] = []
         self._candles: dict[tuple[str, int], Candle] = {}  # not compared yet, because later blocks may change them
         self._days: dict[date, TradingDay] = {}
+        self._candle_rows = self._day_rows = 0  # that were expected and found
         self._transfers_missing_to = store.transfers_missing_to()
         self._trail: TrailAudit | None = None
+        self._waiting: tuple[Part, Callable[[], Equal]] | None = None  # is compared after the next part is projected
+        self._placed: dict[int, Order] = {}  # latest states of the orders that the slices of a large block placed
         self._head = 0, 0  # number and hash of the last block that was checked
         self._last_command = self._last_event = 0
         self._trades = 0
@@ -155,10 +169,14 @@ class _Verification:
         """Returns the state hash at the end and the number of trades compared."""
         try:
             for blocks in self._batches():
-                self._compare_batch(blocks)
+                self._project(blocks)
+            self._compare_waiting()
             self._compare_state()
         except _ChainBroken:
             pass
+        finally:
+            if self._trail:
+                self._trail.close()
         return self._head[1], self._trades
 
     # Blocks
@@ -193,7 +211,9 @@ class _Verification:
             block.verify(number, self._head[1])
         except MatchingError as error:
             self._break(number, "a block with the hash in its header that continues the chain", str(error))
-        self._findings.compare_row("block row", number, stored(block)._replace(data=b""), row._replace(data=b""))
+        if stored(block) != row:
+            self._compare_waiting()
+            self._findings.compare_row("block row", number, stored(block)._replace(data=b""), row._replace(data=b""))
         try:
             made = self._engine.follow(block)
         except MatchingError as error:
@@ -207,36 +227,47 @@ class _Verification:
         return block
 
     def _break(self, number: int, expected: Any, found: Any) -> NoReturn:
+        self._compare_waiting()
         self._findings.add("block", number, expected, found)
         raise _ChainBroken
 
-    def _compare_batch(self, blocks: list[Block]) -> None:
+    def _project(self, blocks: list[Block]) -> None:
+        """Projects a batch, and begins to compare it if it is of the span."""
         first, last = blocks[0], blocks[-1]
-        is_compared = first.number >= self._span.first
-        placed: dict[int, Order] = {}
         for part in slices_of(first, _SLICE_EVENTS) if len(blocks) == 1 else (WHOLE,):
             projection = self._projector.project(blocks, part)
             self._definitions += projection.definitions
-            self._last_command, self._last_event = last.last_command_sequence, part.through or last.last_event_sequence
-            if is_compared:
-                self._compare(first, projection, placed)
-        if is_compared:
-            self._compare_if_kept(lambda: self._compare_placed(first, placed))
+            last_event = part.through or last.last_event_sequence
+            if first.number < self._span.first:
+                self._last_command, self._last_event = last.last_command_sequence, last_event
+                continue
+            lines = list(texts_by_day(projection.trades, self._projector.registry))
+            made = Part(first, last.last_command_sequence, last_event, projection, lines)
+            found = whole_parts.begin(made, self._store, self._thread)
+            self._compare_waiting()
+            self._waiting = made, found
 
     # Tables
 
-    def _compare(self, first: Block, projection: Projection, placed: dict[int, Order]) -> None:
-        """Compares a projection; collects in `placed` the latest states of the orders that the batch placed."""
-        after = projection.slice.after
-        begins = after + 1 if after else first.first_event_sequence
+    def _compare_waiting(self) -> None:
+        if self._waiting:
+            (part, found), self._waiting = self._waiting, None
+            self._compare(part, found())
+
+    def _compare(self, part: Part, equal: Equal) -> None:
+        trades = part.projection.trades
+        self._last_command, self._last_event = part.last_command, part.last_event
         if self._trail is None:
-            self._trail = self._audit(begins)
-        self._trail.compare(projection.trades, self._projector.registry)
-        self._trades += len(projection.trades)
-        self._compare_if_kept(lambda: self._compare_history(first, begins, projection))
-        for order in projection.orders:
-            if order.order_id >= first.first_command_sequence:
-                placed[order.order_id] = order
+            self._trail = self._audit(part.begins)
+        self._trail.compare(trades, part.lines)
+        self._trades += len(trades)
+        self._compare_if_kept(lambda: self._compare_history(part, equal))
+        if not equal.placed_orders:
+            first = part.first_block.first_command_sequence
+            self._placed |= {order.order_id: order for order in part.projection.orders if order.order_id >= first}
+            if part.is_last_slice:
+                self._compare_if_kept(lambda: self._compare_placed(part))
+                self._placed = {}
 
     def _compare_if_kept(self, compare: Callable[[], None]) -> None:
         """Runs a comparison. Raises NotReady if it found differences because a rebuild has dropped the rows."""
@@ -245,23 +276,29 @@ class _Verification:
         if self._findings.count > known:
             refuse_if_dropped(self._store, self._span.last)
 
-    def _compare_history(self, first: Block, begins: int, projection: Projection) -> None:
-        """Compares the final rows of a batch: trades, ledger entries and older orders that are closed."""
-        # Rows before event 1 are wrong, so the first range begins before it.
-        events = _MIN_INT64 if begins == 1 else begins, self._last_event
-        self._findings.compare_rows("trade", projection.trades, trades_between(self._store, *events))
-        self._findings.compare_rows(
-            "ledger entry", projection.ledger_events, self._store.get_ledger_events(*events), width=2
-        )
-        self._compare_transfers(projection, *events)
-        older = (order for order in projection.orders if order.order_id < first.first_command_sequence)
+    def _compare_history(self, part: Part, equal: Equal) -> None:
+        """Compares the final rows of a part: trades, ledger entries and older orders that are closed."""
+        projection = part.projection
+        if not equal.trades:
+            self._findings.compare_rows("trade", projection.trades, trades_between(self._store, *part.events))
+        if not equal.ledger_events:
+            found = self._store.get_ledger_events(*part.events)
+            self._findings.compare_rows("ledger entry", projection.ledger_events, found, width=2)
+        self._compare_transfers(projection, *part.events)
+        if not equal.older_orders:
+            self._compare_older(part)
+        self._days |= {day.day: day for day in projection.days}
+        self._candles |= {(candle.symbol, candle.minute_ns): candle for candle in projection.candles}
+        self._compare_candles_before(max((minute_ns for _, minute_ns in self._candles), default=0))
+
+    def _compare_older(self, part: Part) -> None:
+        """Compares the orders that earlier blocks placed and this part closes."""
+        first = part.first_block.first_command_sequence
+        older = (order for order in part.projection.orders if order.order_id < first)
         closed = [order for order in older if order.status not in OPEN_STATUSES]
         found = {order.order_id: order for order in self._store.get_orders([order.order_id for order in closed])}
         for order in closed:
             self._findings.compare_row("order", order.order_id, order, found.get(order.order_id))
-        self._days |= {day.day: day for day in projection.days}
-        self._candles |= {(candle.symbol, candle.minute_ns): candle for candle in projection.candles}
-        self._compare_candles_before(max((minute_ns for _, minute_ns in self._candles), default=0))
 
     def _compare_transfers(self, projection: Projection, first: int, last: int) -> None:
         """Those of blocks that a version without these rows projected may be missing."""
@@ -280,6 +317,7 @@ class _Verification:
         found = {(row.symbol, row.minute_ns): row for row in self._store.get_candles(over)} if over else {}
         for key in over:
             row = found.get(key)
+            self._candle_rows += row is not None
             findings = self._findings_for(row and row.last_trade_id)
             expected = self._candles.pop(key)
             if row is not None and row.quote_volume is row.taker_buy_volume is row.taker_buy_quote_volume is None:
@@ -287,10 +325,10 @@ class _Verification:
                 expected = expected._replace(quote_volume=None, taker_buy_volume=None, taker_buy_quote_volume=None)
             findings.compare_row("candle", f"{key[0]}:{key[1]}", expected, row)
 
-    def _compare_placed(self, first: Block, placed: dict[int, Order]) -> None:
+    def _compare_placed(self, part: Part) -> None:
         """Compares placed orders that are closed, and checks that the store has no other orders in the range."""
-        begins = _MIN_INT64 if first.number == 1 else first.first_command_sequence
-        found = {order.order_id: order for order in self._stored_orders(begins, self._last_command)}
+        placed = self._placed
+        found = {order.order_id: order for order in self._stored_orders(*part.commands)}
         for order_id in found.keys() - placed:
             self._findings.compare_row("order", order_id, None, found[order_id])
         for order in placed.values():
@@ -352,6 +390,7 @@ class _Verification:
     def _compare_days(self) -> None:
         for day, expected in self._days.items():
             row = self._store.trading_day(day)
+            self._day_rows += row is not None
             self._findings_for(row and row.last_trade_id).compare_row("trading day", day, expected, row)
 
     def _findings_for(self, sequence: int | None) -> Findings:
@@ -364,6 +403,7 @@ class _Verification:
         No row may be of a later event, and blocks that are not projected yet must continue the chain. Nothing is
         checked if settlement projected later blocks meanwhile.
         """
+        candles, days = self._store.count_candles(), self._store.count_trading_days()
         end = self._store.projected()
         if end.block_number != self._span.last or self._store.projecting() != self._span.last:
             return _MAX_INT64
@@ -373,11 +413,18 @@ class _Verification:
             )
         for difference in self._newer.kept:
             self._findings.add(*difference)
+        if self._span.first == 1:
+            self._compare_count("candle", self._candle_rows, candles)
+            self._compare_count("trading day", self._day_rows, days)
         after = self._last_event + 1
         self._findings.compare_rows("trade", [], trades_between(self._store, after, _MAX_INT64))
         self._findings.compare_rows("ledger entry", [], self._store.get_ledger_events(after, _MAX_INT64), width=2)
         self._findings.compare_rows("order", [], self._stored_orders(self._last_command + 1, _MAX_INT64))
         return self._check_waiting_blocks()
+
+    def _compare_count(self, what: str, known: int, found: int | None) -> None:
+        if found is not None and found > known:
+            self._findings.add(what, "of no trade", 0, found - known)
 
     def _check_waiting_blocks(self) -> int:
         """Checks the blocks that are not projected yet; returns their last event."""

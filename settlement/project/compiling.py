@@ -1,4 +1,4 @@
-"""Compiles the loops of a projection, or loads them from the cache, before blocks wait for them."""
+"""Compiles the loops of a projection and of the trail, or loads them from the cache, before blocks wait for them."""
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from settlement.project.columns.orders import ORDER_STATE, ChangedOrders
 from settlement.project.columns.records import BLOCK, BatchRecords
 from settlement.project.columns.state_cache import StateCache
 from settlement.project.columns.trades import BatchTrades
+from settlement.project.columns.trail_lines import text_of
 
 
 def compile_now() -> None:
@@ -16,7 +17,9 @@ def compile_now() -> None:
     batch, registry = _no_records(), Registry()
     ChangedOrders(batch).fold(np.zeros(0, ORDER_STATE))
     ChangedBalances(batch, registry).fold(np.zeros(0, BALANCE_STATE))
-    BatchTrades(batch, registry).minutes().fold({})
+    trades = BatchTrades(batch, registry)
+    trades.minutes().fold({})
+    text_of(trades.table(), [], np.zeros(0, np.int64), registry)
     key, states = np.ones(1, np.int64), np.zeros(1, ORDER_STATE)
     cache = StateCache(ORDER_STATE, kept=1)
     cache.put(key, key, states)

@@ -7,22 +7,24 @@ ahead of the checkpoint but never behind it; trades that it has are not written 
 
 import errno
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from io import TextIOWrapper
-from itertools import groupby
 from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
 
 from matching.core.decimals import Unit
 from matching.core.registry import Registry
 from matching.storage.disk import AppendFile, Disk, LocalDisk
 from settlement.errors import TrailUnusable
+from settlement.project.columns.trail_lines import text_of
 from settlement.stores.base import StoreUnavailable, Trade
-from settlement.stores.base.columns import lists_of
+from settlement.stores.base.columns import ColumnTable, Integers, lists_of
 
 NAME = "settled_trades.csv"
 HEADER = (
@@ -74,6 +76,40 @@ def lines_of_trades(trades: Sequence[Trade], registry: Registry) -> list[str]:
     return list(map(_LINE, *columns))
 
 
+def texts_by_day(trades: Sequence[Trade], registry: Registry) -> Iterator[tuple[slice, bytes]]:
+    """The trades of each day in turn, as (their places, their lines with line ends)."""
+    times_ns = _times_ns(trades)
+    starts = np.flatnonzero(_differ(times_ns // _DAY_NS)).tolist()
+    for start, end in zip(starts, [*starts, len(trades)][1:], strict=True):
+        places = slice(start, end)
+        yield places, _text_of(trades, places, times_ns[places], registry)
+
+
+def _text_of(trades: Sequence[Trade], places: slice, times_ns: Integers, registry: Registry) -> bytes:
+    if isinstance(trades, ColumnTable):
+        is_other = _differ(times_ns)
+        times = [time_text(at_ns) for at_ns in times_ns[is_other].tolist()]
+        times_of = np.cumsum(is_other, dtype=np.int64) - 1
+        text = text_of(trades.at(np.arange(places.start, places.stop)), times, times_of, registry)
+        if text is not None:
+            return text
+    return "".join(f"{line}\n" for line in lines_of_trades(trades[places], registry)).encode()
+
+
+def _times_ns(trades: Sequence[Trade]) -> Integers:
+    if isinstance(trades, ColumnTable):
+        times_ns: Integers = trades.column("timestamp_ns").array
+        return times_ns
+    return np.array([trade.timestamp_ns for trade in trades], np.int64)
+
+
+def _differ(values: Integers) -> npt.NDArray[np.bool_]:
+    """Whether each value differs from the one before it; the first one does."""
+    found = np.ones(len(values), bool)
+    found[1:] = values[1:] != values[:-1]
+    return found
+
+
 def _texts(symbols: Sequence[str], counts: Sequence[int], units: Mapping[str, Unit]) -> Iterator[str]:
     """The decimals of counts of a unit, which depends on the symbol."""
     pairs = list(zip(symbols, counts, strict=True))
@@ -95,22 +131,84 @@ def files_of(folder: Path, disk: Disk | None = None) -> list[Path]:
     return finished + ([folder / NAME] if NAME in names else [])
 
 
-def lines_of(folder: Path, disk: Disk | None = None) -> Iterator[tuple[str, int, str]]:
-    """(file name, line number, line without line end) of all complete lines except headers, oldest first.
+class TrailReader:
+    """Reads the complete lines of all files except headers, oldest first, once.
 
     The files are read as they are when the first line is requested, even if a day is finished meanwhile. A last line
     without line end is being written, or was torn by a crash, and is left out.
     """
-    disk = disk or LocalDisk()
-    with ExitStack() as held:
-        finished, current = _opened(folder, disk)
-        if current:
-            held.enter_context(current)
+
+    def __init__(self, folder: Path, disk: Disk | None = None) -> None:
+        self._folder = folder
+        self._disk = disk or LocalDisk()
+        self._files: Generator[tuple[str, BinaryIO], None, None] | None = None
+        self._name = ""
+        self._file: BinaryIO | None = None  # None: no file is left, or none was opened yet
+        self._number = 0  # lines of the file that were read
+
+    def __iter__(self) -> Iterator[tuple[str, int, str]]:
+        return self
+
+    def __next__(self) -> tuple[str, int, str]:
+        """(file name, line number, line without line end)"""
+        while self._file is not None or self._open_next():
+            assert self._file is not None, "just opened"
+            line = self._file.readline()
+            if line.endswith(b"\n"):  # the rest of a torn line would look like a line of its own
+                self._number += 1
+                return self._name, self._number, line[:-1].decode(errors="replace")
+            self._close()
+        raise StopIteration
+
+    def skip(self, text: bytes, lines: int) -> bool:
+        """Skips the next lines of one file if they are this text; returns whether they are."""
+        while self._file is not None or self._open_next():
+            assert self._file is not None, "just opened"
+            at = self._file.tell()
+            found = self._file.read(len(text))
+            if found == text:
+                self._number += lines
+                return True
+            self._file.seek(at)
+            if found:
+                return False
+            self._close()
+        return False
+
+    def close(self) -> None:
+        self._close()
+        if self._files is not None:
+            self._files.close()
+
+    def _open_next(self) -> bool:
+        if self._files is None:
+            self._files = _opened_in_order(self._folder, self._disk)
+        self._name, self._file = next(self._files, ("", None))
+        if self._file is None:
+            return False
+        self._number = int(self._file.readline() == _FIRST_LINE)
+        if not self._number:
+            self._file.seek(0)
+        return True
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def lines_of(folder: Path, disk: Disk | None = None) -> Iterator[tuple[str, int, str]]:
+    """(file name, line number, line without line end) of all lines; see TrailReader."""
+    return iter(TrailReader(folder, disk))
+
+
+def _opened_in_order(folder: Path, disk: Disk) -> Generator[tuple[str, BinaryIO], None, None]:
+    finished, current = _opened(folder, disk)
+    with current or nullcontext():
         for path in finished:
-            with disk.open(path) as file:
-                yield from _lines_in(path.name, file)
+            yield path.name, disk.open(path)
         if current:
-            yield from _lines_in(NAME, current)
+            yield NAME, current
 
 
 def _opened(folder: Path, disk: Disk) -> tuple[list[Path], BinaryIO | None]:
@@ -125,14 +223,6 @@ def _opened(folder: Path, disk: Disk) -> tuple[list[Path], BinaryIO | None]:
             return finished, current
         if current:
             current.close()
-
-
-def _lines_in(name: str, file: BinaryIO) -> Iterator[tuple[str, int, str]]:
-    for number, line in enumerate(TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n"), 1):
-        if not line.endswith("\n"):
-            return  # the rest of a torn line would look like a line of its own
-        if number > 1 or line.rstrip("\n") != HEADER:
-            yield name, number, line.rstrip("\n")
 
 
 class Trail:
@@ -185,17 +275,14 @@ class Trail:
     def _write(self, trades: Sequence[Trade], registry: Registry) -> bool:
         if not trades:
             return False
-        ids, _, times_ns, *_ = lists_of(trades)
-        lines = lines_of_trades(trades, registry)
-        start = 0
-        for day, same_day in groupby(at_ns // _DAY_NS for at_ns in times_ns):
-            end = start + sum(1 for _ in same_day)
+        for places, text in texts_by_day(trades, registry):
+            last = trades[places.stop - 1]
+            day = last.timestamp_ns // _DAY_NS
             if self._day is not None and day != self._day:
                 self._rotate()
             self._day = day
-            self._file.write(("\n".join(lines[start:end]) + "\n").encode())
-            self.last_trade_id, self.last_line = ids[end - 1], lines[end - 1]
-            start = end
+            self._file.write(text)
+            self.last_trade_id, self.last_line = last.trade_id, text[text.rfind(b"\n", 0, -1) + 1 : -1].decode()
         return True
 
     def _rotate(self) -> None:

@@ -84,9 +84,16 @@ class Command(ExchangeCommand):
                 reach(block, last)
                 self.so_far = f"blocks up to {block} of {last} were checked"
 
-            return verify.verify(
-                store, wiring.data_dir(), Engine(), from_block=from_block, to_block=to_block, progress=note
-            )
+            with wiring.reading_thread() as thread:
+                return verify.verify(
+                    store,
+                    wiring.data_dir(),
+                    Engine(),
+                    from_block=from_block,
+                    to_block=to_block,
+                    progress=note,
+                    thread=thread,
+                )
 
 
 def refuse_differences(report: verify.Report, wanted: int) -> None:

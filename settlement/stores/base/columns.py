@@ -29,6 +29,9 @@ class Column(Protocol):
     def values(self) -> list[Any]:
         """The values as Python objects, for a database driver."""
 
+    def at(self, places: Integers) -> "Column":
+        """The values in these places."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Numbers:
@@ -42,6 +45,9 @@ class Numbers:
     def values(self) -> list[Any]:
         values: list[Any] = self.array.tolist()
         return values
+
+    def at(self, places: Integers) -> "Numbers":
+        return Numbers(self.array[places])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +69,9 @@ class OptionalNumbers:
             values[is_absent] = None
         return list(values.tolist())
 
+    def at(self, places: Integers) -> "OptionalNumbers":
+        return OptionalNumbers(self.array[places])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
@@ -77,6 +86,9 @@ class Words:
     def values(self) -> list[Any]:
         values: list[Any] = np.array(self.texts, object)[self.codes].tolist() if len(self.codes) else []
         return values
+
+    def at(self, places: Integers) -> "Words":
+        return Words(self.codes[places], self.texts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +107,9 @@ class Names:
         texts = np.ascontiguousarray(self.characters).view(f"S{width}").ravel().astype(f"U{width}").tolist()
         return [text or None for text in texts]
 
+    def at(self, places: Integers) -> "Names":
+        return Names(self.characters[places])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
@@ -107,6 +122,9 @@ class Objects:
 
     def values(self) -> list[Any]:
         return self.objects
+
+    def at(self, places: Integers) -> "Objects":
+        return Objects([self.objects[place] for place in places.tolist()])
 
 
 class ColumnTable(Sequence[R], Generic[R]):
@@ -121,6 +139,14 @@ class ColumnTable(Sequence[R], Generic[R]):
     def lists(self) -> tuple[list[Any], ...]:
         """The columns as lists of Python objects."""
         return tuple(column.values() for column in self.columns)
+
+    def column(self, field: str) -> Any:
+        return self.columns[self.row._fields.index(field)]
+
+    def at(self, places: Integers) -> "ColumnTable[R]":
+        """The rows in these places."""
+        columns = (column.at(places) for column in self.columns)
+        return ColumnTable(self.row, **dict(zip(self.row._fields, columns, strict=True)))
 
     def __len__(self) -> int:
         return len(self.columns[0])

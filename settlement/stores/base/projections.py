@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from matching.core.decimals import INT64_MAX
 from settlement.stores.base.blocks import NOTHING_YET, Checkpoint
+from settlement.stores.base.columns import ColumnTable
 
 MAX_VOLUME = INT64_MAX
 """The largest volume of a candle; it means "at least this many lots".
@@ -259,6 +260,23 @@ class ProjectionStore(Protocol):
     def get_candles(self, keys: Sequence[tuple[str, int]]) -> list[Candle]: ...
 
     def definitions(self) -> list[Definition]: ...
+
+    def count_candles(self) -> int | None:
+        """The number of candles; None: the database cannot tell without reading them all."""
+
+    def count_trading_days(self) -> int | None:
+        """As `count_candles`."""
+
+    def has_exactly(self, rows: ColumnTable[Any], first: int, last: int, besides: Sequence[int] = ()) -> bool:
+        """Whether the table of trades, ledger events or orders has just these rows from key `first` to `last`.
+
+        The key is trade_id, event_sequence or order_id; rows are in the order of their keys. Orders of the ids
+        `besides` are left aside. The database compares whole columns, so that no row is read. False does not mean that
+        a row differs: a database may be unable to tell.
+        """
+
+    def has_orders(self, orders: ColumnTable[Order]) -> bool:
+        """As `has_exactly`, for the orders of these ids wherever they are; they are in the order of their ids."""
 
 
 class SingleInserts:

@@ -7,6 +7,7 @@ other stores, one process at a time projects a shard and any number may read.
 
 from collections.abc import Iterable, Iterator, Sequence
 from secrets import token_hex
+from typing import Any
 
 from matching.core.epochs import Epoch
 from matching.core.hashes import hash_text, hash_value
@@ -28,6 +29,7 @@ from settlement.stores.base import (
     StoreRejected,
     Tables,
 )
+from settlement.stores.base.columns import ColumnTable
 from settlement.stores.continuity import refuse_leap, refuse_skip
 from settlement.stores.scylla import statements as cql
 from settlement.stores.scylla.batches import Outbox, row_prefix
@@ -351,6 +353,18 @@ class ScyllaStore(StoreLookups, SignedDocuments, SingleInserts):
 
     def definitions(self) -> list[Definition]:
         return self._candles.definitions()
+
+    def count_candles(self) -> int | None:
+        return None
+
+    def count_trading_days(self) -> int | None:
+        return None
+
+    def has_exactly(self, rows: ColumnTable[Any], first: int, last: int, besides: Sequence[int] = ()) -> bool:
+        return False  # rows are packed in parts, which only a reader can open
+
+    def has_orders(self, orders: ColumnTable[Order]) -> bool:
+        return False
 
     # dead letters
 

@@ -47,9 +47,9 @@ class SqlLookups:
         )
 
     def blocks(self, first: int, last: int | None = None) -> Iterator[StoredBlock]:
-        last = INT64_MAX if last is None else _int64(last)
+        last = INT64_MAX if last is None else int64(last)
         while True:
-            page = self._session.rows(sql.GET_BLOCKS, [_int64(first), last, BLOCK_PAGE])
+            page = self._session.rows(sql.GET_BLOCKS, [int64(first), last, BLOCK_PAGE])
             yield from self._whole_blocks(page)
             if len(page) < BLOCK_PAGE:
                 return
@@ -88,7 +88,7 @@ class SqlLookups:
         return first_or_none(self._trades(sql.GET_TRADE, [trade_id])) if is_int64(trade_id) else None
 
     def get_trades_by_sequence_range(self, first: int, last: int, limit: int, symbol: str | None = None) -> list[Trade]:
-        span = [_int64(first), _int64(last), limit]
+        span = [int64(first), int64(last), limit]
         if symbol is None:
             return self._trades(sql.TRADES_BY_RANGE, span)
         return self._trades(sql.SYMBOL_TRADES_BY_RANGE, [symbol, *span])
@@ -96,7 +96,7 @@ class SqlLookups:
     def newest_trades(
         self, limit: int, *, before: int | None = None, after: int | None = None, symbol: str | None = None
     ) -> list[Trade]:
-        span = [INT64_MIN if after is None else _int64(after), upper_bound(before), limit]
+        span = [INT64_MIN if after is None else int64(after), upper_bound(before), limit]
         if symbol is None:
             return self._trades(sql.NEWEST_TRADES, span)
         return self._trades(sql.SYMBOL_NEWEST_TRADES, [symbol, *span])
@@ -118,7 +118,7 @@ class SqlLookups:
     ) -> list[Trade]:
         if not is_int64(account):
             return []
-        key = [account, symbol, _int64(first), _int64(last), limit]
+        key = [account, symbol, int64(first), int64(last), limit]
         bought, sold = self._trades(sql.RANGE_OF_BUYER, key), self._trades(sql.RANGE_OF_SELLER, key)
         return list(islice(merge(bought, _not_bought(account, sold), key=lambda trade: trade.trade_id), limit))
 
@@ -155,7 +155,7 @@ class SqlLookups:
     ) -> list[Order]:
         if not is_int64(account):
             return []
-        return self._orders(sql.RANGE_OF_ACCOUNT, [account, symbol, _int64(first), _int64(last), limit])
+        return self._orders(sql.RANGE_OF_ACCOUNT, [account, symbol, int64(first), int64(last), limit])
 
     def get_orders_by_client_order_id(self, account: int, client_order_id: str, limit: int) -> list[Order]:
         if not is_int64(account):
@@ -163,10 +163,10 @@ class SqlLookups:
         return self._orders(sql.ORDERS_BY_CLIENT_ORDER_ID, [account, client_order_id, limit])
 
     def get_orders_by_sequence_range(self, first: int, last: int, limit: int) -> list[Order]:
-        return self._orders(sql.ORDERS_BY_RANGE, [_int64(first), _int64(last), limit])
+        return self._orders(sql.ORDERS_BY_RANGE, [int64(first), int64(last), limit])
 
     def open_orders(self, after: int | None = None, limit: int | None = None) -> Iterator[Order]:
-        last, left = INT64_MIN if after is None else _int64(after), INT64_MAX if limit is None else limit
+        last, left = INT64_MIN if after is None else int64(after), INT64_MAX if limit is None else limit
         while left > 0 and (page := self._orders(sql.OPEN_ORDERS, [last, min(PAGE, left)])):
             yield from page
             last, left = page[-1].order_id, left - len(page)
@@ -177,7 +177,7 @@ class SqlLookups:
     # Ledger, balances, candles
 
     def get_ledger_events(self, first_sequence: int, last_sequence: int) -> list[LedgerEvent]:
-        span = [_int64(first_sequence << sql.LEG_BITS), _int64(((last_sequence + 1) << sql.LEG_BITS) - 1)]
+        span = [int64(first_sequence << sql.LEG_BITS), int64(((last_sequence + 1) << sql.LEG_BITS) - 1)]
         return list(named(LedgerEvent, self._session.rows(sql.LEDGER_EVENTS, span)))
 
     def get_ledger_events_by_account(
@@ -185,7 +185,7 @@ class SqlLookups:
     ) -> list[LedgerEvent]:
         if not is_int64(account):
             return []
-        entry = INT64_MAX if before is None else _int64((before[0] << sql.LEG_BITS) + before[1])
+        entry = INT64_MAX if before is None else int64((before[0] << sql.LEG_BITS) + before[1])
         assets = [balance.asset for balance in self.balances_of(account)] if asset is None else [asset]
         # Each page has the newest entries first, so merging the pages yields the newest of all.
         pages = [self._session.rows(sql.LEDGER_EVENTS_BY_ASSET, [account, name, entry, limit]) for name in assets]
@@ -206,7 +206,7 @@ class SqlLookups:
         return [Transfer._make(row) for row in self._session.rows(sql.TRANSFERS_BY_REFERENCE, [account, reference])]
 
     def get_transfers_by_sequence_range(self, first: int, last: int) -> list[Transfer]:
-        span = [_int64(first), _int64(last)]
+        span = [int64(first), int64(last)]
         return [Transfer._make(row) for row in self._session.rows(sql.TRANSFERS_BY_RANGE, span)]
 
     def balances(self, after: tuple[int, str] | None = None, limit: int | None = None) -> Iterator[Balance]:
@@ -242,6 +242,16 @@ class SqlLookups:
     def candles(self, symbol: str, limit: int) -> list[Candle]:
         return [Candle._make(row) for row in reversed(self._session.rows(sql.NEWEST_CANDLES, [symbol, limit]))]
 
+    def count_candles(self) -> int | None:
+        return self._count(sql.COUNT_CANDLES)
+
+    def count_trading_days(self) -> int | None:
+        return self._count(sql.COUNT_TRADING_DAYS)
+
+    def _count(self, statement: str) -> int:
+        ((count,),) = self._session.rows(statement)
+        return int(count)
+
 
 def _block(row: Row) -> StoredBlock:
     return StoredBlock._make((row[0], hash_value(row[1]), hash_value(row[2]), *row[3:-1], bytes(row[-1])))
@@ -266,10 +276,10 @@ def is_int64(value: int) -> bool:
     return INT64_MIN <= value <= INT64_MAX
 
 
-def _int64(value: int) -> int:
+def int64(value: int) -> int:
     """The value, limited to the range of a bigint column."""
     return max(INT64_MIN, min(INT64_MAX, value))
 
 
 def upper_bound(before: int | None) -> int:
-    return INT64_MAX if before is None else _int64(before)
+    return INT64_MAX if before is None else int64(before)

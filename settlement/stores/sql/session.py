@@ -96,6 +96,11 @@ class Session:
         return connection
 
     @property
+    def vendor(self) -> str:
+        """ "sqlite" or "postgresql"."""
+        return connections[self.alias].vendor
+
+    @property
     def has_one_writer(self) -> bool:
         """Whether only one transaction of the database can write, and it is not this thread's."""
         connection = connections[self.alias]

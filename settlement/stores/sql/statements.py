@@ -86,6 +86,7 @@ class Bulk(NamedTuple):
 
     row_by_row: str  # for `executemany`
     types: Sequence[str]  # PostgreSQL's types of the columns
+    columns: Sequence[tuple[str, str]]  # names and these types
     copy: str  # for PostgreSQL: into the table, for rows that it does not have
     staging: str  # makes a temporary table of such rows
     copy_to_staging: str
@@ -105,6 +106,7 @@ def bulk(table: str, row: type[NamedTuple], key: str, set_columns: Sequence[str]
     return Bulk(
         row_by_row,
         types,
+        columns=list(zip(row._fields, types, strict=True)),
         copy=f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)",
         staging=f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table} ({columns}) ON COMMIT DELETE ROWS",
         copy_to_staging=f"COPY staged_{table} FROM STDIN (FORMAT BINARY)",
@@ -126,6 +128,23 @@ def by_keys(table: str, columns: str, key: str) -> str:
     wanted = ", ".join(f"wanted_{name}" for name in names)
     equal = " AND ".join(f"{name} = wanted_{name}" for name in names)
     return f"WITH wanted({wanted}) AS (VALUES KEYS) SELECT {columns} FROM wanted CROSS JOIN {table} WHERE {equal}"
+
+
+def whole_columns(table: str, columns: Sequence[tuple[str, str]], key: str, condition: str) -> dict[str, str]:
+    """A select of one row: each of the columns (name, type in PostgreSQL) as a JSON array. By database.
+
+    Rows are in the order of `key`. JSON tells the types of SQLite's values apart, and refuses those that are bytes.
+    """
+    names = ", ".join(name for name, _ in columns)
+    rows = f"(SELECT {names} FROM {table} WHERE {condition} ORDER BY {key}) AS found"
+    of_sqlite = ", ".join(f"json_group_array({name})" for name, _ in columns)
+    of_postgresql = ", ".join(_JSON_ARRAY.format(_JSON_OF[type_name].format(name)) for name, type_name in columns)
+    return {"sqlite": f"SELECT {of_sqlite} FROM {rows}", "postgresql": f"SELECT {of_postgresql} FROM {rows}"}
+
+
+_JSON_ARRAY = "'[' || coalesce(string_agg(coalesce({}, 'null'), ','), '') || ']'"
+_JSON_OF = {"bigint": "{}::text", "text": "to_json({})::text", "boolean": "({}::int)::text"}
+"""PostgreSQL's own arrays have spaces, and booleans are 0 and 1 in SQLite."""
 
 
 def symbols_of(table: str, key: str) -> str:
@@ -248,6 +267,26 @@ OPEN_ORDERS = (
     "ORDER BY order_id LIMIT %s"
 )
 
+_IN_RANGE = "{} BETWEEN %s AND %s"
+# One parameter for all ids, because databases limit the number of parameters.
+_IDS = {
+    "sqlite": "SELECT value FROM json_each(%s)",
+    "postgresql": "SELECT id::bigint FROM json_array_elements_text(%s::json) AS ids(id)",
+}
+
+
+def _whole_orders(condition: str) -> dict[str, str]:
+    return {
+        vendor: whole_columns("orders", PUT_ORDER.columns, "order_id", condition.format(ids))[vendor]
+        for vendor, ids in _IDS.items()
+    }
+
+
+WHOLE_TRADES = whole_columns("settled_trades", PUT_TRADE.columns, "trade_id", _IN_RANGE.format("trade_id"))
+WHOLE_LEDGER_EVENTS = whole_columns("ledger_events", PUT_LEDGER_EVENT.columns, "entry", _IN_RANGE.format("entry"))
+WHOLE_ORDERS = _whole_orders(f"{_IN_RANGE.format('order_id')} AND order_id NOT IN ({{}})")
+WHOLE_ORDERS_OF_IDS = _whole_orders("order_id IN ({})")
+
 LEDGER_EVENTS = (
     f"SELECT entry >> {LEG_BITS}, entry & {(1 << LEG_BITS) - 1}, {', '.join(Entry._fields[1:])} FROM ledger_events "
     "WHERE entry BETWEEN %s AND %s ORDER BY entry"
@@ -274,6 +313,8 @@ NEXT_ACCOUNT_SETTINGS = (
 )
 GET_CANDLES = by_keys("candles", CANDLE, "symbol, minute_ns")
 NEWEST_CANDLES = f"SELECT {CANDLE} FROM candles WHERE symbol = %s ORDER BY minute_ns DESC LIMIT %s"
+COUNT_CANDLES = "SELECT count(*) FROM candles"
+COUNT_TRADING_DAYS = "SELECT count(*) FROM trading_days"
 DEFINITIONS = f"SELECT {DEFINITION} FROM definitions ORDER BY event_sequence"
 
 DEAD_LETTERS = f"SELECT {DEAD_LETTER_HEAD} FROM dead_letters ORDER BY block_number"

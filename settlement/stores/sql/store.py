@@ -55,6 +55,7 @@ from settlement.stores.sql.layout import missing
 from settlement.stores.sql.lookups import SqlLookups, first_or_none, is_int64, upper_bound
 from settlement.stores.sql.session import Row, Session
 from settlement.stores.sql.turns import WriteTurns
+from settlement.stores.sql.whole_columns import WholeColumns
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ KEYS_PER_STATEMENT = 400
 assert 1 << sql.LEG_BITS > MAX_LEGS
 
 
-class SqlStore(SqlLookups, SingleInserts):
+class SqlStore(SqlLookups, WholeColumns, SingleInserts):
     """One shard in one database. Raises StoreUnavailable and StoreRejected, as the contract defines."""
 
     is_atomic = True

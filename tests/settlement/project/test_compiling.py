@@ -14,18 +14,19 @@ django.setup()
 
 from ledger import balances as ledger_balances, legs
 from settlement.project import compiling
-from settlement.project.columns import key_index, orders, trades
+from settlement.project.columns import key_index, orders, trades, trail_lines
 from settlement.project.projection import EmptyTables, Projector
+from settlement.project.trail import texts_by_day
 from tests.settlement.every_command import market
 
-modules = (ledger_balances, legs, key_index, orders, trades)
+modules = (ledger_balances, legs, key_index, orders, trades, trail_lines)
 found = {f"{m.__name__}.{n}": f for m in modules for n, f in vars(m).items() if hasattr(f, "nopython_signatures")}
 loops = {name: loop for name, loop in found.items() if not loop.targetoptions.get("forceinline")}
 compiling.compile_now()
 before = {name: len(loop.nopython_signatures) for name, loop in loops.items()}
 projector = Projector(EmptyTables(), kept=None)
 for block in market().blocks:
-    projector.project([block])
+    list(texts_by_day(projector.project([block]).trades, projector.registry))
 after = {name: len(loop.nopython_signatures) for name, loop in loops.items()}
 print(sorted(name for name in loops if after[name] > before[name]), len(loops) > 8)
 """

@@ -255,11 +255,16 @@ class GrowingFile(BytesIO):
     """A reader comes to its end once, in the middle of a line; then the rest of it is there."""
 
     def __init__(self, first: str, rest: str) -> None:
-        super().__init__()
-        self._parts = [first.encode(), b"", rest.encode()]
+        super().__init__(first.encode())
+        self._rest = rest.encode()
 
-    def read1(self, size: int | None = -1) -> bytes:
-        return self._parts.pop(0) if self._parts else b""
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n"):
+            self.seek(0, os.SEEK_END)
+            self.write(self._rest)
+            self.seek(-len(self._rest), os.SEEK_END)
+        return line
 
 
 def test_a_line_that_is_being_written_is_left_out_with_its_rest(
