@@ -195,7 +195,7 @@ class SqlLookups:
     def newest_ledger_events(self, account: int, before_event: int, *, asset: str | None = None) -> list[LedgerEvent]:
         if not is_int64(account):
             return []
-        entry = _int64(before_event << sql.LEG_BITS)
+        entry = int64(before_event << sql.LEG_BITS)
         assets = [balance.asset for balance in self.balances_of(account)] if asset is None else [asset]
         found = [self._session.rows(sql.LEDGER_EVENTS_BY_ASSET, [account, name, entry, 1]) for name in assets]
         return [_ledger_event(row) for rows in found for row in rows]
