@@ -246,9 +246,9 @@ BEGIN;
 --
 ALTER TABLE "signed_checkpoints" ADD COLUMN "digest" varchar(64) NULL;
 --
--- Create index signed_checkpoints_by_digest on field(s) digest, block_number of model signedcheckpoint
+-- Create index signed_checkpoints_by_digest on field(s) digest, block_number, signer of model signedcheckpoint
 --
-CREATE INDEX "signed_checkpoints_by_digest" ON "signed_checkpoints" ("digest", "block_number");
+CREATE INDEX "signed_checkpoints_by_digest" ON "signed_checkpoints" ("digest", "block_number", "signer");
 --
 -- Raw Python operation
 --

@@ -304,7 +304,7 @@ class SignedCheckpoint(models.Model):
 
     class Meta:
         db_table = "signed_checkpoints"
-        indexes = [models.Index(fields=["digest", "block_number"], name="signed_checkpoints_by_digest")]
+        indexes = [models.Index(fields=["digest", "block_number", "signer"], name="signed_checkpoints_by_digest")]
 
 
 class DeadLetter(models.Model):

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="signedcheckpoint",
-            index=models.Index(fields=["digest", "block_number"], name="signed_checkpoints_by_digest"),
+            index=models.Index(fields=["digest", "block_number", "signer"], name="signed_checkpoints_by_digest"),
         ),
         migrations.RunPython(fill_digests, migrations.RunPython.noop),
     ]
