@@ -32,6 +32,9 @@ def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages of all tests of a process are the same objects: this test has a fragment of its own."""
+    own, get = SharedFragment(), SharedFragment.get
+    monkeypatch.setattr(SharedFragment, "get", lambda _, key, make: get(own, key, make))
     monkeypatch.setattr(shared_fragment, "KEPT_S", float("inf"))
 
 

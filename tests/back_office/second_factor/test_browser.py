@@ -17,6 +17,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
 from back_office.second_factor import devices
+from back_office.second_factor.stored import AuthenticatorApp
 from tests.accessibility import axe
 from tests.back_office.second_factor.conftest import code_of, set_up, wrong_code
 from tests.back_office.test_browser_actions import PHONE, WIDER
@@ -56,8 +57,8 @@ class Office:
         self.browser.find_element(By.CSS_SELECTOR, f"{form} [name=code]").send_keys(code, Keys.ENTER)
         self.wait(then)
 
-    def device(self) -> TOTPDevice:
-        found: TOTPDevice = TOTPDevice.objects.get(user=self.bob)
+    def device(self) -> AuthenticatorApp:
+        found: AuthenticatorApp = AuthenticatorApp.objects.get(user=self.bob)
         return found
 
 
