@@ -18,8 +18,8 @@ from archive.iceberg.schema import Partition
 from archive.store_rows import closed_orders_of
 from matching.core.blocks import Block
 from settlement.errors import StoreDamaged
-from settlement.lookups import header_of
 from settlement.stores.base import Store, StoredBlock
+from settlement.stores.block_headers import header_of
 
 CHUNK_BLOCKS = 256
 _PAGE = 4096

@@ -18,9 +18,10 @@ from archive.archive import Archive
 from archive.days import DayOfBlocks, day_of_ns, days_between
 from archive.iceberg.schema import Partition
 from archive.manifests import Manifest
-from settlement import lookups
 from settlement.errors import NotReady
+from settlement.lookups import registry_of
 from settlement.stores.base import Order, Store
+from settlement.stores.block_headers import first_block_since
 
 _PAGE = 4096
 
@@ -76,7 +77,7 @@ class Source:
         parts: dict[str, list[Part]] = {}
         for name in tables:
             if name not in ARCHIVED:
-                parts[name] = [reference_rows(lookups.registry_of(self._store.definitions()))[name]]
+                parts[name] = [reference_rows(registry_of(self._store.definitions()))[name]]
                 continue
             wanted = Period(period.first) if name == ORDERS else period
             parts[name] = [recent.table(name, wanted)]
@@ -91,10 +92,10 @@ class Source:
 
     def _days(self, first: int, last: int, period: Period) -> list[DayOfBlocks]:
         """The days of the period that blocks `first` to `last` have. Looking for others would read many blocks."""
-        begins = lookups.first_block_since(self._store, period.from_ns)
+        begins = first_block_since(self._store, period.from_ns)
         if begins is None:
             return []
-        after = lookups.first_block_since(self._store, period.to_ns) if period.last else None
+        after = first_block_since(self._store, period.to_ns) if period.last else None
         end = after.number - 1 if after else last
         return list(days_between(self._store, max(first, begins.number), min(end, last)))
 

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from settlement.errors import StoreDamaged
-from settlement.lookups import header_of
 from settlement.stores.base import Store, StoredBlock
+from settlement.stores.block_headers import header_of
 
 _SECOND_NS = 10**9
 MAX_DAYS = 36_500

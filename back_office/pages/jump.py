@@ -22,8 +22,8 @@ from back_office.formats import ReferenceData
 from back_office.models import Customer
 from matching.core.decimals import INT64_MAX
 from matching.core.hashes import hash_value
-from settlement import lookups
 from settlement.stores.base import Store
+from settlement.stores.block_headers import blocks_of_digest
 
 _NUMBER = re.compile(r"#?([0-9]{1,19})", re.ASCII)
 _NAMED = re.compile(r"#?([0-9]{1,19})\s*:\s*(\S.*)", re.ASCII)
@@ -107,7 +107,7 @@ class JumpPages:
 
     def _digested(self, term: str, user: User) -> Iterator[dict[str, str]]:
         if user.has_perm(BLOCKS):
-            for block in lookups.blocks_of_digest(self.store, term.lower()):
+            for block in blocks_of_digest(self.store, term.lower()):
                 yield {"title": f"Block {block.number}", "link": reverse("office:block", args=[block.number])}
 
     def _named(self, account: int, name: str, user: User) -> Iterator[dict[str, str]]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from back_office import filters
 from back_office.filters import BadFilter, Query
-from settlement import lookups
+from settlement.stores import block_headers
 from settlement.stores.base import Store
 
 _EPOCH = date(1970, 1, 1)
@@ -51,10 +51,10 @@ class Days:
         It ends at the last projected block, so that rows that are read later do not have entries after the closing
         balance.
         """
-        end = lookups.first_unprojected_event(store)
+        end = block_headers.first_unprojected_event(store)
         if self.last is not None:
-            end = min(end, lookups.first_event_since(store, _midnight_ns(self.last) + _DAY_NS))
-        first = 0 if self.first is None else lookups.first_event_since(store, _midnight_ns(self.first))
+            end = min(end, block_headers.first_event_since(store, _midnight_ns(self.last) + _DAY_NS))
+        first = 0 if self.first is None else block_headers.first_event_since(store, _midnight_ns(self.first))
         return Events(min(first, end), end)
 
 
