@@ -1,30 +1,19 @@
 """The kernel gives the events of the reference engine also where the work of a command ends at a limit."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.matching.interpreted_programs import run_interpreted
+
 COMMANDS = 1000
 UNLIMITED = 1_000_000
 
 
 def compared(*arguments: int) -> dict[str, Any]:
     """What `small_limits_program` counts; fails where the engines differ."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.matching.small_limits_program", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    ended = run_interpreted("small_limits_program", *arguments)
     assert ended.returncode == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout)
     assert found["trades"] > 40, found

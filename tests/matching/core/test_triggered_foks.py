@@ -1,10 +1,7 @@
 """Triggered orders are reckoned by sums of whole parts of the book: as by the reference, and with little work."""
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +10,10 @@ import pytest
 from matching.core import layout
 from matching.core.codes import CommandKind, EventKind, OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.core.engine import Engine
+from tests.matching.interpreted_programs import run_interpreted
 from tests.matching.small_exchange import batch, defined_engine, deposit
 from tests.matching.triggered_foks_program import FAULTS
 
-ROOT = Path(__file__).parents[3]
 MARKETS = 18
 TAKER, MAKER, SELLER = 1, 2, 3
 LEVELS, FOKS = 20_000, 500
@@ -27,16 +24,7 @@ above it on the way up, and as much on the way down."""
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs `triggered_foks_program`, interpreted: compiled, the limits of the kernel are constants."""
-    return subprocess.run(
-        [sys.executable, "-m", "tests.matching.triggered_foks_program", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    return run_interpreted("triggered_foks_program", *arguments)
 
 
 def seen_in(*arguments: object) -> dict[str, int]:
