@@ -9,6 +9,7 @@ from tests.gateway.running_gateway import RunningGateway, limit
 from tests.gateway.small_gateway import funds
 
 _MAKER, _OTHER, TRADER, QUOTER = 3, 2, 1, 4
+BOT = 7  # takes no part in it
 _PAUSE_S = 0.02
 
 

@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,12 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from tests.clients.steady_market import TRADER, steady_market
-from tests.gateway.running_gateway import RunningGateway, running_gateway
+from tests.clients.steady_market import BOT, TRADER
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import SignedClient
-from tests.gateway.small_gateway import funds
 from tests.matching.small_exchange import until
 
 VERSION = "2026.9"
-ACCOUNT = 7
 TRADES_S = 600.0
 """A strategy acts on a candle that is complete, so the first order may take two minutes."""
 TRADING_S = float(os.environ.get("FREQTRADE_TRADING_S", "0"))
@@ -63,7 +60,7 @@ def exchange_part(gateway: RunningGateway) -> dict[str, Any]:
     """That of the page, for this gateway."""
     part = DOCUMENT.split("\n## freqtrade\n")[1]
     text = re.findall(r"^```json\n(.*?)^```", part, re.MULTILINE | re.DOTALL)[0]
-    key, secret = gateway.keys.add(ACCOUNT)
+    key, secret = gateway.keys.add(BOT)
     for written, real in (("127.0.0.1:8080", f"127.0.0.1:{gateway.port}"), ("KEY", key), ("SECRET", secret)):
         text = text.replace(written, real)
     found: dict[str, Any] = json.loads(text)
@@ -143,20 +140,13 @@ def freqtrade(tmp_path: Path) -> str:
     return str(place / "bin" / "freqtrade")
 
 
-@pytest.fixture
-def gateway() -> Iterator[RunningGateway]:
-    with running_gateway() as running, steady_market(running):
-        running.call(*funds(ACCOUNT))
-        yield running
-
-
 @pytest.mark.acceptance("freqtrade buys and sells by the traders' API")
 @pytest.mark.timeout(3600)
-def test_freqtrade_buys_and_sells(gateway: RunningGateway, freqtrade: str, tmp_path: Path) -> None:
-    assert ACCOUNT != TRADER
+def test_freqtrade_buys_and_sells(bots_gateway: RunningGateway, freqtrade: str, tmp_path: Path) -> None:
+    assert BOT != TRADER
     (tmp_path / "strategy.py").write_text(STRATEGY)
-    (tmp_path / "config.json").write_text(json.dumps(configuration(gateway, tmp_path)))
-    fills = Fills(SignedClient(gateway.url, *gateway.keys.add(ACCOUNT)))
+    (tmp_path / "config.json").write_text(json.dumps(configuration(bots_gateway, tmp_path)))
+    fills = Fills(SignedClient(bots_gateway.url, *bots_gateway.keys.add(BOT)))
     log = tmp_path / "log"
     with log.open("wb") as written:
         process = subprocess.Popen(

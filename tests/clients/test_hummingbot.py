@@ -7,18 +7,15 @@ environment that has it: HUMMINGBOT is the path of that environment's Python int
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
-from tests.clients.steady_market import TRADER, steady_market
-from tests.gateway.running_gateway import RunningGateway, running_gateway
+from tests.clients.steady_market import BOT, TRADER
+from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import SignedClient
-from tests.gateway.small_gateway import funds
 
-ACCOUNT = 7
 DOCUMENT = (settings.BASE_DIR / "docs" / "api-clients.md").read_text()
 DAY = """
 import asyncio
@@ -105,21 +102,14 @@ def hummingbot() -> str:
     return named
 
 
-@pytest.fixture
-def gateway() -> Iterator[RunningGateway]:
-    with running_gateway() as running, steady_market(running):
-        running.call(*funds(ACCOUNT))
-        yield running
-
-
 @pytest.mark.acceptance("hummingbot's connector trades by the traders' API")
 @pytest.mark.timeout(900)
-def test_hummingbot_walks_a_scripted_day(gateway: RunningGateway, hummingbot: str, tmp_path: Path) -> None:
-    assert ACCOUNT != TRADER
-    key, secret = gateway.keys.add(ACCOUNT)
+def test_hummingbot_walks_a_scripted_day(bots_gateway: RunningGateway, hummingbot: str, tmp_path: Path) -> None:
+    assert BOT != TRADER
+    key, secret = bots_gateway.keys.add(BOT)
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(
-        [hummingbot, "-c", program(gateway, key, secret)],
+        [hummingbot, "-c", program(bots_gateway, key, secret)],
         cwd=tmp_path,
         env=own,
         capture_output=True,
@@ -129,7 +119,7 @@ def test_hummingbot_walks_a_scripted_day(gateway: RunningGateway, hummingbot: st
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     cancelled, bought, sold = ended.stdout.split()[-3:]
-    answer = SignedClient(gateway.url, key, secret).get("allOrders", symbol="BTCUSD")
+    answer = SignedClient(bots_gateway.url, key, secret).get("allOrders", symbol="BTCUSD")
     found = {str(order["orderId"]): (order["status"], order["executedQty"]) for order in answer.body}
     assert found == {
         cancelled: ("CANCELED", "0.00000000"),
