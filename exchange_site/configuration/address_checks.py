@@ -26,19 +26,8 @@ MAX_PORT = 65_535
 def engine_addresses_are_safe() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name in ZMQ_ADDRESSES:
-        try:
-            endpoint = parse_zmq_endpoint(getattr(settings, name))
-        except AddressError as error:
-            found.append(Error(f"{name}: {error}.", hint="For example tcp://127.0.0.1:5701.", id="exchange.E002"))
-            continue
-        if settings.PLAIN_SOCKETS and endpoint is not None and not endpoint.is_loopback:
-            found.append(
-                Error(
-                    f"{name} is not local to this machine ({endpoint.host}), and PLAIN_SOCKETS is true.",
-                    hint="Unset PLAIN_SOCKETS, or use a loopback or ipc:// address.",
-                    id="exchange.E003",
-                )
-            )
+        address, hint = getattr(settings, name), "For example tcp://127.0.0.1:5701."
+        found += _socket_problems(name, address, hint=hint, invalid="exchange.E002", exposed="exchange.E003")
     return found
 
 
@@ -50,21 +39,24 @@ def replica_addresses_are_safe() -> list[CheckMessage]:
     if settings.INPUT_LOG != "kafka":
         hint = "Set INPUT_LOG=kafka, or unset ENGINE_REPLICAS: followers are found through their leader."
         found.append(Error("ENGINE_REPLICAS is set, but INPUT_LOG is not kafka.", hint=hint, id="exchange.E014"))
-    for text in settings.ENGINE_REPLICAS:
-        try:
-            endpoint = parse_zmq_endpoint(text)
-        except AddressError as error:
-            found.append(
-                Error(
-                    f"ENGINE_REPLICAS: {error}.", hint="List the command addresses of the replicas.", id="exchange.E014"
-                )
-            )
-            continue
-        if settings.PLAIN_SOCKETS and endpoint is not None and not endpoint.is_loopback:
-            reason = f"ENGINE_REPLICAS: {text} is not local to this machine, and PLAIN_SOCKETS is true."
-            hint = "Unset PLAIN_SOCKETS, or use loopback or ipc:// addresses."
-            found.append(Error(reason, hint=hint, id="exchange.E014"))
+    for address in settings.ENGINE_REPLICAS:
+        hint = "List the command addresses of the replicas."
+        found += _socket_problems(
+            "ENGINE_REPLICAS", address, hint=hint, invalid="exchange.E014", exposed="exchange.E014"
+        )
     return found
+
+
+def _socket_problems(name: str, address: str, *, hint: str, invalid: str, exposed: str) -> list[CheckMessage]:
+    """An address of the setting `name` that is none, or that anyone in the network could send plain messages to."""
+    try:
+        endpoint = parse_zmq_endpoint(address)
+    except AddressError as error:
+        return [Error(f"{name}: {error}.", hint=hint, id=invalid)]
+    if not settings.PLAIN_SOCKETS or endpoint is None or endpoint.is_loopback:
+        return []
+    text = f"{name}: {address} is not local to this machine, and PLAIN_SOCKETS is true."
+    return [Error(text, hint="Unset PLAIN_SOCKETS, or use loopback or ipc:// addresses.", id=exposed)]
 
 
 @checked(SETTINGS)
