@@ -28,11 +28,12 @@ from picows import ws_connect
 
 from benchmarks.gateway import load
 from benchmarks.gateway.load import Answers, Consumer, LoadFailed, Session
+from benchmarks.gateway.ticks import ticks
 from benchmarks.processes import READY_S, BenchError, Exchange, exchange
 from exchange_site.operations import readiness
 from gateway.orders.entry import NotExecuted, OrderEntry, OutcomeUnknown
 from matching.client.client import Client
-from matching.client.edge import Edge, Encoded
+from matching.client.edge import Edge
 from matching.workloads.btc_usd import BTC, DEFINITIONS, USD, instrument
 
 _WINDOW = 512
@@ -113,7 +114,9 @@ async def _measure(running: Exchange, sizes: Sizes, hmac_key: Key, ed25519_key: 
         found["queries"] = _speed(await load.rest(host, int(port), _query_requests(sizes.queries), _REST_CONNECTIONS))
     say("at a fixed rate")
     rated = min(sizes.orders, 10 * sizes.per_second)
-    found["session_at_rate"] = _delay((await session.at_rate(_order_messages(rated), sizes.per_second)).taken_s)
+    answers = await session.at_rate(_order_messages(rated), sizes.per_second)
+    found["session_at_rate"] = _delay(answers.taken_s)
+    found["sent_late"] = _delay(answers.late_s)
     session.close()
     found["engine_at_rate"] = _delay(await _engine_at_rate(running, rated, sizes.per_second))
     found["ratio_p50"] = round(found["session_at_rate"]["p50_us"] / found["engine_at_rate"]["p50_us"], 2)
@@ -263,22 +266,17 @@ async def _engine_at_rate(running: Exchange, count: int, per_second: float) -> l
     entry = OrderEntry(running.environment["ENGINE_COMMAND_ADDRESS"], running.make_network)
     entry.start()
     taken_s: list[float] = []
-    tasks = []
+    tasks: list[asyncio.Task[None]] = []
+    commands = [edge.encode(_limit(_TRADER, "buy", price)) for price in _prices(count)]
 
-    async def place(command: Sequence[Encoded], planned_s: float) -> None:
+    async def place(number: int, planned_s: float) -> None:
+        command = commands[number]
+        assert isinstance(command, list), command
         await entry.submit(command)
         taken_s.append(time.perf_counter() - planned_s)
 
     try:
-        began_s = time.perf_counter()
-        for number, price in enumerate(_prices(count)):
-            planned_s = began_s + number / per_second
-            rest_s = planned_s - time.perf_counter()
-            if rest_s > 0:
-                await asyncio.sleep(rest_s)
-            command = edge.encode(_limit(_TRADER, "buy", price))
-            assert isinstance(command, list), command
-            tasks.append(asyncio.ensure_future(place(command, planned_s)))
+        await ticks(count, per_second, lambda *tick: tasks.append(asyncio.ensure_future(place(*tick))))
         await asyncio.gather(*tasks)
     except (NotExecuted, OutcomeUnknown) as error:
         raise LoadFailed("The engine did not execute an order.") from error

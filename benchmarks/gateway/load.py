@@ -12,6 +12,8 @@ from typing import cast
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from benchmarks.gateway.ticks import ticks
+
 logging.getLogger("picows.client").setLevel(logging.WARNING)  # it logs each connection otherwise
 
 _PATIENCE_S = 60.0
@@ -28,6 +30,7 @@ class Answers:
     """How long each request took, from when it was to be sent; in order of the answers."""
 
     taken_s: list[float] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)  # between planned and sent, of each request at a fixed rate
     refused: bytes = b""
     began_s: float = 0.0
     ended_s: float = 0.0
@@ -102,18 +105,20 @@ class Session(WSListener):
     async def at_rate(self, messages: Sequence[bytes], per_second: float) -> Answers:
         """Sends at planned times, whether answers come or not; a request takes from its planned time on."""
         found, done = Answers(began_s=time.perf_counter()), asyncio.Event()
+        planned_s: list[float] = []
 
         def on_answer(message: bytes) -> None:
-            _note(found, message, found.began_s + _number(message) / per_second)
+            _note(found, message, planned_s[_number(message)])
             if len(found.taken_s) == len(messages):
                 done.set()
 
+        def send(number: int, at_s: float) -> None:
+            planned_s.append(at_s)
+            found.late_s.append(time.perf_counter() - at_s)
+            self.send(messages[number])
+
         self._on_answer = on_answer
-        for number, message in enumerate(messages):
-            rest_s = found.began_s + number / per_second - time.perf_counter()
-            if rest_s > 0:
-                await asyncio.sleep(rest_s)
-            self.send(message)
+        await ticks(len(messages), per_second, send)
         return await _ended(found, done)
 
 

@@ -120,7 +120,7 @@ class AccountReads:
         end_ns: int | None = None,
     ) -> Sequence[Order]:
         span = Span(from_order_id or 0, start_ns or 0, NO_END if end_ns is None else end_ns)
-        is_from_a_place = bool(from_order_id) or start_ns is not None
+        is_from_a_place = from_order_id is not None or start_ns is not None
         await self.open_orders(account, instrument)  # adopts those that are older than the log
         log = self.state.orders.of(account, instrument)
         await self._complete(list(log.orders.values()) if log else [])
@@ -164,7 +164,7 @@ class AccountReads:
         end_ns: int | None = None,
     ) -> Sequence[Fill]:
         span = Span(from_number or 0, start_ns or 0, NO_END if end_ns is None else end_ns)
-        is_from_a_place = bool(from_number) or start_ns is not None or order_id is not None
+        is_from_a_place = from_number is not None or start_ns is not None or order_id is not None
         log = self.state.orders.of(account, instrument)
         before = self._first_fill_kept()
         kept = [
@@ -235,7 +235,7 @@ class AccountReads:
             if entry.order_list_id == entry.order_id >= first and begin <= entry.placed_at_ns <= end
         ]
         heads.sort(key=lambda entry: entry.order_id)
-        wanted = islice(heads, limit) if first or start_ns is not None else heads[-limit:]
+        wanted = islice(heads, limit) if from_id is not None or start_ns is not None else heads[-limit:]
         return [await self._list_of(entry) for entry in wanted]
 
     async def open_order_lists(self, account: int) -> Sequence[OrderList]:

@@ -50,6 +50,7 @@ def text(found: dict[str, Any]) -> str:
     rate = f"at {found['sizes']['per_second']:,}/s"
     for title, name in (
         (f"orders by a session {rate}", "session_at_rate"),
+        ("of which until they were sent", "sent_late"),
         (f"engine client {rate}", "engine_at_rate"),
     ):
         lines.append(f"{title:<45}   p50 {found[name]['p50_us']:>9,.0f} µs   p99 {found[name]['p99_us']:>9,.0f} µs")
