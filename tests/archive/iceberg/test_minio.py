@@ -1,13 +1,11 @@
 """The archive in a bucket of MinIO, a real S3 server: object lock, hidden files, and faults on the way to it."""
 
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-from boto3.session import Session
 from botocore.exceptions import ClientError
 from pytest_django import Settings
 
@@ -18,7 +16,6 @@ from archive.reading.rows import released_rows
 from archive.releasing import release_days
 from archive.restoring import restore_blocks
 from matching.core.engine import Engine
-from scripts.services.minio import PASSWORD, USER
 from scripts.services.service import Running
 from settlement.stores.base import NOTHING_YET, Store, StoreUnavailable
 from settlement.stores.released import reading_released
@@ -26,40 +23,9 @@ from tests.faulty_proxy import Choose, Fault, FaultyProxy, faulty_proxy
 from tests.settlement.conftest import empty, tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from types_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.services("minio")
-
-LOCK_DAYS = 1
-
-
-@pytest.fixture
-def bucket() -> str:
-    return f"archive-{uuid.uuid4()}"
-
-
-@pytest.fixture
-def client(
-    minio: Running, bucket: str, monkeypatch: pytest.MonkeyPatch, data_dir: "Path", settings: Settings
-) -> "S3Client":
-    """A client of the server, which has the bucket; every file that is written to it is locked for LOCK_DAYS."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{minio.address}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", USER)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    settings.ARCHIVE = f"s3://{bucket}/exchange"
-    made: S3Client = Session().client("s3")
-    made.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
-    made.put_object_lock_configuration(
-        Bucket=bucket,
-        ObjectLockConfiguration={
-            "ObjectLockEnabled": "Enabled",
-            "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": LOCK_DAYS}},
-        },
-    )
-    return made
 
 
 @pytest.fixture
