@@ -22,5 +22,6 @@ CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_IGNORE_RESULT = True  # tasks store their results in tables that pages read
 CELERY_ACCEPT_CONTENT = ("json",)  # never pickle, which can execute code from a message
 CELERY_BEAT_SCHEDULE_FILENAME = str(CELERY_FOLDER / "beat-schedule")
+CELERY_BEAT_SCHEDULER = "exchange_site.schedule:ReplanningScheduler"
 CELERY_BEAT_SCHEDULE = background.schedule(ARCHIVE_HOUR if ARCHIVE else None)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
