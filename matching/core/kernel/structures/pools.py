@@ -67,6 +67,9 @@ PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
 """Order ids are command sequences: slot = pages[directory[id >> 12], id & 4095]. Unused pages are freed."""
 
+AHEAD = 16
+"""More commands than are prefetched at a time; a power of 2."""
+
 MAX_HEIGHT = 10
 """A root of this height covers every int64 price: 64 ** 11 > 2 ** 63."""
 
@@ -149,12 +152,13 @@ class Pools(NamedTuple):
     node_sums: Array  # SUMS, of the node with the same index
     own_lists: Array  # OWN_LISTS, of the trader with the same index
     own_links: Array  # OWN_LINKS, of the order with the same index
+    ahead: Array  # uint32[2 * AHEAD], what `prefetch` has found for the next commands
 
 
 DERIVED = ("hidden_lots", "waiting_orders")
 """Arrays that follow from the others, like `state[HIDDEN_PIECES]`. See `derive`."""
 
-OF_A_RUN = ("leaf_sums", "node_sums", "own_lists", "own_links")
+OF_A_RUN = ("leaf_sums", "node_sums", "own_lists", "own_links", "ahead")
 """Arrays without a meaning between blocks."""
 
 NOT_STORED = DERIVED + OF_A_RUN
@@ -200,6 +204,7 @@ def empty_pools() -> Pools:
         node_sums=np.zeros(0, SUMS),
         own_lists=np.zeros(0, OWN_LISTS),
         own_links=np.zeros(0, OWN_LINKS),
+        ahead=np.zeros(2 * AHEAD, np.uint32),
     )
 
 
@@ -224,6 +229,7 @@ def derive(arrays: Mapping[str, Array]) -> Pools:
         node_sums=np.zeros(len(arrays["nodes"]), SUMS),
         own_lists=np.zeros(len(arrays["traders"]), OWN_LISTS),
         own_links=np.zeros(len(orders), OWN_LINKS),
+        ahead=np.zeros(2 * AHEAD, np.uint32),
     )
 
 
