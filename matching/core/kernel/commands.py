@@ -61,6 +61,8 @@ def apply_all(commands: Any, rows: Any, accepted: Any, pools: Any, budget: Any, 
         count, first, unfinished = _resume(pools, rows, count, first, len(commands))
         if state[p.PAUSED] != 0:
             return count
+    if large:
+        prefetch.prefetch_first(pools, commands, first)
     for i in range(first, len(commands)):
         command = commands[np.uint32(i)]
         kind = command["kind"]
@@ -72,16 +74,18 @@ def apply_all(commands: Any, rows: Any, accepted: Any, pools: Any, budget: Any, 
                 count = _work_off_queue(pools, rows, count, started, len(commands) - i, p.PAUSED_BEFORE)
                 if state[p.PAUSED] != 0:
                     return count
+        known = np.int64(0)
         if large:
             prefetch.prefetch_ahead(pools, commands, i)
+            known = prefetch.noted(pools, i)
         own = count
         if kind == ORDER and command["order_type"] <= MARKET:
             if command["flags"] > POST_ONLY and _is_previous_refused(pools, accepted, i, command):
                 count = events.reject(pools, rows, count, command, PREVIOUS_REFUSED)
             else:
-                count = orders.place(pools, rows, count, command)
+                count = orders.place(pools, rows, count, command, known)
         elif kind == CANCEL:
-            count = cancels.cancel(pools, rows, count, command)
+            count = cancels.cancel(pools, rows, count, command, known)
         elif kind == REPLACE:
             count = replaces.replace(pools, rows, count, command)
         elif kind == DEPOSIT:

@@ -14,13 +14,15 @@ from matching.core.kernel.structures import pools as p
 
 
 @inlined
-def find_target_order(pools: Any, command: Any) -> Any:
+def find_target_order(pools: Any, command: Any, known: Any) -> Any:
     """Slot of the open order that a cancel or replace names, by order id or client order id.
 
-    0 if the account has no such open order in the instrument.
+    0 if the account has no such open order in the instrument. `known`: a slot, perhaps that of the order.
     """
     if command["order_id"] != 0:
-        slot = book.find_order(pools, command["order_id"])
+        slot = known
+        if pools.orders[slot]["order_id"] != command["order_id"]:
+            slot = book.find_order(pools, command["order_id"])
         if slot == 0:
             return slot
         trader = pools.traders[np.int64(pools.orders[slot]["trader"])]
@@ -34,8 +36,8 @@ def find_target_order(pools: Any, command: Any) -> Any:
 
 
 @inlined
-def cancel(pools: Any, rows: Any, count: Any, command: Any) -> Any:
-    slot = find_target_order(pools, command)
+def cancel(pools: Any, rows: Any, count: Any, command: Any, known: Any) -> Any:
+    slot = find_target_order(pools, command, known)
     if slot == 0:
         return events.reject(pools, rows, count, command, UNKNOWN_ORDER)
     instrument_id = np.int64(command["instrument"])

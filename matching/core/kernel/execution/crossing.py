@@ -18,6 +18,7 @@ from matching.core.kernel.constants import (
 from matching.core.kernel.execution import closing, icebergs, sums
 from matching.core.kernel.structures import book, prices, waiting
 from matching.core.kernel.structures import pools as p
+from matching.core.kernel.structures.prefetch import prefetch_maker
 from matching.core.layout import NO_ASK
 
 ANY_QUANTITY = NO_ASK
@@ -63,6 +64,7 @@ def match(
         price = prices.price_of(pools, level)
         slot = np.int64(pools.levels[level]["head"])
         maker = pools.orders[slot]
+        prefetch_maker(pools, maker)
         lots = min(quantity, maker["remaining"])
         if quote_budget >= 0:
             lots = min(lots, quote_budget // (price * quote_unit))

@@ -28,10 +28,12 @@ from matching.core.layout import NO_ASK
 
 
 @inlined
-def place(pools: Any, rows: Any, count: Any, command: Any) -> Any:
-    """Places a limit or market order."""
+def place(pools: Any, rows: Any, count: Any, command: Any, known: Any) -> Any:
+    """Places a limit or market order. `known`: a trader, perhaps that of the command; if not, it is looked up."""
     if command["order_type"] == LIMIT and command["time_in_force"] != FOK and command["amount"] == 0:
-        trader = tables.find_trader(pools, command["account"], np.int64(command["instrument"]))
+        trader = known
+        if not tables.is_trader(pools, known, command["account"], np.int64(command["instrument"])):
+            trader = tables.find_trader(pools, command["account"], np.int64(command["instrument"]))
         if trader != 0:
             return _place(pools, rows, count, command, trader, True)
     return _place_special(pools, rows, count, command)

@@ -29,7 +29,7 @@ from matching.core.layout import RESTING
 
 @inlined
 def replace(pools: Any, rows: Any, count: Any, command: Any) -> Any:
-    slot = find_target_order(pools, command)
+    slot = find_target_order(pools, command, np.int64(0))
     if slot == 0:
         return events.reject(pools, rows, count, command, UNKNOWN_ORDER)
     instrument_id = np.int64(command["instrument"])

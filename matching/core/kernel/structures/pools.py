@@ -67,6 +67,9 @@ PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
 """Order ids are command sequences: slot = pages[directory[id >> 12], id & 4095]. Unused pages are freed."""
 
+AHEAD = 16
+"""More commands than are prefetched at a time; a power of 2."""
+
 MAX_HEIGHT = 10
 """A root of this height covers every int64 price: 64 ** 11 > 2 ** 63."""
 
@@ -149,12 +152,13 @@ class Pools(NamedTuple):
     node_sums: Array  # SUMS, of the node with the same index
     own_lists: Array  # OWN_LISTS, of the trader with the same index
     own_links: Array  # OWN_LINKS, of the order with the same index
+    ahead: Array  # uint32[2 * AHEAD], what `prefetch` has found for the next commands
 
 
 DERIVED = ("hidden_lots", "waiting_orders")
 """Arrays that follow from the others, like `state[HIDDEN_PIECES]`. See `derive`."""
 
-OF_A_RUN = ("leaf_sums", "node_sums", "own_lists", "own_links")
+OF_A_RUN = ("leaf_sums", "node_sums", "own_lists", "own_links", "ahead")
 """Arrays without a meaning between blocks."""
 
 NOT_STORED = DERIVED + OF_A_RUN
@@ -200,6 +204,7 @@ def empty_pools() -> Pools:
         node_sums=np.zeros(0, SUMS),
         own_lists=np.zeros(0, OWN_LISTS),
         own_links=np.zeros(0, OWN_LINKS),
+        ahead=np.zeros(2 * AHEAD, np.uint32),
     )
 
 
@@ -224,6 +229,7 @@ def derive(arrays: Mapping[str, Array]) -> Pools:
         node_sums=np.zeros(len(arrays["nodes"]), SUMS),
         own_lists=np.zeros(len(arrays["traders"]), OWN_LISTS),
         own_links=np.zeros(len(orders), OWN_LINKS),
+        ahead=np.zeros(2 * AHEAD, np.uint32),
     )
 
 
@@ -269,19 +275,24 @@ _TABLES = {
 _MIN_SLOTS = 64
 _SPARSE_ENTRIES = 1 << 20
 _HUGE_PAGE_BYTES = 1 << 21
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
 def _grow(pools: Pools, needs: dict[str, int]) -> Pools:
-    grown: dict[str, Array] = {}
+    sizes: dict[str, int] = {}
     for name, need in needs.items():
         size = max(_MIN_SLOTS, 2 << (need - 1).bit_length())
-        grown[name] = _extended(getattr(pools, name), size)
+        sizes[name] = size
         for companion, items in _COMPANIONS.get(name, ()):
-            grown[companion] = _extended(getattr(pools, companion), size * items)
+            sizes[companion] = size * items
         if name in _TABLES and _table_size(size) > len(getattr(pools, _TABLES[name])):
-            table = _zeros(_table_size(size), np.dtype(np.uint64))
-            tables.rehash(getattr(pools, _TABLES[name]), table)
-            grown[_TABLES[name]] = table
+            sizes[_TABLES[name]] = _table_size(size)
+    grown = _zeros({name: (size, getattr(pools, name).dtype) for name, size in sizes.items()})
+    for name, array in grown.items():
+        if name in _TABLES.values():
+            tables.rehash(getattr(pools, name), array)
+        else:
+            array[: len(getattr(pools, name))] = getattr(pools, name)
     return pools._replace(**grown)
 
 
@@ -293,19 +304,40 @@ def _table_size(pool_size: int) -> int:
     return max(2 * pool_size, min(4 * pool_size, _SPARSE_ENTRIES))
 
 
-def _zeros(size: int, dtype: Any) -> Array:
-    """Zeroed memory aligned to pages, so that no 64-byte record crosses a cache line.
+def _zeros(wanted: Mapping[str, tuple[int, Any]]) -> dict[str, Array]:
+    """Zeroed memory for arrays of (items, dtype), aligned to pages, so that no 64-byte record crosses a cache line.
 
-    Large arrays use huge pages: with small ones a random access also misses the TLB.
+    It is in huge pages: with small ones a random access also misses the TLB. Arrays smaller than one share a mapping;
+    a larger one has its own, which is freed when the array has grown.
     """
-    memory = mmap.mmap(-1, size * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if len(memory) >= _HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, dtype)
+    sizes = {name: size * dtype.itemsize for name, (size, dtype) in wanted.items()}
+    shared = _mapping(sum(_whole_pages(size) for size in sizes.values() if size < _HUGE_PAGE_BYTES))
+    found: dict[str, Array] = {}
+    for name, size in sizes.items():
+        is_small = size < _HUGE_PAGE_BYTES
+        memory = shared if is_small else _mapping(size)
+        found[name] = memory[:size].view(wanted[name][1])
+        if is_small:
+            shared = shared[_whole_pages(size) :]
+    return found
+
+
+def _whole_pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _mapping(size: int) -> Array:
+    """At least `size` zeroed bytes, from the beginning of a page; of a huge page, if they would fill one."""
+    if size < _HUGE_PAGE_BYTES or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.frombuffer(mmap.mmap(-1, max(1, size), flags=_PRIVATE), np.uint8)
+    memory = mmap.mmap(-1, size + _HUGE_PAGE_BYTES, flags=_PRIVATE)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    mapped = np.frombuffer(memory, np.uint8)
+    return mapped[-mapped.ctypes.data % _HUGE_PAGE_BYTES :]
 
 
 def _extended(array: Array, size: int) -> Array:
-    longer = _zeros(size, array.dtype)
+    longer = _zeros({"": (size, array.dtype)})[""]
     longer[: len(array)] = array
     return longer
 

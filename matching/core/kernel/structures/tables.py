@@ -127,6 +127,14 @@ def find_balance(pools: Any, account: Any, asset: Any) -> Any:
 
 
 @inlined
+def is_trader(pools: Any, index: Any, account: Any, instrument: Any) -> Any:
+    """Whether the index, any number >= 0, is that of the trader."""
+    if index == 0 or index >= len(pools.traders):
+        return False
+    return pools.traders[index]["account"] == account and pools.traders[index]["instrument"] == instrument
+
+
+@inlined
 def find_trader(pools: Any, account: Any, instrument: Any) -> Any:
     """Index in `traders`, 0 if there is none."""
     table = pools.trader_table
@@ -181,14 +189,19 @@ def find_reference(pools: Any, account: Any, kind: Any, text_hash: Any) -> Any:
 
 
 @inlined
-def prefetch_trader(pools: Any, account: Any, instrument: Any) -> None:
+def prefetch_trader_entry(pools: Any, account: Any, instrument: Any) -> None:
     table = pools.trader_table
     prefetch(table, mix(account, instrument) >> shift_of(table))
 
 
 @inlined
-def prefetch_client_order(pools: Any, account: Any, instrument: Any, text_hash: Any) -> None:
-    trader = find_trader(pools, account, instrument)
-    prefetch(pools.traders, trader)
+def prefetch_trader(pools: Any, account: Any, instrument: Any) -> None:
+    """Prefetches the trader at the home position, which is nearly always the one that is looked for."""
+    table = pools.trader_table
+    prefetch(pools.traders, np.int64(table[mix(account, instrument) >> shift_of(table)] & _LOWER))
+
+
+@inlined
+def prefetch_client_order(pools: Any, trader: Any, text_hash: Any) -> None:
     table = pools.client_order_table
     prefetch(table, client_order_key(trader, text_hash) >> shift_of(table))
