@@ -17,11 +17,12 @@ from matching.core.kernel.structures import pools as p
 def find_target_order(pools: Any, command: Any, known: Any) -> Any:
     """Slot of the open order that a cancel or replace names, by order id or client order id.
 
-    0 if the account has no such open order in the instrument. `known`: a slot, perhaps that of the order.
+    0 if the account has no such open order in the instrument. `known`: for an order id > 0 a slot, perhaps that of
+    the order.
     """
     if command["order_id"] != 0:
         slot = known
-        if pools.orders[slot]["order_id"] != command["order_id"]:
+        if command["order_id"] < 0 or pools.orders[slot]["order_id"] != command["order_id"]:
             slot = book.find_order(pools, command["order_id"])
         if slot == 0:
             return slot
