@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway.keys.key import KeyType
 from matching.client.client import Client
 from matching.workloads.btc_usd import instrument
+from tests.clients.in_background import in_background
 from tests.gateway.running_gateway import RunningGateway, limit
 from tests.gateway.signed_client import SignedClient
 from tests.matching.small_exchange import deposit
@@ -122,15 +124,8 @@ def example_market(gateway: RunningGateway) -> Iterator[ExampleMarket]:
     for symbol, number in AMENDMENTS.items():
         while market.rest(symbol) < number:
             pass
-    stop = threading.Event()
-    thread = threading.Thread(target=_trade, args=(gateway.engine.commands, stop))
-    thread.start()
-    try:
+    with in_background(partial(_trade, gateway.engine.commands)):
         yield market
-    finally:
-        stop.set()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def _trade(commands: str, stop: threading.Event) -> None:

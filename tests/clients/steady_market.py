@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from matching.client.client import Client
+from tests.clients.in_background import in_background
 from tests.gateway.running_gateway import RunningGateway, limit
 from tests.gateway.small_gateway import funds
 
@@ -18,15 +20,8 @@ def steady_market(gateway: RunningGateway) -> Iterator[None]:
     """`TRADER` sells to another account at 100; `QUOTER` places and cancels a bid, and never trades."""
     gateway.call(*funds(_MAKER), *funds(QUOTER))
     gateway.call(limit(_MAKER, "buy", "99.90", "500"), limit(_MAKER, "sell", "100.10", "500"))
-    stop = threading.Event()
-    thread = threading.Thread(target=_trade, args=(gateway.engine.commands, stop))
-    thread.start()
-    try:
+    with in_background(partial(_trade, gateway.engine.commands)):
         yield
-    finally:
-        stop.set()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def _trade(commands: str, stop: threading.Event) -> None:

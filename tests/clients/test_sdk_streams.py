@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from binance_sdk_spot.websocket_streams.websocket_streams import SpotWebSocketStreams
 
+from tests.clients.in_background import in_background
 from tests.clients.sdk import Call, of_symbol, run, unknown_fields, with_streams
 from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.trading import Market, new_market
@@ -43,22 +44,16 @@ NOT_HERE = {
 @pytest.fixture(scope="module")
 def market(gateway: RunningGateway) -> Iterator[Market]:
     """It trades."""
-    made, stop = new_market(gateway), threading.Event()
+    made = new_market(gateway)
 
-    def trade() -> None:
+    def trade(stop: threading.Event) -> None:
         while not stop.wait(0.05):
             made.trade_at("100")
             made.place("maker", "BUY", "0.1", "90")
             made.trader("maker").delete("openOrders", symbol=made.symbol)
 
-    thread = threading.Thread(target=trade)
-    thread.start()
-    try:
+    with in_background(trade):
         yield made
-    finally:
-        stop.set()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.method)
