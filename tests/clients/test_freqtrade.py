@@ -20,6 +20,7 @@ import pytest
 from django.conf import settings
 
 from tests.clients.steady_market import BOT, TRADER
+from tests.environments import environment_with
 from tests.gateway.running_gateway import RunningGateway
 from tests.gateway.signed_client import SignedClient
 from tests.matching.small_exchange import until
@@ -129,15 +130,7 @@ def freqtrade(tmp_path: Path) -> str:
     """The program."""
     if named := os.environ.get("FREQTRADE"):
         return named
-    place = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", place], check=True, env={**os.environ, "PYTHONPATH": ""})
-    install = [str(place / "bin" / "pip"), "install", "--quiet", f"freqtrade=={VERSION}"]
-    installed = subprocess.run(
-        install, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""}
-    )
-    if installed.returncode:
-        pytest.skip(f"freqtrade cannot be installed: {installed.stderr[-500:]}")
-    return str(place / "bin" / "freqtrade")
+    return str(environment_with(f"freqtrade=={VERSION}", tmp_path / "environment") / "freqtrade")
 
 
 @pytest.mark.acceptance("freqtrade buys and sells by the traders' API")

@@ -23,6 +23,7 @@ from scripts.services.service import Running
 from settlement.stores.base import Store
 from tests.archive.conftest import OpenArchive
 from tests.archive.test_archiving import rows_of_store
+from tests.environments import environment_with
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -102,15 +103,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One that has pyspark."""
     if named := os.environ.get("SPARK_PYTHON"):
         return named
-    place = tmp_path_factory.mktemp("spark") / "environment"
-    subprocess.run([sys.executable, "-m", "venv", place], check=True, env={**os.environ, "PYTHONPATH": ""})
-    install = [str(place / "bin" / "pip"), "install", "--quiet", f"pyspark=={VERSION}"]
-    installed = subprocess.run(
-        install, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""}
-    )
-    if installed.returncode:
-        pytest.skip(f"pyspark cannot be installed: {installed.stderr[-500:]}")
-    return str(place / "bin" / "python")
+    return str(environment_with(f"pyspark=={VERSION}", tmp_path_factory.mktemp("spark") / "environment") / "python")
 
 
 @pytest.mark.acceptance("Spark finds the store's rows in an archive that is a folder")
