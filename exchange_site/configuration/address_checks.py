@@ -48,7 +48,7 @@ def replica_addresses_are_safe() -> list[CheckMessage]:
 
 
 def _socket_problems(name: str, address: str, *, hint: str, invalid: str, exposed: str) -> list[CheckMessage]:
-    """An address of the setting `name` that is none, or that anyone in the network could send plain messages to."""
+    """Errors if the address in the setting `name` is not valid, or takes plain messages from other machines."""
     try:
         endpoint = parse_zmq_endpoint(address)
     except AddressError as error:

@@ -120,7 +120,7 @@ REFUSED = {
         "rolling_window_ticker": NO_VALUE,
     },
 }
-"""Why each other example gets no answer, also from Binance where the gateway has the endpoint; and what it logs."""
+"""Why each other example gets no answer, and what it logs."""
 
 PASSED = [f"{folder}/{name}.py" for folder, names in PASSING.items() for name in names.split()]
 OTHERS = {f"{folder}/{name}.py": expected for folder, names in REFUSED.items() for name, expected in names.items()}
